@@ -1,0 +1,2 @@
+//! The spine, pure: no runtime, no file, no clock, no randomness.
+#![forbid(unsafe_code)]

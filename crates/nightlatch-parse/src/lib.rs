@@ -1,0 +1,8 @@
+//! Hostile bytes to typed values.
+//!
+//! Everything that reads text or packets from outside lives here. No input and output, no clock,
+//! no unsafe code; every public function runs in linear time, allocates no more than its input
+//! justifies, and never panics, whatever it is given.
+#![forbid(unsafe_code)]
+
+pub mod address;
