@@ -9,6 +9,7 @@ pub mod action;
 pub mod api;
 pub mod audit;
 pub mod config;
+pub mod cut;
 pub mod engine;
 pub mod event;
 pub mod ledger;
