@@ -9,6 +9,7 @@
 //! Needs `ip`, `unshare`, `nsenter` and `setpriv`, and the right to make namespaces: root, or
 //! an unprivileged user inside `unshare --user --map-root-user`.
 
+mod offload;
 mod plan;
 mod wiring;
 
@@ -149,12 +150,12 @@ impl Stage {
     fn wire(&self, plan: &Plan) -> Result<(), StageError> {
         let process = |name: &str| self.host(name).ok().map(|host| host.holder);
         let batches = wiring::batches(plan, process).map_err(StageError::Unknown)?;
-        for batch in &batches {
-            let routes = batch.host == ROUTER || !batch.links.is_empty();
-            self.host(&batch.host)?.prepare(routes)?;
-            if !batch.links.is_empty() {
-                finish(&batch.host, self.start_batch(&batch.host, &batch.links)?)?;
-            }
+        for batch in batches.iter().filter(|batch| !batch.links.is_empty()) {
+            self.host(&batch.host)?.forward()?;
+            finish(&batch.host, self.start_batch(&batch.host, &batch.links)?)?;
+        }
+        for host in &self.hosts {
+            host.run(offload::complete_checksums)??;
         }
         let mut running = Vec::new();
         for batch in &batches {
@@ -326,12 +327,9 @@ impl Host {
         })
     }
 
-    fn prepare(&self, routes: bool) -> io::Result<()> {
-        if routes {
-            self.set_kernel("ipv4/ip_forward", "1")?;
-            self.set_kernel("ipv6/conf/all/forwarding", "1")?;
-        }
-        Ok(())
+    fn forward(&self) -> io::Result<()> {
+        self.set_kernel("ipv4/ip_forward", "1")?;
+        self.set_kernel("ipv6/conf/all/forwarding", "1")
     }
 }
 
