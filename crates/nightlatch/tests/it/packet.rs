@@ -228,6 +228,6 @@ fn nothing_is_made_of_hostile_bytes() {
     }
     // Extension headers that claim more than there is.
     let mut endless = vec![0x60, 0, 0, 0, 0xff, 0xff, 0, 1];
-    endless.extend([0; 60_000]);
+    endless.extend(vec![0; 60_000]);
     assert_eq!(Caught::parse(&endless), None);
 }

@@ -101,7 +101,7 @@ impl Packet {
         Packet::other(source.ip(), destination.ip(), protocol::UDP, &body)
     }
 
-    /// An echo request ("ping") of ICMP or ICMPv6.
+    /// An echo request ("ping") of ICMP or `ICMPv6`.
     pub fn echo(source: IpAddr, destination: IpAddr, identifier: u16, data: &[u8]) -> Packet {
         let (protocol, kind) = if destination.is_ipv4() {
             (protocol::ICMP, 8)
@@ -112,7 +112,7 @@ impl Packet {
     }
 
     /// A packet of any protocol with `body` behind its IP header. The checksums of TCP, UDP,
-    /// ICMP and ICMPv6 are filled in; for others `body` goes as it is.
+    /// ICMP and `ICMPv6` are filled in; for others `body` goes as it is.
     pub fn other(source: IpAddr, destination: IpAddr, protocol: u8, body: &[u8]) -> Packet {
         let source = match (source, destination) {
             (IpAddr::V6(_), IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),

@@ -56,7 +56,7 @@ impl Caught {
         }
     }
 
-    /// Type and code of an ICMP or ICMPv6 packet.
+    /// Type and code of an ICMP or `ICMPv6` packet.
     pub fn icmp(&self) -> Option<(u8, u8)> {
         let icmp = matches!(self.protocol, protocol::ICMP | protocol::ICMPV6);
         if !icmp || self.later_fragment {
@@ -100,7 +100,7 @@ impl Caught {
         self.body().get(header..).unwrap_or_default()
     }
 
-    /// Whether the checksum of TCP, UDP, ICMP or ICMPv6 is right; `None` for others, for
+    /// Whether the checksum of TCP, UDP, ICMP or `ICMPv6` is right; `None` for others, for
     /// fragments and where UDP has none.
     pub fn checksum_is_right(&self) -> Option<bool> {
         let known = [

@@ -34,9 +34,9 @@ while [ -n "$rest" ]; do
     case $directory in
     copy=*)
         directory=${directory#copy=}
-        mount -t tmpfs tmpfs /mnt && cp -a "$directory/." /mnt/ && mount --move /mnt "$directory" || exit 1 ;;
+        mount -n -t tmpfs tmpfs /mnt && cp -a "$directory/." /mnt/ && mount -n --move /mnt "$directory" || exit 1 ;;
     *)
-        mount -t tmpfs tmpfs "$directory" || exit 1 ;;
+        mount -n -t tmpfs tmpfs "$directory" || exit 1 ;;
     esac
 done
 echo "ready $1 $$"
