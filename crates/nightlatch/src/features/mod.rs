@@ -1,0 +1,3 @@
+//! One folder per feature.
+
+pub mod demo;
