@@ -217,6 +217,7 @@ pub struct Service {
 
 /// What a set of services comes to: ports of both protocols, joined, and ping.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize)]
 pub struct Opening {
     /// The ports, sorted and joined.
     pub ports: Vec<Ports>,

@@ -38,6 +38,7 @@ pub struct Engine {
     catalogue: Catalogue,
     underway: Underway,
     kernel: Kernel,
+    revision: u64,
 }
 
 /// The change that is between its stations.
@@ -79,6 +80,11 @@ impl Engine {
     /// The ledger, to look at.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Counts the changes since the start: whoever keeps a copy knows by it when to renew it.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// All that a judgement at `now` depends on.
@@ -225,6 +231,7 @@ impl Engine {
             self.rules = rules.clone();
         }
         self.catalogue = self.rules.catalogue(&self.ledger.site);
+        self.revision += 1;
         self.underway = Underway::Change(ticket, plan);
         actions.push(Action::Project(Project::Difference));
         actions

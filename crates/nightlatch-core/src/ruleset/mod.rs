@@ -11,6 +11,8 @@ pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
 pub use render::render;
 
+use serde::{Deserialize, Serialize};
+
 use crate::AddrRange;
 use crate::config::Rate;
 use crate::service::Opening;
@@ -43,7 +45,7 @@ pub mod names {
 }
 
 /// The whole desired table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruleset {
     /// Chains and rules.
     pub structure: Structure,
@@ -55,7 +57,7 @@ pub struct Ruleset {
 }
 
 /// Chains and rules: everything that does not grow with the lists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Structure {
     /// Whether the kernel is to open by itself when the trial's set runs empty.
     pub trial: bool,
@@ -66,7 +68,7 @@ pub struct Structure {
 }
 
 /// The chain of one union of services.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceChain {
     /// What it accepts; `None` accepts everything.
     pub opening: Option<Opening>,
@@ -75,7 +77,7 @@ pub struct ServiceChain {
 }
 
 /// What strangers reach in open mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenServices {
     /// Everything they reach.
     pub opening: Opening,
