@@ -1,0 +1,3 @@
+//! One folder per feature; one line here registers it.
+
+pub mod survey;
