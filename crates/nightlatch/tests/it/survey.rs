@@ -1,6 +1,12 @@
 //! The survey, on real kernels' rules, sockets and addresses: each test in a network namespace of
 //! its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by a panic; its helpers are part of it"
+)]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,6 +1,6 @@
 //! The only file of the survey (with `io/`) that reads files and `/proc` and runs programs.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,17 @@ use super::logic::addresses::{
 use super::logic::caller::{
     CallerHints, SshConnection, find_caller, is_console, read_login_uid, user_name,
 };
-use super::logic::contacts;
-use super::logic::firewalls::{FirewallFacts, find_firewalls};
 use super::logic::hosting::{HostFacts, cloud};
-use super::logic::known::KNOWN;
-use super::logic::pbx;
-use super::logic::ruleset::{Chains, read_iptables_save, read_nft};
 use super::logic::sockets::{
     SocketEntry, SocketState, SshHints, from_sockets, open_sockets, read_socket_unit,
     read_sshd_config, read_table, ssh_ports,
 };
-use super::{Caller, Protocol, PublishedPort, RtpRange, Survey, Unread};
+use super::{Caller, Protocol, Survey, Unread};
 
+mod firewalls;
 mod processes;
 mod programs;
+mod telephony;
 
 use processes::Process;
 
@@ -38,8 +35,6 @@ const MOST_OF_TABLE: usize = 16 << 20;
 const MOST_OF_ANSWER: usize = 16 << 20;
 /// How long `ip`, `nft` and `iptables-save` may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long Asterisk may take for an answer.
-const PATIENCE_WITH_ASTERISK: Duration = Duration::from_secs(3);
 /// The most names of one folder that are looked at.
 const MOST_NAMES: usize = 10_000;
 
@@ -323,9 +318,10 @@ impl Reader<'_> {
         let config = read_sshd_config(&text);
         let mut read: BTreeSet<String> = BTreeSet::new();
         for pattern in config.includes.iter().take(32) {
-            let pattern = match pattern.starts_with('/') {
-                true => pattern.clone(),
-                false => format!("/etc/ssh/{pattern}"),
+            let pattern = if pattern.starts_with('/') {
+                pattern.clone()
+            } else {
+                format!("/etc/ssh/{pattern}")
             };
             for name in self.root.matching(&pattern).into_iter().take(256) {
                 if read.insert(name.clone()) {
@@ -363,236 +359,4 @@ impl Reader<'_> {
         }
         ports
     }
-
-    fn telephony(&mut self, survey: &mut Survey, processes: &[Process]) {
-        let running: Vec<String> = processes
-            .iter()
-            .filter(|process| process.near)
-            .map(|process| process.program.clone())
-            .collect();
-        let mut names: Vec<String> = running.clone();
-        names.sort_unstable();
-        names.dedup();
-        survey.pbx = pbx::find_pbx(|file| self.root.exists(file), &names);
-        survey.rtp = self.rtp();
-        let configured = self.configured_sip();
-        survey.sip = pbx::sip_ports(&survey.sockets, &configured);
-        if names.iter().any(|name| name == "asterisk") {
-            survey.contacts = self.asterisk_contacts();
-        }
-    }
-
-    fn rtp(&mut self) -> Option<RtpRange> {
-        let mut asterisk = Vec::new();
-        for name in ["rtp.conf", "rtp_additional.conf", "rtp_custom.conf"] {
-            let name = format!("/etc/asterisk/{name}");
-            asterisk.extend(self.file(&name).map(|text| (name, text)));
-        }
-        let freeswitch = [
-            "/etc/freeswitch/autoload_configs/switch.conf.xml",
-            "/usr/local/freeswitch/conf/autoload_configs/switch.conf.xml",
-        ];
-        let rtpengine = "/etc/rtpengine/rtpengine.conf";
-        pbx::asterisk_rtp(&asterisk)
-            .or_else(|| {
-                freeswitch
-                    .iter()
-                    .find_map(|name| pbx::freeswitch_rtp(name, &self.file(name)?))
-            })
-            .or_else(|| pbx::rtpengine_rtp(rtpengine, &self.file(rtpengine)?))
-    }
-
-    fn configured_sip(&mut self) -> Vec<(u16, bool)> {
-        let mut ports = Vec::new();
-        for pattern in [
-            "/etc/asterisk/pjsip*.conf",
-            "/etc/asterisk/sip.conf",
-            "/etc/asterisk/sip_general*.conf",
-        ] {
-            for name in self.root.matching(pattern) {
-                ports.extend(pbx::asterisk_sip(&self.file(&name).unwrap_or_default()));
-            }
-        }
-        for name in [
-            "/etc/freeswitch/vars.xml",
-            "/usr/local/freeswitch/conf/vars.xml",
-        ] {
-            ports.extend(pbx::freeswitch_sip(&self.file(name).unwrap_or_default()));
-        }
-        ports
-    }
-
-    /// What Asterisk knows of its peers. An Asterisk that does not answer is no reason to wait.
-    fn asterisk_contacts(&mut self) -> Vec<super::Contact> {
-        let mut ask = |command: &str| {
-            let answer = programs::run(
-                "asterisk",
-                &["-rx", command],
-                MOST_OF_ANSWER,
-                PATIENCE_WITH_ASTERISK,
-            );
-            match answer {
-                Ok(text) => Some(text),
-                Err(reason) => {
-                    self.miss(&format!("asterisk -rx \"{command}\""), reason);
-                    None
-                }
-            }
-        };
-        // Where the first question gets no answer, the others would not either.
-        let Some(text) = ask("pjsip show contacts") else {
-            return Vec::new();
-        };
-        contacts::join([
-            contacts::pjsip_contacts(&text),
-            contacts::registrar_contacts(
-                &ask("database show registrar/contact").unwrap_or_default(),
-            ),
-            contacts::sip_peers(&ask("sip show peers").unwrap_or_default()),
-        ])
-    }
-
-    fn firewalls(&mut self, survey: &mut Survey, processes: &[Process]) {
-        let nft = match self.program("nft", &["-j", "-t", "list", "ruleset"]) {
-            Some(text) => read_nft(&text).unwrap_or_else(|(chains, reason)| {
-                self.miss("nft -j -t list ruleset", format!("read in part: {reason}"));
-                chains
-            }),
-            None => Chains::default(),
-        };
-        let legacy = self.legacy_rules();
-        survey.published = self.published(&nft, &legacy);
-        let mut facts = FirewallFacts {
-            rulesets: std::iter::once(nft).chain(legacy).collect(),
-            files: self.firewall_files(),
-            enabled: self.enabled_units(),
-            processes: near_programs(processes),
-            ..FirewallFacts::default()
-        };
-        let has_line = |text: Option<String>, wanted: &str| {
-            text.unwrap_or_default()
-                .lines()
-                .any(|line| line.trim().eq_ignore_ascii_case(wanted))
-        };
-        facts.ufw_enabled = has_line(self.file("/etc/ufw/ufw.conf"), "ENABLED=yes");
-        facts.nftables_flushes = has_line(self.file("/etc/nftables.conf"), "flush ruleset");
-        survey.firewalls = find_firewalls(&facts);
-    }
-
-    /// The rules of iptables-legacy. It is asked only where the kernel holds such tables: asking
-    /// would load its modules.
-    fn legacy_rules(&mut self) -> Vec<Chains> {
-        let mut all = Vec::new();
-        for (family, names, program) in [
-            ("ip", "ip_tables_names", "iptables-legacy-save"),
-            ("ip6", "ip6_tables_names", "ip6tables-legacy-save"),
-        ] {
-            let path = self.root.proc.join("thread-self/net").join(names);
-            let tables = read_bytes(&path, 4096).unwrap_or_default();
-            if tables.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            if let Some(text) = self.program(program, &[]) {
-                all.push(read_iptables_save(family, true, &text));
-            }
-        }
-        all
-    }
-
-    /// The ports handed on. nftables does not show where iptables-nft hands them to:
-    /// `iptables-nft-save` does.
-    fn published(&mut self, nft: &Chains, legacy: &[Chains]) -> Vec<PublishedPort> {
-        let mut all = nft.published.clone();
-        if nft.hidden_nat {
-            for (family, program) in [("ip", "iptables-nft-save"), ("ip6", "ip6tables-nft-save")] {
-                let begin = format!("{family} nat ");
-                if !all.iter().any(|port| port.chain.starts_with(&begin)) {
-                    continue;
-                }
-                if let Some(text) = self.program(program, &["-t", "nat"]) {
-                    all.retain(|port| !port.chain.starts_with(&begin));
-                    all.extend(read_iptables_save(family, false, &text).published);
-                }
-            }
-        }
-        all.extend(legacy.iter().flat_map(|chains| chains.published.clone()));
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    fn firewall_files(&mut self) -> BTreeMap<String, Vec<String>> {
-        let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for known in KNOWN {
-            for pattern in known.files {
-                for name in self.root.matching(pattern).into_iter().take(20) {
-                    if !self.is_ours(&name) {
-                        files.entry(known.id.to_owned()).or_default().push(name);
-                    }
-                }
-            }
-        }
-        files
-    }
-
-    /// Whether a command with an old name is Nightlatch's own: a link to it, or a script that
-    /// calls it.
-    fn is_ours(&self, name: &str) -> bool {
-        let path = self.root.path(name);
-        let link = fs::read_link(&path).unwrap_or_default();
-        let links_to_us = link
-            .file_name()
-            .is_some_and(|target| target.to_string_lossy().starts_with("nightlatch"));
-        let script = || {
-            let bytes = match path.is_file() {
-                true => read_bytes(&path, 2048).unwrap_or_default(),
-                false => Vec::new(),
-            };
-            String::from_utf8_lossy(&bytes).contains("nightlatch")
-        };
-        links_to_us || script()
-    }
-
-    /// The units that something of systemd starts, and the scripts of the old runlevels.
-    fn enabled_units(&mut self) -> BTreeSet<String> {
-        let mut enabled = BTreeSet::new();
-        let system = "/etc/systemd/system";
-        for folder in self.root.names(system) {
-            if !folder.ends_with(".wants") && !folder.ends_with(".requires") {
-                continue;
-            }
-            let units = self.root.names(&format!("{system}/{folder}"));
-            enabled.extend(units.iter().map(|unit| {
-                unit.rsplit_once('.')
-                    .map_or(unit.as_str(), |(name, _)| name)
-                    .to_owned()
-            }));
-        }
-        for level in ["/etc/rc2.d", "/etc/rc3.d", "/etc/rc5.d"] {
-            for script in self.root.names(level) {
-                let name = script.strip_prefix('S').and_then(|rest| rest.get(2..));
-                enabled.extend(name.map(str::to_owned));
-            }
-        }
-        enabled
-    }
-}
-
-/// The names of the processes of this network namespace, and of the programs that scripts run.
-fn near_programs(processes: &[Process]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for process in processes.iter().filter(|process| process.near) {
-        names.insert(process.program.clone());
-        // "php /usr/bin/thing": the thing is the program.
-        let mut words = process.command_line.split_ascii_whitespace();
-        let base = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
-        let interpreter = words.next().map(base).unwrap_or_default();
-        if ["php", "python", "perl", "bash", "sh"]
-            .iter()
-            .any(|name| interpreter.starts_with(name))
-        {
-            names.extend(words.find(|word| !word.starts_with('-')).map(base));
-        }
-    }
-    names
 }

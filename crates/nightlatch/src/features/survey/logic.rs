@@ -6,6 +6,7 @@ pub mod contacts;
 pub mod firewalls;
 pub mod flows;
 pub mod hosting;
+pub mod iptables;
 pub mod known;
 pub mod pbx;
 pub mod proposal;

@@ -1,6 +1,6 @@
 //! The processes of `/proc`: names, parents, and who holds which socket.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -62,8 +62,8 @@ pub(super) fn owners(
     proc: &Path,
     processes: &[Process],
     wanted: &HashSet<u64>,
-) -> HashMap<u64, Owner> {
-    let mut owners: HashMap<u64, Owner> = HashMap::new();
+) -> BTreeMap<u64, Owner> {
+    let mut owners: BTreeMap<u64, Owner> = BTreeMap::new();
     for process in processes {
         let folder = proc.join(process.pid.to_string()).join("fd");
         let Ok(descriptors) = fs::read_dir(folder) else {

@@ -190,7 +190,7 @@ pub fn connected_networks(interfaces: &[Interface], routes: &[Route]) -> Vec<Con
     found
 }
 
-/// Whether an address is link-local (169.254.0.0/16, fe80::/10).
+/// Whether an address is link-local (169.254.0.0/16, `fe80::/10`).
 pub fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -198,7 +198,7 @@ pub fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a whole range is of private addresses: RFC 1918 for IPv4, fc00::/7 for IPv6.
+/// Whether a whole range is of private addresses: RFC 1918 for IPv4, `fc00::/7` for IPv6.
 ///
 /// 100.64.0.0/10 is not: behind it are other customers of a carrier.
 pub fn is_private(range: &AddrRange) -> bool {

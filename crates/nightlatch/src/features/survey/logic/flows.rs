@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Contact, LiveFlow, Product, Protocol, SipPort, Survey};
 
+/// The flows of one group: protocol, the peer's port, the own port.
+type Ports = BTreeSet<(Protocol, u16, u16)>;
+
 /// The most lines that [`describe`] gives before it only counts.
 pub const MOST_LINES: usize = 20;
 
@@ -110,9 +113,10 @@ impl FlowContext {
             .any(|sip| sip.protocol == flow.protocol && sip.port == flow.local_port);
         // A TCP or TLS trunk that the PBX dialled has its SIP port at the other end.
         if own_sip || (is_tcp && !flow.began_by_peer && matches!(flow.peer_port, 5060 | 5061)) {
-            return match self.registered(flow) {
-                true => CutKind::Phone,
-                false => CutKind::SipPeer,
+            return if self.registered(flow) {
+                CutKind::Phone
+            } else {
+                CutKind::SipPeer
             };
         }
         match flow.protocol {
@@ -186,7 +190,7 @@ impl FlowContext {
         let known = match (protocol, port) {
             (Protocol::Tcp, 5038 | 5039) => Some("Asterisk manager"),
             (Protocol::Tcp, 8021) => Some("FreeSWITCH event socket"),
-            (Protocol::Tcp, 5090) | (Protocol::Udp, 5090) => Some("3CX tunnel"),
+            (_, 5090) => Some("3CX tunnel"),
             (_, 1194) => Some("OpenVPN"),
             (Protocol::Udp, 51820) => Some("WireGuard"),
             (Protocol::Udp, 69) => Some("TFTP"),
@@ -252,8 +256,7 @@ pub fn describe(
     flows: &[LiveFlow],
     judge: impl Fn(&LiveFlow) -> bool,
 ) -> Vec<CutLine> {
-    let mut groups: BTreeMap<(CutKind, IpAddr, String), BTreeSet<(Protocol, u16, u16)>> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<(CutKind, IpAddr, String), Ports> = BTreeMap::new();
     for flow in flows.iter().filter(|flow| judge(flow)) {
         let kind = context.kind(flow);
         let port = match kind {
@@ -278,13 +281,7 @@ pub fn describe(
     lines
 }
 
-fn line(
-    context: &FlowContext,
-    kind: CutKind,
-    peer: IpAddr,
-    port: &str,
-    flows: &BTreeSet<(Protocol, u16, u16)>,
-) -> CutLine {
+fn line(context: &FlowContext, kind: CutKind, peer: IpAddr, port: &str, flows: &Ports) -> CutLine {
     let contacts = || context.contacts.iter().filter(|c| c.address == peer);
     let mut number = flows.len();
     let text = match kind {
@@ -327,10 +324,14 @@ fn rest_of(hidden: &[CutLine]) -> Option<CutLine> {
             .filter(|line| line.kind == CutKind::Phone)
             .map(|line| line.count)
             .sum();
-        let mut text = format!("and {} more", hidden.len());
-        if phones > 0 {
-            text.push_str(&format!(", with {}", several(phones, "registered phone")));
-        }
+        let text = match phones {
+            0 => format!("and {} more", hidden.len()),
+            _ => format!(
+                "and {} more, with {}",
+                hidden.len(),
+                several(phones, "registered phone")
+            ),
+        };
         CutLine {
             kind: CutKind::More,
             peer: None,

@@ -196,20 +196,21 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
             [] => String::new(),
             several => format!(" SSH connections come from {}.", list(several)),
         };
-        warnings.push(match caller.console {
-            true => warning(
+        warnings.push(if caller.console {
+            warning(
                 "caller-at-console",
                 "You are at a console, so no address of yours is allowed: after this nobody \
                  reaches the machine by SSH from outside the networks above."
                     .to_owned(),
-            ),
-            false => warning(
+            )
+        } else {
+            warning(
                 "no-caller",
                 format!(
                     "The address you come from could not be found.{hint} Say which addresses to \
                      allow, or you lock yourself out."
                 ),
-            ),
+            )
         });
     } else if let Some(address) = caller.address {
         if !caller.live {
@@ -356,9 +357,9 @@ fn families(address: IpAddr) -> (&'static str, &'static str) {
 /// The first ten addresses.
 fn list(addresses: &[IpAddr]) -> String {
     let shown: Vec<String> = addresses.iter().take(10).map(ToString::to_string).collect();
-    let mut text = shown.join(", ");
-    if addresses.len() > shown.len() {
-        text.push_str(&format!(" and {} more", addresses.len() - shown.len()));
+    let more = addresses.len() - shown.len();
+    match more {
+        0 => shown.join(", "),
+        _ => format!("{} and {more} more", shown.join(", ")),
     }
-    text
 }

@@ -1,6 +1,6 @@
 //! The kernel's socket tables: who listens, who is connected, where SSH is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::{LiveFlow, Protocol, Socket, SshPorts};
@@ -92,7 +92,7 @@ fn read_endpoint(text: &str) -> Option<(IpAddr, u16)> {
 }
 
 /// The listening and bound sockets with their programs, sorted, each once.
-pub fn open_sockets(entries: &[SocketEntry], owners: &HashMap<u64, Owner>) -> Vec<Socket> {
+pub fn open_sockets(entries: &[SocketEntry], owners: &BTreeMap<u64, Owner>) -> Vec<Socket> {
     let mut sockets: Vec<Socket> = entries
         .iter()
         .filter(|entry| entry.state == SocketState::Open)
@@ -162,7 +162,7 @@ pub struct SshHints {
 /// there. The configuration alone is used only where no listener was found.
 pub fn ssh_ports(
     entries: &[SocketEntry],
-    owners: &HashMap<u64, Owner>,
+    owners: &BTreeMap<u64, Owner>,
     hints: &SshHints,
 ) -> SshPorts {
     let listeners = || {
