@@ -11,12 +11,12 @@ use super::logic::addresses::{
     uses_stub,
 };
 use super::logic::caller::{
-    CallerHints, SshConnection, find_caller, is_console, read_login_uid, user_name,
+    CallerHints, SshConnection, find_caller, has_logged_in, is_console, read_login_uid, user_name,
 };
 use super::logic::hosting::{HostFacts, cloud};
 use super::logic::sockets::{
-    SocketEntry, SocketState, SshHints, from_sockets, open_sockets, read_socket_unit,
-    read_sshd_config, read_table, ssh_ports,
+    SocketEntry, SocketState, SshHints, connections_of, from_sockets, open_sockets,
+    read_socket_unit, read_sshd_config, read_table, ssh_ports,
 };
 use super::{Caller, Protocol, Survey, Unread};
 
@@ -43,19 +43,26 @@ const MOST_NAMES: usize = 10_000;
 pub struct Root {
     files: PathBuf,
     proc: PathBuf,
+    /// Whether the own environment and the parent processes are asked where the caller is.
+    ask_session: bool,
 }
 
 impl Root {
     /// This machine.
     pub fn system() -> Root {
-        Root::at("/")
+        Root {
+            ask_session: true,
+            ..Root::at("/")
+        }
     }
 
-    /// Files below another folder, as in a test; the processes and sockets of this machine.
+    /// Files below another folder, as in a test; the processes and sockets of this machine. The
+    /// caller's own session is not looked at.
     pub fn at(files: impl Into<PathBuf>) -> Root {
         Root {
             files: files.into(),
             proc: PathBuf::from("/proc"),
+            ask_session: false,
         }
     }
 
@@ -277,25 +284,37 @@ impl Reader<'_> {
         survey.sockets = open_sockets(entries, &owners);
         survey.flows = from_sockets(entries);
 
-        let environment = std::env::var("SSH_CONNECTION")
-            .ok()
+        let above = if self.root.ask_session {
+            processes::above(&self.root.proc)
+        } else {
+            processes::Above::default()
+        };
+        let environment = (self.root.ask_session)
+            .then(|| std::env::var("SSH_CONNECTION").ok())
+            .flatten()
             .and_then(|text| SshConnection::read(&text));
-        let (parents, terminal) = processes::parents(&self.root.proc);
+        let claim = environment.or(above.environments.first().copied());
         let hints = SshHints {
             configured: self.sshd_config_ports(),
             socket_unit: self.socket_unit_ports(),
-            connection: environment
-                .or(parents.first().copied())
-                .map(|connection| connection.own_port),
+            connection: claim.map(|connection| connection.own_port),
         };
         survey.ssh = ssh_ports(entries, &owners, &hints);
+
+        let sessions: Vec<u64> = processes
+            .iter()
+            .filter(|process| has_logged_in(&process.program, &process.command_line))
+            .flat_map(|process| processes::sockets_of(&self.root.proc, process.pid))
+            .collect();
         let mut caller = self.who();
-        caller.console = terminal.is_some_and(is_console);
+        caller.console = above.terminal.is_some_and(is_console);
         let hints = CallerHints {
+            above: connections_of(&above.ssh_sockets, entries, &survey.ssh.ports),
             environment,
-            parents,
+            parents: above.environments,
+            sessions: connections_of(&sessions, entries, &survey.ssh.ports),
         };
-        find_caller(&hints, &survey.flows, &survey.ssh.ports, &mut caller);
+        find_caller(&hints, &mut caller);
         survey.caller = caller;
     }
 

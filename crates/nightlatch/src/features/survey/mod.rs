@@ -95,7 +95,8 @@ pub struct Caller {
     /// Whether the caller sits at a console, serial line or hypervisor console, and so cannot be
     /// locked out by a firewall.
     pub console: bool,
-    /// Every address with an established SSH connection to this machine.
+    /// Every address with an SSH session that has logged in. Connections that have not, such as
+    /// those of password guessers, do not count.
     pub candidates: Vec<IpAddr>,
 }
 
@@ -103,11 +104,13 @@ pub struct Caller {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallerSource {
+    /// The connection of the SSH server process under which the command runs.
+    SshProcess,
     /// `SSH_CONNECTION` of the command's own environment.
     Environment,
     /// `SSH_CONNECTION` of a parent process: `sudo` had removed it.
     ParentProcess,
-    /// The only address with an established connection to the SSH port.
+    /// The only address with an SSH session that has logged in.
     OnlySshPeer,
     /// Not found.
     #[default]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::logic::caller::{SshConnection, read_stat, variable};
+use super::super::logic::caller::{SshConnection, is_ssh_process, read_stat, variable};
 use super::super::logic::sockets::Owner;
 use super::read_bytes;
 
@@ -65,17 +65,7 @@ pub(super) fn owners(
 ) -> BTreeMap<u64, Owner> {
     let mut owners: BTreeMap<u64, Owner> = BTreeMap::new();
     for process in processes {
-        let folder = proc.join(process.pid.to_string()).join("fd");
-        let Ok(descriptors) = fs::read_dir(folder) else {
-            continue;
-        };
-        for descriptor in descriptors.flatten().take(MOST_DESCRIPTORS) {
-            let Some(inode) = fs::read_link(descriptor.path())
-                .ok()
-                .and_then(|target| socket_number(target.to_str()?))
-            else {
-                continue;
-            };
+        for inode in sockets_of(proc, process.pid) {
             let better = owners
                 .get(&inode)
                 .is_none_or(|other| other.program == "systemd" || other.program == "init");
@@ -103,17 +93,28 @@ fn socket_number(target: &str) -> Option<u64> {
         .ok()
 }
 
-/// `SSH_CONNECTION` of the parents, the nearest first, each value once; and the terminal of the
-/// process itself.
-pub(super) fn parents(proc: &Path) -> (Vec<SshConnection>, Option<u32>) {
-    let mut found: Vec<SshConnection> = Vec::new();
+/// What the processes above this one tell of the caller.
+#[derive(Default)]
+pub(super) struct Above {
+    /// `SSH_CONNECTION` of the parents, the nearest first, each value once.
+    pub(super) environments: Vec<SshConnection>,
+    /// The sockets of the SSH server processes among them.
+    pub(super) ssh_sockets: Vec<u64>,
+    /// The device number of the own terminal.
+    pub(super) terminal: Option<u32>,
+}
+
+/// Walks up the parents.
+pub(super) fn above(proc: &Path) -> Above {
+    let mut found = Above::default();
     let read = |folder: &Path| {
         let stat = read_bytes(&folder.join("stat"), 4096).ok()?;
         read_stat(&String::from_utf8_lossy(&stat))
     };
     let Some((mut parent, terminal)) = read(&proc.join("self")) else {
-        return (found, None);
+        return found;
     };
+    found.terminal = Some(terminal);
     for _ in 0..MOST_PARENTS {
         if parent <= 1 {
             break;
@@ -122,11 +123,30 @@ pub(super) fn parents(proc: &Path) -> (Vec<SshConnection>, Option<u32>) {
         let connection = read_bytes(&folder.join("environ"), 1 << 20)
             .ok()
             .and_then(|environ| SshConnection::read(variable(&environ, "SSH_CONNECTION")?));
-        found.extend(connection.filter(|connection| !found.contains(connection)));
+        let new = connection.filter(|connection| !found.environments.contains(connection));
+        found.environments.extend(new);
+        let program = read_bytes(&folder.join("comm"), 64).unwrap_or_default();
+        if is_ssh_process(String::from_utf8_lossy(&program).trim_end()) {
+            found.ssh_sockets.extend(sockets_of(proc, parent));
+        }
         match read(&folder) {
             Some((next, _)) => parent = next,
             None => break,
         }
     }
-    (found, Some(terminal))
+    found
+}
+
+/// The sockets that a process holds.
+pub(super) fn sockets_of(proc: &Path, pid: u32) -> Vec<u64> {
+    fs::read_dir(proc.join(pid.to_string()).join("fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(MOST_DESCRIPTORS)
+        .filter_map(|descriptor| {
+            let target = fs::read_link(descriptor.path()).ok()?;
+            socket_number(target.to_str()?)
+        })
+        .collect()
 }

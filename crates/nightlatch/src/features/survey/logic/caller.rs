@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::{Caller, CallerSource, LiveFlow, Protocol};
+use super::super::{Caller, CallerSource};
 
 /// The value of `SSH_CONNECTION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,72 +37,81 @@ pub fn read_address(text: &str) -> Option<IpAddr> {
 /// What is known of the caller's way in.
 #[derive(Clone, Debug, Default)]
 pub struct CallerHints {
+    /// The connections of the SSH server processes above the command, the nearest first.
+    pub above: Vec<SshConnection>,
     /// `SSH_CONNECTION` of the own environment.
     pub environment: Option<SshConnection>,
     /// `SSH_CONNECTION` of the parent processes, the nearest first.
     pub parents: Vec<SshConnection>,
+    /// The connections of all SSH sessions that have logged in.
+    pub sessions: Vec<SshConnection>,
 }
 
 /// Puts the caller's address together.
 ///
-/// A connection that is established in the kernel is believed first: the environment of an old
-/// `tmux` names an address from which the caller may have gone long ago. Then the only address
-/// with an SSH connection; then what the environment says, marked as not live.
-pub fn find_caller(
-    hints: &CallerHints,
-    flows: &[LiveFlow],
-    ssh_ports: &[u16],
-    caller: &mut Caller,
-) {
-    let mut candidates: Vec<IpAddr> = flows
-        .iter()
-        .filter(|flow| flow.protocol == Protocol::Tcp && flow.began_by_peer)
-        .filter(|flow| ssh_ports.contains(&flow.local_port))
-        .map(|flow| flow.peer)
-        .collect();
+/// What the kernel shows is believed first: the connection of the SSH server process above the
+/// command, then an `SSH_CONNECTION` that is a live session. The environment of an old `tmux`
+/// names an address from which the caller may have gone long ago: it is used, marked as not live,
+/// only where no single other session could be meant.
+pub fn find_caller(hints: &CallerHints, caller: &mut Caller) {
+    let mut candidates: Vec<IpAddr> = hints.sessions.iter().map(|s| s.peer.0).collect();
     candidates.sort_unstable();
     candidates.dedup();
 
-    let claims = || {
-        let own = hints.environment.iter();
-        own.map(|claim| (claim, CallerSource::Environment)).chain(
+    let claims: Vec<(&SshConnection, CallerSource)> = hints
+        .environment
+        .iter()
+        .map(|claim| (claim, CallerSource::Environment))
+        .chain(
             hints
                 .parents
                 .iter()
                 .map(|claim| (claim, CallerSource::ParentProcess)),
         )
-    };
-    let is_live = |claim: &SshConnection| {
-        flows.iter().any(|flow| {
-            (flow.peer, flow.peer_port, flow.local_port)
-                == (claim.peer.0, claim.peer.1, claim.own_port)
-        })
-    };
-    let chosen = claims()
-        .find(|(claim, _)| is_live(claim))
-        .map(|found| (found, true));
+        .collect();
+    let above = hints
+        .above
+        .first()
+        .map(|session| (session, CallerSource::SshProcess));
+    let live = claims
+        .iter()
+        .copied()
+        .find(|(claim, _)| hints.sessions.contains(claim));
     let only = match candidates.as_slice() {
         [only] => Some(*only),
         _ => None,
     };
-    if let Some(((claim, source), live)) = chosen.or_else(|| {
-        claims()
-            .next()
-            .filter(|_| only.is_none())
-            .map(|found| (found, false))
-    }) {
-        caller.address = Some(claim.peer.0);
-        caller.port = Some(claim.peer.1);
-        caller.ssh_port = Some(claim.own_port);
+    // Another session from the address that was claimed is as good a sign of life.
+    let claimed = claims
+        .first()
+        .copied()
+        .filter(|(claim, _)| only.is_none_or(|only| only == claim.peer.0));
+    if let Some((session, source)) = above.or(live).or(claimed) {
+        caller.address = Some(session.peer.0);
+        caller.port = Some(session.peer.1);
+        caller.ssh_port = Some(session.own_port);
         caller.found = source;
-        // Another connection from the same address is as good a sign of life.
-        caller.live = live || candidates.contains(&claim.peer.0);
+        caller.live = source == CallerSource::SshProcess || candidates.contains(&session.peer.0);
     } else if let Some(only) = only {
         caller.address = Some(only);
         caller.found = CallerSource::OnlySshPeer;
         caller.live = true;
     }
     caller.candidates = candidates;
+}
+
+/// Whether a process belongs to an SSH session, as far as its name tells.
+pub fn is_ssh_process(program: &str) -> bool {
+    matches!(program, "sshd" | "sshd-session" | "dropbear")
+}
+
+/// Whether a process is an SSH session that has logged in. OpenSSH writes `sshd: alice@pts/0`
+/// into its command line only then; before, it says `sshd: alice [priv]` or `[net]`.
+pub fn has_logged_in(program: &str, command_line: &str) -> bool {
+    is_ssh_process(program)
+        && command_line
+            .split_once(": ")
+            .is_some_and(|(_, title)| title.contains('@') && !title.contains('['))
 }
 
 /// The value of one variable in a process's environment (`NAME=value`, ended by zero bytes).

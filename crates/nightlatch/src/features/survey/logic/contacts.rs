@@ -1,5 +1,6 @@
 //! Telephones and trunks, from what Asterisk answers.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -75,6 +76,15 @@ pub fn sip_peers(text: &str) -> Vec<Contact> {
 /// so.
 pub fn join(lists: impl IntoIterator<Item = Vec<Contact>>) -> Vec<Contact> {
     let mut all: Vec<Contact> = lists.into_iter().flatten().take(MOST).collect();
+    // The port of a contact of the console may be cut off: the registrar's is whole.
+    let registered: BTreeSet<(String, IpAddr)> = all
+        .iter()
+        .filter(|contact| contact.registered)
+        .map(|contact| (contact.name.clone(), contact.address))
+        .collect();
+    all.retain(|contact| {
+        contact.registered || !registered.contains(&(contact.name.clone(), contact.address))
+    });
     all.sort_by(|a, b| {
         let key = |c: &Contact| (c.address, c.port, c.protocol, !c.registered);
         key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))

@@ -99,9 +99,10 @@ fn propose_caller(survey: &Survey, proposal: &mut Proposal) {
     };
     let who = caller.name.as_deref().unwrap_or("the caller");
     let how = match caller.found {
+        CallerSource::SshProcess => "the connection of this SSH session",
         CallerSource::Environment => "from SSH_CONNECTION",
         CallerSource::ParentProcess => "from SSH_CONNECTION of the session before sudo",
-        CallerSource::OnlySshPeer => "the only address with an SSH connection",
+        CallerSource::OnlySshPeer => "the only address with an SSH session",
         CallerSource::NotFound => "given",
     };
     proposal.accounts.push(ProposedAccount {
@@ -194,7 +195,7 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
     if admin.is_none() {
         let hint = match caller.candidates.as_slice() {
             [] => String::new(),
-            several => format!(" SSH connections come from {}.", list(several)),
+            several => format!(" SSH sessions come from {}.", list(several)),
         };
         warnings.push(if caller.console {
             warning(
@@ -215,8 +216,8 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
     } else if let Some(address) = caller.address {
         if !caller.live {
             let hint = match caller.candidates.as_slice() {
-                [] => "No SSH connection from there is open now.".to_owned(),
-                several => format!("SSH connections are open from {}.", list(several)),
+                [] => "No SSH session from there is open now.".to_owned(),
+                several => format!("SSH sessions are open from {}.", list(several)),
             };
             warnings.push(warning(
                 "caller-not-live",

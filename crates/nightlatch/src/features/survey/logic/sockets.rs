@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::{LiveFlow, Protocol, Socket, SshPorts};
+use super::caller::SshConnection;
 
 /// One line of `/proc/net/{tcp,tcp6,udp,udp6}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +146,30 @@ pub fn from_sockets(entries: &[SocketEntry]) -> Vec<LiveFlow> {
     flows
 }
 
+/// The established connections behind the given sockets that came in on an SSH port, in the order
+/// of the sockets.
+pub fn connections_of(
+    sockets: &[u64],
+    entries: &[SocketEntry],
+    ssh_ports: &[u16],
+) -> Vec<SshConnection> {
+    let established: BTreeMap<u64, &SocketEntry> = entries
+        .iter()
+        .filter(|entry| entry.protocol == Protocol::Tcp && entry.state == SocketState::Established)
+        // A session also holds the connections it forwards: those have other ports.
+        .filter(|entry| ssh_ports.contains(&entry.local.1))
+        .map(|entry| (entry.inode, entry))
+        .collect();
+    sockets
+        .iter()
+        .filter_map(|inode| established.get(inode))
+        .map(|entry| SshConnection {
+            peer: entry.peer,
+            own_port: entry.local.1,
+        })
+        .collect()
+}
+
 /// What is known of the SSH server besides its sockets.
 #[derive(Clone, Debug, Default)]
 pub struct SshHints {
@@ -195,10 +220,20 @@ pub fn ssh_ports(
             .collect(),
         "ssh.socket",
     );
-    add(hints.connection.into_iter().collect(), "SSH_CONNECTION");
-    if found.ports.is_empty() && !hints.configured.is_empty() {
-        found.ports.clone_from(&hints.configured);
-        found.found.push("sshd_config".to_owned());
+    let nothing_listens = found.ports.is_empty();
+    let mut add = |ports: Vec<u16>, how: &str| {
+        if !ports.is_empty() {
+            found.ports.extend(ports);
+            found.found.push(how.to_owned());
+        }
+    };
+    // An old environment may name a port that is no more; without a listener it is all there is.
+    let connection = hints
+        .connection
+        .filter(|port| nothing_listens || listeners().any(|entry| entry.local.1 == *port));
+    add(connection.into_iter().collect(), "SSH_CONNECTION");
+    if nothing_listens {
+        add(hints.configured.clone(), "sshd_config");
     }
     found.ports.sort_unstable();
     found.ports.dedup();
