@@ -41,7 +41,7 @@ pub enum StageError {
     /// The kernel or a container refuses namespaces.
     #[error(
         "this user may not make network namespaces here ({detail}); run it as root, or, where \
-         the machine allows user namespaces, as: unshare --user --map-root-user nightlatch demo"
+         the machine allows user namespaces, inside: unshare --user --map-root-user"
     )]
     NotAllowed {
         /// What the refusing program said.
