@@ -60,7 +60,6 @@ fn a_firewall_between_the_two_looks_shows_in_the_report() {
         return;
     }
     let mut steps = Vec::new();
-    let start = support::now();
     let report = io::play(
         |step| steps.push(step.to_owned()),
         |stage| {
@@ -68,7 +67,7 @@ fn a_firewall_between_the_two_looks_shows_in_the_report() {
             let mut nft = nft.args(["-f", "-"]).stdin(Stdio::piped()).spawn()?;
             nft.stdin.take().unwrap().write_all(ROUGH.as_bytes())?;
             assert!(nft.wait()?.success());
-            Ok(())
+            Ok(Vec::new())
         },
     )
     .unwrap();

@@ -1,7 +1,7 @@
 //! Runs the demo: builds the stage, scans, protects, scans again.
 
 use std::io;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use super::logic::{Reach, Report};
@@ -37,31 +37,37 @@ pub enum DemoError {
     },
 }
 
-/// Plays the demo. `protect` turns the protection on between the two looks at the server;
-/// `progress` is told what happens.
+/// Plays the demo. `protect` turns the protection on between the two looks at the server, and
+/// returns the processes that do it; they end with the stage. `progress` is told what happens.
 ///
 /// # Errors
 ///
 /// Where namespaces are not allowed or `protect` fails. In each case everything is gone again.
 pub fn play(
     mut progress: impl FnMut(&str),
-    protect: impl FnOnce(&Stage) -> Result<(), DemoError>,
+    protect: impl FnOnce(&Stage) -> Result<Vec<Child>, DemoError>,
 ) -> Result<Report, DemoError> {
     progress("building a telephone server, an office, a traveller and an attacker ...");
     // Without the machine's /run the daemon finds neither its systemd nor another daemon, and
     // what it writes there is gone with the stage.
     let stage = Stage::build(&Plan::standard().change(SERVER, |server| server.with_empty("/run")))?;
-    let _stand_in = StandIn::in_host(stage.host(SERVER)?)?;
+    let stand_in = StandIn::in_host(stage.host(SERVER)?)?;
     let mut report = Report::default();
     progress(
         "before: each tries all TCP ports, common UDP ports, odd packets and SIP requests ...",
     );
     report.before = look(&stage)?;
     progress("protecting the server with Nightlatch ...");
-    protect(&stage)?;
+    let processes = protect(&stage)?;
     progress("after: each tries the same again ...");
     report.after = look(&stage)?;
     progress("removing everything ...");
+    drop(stand_in);
+    drop(stage);
+    for mut process in processes {
+        // The stage has killed it; this takes the last trace of it away.
+        process.wait()?;
+    }
     Ok(report)
 }
 
@@ -71,9 +77,9 @@ pub fn play(
 /// # Errors
 ///
 /// Where one of the commands fails.
-pub fn protect(stage: &Stage) -> Result<(), DemoError> {
+pub fn protect(stage: &Stage) -> Result<Vec<Child>, DemoError> {
     let server = stage.host(SERVER)?;
-    start_daemon(server)?;
+    let daemon = start_daemon(server)?;
     run(server, "up --yes --mode allowlist")?;
     let addresses = |name: &str| -> Result<String, DemoError> {
         let host = stage.host(name)?;
@@ -87,7 +93,7 @@ pub fn protect(stage: &Stage) -> Result<(), DemoError> {
             addresses(TRAVELLER)?
         ),
     )?;
-    Ok(())
+    Ok(vec![daemon])
 }
 
 /// What all hosts reach; they try at the same time.
@@ -125,7 +131,7 @@ fn look(stage: &Stage) -> Result<Vec<Reach>, DemoError> {
 const PLACE: &str = "/run/nightlatch-demo";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn start_daemon(server: &Host) -> Result<(), DemoError> {
+fn start_daemon(server: &Host) -> Result<Child, DemoError> {
     let own = std::env::current_exe()?;
     // The shell makes the directories, which exist inside the server only, and becomes the daemon.
     let script = format!(
@@ -143,8 +149,7 @@ fn start_daemon(server: &Host) -> Result<(), DemoError> {
         // 69: the daemon is not running.
         let code = program(server)?.arg("status").output()?.status.code();
         if code.is_some_and(|code| code != 69) {
-            // It is left to itself: it ends with the stage.
-            return Ok(());
+            return Ok(daemon);
         }
         let ended = daemon.try_wait()?.is_some();
         if ended || start.elapsed() > PATIENCE {
