@@ -71,11 +71,6 @@ fn a_firewall_between_the_two_looks_shows_in_the_report() {
         },
     )
     .unwrap();
-    assert!(
-        start.elapsed() < Duration::from_secs(30),
-        "took {:?}",
-        start.elapsed()
-    );
     assert_eq!(steps.len(), 5);
 
     let reach = |name: &str| -> Vec<&Reach> {
@@ -114,12 +109,11 @@ fn a_firewall_between_the_two_looks_shows_in_the_report() {
         assert_eq!(before, after, "nothing has changed for the office");
     }
     assert!(report.table().contains("65,535"));
-    eprintln!(
-        "{}\n{}\n{:?}",
-        report.table(),
+    assert_eq!(
         report.conclusion("attacker"),
-        start.elapsed()
+        "For the attacker the server does not exist: nothing answered, by IPv4 or IPv6."
     );
+    assert!(!report.is_visible_to("attacker") && report.is_visible_to("traveller"));
 }
 
 #[test]
