@@ -6,6 +6,7 @@
     reason = "a test fails by a panic"
 )]
 
+mod demo;
 mod packet;
 mod stage;
 mod support;

@@ -2,10 +2,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::IpAddr;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage, StageError};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::support;
 
@@ -142,7 +145,7 @@ fn a_plan_that_does_not_hold_together_says_what_is_missing() {
 /// Plays the maker of a stage for the tests below, in a process of its own: prints the processes
 /// of the stage and waits to be killed.
 #[test]
-#[ignore = "a part of nothing_is_left_after_kill_minus_nine"]
+#[ignore = "a part of nothing_is_left_after_..."]
 fn maker_to_be_killed() {
     let stage = Stage::standard().unwrap();
     let server = stage.host("server").unwrap();
@@ -173,6 +176,15 @@ fn maker_to_be_killed() {
 
 #[test]
 fn nothing_is_left_after_kill_minus_nine() {
+    nothing_is_left_after(|maker| kill_process(maker, Signal::KILL));
+}
+
+#[test]
+fn nothing_is_left_after_control_c_at_the_terminal() {
+    nothing_is_left_after(|maker| kill_process_group(maker, Signal::INT));
+}
+
+fn nothing_is_left_after(end: impl Fn(Pid) -> rustix::io::Result<()>) {
     if support::stage(&Plan::empty()).is_none() {
         return;
     }
@@ -184,6 +196,7 @@ fn nothing_is_left_after_kill_minus_nine() {
             "stage::maker_to_be_killed",
         ])
         .stdout(Stdio::piped())
+        .process_group(0)
         .spawn()
         .unwrap();
     let mut processes = Vec::new();
@@ -202,7 +215,7 @@ fn nothing_is_left_after_kill_minus_nine() {
         "two in the server, the keeper, five holders: {processes:?}"
     );
     assert!(processes.iter().all(|&process| alive(process)));
-    maker.kill().unwrap();
+    end(Pid::from_child(&maker)).unwrap();
     maker.wait().unwrap();
     support::wait_until(
         "all processes of the stage have ended",

@@ -40,8 +40,9 @@ pub enum StageError {
     },
     /// The kernel or a container refuses namespaces.
     #[error(
-        "this user may not make network namespaces here ({detail}); run it as root, or, where \
-         the machine allows user namespaces, as: unshare --user --map-root-user nightlatch demo"
+        "this user may not make network namespaces here ({detail}); run it as root (in a \
+         container: with the capability SYS_ADMIN), or, where the machine allows user \
+         namespaces, inside: unshare --user --map-root-user"
     )]
     NotAllowed {
         /// What the refusing program said.

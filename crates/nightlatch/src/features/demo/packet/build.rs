@@ -44,6 +44,11 @@ pub enum Extension {
     HopByHop,
     /// Destination options, padding only.
     DestinationOptions,
+    /// Hop-by-hop options with one that nobody knows and that asks for an error message. Every
+    /// router on the way judges it, so it reaches a host from its own network only.
+    UnknownHopByHop,
+    /// Destination options with one that nobody knows and that asks for an error message.
+    UnknownDestinationOption,
     /// A routing header of the given type with no segment left.
     Routing(u8),
     /// A fragment header as it stands, true or not: the packet is not cut.
@@ -166,6 +171,11 @@ impl Packet {
     /// Whom it goes to.
     pub fn destination(&self) -> IpAddr {
         self.destination
+    }
+
+    /// The protocol behind all extension headers.
+    pub fn protocol(&self) -> u8 {
+        self.protocol
     }
 
     /// The whole packet from the IP header on.
@@ -315,10 +325,10 @@ impl Packet {
 impl Extension {
     const fn number(self) -> u8 {
         match self {
-            Extension::HopByHop => 0,
+            Extension::HopByHop | Extension::UnknownHopByHop => 0,
             Extension::Routing(_) => 43,
             Extension::Fragment { .. } => 44,
-            Extension::DestinationOptions => 60,
+            Extension::DestinationOptions | Extension::UnknownDestinationOption => 60,
         }
     }
 
@@ -326,6 +336,10 @@ impl Extension {
         match self {
             // One option: padding of six bytes in all.
             Extension::HopByHop | Extension::DestinationOptions => [next, 0, 1, 4, 0, 0, 0, 0],
+            // The upper two bits 10: throw the packet away and tell its sender.
+            Extension::UnknownHopByHop | Extension::UnknownDestinationOption => {
+                [next, 0, 0x9e, 4, 0, 0, 0, 0]
+            }
             Extension::Routing(kind) => [next, 0, kind, 0, 0, 0, 0, 0],
             Extension::Fragment { offset, more } => {
                 let [high, low] = ((offset << 3) | u16::from(more)).to_be_bytes();

@@ -34,7 +34,10 @@ while [ -n "$rest" ]; do
     case $directory in
     copy=*)
         directory=${directory#copy=}
-        mount -n -t tmpfs tmpfs /mnt && cp -a "$directory/." /mnt/ && mount -n --move /mnt "$directory" || exit 1 ;;
+        # What this user may not read or own is left out of the copy.
+        mount -n -t tmpfs tmpfs /mnt || exit 1
+        cp -a "$directory/." /mnt/ 2> /dev/null
+        mount -n --move /mnt "$directory" || exit 1 ;;
     *)
         mount -n -t tmpfs tmpfs "$directory" || exit 1 ;;
     esac
