@@ -89,10 +89,7 @@ fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
     for (name, text) in files {
         let path = folder.path().join(name.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        File::create(path)
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
     }
     folder
 }
@@ -143,11 +140,7 @@ fn iptables_rules_are_counted() {
     assert_eq!((found.drop_rules, found.reject_rules), (2, 2));
     assert!(found.active);
     assert!(!found.at_boot);
-    for part in [
-        "ip filter INPUT",
-        "2 rules drop and 2 rules refuse",
-        "must pass both",
-    ] {
+    for part in ["ip filter INPUT", "2 rules drop and 2 rules refuse", "must pass both"] {
         assert!(found.effect.contains(part), "{}", found.effect);
     }
 }
@@ -187,14 +180,8 @@ fn the_chains_of_fail2ban_ufw_and_freepbx_are_theirs() {
     );
     let root = root_with(&[
         ("/etc/ufw/ufw.conf", "# on\nENABLED=yes\n"),
-        (
-            "/etc/systemd/system/multi-user.target.wants/ufw.service",
-            "",
-        ),
-        (
-            "/etc/systemd/system/multi-user.target.wants/fail2ban.service",
-            "",
-        ),
+        ("/etc/systemd/system/multi-user.target.wants/ufw.service", ""),
+        ("/etc/systemd/system/multi-user.target.wants/fail2ban.service", ""),
     ]);
     let survey = namespace.survey(root.path());
     assert_eq!(ids(&survey), ["ufw", "freepbx-firewall", "fail2ban"]);
@@ -225,31 +212,18 @@ fn tables_of_nftables_are_named_and_ours_is_not() {
          nft add chain inet nightlatch guard '{ type filter hook prerouting priority -150; policy drop; }'",
     );
     let root = root_with(&[
-        (
-            "/etc/nftables.conf",
-            "#!/usr/sbin/nft -f\n\nflush ruleset\n",
-        ),
-        (
-            "/etc/systemd/system/sysinit.target.wants/nftables.service",
-            "",
-        ),
+        ("/etc/nftables.conf", "#!/usr/sbin/nft -f\n\nflush ruleset\n"),
+        ("/etc/systemd/system/sysinit.target.wants/nftables.service", ""),
     ]);
     let survey = namespace.survey(root.path());
-    assert_eq!(
-        ids(&survey),
-        ["firewalld", "nftables-service", "nft inet guard"]
-    );
+    assert_eq!(ids(&survey), ["firewalld", "nftables-service", "nft inet guard"]);
     let guard = firewall(&survey, "nft inet guard");
     assert_eq!(guard.drops_by_default, ["inet guard in"]);
     assert_eq!(guard.drop_rules, 1);
     assert_eq!(firewall(&survey, "firewalld").reject_rules, 1);
     let service = firewall(&survey, "nftables-service");
     assert!(service.at_boot && service.flushes && !service.active);
-    assert!(
-        service.effect.contains("flush ruleset"),
-        "{}",
-        service.effect
-    );
+    assert!(service.effect.contains("flush ruleset"), "{}", service.effect);
 }
 
 #[test]
@@ -295,11 +269,7 @@ fn published_ports_are_listed() {
     );
     let docker = firewall(&survey, "docker");
     assert!(docker.effect.contains("before they"), "{}", docker.effect);
-    let containers = survey
-        .interfaces
-        .iter()
-        .find(|i| i.name == "docker0")
-        .unwrap();
+    let containers = survey.interfaces.iter().find(|i| i.name == "docker0").unwrap();
     assert_eq!(containers.kind, InterfaceKind::Containers);
     let accounts = proposal(&survey).accounts;
     assert_eq!(accounts[0].name, "containers");
@@ -332,45 +302,21 @@ fn addresses_networks_and_gateways_are_read() {
     let (server, _client) = joined();
     let root = root_with(&[
         ("/etc/resolv.conf", "nameserver 127.0.0.53\noptions edns0\n"),
-        (
-            "/run/systemd/resolve/resolv.conf",
-            "nameserver 192.168.7.254\nnameserver fe80::1%2\n",
-        ),
-        (
-            "/etc/chrony/chrony.conf",
-            "pool 2.debian.pool.ntp.org iburst\n",
-        ),
+        ("/run/systemd/resolve/resolv.conf", "nameserver 192.168.7.254\nnameserver fe80::1%2\n"),
+        ("/etc/chrony/chrony.conf", "pool 2.debian.pool.ntp.org iburst\n"),
         ("/etc/chrony/sources.d/own.sources", "server 192.0.2.123\n"),
     ]);
     let survey = server.survey(root.path());
-    let networks: Vec<String> = survey
-        .networks
-        .iter()
-        .map(|n| n.network.to_string())
-        .collect();
-    assert_eq!(
-        networks,
-        ["192.168.7.0/24", "2001:db8:7::/64", "fd00:7::/64"]
-    );
-    let gateways: Vec<String> = survey
-        .gateways
-        .iter()
-        .map(|g| g.address.to_string())
-        .collect();
+    let networks: Vec<String> = survey.networks.iter().map(|n| n.network.to_string()).collect();
+    assert_eq!(networks, ["192.168.7.0/24", "2001:db8:7::/64", "fd00:7::/64"]);
+    let gateways: Vec<String> = survey.gateways.iter().map(|g| g.address.to_string()).collect();
     assert_eq!(gateways, ["192.168.7.254", "2001:db8:7::ff"]);
     let resolvers: Vec<String> = survey.resolvers.iter().map(ToString::to_string).collect();
     assert_eq!(resolvers, ["192.168.7.254", "fe80::1"]);
-    assert_eq!(
-        survey.time_servers,
-        ["192.0.2.123", "2.debian.pool.ntp.org"]
-    );
+    assert_eq!(survey.time_servers, ["192.0.2.123", "2.debian.pool.ntp.org"]);
 
     let proposal = proposal(&survey);
-    let local = proposal
-        .accounts
-        .iter()
-        .find(|a| a.name == "local-network")
-        .unwrap();
+    let local = proposal.accounts.iter().find(|a| a.name == "local-network").unwrap();
     let local: Vec<String> = local.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(local, ["192.168.7.0/24", "fd00:7::/64"]);
     assert_eq!(proposal.left_out[0].network.to_string(), "2001:db8:7::/64");
@@ -380,10 +326,7 @@ fn addresses_networks_and_gateways_are_read() {
 #[test]
 fn sockets_and_live_connections_are_read() {
     let (server, client) = joined();
-    let root = root_with(&[
-        ("/etc/ssh/sshd_config", "Port 2222\n"),
-        ("/etc/freepbx.conf", ""),
-    ]);
+    let root = root_with(&[("/etc/ssh/sshd_config", "Port 2222\n"), ("/etc/freepbx.conf", "")]);
     let (ssh, _web, _sip, _local) = server.inside(|| {
         (
             TcpListener::bind("[::]:2222").unwrap(),
@@ -406,12 +349,7 @@ fn sockets_and_live_connections_are_read() {
     let sockets: Vec<String> = survey
         .sockets
         .iter()
-        .map(|s| {
-            format!(
-                "{} {} {} {}",
-                s.protocol, s.address, s.port, s.only_loopback
-            )
-        })
+        .map(|s| format!("{} {} {} {}", s.protocol, s.address, s.port, s.only_loopback))
         .collect();
     assert_eq!(
         sockets,
@@ -428,21 +366,11 @@ fn sockets_and_live_connections_are_read() {
     assert_eq!(survey.ssh.ports, [2222]);
     assert_eq!(survey.pbx.chosen, Some(Product::FreePbx));
     assert_eq!(survey.flows.len(), 3);
-    assert!(
-        survey
-            .flows
-            .iter()
-            .all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp)
-    );
+    assert!(survey.flows.iter().all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp));
     // Connections to the SSH port that have not logged in may be anybody's.
     assert_eq!(survey.caller.candidates, [] as [IpAddr; 0]);
     assert_eq!(survey.caller.address, None);
-    assert!(
-        proposal(&survey)
-            .accounts
-            .iter()
-            .all(|account| account.name != "admin")
-    );
+    assert!(proposal(&survey).accounts.iter().all(|account| account.name != "admin"));
 
     let context = FlowContext::of(&survey);
     let lines = describe(&context, &all_flows(&survey, []), |_| true);

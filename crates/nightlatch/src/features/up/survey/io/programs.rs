@@ -48,25 +48,17 @@ pub(super) fn run(
     let complaint = read_in_background(complaint, 4096);
     let Ok(bytes) = output.recv_timeout(time_limit) else {
         end(&mut child);
-        return Err(format!(
-            "{name} did not answer within {} seconds",
-            time_limit.as_secs()
-        ));
+        return Err(format!("{name} did not answer within {} seconds", time_limit.as_secs()));
     };
     let ended_well = wait(&mut child);
     if bytes.len() > most {
         return Err(format!("{name} wrote more than {most} bytes"));
     }
     if !ended_well {
-        let said = complaint
-            .recv_timeout(Duration::from_millis(200))
-            .unwrap_or_default();
+        let said = complaint.recv_timeout(Duration::from_millis(200)).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let first = said.lines().next().unwrap_or("ended with an error");
-        return Err(format!(
-            "{name}: {}",
-            first.chars().take(200).collect::<String>()
-        ));
+        return Err(format!("{name}: {}", first.chars().take(200).collect::<String>()));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -66,10 +66,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         id: "freepbx-firewall",
         name: "FreePBX Firewall",
-        files: &[
-            "/etc/asterisk/firewall*",
-            "/var/www/html/admin/modules/firewall",
-        ],
+        files: &["/etc/asterisk/firewall*", "/var/www/html/admin/modules/firewall"],
         units: &["freepbx"],
         processes: &["voipfirewalld"],
         chains: &["fpbx", "rejsvc-", "zone-"],
@@ -126,10 +123,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         id: "podman",
         name: "Podman",
-        files: &[
-            "/etc/containers/containers.conf",
-            "/var/lib/containers/storage",
-        ],
+        files: &["/etc/containers/containers.conf", "/var/lib/containers/storage"],
         units: &["podman"],
         tables: &["inet netavark*"],
         chains: &["NETAVARK", "CNI-"],
