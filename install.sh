@@ -109,10 +109,10 @@ set_places() {
     share_dir=$DESTDIR$prefix/share
     doc_dir=$share_dir/doc/nightlatch
     config_dir=$DESTDIR/etc/nightlatch
-    # Never /usr/local/lib/systemd: where /usr/local is a disk of its own, it is not there yet
-    # when systemd reads its units, and the early unit would be missed.
-    unit_dir=$DESTDIR/etc/systemd/system
-    [[ $prefix != /usr ]] || unit_dir=$DESTDIR/usr/lib/systemd/system
+    # Whatever the prefix: where /usr/local is a disk of its own, it is not there yet when
+    # systemd reads its units, and the early one would be missed; and a unit in /etc/systemd
+    # could not be masked.
+    unit_dir=$DESTDIR/usr/lib/systemd/system
 }
 
 # ---------------------------------------------------------------- packages and the build

@@ -96,7 +96,7 @@ after_reboot() {
     nft flush ruleset
     check "nft flush ruleset: the table is back within a second" wait_for 1 table_stands
 
-    systemctl mask --now --quiet nightlatch.service
+    check "the daemon can be masked" systemctl mask --now --quiet nightlatch.service
 }
 
 daemon_masked() {
