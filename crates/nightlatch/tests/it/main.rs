@@ -1,1 +1,11 @@
 //! Integration tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod packet;
+mod stage;
+mod support;
