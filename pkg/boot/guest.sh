@@ -59,10 +59,17 @@ check_phase() {
     echo end >>$here/results
 }
 
+# Lets everything through, but makes the kernel track connections.
+other_firewall='table inet other {
+    chain input { type filter hook input priority 10; ct state new counter; }
+}'
+
 first_start() {
+    nft "$other_firewall"
     check "no firewall yet: a stranger is answered (so silence later means something)" heard stranger
     check "systemd-analyze verify has nothing to say" verify_units
     check "nightlatch up --yes" nightlatch up --yes
+    nft delete table inet other
     check "nightlatch allow office" nightlatch allow office 192.0.2.10 2001:db8:2::10
     check "both units are enabled" \
         systemctl is-enabled --quiet nightlatch.service nightlatch-boot.service
@@ -95,8 +102,24 @@ after_reboot() {
 
     nft flush ruleset
     check "nft flush ruleset: the table is back within a second" wait_for 1 table_stands
+    a_flow_slips_in
 
     check "the daemon can be masked" systemctl mask --now --quiet nightlatch.service
+}
+
+# Another firewall wipes ours away and tracks connections; meanwhile the daemon sleeps. What a
+# stranger began in that gap must not go on as an established flow when the table is back.
+a_flow_slips_in() {
+    local daemon
+    daemon=$(systemctl show -P MainPID nightlatch.service)
+    kill -STOP "$daemon"
+    nft -f - <<<"flush ruleset; $other_firewall"
+    check "while the table is gone, a stranger is answered" heard stranger
+    kill -CONT "$daemon"
+    check "the daemon awake: the table is back within a second" wait_for 1 table_stands
+    sleep 1
+    check "the flow that slipped in has ended" silent stranger
+    nft delete table inet other
 }
 
 daemon_masked() {

@@ -181,23 +181,31 @@ fn io_stays_in_its_place() {
 
 #[test]
 fn features_do_not_import_each_other() {
-    let place = "crates/nightlatch/src/features/boot/mod.rs";
+    let check = |uses: &str, expected: &[&str]| {
+        let file = |name: &str, uses: &str| File {
+            path: format!("crates/nightlatch/src/features/{name}/mod.rs"),
+            text: format!("//! A feature.\n{uses}"),
+        };
+        let findings = rules::check(&[file("boot", uses), file("up", "")]);
+        let found: Vec<&str> = findings
+            .iter()
+            .map(|finding| finding.what.as_str())
+            .collect();
+        assert_eq!(found, expected, "{uses}");
+    };
+    let named = "`boot` names the feature `up`";
     check(
-        place,
-        "//! Boot.\nuse crate::features::boot::io;\nuse super::super::shell;\n",
+        "use crate::features::boot::io;\nuse super::super::shell;\n",
         &[],
     );
+    check("use crate::features::{boot::io, up::plan};\n", &[named]);
+    check("fn f() { nightlatch::features::up::plan() }\n", &[named]);
+    check("use super::up;\n", &[named]);
     check(
-        place,
-        "//! Boot.\nuse crate::features::{boot::io, up::plan};\n",
-        &["2 `boot` names the feature `up`"],
+        "use crate::features::{Context, Run};\nuse super::Run;\n",
+        &[],
     );
-    check(
-        place,
-        "//! Boot.\nuse super::up;\n",
-        &["2 `boot` names the feature `up`"],
-    );
-    check(place, "//! Boot.\nuse crate::shell::store;\n", &[]);
+    check("use crate::shell::store;\n", &[]);
 }
 
 #[test]
