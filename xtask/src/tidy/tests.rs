@@ -32,12 +32,19 @@ fn unfinished_work_is_found() {
         &format!("{call}()\n"),
         &[&format!("1 `{call}`")],
     );
-    let ignored = concat!("#[ign", "ore");
+}
+
+#[test]
+fn a_test_is_left_out_only_where_another_runs_it() {
+    let (mark, place) = (concat!("#[ign", "ore"), "crates/a/tests/it/a.rs");
     check(
-        "crates/a/tests/it/a.rs",
-        &format!("{ignored}]\n"),
-        &[&format!("1 `{ignored}`")],
+        place,
+        &format!("{mark}]\nfn a() {{}}\n"),
+        &[&format!("1 `{mark}]`")],
     );
+    let part = format!("{mark} = \"a part of whole\"]\nfn a() {{}}\n");
+    check(place, &part, &[&format!("1 `{mark}]`")]);
+    check(place, &format!("{part}fn whole() {{ run(a) }}\n"), &[]);
 }
 
 #[test]
