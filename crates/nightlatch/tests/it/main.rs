@@ -9,3 +9,5 @@
 mod packet;
 mod stage;
 mod support;
+
+mod survey;
