@@ -574,7 +574,7 @@ fn the_caller_is_found_through_a_real_ssh_session() {
         socket.connect(&to.into()).unwrap();
         socket
     });
-    let here: Option<IpAddr> = Some("192.168.7.20".parse().unwrap());
+    let here: IpAddr = "192.168.7.20".parse().unwrap();
     // Away from its parents, as under tmux; the session waits for the answer.
     let away = |inner: &str| {
         format!("rm -f @OUT@; (setsid {inner} &) ; while ! test -e @OUT@; do sleep 0.05; done")
@@ -596,8 +596,12 @@ fn the_caller_is_found_through_a_real_ssh_session() {
         ),
     ] {
         let caller = ssh.caller(&client, &command);
-        assert_eq!((caller.address, caller.found), (here, found), "{command}");
-        assert_eq!(caller.candidates, [here.unwrap()], "{command}");
+        assert_eq!(
+            (caller.address, caller.found),
+            (Some(here), found),
+            "{command}"
+        );
+        assert_eq!(caller.candidates, [here], "{command}");
         assert!(caller.live && !caller.console, "{command}");
     }
     drop(guesser);

@@ -22,6 +22,7 @@ use super::ip;
 
 #[test]
 fn interfaces_are_told_apart() {
+    use InterfaceKind::{Bridge, Containers, Loopback, Physical, Tunnel, Veth};
     let json = r#"[
       {"ifname":"lo","flags":["LOOPBACK","UP"],"link_type":"loopback","addr_info":[{"local":"127.0.0.1","prefixlen":8,"scope":"host"}]},
       {"ifname":"eth0","flags":["UP"],"link_type":"ether","addr_info":[{"local":"10.1.2.3","prefixlen":24,"scope":"global"},{"local":"fe80::1","prefixlen":64,"scope":"link"}]},
@@ -36,7 +37,6 @@ fn interfaces_are_told_apart() {
     ]"#;
     let interfaces = read_interfaces(json).unwrap();
     let kinds: Vec<InterfaceKind> = interfaces.iter().map(|i| i.kind).collect();
-    use InterfaceKind::{Bridge, Containers, Loopback, Physical, Tunnel, Veth};
     assert_eq!(
         kinds,
         [
@@ -253,6 +253,7 @@ fn connection(text: &str) -> SshConnection {
 
 #[test]
 fn where_the_caller_is() {
+    use CallerSource::{Environment, NotFound, OnlySshPeer, ParentProcess, SshProcess};
     let here = connection("203.0.113.9 50022 192.0.2.5 22");
     let there = connection("203.0.113.77 50022 192.0.2.5 22");
     let old = connection("198.51.100.1 1 192.0.2.5 22");
@@ -277,7 +278,6 @@ fn where_the_caller_is() {
         })
     };
     let at = |address: &str, found, live| (Some(address.to_owned()), found, live);
-    use CallerSource::{Environment, NotFound, OnlySshPeer, ParentProcess, SshProcess};
     assert_eq!(
         hints(&[here], Some(old), &[], &[here, there]),
         at("203.0.113.9", SshProcess, true)
