@@ -558,6 +558,60 @@ fn write_the_caller() {
 }
 
 #[test]
+fn a_running_pbx_and_its_ports_are_found() {
+    let (server, client) = joined();
+    // A program by the name of a PBX: what counts is the process and its socket.
+    let root = root_with(&[(
+        "/etc/asterisk/pjsip.conf",
+        "[t]\nprotocol=udp\nbind=0.0.0.0:7060\n",
+    )]);
+    let fake = root.path().join("asterisk");
+    fs::copy("/usr/bin/perl", &fake).unwrap();
+    let ready = root.path().join("ready");
+    let script = format!(
+        "use IO::Socket::INET; \
+         my @all = map {{ IO::Socket::INET->new(Proto => 'udp', LocalPort => $_) or die }} 7060, 15000; \
+         open(my $file, '>', '{}'); close($file); <STDIN>;",
+        ready.display()
+    );
+    let mut process = Command::new("nsenter")
+        .arg(format!("--net={}", server.path()))
+        .args([fake.to_str().unwrap(), "-e", &script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..500 {
+        if ready.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let here = server.survey(root.path());
+    let elsewhere = client.survey(root_with(&[]).path());
+    drop(process.stdin.take());
+    process.wait().unwrap();
+
+    assert_eq!(here.pbx.chosen, Some(Product::Asterisk));
+    assert!(here.pbx.found[0].running);
+    assert_eq!(here.sockets[0].program.as_deref(), Some("asterisk"));
+    let sip: Vec<String> = here
+        .sip
+        .iter()
+        .map(|s| format!("{}/{}", s.protocol, s.port))
+        .collect();
+    assert_eq!(sip, ["udp/7060"]);
+    // Seen from another network namespace it is in a container.
+    assert_eq!(elsewhere.pbx.chosen, None);
+    assert_eq!(elsewhere.pbx.in_containers, ["asterisk"]);
+    // No command `asterisk` answers here: that is said, and nothing else fails.
+    assert!(
+        here.unread
+            .iter()
+            .any(|unread| unread.what.starts_with("asterisk -rx"))
+    );
+}
+
+#[test]
 fn the_caller_is_found_through_a_real_ssh_session() {
     let (server, client) = joined();
     let Some(ssh) = SshServer::start(&server) else {

@@ -110,6 +110,7 @@ pub fn find_pbx(exists: impl Fn(&str) -> bool, running: &[String]) -> Pbx {
         chosen: best.map(|best| best.product),
         reason: reason(best, &found),
         found,
+        in_containers: Vec::new(),
     }
 }
 
