@@ -5,6 +5,7 @@ pub mod caller;
 pub mod client;
 pub mod clock;
 pub mod configuration;
+pub mod detach;
 pub mod firewall;
 pub mod journal;
 pub mod lock;
