@@ -94,7 +94,7 @@ impl Drop for SshServer {
 
 /// Not a test of its own: other tests run it inside an SSH session.
 #[test]
-#[ignore = "run by the tests that need a session"]
+#[ignore = "a part of the_caller_is_found_through_a_real_ssh_session"]
 fn write_the_caller() {
     let Ok(out) = std::env::var("NIGHTLATCH_TEST_OUT") else {
         return;
