@@ -96,7 +96,7 @@ impl Netlink {
                 },
             )?;
         }
-        for set in collector.anonymous.clone() {
+        for set in collector.constant.clone() {
             let mut elements = Vec::new();
             let listed = self.dump(
                 nft::GETSETELEM,
@@ -169,7 +169,8 @@ struct Collector {
     table: Option<TableInfo>,
     chains: BTreeMap<String, Chain>,
     sets: Vec<String>,
-    anonymous: Vec<String>,
+    /// The sets whose elements are part of the structure: those inside rules.
+    constant: Vec<String>,
     /// By kind and name: what the digest is made of. Sorted, so that only the order of rules
     /// counts.
     parts: BTreeMap<(&'static str, String), Sha256>,
@@ -182,7 +183,7 @@ impl Collector {
             table: None,
             chains: BTreeMap::new(),
             sets: Vec::new(),
-            anonymous: Vec::new(),
+            constant: Vec::new(),
             parts: BTreeMap::new(),
         }
     }
@@ -230,10 +231,12 @@ impl Collector {
         }
         self.note("set", &name, &bytes);
         let flags = attributes.find(set::FLAGS).and_then(|a| a.u32());
-        if flags.unwrap_or(0) & set::FLAG_ANONYMOUS == 0 {
+        let flags = flags.unwrap_or(0);
+        if flags & (set::FLAG_ANONYMOUS | set::FLAG_CONSTANT) != 0 {
+            self.constant.push(name.clone());
+        }
+        if flags & set::FLAG_ANONYMOUS == 0 {
             self.sets.push(name);
-        } else {
-            self.anonymous.push(name);
         }
     }
 
