@@ -196,7 +196,7 @@ impl AsFd for Monitor {
 }
 
 #[derive(Default)]
-struct Generation {
+pub(crate) struct Generation {
     number: Option<u32>,
     process_id: Option<u32>,
     program: String,
@@ -205,7 +205,7 @@ struct Generation {
 
 /// Notes which tables a datagram is about. The message that ends a generation comes last, in a
 /// datagram of its own.
-fn gather(
+pub(crate) fn gather(
     datagram: &[u8],
     tables: &mut BTreeSet<(TableFamily, String)>,
     lost: &mut bool,

@@ -71,16 +71,7 @@ impl Netlink {
 
     fn collect(&mut self, collector: &mut Collector) -> Result<bool, NetlinkError> {
         let mut consistent = true;
-        for (kind, read) in [
-            (
-                nft::GETCHAIN,
-                Collector::chain as fn(&mut Collector, &Message<'_>),
-            ),
-            (nft::GETRULE, Collector::rule),
-            (nft::GETSET, Collector::set),
-            (nft::GETOBJ, Collector::object),
-            (nft::GETFLOWTABLE, Collector::flowtable),
-        ] {
+        for (kind, read) in Collector::READERS {
             let name = collector.name.clone();
             consistent &= self.dump(
                 kind,
@@ -164,7 +155,7 @@ const OBJECT: &[u16] = &[object::NAME, object::TYPE, object::USERDATA];
 const FLOWTABLE: &[u16] = &[flowtable::NAME, flowtable::HOOK, flowtable::FLAGS];
 
 /// Gathers a structure from messages.
-struct Collector {
+pub(crate) struct Collector {
     name: String,
     table: Option<TableInfo>,
     chains: BTreeMap<String, Chain>,
@@ -176,8 +167,20 @@ struct Collector {
     parts: BTreeMap<(&'static str, String), Sha256>,
 }
 
+/// The request for a list, and what reads its messages.
+type Reader = (u16, fn(&mut Collector, &Message<'_>));
+
 impl Collector {
-    fn new(name: &str) -> Collector {
+    /// What is listed, and how it is read.
+    pub(crate) const READERS: [Reader; 5] = [
+        (nft::GETCHAIN, Collector::chain),
+        (nft::GETRULE, Collector::rule),
+        (nft::GETSET, Collector::set),
+        (nft::GETOBJ, Collector::object),
+        (nft::GETFLOWTABLE, Collector::flowtable),
+    ];
+
+    pub(crate) fn new(name: &str) -> Collector {
         Collector {
             name: name.to_owned(),
             table: None,
@@ -268,7 +271,7 @@ impl Collector {
         part.update(bytes);
     }
 
-    fn finish(self) -> Option<Structure> {
+    pub(crate) fn finish(self) -> Option<Structure> {
         let mut digest = Sha256::new();
         for ((kind, name), part) in self.parts {
             for text in [kind, &name] {

@@ -62,8 +62,8 @@ fn an_overrun_is_told_and_survived() {
         let mut netlink = Netlink::open().unwrap();
         load("table inet t { set s { type ipv4_addr; } }");
         let set = Set::new("t", "s", Kind::Addresses(Family::V4));
-        let all = || (0..40_000_u32).map(|number| IpAddr::from(number.to_be_bytes()));
-        for _ in 0..5 {
+        let all = || (0..20_000_u32).map(|number| IpAddr::from(number.to_be_bytes()));
+        for _ in 0..10 {
             let mut transaction = netlink.transaction();
             transaction.flush(&set).add(&set, all());
             transaction.commit().unwrap();
