@@ -6,3 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod feed;
+pub mod ranges;
+pub mod sniff;
+pub mod tally;
+
+mod lines;
