@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod country;
 pub mod feed;
 pub mod ranges;
 pub mod sniff;
