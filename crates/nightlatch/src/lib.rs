@@ -1,2 +1,4 @@
 //! The program.
 #![forbid(unsafe_code)]
+
+pub mod shell;

@@ -1,0 +1,3 @@
+//! What all features share.
+
+pub mod fetch;
