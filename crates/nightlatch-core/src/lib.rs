@@ -1,2 +1,22 @@
-//! The spine, pure: no runtime, no file, no clock, no randomness.
+//! The spine of Nightlatch, pure: no runtime, no file, no socket, no clock, no randomness.
+//!
+//! Facts come in as [`event::Event`]s, [`engine::Engine`] answers with [`action::Action`]s, and
+//! the one loop of the program executes them. What passes and why is decided in [`policy`] alone;
+//! what the kernel gets is a value made in [`ruleset`] from the [`ledger`].
 #![forbid(unsafe_code)]
+
+pub mod action;
+pub mod api;
+pub mod audit;
+pub mod config;
+pub mod cut;
+pub mod engine;
+pub mod event;
+pub mod ledger;
+pub mod policy;
+pub mod product;
+pub mod ruleset;
+pub mod service;
+pub mod time;
+
+pub use nightlatch_parse::address::{self, AddrRange, Family};

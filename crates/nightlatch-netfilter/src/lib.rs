@@ -1,1 +1,36 @@
-//! The kernel side.
+//! The kernel side of Nightlatch: the only crate that talks to the machine's firewall.
+//!
+//! - [`text`] gives the structure (table, chains, rules, empty sets) to `nft -f -`, as text that
+//!   any administrator can read.
+//! - [`Netlink`] does everything else over a netlink socket of its own: elements of sets in one
+//!   atomic [`Transaction`], reading them back, the [`Structure`] with its digest, counters, and
+//!   which other tables and base chains the machine has.
+//! - [`Monitor`] tells of every change of the ruleset and which program made it.
+//! - [`conntrack`] lists the flows that the kernel tracks.
+//!
+//! Sockets act on the network namespace of the thread that opens them, and `nft` on that of the
+//! thread that starts it. Numbers and names are those of the kernel's headers
+//! `linux/netlink.h`, `linux/netfilter/nfnetlink.h`, `nf_tables.h` and
+//! `nfnetlink_conntrack.h`; kernels 6.1 to 6.18.
+
+mod batch;
+pub mod conntrack;
+mod constants;
+mod element;
+mod inventory;
+mod monitor;
+mod netlink;
+mod read;
+mod socket;
+mod structure;
+pub mod text;
+mod transaction;
+mod wire;
+
+pub use element::{Element, FlowKey, Key, Kind, Set, Verdict};
+pub use inventory::{BaseChain, Counter, TableFamily, TableInfo};
+pub use monitor::{Change, Monitor};
+pub use netlink::{Netlink, NetlinkError};
+pub use structure::{Chain, Structure};
+pub use text::NftError;
+pub use transaction::Transaction;

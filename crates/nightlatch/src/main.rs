@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The thin binary.
+
+fn main() -> std::process::ExitCode {
+    nightlatch::cli::main()
+}

@@ -1,1 +1,14 @@
 //! Integration tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod demo;
+mod packet;
+mod stage;
+mod support;
+
+mod survey;

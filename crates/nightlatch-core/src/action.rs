@@ -1,0 +1,60 @@
+//! Every effect the engine can ask for. The loop executes them in order.
+
+use crate::AddrRange;
+use crate::api::{Caller, Reply};
+use crate::audit::Record;
+use crate::event::Ticket;
+use crate::ledger::Change;
+
+/// An effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Write the changes and their record down, in one transaction. The store's answer comes back
+    /// as [`crate::event::Event::Stored`], at once.
+    Commit {
+        /// The changes.
+        changes: Vec<Change>,
+        /// What the audit log says of them.
+        records: Vec<Record>,
+    },
+    /// Make the kernel's table what the ledger says now. The kernel's answer comes back as
+    /// [`crate::event::Event::Projected`], at once.
+    Project(Project),
+    /// End running flows that would not be let in now.
+    Cut(Flows),
+    /// Answer a request.
+    Reply(Ticket, Reply),
+    /// Read the configuration again. It comes back as [`crate::event::Event::Configured`], at once.
+    ReadConfiguration(Ticket, Caller),
+    /// Tell the administrator, through the journal.
+    Tell(Level, String),
+}
+
+/// How thorough a projection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Project {
+    /// Only the difference to the last one.
+    Difference,
+    /// Everything anew: the kernel's state is not known.
+    Whole,
+}
+
+/// Whose flows to look through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flows {
+    /// All that peers began.
+    BegunByPeers,
+    /// All with peers in these ranges, whoever began them, where they reach a service.
+    Of(Vec<AddrRange>),
+}
+
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A person must act.
+    Error,
+    /// Worth a look tomorrow.
+    Warning,
+    /// What an administrator wants in the journal.
+    Info,
+}

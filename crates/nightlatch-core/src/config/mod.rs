@@ -1,0 +1,75 @@
+//! The administrator's configuration: as written, then checked.
+//!
+//! The program reads this file and never writes it. What changes at run time (accounts, blocks,
+//! the mode) lives in the ledger.
+
+mod message;
+mod written;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ledger::Site;
+use crate::product::Product;
+use crate::service::{Catalogue, Ports, Service, ServiceName};
+
+pub use message::Mistake;
+pub use written::Rate;
+
+/// The checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// The telephone server, where the administrator knows better than `up`.
+    pub product: Option<Product>,
+    /// Services given other ports than usual, and services of the administrator's own.
+    pub services: BTreeMap<ServiceName, Vec<Ports>>,
+    /// The services that answer strangers in open mode.
+    pub open: BTreeSet<ServiceName>,
+    /// What one stranger may send to rate-limited services in open mode: per IPv4 address, per
+    /// IPv6 /64.
+    pub per_source: Rate,
+    /// What all strangers together may send to them.
+    pub total: Rate,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        let open = ["sip", "sip-tls"].map(ServiceName::known);
+        Rules {
+            product: None,
+            services: BTreeMap::new(),
+            open: BTreeSet::from(open),
+            per_source: Rate {
+                packets: 50,
+                burst: 200,
+            },
+            total: Rate {
+                packets: 5000,
+                burst: 10_000,
+            },
+        }
+    }
+}
+
+impl Rules {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// The first mistake, with its place and what to do about it.
+    pub fn read(text: &str) -> Result<Rules, Mistake> {
+        written::read(text)
+    }
+
+    /// The services of this server: the product's, then what `up` found, then what the
+    /// administrator wrote.
+    pub fn catalogue(&self, site: &Site) -> Catalogue {
+        let mut catalogue = self.product.unwrap_or(site.product).catalogue();
+        for (name, ports) in site.services.iter().chain(&self.services) {
+            let service = catalogue
+                .0
+                .entry(name.clone())
+                .or_insert_with(Service::default);
+            service.ports.clone_from(ports);
+        }
+        catalogue
+    }
+}

@@ -1,0 +1,53 @@
+//! What ends by itself.
+
+use super::Engine;
+use super::plan::Plan;
+use crate::AddrRange;
+use crate::audit::{Record, ourselves};
+use crate::ledger::{Change, is_over};
+use crate::time::Time;
+
+impl Engine {
+    /// The accounts, blocks and the trial whose end has come, as one change.
+    pub(super) fn ended(&self, now: Time) -> Option<Plan> {
+        let us = ourselves();
+        let mut plan = Plan::new(&us, "what was for a time has ended");
+        let (mut closed, mut names): (Vec<AddrRange>, Vec<String>) = (Vec::new(), Vec::new());
+        for account in self
+            .ledger
+            .accounts
+            .values()
+            .filter(|a| is_over(a.until, now))
+        {
+            plan.records
+                .push(Record::new(&us, "expire", &account.name, account, &()));
+            plan.changes.push(Change::DropAccount(account.name.clone()));
+            names.push(format!("account \"{}\" has ended", account.name));
+            closed.extend(account.ranges());
+        }
+        for block in self
+            .ledger
+            .blocks
+            .values()
+            .filter(|b| is_over(b.until, now))
+        {
+            plan.records
+                .push(Record::new(&us, "expire", block.range, block, &()));
+            plan.changes.push(Change::DropBlock(block.range));
+            names.push(format!("the block of {} has ended", block.range));
+        }
+        if !closed.is_empty() {
+            self.close(&mut plan, closed.into_iter(), now);
+        }
+        if is_over(self.ledger.protection.trial_end(), now)
+            && let Some(taken_back) = self.take_back(&us)
+        {
+            names.push("not confirmed in time: the firewall is taken back".to_owned());
+            plan.changes.extend(taken_back.changes);
+            plan.records.extend(taken_back.records);
+        }
+        plan.must_happen = true;
+        plan.tell = Some(names.join("; "));
+        (!names.is_empty()).then_some(plan)
+    }
+}

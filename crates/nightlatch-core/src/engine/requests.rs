@@ -1,0 +1,404 @@
+//! Accounts, blocks and the mode: what is asked, what is refused, what follows.
+
+use std::net::IpAddr;
+
+use super::plan::{Decision, Plan, no, wrong};
+use super::{Engine, answers};
+use crate::action::Flows;
+use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
+use crate::audit::Record;
+use crate::ledger::{Account, AccountName, Block, Change, Cut, Mode};
+use crate::policy::{self, Flow, Packet, To, What};
+use crate::service::{Grant, ServiceName};
+use crate::time::{Time, show_span};
+use crate::{AddrRange, Family};
+
+impl Engine {
+    pub(super) fn decide(
+        &self,
+        caller: &Caller,
+        request: Request,
+        now: Time,
+    ) -> Result<Decision, Refusal> {
+        match request {
+            Request::Up(up) => self.up(caller, up, now),
+            Request::Confirm => self.confirm(caller, now),
+            Request::Rollback => self.rollback(caller),
+            Request::Down => Ok(self.down(caller)),
+            Request::Allow(new) => self.allow(caller, new, now),
+            Request::Remove { name, force } => self.remove(caller, &name, force, now),
+            Request::Block(new) => self.block(caller, new, now),
+            Request::Unblock { range } => self.unblock(caller, range),
+            Request::Mode { mode, force } => self.mode(caller, mode, force, now),
+            Request::Reload => Ok(Decision::ReadConfiguration),
+            Request::List => Ok(Decision::Answer(Reply::List {
+                accounts: self.ledger.accounts.values().cloned().collect(),
+                blocks: self.ledger.blocks.values().cloned().collect(),
+            })),
+            Request::Show { name } => Ok(Decision::Answer(Reply::Account(
+                self.account(&name)?.clone(),
+            ))),
+            Request::Services => Ok(Decision::Answer(self.services())),
+            Request::Why { address, to } => Ok(Decision::Answer(self.why(address, to, now))),
+            Request::Status => Ok(Decision::Answer(self.status(now))),
+        }
+    }
+
+    fn account(&self, name: &AccountName) -> Result<&Account, Refusal> {
+        self.ledger.accounts.get(name).ok_or_else(|| {
+            no(format!(
+                "there is no account \"{name}\": \"nightlatch list\" shows all of them"
+            ))
+        })
+    }
+
+    fn allow(&self, caller: &Caller, new: NewAccount, now: Time) -> Result<Decision, Refusal> {
+        let account = self.new_account(caller, new, now)?;
+        if let Some(there) = self.ledger.accounts.get(&account.name) {
+            let name = &there.name;
+            return Err(no(format!(
+                "account \"{name}\" exists already ({}): use \"nightlatch show {name}\", remove it first, or take another name",
+                answers::entries_and_services(there)
+            )));
+        }
+        let mut message = format!(
+            "account \"{}\" is open: {}",
+            account.name,
+            answers::entries_and_services(&account)
+        );
+        if let Some(until) = account.until {
+            message += &format!(", until {until} ({})", show_span(until.since(now)));
+        }
+        for block in self.blocks_over(&account, now) {
+            message += &format!(
+                "\nattention: {} is blocked and stays shut out: \"nightlatch unblock {}\"",
+                block.range, block.range
+            );
+        }
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(caller, "allow", &account.name, &(), &account)];
+        // A door that is open again needs no cut.
+        let reopened = self
+            .ledger
+            .cuts
+            .iter()
+            .filter(|cut| account.ranges().any(|range| range.covers(&cut.range)));
+        plan.changes = reopened.map(|cut| Change::DropCut(cut.range)).collect();
+        plan.changes.push(Change::PutAccount(account));
+        plan.decided()
+    }
+
+    /// Checks a new account and gives it its end.
+    pub(super) fn new_account(
+        &self,
+        caller: &Caller,
+        new: NewAccount,
+        now: Time,
+    ) -> Result<Account, Refusal> {
+        let account = Account {
+            name: new.name,
+            entries: new.entries,
+            services: new.services,
+            until: new.lasts.map(|span| now.after(span)),
+            note: new.note.chars().take(1000).collect(),
+            since: now,
+            by: caller.to_string(),
+        };
+        if account.ranges().next().is_none() {
+            return Err(wrong(format!(
+                "account \"{}\" needs an address",
+                account.name
+            )));
+        }
+        if let Grant::Some(names) = &account.services {
+            let unknown = names.iter().find(|name| self.catalogue.get(name).is_none());
+            if let Some(unknown) = unknown {
+                return Err(wrong(self.no_such_service(unknown)));
+            }
+            if names.is_empty() {
+                return Err(wrong("name at least one service, or \"all\""));
+            }
+        }
+        if let Some(wide) = account.ranges().find(is_everybody) {
+            return Err(wrong(format!(
+                "{wide} is a great part of the internet, and an account of it would let nearly everybody in: name the networks you trust, or use \"nightlatch mode open\""
+            )));
+        }
+        Ok(account)
+    }
+
+    fn no_such_service(&self, name: &ServiceName) -> String {
+        let known: Vec<&str> = self.catalogue.0.keys().map(ServiceName::as_str).collect();
+        format!(
+            "there is no service \"{name}\" on this server: write all, or some of {}",
+            known.join(", ")
+        )
+    }
+
+    fn blocks_over<'a>(
+        &'a self,
+        account: &'a Account,
+        now: Time,
+    ) -> impl Iterator<Item = &'a Block> {
+        self.ledger.blocks_at(now).filter(|block| {
+            account
+                .ranges()
+                .any(|range| range.overlaps(&block.range) && block.range.width() <= range.width())
+        })
+    }
+
+    fn remove(
+        &self,
+        caller: &Caller,
+        name: &AccountName,
+        force: bool,
+        now: Time,
+    ) -> Result<Decision, Refusal> {
+        let account = self.account(name)?;
+        let message = format!(
+            "account \"{name}\" is removed: {} is closed, running connections end",
+            answers::entries_and_services(account)
+        );
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(caller, "remove", name, account, &())];
+        plan.changes = vec![Change::DropAccount(name.clone())];
+        self.close(&mut plan, account.ranges(), now);
+        self.keep_caller(caller, &plan, force, now)?;
+        plan.decided()
+    }
+
+    /// Ends the running flows of doors that a plan closes, also after a crash.
+    pub(super) fn close(
+        &self,
+        plan: &mut Plan,
+        ranges: impl Iterator<Item = AddrRange>,
+        now: Time,
+    ) {
+        let ranges: Vec<AddrRange> = ranges.collect();
+        let old = self
+            .ledger
+            .cuts
+            .iter()
+            .filter(|cut| cut.since.after(Cut::LASTS) <= now);
+        plan.changes
+            .extend(old.map(|cut| Change::DropCut(cut.range)));
+        let cuts = ranges.iter().map(|range| {
+            Change::PutCut(Cut {
+                range: *range,
+                since: now,
+            })
+        });
+        plan.changes.extend(cuts);
+        plan.cut = Some(match plan.cut.take() {
+            Some(Flows::Of(mut others)) => {
+                others.extend(ranges);
+                Flows::Of(others)
+            }
+            _ => Flows::Of(ranges),
+        });
+    }
+
+    fn block(&self, caller: &Caller, new: NewBlock, now: Time) -> Result<Decision, Refusal> {
+        let NewBlock {
+            range,
+            lasts,
+            reason,
+            force,
+        } = new;
+        self.may_be_blocked(range, force)?;
+        let block = Block {
+            range,
+            until: lasts.map(|span| now.after(span)),
+            reason: reason.chars().take(1000).collect(),
+            since: now,
+            by: caller.to_string(),
+        };
+        let mut message = format!("{range} is blocked");
+        if let Some(until) = block.until {
+            message += &format!(" until {until} ({})", show_span(until.since(now)));
+        }
+        message += &self.who_is_hit(&block, now);
+        let before = self.ledger.blocks.get(&range);
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(caller, "block", range, &before, &block)];
+        plan.changes = vec![Change::PutBlock(block)];
+        // The kernel drops every packet of a block, running or not; what lies open within it
+        // (a narrower account) keeps its services only, so other flows of it have to end.
+        self.close(&mut plan, [range].into_iter(), now);
+        self.keep_caller(caller, &plan, force, now)?;
+        plan.decided()
+    }
+
+    fn may_be_blocked(&self, range: AddrRange, force: bool) -> Result<(), Refusal> {
+        if is_everybody(&range) {
+            return Err(wrong(format!(
+                "{range} is a great part of the internet: to be invisible to everybody but your accounts, use \"nightlatch mode allowlist\""
+            )));
+        }
+        let untouchable = UNTOUCHABLE.iter().find(|(network, _)| {
+            network
+                .parse::<AddrRange>()
+                .is_ok_and(|network| network.overlaps(&range))
+        });
+        if let Some((network, what)) = untouchable {
+            return Err(wrong(format!(
+                "{range} cannot be blocked: it reaches into {network}, {what}"
+            )));
+        }
+        let guarded = self
+            .ledger
+            .site
+            .guarded
+            .iter()
+            .find(|(guarded, _)| guarded.overlaps(&range));
+        match guarded {
+            Some((guarded, what)) if !force => Err(no(format!(
+                "{range} is not blocked: {guarded} is {what}, and the server needs it; if you are sure, add --force"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says which accounts a block shuts out, and which stay open inside it.
+    fn who_is_hit(&self, block: &Block, now: Time) -> String {
+        let mut text = String::new();
+        for account in self.ledger.accounts_at(now) {
+            let touched: Vec<AddrRange> = account
+                .ranges()
+                .filter(|range| range.overlaps(&block.range))
+                .collect();
+            let shut = touched
+                .iter()
+                .any(|range| block.range.width() <= range.width());
+            let stays = touched
+                .iter()
+                .any(|range| block.range.width() > range.width());
+            if shut {
+                text += &format!(
+                    "\nattention: this shuts out addresses of account \"{}\"",
+                    account.name
+                );
+            }
+            if stays {
+                text += &format!(
+                    "\naccount \"{}\" stays open: it is more specific than the block",
+                    account.name
+                );
+            }
+        }
+        text
+    }
+
+    fn unblock(&self, caller: &Caller, range: AddrRange) -> Result<Decision, Refusal> {
+        let Some(block) = self.ledger.blocks.get(&range) else {
+            let around = self
+                .ledger
+                .blocks
+                .keys()
+                .find(|block| block.overlaps(&range));
+            return Err(no(match around {
+                Some(around) => format!(
+                    "{range} itself is not blocked, but {around} is: \"nightlatch unblock {around}\""
+                ),
+                None => format!("{range} is not blocked: \"nightlatch list\" shows all blocks"),
+            }));
+        };
+        let mut plan = Plan::new(caller, format!("{range} is no longer blocked"));
+        plan.records = vec![Record::new(caller, "unblock", range, block, &())];
+        plan.changes = vec![Change::DropBlock(range)];
+        plan.decided()
+    }
+
+    fn mode(
+        &self,
+        caller: &Caller,
+        mode: Mode,
+        force: bool,
+        now: Time,
+    ) -> Result<Decision, Refusal> {
+        let before = self.ledger.mode;
+        if before == mode {
+            return Ok(Decision::Answer(Reply::Done {
+                message: format!("the mode is {mode} already"),
+            }));
+        }
+        let message = match mode {
+            Mode::Allowlist => {
+                "the mode is allowlist now: strangers meet silence, running calls go on".to_owned()
+            }
+            Mode::Open => {
+                let open: Vec<&str> = self.rules.open.iter().map(ServiceName::as_str).collect();
+                format!(
+                    "the mode is open now: strangers reach {}, under rate limits",
+                    open.join(", ")
+                )
+            }
+        };
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(caller, "mode", "mode", &before, &mode)];
+        plan.changes = vec![Change::SetMode(mode)];
+        self.keep_caller(caller, &plan, force, now)?;
+        plan.decided()
+    }
+
+    /// Refuses a plan that would end the caller's own session.
+    fn keep_caller(
+        &self,
+        caller: &Caller,
+        plan: &Plan,
+        force: bool,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let Some(origin) = caller.origin.filter(|_| !force) else {
+            return Ok(());
+        };
+        if !self.reaches_ssh(origin, now) {
+            return Ok(());
+        }
+        let mut after = Engine::new(self.ledger.clone(), self.rules.clone());
+        plan.changes
+            .iter()
+            .for_each(|change| after.ledger.apply(change));
+        if after.reaches_ssh(origin, now) {
+            return Ok(());
+        }
+        Err(no(format!(
+            "nothing was changed: this would end your own session from {origin}; allow {origin} in another account first, or add --force"
+        )))
+    }
+
+    /// Whether the address may begin an SSH session.
+    pub(super) fn reaches_ssh(&self, address: IpAddr, now: Time) -> bool {
+        let ssh = self.catalogue.opening([&ServiceName::known("ssh")]);
+        let judged = ssh.ports.iter().map(|ports| {
+            let what = What::Tcp { port: ports.first };
+            let packet = Packet {
+                peer: address,
+                to: To::Host,
+                what,
+                flow: Flow::New,
+                on_loopback: false,
+            };
+            policy::judge(&self.world(now), &packet)
+        });
+        judged.into_iter().any(|verdict| verdict.passes)
+    }
+}
+
+/// Networks that no block may touch: the host would lose itself or its link.
+const UNTOUCHABLE: [(&str, &str); 5] = [
+    ("127.0.0.0/8", "the loopback network"),
+    ("::1", "the loopback address"),
+    ("fe80::/10", "the link's own addresses"),
+    ("169.254.0.0/16", "the link's own addresses"),
+    ("224.0.0.0/4", "multicast"),
+];
+
+/// Whether a range is so wide that no list should hold it: wider than a /5 of IPv4, a /11 of IPv6.
+fn is_everybody(range: &AddrRange) -> bool {
+    let most = match range.family() {
+        Family::V4 => 27,
+        Family::V6 => 117,
+    };
+    range.width() >> most != 0
+}

@@ -1,0 +1,196 @@
+//! Up, confirm, rollback, down.
+
+use super::Engine;
+use super::plan::{Decision, Plan, no};
+use crate::action::Flows;
+use crate::api::{Caller, Refusal, Reply, Up};
+use crate::audit::Record;
+use crate::ledger::{Change, Mode, Protection};
+use crate::time::{Time, show_span};
+
+impl Engine {
+    /// Puts the firewall up. Accounts that exist stay as they are, so a second `up` keeps them.
+    pub(super) fn up(&self, caller: &Caller, up: Up, now: Time) -> Result<Decision, Refusal> {
+        let stood = self.ledger.protection.stands();
+        let mode = up.mode.unwrap_or(self.ledger.mode);
+        let mut changes = Vec::new();
+        let mut records = Vec::new();
+        if self.ledger.site != up.site {
+            changes.push(Change::SetSite(up.site));
+        }
+        for new in up.accounts {
+            if !self.ledger.accounts.contains_key(&new.name) {
+                let account = self.new_account(caller, new, now)?;
+                records.push(Record::new(caller, "allow", &account.name, &(), &account));
+                changes.push(Change::PutAccount(account));
+            }
+        }
+        if self.ledger.mode != mode {
+            changes.push(Change::SetMode(mode));
+        }
+        let risky = !stood || self.ledger.mode != mode;
+        let protection = self.protection_after(up.trial.filter(|_| risky), now);
+        if self.ledger.protection != protection {
+            records.push(Record::new(
+                caller,
+                "up",
+                mode,
+                &self.ledger.protection,
+                &protection,
+            ));
+            changes.push(Change::SetProtection(protection.clone()));
+        }
+        if changes.is_empty() {
+            let message = "the firewall is up already, and nothing has to change".to_owned();
+            return Ok(Decision::Answer(Reply::Done { message }));
+        }
+        let mut plan = Plan::new(caller, up_message(&protection, mode, now));
+        plan.changes = changes;
+        plan.records = records;
+        // What strangers had open before goes on only where the new order lets it in.
+        plan.cut = (!stood).then_some(Flows::BegunByPeers);
+        if up.dry_run {
+            return Ok(Decision::Answer(plan.reply));
+        }
+        plan.decided()
+    }
+
+    fn protection_after(&self, trial: Option<std::time::Duration>, now: Time) -> Protection {
+        let (before, before_since) = match &self.ledger.protection {
+            Protection::Off => (None, None),
+            Protection::On { since } => (Some(self.ledger.mode), Some(*since)),
+            Protection::Trial {
+                before,
+                before_since,
+                ..
+            } => (*before, *before_since),
+        };
+        match trial {
+            Some(span) => Protection::Trial {
+                since: now,
+                until: now.after(span),
+                before,
+                before_since,
+            },
+            None => Protection::On {
+                since: before_since.unwrap_or(now),
+            },
+        }
+    }
+
+    pub(super) fn confirm(&self, caller: &Caller, now: Time) -> Result<Decision, Refusal> {
+        let Protection::Trial {
+            since,
+            until,
+            before_since,
+            ..
+        } = &self.ledger.protection
+        else {
+            return Err(no(match self.ledger.protection {
+                Protection::On { .. } => {
+                    "there is nothing to confirm: the firewall is up and stays"
+                }
+                _ => {
+                    "there is nothing to confirm: the firewall is not up (or was taken back already); \"nightlatch up\" puts it up"
+                }
+            }));
+        };
+        if *until <= now {
+            return Err(no(
+                "too late: the firewall is being taken back; \"nightlatch up\" puts it up again",
+            ));
+        }
+        let protection = Protection::On {
+            since: before_since.unwrap_or(*since),
+        };
+        let mut plan = Plan::new(
+            caller,
+            "confirmed: the firewall stays, now and after a reboot",
+        );
+        plan.records = vec![Record::new(
+            caller,
+            "confirm",
+            "firewall",
+            &self.ledger.protection,
+            &protection,
+        )];
+        plan.changes = vec![Change::SetProtection(protection)];
+        plan.decided()
+    }
+
+    pub(super) fn rollback(&self, caller: &Caller) -> Result<Decision, Refusal> {
+        match self.take_back(caller) {
+            Some(plan) => plan.decided(),
+            None => Err(no(
+                "there is nothing to take back: no unconfirmed change is on; \"nightlatch down\" takes the firewall off",
+            )),
+        }
+    }
+
+    /// Takes an unconfirmed trial back to what stood before.
+    pub(super) fn take_back(&self, caller: &Caller) -> Option<Plan> {
+        let Protection::Trial {
+            before,
+            before_since,
+            since,
+            ..
+        } = &self.ledger.protection
+        else {
+            return None;
+        };
+        let (protection, mode, message) = match before {
+            None => (
+                Protection::Off,
+                None,
+                "taken back: the firewall is off, as it was before".to_owned(),
+            ),
+            Some(mode) => {
+                let since = before_since.unwrap_or(*since);
+                let message = format!("taken back: the mode is {mode} again");
+                (Protection::On { since }, Some(*mode), message)
+            }
+        };
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(
+            caller,
+            "rollback",
+            "firewall",
+            &self.ledger.protection,
+            &protection,
+        )];
+        plan.changes = mode.map(Change::SetMode).into_iter().collect();
+        plan.changes.push(Change::SetProtection(protection));
+        Some(plan)
+    }
+
+    pub(super) fn down(&self, caller: &Caller) -> Decision {
+        if !self.ledger.protection.stands() {
+            return Decision::Answer(Reply::Done {
+                message: "the firewall is off already".to_owned(),
+            });
+        }
+        let mut plan = Plan::new(
+            caller,
+            "the firewall is off: every service of this machine answers everybody again; accounts are kept, \"nightlatch up\" puts it up again",
+        );
+        plan.records = vec![Record::new(
+            caller,
+            "down",
+            "firewall",
+            &self.ledger.protection,
+            &Protection::Off,
+        )];
+        plan.changes = vec![Change::SetProtection(Protection::Off)];
+        Decision::Change(Box::new(plan))
+    }
+}
+
+fn up_message(protection: &Protection, mode: Mode, now: Time) -> String {
+    match protection.trial_end() {
+        Some(until) => format!(
+            "the firewall is up in mode {mode}, on trial: in {} it is taken back unless you run \"nightlatch confirm\"",
+            show_span(until.since(now))
+        ),
+        None => format!("the firewall is up in mode {mode}, now and after a reboot"),
+    }
+}

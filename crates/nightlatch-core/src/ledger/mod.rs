@@ -1,0 +1,91 @@
+//! What the administrators and users have said: accounts, blocks, the mode. The kernel's table is
+//! a projection of this, and everything in it survives a restart.
+
+mod account;
+mod block;
+mod change;
+mod protection;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use account::{Account, AccountName, Entry, HostName, NameError};
+pub use block::Block;
+pub use change::{Change, Cut};
+pub use protection::{Mode, ModeError, Protection, Site};
+
+use crate::AddrRange;
+use crate::time::Time;
+
+/// The whole ledger, in memory. It changes only by [`Ledger::apply`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ledger {
+    /// Accounts by name.
+    pub accounts: BTreeMap<AccountName, Account>,
+    /// Blocks by range.
+    pub blocks: BTreeMap<AddrRange, Block>,
+    /// What strangers meet.
+    pub mode: Mode,
+    /// Whether the firewall is to stand.
+    pub protection: Protection,
+    /// What `up` found out about this server.
+    pub site: Site,
+    /// Doors that were closed lately: flows through them must not go on.
+    pub cuts: BTreeSet<Cut>,
+}
+
+impl Ledger {
+    /// Makes one change. Every change is whole: applied twice, it leaves the same ledger.
+    pub fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::PutAccount(account) => {
+                self.accounts.insert(account.name.clone(), account);
+            }
+            Change::DropAccount(name) => {
+                self.accounts.remove(&name);
+            }
+            Change::PutBlock(block) => {
+                self.blocks.insert(block.range, block);
+            }
+            Change::DropBlock(range) => {
+                self.blocks.remove(&range);
+            }
+            Change::SetMode(mode) => self.mode = mode,
+            Change::SetProtection(protection) => self.protection = protection,
+            Change::SetSite(site) => self.site = site,
+            Change::PutCut(cut) => {
+                self.cuts.retain(|known| known.range != cut.range);
+                self.cuts.insert(cut);
+            }
+            Change::DropCut(range) => self.cuts.retain(|known| known.range != range),
+        }
+    }
+
+    /// The accounts that hold at `now`.
+    pub fn accounts_at(&self, now: Time) -> impl Iterator<Item = &Account> {
+        self.accounts
+            .values()
+            .filter(move |account| !is_over(account.until, now))
+    }
+
+    /// The blocks that hold at `now`.
+    pub fn blocks_at(&self, now: Time) -> impl Iterator<Item = &Block> {
+        self.blocks
+            .values()
+            .filter(move |block| !is_over(block.until, now))
+    }
+
+    /// The next moment at which something ends by itself.
+    pub fn next_end(&self) -> Option<Time> {
+        let accounts = self.accounts.values().filter_map(|account| account.until);
+        let blocks = self.blocks.values().filter_map(|block| block.until);
+        accounts
+            .chain(blocks)
+            .chain(self.protection.trial_end())
+            .min()
+    }
+}
+
+/// Whether an end has come.
+pub fn is_over(until: Option<Time>, now: Time) -> bool {
+    until.is_some_and(|until| until <= now)
+}

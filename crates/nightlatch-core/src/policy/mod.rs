@@ -1,0 +1,373 @@
+//! Who wins. One function, [`judge`], says for any packet whether it passes and why; `nightlatch
+//! why` asks it, and the kernel's table is tested against it packet by packet.
+//!
+//! The order, first match decides:
+//!
+//! 1. loopback, and flows that already run, unless their peer is blocked
+//! 2. what IPv4 and IPv6 cannot live without
+//! 3. a block at least as specific as every account covering the address
+//! 4. an account, for its services
+//! 5. (8 in the design) any other block, for new connections
+//! 6. (9 in the design) the mode: services open to strangers, under limits; otherwise silence
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::config::Rules;
+use crate::ledger::{Account, Block, Ledger, Mode};
+use crate::service::{Catalogue, Grant, Opening, Protocol, ServiceName};
+use crate::time::Time;
+
+/// All that a judgement depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// Accounts, blocks, mode.
+    pub ledger: &'a Ledger,
+    /// The administrator's configuration.
+    pub rules: &'a Rules,
+    /// The services of this server.
+    pub catalogue: &'a Catalogue,
+    /// The moment of the judgement.
+    pub now: Time,
+}
+
+/// A packet that arrives at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The source address.
+    pub peer: IpAddr,
+    /// Whom it is addressed to.
+    pub to: To,
+    /// Protocol and ports.
+    pub what: What,
+    /// What connection tracking knows of its flow.
+    pub flow: Flow,
+    /// Whether it arrived on the loopback interface.
+    pub on_loopback: bool,
+}
+
+/// Whom a packet is addressed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// This host, by one of its addresses.
+    Host,
+    /// Everybody on the link.
+    Broadcast,
+    /// A multicast group.
+    Multicast,
+    /// Another host, for which this one is the router.
+    Elsewhere,
+}
+
+/// Protocol and ports of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// TCP, whatever its flags.
+    Tcp {
+        /// The destination port.
+        port: u16,
+    },
+    /// UDP.
+    Udp {
+        /// The source port.
+        from: u16,
+        /// The destination port.
+        port: u16,
+    },
+    /// ICMP of IPv4.
+    Icmp {
+        /// The type.
+        kind: u8,
+        /// The code.
+        code: u8,
+    },
+    /// ICMP of IPv6.
+    Icmp6 {
+        /// The type.
+        kind: u8,
+        /// The hop limit it arrived with: 255 proves that no router has passed it on.
+        hop_limit: u8,
+    },
+    /// Any other protocol, by its number.
+    Other(u8),
+}
+
+impl What {
+    /// Protocol and destination port, where there is one.
+    pub fn service_port(self) -> Option<(Protocol, u16)> {
+        match self {
+            What::Tcp { port } => Some((Protocol::Tcp, port)),
+            What::Udp { port, .. } => Some((Protocol::Udp, port)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an echo request.
+    pub fn is_echo_request(self) -> bool {
+        matches!(
+            self,
+            What::Icmp { kind: 8, .. } | What::Icmp6 { kind: 128, .. }
+        )
+    }
+}
+
+/// What connection tracking knows of a packet's flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Nothing, or the flow was cut: it has to be judged.
+    New,
+    /// The host began it; this is an answer.
+    HostBegan,
+    /// The peer began it and was let in then.
+    PeerBegan,
+}
+
+/// What happens to a packet, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct Verdict {
+    /// Whether it passes.
+    pub passes: bool,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a packet passes or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Reason {
+    /// The firewall is off.
+    Off,
+    /// It is the host talking with itself.
+    Loopback,
+    /// It belongs to a flow that the host began.
+    Answer,
+    /// It belongs to a flow that was let in before.
+    Running,
+    /// IPv4 or IPv6 cannot live without it.
+    Essential,
+    /// It is addressed to another host; the firewall guards this one.
+    NotForThisHost,
+    /// Blocks shut the address out, the most specific first.
+    Blocked {
+        /// The deciding block's range.
+        range: crate::AddrRange,
+    },
+    /// Accounts let it in.
+    Account {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// The service is open to strangers.
+    OpenService {
+        /// The service.
+        service: ServiceName,
+        /// Whether only under the rate limits.
+        limited: bool,
+    },
+    /// Nobody knows the address, or not for this service: silence.
+    Stranger,
+}
+
+/// Who wins: whether the packet passes, and why.
+pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
+    if !world.ledger.protection.stands() {
+        return pass(Reason::Off);
+    }
+    if packet.on_loopback {
+        return pass(Reason::Loopback);
+    }
+    let standing = Standing::of(world, packet.peer);
+    if let Some(reason) = running(world, &standing, packet)
+        && !standing.is_blocked()
+    {
+        return pass(reason);
+    }
+    if is_essential(packet) {
+        return pass(Reason::Essential);
+    }
+    if let (Some(block), true) = (standing.block, standing.is_blocked()) {
+        return drop(Reason::Blocked { range: block.range });
+    }
+    if packet.to == To::Elsewhere {
+        return pass(Reason::NotForThisHost);
+    }
+    let names = standing.granting(world, packet.what);
+    if !names.is_empty() {
+        return pass(Reason::Account { names });
+    }
+    if let Some(block) = standing.block {
+        return drop(Reason::Blocked { range: block.range });
+    }
+    by_mode(world, packet.what)
+}
+
+/// What the ledger says of one address: the accounts that cover it, and the most specific block.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// The accounts covering the address, with the width of the range that does.
+    pub accounts: Vec<(&'a Account, u128)>,
+    /// The most specific block covering it.
+    pub block: Option<&'a Block>,
+}
+
+impl<'a> Standing<'a> {
+    /// What the ledger says of an address.
+    pub fn of(world: &World<'a>, address: IpAddr) -> Standing<'a> {
+        let covering = |account: &'a Account| {
+            account
+                .range_of(address)
+                .map(|range| (account, range.width()))
+        };
+        let accounts = world
+            .ledger
+            .accounts_at(world.now)
+            .filter_map(covering)
+            .collect();
+        let blocks = world.ledger.blocks_at(world.now);
+        let block = blocks
+            .filter(|block| block.range.contains(address))
+            .min_by_key(|block| block.range.width());
+        Standing { accounts, block }
+    }
+
+    /// Whether a block decides: one at least as specific as every account covering the address.
+    pub fn is_blocked(&self) -> bool {
+        let narrowest = self.accounts.iter().map(|(_, width)| *width).min();
+        self.block
+            .is_some_and(|block| narrowest.is_none_or(|width| block.range.width() <= width))
+    }
+
+    /// The names of the accounts that let the packet in.
+    fn granting(&self, world: &World<'_>, what: What) -> Vec<String> {
+        let accounts = self.accounts.iter().map(|(account, _)| *account);
+        let granting = accounts.filter(|account| grants(world.catalogue, &account.services, what));
+        granting.map(|account| account.name.to_string()).collect()
+    }
+}
+
+/// Whether a grant holds the service that the packet asks for.
+fn grants(catalogue: &Catalogue, grant: &Grant, what: What) -> bool {
+    match grant {
+        Grant::All => true,
+        Grant::Some(names) => opens(&catalogue.opening(names), what),
+    }
+}
+
+fn opens(opening: &Opening, what: What) -> bool {
+    match what.service_port() {
+        Some((protocol, port)) => opening.contains(protocol, port),
+        None => opening.ping && what.is_echo_request(),
+    }
+}
+
+/// Rule 1: flows that already run pass without being judged again, except that in open mode what
+/// strangers send to a rate-limited service stays under the limits, packet by packet: a guesser of
+/// passwords needs but one flow.
+fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Option<Reason> {
+    match packet.flow {
+        Flow::New => None,
+        Flow::HostBegan => Some(Reason::Answer),
+        Flow::PeerBegan => {
+            let limited = world.ledger.mode == Mode::Open
+                && standing.granting(world, packet.what).is_empty()
+                && opens(
+                    &limited_to_strangers(world.rules, world.catalogue),
+                    packet.what,
+                );
+            (!limited).then_some(Reason::Running)
+        }
+    }
+}
+
+/// Rule 2. The answers these draw, if any, stay on the link; none of them tells a stranger beyond
+/// a router that the host exists.
+fn is_essential(packet: &Packet) -> bool {
+    const PACKET_TOO_BIG: u8 = 2;
+    match packet.what {
+        // "Fragmentation needed" (RFC 1191).
+        What::Icmp { kind: 3, code: 4 }
+        | What::Icmp6 {
+            kind: PACKET_TOO_BIG,
+            ..
+        } => true,
+        // Router solicitation to neighbour advertisement (RFC 4861).
+        What::Icmp6 {
+            kind: 133..=136,
+            hop_limit,
+        } => hop_limit == 255,
+        // Multicast listener discovery (RFC 2710, 3810).
+        What::Icmp6 {
+            kind: 130..=132 | 143,
+            hop_limit,
+        } => hop_limit == 1 && is_link_local(packet.peer),
+        // DHCP offers to a host without an address. To a single address they are answers.
+        What::Udp { from: 67, port: 68 } => packet.peer.is_ipv4() && packet.to == To::Broadcast,
+        What::Udp {
+            from: 547,
+            port: 546,
+        } => is_link_local(packet.peer),
+        _ => false,
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// The last rule: what the mode lets strangers reach.
+fn by_mode(world: &World<'_>, what: What) -> Verdict {
+    if world.ledger.mode == Mode::Allowlist {
+        return drop(Reason::Stranger);
+    }
+    let limited = opens(&limited_to_strangers(world.rules, world.catalogue), what);
+    let opened = world.catalogue.with_brought(&world.rules.open);
+    let service = opened
+        .into_iter()
+        .find(|name| opens(&world.catalogue.opening([*name]), what));
+    match service {
+        Some(service) => pass(Reason::OpenService {
+            service: service.clone(),
+            limited,
+        }),
+        None => drop(Reason::Stranger),
+    }
+}
+
+/// The ports that strangers reach in open mode, those under the rate limits included.
+pub fn open_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
+    catalogue.opening(&rules.open)
+}
+
+/// The ports that strangers reach in open mode only under the rate limits.
+pub fn limited_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
+    let opened = catalogue.with_brought(&rules.open);
+    let limited = opened
+        .into_iter()
+        .filter(|name| catalogue.get(name).is_some_and(|service| service.limited));
+    let ports = limited
+        .flat_map(|name| catalogue.get(name))
+        .flat_map(|s| s.ports.clone());
+    Opening {
+        ports: crate::service::merge(ports.collect()),
+        ping: false,
+    }
+}
+
+fn pass(reason: Reason) -> Verdict {
+    Verdict {
+        passes: true,
+        reason,
+    }
+}
+
+fn drop(reason: Reason) -> Verdict {
+    Verdict {
+        passes: false,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+//! From the ledger to the desired table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{OpenServices, Ruleset, ServiceChain, Structure};
+use crate::AddrRange;
+use crate::ledger::Mode;
+use crate::policy::{World, limited_to_strangers, open_to_strangers};
+use crate::service::{Grant, ServiceName};
+
+/// The table that gives every packet the verdict of [`crate::policy::judge`].
+///
+/// Accounts and blocks may overlap as they like; what comes out are disjoint ranges, each with
+/// one answer, so that the kernel needs one look-up whatever their number. `n log n`.
+pub fn compile(world: &World<'_>) -> Ruleset {
+    let mut ruleset = Ruleset::default();
+    ruleset.structure.trial = world.ledger.protection.opens_by_itself();
+    ruleset.structure.open = (world.ledger.mode == Mode::Open).then(|| OpenServices {
+        opening: open_to_strangers(world.rules, world.catalogue),
+        limited: limited_to_strangers(world.rules, world.catalogue),
+        per_source: world.rules.per_source,
+        total: world.rules.total,
+    });
+    for (range, answer) in disjoint(claims(world)) {
+        match answer {
+            Answer::Blocked => ruleset.blocks.push(range),
+            Answer::Account { grant, walled } => {
+                let chain = chain_name(&grant, walled);
+                add_chain(&mut ruleset.structure, &chain, &grant, walled, world);
+                ruleset.accounts.push((range, chain));
+            }
+        }
+    }
+    ruleset
+}
+
+/// What is claimed for a range of addresses.
+#[derive(Clone, Debug)]
+pub enum Claim<'a> {
+    /// An account lets it in for these services.
+    Account(&'a Grant),
+    /// A block shuts it out.
+    Block,
+}
+
+/// What holds for a range, all claims weighed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Shut out, running flows too.
+    Blocked,
+    /// Let in for the union of the services of all accounts.
+    Account {
+        /// That union.
+        grant: Grant,
+        /// Whether a wider block lies around it.
+        walled: bool,
+    },
+}
+
+fn claims<'a>(world: &World<'a>) -> Vec<(AddrRange, Claim<'a>)> {
+    let mut claims = Vec::new();
+    for account in world.ledger.accounts_at(world.now) {
+        let ranges = account.ranges();
+        claims.extend(ranges.map(|range| (range, Claim::Account(&account.services))));
+    }
+    for block in world.ledger.blocks_at(world.now) {
+        claims.push((block.range, Claim::Block));
+    }
+    claims
+}
+
+/// Cuts overlapping claims into disjoint ranges with one answer each, sorted, neighbours with the
+/// same answer joined.
+///
+/// A sweep over the ends of all claims, which keeps count of those that are open: `n log n`, also
+/// when all of them overlap.
+pub fn disjoint(claims: Vec<(AddrRange, Claim<'_>)>) -> Vec<(AddrRange, Answer)> {
+    let mut ends: Vec<End<'_>> = Vec::with_capacity(claims.len() * 2);
+    for (range, claim) in claims {
+        let width = range.width();
+        let end = |at, opens| End {
+            family: range.family(),
+            at,
+            opens,
+            width,
+            claim: claim.clone(),
+        };
+        ends.push(end(range.first(), true));
+        // The last address of a family has no successor: what is open there ends with the family.
+        if let Some(behind) = range
+            .last()
+            .checked_add(1)
+            .filter(|at| *at <= range.family().highest())
+        {
+            ends.push(end(behind, false));
+        }
+    }
+    ends.sort_unstable_by_key(|end| (end.family, end.at));
+    let mut answers: Vec<(AddrRange, Answer)> = Vec::new();
+    let mut open = OpenClaims::default();
+    let mut ends = ends.into_iter().peekable();
+    while let Some(end) = ends.next() {
+        let (family, at) = (end.family, end.at);
+        open.update(&end);
+        let next = ends.peek().map(|next| (next.family, next.at));
+        if next == Some((family, at)) {
+            continue;
+        }
+        let last = match next {
+            Some((next_family, next_at)) if next_family == family => next_at - 1,
+            _ => family.highest(),
+        };
+        if let (Some(answer), Some(range)) = (open.answer(), AddrRange::new(family, at, last)) {
+            append(&mut answers, range, answer);
+        }
+        if next.is_none_or(|(next_family, _)| next_family != family) {
+            open = OpenClaims::default();
+        }
+    }
+    answers
+}
+
+struct End<'a> {
+    family: crate::Family,
+    at: u128,
+    opens: bool,
+    width: u128,
+    claim: Claim<'a>,
+}
+
+/// The claims that cover the place where the sweep stands, counted so that the answer does not
+/// depend on how many they are.
+#[derive(Default)]
+struct OpenClaims<'a> {
+    accounts: BTreeMap<u128, usize>,
+    blocks: BTreeMap<u128, usize>,
+    unlimited: usize,
+    services: BTreeMap<&'a ServiceName, usize>,
+}
+
+impl<'a> OpenClaims<'a> {
+    fn update(&mut self, end: &End<'a>) {
+        match end.claim {
+            Claim::Block => count(&mut self.blocks, end.width, end.opens),
+            Claim::Account(grant) => {
+                count(&mut self.accounts, end.width, end.opens);
+                match grant {
+                    Grant::All if end.opens => self.unlimited += 1,
+                    Grant::All => self.unlimited = self.unlimited.saturating_sub(1),
+                    Grant::Some(names) => {
+                        names
+                            .iter()
+                            .for_each(|name| count(&mut self.services, name, end.opens));
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&self) -> Option<Answer> {
+        let account = self.accounts.keys().next();
+        let block = self.blocks.keys().next();
+        match (account, block) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Answer::Blocked),
+            (Some(account), Some(block)) if block <= account => Some(Answer::Blocked),
+            (Some(_), block) => {
+                let names: BTreeSet<ServiceName> =
+                    self.services.keys().map(|name| (*name).clone()).collect();
+                let grant = if self.unlimited > 0 {
+                    Grant::All
+                } else {
+                    Grant::Some(names)
+                };
+                Some(Answer::Account {
+                    grant,
+                    walled: block.is_some(),
+                })
+            }
+        }
+    }
+}
+
+fn count<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K, opens: bool) {
+    if opens {
+        *counts.entry(key).or_default() += 1;
+    } else if let Some(number) = counts.get_mut(&key) {
+        *number -= 1;
+        if *number == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+fn append(answers: &mut Vec<(AddrRange, Answer)>, range: AddrRange, answer: Answer) {
+    if let Some((previous, same)) = answers.last_mut()
+        && *same == answer
+        && previous.family() == range.family()
+        && previous.last().checked_add(1) == Some(range.first())
+        && let Some(joined) = AddrRange::new(range.family(), previous.first(), range.last())
+    {
+        *previous = joined;
+        return;
+    }
+    answers.push((range, answer));
+}
+
+/// The name of a chain says what it opens: `to.sip.web`, `to.all`; long unions are numbered by a
+/// hash of their names.
+fn chain_name(grant: &Grant, walled: bool) -> String {
+    const LONGEST: usize = 60;
+    let names: Vec<String> = Vec::<String>::from(grant.clone());
+    // A "-" cannot stand in a chain's name; no service's name holds a "_".
+    let mut name = names.join(".").replace('-', "_");
+    if name.is_empty() {
+        "nothing".clone_into(&mut name);
+    }
+    if name.len() > LONGEST {
+        name = format!("many.{:016x}", fnv(&name));
+    }
+    format!("{}.{name}", if walled { "walled" } else { "to" })
+}
+
+/// FNV-1a, 64 bits: a short name that is the same in every run. An accidental collision is
+/// caught where the chain is added.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn add_chain(
+    structure: &mut Structure,
+    name: &str,
+    grant: &Grant,
+    walled: bool,
+    world: &World<'_>,
+) {
+    if structure.chains.contains_key(name) {
+        return;
+    }
+    let opening = match grant {
+        Grant::All => None,
+        Grant::Some(names) => Some(world.catalogue.opening(names)),
+    };
+    structure
+        .chains
+        .insert(name.to_owned(), ServiceChain { opening, walled });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Family;
+    use proptest::prelude::*;
+
+    fn grant(text: &str) -> Grant {
+        Grant::parse(text).unwrap()
+    }
+
+    fn check(claims: &[(&str, Option<&str>)], expected: &[&str]) {
+        let grants: Vec<Option<Grant>> = claims
+            .iter()
+            .map(|(_, services)| services.map(grant))
+            .collect();
+        let claims = claims.iter().zip(&grants).map(|((range, _), grant)| {
+            let claim = grant.as_ref().map_or(Claim::Block, Claim::Account);
+            (range.parse().unwrap(), claim)
+        });
+        let shown: Vec<String> = disjoint(claims.collect())
+            .into_iter()
+            .map(|(range, answer)| match answer {
+                Answer::Blocked => format!("{range} blocked"),
+                Answer::Account {
+                    grant,
+                    walled: true,
+                } => format!("{range} {grant}, walled"),
+                Answer::Account { grant, .. } => format!("{range} {grant}"),
+            })
+            .collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn unions_and_blocks() {
+        check(&[], &[]);
+        check(
+            &[("192.0.2.0/24", Some("sip")), ("192.0.2.16", Some("web"))],
+            &[
+                "192.0.2.0/28 sip",
+                "192.0.2.16 sip, web",
+                "192.0.2.17-192.0.2.255 sip",
+            ],
+        );
+        check(
+            &[
+                ("192.0.2.0/24", Some("sip")),
+                ("192.0.2.128/25", Some("all")),
+            ],
+            &["192.0.2.0/25 sip", "192.0.2.128/25 all"],
+        );
+        // The block is the narrower one: it wins. The account is: it wins, inside a wall.
+        check(
+            &[("192.0.2.0/30", Some("sip")), ("192.0.2.3", None)],
+            &["192.0.2.0-192.0.2.2 sip", "192.0.2.3 blocked"],
+        );
+        check(
+            &[("192.0.2.1", Some("sip")), ("192.0.2.0/30", None)],
+            &[
+                "192.0.2.0 blocked",
+                "192.0.2.1 sip, walled",
+                "192.0.2.2-192.0.2.3 blocked",
+            ],
+        );
+        check(
+            &[("192.0.2.1", Some("sip")), ("192.0.2.1", None)],
+            &["192.0.2.1 blocked"],
+        );
+        // The ends of the address space, and both families side by side.
+        check(
+            &[
+                ("255.255.255.255", Some("sip")),
+                ("0.0.0.0/0", None),
+                ("::/0", Some("web")),
+                ("::", Some("web")),
+            ],
+            &[
+                "0.0.0.0-255.255.255.254 blocked",
+                "255.255.255.255 sip, walled",
+                "::/0 web",
+            ],
+        );
+    }
+
+    proptest! {
+        /// Against the stupid model: every address of a small space looked at by itself.
+        #[test]
+        fn it_equals_the_stupid_model(
+            claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..4), 0..12)
+        ) {
+            let grants = [grant("sip"), grant("web,rtp"), Grant::All];
+            let highest = Family::V4.highest();
+            let claims: Vec<(AddrRange, Claim<'_>)> = claims
+                .iter()
+                .map(|(first, width, kind)| {
+                    // The upper half lies at the end of the address space.
+                    let first = if *first >= 16 { highest - 31 + first } else { *first };
+                    let last = (first + width).min(highest);
+                    let claim = grants.get(*kind).map_or(Claim::Block, Claim::Account);
+                    (AddrRange::new(Family::V4, first, last).unwrap(), claim)
+                })
+                .collect();
+            let found = disjoint(claims.clone());
+            for pair in found.windows(2) {
+                prop_assert!(pair[0].0.last() < pair[1].0.first());
+            }
+            for at in (0..64).chain(highest - 40..=highest) {
+                let here = AddrRange::new(Family::V4, at, at).unwrap();
+                let covering = || claims.iter().filter(|(range, _)| range.covers(&here));
+                let narrowest = |blocks: bool| {
+                    covering()
+                        .filter(|(_, claim)| matches!(claim, Claim::Block) == blocks)
+                        .map(|(range, _)| range.width())
+                        .min()
+                };
+                let expected = match (narrowest(false), narrowest(true)) {
+                    (None, None) => None,
+                    (None, Some(_)) => Some("blocked".to_owned()),
+                    (Some(account), Some(block)) if block <= account => Some("blocked".to_owned()),
+                    (Some(_), block) => {
+                        let names: BTreeSet<String> = covering()
+                            .filter_map(|(_, claim)| match claim {
+                                Claim::Account(grant) => Some(Vec::<String>::from((*grant).clone())),
+                                Claim::Block => None,
+                            })
+                            .flatten()
+                            .collect();
+                        let all = names.contains("all").then(|| vec!["all".to_owned()]);
+                        let names = all.unwrap_or(names.into_iter().collect());
+                        Some(format!("{} {}", names.join(","), block.is_some()))
+                    }
+                };
+                let answer = found.iter().find(|(range, _)| range.covers(&here)).map(|(_, a)| a);
+                let shown = answer.map(|answer| match answer {
+                    Answer::Blocked => "blocked".to_owned(),
+                    Answer::Account { grant, walled } => {
+                        format!("{} {walled}", Vec::<String>::from(grant.clone()).join(","))
+                    }
+                });
+                prop_assert_eq!(shown, expected, "at {}", at);
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The structure as text for `nft -f -`: what an administrator reads with `nft list ruleset`.
+
+use std::fmt::Write as _;
+
+use super::{OpenServices, ServiceChain, Structure, TABLE, names};
+use crate::service::{Opening, Ports, Protocol};
+
+/// One transaction that makes the table's chains and rules what `structure` says. Elements of
+/// sets, their running time-outs and the counters stay as they are.
+pub fn render(structure: &Structure) -> String {
+    let mut text = String::with_capacity(4096);
+    let chains: String = structure
+        .chains
+        .iter()
+        .map(|(name, chain)| account_chain(name, chain))
+        .collect();
+    // A table that is not there cannot be flushed, and `destroy` is unknown to nft 1.0.6.
+    let _ = writeln!(
+        text,
+        "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{"
+    );
+    text.push_str(&counters());
+    text.push_str(&sets());
+    text.push_str(&chains);
+    text.push_str(&base_chains(structure));
+    text.push_str(&fresh(structure.open.as_ref()));
+    text.push_str("}\n");
+    text
+}
+
+fn counters() -> String {
+    let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
+    [names::SILENT, names::BLOCKED, names::LIMITED]
+        .into_iter()
+        .map(counter)
+        .collect()
+}
+
+fn sets() -> String {
+    let mut text = String::new();
+    for (family, accounts, blocks, cuts, meter) in [
+        (
+            "ipv4_addr",
+            names::ACCOUNTS_V4,
+            names::BLOCKS_V4,
+            names::CUTS_V4,
+            "meter4",
+        ),
+        (
+            "ipv6_addr",
+            names::ACCOUNTS_V6,
+            names::BLOCKS_V6,
+            names::CUTS_V6,
+            "meter6",
+        ),
+    ] {
+        let _ = write!(
+            text,
+            "\tmap {accounts} {{\n\t\ttype {family} : verdict\n\t\tflags interval\n\t}}\n\
+             \tset {blocks} {{\n\t\ttype {family}\n\t\tflags interval\n\t}}\n\
+             \tset {cuts} {{\n\t\ttype {family} . inet_proto . inet_service . inet_service\n\
+             \t\tsize 262144\n\t\tflags dynamic,timeout\n\t}}\n\
+             \tset {meter} {{\n\t\ttype {family}\n\t\tsize 65536\n\t\tflags dynamic,timeout\n\
+             \t\ttimeout 1m\n\t}}\n"
+        );
+    }
+    let _ = write!(
+        text,
+        "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n",
+        names::TRIAL
+    );
+    text
+}
+
+/// Everything an account of these services may reach. What it may not goes back to the chain
+/// `fresh`, as a stranger; inside a wider block it ends here.
+fn account_chain(name: &str, chain: &ServiceChain) -> String {
+    let mut text = format!("\tchain {name} {{\n");
+    match &chain.opening {
+        None => text.push_str("\t\taccept\n"),
+        Some(opening) => text.push_str(&accepting(opening, "accept")),
+    }
+    if chain.walled {
+        let _ = writeln!(text, "\t\tcounter name {} drop", names::BLOCKED);
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+/// One rule a protocol for all ports of an opening.
+fn accepting(opening: &Opening, verdict: &str) -> String {
+    let mut text = String::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        if let Some(ports) = port_set(opening.of(protocol)) {
+            let _ = writeln!(text, "\t\t{protocol} dport {ports} {verdict}");
+        }
+    }
+    if opening.ping {
+        let _ = writeln!(text, "\t\ticmp type echo-request {verdict}");
+        let _ = writeln!(text, "\t\ticmpv6 type echo-request {verdict}");
+    }
+    text
+}
+
+/// `{ 80, 443, 5060-5069 }`, or `None` where there is no port.
+fn port_set<'a>(ports: impl Iterator<Item = &'a Ports>) -> Option<String> {
+    let shown: Vec<String> = ports
+        .map(|ports| match ports.last - ports.first {
+            0 => ports.first.to_string(),
+            _ => format!("{}-{}", ports.first, ports.last),
+        })
+        .collect();
+    (!shown.is_empty()).then(|| format!("{{ {} }}", shown.join(", ")))
+}
+
+/// The two places where packets enter, and what is done before anything is looked up.
+///
+/// Both stand in prerouting, before the addresses of published container ports are rewritten
+/// (-100), so that those are judged as what the sender asked for. `guard` comes before connection
+/// tracking (-200): blocks hold for running flows too, and a stranger's first TCP packet, which
+/// can never be an answer, is dropped before it costs a connection entry.
+fn base_chains(structure: &Structure) -> String {
+    let trial = if structure.trial {
+        format!("\t\tmeta nfproto != @{} accept\n", names::TRIAL)
+    } else {
+        String::new()
+    };
+    let (blocks4, blocks6) = (names::BLOCKS_V4, names::BLOCKS_V6);
+    let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
+    let blocked = format!("counter name {} drop", names::BLOCKED);
+    let limited = structure
+        .open
+        .as_ref()
+        .map(|open| still_limited(&open.limited));
+    // Not in open mode: there the packet would be counted twice against the limits.
+    let early = match structure.open {
+        None => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto fresh\n",
+        Some(_) => "",
+    };
+    format!(
+        "\tchain guard {{\n\
+         \t\ttype filter hook prerouting priority -300; policy accept;\n\
+         {trial}\
+         \t\tiif \"lo\" accept\n\
+         \t\tjump essential\n\
+         \t\tip saddr @{blocks4} {blocked}\n\
+         \t\tip6 saddr @{blocks6} {blocked}\n\
+         {early}\
+         \t}}\n\
+         \tchain gate {{\n\
+         \t\ttype filter hook prerouting priority -150; policy accept;\n\
+         {trial}\
+         \t\tiif \"lo\" accept\n\
+         \t\tct state established,related goto running\n\
+         \t\tjump essential\n\
+         \t\tgoto fresh\n\
+         \t}}\n\
+         \tchain running {{\n\
+         \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\
+         \t\tip6 saddr . meta l4proto . th sport . th dport @{cuts6} goto fresh\n\
+         {}\
+         \t\taccept\n\
+         \t}}\n\
+         \tchain essential {{\n\
+         \t\ticmp type destination-unreachable icmp code frag-needed accept\n\
+         \t\ticmpv6 type packet-too-big accept\n\
+         \t\ticmpv6 type {{ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 accept\n\
+         \t\ticmpv6 type {{ mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report }} ip6 saddr fe80::/10 ip6 hoplimit 1 accept\n\
+         \t\tmeta nfproto ipv4 udp sport 67 udp dport 68 fib daddr type broadcast accept\n\
+         \t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n\
+         \t}}\n",
+        limited.unwrap_or_default()
+    )
+}
+
+/// In open mode, what peers send within flows they began themselves stays under the limits of its
+/// service: a guesser of passwords needs but one flow.
+fn still_limited(limited: &Opening) -> String {
+    let mut text = String::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        if let Some(ports) = port_set(limited.of(protocol)) {
+            let _ = writeln!(
+                text,
+                "\t\tct direction original {protocol} dport {ports} goto fresh"
+            );
+        }
+    }
+    text
+}
+
+/// The judgement of a packet that is addressed to this host and belongs to no running flow.
+fn fresh(open: Option<&OpenServices>) -> String {
+    let mut text = format!(
+        "\tchain fresh {{\n\
+         \t\tfib daddr type unicast accept\n\
+         \t\tip saddr vmap @{}\n\
+         \t\tip6 saddr vmap @{}\n",
+        names::ACCOUNTS_V4,
+        names::ACCOUNTS_V6
+    );
+    if let Some(open) = open {
+        text.push_str(&accepting(&open.limited, "goto limits"));
+        text.push_str(&accepting(&open.opening, "accept"));
+    }
+    let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::SILENT);
+    if let Some(open) = open {
+        text.push_str(&limits(open));
+    }
+    text
+}
+
+/// The limit of each source, and behind it that of all together: a full meter no longer counts
+/// new sources, and then the second one still holds.
+fn limits(open: &OpenServices) -> String {
+    let (source, total) = (open.per_source, open.total);
+    let over = format!(
+        "limit rate over {}/second burst {} packets",
+        source.packets, source.burst
+    );
+    let limited = format!("counter name {} drop", names::LIMITED);
+    format!(
+        "\tchain limits {{\n\
+         \t\tupdate @meter4 {{ ip saddr {over} }} {limited}\n\
+         \t\tupdate @meter6 {{ ip6 saddr & ffff:ffff:ffff:ffff:: {over} }} {limited}\n\
+         \t\tlimit rate over {}/second burst {} packets {limited}\n\
+         \t\taccept\n\
+         \t}}\n",
+        total.packets, total.burst
+    )
+}

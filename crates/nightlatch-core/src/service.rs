@@ -1,0 +1,407 @@
+//! Services: named groups of protocols and ports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// TCP or UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+/// A port or an unbroken run of ports of one protocol: `udp/5060`, `udp/10000-20000`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Ports {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The first port.
+    pub first: u16,
+    /// The last port, included.
+    pub last: u16,
+}
+
+impl Ports {
+    /// Ports from `first` to `last`.
+    pub const fn new(protocol: Protocol, first: u16, last: u16) -> Ports {
+        Ports {
+            protocol,
+            first,
+            last,
+        }
+    }
+
+    /// Whether it holds the port.
+    pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
+        self.protocol == protocol && self.first <= port && port <= self.last
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.protocol, self.first)?;
+        if self.last > self.first {
+            write!(f, "-{}", self.last)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is wrong with a text that should be ports.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a port: write udp/5060, tcp/5060 or udp/10000-20000 (1 to 65535)")]
+pub struct PortsError(String);
+
+impl FromStr for Ports {
+    type Err = PortsError;
+
+    /// Reads `udp/5060`, `tcp/10000-20000`, and the other way round, `5060/udp`.
+    fn from_str(text: &str) -> Result<Ports, PortsError> {
+        let wrong = || PortsError(text.chars().take(40).collect());
+        let (left, right) = text.trim().split_once('/').ok_or_else(wrong)?;
+        let named = |name: &str| match name.to_ascii_lowercase().as_str() {
+            "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
+            _ => None,
+        };
+        let (protocol, ports) = match (named(left), named(right)) {
+            (Some(protocol), None) => (protocol, right),
+            (None, Some(protocol)) => (protocol, left),
+            _ => return Err(wrong()),
+        };
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let number = |text: &str| -> Result<u16, PortsError> {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let port = text.parse().ok().filter(|port| digits && *port > 0);
+            port.ok_or_else(wrong)
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(wrong());
+        }
+        Ok(Ports {
+            protocol,
+            first,
+            last,
+        })
+    }
+}
+
+impl From<Ports> for String {
+    fn from(ports: Ports) -> String {
+        ports.to_string()
+    }
+}
+
+impl TryFrom<String> for Ports {
+    type Error = PortsError;
+
+    fn try_from(text: String) -> Result<Ports, PortsError> {
+        text.parse()
+    }
+}
+
+/// Joins ports that overlap or touch, and sorts them.
+pub fn merge(mut ports: Vec<Ports>) -> Vec<Ports> {
+    ports.sort_unstable();
+    let mut merged: Vec<Ports> = Vec::with_capacity(ports.len());
+    for next in ports {
+        match merged.last_mut() {
+            Some(previous)
+                if previous.protocol == next.protocol
+                    && next.first <= previous.last.saturating_add(1) =>
+            {
+                previous.last = previous.last.max(next.last);
+            }
+            _ => merged.push(next),
+        }
+    }
+    merged
+}
+
+/// The name of a service: 1 to 24 of `a-z`, `0-9` and `-`, beginning with a letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    /// A name that is known to be well-formed, from this crate's own tables.
+    pub(crate) fn known(name: &str) -> ServiceName {
+        ServiceName(name.to_owned())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is wrong with the name of a service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" cannot name a service: use 1 to 24 of a-z, 0-9 and \"-\", a letter first")]
+pub struct ServiceNameError(String);
+
+impl FromStr for ServiceName {
+    type Err = ServiceNameError;
+
+    fn from_str(text: &str) -> Result<ServiceName, ServiceNameError> {
+        let name = text.trim().to_ascii_lowercase();
+        let letters = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let well_formed =
+            letters && name.len() <= 24 && name.starts_with(|c: char| c.is_ascii_lowercase());
+        // "all" means every service, wherever services are named.
+        if well_formed && name != "all" {
+            Ok(ServiceName(name))
+        } else {
+            Err(ServiceNameError(text.chars().take(40).collect()))
+        }
+    }
+}
+
+impl From<ServiceName> for String {
+    fn from(name: ServiceName) -> String {
+        name.0
+    }
+}
+
+impl TryFrom<String> for ServiceName {
+    type Error = ServiceNameError;
+
+    fn try_from(text: String) -> Result<ServiceName, ServiceNameError> {
+        text.parse()
+    }
+}
+
+/// What a service consists of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its own ports.
+    pub ports: Vec<Ports>,
+    /// Services that come with it: a telephone call needs its media, so `sip` brings `rtp`.
+    pub brings: Vec<ServiceName>,
+    /// Whether it answers an ICMP echo request.
+    pub ping: bool,
+    /// Whether strangers reach it in open mode only under the rate limits.
+    pub limited: bool,
+}
+
+/// What a set of services comes to: ports of both protocols, joined, and ping.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize)]
+pub struct Opening {
+    /// The ports, sorted and joined.
+    pub ports: Vec<Ports>,
+    /// Whether echo requests are answered.
+    pub ping: bool,
+}
+
+impl Opening {
+    /// Whether the port is in it.
+    pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
+        self.ports
+            .iter()
+            .any(|ports| ports.contains(protocol, port))
+    }
+
+    /// The ports of one protocol.
+    pub fn of(&self, protocol: Protocol) -> impl Iterator<Item = &Ports> {
+        self.ports
+            .iter()
+            .filter(move |ports| ports.protocol == protocol)
+    }
+}
+
+/// All services known on this server, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Catalogue(pub BTreeMap<ServiceName, Service>);
+
+impl Catalogue {
+    /// The service of a name.
+    pub fn get(&self, name: &ServiceName) -> Option<&Service> {
+        self.0.get(name)
+    }
+
+    /// What the named services come to, with all they bring. Names that are not in the catalogue
+    /// open nothing.
+    pub fn opening<'a>(&'a self, names: impl IntoIterator<Item = &'a ServiceName>) -> Opening {
+        let services = self.with_brought(names);
+        let services = services.iter().filter_map(|name| self.get(name));
+        let (mut ports, mut ping) = (Vec::new(), false);
+        for service in services {
+            ports.extend_from_slice(&service.ports);
+            ping |= service.ping;
+        }
+        Opening {
+            ports: merge(ports),
+            ping,
+        }
+    }
+
+    /// The named services and all that they bring.
+    pub fn with_brought<'a>(
+        &'a self,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> BTreeSet<&'a ServiceName> {
+        let mut waiting: Vec<&ServiceName> = names.into_iter().collect();
+        let mut found = BTreeSet::new();
+        while let Some(name) = waiting.pop() {
+            if found.insert(name) {
+                waiting.extend(
+                    self.get(name)
+                        .into_iter()
+                        .flat_map(|service| &service.brings),
+                );
+            }
+        }
+        found
+    }
+
+    /// Every port that any service names.
+    pub fn every_port(&self) -> Opening {
+        self.opening(self.0.keys())
+    }
+}
+
+/// The services an account opens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "Vec<String>", try_from = "Vec<String>")]
+pub enum Grant {
+    /// Everything: any protocol, any port.
+    All,
+    /// The named services.
+    Some(BTreeSet<ServiceName>),
+}
+
+impl Grant {
+    /// Reads a list such as `sip,web` or `all`.
+    ///
+    /// # Errors
+    /// A name that is no service's name.
+    pub fn parse(text: &str) -> Result<Grant, ServiceNameError> {
+        let names = text
+            .split([',', ' '])
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned);
+        Grant::try_from(names.collect::<Vec<String>>())
+    }
+}
+
+impl From<Grant> for Vec<String> {
+    fn from(grant: Grant) -> Vec<String> {
+        match grant {
+            Grant::All => vec!["all".to_owned()],
+            Grant::Some(names) => names.into_iter().map(String::from).collect(),
+        }
+    }
+}
+
+impl TryFrom<Vec<String>> for Grant {
+    type Error = ServiceNameError;
+
+    fn try_from(names: Vec<String>) -> Result<Grant, ServiceNameError> {
+        if names
+            .iter()
+            .any(|name| name.trim().eq_ignore_ascii_case("all"))
+        {
+            return Ok(Grant::All);
+        }
+        names
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, _>>()
+            .map(Grant::Some)
+    }
+}
+
+/// Writes `all` or `sip, web`.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Vec::<String>::from(self.clone()).join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_as_written() {
+        for (text, shown) in [
+            ("udp/5060", "udp/5060"),
+            ("UDP/5060-5069", "udp/5060-5069"),
+            ("443/tcp", "tcp/443"),
+            ("tcp/1-65535", "tcp/1-65535"),
+        ] {
+            assert_eq!(text.parse::<Ports>().unwrap().to_string(), shown);
+        }
+        for text in [
+            "5060",
+            "udp/0",
+            "udp/65536",
+            "udp/9-1",
+            "udp/",
+            "sctp/1",
+            "udp/tcp",
+            "udp/+5",
+        ] {
+            assert!(text.parse::<Ports>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_brings_others_even_in_a_ring() {
+        let name = |text: &str| text.parse::<ServiceName>().unwrap();
+        let service = |ports: &str, brings: &str| Service {
+            ports: vec![ports.parse().unwrap()],
+            brings: vec![name(brings)],
+            ..Service::default()
+        };
+        let catalogue = Catalogue(BTreeMap::from([
+            (name("sip"), service("udp/5060", "rtp")),
+            (name("rtp"), service("udp/10000-20000", "sip")),
+        ]));
+        let opening = catalogue.opening([&name("sip")]);
+        assert_eq!(
+            format!("{:?}", opening.ports),
+            "[udp/5060, udp/10000-20000]"
+        );
+    }
+
+    #[test]
+    fn grants() {
+        assert_eq!(Grant::parse("web,sip").unwrap().to_string(), "sip, web");
+        assert_eq!(Grant::parse("sip,ALL").unwrap(), Grant::All);
+        assert!(Grant::parse("s_p").is_err());
+    }
+}

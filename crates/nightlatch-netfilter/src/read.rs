@@ -1,0 +1,182 @@
+//! Reading sets back.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use nightlatch_parse::address::{AddrRange, Family};
+
+use crate::constants::{FAMILY_INET, element as e, nft};
+use crate::element::{self, Element, Key, Kind, Raw, RawKey, Set, Verdict};
+use crate::netlink::{Netlink, NetlinkError};
+
+impl Netlink {
+    /// Every element of a set, ascending; intervals as ranges, timeouts as what remains.
+    ///
+    /// Elements that Nightlatch never writes and that are not understood are left out; use
+    /// [`matches`](Netlink::matches) to know whether a set is exactly as it should be.
+    ///
+    /// # Errors
+    /// [`NetlinkError::Refused`] (`is_missing`) where table or set do not exist;
+    /// [`NetlinkError::Restless`].
+    pub fn read(&mut self, set: &Set) -> Result<Vec<Element>, NetlinkError> {
+        let raw = self.undisturbed("reading a set", |netlink| {
+            let mut raw = Vec::new();
+            let consistent = netlink.dump_set(set, |element| raw.extend(element))?;
+            Ok(consistent.then_some(raw))
+        })?;
+        let mut elements = match set.kind() {
+            Kind::Ranges(family) => assemble(family, raw),
+            _ => raw.into_iter().filter_map(whole).collect(),
+        };
+        elements.sort_unstable_by_key(|element| element.key);
+        Ok(elements)
+    }
+
+    /// How many elements a set has; a range counts as one.
+    ///
+    /// # Errors
+    /// As [`read`](Netlink::read).
+    pub fn count(&mut self, set: &Set) -> Result<usize, NetlinkError> {
+        self.undisturbed("counting a set", |netlink| {
+            let mut count = 0;
+            let consistent = netlink.dump_set(set, |raw| {
+                let is_end = matches!(raw.map(|raw| raw.key), Some(RawKey::End(_)));
+                count += usize::from(!is_end);
+            })?;
+            Ok(consistent.then_some(count))
+        })
+    }
+
+    /// Whether a set holds exactly the expected elements: keys and verdicts, not timeouts. In
+    /// any order; neither side is held in memory.
+    ///
+    /// # Errors
+    /// As [`read`](Netlink::read).
+    pub fn matches<I>(&mut self, set: &Set, expected: I) -> Result<bool, NetlinkError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Element>,
+    {
+        let hasher = Sum::hasher();
+        let mut wanted = Sum::default();
+        for element in expected {
+            let Element { key, verdict, .. } = element.into();
+            match key {
+                Key::Range(range) => {
+                    wanted.count(&hasher, RawKey::Start(range.first()), verdict.as_ref());
+                    if range.last() != range.family().highest() {
+                        wanted.count(&hasher, RawKey::End(range.last() + 1), None);
+                    }
+                }
+                key => wanted.count(&hasher, RawKey::Whole(key), verdict.as_ref()),
+            }
+        }
+        let found = self.undisturbed("comparing a set", |netlink| {
+            let mut found = Sum::default();
+            let consistent = netlink.dump_set(set, |raw| match raw {
+                // `nft` closes what is before the first interval; it means nothing.
+                Some(Raw {
+                    key: RawKey::End(0),
+                    ..
+                }) => {}
+                Some(raw) => found.count(&hasher, raw.key, raw.verdict.as_ref()),
+                // Not understood, so not ours.
+                None => found.elements += 1,
+            })?;
+            Ok(consistent.then_some(found))
+        })?;
+        Ok(found == wanted)
+    }
+
+    fn dump_set(
+        &mut self,
+        set: &Set,
+        mut on_element: impl FnMut(Option<Raw>),
+    ) -> Result<bool, NetlinkError> {
+        self.dump(
+            nft::GETSETELEM,
+            FAMILY_INET,
+            "reading a set",
+            |buffer| {
+                buffer.text(e::LIST_TABLE, set.table());
+                buffer.text(e::LIST_SET, set.name());
+            },
+            |message| {
+                for entry in message.attributes().nested(e::LIST_ELEMENTS) {
+                    on_element(element::read(set.kind(), entry.nested()));
+                }
+            },
+        )
+    }
+}
+
+/// A sum over elements that does not depend on their order. Keyed at random, so that nobody can
+/// choose elements whose sums are alike.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    elements: u64,
+    first: u64,
+    second: u64,
+}
+
+impl Sum {
+    fn hasher() -> [RandomState; 2] {
+        [RandomState::new(), RandomState::new()]
+    }
+
+    fn count(&mut self, hasher: &[RandomState; 2], key: RawKey, verdict: Option<&Verdict>) {
+        let [first, second] = hasher;
+        self.elements += 1;
+        self.first = self.first.wrapping_add(first.hash_one((key, verdict)));
+        self.second = self.second.wrapping_add(second.hash_one((key, verdict)));
+    }
+}
+
+fn whole(raw: Raw) -> Option<Element> {
+    match raw.key {
+        RawKey::Whole(key) => Some(Element {
+            key,
+            verdict: raw.verdict,
+            timeout: raw.timeout,
+        }),
+        _ => None,
+    }
+}
+
+/// Puts the ends of intervals, in any order, together to ranges.
+fn assemble(family: Family, mut raw: Vec<Raw>) -> Vec<Element> {
+    // An end comes before a start at the same place: ranges that touch.
+    raw.sort_unstable_by_key(|raw| match raw.key {
+        RawKey::End(at) => (at, 0),
+        RawKey::Start(at) => (at, 1),
+        RawKey::Whole(_) => (0, 2),
+    });
+    let mut elements = Vec::with_capacity(raw.len() / 2);
+    let mut open: Option<(u128, Raw)> = None;
+    let mut close = |open: &mut Option<(u128, Raw)>, last: Option<u128>| {
+        let Some((first, raw)) = open.take() else {
+            return;
+        };
+        if let Some(range) = last.and_then(|last| AddrRange::new(family, first, last)) {
+            elements.push(Element {
+                key: Key::Range(range),
+                verdict: raw.verdict,
+                timeout: raw.timeout,
+            });
+        }
+    };
+    let mut others = Vec::new();
+    for raw in raw {
+        match raw.key {
+            RawKey::End(at) => close(&mut open, at.checked_sub(1)),
+            RawKey::Start(at) => {
+                close(&mut open, at.checked_sub(1));
+                open = Some((at, raw));
+            }
+            RawKey::Whole(_) => others.extend(whole(raw)),
+        }
+    }
+    close(&mut open, Some(family.highest()));
+    elements.append(&mut others);
+    elements
+}

@@ -1,0 +1,126 @@
+//! Structure as text, by the program `nft`.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// `nft` needs milliseconds for a structure of ours.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a refusal is kept.
+const MESSAGE_BYTES: u64 = 64 * 1024;
+const MESSAGE_LINES: usize = 12;
+
+/// Why `nft` did not load a text. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    /// The program is not there.
+    #[error("nft is not installed: install the package nftables")]
+    Missing,
+    /// `nft` or the kernel refused the text.
+    #[error("nft refused the ruleset: {message}")]
+    Refused {
+        /// The first lines of what it said.
+        message: String,
+    },
+    /// `nft` did not end in time and was stopped.
+    #[error("nft did not end within {} seconds and was stopped", TIMEOUT.as_secs())]
+    TimedOut,
+    /// `nft` could not be run.
+    #[error("cannot run nft")]
+    Io(#[from] io::Error),
+}
+
+/// Loads a text with `nft -f -`: one transaction, all or nothing.
+///
+/// Acts on the network namespace of the calling thread. Never let a text name elements of a
+/// large set: `nft` then reads the whole set.
+///
+/// # Errors
+/// Each says what to do; nothing was changed. After [`NftError::TimedOut`] read back.
+pub fn load(text: &str) -> Result<(), NftError> {
+    run(&["-f", "-"], text)
+}
+
+/// Whether `nft` would load a text; changes nothing.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(text: &str) -> Result<(), NftError> {
+    run(&["-c", "-f", "-"], text)
+}
+
+fn run(arguments: &[&str], text: &str) -> Result<(), NftError> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .env("PATH", search_path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => NftError::Missing,
+            _ => NftError::Io(error),
+        })?;
+    let said = talk(&mut child, text);
+    // Its end of file on the error stream means that it has ended, or is about to.
+    let Some(said) = said else {
+        // It may have ended just now: then there is nothing to kill.
+        let _ = child.kill();
+        child.wait()?;
+        return Err(NftError::TimedOut);
+    };
+    if child.wait()?.success() {
+        return Ok(());
+    }
+    Err(NftError::Refused {
+        message: first_lines(&said),
+    })
+}
+
+/// Writes the text and reads the errors, side by side; `None` where that takes too long.
+fn talk(child: &mut Child, text: &str) -> Option<Vec<u8>> {
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let text = text.to_owned();
+    thread::spawn(move || {
+        if let Some(mut stdin) = stdin {
+            // Where nft has given up reading, it says why on its error stream.
+            let _ = stdin.write_all(text.as_bytes());
+        }
+    });
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut said = Vec::new();
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.by_ref().take(MESSAGE_BYTES).read_to_end(&mut said);
+            let _ = io::copy(&mut stderr, &mut io::sink());
+        }
+        // Nobody listens any more where the time ran out.
+        let _ = sender.send(said);
+    });
+    receiver.recv_timeout(TIMEOUT).ok()
+}
+
+/// `PATH` with the places where `nft` lives: a service's path often lacks them.
+fn search_path() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push("/usr/sbin:/sbin");
+    path
+}
+
+fn first_lines(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = said.trim_end().lines().take(MESSAGE_LINES).collect();
+    if lines.is_empty() {
+        "it gave no reason".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}

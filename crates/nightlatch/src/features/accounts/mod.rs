@@ -1,0 +1,10 @@
+//! Accounts: who may come in.
+//!
+//! `nightlatch allow office 203.0.113.7 office.example.net --services sip,web --for 8h` opens the
+//! door for the office; `remove`, `list` and `show` do what they say. An account may hold several
+//! addresses, networks, ranges and host names of both families; where accounts overlap, the union
+//! of their services counts, and removing one never closes another's door. Removing an account,
+//! or its end, ends its running connections at once.
+
+pub mod cli;
+pub mod io;

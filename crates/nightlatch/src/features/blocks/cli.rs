@@ -1,0 +1,59 @@
+//! `block`, `unblock`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nightlatch_core::AddrRange;
+use nightlatch_core::api::{NewBlock, Reply, Request};
+use nightlatch_core::time::parse_span;
+
+use crate::features::{Context, Run};
+use crate::shell::outcome::Outcome;
+use crate::shell::{client, screen};
+
+/// Shut an address or network out, running connections too
+#[derive(clap::Args, Debug)]
+pub struct Block {
+    /// The address, network or range
+    pub(crate) address: AddrRange,
+    /// How long, such as 7d; for ever without
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+    pub(crate) lasts: Option<Duration>,
+    /// Why, shown by "nightlatch why"
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Even if it shuts out the gateway, the resolver or yourself
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+impl Run for Block {
+    fn run(&self, context: &Context) -> Outcome {
+        let (range, lasts, force) = (self.address, self.lasts, self.force);
+        let reason = self.reason.clone();
+        change(context, Request::Block(NewBlock { range, lasts, reason, force }))
+    }
+}
+
+/// Remove a block
+#[derive(clap::Args, Debug)]
+pub struct Unblock {
+    /// The address, network or range, exactly as it was blocked
+    address: AddrRange,
+}
+
+impl Run for Unblock {
+    fn run(&self, context: &Context) -> Outcome {
+        change(context, Request::Unblock { range: self.address })
+    }
+}
+
+fn change(context: &Context, request: Request) -> Outcome {
+    let message = client::change(&context.paths, request)?;
+    if context.json {
+        screen::say_json(&Reply::Done { message });
+    } else {
+        screen::say(message);
+    }
+    Ok(ExitCode::SUCCESS)
+}

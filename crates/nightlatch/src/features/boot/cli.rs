@@ -1,0 +1,30 @@
+//! `boot`, `daemon`.
+
+use std::process::ExitCode;
+
+use super::io;
+use crate::features::{Context, Run};
+use crate::run;
+use crate::shell::outcome::Outcome;
+
+/// Put the last good firewall up, before the network and without the daemon
+#[derive(clap::Args, Debug)]
+pub struct Boot {}
+
+impl Run for Boot {
+    fn run(&self, context: &Context) -> Outcome {
+        io::put_up(&context.paths)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Run the daemon in the foreground (systemd does this)
+#[derive(clap::Args, Debug)]
+pub struct Daemon {}
+
+impl Run for Daemon {
+    fn run(&self, context: &Context) -> Outcome {
+        run::daemon(&context.paths)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,139 @@
+//! Reading what was, and keeping a copy of it.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use nightlatch_core::action::{Level, Project};
+use nightlatch_core::config::Rules;
+use nightlatch_core::engine::Engine;
+use nightlatch_core::ruleset::Ruleset;
+use nightlatch_core::time::Time;
+
+use super::logic;
+use crate::shell::clock::{Clock, Stopwatch};
+use crate::shell::firewall::Firewall;
+use crate::shell::outcome::Failure;
+use crate::shell::paths::Paths;
+use crate::shell::store::Store;
+use crate::shell::{configuration, journal};
+
+/// Under which key the store keeps the last configuration that was good.
+const LAST_GOOD_CONFIGURATION: &str = "last good configuration";
+/// The copy is renewed at most this often: it is the third line behind ledger and configuration.
+const COPY_EVERY: Duration = Duration::from_secs(5);
+
+/// Puts up what should stand.
+///
+/// # Errors
+/// The kernel refuses it.
+pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
+    if !paths.database().exists() {
+        journal::tell(Level::Info, "nothing to put up: \"nightlatch up\" was never run");
+        return Ok(());
+    }
+    let desired = match desired(paths) {
+        Ok(desired) => desired,
+        Err(failure) => {
+            journal::tell(Level::Error, &failure.message);
+            Some(fallback(paths))
+        }
+    };
+    let Some(desired) = desired else {
+        journal::tell(Level::Info, "the firewall is off, as it was left");
+        return Ok(());
+    };
+    let mut firewall = Firewall::open().map_err(Failure::failed)?;
+    firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)
+}
+
+fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
+    let store = Store::open(&paths.database())?;
+    let ledger = store.ledger()?;
+    let rules = configuration::read(&paths.config).or_else(|failure| {
+        journal::tell(Level::Error, &failure.message);
+        journal::tell(Level::Error, "the last good configuration is used instead");
+        let last = store.note(LAST_GOOD_CONFIGURATION).unwrap_or_default();
+        Rules::read(&last).map_err(|_| failure)
+    })?;
+    let now = Clock::not_before(store.last_written()).now();
+    Ok(logic::at_boot(ledger, rules, now))
+}
+
+fn fallback(paths: &Paths) -> Ruleset {
+    let text = fs::read(paths.last_good()).ok();
+    let copy = text.and_then(|text| serde_json::from_slice(&text).ok());
+    match copy {
+        Some(copy) => {
+            journal::tell(Level::Error, "the copy of the last good firewall is put up instead");
+            copy
+        }
+        None => {
+            journal::tell(Level::Error, "there is no copy of the last good firewall: everything is closed but SSH");
+            logic::emergency()
+        }
+    }
+}
+
+/// Keeps the text of a configuration that was good, for a boot at which the file is not.
+pub fn keep_configuration(store: &Store, path: &Path) {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    if store.note(LAST_GOOD_CONFIGURATION).as_deref() != Some(&text)
+        && let Err(error) = store.keep_note(LAST_GOOD_CONFIGURATION, &text)
+    {
+        journal::tell(Level::Warning, &format!("the configuration could not be copied: {error}"));
+    }
+}
+
+/// Keeps a copy of the firewall as it stands.
+#[derive(Debug)]
+pub struct Snapshots {
+    paths: Paths,
+    revision: Option<u64>,
+    last: Option<Stopwatch>,
+}
+
+impl Snapshots {
+    /// Copies into the state folder.
+    pub fn new(paths: &Paths) -> Snapshots {
+        Snapshots { paths: paths.clone(), revision: None, last: None }
+    }
+
+    /// Renews the copy if something changed and the last one is old enough.
+    pub fn keep(&mut self, engine: &Engine, now: Time) {
+        let soon = self.last.as_ref().is_some_and(|last| last.elapsed() < COPY_EVERY);
+        if soon || self.revision == Some(engine.revision()) {
+            return;
+        }
+        self.revision = Some(engine.revision());
+        self.last = Some(Stopwatch::start());
+        // On trial there is nothing good yet.
+        let ledger = engine.ledger();
+        let kept = match engine.desired(now).filter(|_| ledger.protection.trial_end().is_none()) {
+            Some(ruleset) => write(&self.paths.last_good(), &ruleset),
+            None if ledger.protection.stands() => Ok(()),
+            None => remove(&self.paths.last_good()),
+        };
+        if let Err(error) = kept {
+            let message = format!("the last good firewall could not be copied: {error}");
+            journal::tell(Level::Warning, &message);
+        }
+    }
+}
+
+/// Whole or not at all: a new file takes the old one's place.
+fn write(path: &Path, ruleset: &Ruleset) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(&serde_json::to_vec(ruleset)?)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,56 @@
+//! `check`, `reload`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nightlatch_core::api::{Reply, Request};
+use nightlatch_core::config::Rules;
+
+use crate::features::{Context, Run};
+use crate::shell::outcome::Outcome;
+use crate::shell::{client, configuration, screen};
+
+/// Check the configuration file; exit code 78 if it is bad
+#[derive(clap::Args, Debug)]
+pub struct Check {
+    /// The file; the one in force without
+    file: Option<PathBuf>,
+}
+
+impl Run for Check {
+    fn run(&self, context: &Context) -> Outcome {
+        let path = self.file.as_ref().unwrap_or(&context.paths.config);
+        let rules = configuration::read(path)?;
+        if context.json {
+            screen::say_json(&serde_json::json!({ "good": true, "file": path }));
+        } else if !path.exists() {
+            screen::say(format!("{} does not exist: the defaults hold", path.display()));
+        } else {
+            screen::say(format!("{} is good", path.display()));
+        }
+        warn_of_nothing_open(&rules);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Read the configuration file again
+#[derive(clap::Args, Debug)]
+pub struct Reload {}
+
+impl Run for Reload {
+    fn run(&self, context: &Context) -> Outcome {
+        let message = client::change(&context.paths, Request::Reload)?;
+        if context.json {
+            screen::say_json(&Reply::Done { message });
+        } else {
+            screen::say(message);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn warn_of_nothing_open(rules: &Rules) {
+    if rules.open.is_empty() {
+        screen::complain("attention: no service is open to strangers in mode open");
+    }
+}

@@ -1,0 +1,81 @@
+//! One folder per feature, registered by one line below: its name on the command line and the
+//! arguments it takes. Help, manual pages and completions come from the same lines.
+
+use crate::shell::outcome::Outcome;
+use crate::shell::paths::Paths;
+
+pub mod accounts;
+pub mod audit;
+pub mod blocks;
+pub mod boot;
+pub mod check;
+pub mod demo;
+pub mod modes;
+pub mod oldnames;
+pub mod status;
+pub mod up;
+pub mod why;
+
+/// What every command gets.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Where configuration, state and sockets are.
+    pub paths: Paths,
+    /// Whether to write JSON.
+    pub json: bool,
+}
+
+/// A command of a feature.
+pub trait Run {
+    /// Does what the command says.
+    ///
+    /// # Errors
+    /// What happened, to what, and what to do next, with the exit code.
+    fn run(&self, context: &Context) -> Outcome;
+}
+
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $name:ident: $arguments:ty,)*) => {
+        /// All commands. The text of each is the doc comment of its arguments.
+        #[derive(clap::Subcommand, Debug)]
+        pub enum Command {
+            $($(#[$attribute])* $name($arguments),)*
+        }
+
+        impl Run for Command {
+            fn run(&self, context: &Context) -> Outcome {
+                match self {
+                    $(Command::$name(command) => command.run(context),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Up: up::cli::Up,
+    Confirm: up::cli::Confirm,
+    Rollback: up::cli::Rollback,
+    Down: up::cli::Down,
+    Status: status::cli::Status,
+    #[command(visible_alias = "whitelist")]
+    Allow: accounts::cli::Allow,
+    Remove: accounts::cli::Remove,
+    List: accounts::cli::List,
+    Show: accounts::cli::Show,
+    Why: why::cli::Why,
+    #[command(visible_alias = "blacklist")]
+    Block: blocks::cli::Block,
+    Unblock: blocks::cli::Unblock,
+    Mode: modes::cli::SetMode,
+    Services: modes::cli::Services,
+    Log: audit::cli::Log,
+    Check: check::cli::Check,
+    Reload: check::cli::Reload,
+    Demo: demo::cli::Demo,
+    Daemon: boot::cli::Daemon,
+    #[command(hide = true)]
+    Boot: boot::cli::Boot,
+    #[command(hide = true)]
+    Generate: crate::cli::Generate,
+}

@@ -1,0 +1,91 @@
+//! `status`.
+
+use std::process::ExitCode;
+
+use nightlatch_core::api::{Reply, Request, Status as Standing};
+use nightlatch_core::ledger::{Mode, Protection};
+use nightlatch_core::time::show_span;
+
+use super::io;
+use crate::features::{Context, Run};
+use crate::shell::outcome::{Code, Failure, Outcome};
+use crate::shell::{client, clock, screen};
+
+/// Say how things stand; exit code 1 if the firewall is off or not what it should be
+#[derive(clap::Args, Debug)]
+pub struct Status {}
+
+impl Run for Status {
+    fn run(&self, context: &Context) -> Outcome {
+        let standing = match client::ask(&context.paths, Request::Status) {
+            Ok(Reply::Status(standing)) => *standing,
+            Ok(other) => return Err(Failure::failed(format!("unfitting answer: {other:?}"))),
+            Err(failure) if failure.code == Code::NotRunning => {
+                return Err(without_daemon(failure));
+            }
+            Err(failure) => return Err(failure),
+        };
+        if context.json {
+            screen::say_json(&standing);
+        } else {
+            show(&standing);
+        }
+        let well = standing.protection.stands() && standing.intact;
+        Ok(if well { ExitCode::SUCCESS } else { Code::No.exit() })
+    }
+}
+
+/// The daemon is gone: whether the firewall is too matters most.
+fn without_daemon(failure: Failure) -> Failure {
+    let table = match io::table_is_there() {
+        Some(true) => {
+            "THE DAEMON IS DOWN. The last good firewall stands in the kernel; nothing watches it, and nothing that was for a time ends."
+        }
+        Some(false) => "THE DAEMON IS DOWN AND THERE IS NO FIREWALL: this machine is open.",
+        None => "THE DAEMON IS DOWN; whether a firewall stands only root can see.",
+    };
+    Failure::new(failure.code, format!("{table}\n{}", failure.message))
+}
+
+fn show(standing: &Standing) {
+    let now = clock::now();
+    let since = |since| format!("since {since} ({})", show_span(now.since(since)));
+    match &standing.protection {
+        Protection::Off => screen::say("OFF       THE FIREWALL IS OFF: everything this machine runs answers everybody; \"nightlatch up\" puts it up"),
+        Protection::On { since: at } => screen::say(format!("on        {}", since(*at))),
+        Protection::Trial { until, .. } => screen::say(format!(
+            "ON TRIAL  taken back in {} unless you run \"nightlatch confirm\"",
+            show_span(until.since(now))
+        )),
+    }
+    if !standing.intact {
+        screen::say("BROKEN    THE KERNEL'S TABLE IS NOT WHAT IT SHOULD BE");
+    }
+    for warning in &standing.warnings {
+        screen::say(format!("WARNING   {}", screen::printable(warning)));
+    }
+    screen::say(format!("mode      {}", match standing.mode {
+        Mode::Allowlist => "allowlist: strangers meet silence",
+        Mode::Open => "open: chosen services answer strangers",
+    }));
+    for reached in &standing.strangers_reach {
+        screen::say(format!("open to all  {reached}"));
+    }
+    screen::say(format!("reboot    {}", if standing.survives_reboot {
+        "survives: an early unit puts the firewall up before the network"
+    } else {
+        "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
+    }));
+    screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
+    let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
+    screen::say(format!(
+        "dropped   {} packets of strangers, {} of blocked addresses, {} over the rate limits",
+        count("silent"), count("blocked"), count("limited")
+    ));
+    for ending in &standing.ending {
+        screen::say(format!("soon      {} ends at {}", ending.what, ending.until));
+    }
+    if let Some(by) = &standing.restored_last {
+        screen::say(format!("restored  {} times since the daemon began, last after {}", standing.restored, screen::printable(by)));
+    }
+}

@@ -1,0 +1,104 @@
+//! Runs `ip`, `nft` and their like: found, bounded, ended in time.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Where programs of the administrator lie, besides `PATH`: a shell of a plain user has no sbin.
+const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
+
+/// Finds a program. `None` where it is not installed.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':')
+        .chain(MORE_PLACES.split(':'))
+        .filter(|folder| folder.starts_with('/'))
+        .map(|folder| Path::new(folder).join(name))
+        .find(|file| file.is_file())
+}
+
+/// Runs a program and gives its output.
+///
+/// # Errors
+///
+/// A sentence: it is not installed, did not start, took longer than `time_limit`, wrote more than
+/// `most` bytes, or ended with an error (then with the first line it wrote about it).
+pub(super) fn run(
+    name: &str,
+    args: &[&str],
+    most: usize,
+    time_limit: Duration,
+) -> Result<String, String> {
+    let program = find(name).ok_or_else(|| format!("{name} is not installed"))?;
+    let mut child = Command::new(program)
+        .args(args)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{name} did not start: {error}"))?;
+    let (Some(output), Some(complaint)) = (child.stdout.take(), child.stderr.take()) else {
+        end(&mut child);
+        return Err(format!("{name} did not start: no pipes"));
+    };
+    let output = read_in_background(output, most);
+    let complaint = read_in_background(complaint, 4096);
+    let Ok(bytes) = output.recv_timeout(time_limit) else {
+        end(&mut child);
+        return Err(format!(
+            "{name} did not answer within {} seconds",
+            time_limit.as_secs()
+        ));
+    };
+    let ended_well = wait(&mut child);
+    if bytes.len() > most {
+        return Err(format!("{name} wrote more than {most} bytes"));
+    }
+    if !ended_well {
+        let said = complaint
+            .recv_timeout(Duration::from_millis(200))
+            .unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let first = said.lines().next().unwrap_or("ended with an error");
+        return Err(format!(
+            "{name}: {}",
+            first.chars().take(200).collect::<String>()
+        ));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads at most one byte more than `most`, so that too much is told from just enough.
+fn read_in_background(from: impl Read + Send + 'static, most: usize) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        // A pipe that breaks ends the text; what came before it counts.
+        let _ = from.take(limit).read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    receiver
+}
+
+/// Waits for a child that closed its output: it has a second to go, then it is ended.
+fn wait(child: &mut Child) -> bool {
+    for _ in 0..100 {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) => break,
+        }
+    }
+    end(child);
+    false
+}
+
+fn end(child: &mut Child) {
+    // It may have gone by itself meanwhile: then there is nothing to end.
+    let _ = child.kill();
+    let _ = child.wait();
+}

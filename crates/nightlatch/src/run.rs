@@ -1,0 +1,216 @@
+//! The one event loop.
+//!
+//! Requests, reports of the kernel and deadlines come in one after the other; the engine says what
+//! to do; this loop does it. Nothing else changes the store or the kernel.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use nightlatch_core::action::{Action, Flows, Level, Project};
+use nightlatch_core::api::{Caller, Reply, Request};
+use nightlatch_core::cut::Cutter;
+use nightlatch_core::engine::Engine;
+use nightlatch_core::event::{Event, Ticket};
+use nightlatch_netfilter::Change;
+
+use crate::features::boot;
+use crate::shell::clock::Clock;
+use crate::shell::firewall::{self, Firewall};
+use crate::shell::lock::Lock;
+use crate::shell::outcome::Failure;
+use crate::shell::paths::Paths;
+use crate::shell::store::Store;
+use crate::shell::{configuration, journal, server, systemd};
+
+/// How many messages may wait for the loop; who brings more has to wait.
+const INBOX: usize = 256;
+/// How often the loop looks for itself whether the table is whole.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
+
+/// What reaches the loop.
+#[derive(Debug)]
+pub enum Message {
+    /// Somebody asks for something.
+    Asked {
+        /// Who.
+        caller: Caller,
+        /// For what.
+        request: Request,
+        /// Where the reply goes.
+        reply_to: SyncSender<Reply>,
+    },
+    /// A program changed a ruleset of this network namespace.
+    RulesetChanged(Change),
+}
+
+/// Runs the daemon until it is killed. A daemon that ends, however, leaves the firewall standing.
+///
+/// # Errors
+/// It cannot begin: another one runs, the configuration is bad, the database cannot be read. The
+/// firewall is then left as it is.
+pub fn daemon(paths: &Paths) -> Result<(), Failure> {
+    let mut state = State::begin(paths)?;
+    let (sender, inbox) = sync_channel(INBOX);
+    // First watch, then look: what changes in between is reported.
+    firewall::watch(sender.clone()).map_err(Failure::failed)?;
+    state.feed(Event::Started);
+    server::start(paths, &sender)?;
+    systemd::notify("READY=1");
+    journal::tell(Level::Info, "the daemon is ready");
+    state.run(&inbox);
+    Ok(())
+}
+
+struct State {
+    engine: Engine,
+    store: Store,
+    firewall: Firewall,
+    clock: Clock,
+    paths: Paths,
+    waiting: HashMap<Ticket, SyncSender<Reply>>,
+    next_ticket: u64,
+    snapshot: boot::Snapshots,
+    _lock: Lock,
+}
+
+impl State {
+    fn begin(paths: &Paths) -> Result<State, Failure> {
+        std::fs::create_dir_all(&paths.state_dir).map_err(|error| {
+            Failure::failed(format!("{} cannot be made: {error}", paths.state_dir.display()))
+        })?;
+        let lock = Lock::take(paths)?;
+        let rules = configuration::read(&paths.config)?;
+        let store = Store::open(&paths.database())?;
+        let ledger = store.ledger()?;
+        let clock = Clock::not_before(store.last_written());
+        Ok(State {
+            engine: Engine::new(ledger, rules),
+            firewall: Firewall::open().map_err(Failure::failed)?,
+            clock,
+            store,
+            paths: paths.clone(),
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            snapshot: boot::Snapshots::new(paths),
+            _lock: lock,
+        })
+    }
+
+    fn run(&mut self, inbox: &Receiver<Message>) {
+        let tick = systemd::watchdog_interval().map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY));
+        loop {
+            match inbox.recv_timeout(self.patience(tick)) {
+                Ok(Message::Asked { caller, request, reply_to }) => {
+                    let ticket = Ticket(self.next_ticket);
+                    self.next_ticket += 1;
+                    self.waiting.insert(ticket, reply_to);
+                    self.feed(Event::Asked { ticket, caller, request });
+                }
+                Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
+                Err(RecvTimeoutError::Timeout) => self.look(None),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while self.engine.next_deadline().is_some_and(|at| at <= self.clock.now()) {
+                let actions = self.engine.handle_timeout(self.clock.now());
+                if actions.is_empty() {
+                    break;
+                }
+                self.execute(actions);
+            }
+            self.snapshot.keep(&self.engine, self.clock.now());
+            systemd::notify("WATCHDOG=1");
+        }
+    }
+
+    /// How long to wait for a message: until the next deadline, and never so long that a jump of
+    /// the wall clock would pass unnoticed.
+    fn patience(&self, tick: Duration) -> Duration {
+        match self.engine.next_deadline() {
+            Some(deadline) => deadline.since(self.clock.now()).min(CLOCK_STEP).min(tick),
+            None => tick,
+        }
+    }
+
+    /// Looks whether somebody changed the table.
+    fn look(&mut self, change: Option<&Change>) {
+        if let Some(found) = self.firewall.verify(change) {
+            let by = change.map(by_whom).unwrap_or_else(|| "an unknown program".to_owned());
+            self.feed(Event::Tampered { by, found });
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let actions = self.engine.handle(event, self.clock.now());
+        self.execute(actions);
+    }
+
+    fn execute(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Commit { changes, records } => {
+                    let stored = self.store.commit(&changes, &records, self.clock.now());
+                    self.feed(Event::Stored(stored));
+                }
+                Action::Project(how) => {
+                    let projected = self.project(how);
+                    self.feed(Event::Projected(projected));
+                }
+                Action::Cut(flows) => self.cut(flows),
+                Action::Reply(ticket, reply) => self.reply(ticket, reply),
+                Action::ReadConfiguration(ticket, caller) => {
+                    let rules = configuration::read(&self.paths.config);
+                    let rules = rules.map_err(|failure| failure.message);
+                    self.feed(Event::Configured { ticket, caller, rules });
+                }
+                Action::Tell(level, message) => journal::tell(level, &message),
+            }
+        }
+    }
+
+    fn project(&mut self, how: Project) -> Result<(), String> {
+        let now = self.clock.now();
+        let trial = self.engine.ledger().protection.trial_end().map(|end| end.since(now));
+        self.firewall.project(self.engine.desired(now), trial, how)
+    }
+
+    fn cut(&mut self, flows: Flows) {
+        let mut ending = Vec::new();
+        let cutter = Cutter::new(self.engine.world(self.clock.now()), flows);
+        let looked = self.firewall.for_each_flow(|flow| {
+            if cutter.must_end(&flow) {
+                ending.push(flow);
+            }
+        });
+        let cut = looked.and_then(|()| match ending.is_empty() {
+            true => Ok(()),
+            false => self.firewall.cut(&ending),
+        });
+        if let Err(error) = cut {
+            let message = format!("running connections could not be ended: {error}");
+            journal::tell(Level::Error, &message);
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, mut reply: Reply) {
+        if let Reply::Status(status) = &mut reply {
+            status.dropped = self.firewall.dropped();
+            status.survives_reboot = systemd::boots_with_us();
+        }
+        if let Some(reply_to) = self.waiting.remove(&ticket) {
+            // Whoever asked may have gone; the change stands all the same.
+            let _ = reply_to.try_send(reply);
+        }
+    }
+}
+
+/// The program behind a change, as the kernel names it.
+fn by_whom(change: &Change) -> String {
+    match (change.program.as_str(), change.process_id) {
+        ("", None) => "an unknown program".to_owned(),
+        (program, None) => program.to_owned(),
+        (program, Some(process)) => format!("{program} (process {process})"),
+    }
+}

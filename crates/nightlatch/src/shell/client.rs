@@ -1,0 +1,65 @@
+//! The command line's end of the control socket.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nightlatch_core::api::{Reply, Request};
+
+use super::outcome::{Code, Failure};
+use super::paths::Paths;
+use super::server::{Envelope, LONGEST_LINE};
+
+/// How long a reply may take: a change of very long lists, not of the network.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks the daemon.
+///
+/// # Errors
+/// The daemon does not run or does not let the caller in, or refused what was asked.
+pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
+    let path = paths.control_socket();
+    let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => Failure::new(
+            Code::NotAllowed,
+            "only root may ask the nightlatch daemon: run it with sudo",
+        ),
+        _ => Failure::new(
+            Code::NotRunning,
+            format!(
+                "the nightlatch daemon is not running ({}: {error}): start it with \"systemctl start nightlatch\" or \"nightlatch up\"; a firewall that was up stays up without it",
+                path.display()
+            ),
+        ),
+    })?;
+    let broken = |what: &dyn std::fmt::Display| {
+        Failure::failed(format!("the nightlatch daemon did not answer: {what}"))
+    };
+    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
+    let mut line = serde_json::to_vec(&Envelope::new(request)).map_err(|error| broken(&error))?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(|error| broken(&error))?;
+    let mut reply = String::new();
+    let mut reader = BufReader::new(stream).take(LONGEST_LINE);
+    reader.read_line(&mut reply).map_err(|error| broken(&error))?;
+    match serde_json::from_str(&reply).map_err(|error| broken(&error))? {
+        Reply::Refused(refusal) => Err(refusal.into()),
+        reply => Ok(reply),
+    }
+}
+
+/// Asks for a change and returns the sentence to show.
+///
+/// # Errors
+/// As [`ask`].
+pub fn change(paths: &Paths, request: Request) -> Result<String, Failure> {
+    match ask(paths, request)? {
+        Reply::Done { message } => Ok(message),
+        other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
+    }
+}
+
+/// Whether a daemon listens.
+pub fn is_running(paths: &Paths) -> bool {
+    UnixStream::connect(paths.control_socket()).is_ok()
+}

@@ -1,0 +1,86 @@
+//! From one ruleset to the next.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use nightlatch_core::ruleset::{Ruleset, TABLE, names, render};
+use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
+
+use super::{Standing, elements};
+
+/// The numbers of the families in the kernel (`linux/netfilter.h`).
+const FAMILIES: [u8; 2] = [2, 10];
+
+/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it.
+pub(super) fn apply(
+    netlink: &mut Netlink,
+    old: Option<&Ruleset>,
+    desired: &Ruleset,
+    trial: Option<Duration>,
+) -> Result<(), String> {
+    if old.is_none_or(|old| old.structure != desired.structure) {
+        load_structure(old, desired)?;
+    }
+    elements::bring(netlink, old, desired)?;
+    if old.is_none_or(|old| old.structure.trial != desired.structure.trial) {
+        set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
+    }
+    remove_stale_chains(netlink, desired)
+}
+
+/// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
+/// elements are gone, so that between the two transactions no account loses its services.
+fn load_structure(old: Option<&Ruleset>, desired: &Ruleset) -> Result<(), String> {
+    let mut structure = desired.structure.clone();
+    for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
+        structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
+    }
+    text::load(&render(&structure)).map_err(|error| error.to_string())
+}
+
+/// While the families are in this set the table judges; when they have run out, it lets
+/// everything through, as before the trial. The kernel counts the time, so it needs nobody.
+fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), String> {
+    let set = Set::new(TABLE, names::TRIAL, Kind::Number);
+    let mut transaction = netlink.transaction();
+    transaction.flush(&set);
+    if let Some(lasts) = lasts {
+        let element = |family| Element::from(Key::Number(family)).lasting(lasts);
+        transaction.add(&set, FAMILIES.map(element));
+    }
+    transaction.commit().map_err(|error| error.to_string())
+}
+
+fn remove_stale_chains(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> {
+    let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let chains = found.into_iter().flat_map(|found| found.chains).map(|chain| chain.name);
+    // Only chains that accounts lead to come and go; they have a dot in their name.
+    let stale = chains
+        .filter(|name| name.contains('.') && !desired.structure.chains.contains_key(name));
+    let mut text = String::new();
+    for name in stale.collect::<BTreeSet<_>>() {
+        let _ = writeln!(text, "delete chain inet {TABLE} {name}");
+    }
+    if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
+}
+
+/// Reads the table back and compares.
+pub(super) fn read_back(netlink: &mut Netlink, desired: Ruleset) -> Result<Standing, String> {
+    // First the count, then the look: a change in between makes the count differ next time.
+    let generation = netlink.generation().map_err(|error| error.to_string())?;
+    let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let found = found.ok_or("it is not there after it was loaded: another program removes it")?;
+    for chain in desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate"]) {
+        if !found.chains.iter().any(|there| there.name == chain) {
+            return Err(format!("read back, the chain {chain} is missing"));
+        }
+    }
+    if found.table.dormant {
+        return Err("read back, the table is dormant".to_owned());
+    }
+    if !elements::all_match(netlink, &desired) {
+        return Err("read back, the lists are not what was written".to_owned());
+    }
+    Ok(Standing { ruleset: desired, digest: found.digest, generation })
+}

@@ -1,0 +1,113 @@
+//! The elements of our sets: only differences go to the kernel.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, difference, names};
+use nightlatch_core::{AddrRange, Family};
+use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
+
+/// Brings accounts and blocks to what is desired, in one transaction. Without `old`, the kernel
+/// is asked what it holds.
+pub(super) fn bring(
+    netlink: &mut Netlink,
+    old: Option<&Ruleset>,
+    desired: &Ruleset,
+) -> Result<(), String> {
+    let mut steps = Vec::new();
+    for set in listed_sets() {
+        let before = match old {
+            Some(old) => wanted(&set, old),
+            None => held(netlink, &set)?,
+        };
+        let difference = difference(&before, &wanted(&set, desired));
+        if !difference.is_empty() {
+            steps.push((set, difference));
+        }
+    }
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = netlink.transaction();
+    for (set, Difference { gone, new }) in &steps {
+        transaction.delete(set, gone.iter().map(element));
+        transaction.add(set, new.iter().map(element));
+    }
+    transaction.commit().map_err(|error| error.to_string())
+}
+
+/// Whether the kernel holds exactly the accounts and blocks of a ruleset.
+pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
+    listed_sets().iter().all(|set| {
+        let wanted = wanted(set, ruleset);
+        netlink.matches(set, wanted.iter().map(element)).unwrap_or(false)
+    })
+}
+
+/// The sets of cut flows.
+pub(super) fn cut_sets() -> [Set; 2] {
+    [
+        Set::new(TABLE, names::CUTS_V4, Kind::Flows(Family::V4)),
+        Set::new(TABLE, names::CUTS_V6, Kind::Flows(Family::V6)),
+    ]
+}
+
+/// Whether an address is of the set's family.
+pub(super) fn is_of(set: &Set, address: IpAddr) -> bool {
+    family_of(set) == Some(Family::of(address))
+}
+
+fn listed_sets() -> [Set; 4] {
+    let set = |name: &str, family| Set::new(TABLE, name, Kind::Ranges(family));
+    [
+        set(names::BLOCKS_V4, Family::V4),
+        set(names::BLOCKS_V6, Family::V6),
+        set(names::ACCOUNTS_V4, Family::V4),
+        set(names::ACCOUNTS_V6, Family::V6),
+    ]
+}
+
+fn family_of(set: &Set) -> Option<Family> {
+    match set.kind() {
+        Kind::Ranges(family) | Kind::Flows(family) | Kind::Addresses(family) => Some(family),
+        Kind::Number => None,
+    }
+}
+
+/// A range, and the chain it leads to, if any.
+type Item = (AddrRange, Option<Arc<str>>);
+
+fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
+    let family = family_of(set);
+    let of_family = |range: &AddrRange| Some(range.family()) == family;
+    if set.name().starts_with("block") {
+        let blocks = ruleset.blocks.iter().filter(|range| of_family(range));
+        return blocks.map(|range| (*range, None)).collect();
+    }
+    let accounts = ruleset.accounts.iter().filter(|(range, _)| of_family(range));
+    accounts.map(|(range, chain)| (*range, Some(Arc::from(chain.as_str())))).collect()
+}
+
+/// What the kernel holds. Elements that lead anywhere but to a chain are not ours: they come back
+/// with a chain that no ruleset names, and so leave.
+fn held(netlink: &mut Netlink, set: &Set) -> Result<Vec<Item>, String> {
+    let elements = netlink.read(set).map_err(|error| error.to_string())?;
+    let item = |element: Element| match element.key {
+        Key::Range(range) => {
+            let chain = element.verdict.map(|verdict| match verdict {
+                Verdict::Jump(chain) => chain,
+                other => Arc::from(format!("{other:?}")),
+            });
+            Some((range, chain))
+        }
+        _ => None,
+    };
+    Ok(elements.into_iter().filter_map(item).collect())
+}
+
+fn element((range, chain): &Item) -> Element {
+    match chain {
+        Some(chain) => Element::jump(*range, Arc::clone(chain)),
+        None => Element::from(*range),
+    }
+}

@@ -1,0 +1,172 @@
+//! The kernel's table: made what the ruleset says, read back, watched.
+
+mod apply;
+mod elements;
+
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use nightlatch_core::action::Project;
+use nightlatch_core::cut::LiveFlow;
+use nightlatch_core::ledger::Cut;
+use nightlatch_core::ruleset::{Ruleset, TABLE};
+use nightlatch_core::service::Protocol;
+use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError};
+
+use super::addresses;
+use crate::run::Message;
+
+/// The firewall in this network namespace.
+#[derive(Debug)]
+pub struct Firewall {
+    netlink: Netlink,
+    /// What the kernel holds, as far as we made it so.
+    standing: Option<Standing>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    ruleset: Ruleset,
+    /// The fingerprint of chains and rules, taken right after they were loaded.
+    digest: [u8; 32],
+    /// The kernel's count of changes up to which all was seen to be well.
+    generation: u32,
+}
+
+impl Firewall {
+    /// Connects to the kernel.
+    ///
+    /// # Errors
+    /// No netlink socket can be had.
+    pub fn open() -> Result<Firewall, NetlinkError> {
+        Ok(Firewall { netlink: Netlink::open()?, standing: None })
+    }
+
+    /// Makes the kernel's table what is desired, and reads it back. `None` takes it off.
+    /// `trial` is how long an unconfirmed table is to hold before the kernel opens by itself.
+    ///
+    /// # Errors
+    /// What the kernel or `nft` said. The table is then closed rather than open: each step is one
+    /// transaction, and no step opens what the next one closes.
+    pub fn project(
+        &mut self,
+        desired: Option<Ruleset>,
+        trial: Option<Duration>,
+        how: Project,
+    ) -> Result<(), String> {
+        let Some(desired) = desired else {
+            self.standing = None;
+            return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
+        };
+        let old = self.standing.take().filter(|_| how == Project::Difference);
+        let old = old.map(|standing| standing.ruleset);
+        apply::apply(&mut self.netlink, old.as_ref(), &desired, trial)?;
+        self.standing = Some(apply::read_back(&mut self.netlink, desired)?);
+        Ok(())
+    }
+
+    /// What somebody else has changed in our table, after the kernel reported a change.
+    pub fn verify(&mut self, change: Option<&Change>) -> Option<String> {
+        let standing = self.standing.as_mut()?;
+        let generation = self.netlink.generation().ok()?;
+        if generation == standing.generation {
+            return None;
+        }
+        let found = match self.netlink.structure(TABLE) {
+            Ok(None) => Some("the table was removed".to_owned()),
+            Ok(Some(found)) if found.digest != standing.digest => {
+                Some("its rules were changed".to_owned())
+            }
+            Ok(Some(_)) => None,
+            Err(error) => Some(format!("it cannot be read: {error}")),
+        };
+        let touched = change.is_none_or(|change| change.touches(TABLE));
+        let found = found.or_else(|| {
+            let wrong = touched && !elements::all_match(&mut self.netlink, &standing.ruleset);
+            wrong.then(|| "its lists were changed".to_owned())
+        });
+        if found.is_none() {
+            standing.generation = generation;
+        }
+        found
+    }
+
+    /// Cuts running flows: from now on their packets are judged like first ones.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn cut(&mut self, flows: &[LiveFlow]) -> Result<(), String> {
+        let mut transaction = self.netlink.transaction();
+        for set in elements::cut_sets() {
+            let keys = flows.iter().filter(|flow| elements::is_of(&set, flow.peer)).map(|flow| {
+                let protocol = match flow.protocol {
+                    Protocol::Tcp => 6,
+                    Protocol::Udp => 17,
+                };
+                let (peer, peer_port) = (flow.peer, flow.peer_port);
+                let key = FlowKey { peer, protocol, peer_port, local_port: flow.local_port };
+                Element::from(Key::Flow(key)).lasting(Cut::LASTS)
+            });
+            transaction.add(&set, keys.collect::<Vec<_>>());
+        }
+        transaction.commit().map_err(|error| error.to_string())
+    }
+
+    /// Shows every running flow of this host, of TCP and UDP.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(LiveFlow)) -> Result<(), String> {
+        let own = addresses::own();
+        let shown = self.netlink.for_each_flow(|flow| {
+            let protocol = match flow.protocol {
+                6 => Protocol::Tcp,
+                17 => Protocol::Udp,
+                _ => return,
+            };
+            let to = flow.original;
+            let (from_us, to_us) = (own.contains(&to.source), own.contains(&to.destination));
+            let (peer, peer_port, local_port) = match (from_us, to_us) {
+                (false, true) => (to.source, to.source_port, to.destination_port),
+                (true, false) => (to.destination, to.destination_port, to.source_port),
+                _ => return,
+            };
+            on_flow(LiveFlow { protocol, peer, peer_port, local_port, began_by_peer: to_us });
+        });
+        shown.map_err(|error| error.to_string())
+    }
+
+    /// How many packets each counter of the table has seen.
+    pub fn dropped(&mut self) -> std::collections::BTreeMap<String, u64> {
+        let counters = self.netlink.counters(TABLE).unwrap_or_default();
+        counters.into_iter().map(|(name, counter)| (name, counter.packets)).collect()
+    }
+
+    /// Whether our table is in the kernel, whoever put it there.
+    pub fn table_is_there(&mut self) -> bool {
+        self.netlink.table_exists(TABLE).unwrap_or(false)
+    }
+}
+
+/// Watches the kernel's rulesets and reports every change to the loop.
+///
+/// # Errors
+/// No netlink socket can be had.
+pub fn watch(inbox: SyncSender<Message>) -> Result<(), NetlinkError> {
+    let mut monitor = Monitor::open()?;
+    std::thread::spawn(move || {
+        loop {
+            match monitor.next(Duration::from_secs(3600)) {
+                Ok(None) => {}
+                Ok(Some(change)) => {
+                    if inbox.send(Message::RulesetChanged(change)).is_err() {
+                        return;
+                    }
+                }
+                // The loop looks for itself every few seconds, so nothing is missed for long.
+                Err(_) => std::thread::sleep(Duration::from_secs(1)),
+            }
+        }
+    });
+    Ok(())
+}

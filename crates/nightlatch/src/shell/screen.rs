@@ -1,0 +1,61 @@
+//! The administrator's screen.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+/// Writes a line. A reader that has gone away (`| head`) is no error.
+pub fn say(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout(), "{}", line.as_ref());
+}
+
+/// Writes a line to standard error.
+pub fn complain(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+}
+
+/// Writes a value as one line of JSON.
+pub fn say_json(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => say(text),
+        Err(error) => complain(format!("nightlatch: cannot be written as JSON: {error}")),
+    }
+}
+
+/// Asks a question and reads one line; `None` where nobody is there to answer.
+pub fn ask(question: &str) -> Option<String> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    let _ = write!(std::io::stdout(), "{question}");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer).ok()?;
+    (read > 0).then(|| answer.trim().to_owned())
+}
+
+/// Whether somebody sits there who can answer.
+pub fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Writes rows in columns, each as wide as its widest cell, at most 60 characters but the last.
+pub fn table(header: &[&str], rows: &[Vec<String>]) {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let title = header.get(column).map_or(0, |title| title.chars().count());
+        cells.chain([title]).max().unwrap_or(0).min(60)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        say(padded.collect::<Vec<_>>().join("  ").trim_end());
+    };
+    line(&header.iter().map(ToString::to_string).collect::<Vec<_>>());
+    rows.iter().for_each(|row| line(row));
+}
+
+/// Text from outside without control characters, which could rewrite the screen.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

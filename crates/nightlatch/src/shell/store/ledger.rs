@@ -1,0 +1,105 @@
+//! The ledger's rows. Bodies are JSON, so that a rescue needs nothing but `sqlite3`.
+
+use nightlatch_core::ledger::{Account, Block, Change, Cut, Ledger};
+use rusqlite::{Connection, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const MODE: &str = "mode";
+const PROTECTION: &str = "protection";
+const SITE: &str = "site";
+
+/// Writes one change.
+pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
+    let run = |command: &str, values: &[&dyn rusqlite::ToSql]| {
+        transaction.prepare_cached(command)?.execute(values).map(|_| ())
+    };
+    match change {
+        Change::PutAccount(account) => run(
+            "INSERT OR REPLACE INTO accounts (name, body) VALUES (?1, ?2)",
+            params![account.name.as_str(), json(account)?],
+        ),
+        Change::DropAccount(name) => {
+            run("DELETE FROM accounts WHERE name = ?1", params![name.as_str()])
+        }
+        Change::PutBlock(block) => run(
+            "INSERT OR REPLACE INTO blocks (range, body) VALUES (?1, ?2)",
+            params![block.range.to_string(), json(block)?],
+        ),
+        Change::DropBlock(range) => {
+            run("DELETE FROM blocks WHERE range = ?1", params![range.to_string()])
+        }
+        Change::PutCut(cut) => run(
+            "INSERT OR REPLACE INTO cuts (range, since) VALUES (?1, ?2)",
+            params![cut.range.to_string(), cut.since.millis()],
+        ),
+        Change::DropCut(range) => {
+            run("DELETE FROM cuts WHERE range = ?1", params![range.to_string()])
+        }
+        Change::SetMode(mode) => set(transaction, MODE, mode),
+        Change::SetProtection(protection) => set(transaction, PROTECTION, protection),
+        Change::SetSite(site) => set(transaction, SITE, site),
+    }
+}
+
+/// Reads the whole ledger.
+///
+/// A row that cannot be understood is an error, never left out: a block that is lost would open,
+/// and an account that is lost would shut somebody out.
+pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
+    let mut ledger = Ledger {
+        mode: setting(connection, MODE)?,
+        protection: setting(connection, PROTECTION)?,
+        site: setting(connection, SITE)?,
+        ..Ledger::default()
+    };
+    for account in bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")? {
+        ledger.accounts.insert(account.name.clone(), account);
+    }
+    for block in bodies::<Block>(connection, "blocks", "SELECT body FROM blocks")? {
+        ledger.blocks.insert(block.range, block);
+    }
+    let cuts = "SELECT json_object('range', range, 'since', since) FROM cuts";
+    ledger.cuts.extend(bodies::<Cut>(connection, "cuts", cuts)?);
+    Ok(ledger)
+}
+
+fn set(transaction: &Transaction<'_>, key: &str, value: &impl Serialize) -> rusqlite::Result<()> {
+    let command = "INSERT OR REPLACE INTO settings (key, body) VALUES (?1, ?2)";
+    transaction.execute(command, params![key, json(value)?]).map(|_| ())
+}
+
+fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn setting<T: DeserializeOwned + Default>(connection: &Connection, key: &str) -> Result<T, String> {
+    let query = "SELECT body FROM settings WHERE key = ?1";
+    let body = connection.query_row(query, [key], |row| row.get::<_, String>(0));
+    match body {
+        Ok(body) => understand("settings", &body),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(T::default()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn bodies<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    query: &str,
+) -> Result<Vec<T>, String> {
+    let read = || -> rusqlite::Result<Vec<String>> {
+        connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+    };
+    let bodies = read().map_err(|error| error.to_string())?;
+    bodies.iter().map(|body| understand(table, body)).collect()
+}
+
+fn understand<T: DeserializeOwned>(table: &str, body: &str) -> Result<T, String> {
+    serde_json::from_str(body).map_err(|error| {
+        let shown: String = body.chars().take(200).collect();
+        format!("a row of the table \"{table}\" cannot be understood: {error}: {shown}")
+    })
+}
+

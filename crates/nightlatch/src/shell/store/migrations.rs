@@ -1,0 +1,52 @@
+//! The database's layout, by version. A migration that was released is never changed.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::shell::outcome::Failure;
+
+/// Each version's step from the one before.
+const STEPS: [&str; 1] = [V1];
+
+const V1: &str = "
+    CREATE TABLE accounts (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE blocks (range TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE cuts (range TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE settings (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY,
+        time INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        hash BLOB NOT NULL
+    );
+    CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END;
+    CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is never shortened'); END;
+";
+
+/// Brings the database to today's layout.
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
+    let fail = |error: rusqlite::Error| super::unreadable(path, &error);
+    let version = check(connection, path)?;
+    for (step, number) in STEPS.iter().zip(1u32..).skip(version) {
+        let transaction = connection.transaction().map_err(fail)?;
+        transaction.execute_batch(step).map_err(fail)?;
+        transaction.pragma_update(None, "user_version", number).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// The layout's version.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, Failure> {
+    let version: usize = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| super::unreadable(path, &error))?;
+    if version > STEPS.len() {
+        let newer = format!("a newer nightlatch wrote it (layout {version})");
+        return Err(super::unreadable(path, &newer));
+    }
+    Ok(version)
+}

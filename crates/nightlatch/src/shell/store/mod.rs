@@ -1,0 +1,128 @@
+//! The store: the ledger and the audit log, in one SQLite database, so that a change and its
+//! record are written in one transaction or not at all.
+//!
+//! What has been acknowledged has reached the disk (`synchronous = FULL`), and a process killed at
+//! any moment leaves the database whole.
+
+mod audit;
+mod ledger;
+mod migrations;
+
+use std::path::Path;
+use std::time::Duration;
+
+use nightlatch_core::audit::Record;
+use nightlatch_core::ledger::{Change, Ledger};
+use nightlatch_core::time::Time;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+pub use audit::{Entry, Gap, entries, entries_after, verify};
+
+use super::outcome::Failure;
+
+/// The database.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the database to read and write; makes it where there is none.
+    ///
+    /// # Errors
+    /// The disk fails, the file is no database of ours, or a newer version wrote it.
+    pub fn open(path: &Path) -> Result<Store, Failure> {
+        let fail = |error: rusqlite::Error| unreadable(path, &error);
+        let mut connection = Connection::open(path).map_err(fail)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        check_whole(&connection, path)?;
+        migrations::run(&mut connection, path)?;
+        Ok(Store { connection })
+    }
+
+    /// Opens the database only to read, beside a daemon that writes.
+    ///
+    /// # Errors
+    /// There is no database, or it cannot be read.
+    pub fn open_to_read(path: &Path) -> Result<Store, Failure> {
+        let fail = |error: rusqlite::Error| unreadable(path, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+        check_whole(&connection, path)?;
+        migrations::check(&connection, path)?;
+        Ok(Store { connection })
+    }
+
+    /// The whole ledger.
+    ///
+    /// # Errors
+    /// The disk fails, or a row cannot be understood.
+    pub fn ledger(&self) -> Result<Ledger, Failure> {
+        ledger::load(&self.connection).map_err(Failure::failed)
+    }
+
+    /// Writes changes and their audit records down, in one transaction.
+    ///
+    /// # Errors
+    /// The disk fails or is full; then nothing was written.
+    pub fn commit(&mut self, changes: &[Change], records: &[Record], now: Time) -> Result<(), String> {
+        let write = |connection: &mut Connection| -> Result<(), rusqlite::Error> {
+            let transaction = connection.transaction()?;
+            for change in changes {
+                ledger::write(&transaction, change)?;
+            }
+            for record in records {
+                audit::append(&transaction, record, now)?;
+            }
+            transaction.commit()
+        };
+        write(&mut self.connection).map_err(|error| error.to_string())
+    }
+
+    /// The text of a setting, such as the last configuration that was good.
+    pub fn note(&self, key: &str) -> Option<String> {
+        let query = "SELECT body FROM settings WHERE key = ?1";
+        self.connection.query_row(query, [key], |row| row.get(0)).optional().ok().flatten()
+    }
+
+    /// Keeps a text under a key.
+    ///
+    /// # Errors
+    /// The disk fails or is full.
+    pub fn keep_note(&self, key: &str, text: &str) -> Result<(), String> {
+        let command = "INSERT INTO settings (key, body) VALUES (?1, ?2)
+                       ON CONFLICT (key) DO UPDATE SET body = excluded.body";
+        let kept = self.connection.execute(command, [key, text]);
+        kept.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// When something was last written: before that it cannot be now.
+    pub fn last_written(&self) -> Time {
+        let query = "SELECT time FROM audit ORDER BY number DESC LIMIT 1";
+        let last = self.connection.query_row(query, [], |row| row.get(0)).optional();
+        Time::from_millis(last.ok().flatten().unwrap_or(0))
+    }
+
+    /// The connection, for the audit log's readers.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// A damaged page is noticed when the daemon starts, not in the middle of a change.
+fn check_whole(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| unreadable(path, &error))?;
+    if found == "ok" { Ok(()) } else { Err(unreadable(path, &found)) }
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::failed(format!(
+        "the database {} cannot be used: {error}. The firewall is left as it is. Is the disk full or damaged? If the file is, restore a backup of it, or move it away to begin with an empty one",
+        path.display()
+    ))
+}
