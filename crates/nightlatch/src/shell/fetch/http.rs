@@ -12,6 +12,7 @@ use ureq::{Agent, Body, Error, Timeout};
 
 use super::secret::{Cleaner, Secret};
 use super::url::HttpUrl;
+use crate::shell::clock::Stopwatch;
 use super::{
     FetchError, Fetched, Limits, New, PLACEHOLDER, Phase, Sink, Source, Version, body,
     parse_http_date,
@@ -19,6 +20,8 @@ use super::{
 
 /// No entity tag or time of a server is kept that is longer.
 const LONGEST_VERSION: usize = 512;
+/// A time-out of zero would mean something else.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// The longest file of authorities, in bytes.
 const LONGEST_AUTHORITY: u64 = 1 << 20;
 
@@ -80,7 +83,9 @@ fn follow(
 ) -> Result<Response<Body>, FetchError> {
     let origin = first.origin.clone();
     let mut url = first;
+    let stopwatch = Stopwatch::start();
     for _ in 0..=limits.redirects {
+        let left = limits.whole.saturating_sub(stopwatch.elapsed());
         let mut request = Request::get(&url.full);
         if let Some(headers) = request.headers_mut() {
             // What may hold a key goes to the server that it is meant for.
@@ -102,6 +107,10 @@ fn follow(
             address: address.to_owned(),
             reason: "it is no sound URL",
         })?;
+        let request = agent
+            .configure_request(request)
+            .timeout_global(Some(left.max(SHORTEST)))
+            .build();
         let response = agent
             .run(request)
             .map_err(|error| explained(error, address, limits))?;
@@ -137,7 +146,6 @@ fn agent(authority: Option<&Path>, limits: &Limits) -> Result<Agent, FetchError>
         .timeout_connect(Some(limits.connect))
         .timeout_resolve(Some(limits.connect))
         .timeout_per_read(Some(limits.stalled))
-        .timeout_global(Some(limits.whole))
         .build();
     Ok(config.new_agent())
 }

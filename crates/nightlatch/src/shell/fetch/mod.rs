@@ -62,7 +62,7 @@ pub struct Limits {
     pub connect: Duration,
     /// Without a single byte.
     pub stalled: Duration,
-    /// For an answer, from the question to its last byte; a redirect is an answer too.
+    /// For everything, redirects included.
     pub whole: Duration,
     /// Bytes on the wire or in the file.
     pub wire_bytes: u64,
@@ -73,7 +73,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 15 s to connect, 30 s without a byte, 10 minutes for an answer; 128 MiB on the wire, 512 MiB
+    /// 15 s to connect, 30 s without a byte, 10 minutes in all; 128 MiB on the wire, 512 MiB
     /// unpacked; 5 redirects.
     fn default() -> Limits {
         Limits {
