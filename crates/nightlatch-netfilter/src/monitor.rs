@@ -81,10 +81,7 @@ impl Monitor {
     /// # Errors
     /// [`NetlinkError::Io`]; an overrun is no error but a change with `lost`.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Change>, NetlinkError> {
-        let failed = |source| NetlinkError::Io {
-            doing: "listening for changes",
-            source,
-        };
+        let failed = |source| NetlinkError::Io { doing: "listening for changes", source };
         loop {
             let received = self.socket.receive_now().map_err(failed)?;
             let generation = match received {
@@ -169,13 +166,8 @@ fn read_generation(message: &Message<'_>) -> Generation {
     let attributes = message.attributes();
     Generation {
         number: attributes.find(generation::ID).and_then(|a| a.u32()),
-        process_id: attributes
-            .find(generation::PROCESS_ID)
-            .and_then(|a| a.u32()),
-        program: attributes
-            .find(generation::PROCESS_NAME)
-            .map(|a| a.text())
-            .unwrap_or_default(),
+        process_id: attributes.find(generation::PROCESS_ID).and_then(|a| a.u32()),
+        program: attributes.find(generation::PROCESS_NAME).map(|a| a.text()).unwrap_or_default(),
         port: Some(message.port),
     }
 }

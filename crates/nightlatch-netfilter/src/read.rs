@@ -75,10 +75,7 @@ impl Netlink {
             let mut found = Sum::default();
             let consistent = netlink.dump_set(set, |raw| match raw {
                 // `nft` closes what is before the first interval; it means nothing.
-                Some(Raw {
-                    key: RawKey::End(0),
-                    ..
-                }) => {}
+                Some(Raw { key: RawKey::End(0), .. }) => {}
                 Some(raw) => found.count(&hasher, raw.key, raw.verdict.as_ref()),
                 // Not understood, so not ours.
                 None => found.elements += 1,
@@ -134,11 +131,7 @@ impl Sum {
 
 fn whole(raw: Raw) -> Option<Element> {
     match raw.key {
-        RawKey::Whole(key) => Some(Element {
-            key,
-            verdict: raw.verdict,
-            timeout: raw.timeout,
-        }),
+        RawKey::Whole(key) => Some(Element { key, verdict: raw.verdict, timeout: raw.timeout }),
         _ => None,
     }
 }

@@ -1,9 +1,6 @@
 //! The one file with unsafe code: a netlink socket by `libc` calls.
 
-#![expect(
-    unsafe_code,
-    reason = "netlink sockets have no safe interface in the standard library"
-)]
+#![expect(unsafe_code, reason = "netlink sockets have no safe interface in the standard library")]
 
 use std::io;
 use std::mem;
@@ -50,12 +47,8 @@ impl Socket {
         })?;
         // SAFETY: `fd` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let mut socket = Socket {
-            fd,
-            port: 0,
-            send_limit: 0,
-            datagram: vec![0; DATAGRAM].into_boxed_slice(),
-        };
+        let mut socket =
+            Socket { fd, port: 0, send_limit: 0, datagram: vec![0; DATAGRAM].into_boxed_slice() };
         socket.port = socket.bind()?;
         socket.set_number(libc::SOL_NETLINK, NETLINK_EXT_ACK, 1)?;
         socket.set_number(libc::SOL_NETLINK, NETLINK_CAP_ACK, 1)?;
@@ -133,11 +126,7 @@ impl Socket {
 
     /// Waits until something can be received; `false` where the time ran out.
     pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let mut entry = libc::pollfd {
-            fd: self.fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut entry = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // Rounded up, so that a short time does not become a busy loop.
         let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
         let milliseconds = libc::c_int::try_from(milliseconds).unwrap_or(libc::c_int::MAX);
@@ -190,19 +179,11 @@ impl Socket {
         let mut length = ADDRESS_LENGTH;
         // SAFETY: the address is live and of the length given; port 0 lets the kernel choose.
         checked(unsafe {
-            libc::bind(
-                self.fd.as_raw_fd(),
-                (&raw const address).cast(),
-                ADDRESS_LENGTH,
-            )
+            libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), ADDRESS_LENGTH)
         })?;
         // SAFETY: the address is live, writable and of the length given.
         checked(unsafe {
-            libc::getsockname(
-                self.fd.as_raw_fd(),
-                (&raw mut address).cast(),
-                &raw mut length,
-            )
+            libc::getsockname(self.fd.as_raw_fd(), (&raw mut address).cast(), &raw mut length)
         })?;
         Ok(address.nl_pid)
     }
@@ -258,15 +239,9 @@ fn kernel_address() -> libc::sockaddr_nl {
 
 /// A size that the kernel can double.
 fn clamp(bytes: usize) -> libc::c_int {
-    libc::c_int::try_from(bytes)
-        .unwrap_or(libc::c_int::MAX)
-        .min(libc::c_int::MAX / 2)
+    libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX).min(libc::c_int::MAX / 2)
 }
 
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -72,10 +72,7 @@ impl Netlink {
     fn collect(&mut self, collector: &mut Collector) -> Result<bool, NetlinkError> {
         let mut consistent = true;
         for (kind, read) in [
-            (
-                nft::GETCHAIN,
-                Collector::chain as fn(&mut Collector, &Message<'_>),
-            ),
+            (nft::GETCHAIN, Collector::chain as fn(&mut Collector, &Message<'_>)),
             (nft::GETRULE, Collector::rule),
             (nft::GETSET, Collector::set),
             (nft::GETOBJ, Collector::object),
@@ -128,14 +125,8 @@ impl Netlink {
 /// What is left of each kind of message for the digest: attributes that only a program changes.
 /// New kernels may add others, so these are named rather than those to leave out.
 const TABLE: &[u16] = &[table::FLAGS, table::USERDATA, table::OWNER];
-const CHAIN: &[u16] = &[
-    chain::NAME,
-    chain::HOOK,
-    chain::POLICY,
-    chain::TYPE,
-    chain::FLAGS,
-    chain::USERDATA,
-];
+const CHAIN: &[u16] =
+    &[chain::NAME, chain::HOOK, chain::POLICY, chain::TYPE, chain::FLAGS, chain::USERDATA];
 const RULE: &[u16] = &[rule::COMPAT, rule::USERDATA];
 const SET: &[u16] = &[
     set::NAME,
@@ -151,15 +142,8 @@ const SET: &[u16] = &[
     set::USERDATA,
     set::OBJ_TYPE,
 ];
-const ELEMENT: &[u16] = &[
-    e::KEY,
-    e::DATA,
-    e::FLAGS,
-    e::TIMEOUT,
-    e::USERDATA,
-    e::OBJREF,
-    e::KEY_END,
-];
+const ELEMENT: &[u16] =
+    &[e::KEY, e::DATA, e::FLAGS, e::TIMEOUT, e::USERDATA, e::OBJREF, e::KEY_END];
 const OBJECT: &[u16] = &[object::NAME, object::TYPE, object::USERDATA];
 const FLOWTABLE: &[u16] = &[flowtable::NAME, flowtable::HOOK, flowtable::FLAGS];
 
@@ -197,11 +181,7 @@ impl Collector {
         let name = text(attributes, chain::NAME);
         self.note("chain", &name, &stable(attributes, CHAIN));
         let base = read_base_chain(message.family(), attributes);
-        let chain = Chain {
-            name: name.clone(),
-            base,
-            rules: 0,
-        };
+        let chain = Chain { name: name.clone(), base, rules: 0 };
         self.chains.insert(name, chain);
     }
 

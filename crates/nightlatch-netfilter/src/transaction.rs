@@ -43,12 +43,7 @@ enum Verb {
 impl Netlink {
     /// Begins a transaction.
     pub fn transaction(&mut self) -> Transaction<'_> {
-        Transaction {
-            batch: Batch::begin(self),
-            netlink: self,
-            steps: Vec::new(),
-            wrong: None,
-        }
+        Transaction { batch: Batch::begin(self), netlink: self, steps: Vec::new(), wrong: None }
     }
 }
 
@@ -94,8 +89,7 @@ impl Transaction<'_> {
         I::IntoIter: Clone,
     {
         let elements = elements.into_iter();
-        self.write(Verb::Add, set, elements.clone())
-            .write(Verb::Delete, set, elements)
+        self.write(Verb::Add, set, elements.clone()).write(Verb::Delete, set, elements)
     }
 
     /// How many bytes the transaction has by now.
@@ -113,16 +107,12 @@ impl Transaction<'_> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        self.batch
-            .commit(self.netlink)
-            .map_err(|error| match error {
-                BatchError::Refused {
-                    sequence,
-                    refusal,
-                    buffer,
-                } => explain(&self.steps, sequence, refusal, &buffer),
-                BatchError::Other(error) => error,
-            })
+        self.batch.commit(self.netlink).map_err(|error| match error {
+            BatchError::Refused { sequence, refusal, buffer } => {
+                explain(&self.steps, sequence, refusal, &buffer)
+            }
+            BatchError::Other(error) => error,
+        })
     }
 
     fn write<I>(&mut self, verb: Verb, set: &Set, elements: I) -> &mut Self
@@ -158,11 +148,10 @@ impl Transaction<'_> {
 
     fn write_one(&mut self, verb: Verb, set: &Set, list: List, element: &Element) -> List {
         if !element::fits(set.kind(), &element.key) {
-            self.wrong
-                .get_or_insert_with(|| NetlinkError::WrongElement {
-                    set: set.name().to_owned(),
-                    element: element.key.to_string(),
-                });
+            self.wrong.get_or_insert_with(|| NetlinkError::WrongElement {
+                set: set.name().to_owned(),
+                element: element.key.to_string(),
+            });
             return list;
         }
         let list = if self.batch.buffer.len() - list.begins > LIST_LIMIT {
@@ -178,11 +167,7 @@ impl Transaction<'_> {
     fn open_list(&mut self, verb: Verb, set: &Set) -> List {
         let message = self.open(verb, set);
         let elements = self.batch.buffer.open(e::LIST_ELEMENTS);
-        List {
-            message,
-            elements,
-            begins: self.batch.buffer.len(),
-        }
+        List { message, elements, begins: self.batch.buffer.len() }
     }
 
     fn close_list(&mut self, list: List) {
@@ -198,10 +183,7 @@ impl Transaction<'_> {
         let message = self.batch.open(self.netlink, kind, flags);
         self.batch.buffer.text(e::LIST_TABLE, set.table());
         self.batch.buffer.text(e::LIST_SET, set.name());
-        let begun = self
-            .steps
-            .last()
-            .is_some_and(|step| step.verb == verb && step.set == *set);
+        let begun = self.steps.last().is_some_and(|step| step.verb == verb && step.set == *set);
         if !begun {
             self.steps.push(Step {
                 first_sequence: self.batch.last_sequence(),
@@ -223,10 +205,8 @@ struct List {
 
 /// Says which set and, where the kernel told, which element was refused.
 fn explain(steps: &[Step], sequence: u32, refusal: Refusal, buffer: &Buffer) -> NetlinkError {
-    let step = steps
-        .iter()
-        .rev()
-        .find(|step| sequence.wrapping_sub(step.first_sequence) < u32::MAX / 2);
+    let step =
+        steps.iter().rev().find(|step| sequence.wrapping_sub(step.first_sequence) < u32::MAX / 2);
     let Some(Step { verb, set, .. }) = step else {
         return refusal.into_error("change the ruleset");
     };
@@ -238,10 +218,9 @@ fn explain(steps: &[Step], sequence: u32, refusal: Refusal, buffer: &Buffer) -> 
     });
     let element = element.map(|raw| match (raw.key, set.kind()) {
         (RawKey::Whole(key), _) => format!(" at {key}"),
-        (RawKey::Start(number), Kind::Ranges(family)) => format!(
-            " at the range from {}",
-            nightlatch_parse::address::from_number(family, number)
-        ),
+        (RawKey::Start(number), Kind::Ranges(family)) => {
+            format!(" at the range from {}", nightlatch_parse::address::from_number(family, number))
+        }
         (RawKey::End(number), Kind::Ranges(family)) => format!(
             " at the range up to before {}",
             nightlatch_parse::address::from_number(family, number)

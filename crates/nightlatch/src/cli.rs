@@ -17,8 +17,10 @@ use crate::shell::screen;
 /// 203.0.113.7-203.0.113.9, 2001:db8::1.
 #[derive(Parser, Debug)]
 #[command(name = "nightlatch", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 wrong use, 69 the daemon is not \
-    running, 74 disk or kernel failed, 77 not allowed, 78 bad configuration.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the answer is no, 2 wrong use, 69 the daemon is not \
+    running, 74 disk or kernel failed, 77 not allowed, 78 bad configuration."
+)]
 pub struct Cli {
     #[command(flatten)]
     paths: Paths,
@@ -44,11 +46,21 @@ pub fn main() -> ExitCode {
 
 fn run_parsed() -> Outcome {
     match Cli::try_parse() {
-        Ok(cli) => cli.command.run(&Context { paths: cli.paths, json: cli.json }),
+        Ok(cli) => cli.run(),
         Err(error) => {
             let _ = error.print();
             Ok(if error.use_stderr() { Code::Usage.exit() } else { ExitCode::SUCCESS })
         }
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// As the command.
+    pub fn run(self) -> Outcome {
+        self.command.run(&Context { paths: self.paths, json: self.json })
     }
 }
 
@@ -86,7 +98,7 @@ impl Run for Generate {
 
 impl Generate {
     fn manual(&self, tree: &clap::Command) -> std::io::Result<()> {
-        let mut page = |command: clap::Command, name: &str| {
+        let page = |command: clap::Command, name: &str| {
             let manual = clap_mangen::Man::new(command).title(name.to_uppercase()).section("8");
             let mut text = Vec::new();
             manual.render(&mut text)?;
@@ -97,7 +109,7 @@ impl Generate {
             let name = format!("nightlatch-{}", command.get_name());
             if command.get_name() != "help" {
                 // The page of a command is called as it is typed.
-                page(command.clone().name(name.clone()), &name)?;
+                page(renamed(command, &name), &name)?;
             }
         }
         Ok(())
@@ -110,4 +122,10 @@ impl Generate {
         }
         Ok(())
     }
+}
+
+fn renamed(command: &clap::Command, name: &str) -> clap::Command {
+    // clap takes names that live for ever; the program ends right after this.
+    let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
+    command.clone().name(name)
 }

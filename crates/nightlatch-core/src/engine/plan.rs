@@ -66,15 +66,9 @@ impl Plan {
 }
 
 pub(super) fn no(message: impl ToString) -> Refusal {
-    Refusal {
-        kind: RefusalKind::No,
-        message: message.to_string(),
-    }
+    Refusal { kind: RefusalKind::No, message: message.to_string() }
 }
 
 pub(super) fn wrong(message: impl ToString) -> Refusal {
-    Refusal {
-        kind: RefusalKind::Wrong,
-        message: message.to_string(),
-    }
+    Refusal { kind: RefusalKind::Wrong, message: message.to_string() }
 }

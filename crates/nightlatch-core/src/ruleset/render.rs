@@ -9,16 +9,11 @@ use crate::service::{Opening, Ports, Protocol};
 /// sets, their running time-outs and the counters stay as they are.
 pub fn render(structure: &Structure) -> String {
     let mut text = String::with_capacity(4096);
-    let chains: String = structure
-        .chains
-        .iter()
-        .map(|(name, chain)| account_chain(name, chain))
-        .collect();
+    let chains: String =
+        structure.chains.iter().map(|(name, chain)| account_chain(name, chain)).collect();
     // A table that is not there cannot be flushed, and `destroy` is unknown to nft 1.0.6.
-    let _ = writeln!(
-        text,
-        "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{"
-    );
+    let _ =
+        writeln!(text, "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{");
     text.push_str(&counters());
     text.push_str(&sets());
     text.push_str(&chains);
@@ -30,29 +25,14 @@ pub fn render(structure: &Structure) -> String {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::LIMITED]
-        .into_iter()
-        .map(counter)
-        .collect()
+    [names::SILENT, names::BLOCKED, names::LIMITED].into_iter().map(counter).collect()
 }
 
 fn sets() -> String {
     let mut text = String::new();
     for (family, accounts, blocks, cuts, meter) in [
-        (
-            "ipv4_addr",
-            names::ACCOUNTS_V4,
-            names::BLOCKS_V4,
-            names::CUTS_V4,
-            "meter4",
-        ),
-        (
-            "ipv6_addr",
-            names::ACCOUNTS_V6,
-            names::BLOCKS_V6,
-            names::CUTS_V6,
-            "meter6",
-        ),
+        ("ipv4_addr", names::ACCOUNTS_V4, names::BLOCKS_V4, names::CUTS_V4, "meter4"),
+        ("ipv6_addr", names::ACCOUNTS_V6, names::BLOCKS_V6, names::CUTS_V6, "meter6"),
     ] {
         let _ = write!(
             text,
@@ -64,11 +44,7 @@ fn sets() -> String {
              \t\ttimeout 1m\n\t}}\n"
         );
     }
-    let _ = write!(
-        text,
-        "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n",
-        names::TRIAL
-    );
+    let _ = write!(text, "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n", names::TRIAL);
     text
 }
 
@@ -128,10 +104,7 @@ fn base_chains(structure: &Structure) -> String {
     let (blocks4, blocks6) = (names::BLOCKS_V4, names::BLOCKS_V6);
     let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
     let blocked = format!("counter name {} drop", names::BLOCKED);
-    let limited = structure
-        .open
-        .as_ref()
-        .map(|open| still_limited(&open.limited));
+    let limited = structure.open.as_ref().map(|open| still_limited(&open.limited));
     // Not in open mode: there the packet would be counted twice against the limits.
     let early = match structure.open {
         None => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto fresh\n",
@@ -179,10 +152,7 @@ fn still_limited(limited: &Opening) -> String {
     let mut text = String::new();
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         if let Some(ports) = port_set(limited.of(protocol)) {
-            let _ = writeln!(
-                text,
-                "\t\tct direction original {protocol} dport {ports} goto fresh"
-            );
+            let _ = writeln!(text, "\t\tct direction original {protocol} dport {ports} goto fresh");
         }
     }
     text
@@ -213,10 +183,7 @@ fn fresh(open: Option<&OpenServices>) -> String {
 /// new sources, and then the second one still holds.
 fn limits(open: &OpenServices) -> String {
     let (source, total) = (open.per_source, open.total);
-    let over = format!(
-        "limit rate over {}/second burst {} packets",
-        source.packets, source.burst
-    );
+    let over = format!("limit rate over {}/second burst {} packets", source.packets, source.burst);
     let limited = format!("counter name {} drop", names::LIMITED);
     format!(
         "\tchain limits {{\n\

@@ -37,9 +37,7 @@ fn flows_of_both_families() {
 
         let mut found = flows(&mut netlink);
         found.sort_by_key(|flow| flow.protocol);
-        let [tcp, udp] = found.as_slice() else {
-            panic!("{found:?}")
-        };
+        let [tcp, udp] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((tcp.protocol, udp.protocol), (6, 17));
         assert_eq!(tcp.original.destination, IpAddr::from([127, 0, 0, 1]));
         assert_eq!(tcp.original.destination_port, 5061);

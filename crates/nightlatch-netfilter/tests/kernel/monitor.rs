@@ -29,10 +29,7 @@ fn who_changed_what() {
         let tables: Vec<_> = change.tables.iter().cloned().collect();
         assert_eq!(
             tables,
-            [
-                (TableFamily::Inet, "t".to_owned()),
-                (TableFamily::Ip, "other".to_owned())
-            ]
+            [(TableFamily::Inet, "t".to_owned()), (TableFamily::Ip, "other".to_owned())]
         );
         assert!(change.touches("t") && !change.touches("other"));
 

@@ -39,14 +39,8 @@ fn addresses(family: Family) -> (IpAddr, u128) {
 
 fn assign(family: Family, number: u128) -> IpAddr {
     let address = from_number(family, number);
-    let (bits, more) = if family == Family::V4 {
-        (32, "")
-    } else {
-        (128, "nodad")
-    };
-    run(&format!(
-        "ip address replace {address}/{bits} dev lo {more}"
-    ));
+    let (bits, more) = if family == Family::V4 { (32, "") } else { (128, "nodad") };
+    run(&format!("ip address replace {address}/{bits} dev lo {more}"));
     address
 }
 
@@ -57,9 +51,7 @@ fn passes(family: Family, from: IpAddr, from_port: u16, port: u16) -> bool {
     let client = UdpSocket::bind(SocketAddr::new(from, from_port)).unwrap();
     client.send_to(b"x", server.local_addr().unwrap()).unwrap();
     // On `lo` the packet has arrived, or not, when sending returns.
-    server
-        .set_read_timeout(Some(Duration::from_millis(30)))
-        .unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
     server.recv(&mut [0; 8]).is_ok()
 }
 
@@ -68,10 +60,9 @@ fn ends_of_ranges_are_exact() {
     in_namespace("packets::ends_of_ranges_are_exact", || {
         load(STRUCTURE);
         let mut netlink = Netlink::open().unwrap();
-        for (family, ranges, accounts) in [
-            (Family::V4, "ranges4", "accounts4"),
-            (Family::V6, "ranges6", "accounts6"),
-        ] {
+        for (family, ranges, accounts) in
+            [(Family::V4, "ranges4", "accounts4"), (Family::V6, "ranges6", "accounts6")]
+        {
             let base = addresses(family).1;
             let range = |first, last| AddrRange::new(family, base + first, base + last).unwrap();
             let mut transaction = netlink.transaction();
@@ -88,9 +79,7 @@ fn ends_of_ranges_are_exact() {
                 ],
             );
             transaction.commit().unwrap();
-            for number in [
-                0, 9, 10, 11, 14, 15, 16, 20, 21, 22, 23, 29, 30, 31, 32, 255,
-            ] {
+            for number in [0, 9, 10, 11, 14, 15, 16, 20, 21, 22, 23, 29, 30, 31, 32, 255] {
                 let from = assign(family, base + number);
                 let listed = matches!(number, 10..=20 | 22 | 30..=31);
                 assert_eq!(passes(family, from, 0, 1000), listed, "{from} by the set");
@@ -111,12 +100,7 @@ fn a_flow_key_is_that_of_the_packet() {
             let peer = assign(family, base + 7);
             let other = assign(family, base + 8);
             let set = Set::new("t", name, Kind::Flows(family));
-            let flow = FlowKey {
-                peer,
-                protocol: 17,
-                peer_port: 5062,
-                local_port: 3000,
-            };
+            let flow = FlowKey { peer, protocol: 17, peer_port: 5062, local_port: 3000 };
             assert!(!passes(family, peer, 5062, 3000));
             let mut transaction = netlink.transaction();
             transaction.add(&set, [Element::from(flow).lasting(Duration::from_mins(1))]);

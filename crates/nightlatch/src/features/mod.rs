@@ -39,7 +39,11 @@ macro_rules! commands {
         /// All commands. The text of each is the doc comment of its arguments.
         #[derive(clap::Subcommand, Debug)]
         pub enum Command {
-            $($(#[$attribute])* $name($arguments),)*
+            $(
+                #[allow(missing_docs, reason = "its arguments say it")]
+                $(#[$attribute])*
+                $name($arguments),
+            )*
         }
 
         impl Run for Command {

@@ -29,10 +29,7 @@ fn an_open_server_is_seen_whole() {
         assert_eq!(reach.udp.silent, 0);
         let answers: Vec<_> = reach.sip.iter().map(|probe| probe.answer.clone()).collect();
         let reply = |line: &str| Answer::Reply(line.to_owned());
-        assert_eq!(
-            answers,
-            [reply("SIP/2.0 200 OK"), reply("SIP/2.0 401 Unauthorized")]
-        );
+        assert_eq!(answers, [reply("SIP/2.0 200 OK"), reply("SIP/2.0 401 Unauthorized")]);
         // Each of the odd packets has to have an answer, or its later silence would prove nothing.
         for probe in &reach.probes {
             assert_ne!(probe.answer, Answer::Silence, "{}", probe.name);
@@ -74,36 +71,16 @@ fn a_firewall_between_the_two_looks_shows_in_the_report() {
     assert_eq!(steps.len(), 5);
 
     let reach = |name: &str| -> Vec<&Reach> {
-        report
-            .after
-            .iter()
-            .filter(|reach| reach.from == name)
-            .collect()
+        report.after.iter().filter(|reach| reach.from == name).collect()
     };
     for reach in reach("attacker") {
         assert_eq!((reach.tcp.answering(), reach.tcp.silent), (0, 65_535));
-        assert_eq!(
-            (reach.udp.answering(), reach.udp.silent),
-            (0, reach.udp.tried)
-        );
-        assert!(
-            reach
-                .sip
-                .iter()
-                .all(|probe| probe.answer == Answer::Silence)
-        );
+        assert_eq!((reach.udp.answering(), reach.udp.silent), (0, reach.udp.tried));
+        assert!(reach.sip.iter().all(|probe| probe.answer == Answer::Silence));
     }
     for reach in reach("traveller") {
-        assert_eq!(
-            (reach.tcp.answering(), reach.udp.open.as_slice()),
-            (0, &[5060_u16][..])
-        );
-        assert!(
-            reach
-                .sip
-                .iter()
-                .all(|probe| probe.answer != Answer::Silence)
-        );
+        assert_eq!((reach.tcp.answering(), reach.udp.open.as_slice()), (0, &[5060_u16][..]));
+        assert!(reach.sip.iter().all(|probe| probe.answer != Answer::Silence));
     }
     for (before, after) in report.before.iter().zip(&report.after).take(2) {
         assert_eq!(before, after, "nothing has changed for the office");

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nightlatch::features::up::survey::{
-    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Root, Survey, all_flows,
-    describe, proposal, take,
+    Caller, CallerSource, CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol,
+    Root, Survey, all_flows, describe, proposal, take,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -89,10 +89,7 @@ fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
     for (name, text) in files {
         let path = folder.path().join(name.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        File::create(path)
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
     }
     folder
 }
@@ -143,11 +140,7 @@ fn iptables_rules_are_counted() {
     assert_eq!((found.drop_rules, found.reject_rules), (2, 2));
     assert!(found.active);
     assert!(!found.at_boot);
-    for part in [
-        "ip filter INPUT",
-        "2 rules drop and 2 rules refuse",
-        "must pass both",
-    ] {
+    for part in ["ip filter INPUT", "2 rules drop and 2 rules refuse", "must pass both"] {
         assert!(found.effect.contains(part), "{}", found.effect);
     }
 }
@@ -187,14 +180,8 @@ fn the_chains_of_fail2ban_ufw_and_freepbx_are_theirs() {
     );
     let root = root_with(&[
         ("/etc/ufw/ufw.conf", "# on\nENABLED=yes\n"),
-        (
-            "/etc/systemd/system/multi-user.target.wants/ufw.service",
-            "",
-        ),
-        (
-            "/etc/systemd/system/multi-user.target.wants/fail2ban.service",
-            "",
-        ),
+        ("/etc/systemd/system/multi-user.target.wants/ufw.service", ""),
+        ("/etc/systemd/system/multi-user.target.wants/fail2ban.service", ""),
     ]);
     let survey = namespace.survey(root.path());
     assert_eq!(ids(&survey), ["ufw", "freepbx-firewall", "fail2ban"]);
@@ -225,31 +212,18 @@ fn tables_of_nftables_are_named_and_ours_is_not() {
          nft add chain inet nightlatch guard '{ type filter hook prerouting priority -150; policy drop; }'",
     );
     let root = root_with(&[
-        (
-            "/etc/nftables.conf",
-            "#!/usr/sbin/nft -f\n\nflush ruleset\n",
-        ),
-        (
-            "/etc/systemd/system/sysinit.target.wants/nftables.service",
-            "",
-        ),
+        ("/etc/nftables.conf", "#!/usr/sbin/nft -f\n\nflush ruleset\n"),
+        ("/etc/systemd/system/sysinit.target.wants/nftables.service", ""),
     ]);
     let survey = namespace.survey(root.path());
-    assert_eq!(
-        ids(&survey),
-        ["firewalld", "nftables-service", "nft inet guard"]
-    );
+    assert_eq!(ids(&survey), ["firewalld", "nftables-service", "nft inet guard"]);
     let guard = firewall(&survey, "nft inet guard");
     assert_eq!(guard.drops_by_default, ["inet guard in"]);
     assert_eq!(guard.drop_rules, 1);
     assert_eq!(firewall(&survey, "firewalld").reject_rules, 1);
     let service = firewall(&survey, "nftables-service");
     assert!(service.at_boot && service.flushes && !service.active);
-    assert!(
-        service.effect.contains("flush ruleset"),
-        "{}",
-        service.effect
-    );
+    assert!(service.effect.contains("flush ruleset"), "{}", service.effect);
 }
 
 #[test]
@@ -295,11 +269,7 @@ fn published_ports_are_listed() {
     );
     let docker = firewall(&survey, "docker");
     assert!(docker.effect.contains("before they"), "{}", docker.effect);
-    let containers = survey
-        .interfaces
-        .iter()
-        .find(|i| i.name == "docker0")
-        .unwrap();
+    let containers = survey.interfaces.iter().find(|i| i.name == "docker0").unwrap();
     assert_eq!(containers.kind, InterfaceKind::Containers);
     let accounts = proposal(&survey).accounts;
     assert_eq!(accounts[0].name, "containers");
@@ -332,45 +302,21 @@ fn addresses_networks_and_gateways_are_read() {
     let (server, _client) = joined();
     let root = root_with(&[
         ("/etc/resolv.conf", "nameserver 127.0.0.53\noptions edns0\n"),
-        (
-            "/run/systemd/resolve/resolv.conf",
-            "nameserver 192.168.7.254\nnameserver fe80::1%2\n",
-        ),
-        (
-            "/etc/chrony/chrony.conf",
-            "pool 2.debian.pool.ntp.org iburst\n",
-        ),
+        ("/run/systemd/resolve/resolv.conf", "nameserver 192.168.7.254\nnameserver fe80::1%2\n"),
+        ("/etc/chrony/chrony.conf", "pool 2.debian.pool.ntp.org iburst\n"),
         ("/etc/chrony/sources.d/own.sources", "server 192.0.2.123\n"),
     ]);
     let survey = server.survey(root.path());
-    let networks: Vec<String> = survey
-        .networks
-        .iter()
-        .map(|n| n.network.to_string())
-        .collect();
-    assert_eq!(
-        networks,
-        ["192.168.7.0/24", "2001:db8:7::/64", "fd00:7::/64"]
-    );
-    let gateways: Vec<String> = survey
-        .gateways
-        .iter()
-        .map(|g| g.address.to_string())
-        .collect();
+    let networks: Vec<String> = survey.networks.iter().map(|n| n.network.to_string()).collect();
+    assert_eq!(networks, ["192.168.7.0/24", "2001:db8:7::/64", "fd00:7::/64"]);
+    let gateways: Vec<String> = survey.gateways.iter().map(|g| g.address.to_string()).collect();
     assert_eq!(gateways, ["192.168.7.254", "2001:db8:7::ff"]);
     let resolvers: Vec<String> = survey.resolvers.iter().map(ToString::to_string).collect();
     assert_eq!(resolvers, ["192.168.7.254", "fe80::1"]);
-    assert_eq!(
-        survey.time_servers,
-        ["192.0.2.123", "2.debian.pool.ntp.org"]
-    );
+    assert_eq!(survey.time_servers, ["192.0.2.123", "2.debian.pool.ntp.org"]);
 
     let proposal = proposal(&survey);
-    let local = proposal
-        .accounts
-        .iter()
-        .find(|a| a.name == "local-network")
-        .unwrap();
+    let local = proposal.accounts.iter().find(|a| a.name == "local-network").unwrap();
     let local: Vec<String> = local.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(local, ["192.168.7.0/24", "fd00:7::/64"]);
     assert_eq!(proposal.left_out[0].network.to_string(), "2001:db8:7::/64");
@@ -380,10 +326,7 @@ fn addresses_networks_and_gateways_are_read() {
 #[test]
 fn sockets_and_live_connections_are_read() {
     let (server, client) = joined();
-    let root = root_with(&[
-        ("/etc/ssh/sshd_config", "Port 2222\n"),
-        ("/etc/freepbx.conf", ""),
-    ]);
+    let root = root_with(&[("/etc/ssh/sshd_config", "Port 2222\n"), ("/etc/freepbx.conf", "")]);
     let (ssh, _web, _sip, _local) = server.inside(|| {
         (
             TcpListener::bind("[::]:2222").unwrap(),
@@ -406,12 +349,7 @@ fn sockets_and_live_connections_are_read() {
     let sockets: Vec<String> = survey
         .sockets
         .iter()
-        .map(|s| {
-            format!(
-                "{} {} {} {}",
-                s.protocol, s.address, s.port, s.only_loopback
-            )
-        })
+        .map(|s| format!("{} {} {} {}", s.protocol, s.address, s.port, s.only_loopback))
         .collect();
     assert_eq!(
         sockets,
@@ -428,21 +366,11 @@ fn sockets_and_live_connections_are_read() {
     assert_eq!(survey.ssh.ports, [2222]);
     assert_eq!(survey.pbx.chosen, Some(Product::FreePbx));
     assert_eq!(survey.flows.len(), 3);
-    assert!(
-        survey
-            .flows
-            .iter()
-            .all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp)
-    );
+    assert!(survey.flows.iter().all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp));
     // Connections to the SSH port that have not logged in may be anybody's.
     assert_eq!(survey.caller.candidates, [] as [IpAddr; 0]);
     assert_eq!(survey.caller.address, None);
-    assert!(
-        proposal(&survey)
-            .accounts
-            .iter()
-            .all(|account| account.name != "admin")
-    );
+    assert!(proposal(&survey).accounts.iter().all(|account| account.name != "admin"));
 
     let context = FlowContext::of(&survey);
     let lines = describe(&context, &all_flows(&survey, []), |_| true);
@@ -459,4 +387,139 @@ fn sockets_and_live_connections_are_read() {
     let kept = describe(&context, &survey.flows, |flow| flow.peer.is_ipv6());
     assert_eq!(kept.len(), 1);
     drop((calling, accepted));
+}
+
+/// An SSH server of its own, with a key that it lets in.
+struct SshServer {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl SshServer {
+    /// `None` where no SSH server is installed. `NIGHTLATCH_TEST_SSHD` names one elsewhere.
+    fn start(namespace: &Namespace) -> Option<SshServer> {
+        let program = std::env::var("NIGHTLATCH_TEST_SSHD").unwrap_or("/usr/sbin/sshd".to_owned());
+        if !Path::new(&program).exists() || !installed("ssh") {
+            eprintln!("SKIPPED: no SSH server is installed (openssh-server)");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().display();
+        // A mount namespace of its own gives it the folder and the user that its package makes.
+        let script = format!(
+            "ssh-keygen -q -t ed25519 -N '' -f {place}/host
+             ssh-keygen -q -t ed25519 -N '' -f {place}/key
+             cp /etc/passwd {place}/passwd
+             grep -q ^sshd: {place}/passwd ||
+                 echo sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin >> {place}/passwd
+             printf 'root:*:19000:0:99999:7:::\\n' > {place}/shadow
+             mount -t tmpfs none /run
+             mkdir /run/sshd
+             mount --bind {place}/passwd /etc/passwd
+             mount --bind {place}/shadow /etc/shadow
+             exec {program} -D -e -f /dev/null -h {place}/host -p 2222 -o PermitRootLogin=yes \
+                 -o StrictModes=no -o UsePAM=no -o AuthorizedKeysFile={place}/key.pub \
+                 -o PidFile=none"
+        );
+        let process = Command::new("nsenter")
+            .args([&format!("--net={}", namespace.path())])
+            .args(["unshare", "-m", "sh", "-ec", &script])
+            .stderr(File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let server = SshServer { process, folder };
+        for _ in 0..500 {
+            if server.log().contains("listening on") {
+                return Some(server);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the SSH server did not start: {}", server.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// What the survey says of the caller when `command` runs in an SSH session. `@SURVEY@` in it
+    /// stands for the survey, which writes to `@OUT@`.
+    fn caller(&self, client: &Namespace, command: &str) -> Caller {
+        let place = self.folder.path().display();
+        let out = self.folder.path().join("caller.json");
+        let binary = std::env::current_exe().unwrap();
+        let survey = format!(
+            "NIGHTLATCH_TEST_OUT={} {} --exact survey::write_the_caller --ignored",
+            out.display(),
+            binary.display()
+        );
+        let command =
+            command.replace("@SURVEY@", &survey).replace("@OUT@", &out.display().to_string());
+        client.run(&format!(
+            "ssh -F none -i {place}/key -p 2222 -o BatchMode=yes -o StrictHostKeyChecking=no \
+             -o UserKnownHostsFile=/dev/null root@192.168.7.1 '{command}' > /dev/null"
+        ));
+        let text = fs::read_to_string(&out).unwrap();
+        fs::remove_file(out).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Drop for SshServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Not a test of its own: other tests run it inside an SSH session.
+#[test]
+#[ignore = "run by the tests that need a session"]
+fn write_the_caller() {
+    let Ok(out) = std::env::var("NIGHTLATCH_TEST_OUT") else {
+        return;
+    };
+    let caller = take(&Root::system()).caller;
+    let part = format!("{out}.part");
+    fs::write(&part, serde_json::to_string(&caller).unwrap()).unwrap();
+    fs::rename(part, out).unwrap();
+}
+
+#[test]
+fn the_caller_is_found_through_a_real_ssh_session() {
+    let (server, client) = joined();
+    let Some(ssh) = SshServer::start(&server) else {
+        return;
+    };
+    client.run("ip addr add 192.168.7.66/24 dev eth0");
+    // A guesser of passwords is connected all the while, and is nobody's session.
+    let guesser = client.inside(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        let from: std::net::SocketAddr = "192.168.7.66:0".parse().unwrap();
+        let to: std::net::SocketAddr = "192.168.7.1:2222".parse().unwrap();
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&to.into()).unwrap();
+        socket
+    });
+    let here: IpAddr = "192.168.7.20".parse().unwrap();
+    // Away from its parents, as under tmux; the session waits for the answer.
+    let away = |inner: &str| {
+        format!("rm -f @OUT@; (setsid {inner} &) ; while ! test -e @OUT@; do sleep 0.05; done")
+    };
+    for (command, found) in [
+        ("@SURVEY@".to_owned(), CallerSource::SshProcess),
+        ("env -i sh -c \"@SURVEY@\"".to_owned(), CallerSource::SshProcess),
+        (away("env @SURVEY@"), CallerSource::Environment),
+        (away("env -u SSH_CONNECTION @SURVEY@"), CallerSource::OnlySshPeer),
+        (
+            away("env SSH_CONNECTION=\"198.51.100.9 4 192.168.7.1 2222\" @SURVEY@"),
+            CallerSource::OnlySshPeer,
+        ),
+    ] {
+        let caller = ssh.caller(&client, &command);
+        assert_eq!((caller.address, caller.found), (Some(here), found), "{command}");
+        assert_eq!(caller.candidates, [here], "{command}");
+        assert!(caller.live && !caller.console, "{command}");
+    }
+    drop(guesser);
 }

@@ -20,10 +20,18 @@ impl Run for Boot {
 
 /// Run the daemon in the foreground (systemd does this)
 #[derive(clap::Args, Debug)]
-pub struct Daemon {}
+pub struct Daemon {
+    /// Leave the terminal
+    #[arg(long, hide = true)]
+    detached: bool,
+}
 
 impl Run for Daemon {
     fn run(&self, context: &Context) -> Outcome {
+        if self.detached {
+            // Fails only for a leader of a process group, which has left its terminal already.
+            let _ = rustix::process::setsid();
+        }
         run::daemon(&context.paths)?;
         Ok(ExitCode::SUCCESS)
     }

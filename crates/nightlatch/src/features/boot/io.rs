@@ -70,7 +70,10 @@ fn fallback(paths: &Paths) -> Ruleset {
             copy
         }
         None => {
-            journal::tell(Level::Error, "there is no copy of the last good firewall: everything is closed but SSH");
+            journal::tell(
+                Level::Error,
+                "there is no copy of the last good firewall: everything is closed but SSH",
+            );
             logic::emergency()
         }
     }

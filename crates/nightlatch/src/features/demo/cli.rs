@@ -7,15 +7,19 @@ use std::process::{Command, ExitCode};
 use super::io::{self, DemoError};
 use super::stage::{ATTACKER, StageError};
 use super::{logic::Report, now};
+use crate::features::{Context, Run};
+use crate::shell::outcome::Outcome;
 
 /// Show on a stage of network namespaces what a protected server looks like from outside.
 ///
 /// Nothing of this machine is touched.
 #[derive(Debug, clap::Args)]
-pub struct Demo {
-    /// Print what was found as JSON.
-    #[arg(long)]
-    json: bool,
+pub struct Demo {}
+
+impl Run for Demo {
+    fn run(&self, context: &Context) -> Outcome {
+        Ok(play(context.json))
+    }
 }
 
 /// Set for the second start of the program, inside a user namespace.
@@ -24,7 +28,7 @@ const NOT_ALLOWED: u8 = 77;
 
 /// Plays the demo. The exit code is 0 where the attacker saw nothing, 1 where something answered
 /// or the demo failed, 77 where this user may not make network namespaces.
-pub fn run(args: &Demo) -> ExitCode {
+fn play(as_json: bool) -> ExitCode {
     if let Err(error) = become_root() {
         return failed(&error);
     }
@@ -35,7 +39,7 @@ pub fn run(args: &Demo) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "[{seconds:4.1} s] {text}");
     };
     match io::play(progress, io::protect) {
-        Ok(report) => tell(&report, args.json, start.elapsed().as_secs_f32()),
+        Ok(report) => tell(&report, as_json, start.elapsed().as_secs_f32()),
         Err(error) => failed(&error),
     }
 }
@@ -52,15 +56,8 @@ fn tell(report: &Report, json: bool, seconds: f32) -> ExitCode {
     };
     // A closed pipe is the reader's decision.
     let _ = out.write_all(text.as_bytes());
-    let _ = writeln!(
-        std::io::stderr(),
-        "Done in {seconds:.1} s; nothing of it is left."
-    );
-    if report.is_visible_to(ATTACKER) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    let _ = writeln!(std::io::stderr(), "Done in {seconds:.1} s; nothing of it is left.");
+    if report.is_visible_to(ATTACKER) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn failed(error: &DemoError) -> ExitCode {
@@ -78,25 +75,16 @@ fn become_root() -> Result<(), DemoError> {
         return Ok(());
     }
     let user_space = ["--user", "--map-root-user", "--"];
-    let attempt = Command::new("unshare")
-        .args(user_space)
-        .arg("true")
-        .output();
-    let attempt = attempt.map_err(|_| StageError::Missing {
-        program: "unshare",
-        package: "util-linux",
-    })?;
+    let attempt = Command::new("unshare").args(user_space).arg("true").output();
+    let attempt =
+        attempt.map_err(|_| StageError::Missing { program: "unshare", package: "util-linux" })?;
     if !attempt.status.success() {
         let detail = String::from_utf8_lossy(&attempt.stderr).trim().to_owned();
         return Err(StageError::NotAllowed { detail }.into());
     }
     let own = std::env::current_exe()?;
     let arguments = std::env::args_os().skip(1);
-    let error = Command::new("unshare")
-        .args(user_space)
-        .arg(own)
-        .args(arguments)
-        .env(INSIDE, "1")
-        .exec();
+    let error =
+        Command::new("unshare").args(user_space).arg(own).args(arguments).env(INSIDE, "1").exec();
     Err(error.into())
 }

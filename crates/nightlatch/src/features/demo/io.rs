@@ -86,13 +86,7 @@ pub fn protect(stage: &Stage) -> Result<Vec<Child>, DemoError> {
         Ok(format!("{} {}", host.v4(), host.v6()))
     };
     run(server, &format!("allow office {}", addresses(OFFICE)?))?;
-    run(
-        server,
-        &format!(
-            "allow traveller {} --services sip --for 8h",
-            addresses(TRAVELLER)?
-        ),
-    )?;
+    run(server, &format!("allow traveller {} --services sip --for 8h", addresses(TRAVELLER)?))?;
     Ok(vec![daemon])
 }
 
@@ -104,19 +98,13 @@ fn look(stage: &Stage) -> Result<Vec<Reach>, DemoError> {
         hosts.push(stage.host(name)?);
     }
     let both = |host: &Host| -> io::Result<[Reach; 2]> {
-        Ok([
-            scan::reach(host, server.v4())?,
-            scan::reach(host, server.v6())?,
-        ])
+        Ok([scan::reach(host, server.v4())?, scan::reach(host, server.v6())?])
     };
     let results: Vec<io::Result<[Reach; 2]>> = std::thread::scope(|scope| {
-        let running: Vec<_> = hosts
-            .into_iter()
-            .map(|host| scope.spawn(move || both(host)))
-            .collect();
+        let running: Vec<_> =
+            hosts.into_iter().map(|host| scope.spawn(move || both(host))).collect();
         let results = running.into_iter().map(|scan| {
-            scan.join()
-                .unwrap_or_else(|_| Err(io::Error::other("a scan ended with a panic")))
+            scan.join().unwrap_or_else(|_| Err(io::Error::other("a scan ended with a panic")))
         });
         results.collect()
     });
@@ -138,11 +126,7 @@ fn start_daemon(server: &Host) -> Result<Child, DemoError> {
         "mkdir -p {PLACE}/state {PLACE}/run && exec \"$@\" > {PLACE}/daemon.log 2>&1 < /dev/null"
     );
     let mut shell = clean(server.command("sh"));
-    shell
-        .args(["-c", &script, "sh"])
-        .arg(own)
-        .args(options())
-        .arg("daemon");
+    shell.args(["-c", &script, "sh"]).arg(own).args(options()).arg("daemon");
     let mut daemon = shell.spawn()?;
     let start = now();
     loop {
@@ -155,14 +139,8 @@ fn start_daemon(server: &Host) -> Result<Child, DemoError> {
         if ended || start.elapsed() > PATIENCE {
             let mut tail = server.command("tail");
             tail.args(["-n", "5"]).arg(format!("{PLACE}/daemon.log"));
-            let log = tail
-                .output()
-                .map(|output| said(&output))
-                .unwrap_or_default();
-            return Err(DemoError::Daemon {
-                patience: PATIENCE,
-                log,
-            });
+            let log = tail.output().map(|output| said(&output)).unwrap_or_default();
+            return Err(DemoError::Daemon { patience: PATIENCE, log });
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -174,17 +152,12 @@ fn run(server: &Host, arguments: &str) -> Result<(), DemoError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(DemoError::Command {
-        command: arguments.to_owned(),
-        detail: said(&output),
-    })
+    Err(DemoError::Command { command: arguments.to_owned(), detail: said(&output) })
 }
 
 fn program(server: &Host) -> io::Result<Command> {
     let own = std::env::current_exe()?;
-    let own = own
-        .to_str()
-        .ok_or_else(|| io::Error::other("the program's path is not UTF-8"))?;
+    let own = own.to_str().ok_or_else(|| io::Error::other("the program's path is not UTF-8"))?;
     let mut command = clean(server.command(own));
     command.args(options());
     Ok(command)
@@ -203,21 +176,12 @@ fn options() -> [String; 6] {
 
 /// Takes away what would tell the program about the machine outside.
 fn clean(mut command: Command) -> Command {
-    for variable in [
-        "SSH_CONNECTION",
-        "SSH_CLIENT",
-        "SSH_TTY",
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "SUDO_USER",
-    ] {
+    for variable in
+        ["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "SUDO_USER"]
+    {
         command.env_remove(variable);
     }
-    for variable in [
-        "NIGHTLATCH_CONFIG",
-        "NIGHTLATCH_STATE_DIR",
-        "NIGHTLATCH_RUN_DIR",
-    ] {
+    for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());
@@ -227,9 +191,5 @@ fn clean(mut command: Command) -> Command {
 fn said(output: &Output) -> String {
     let all = [output.stdout.as_slice(), &output.stderr].concat();
     let text = String::from_utf8_lossy(&all).trim().to_owned();
-    if text.is_empty() {
-        output.status.to_string()
-    } else {
-        text
-    }
+    if text.is_empty() { output.status.to_string() } else { text }
 }

@@ -40,9 +40,7 @@ impl Reach {
     /// Everything that answered, counted. Zero means: there is nothing to be seen.
     pub fn answers(&self) -> usize {
         let single = self.probes.iter().chain(&self.sip);
-        let single = single
-            .filter(|probe| probe.answer != Answer::Silence)
-            .count();
+        let single = single.filter(|probe| probe.answer != Answer::Silence).count();
         self.tcp.answering() + self.udp.answering() + single
     }
 }
@@ -101,46 +99,24 @@ impl Report {
         line(&mut text, "", "before", "after");
         line(&mut text, "", "IPv4 / IPv6", "IPv4 / IPv6");
         for name in self.names() {
-            let before: Vec<_> = self
-                .before
-                .iter()
-                .filter(|reach| reach.from == name)
-                .collect();
-            let after: Vec<_> = self
-                .after
-                .iter()
-                .filter(|reach| reach.from == name)
-                .collect();
-            line(
-                &mut text,
-                name,
-                &both(&before, &|reach| reach.source.to_string()),
-                "",
-            );
+            let before: Vec<_> = self.before.iter().filter(|reach| reach.from == name).collect();
+            let after: Vec<_> = self.after.iter().filter(|reach| reach.from == name).collect();
+            line(&mut text, name, &both(&before, &|reach| reach.source.to_string()), "");
             let mut row = |what: &str, cell: &dyn Fn(&Reach) -> String| {
                 line(&mut text, what, &both(&before, cell), &both(&after, cell));
             };
-            row("  TCP ports that answer, of 65,535", &|reach| {
-                grouped(reach.tcp.answering())
-            });
+            row("  TCP ports that answer, of 65,535", &|reach| grouped(reach.tcp.answering()));
             row("  TCP ports open", &|reach| list(&reach.tcp.open));
             let udp = self.before.first().map_or(0, |reach| reach.udp.tried);
-            row(
-                &format!("  common UDP ports that answer, of {udp}"),
-                &|reach| reach.udp.answering().to_string(),
-            );
+            row(&format!("  common UDP ports that answer, of {udp}"), &|reach| {
+                reach.udp.answering().to_string()
+            });
             row("  UDP ports open", &|reach| list(&reach.udp.open));
             row("  odd packets answered", &|reach| answered(&reach.probes));
-            let requests = before
-                .first()
-                .map(|reach| reach.sip.as_slice())
-                .unwrap_or_default();
+            let requests = before.first().map(|reach| reach.sip.as_slice()).unwrap_or_default();
             for (place, request) in requests.iter().enumerate() {
                 row(&format!("  {}", request.name), &|reach| {
-                    reach
-                        .sip
-                        .get(place)
-                        .map_or_else(String::new, |probe| told(&probe.answer))
+                    reach.sip.get(place).map_or_else(String::new, |probe| told(&probe.answer))
                 });
             }
         }
@@ -149,11 +125,7 @@ impl Report {
 
     /// One sentence about what the host called `stranger` can still see.
     pub fn conclusion(&self, stranger: &str) -> String {
-        let count: usize = self
-            .seen_after(stranger)
-            .iter()
-            .map(|(_, answers)| answers)
-            .sum();
+        let count: usize = self.seen_after(stranger).iter().map(|(_, answers)| answers).sum();
         if count == 0 {
             return format!(
                 "For the {stranger} the server does not exist: nothing answered, by IPv4 or IPv6."
@@ -188,9 +160,7 @@ impl Report {
 
     fn seen_after(&self, name: &str) -> Vec<(IpAddr, usize)> {
         let reaches = self.after.iter().filter(|reach| reach.from == name);
-        reaches
-            .map(|reach| (reach.target, reach.answers()))
-            .collect()
+        reaches.map(|reach| (reach.target, reach.answers())).collect()
     }
 
     fn names(&self) -> Vec<&str> {
@@ -220,10 +190,7 @@ fn line(text: &mut String, what: &str, before: &str, after: &str) {
 }
 
 fn answered(probes: &[Probe]) -> String {
-    let answered = probes
-        .iter()
-        .filter(|probe| probe.answer != Answer::Silence)
-        .count();
+    let answered = probes.iter().filter(|probe| probe.answer != Answer::Silence).count();
     format!("{answered} of {}", probes.len())
 }
 

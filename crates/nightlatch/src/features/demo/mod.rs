@@ -24,10 +24,7 @@ pub mod standin;
 use std::time::Instant;
 
 /// The clock of the demo, which waits for packets.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the demo's only reading of the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the demo's only reading of the clock")]
 fn now() -> Instant {
     Instant::now()
 }

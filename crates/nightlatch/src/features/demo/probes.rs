@@ -62,28 +62,16 @@ impl Attempt {
 /// All attempts of `from` on the server's address, of one family.
 pub(super) fn attempts(from: &Host, v6: bool, target: std::net::IpAddr) -> Vec<Attempt> {
     let source = if v6 { from.v6() } else { from.v4() };
-    let mut list = List {
-        source,
-        target,
-        attempts: Vec::new(),
-    };
+    let mut list = List { source, target, attempts: Vec::new() };
     list.tcp("ACK", 5060, flags::ACK);
     list.tcp("SYN and ACK", 7, flags::SYN | flags::ACK);
     list.tcp("FIN", 7, flags::FIN);
     list.tcp("no flags at all", 7, 0);
     list.tcp("XMAS", 7, flags::XMAS);
-    list.out_of_port("SYN from port 53", 53, |from, to| {
-        Packet::tcp(from, to(22), flags::SYN)
-    });
-    list.out_of_port("SIP from UDP port 53", 53, |from, to| {
-        options(from, to(5060))
-    });
-    list.out_of_port("SIP from UDP port 5060", 5060, |from, to| {
-        options(from, to(5060))
-    });
-    list.udp("UDP to a closed port", |from, to| {
-        Packet::udp(from, to(9), b"anyone there?")
-    });
+    list.out_of_port("SYN from port 53", 53, |from, to| Packet::tcp(from, to(22), flags::SYN));
+    list.out_of_port("SIP from UDP port 53", 53, |from, to| options(from, to(5060)));
+    list.out_of_port("SIP from UDP port 5060", 5060, |from, to| options(from, to(5060)));
+    list.udp("UDP to a closed port", |from, to| Packet::udp(from, to(9), b"anyone there?"));
     list.pieces("SIP in fragments", 64, |from, to| options(from, to(5060)));
     list.pieces("SYN in fragments of 8 bytes", 8, |from, to| {
         Packet::tcp(from, to(5060), flags::SYN)
@@ -94,29 +82,16 @@ pub(super) fn attempts(from: &Host, v6: bool, target: std::net::IpAddr) -> Vec<A
     list.ping("ping", b"nightlatch");
     list.ping("large ping", &[0x4e; 1200]);
     list.other("GRE", protocol::GRE, &[0, 0, 8, 0]);
-    list.other(
-        "SCTP",
-        protocol::SCTP,
-        &[0x0b, 0x59, 0x0b, 0x59, 0, 0, 0, 0, 0, 0, 0, 0],
-    );
+    list.other("SCTP", protocol::SCTP, &[0x0b, 0x59, 0x0b, 0x59, 0, 0, 0, 0, 0, 0, 0, 0]);
     list.other("an unknown protocol", 253, b"nightlatch");
     if v6 {
         list.extended("SYN behind hop-by-hop options", &[Extension::HopByHop]);
-        list.extended(
-            "SYN behind destination options",
-            &[Extension::DestinationOptions],
-        );
+        list.extended("SYN behind destination options", &[Extension::DestinationOptions]);
         list.extended("SYN behind a routing header", &[Extension::Routing(0)]);
-        let all = [
-            Extension::HopByHop,
-            Extension::DestinationOptions,
-            Extension::DestinationOptions,
-        ];
+        let all =
+            [Extension::HopByHop, Extension::DestinationOptions, Extension::DestinationOptions];
         list.extended("SYN behind many headers", &all);
-        list.extended(
-            "an unknown destination option",
-            &[Extension::UnknownDestinationOption],
-        );
+        list.extended("an unknown destination option", &[Extension::UnknownDestinationOption]);
     } else {
         list.timestamp("ICMP timestamp request");
     }
@@ -130,11 +105,9 @@ pub(super) fn greeting(source: SocketAddr, target: SocketAddr) -> Packet {
         // An IAX2 full frame: POKE (RFC 5456 section 8.4).
         4569 => Packet::udp(source, target, &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 6, 30]),
         // An RTP header: version 2, payload type 0.
-        10_000..=30_000 => Packet::udp(
-            source,
-            target,
-            &[0x80, 0, 0, 1, 0, 0, 0, 0, 0x4e, 0x4c, 0, 0],
-        ),
+        10_000..=30_000 => {
+            Packet::udp(source, target, &[0x80, 0, 0, 1, 0, 0, 0, 0, 0x4e, 0x4c, 0, 0])
+        }
         _ => Packet::udp(source, target, b"anyone there?"),
     }
 }
@@ -163,11 +136,7 @@ impl List {
         make: impl Fn(SocketAddr, &dyn Fn(u16) -> SocketAddr) -> Packet,
     ) {
         let packet = self.make(port, make);
-        self.add(
-            name,
-            vec![packet.bytes()],
-            Key::Port(packet.protocol(), port),
-        );
+        self.add(name, vec![packet.bytes()], Key::Port(packet.protocol(), port));
     }
 
     fn pieces(
@@ -178,11 +147,7 @@ impl List {
     ) {
         let port = self.next_port();
         let packet = self.make(port, make).with_identification(port.into());
-        self.add(
-            name,
-            packet.fragments(piece),
-            Key::Port(packet.protocol(), port),
-        );
+        self.add(name, packet.fragments(piece), Key::Port(packet.protocol(), port));
     }
 
     fn extended(&mut self, name: &str, extensions: &[Extension]) {
@@ -191,11 +156,7 @@ impl List {
         for &extension in extensions {
             packet = packet.with_extension(extension);
         }
-        self.add(
-            name,
-            vec![packet.bytes()],
-            Key::Port(packet.protocol(), port),
-        );
+        self.add(name, vec![packet.bytes()], Key::Port(packet.protocol(), port));
     }
 
     fn ping(&mut self, name: &str, data: &[u8]) {
@@ -223,9 +184,7 @@ impl List {
         port: u16,
         make: impl Fn(SocketAddr, &dyn Fn(u16) -> SocketAddr) -> Packet,
     ) -> Packet {
-        make(SocketAddr::new(self.source, port), &|port| {
-            SocketAddr::new(self.target, port)
-        })
+        make(SocketAddr::new(self.source, port), &|port| SocketAddr::new(self.target, port))
     }
 
     fn next_port(&self) -> u16 {
@@ -233,20 +192,12 @@ impl List {
     }
 
     fn add(&mut self, name: &str, packets: Vec<Vec<u8>>, key: Key) {
-        self.attempts.push(Attempt {
-            name: name.to_owned(),
-            packets,
-            key,
-        });
+        self.attempts.push(Attempt { name: name.to_owned(), packets, key });
     }
 }
 
 fn options(source: SocketAddr, target: SocketAddr) -> Packet {
-    Packet::udp(
-        source,
-        target,
-        sip::request("OPTIONS", source, target).as_bytes(),
-    )
+    Packet::udp(source, target, sip::request("OPTIONS", source, target).as_bytes())
 }
 
 /// The identifier of an ICMP request or its reply.

@@ -59,11 +59,7 @@ impl Scanner {
         Ok(Scanner {
             sender: Sender::in_host(from)?,
             listener: Listener::in_host(from)?,
-            source: if target.is_ipv6() {
-                from.v6()
-            } else {
-                from.v4()
-            },
+            source: if target.is_ipv6() { from.v6() } else { from.v4() },
             target,
         })
     }
@@ -76,9 +72,7 @@ impl Scanner {
     pub fn tcp_ports(&mut self) -> io::Result<Ports> {
         let source = SocketAddr::new(self.source, 41_000);
         let ports: Vec<u16> = (1..=u16::MAX).collect();
-        self.ports(&ports, protocol::TCP, |target| {
-            Packet::tcp(source, target, flags::SYN)
-        })
+        self.ports(&ports, protocol::TCP, |target| Packet::tcp(source, target, flags::SYN))
     }
 
     /// A fitting greeting to each of these UDP ports.
@@ -88,9 +82,7 @@ impl Scanner {
     /// Where packets cannot be sent.
     pub fn udp_ports(&mut self, ports: &[u16]) -> io::Result<Ports> {
         let source = SocketAddr::new(self.source, 41_001);
-        self.ports(ports, protocol::UDP, |target| {
-            probes::greeting(source, target)
-        })
+        self.ports(ports, protocol::UDP, |target| probes::greeting(source, target))
     }
 
     fn ports(
@@ -101,15 +93,11 @@ impl Scanner {
     ) -> io::Result<Ports> {
         let mut states = vec![State::Silent; TCP_PORTS + 1];
         for _ in 0..ROUNDS {
-            let silent: Vec<u16> = ports
-                .iter()
-                .copied()
-                .filter(|&port| is_silent(&states, port))
-                .collect();
+            let silent: Vec<u16> =
+                ports.iter().copied().filter(|&port| is_silent(&states, port)).collect();
             for burst in silent.chunks(BURST) {
                 for &port in burst {
-                    self.sender
-                        .send(&make(SocketAddr::new(self.target, port)))?;
+                    self.sender.send(&make(SocketAddr::new(self.target, port)))?;
                 }
                 while let Some(caught) = self.listener.take()? {
                     self.note(&caught, protocol, &mut states);
@@ -122,16 +110,8 @@ impl Scanner {
                 self.note(&caught, protocol, &mut states);
             }
         }
-        let count = |wanted| {
-            ports
-                .iter()
-                .filter(|&&port| state(&states, port) == wanted)
-                .count()
-        };
-        let open = ports
-            .iter()
-            .copied()
-            .filter(|&port| state(&states, port) == State::Open);
+        let count = |wanted| ports.iter().filter(|&&port| state(&states, port) == wanted).count();
+        let open = ports.iter().copied().filter(|&port| state(&states, port) == State::Open);
         Ok(Ports {
             tried: ports.len(),
             open: open.collect(),
@@ -154,13 +134,8 @@ impl Scanner {
             if caught.protocol != protocol {
                 return;
             }
-            let reset = caught
-                .tcp_flags()
-                .is_some_and(|flags| flags & flags::RST != 0);
-            (
-                caught.origin(),
-                if reset { State::Refused } else { State::Open },
-            )
+            let reset = caught.tcp_flags().is_some_and(|flags| flags & flags::RST != 0);
+            (caught.origin(), if reset { State::Refused } else { State::Open })
         };
         let place = port.map(|port| usize::from(port.port()));
         if let Some(state) = place.and_then(|place| states.get_mut(place)) {
@@ -194,10 +169,7 @@ impl Scanner {
             }
         }
         let names = attempts.iter().map(|attempt| attempt.name.clone());
-        Ok(names
-            .zip(answers)
-            .map(|(name, answer)| Probe { name, answer })
-            .collect())
+        Ok(names.zip(answers).map(|(name, answer)| Probe { name, answer }).collect())
     }
 }
 
@@ -214,9 +186,7 @@ fn sip_requests(source: IpAddr, target: IpAddr) -> io::Result<Vec<Probe>> {
     let end = now() + PATIENCE;
     let mut probes = Vec::new();
     for (method, socket) in waiting {
-        let left = end
-            .saturating_duration_since(now())
-            .max(Duration::from_millis(1));
+        let left = end.saturating_duration_since(now()).max(Duration::from_millis(1));
         socket.set_read_timeout(Some(left))?;
         let mut buffer = [0; 2048];
         let answer = match socket.recv_from(&mut buffer) {
@@ -225,10 +195,7 @@ fn sip_requests(source: IpAddr, target: IpAddr) -> io::Result<Vec<Probe>> {
             }
             Err(_) => Answer::Silence,
         };
-        probes.push(Probe {
-            name: format!("SIP {method}"),
-            answer,
-        });
+        probes.push(Probe { name: format!("SIP {method}"), answer });
     }
     Ok(probes)
 }
@@ -241,10 +208,7 @@ enum State {
 }
 
 fn state(states: &[State], port: u16) -> State {
-    states
-        .get(usize::from(port))
-        .copied()
-        .unwrap_or(State::Silent)
+    states.get(usize::from(port)).copied().unwrap_or(State::Silent)
 }
 
 fn is_silent(states: &[State], port: u16) -> bool {
@@ -253,11 +217,7 @@ fn is_silent(states: &[State], port: u16) -> bool {
 
 fn answer_of(caught: &Caught) -> Answer {
     if let Some(flags) = caught.tcp_flags() {
-        return if flags & flags::RST != 0 {
-            Answer::Reset
-        } else {
-            Answer::Accepted
-        };
+        return if flags & flags::RST != 0 { Answer::Reset } else { Answer::Accepted };
     }
     match caught.icmp() {
         Some((kind, code)) if caught.quoted().is_some() => Answer::Error(kind, code),

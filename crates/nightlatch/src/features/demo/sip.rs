@@ -5,11 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 /// A request of `method` from `source` to `target`, as a telephone or a scanner sends it.
 pub(super) fn request(method: &str, source: SocketAddr, target: SocketAddr) -> String {
     let server = bracketed(target.ip());
-    let user = if method == "REGISTER" {
-        "sip:100@"
-    } else {
-        "sip:"
-    };
+    let user = if method == "REGISTER" { "sip:100@" } else { "sip:" };
     let port = source.port();
     format!(
         "{method} sip:{server} SIP/2.0\r\n\
@@ -38,11 +34,7 @@ pub(super) fn response(request: &[u8]) -> Option<String> {
         _ => "SIP/2.0 405 Method Not Allowed\r\n".to_owned(),
     };
     for header in headers.split("\r\n").take_while(|line| !line.is_empty()) {
-        let name = header
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let name = header.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let tag = if name == "to" { ";tag=stand-in" } else { "" };
         if ["via", "from", "to", "call-id", "cseq"].contains(&name.as_str()) {
             response.extend([header, tag, "\r\n"]);
@@ -54,10 +46,7 @@ pub(super) fn response(request: &[u8]) -> Option<String> {
 
 /// The first line of a message, as far as it is text.
 pub(super) fn first_line(message: &[u8]) -> String {
-    let line = message
-        .split(|&byte| byte == b'\r' || byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = message.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line.get(..80).unwrap_or(line)).into_owned();
     if line.chars().any(char::is_control) || line.is_empty() {
         format!("{} bytes", message.len())

@@ -82,17 +82,8 @@ impl Stage {
     pub fn build(plan: &Plan) -> Result<Stage, StageError> {
         check_programs()?;
         let mut keeper = Command::new("sh")
-            .args([
-                "-c",
-                include_str!("stage/keeper.sh"),
-                "nightlatch-stage",
-                ROUTER,
-            ])
-            .args(
-                plan.hosts
-                    .iter()
-                    .map(|host| format!("{}:{}", host.name, host.private.join(";"))),
-            )
+            .args(["-c", include_str!("stage/keeper.sh"), "nightlatch-stage", ROUTER])
+            .args(plan.hosts.iter().map(|host| format!("{}:{}", host.name, host.private.join(";"))))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -101,18 +92,12 @@ impl Stage {
             .spawn()?;
         let lifeline = keeper.stdin.take();
         let said = keeper.stdout.take();
-        let mut stage = Stage {
-            hosts: Vec::new(),
-            lifeline,
-            keeper,
-        };
+        let mut stage = Stage { hosts: Vec::new(), lifeline, keeper };
         // From here on a failure drops the stage, which ends the keeper.
         let said = said.ok_or_else(|| io::Error::other("the keeper has no output"))?;
         let mut lines = BufReader::new(said).lines();
         while stage.hosts.len() <= plan.hosts.len() {
-            let line = lines
-                .next()
-                .ok_or_else(|| io::Error::other("the keeper ended"))??;
+            let line = lines.next().ok_or_else(|| io::Error::other("the keeper ended"))??;
             stage.hosts.push(Host::ready(&line, plan)?);
         }
         stage.wire(plan)?;
@@ -160,16 +145,11 @@ impl Stage {
         }
         let mut running = Vec::new();
         for batch in &batches {
-            running.push((
-                &batch.host,
-                self.start_batch(&batch.host, &batch.addresses)?,
-            ));
+            running.push((&batch.host, self.start_batch(&batch.host, &batch.addresses)?));
         }
         // All are waited for, also after a failure: none may be left behind.
-        let results: Vec<_> = running
-            .into_iter()
-            .map(|(host, child)| finish(host, child))
-            .collect();
+        let results: Vec<_> =
+            running.into_iter().map(|(host, child)| finish(host, child)).collect();
         results.into_iter().collect()
     }
 
@@ -305,15 +285,11 @@ impl Host {
         let mut words = line.split(' ');
         let (Some("ready"), Some(name), Some(holder)) = (words.next(), words.next(), words.next())
         else {
-            return Err(StageError::NotAllowed {
-                detail: line.to_owned(),
-            });
+            return Err(StageError::NotAllowed { detail: line.to_owned() });
         };
         let holder = holder.parse().map_err(io::Error::other)?;
         let planned = plan.hosts.iter().find(|host| host.name == name);
-        let attachments = planned
-            .map(|host| host.attachments.as_slice())
-            .unwrap_or_default();
+        let attachments = planned.map(|host| host.attachments.as_slice()).unwrap_or_default();
         let addresses = attachments
             .iter()
             .flat_map(|attachment| &attachment.addresses)
@@ -339,13 +315,8 @@ fn finish(host: &str, child: Child) -> Result<(), StageError> {
     if output.status.success() {
         return Ok(());
     }
-    let detail = String::from_utf8_lossy(&output.stderr)
-        .trim()
-        .replace('\n', "; ");
-    Err(StageError::Wiring {
-        host: host.to_owned(),
-        detail,
-    })
+    let detail = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(StageError::Wiring { host: host.to_owned(), detail })
 }
 
 /// Names the first program that is not installed.

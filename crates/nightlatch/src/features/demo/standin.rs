@@ -40,10 +40,7 @@ impl StandIn {
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
         let worker = std::thread::spawn(move || serve(&udp, &tcp, &seen));
-        Ok(StandIn {
-            ended,
-            worker: Some(worker),
-        })
+        Ok(StandIn { ended, worker: Some(worker) })
     }
 }
 
@@ -78,16 +75,12 @@ fn open() -> io::Result<Sockets> {
 }
 
 fn serve(udp: &[UdpSocket], tcp: &[TcpListener], ended: &AtomicBool) {
-    let wait = Timespec {
-        tv_sec: 0,
-        tv_nsec: 20_000_000,
-    };
+    let wait = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
     while !ended.load(Ordering::Relaxed) {
         let sockets = udp.iter().map(|socket| socket.as_fd());
         let sockets = sockets.chain(tcp.iter().map(|listener| listener.as_fd()));
-        let mut watched: Vec<_> = sockets
-            .map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN))
-            .collect();
+        let mut watched: Vec<_> =
+            sockets.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)).collect();
         // An interrupted wait ends early, which does no harm.
         let _ = poll(&mut watched, Some(&wait));
         for socket in udp {
@@ -143,11 +136,7 @@ fn talk(mut stream: TcpStream) -> io::Result<()> {
         80 => {
             let _ = stream.read(&mut buffer)?;
             let page = "This is the telephone server's web page (the demo's stand-in).\n";
-            write!(
-                stream,
-                "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{page}",
-                page.len()
-            )
+            write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{page}", page.len())
         }
         5060 => loop {
             let length = stream.read(&mut buffer)?;

@@ -48,7 +48,7 @@ pub(super) fn append(
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let hash = hash(&before, number, now.millis(), &body);
     transaction
-        .prepare_cached("INSERT INTO audit (number, time, body, hash) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare("INSERT INTO audit (number, time, body, hash) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![number, now.millis(), body, hash.as_slice()])?;
     Ok(())
 }
@@ -59,7 +59,11 @@ pub(super) fn append(
 /// The database cannot be read.
 pub fn entries(store: &Store, since: Option<Time>) -> Result<Vec<Entry>, String> {
     let since = since.map_or(i64::MIN, Time::millis);
-    select(store, "SELECT number, time, body, hash FROM audit WHERE time >= ?1 ORDER BY number", since)
+    select(
+        store,
+        "SELECT number, time, body, hash FROM audit WHERE time >= ?1 ORDER BY number",
+        since,
+    )
 }
 
 /// The records behind a number, oldest first.
@@ -67,7 +71,11 @@ pub fn entries(store: &Store, since: Option<Time>) -> Result<Vec<Entry>, String>
 /// # Errors
 /// The database cannot be read.
 pub fn entries_after(store: &Store, number: i64) -> Result<Vec<Entry>, String> {
-    select(store, "SELECT number, time, body, hash FROM audit WHERE number > ?1 ORDER BY number", number)
+    select(
+        store,
+        "SELECT number, time, body, hash FROM audit WHERE number > ?1 ORDER BY number",
+        number,
+    )
 }
 
 /// Checks the whole chain and returns the number of records.

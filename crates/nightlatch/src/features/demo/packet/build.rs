@@ -83,11 +83,7 @@ impl Packet {
         body.extend(destination.port().to_be_bytes());
         // Recognisable numbers; the acknowledgement is only sent where its flag is set.
         body.extend(0x4e49_4748_u32.to_be_bytes());
-        let acknowledgement: u32 = if flags & flags::ACK == 0 {
-            0
-        } else {
-            0x4c41_5443
-        };
+        let acknowledgement: u32 = if flags & flags::ACK == 0 { 0 } else { 0x4c41_5443 };
         body.extend(acknowledgement.to_be_bytes());
         body.extend([5 << 4, flags]);
         body.extend(64_240_u16.to_be_bytes());
@@ -108,11 +104,8 @@ impl Packet {
 
     /// An echo request ("ping") of ICMP or `ICMPv6`.
     pub fn echo(source: IpAddr, destination: IpAddr, identifier: u16, data: &[u8]) -> Packet {
-        let (protocol, kind) = if destination.is_ipv4() {
-            (protocol::ICMP, 8)
-        } else {
-            (protocol::ICMPV6, 128)
-        };
+        let (protocol, kind) =
+            if destination.is_ipv4() { (protocol::ICMP, 8) } else { (protocol::ICMPV6, 128) };
         Packet::icmp(source, destination, protocol, kind, identifier, data)
     }
 
