@@ -31,10 +31,7 @@ fn limits() -> Limits {
 }
 
 fn source(address: &str) -> Source {
-    Source {
-        address: address.to_owned(),
-        ..Source::default()
-    }
+    Source { address: address.to_owned(), ..Source::default() }
 }
 
 fn read(source: &Source, known: &Version, limits: &Limits) -> Result<Fetched<Parsed>, FetchError> {
@@ -54,12 +51,7 @@ fn read_error(address: &str) -> FetchError {
 }
 
 fn shown(new: &New<Parsed>) -> String {
-    let ranges: Vec<String> = new
-        .content
-        .ranges
-        .iter()
-        .map(|range| range.to_string())
-        .collect();
+    let ranges: Vec<String> = new.content.ranges.iter().map(|range| range.to_string()).collect();
     ranges.join(" ")
 }
 
@@ -76,21 +68,12 @@ fn a_list_in_every_wrapping() {
     for (headers, body) in [
         ("", LIST.as_bytes().to_vec()),
         ("Content-Type: image/png\r\n", LIST.as_bytes().to_vec()),
-        (
-            "Content-Type: text/html; charset=utf-16\r\n",
-            LIST.as_bytes().to_vec(),
-        ),
+        ("Content-Type: text/html; charset=utf-16\r\n", LIST.as_bytes().to_vec()),
         ("Content-Encoding: identity\r\n", LIST.as_bytes().to_vec()),
         ("Content-Encoding: gzip\r\n", packed(LIST.as_bytes())),
         // A packed file, as it is and packed again for the way.
-        (
-            "Content-Type: application/gzip\r\n",
-            packed(LIST.as_bytes()),
-        ),
-        (
-            "Content-Encoding: gzip\r\n",
-            packed(&packed(LIST.as_bytes())),
-        ),
+        ("Content-Type: application/gzip\r\n", packed(LIST.as_bytes())),
+        ("Content-Encoding: gzip\r\n", packed(&packed(LIST.as_bytes()))),
     ] {
         let server = Server::with_body(headers, body);
         let new = read_new(&server.url("/list"));
@@ -107,10 +90,7 @@ fn a_list_in_every_wrapping() {
         LIST.len() - 13,
         &LIST[13..]
     );
-    assert_eq!(
-        shown(&read_new(&Server::sending(chunked).url("/"))),
-        EXPECTED
-    );
+    assert_eq!(shown(&read_new(&Server::sending(chunked).url("/"))), EXPECTED);
     // As in the days of HTTP 1.0: the end is where the server hangs up.
     let old = format!("HTTP/1.0 200 OK\r\n\r\n{LIST}");
     assert_eq!(shown(&read_new(&Server::sending(old).url("/"))), EXPECTED);
@@ -131,10 +111,7 @@ fn what_has_not_changed_is_not_sent_again() {
             _ => "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
         };
         let length = LIST.len();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\n{version}\r\nContent-Length: {length}\r\n\r\n{LIST}"
-        )
+        write!(stream, "HTTP/1.1 200 OK\r\n{version}\r\nContent-Length: {length}\r\n\r\n{LIST}")
     });
     for (path, modified) in [("/etag", None), ("/time", Some(784_111_777))] {
         let new = read_new(&server.url(path));
@@ -146,10 +123,7 @@ fn what_has_not_changed_is_not_sent_again() {
     // "Not modified" to a client that has nothing is an error, not an empty list.
     let odd = Server::sending("HTTP/1.1 304 Not Modified\r\n\r\n");
     let error = read_error(&odd.url("/"));
-    assert!(
-        matches!(error, FetchError::Status { status: 304, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, FetchError::Status { status: 304, .. }), "{error}");
 }
 
 #[test]
@@ -186,17 +160,11 @@ fn files() {
         0,
     )
     .unwrap();
-    assert!(matches!(
-        read_error(pipe.to_str().unwrap()),
-        FetchError::File { .. }
-    ));
+    assert!(matches!(read_error(pipe.to_str().unwrap()), FetchError::File { .. }));
     std::fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
     assert!(matches!(
         read_error(path.to_str().unwrap()),
-        FetchError::TooLarge {
-            unpacked: false,
-            ..
-        }
+        FetchError::TooLarge { unpacked: false, .. }
     ));
 }
 
@@ -205,76 +173,46 @@ fn country_tables() {
     let registry = "2|ripencc|1\nripencc|DE|ipv4|192.0.2.0|256|20100101|allocated\n";
     let server = Server::with_body("", registry);
     let sink = CountrySink::new(Layout::Auto, 100);
-    let fetched = fetch(
-        &source(&server.url("/")),
-        &Version::default(),
-        &limits(),
-        sink,
-    )
-    .unwrap();
+    let fetched = fetch(&source(&server.url("/")), &Version::default(), &limits(), sink).unwrap();
     let Fetched::New(new) = fetched else {
         panic!("nothing new");
     };
     let table = new.content.build();
-    let code = table
-        .of("192.0.2.9".parse().unwrap())
-        .map(|code| code.to_string());
+    let code = table.of("192.0.2.9".parse().unwrap()).map(|code| code.to_string());
     assert_eq!(code.as_deref(), Some("DE"));
     let server = Server::with_body("", [&[0_u8; 300][..], b"\xab\xcd\xefMaxMind.com"].concat());
     let sink = CountrySink::new(Layout::Auto, 100);
-    let error = fetch(
-        &source(&server.url("/")),
-        &Version::default(),
-        &limits(),
-        sink,
-    );
+    let error = fetch(&source(&server.url("/")), &Version::default(), &limits(), sink);
     let error = error.map(|_| ()).unwrap_err().to_string();
-    assert!(
-        error.contains("the .mmdb database cannot be used"),
-        "{error}"
-    );
+    assert!(error.contains("the .mmdb database cannot be used"), "{error}");
 }
 
 #[test]
 fn a_key_goes_where_it_should_and_shows_nowhere() {
     const KEY: &str = "k3y-5ecret/x";
     let elsewhere = Server::start(|_, stream| {
-        write!(
-            stream,
-            "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
-        )
+        write!(stream, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     });
     let target = elsewhere.url("/other");
     let server =
-        Server::start(
-            move |question, stream| match question.path.split('/').next_back() {
-                Some("list") => {
-                    let body = format!("192.0.2.1\nyour key is {KEY}\n");
-                    write!(
-                        stream,
-                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-                        body.len()
-                    )
-                }
-                Some("bad") => {
-                    let body =
-                        format!("the key of this account is wrong: it should not be {KEY}\n");
-                    write!(
-                        stream,
-                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-                        body.len()
-                    )
-                }
-                Some("away") => write!(
-                    stream,
-                    "HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
-                ),
-                _ => write!(
-                    stream,
-                    "HTTP/1.1 302 Found\r\nLocation: file:///{KEY}\r\nContent-Length: 0\r\n\r\n"
-                ),
-            },
-        );
+        Server::start(move |question, stream| match question.path.split('/').next_back() {
+            Some("list") => {
+                let body = format!("192.0.2.1\nyour key is {KEY}\n");
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            }
+            Some("bad") => {
+                let body = format!("the key of this account is wrong: it should not be {KEY}\n");
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            }
+            Some("away") => write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+            ),
+            _ => write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: file:///{KEY}\r\nContent-Length: 0\r\n\r\n"
+            ),
+        });
     let directory = tempfile::tempdir().unwrap();
     let key_file = directory.path().join("key");
     std::fs::write(&key_file, format!("{KEY}\n")).unwrap();
@@ -288,10 +226,7 @@ fn a_key_goes_where_it_should_and_shows_nowhere() {
         };
         let result = read(&source, &Version::default(), &limits());
         let debug = format!("{source:?} {result:?}");
-        assert!(
-            !debug.contains("k3y-") && !debug.contains("5ecret"),
-            "{debug}"
-        );
+        assert!(!debug.contains("k3y-") && !debug.contains("5ecret"), "{debug}");
         result
     };
     let Ok(Fetched::New(new)) = ask("/${key}/list") else {
@@ -305,10 +240,7 @@ fn a_key_goes_where_it_should_and_shows_nowhere() {
     for path in ["/${key}/bad", "/${key}/away", "/${key}/file"] {
         let error = ask(path).unwrap_err().to_string();
         assert!(error.contains("${key}"), "{error}");
-        assert!(
-            !error.contains("k3y-") && !error.contains("5ecret"),
-            "{error}"
-        );
+        assert!(!error.contains("k3y-") && !error.contains("5ecret"), "{error}");
     }
     // The other server got neither the header nor the address with the key.
     let question = elsewhere.questions().remove(0);

@@ -33,22 +33,14 @@ pub(super) fn pump<S: Sink>(
         address: address.to_owned(),
         reason: error.to_string(),
     };
-    let cut_off = || FetchError::CutOff {
-        address: address.to_owned(),
-        bytes: received.get(),
-    };
+    let cut_off = || FetchError::CutOff { address: address.to_owned(), bytes: received.get() };
     let explained = |error: io::Error| match Stop::of(error) {
-        Ok(Stop::TooLarge { limit, unpacked }) => FetchError::TooLarge {
-            address: address.to_owned(),
-            limit,
-            unpacked,
-        },
+        Ok(Stop::TooLarge { limit, unpacked }) => {
+            FetchError::TooLarge { address: address.to_owned(), limit, unpacked }
+        }
         Ok(Stop::Wire(error)) if error.kind() != io::ErrorKind::UnexpectedEof => failed(error),
-        Ok(Stop::Wire(_)) => cut_off(),
-        Err(kind) if kind == io::ErrorKind::UnexpectedEof => cut_off(),
-        Err(_) => FetchError::Damaged {
-            address: address.to_owned(),
-        },
+        Ok(Stop::Wire(_)) | Err(io::ErrorKind::UnexpectedEof) => cut_off(),
+        Err(_) => FetchError::Damaged { address: address.to_owned() },
     };
     let wire = Bounded {
         inner: Wire(wire),
@@ -87,10 +79,7 @@ fn unpacked<'a>(
     let mut asked = is_packed;
     for _ in 0..MOST_LAYERS {
         let mut head = Vec::new();
-        reader
-            .by_ref()
-            .take(GZIP.len() as u64)
-            .read_to_end(&mut head)?;
+        reader.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
         let found = head == GZIP;
         // A server that says "gzip" and sends an empty body means an empty list.
         let unpack = found || (asked && !head.is_empty());

@@ -1,8 +1,7 @@
 //! Times as HTTP writes them.
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Seconds since 1970 of a time such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7). The
 /// two forms that are obsolete there are not read: `None`.
@@ -11,11 +10,7 @@ pub fn parse_http_date(text: &str) -> Option<u64> {
     let mut parts = date.split(' ');
     let day = number(parts.next()?, 2)?;
     let month = parts.next()?;
-    let month = MONTHS
-        .iter()
-        .zip(1_u64..)
-        .find(|(name, _)| **name == month)?
-        .1;
+    let month = MONTHS.iter().zip(1_u64..).find(|(name, _)| **name == month)?.1;
     let year = number(parts.next()?, 4)?;
     let mut clock = parts.next()?.split(':');
     let (hour, minute, second) = (clock.next()?, clock.next()?, clock.next()?);
@@ -32,11 +27,7 @@ pub fn parse_http_date(text: &str) -> Option<u64> {
 
 /// A year that begins in March has its leap day at its end, so that days are a plain sum.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month < 3 {
-        (year - 1, month + 9)
-    } else {
-        (year, month - 3)
-    };
+    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
     let leap_days = year / 4 - year / 100 + year / 400;
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 719_469
 }

@@ -64,14 +64,24 @@ pub enum FetchError {
         /// Why not.
         reason: String,
     },
-    /// No connection, or none with TLS.
+    /// No connection.
     #[error(
         "{address} cannot be reached: {reason}; the old list stays, see whether this machine's network and resolver work"
     )]
     Connect {
         /// The address.
         address: String,
-        /// What the system or TLS said.
+        /// What the system said.
+        reason: String,
+    },
+    /// TLS found no reason to trust the server.
+    #[error(
+        "{address} cannot be trusted: {reason}; the old list stays, see whether this machine's clock is right, and name the server's authority where it has one of its own"
+    )]
+    NotTrusted {
+        /// The address.
+        address: String,
+        /// What TLS said.
         reason: String,
     },
     /// It took too long.
@@ -196,11 +206,10 @@ impl FetchError {
     pub(super) fn cleaned(mut self, cleaner: &Cleaner) -> FetchError {
         match &mut self {
             FetchError::Connect { reason, .. }
+            | FetchError::NotTrusted { reason, .. }
             | FetchError::Protocol { reason, .. }
             | FetchError::Redirect { to: reason, .. }
-            | FetchError::Encoding {
-                encoding: reason, ..
-            }
+            | FetchError::Encoding { encoding: reason, .. }
             | FetchError::Content { reason, .. } => *reason = cleaner.clean(reason),
             _ => {}
         }

@@ -16,10 +16,7 @@ pub(super) fn fetch<S: Sink>(
     sink: S,
     cleaner: &Cleaner,
 ) -> Result<Fetched<S::Output>, FetchError> {
-    let wrong = |reason: String| FetchError::File {
-        path: path.to_owned(),
-        reason,
-    };
+    let wrong = |reason: String| FetchError::File { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| wrong(error.to_string());
     // Looked at before it is opened: opening a pipe would wait for its other end.
     if !path.metadata().map_err(unreadable)?.is_file() {
@@ -27,13 +24,8 @@ pub(super) fn fetch<S: Sink>(
     }
     let file = File::open(path).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
-    let etag = format!(
-        "{}-{}-{}.{:09}",
-        facts.ino(),
-        facts.len(),
-        facts.mtime(),
-        facts.mtime_nsec()
-    );
+    let etag =
+        format!("{}-{}-{}.{:09}", facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec());
     if known.etag.as_ref() == Some(&etag) {
         return Ok(Fetched::NotModified);
     }
@@ -41,10 +33,7 @@ pub(super) fn fetch<S: Sink>(
     let (content, bytes) = body::pump(file, false, &address, limits, sink, cleaner, unreadable)?;
     Ok(Fetched::New(New {
         content,
-        version: Version {
-            etag: Some(etag),
-            last_modified: None,
-        },
+        version: Version { etag: Some(etag), last_modified: None },
         modified: u64::try_from(facts.mtime()).ok(),
         bytes,
     }))

@@ -12,11 +12,11 @@ use ureq::{Agent, Body, Error, Timeout};
 
 use super::secret::{Cleaner, Secret};
 use super::url::HttpUrl;
-use crate::shell::clock::Stopwatch;
 use super::{
     FetchError, Fetched, Limits, New, PLACEHOLDER, Phase, Sink, Source, Version, body,
     parse_http_date,
 };
+use crate::shell::clock::Stopwatch;
 
 /// No entity tag or time of a server is kept that is longer.
 const LONGEST_VERSION: usize = 512;
@@ -57,11 +57,7 @@ pub(super) fn fetch<S: Sink>(
         etag: text(response.headers(), &header::ETAG),
         last_modified: text(response.headers(), &header::LAST_MODIFIED),
     };
-    let wire = response
-        .into_body()
-        .into_with_config()
-        .limit(u64::MAX)
-        .reader();
+    let wire = response.into_body().into_with_config().limit(u64::MAX).reader();
     let failed = |error: io::Error| explained(Error::from(error), address, limits);
     let (content, bytes) = body::pump(wire, is_packed, address, limits, sink, cleaner, failed)?;
     Ok(Fetched::New(New {
@@ -107,13 +103,9 @@ fn follow(
             address: address.to_owned(),
             reason: "it is no sound URL",
         })?;
-        let request = agent
-            .configure_request(request)
-            .timeout_global(Some(left.max(SHORTEST)))
-            .build();
-        let response = agent
-            .run(request)
-            .map_err(|error| explained(error, address, limits))?;
+        let request =
+            agent.configure_request(request).timeout_global(Some(left.max(SHORTEST))).build();
+        let response = agent.run(request).map_err(|error| explained(error, address, limits))?;
         if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
         }
@@ -124,10 +116,7 @@ fn follow(
             reason,
         })?;
     }
-    Err(FetchError::Redirects {
-        address: address.to_owned(),
-        most: limits.redirects,
-    })
+    Err(FetchError::Redirects { address: address.to_owned(), most: limits.redirects })
 }
 
 fn agent(authority: Option<&Path>, limits: &Limits) -> Result<Agent, FetchError> {
@@ -143,6 +132,8 @@ fn agent(authority: Option<&Path>, limits: &Limits) -> Result<Agent, FetchError>
         .max_redirects_will_error(false)
         .user_agent(concat!("nightlatch/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("gzip")
+        // Each question on a new connection: one kept open may be half gone.
+        .max_idle_connections(0)
         .timeout_connect(Some(limits.connect))
         .timeout_resolve(Some(limits.connect))
         .timeout_per_read(Some(limits.stalled))
@@ -151,10 +142,7 @@ fn agent(authority: Option<&Path>, limits: &Limits) -> Result<Agent, FetchError>
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
-    let wrong = |reason: String| FetchError::Authority {
-        path: path.to_owned(),
-        reason,
-    };
+    let wrong = |reason: String| FetchError::Authority { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| wrong(error.to_string());
     let facts = path.metadata().map_err(unreadable)?;
     if !facts.is_file() || facts.len() > LONGEST_AUTHORITY {
@@ -216,11 +204,7 @@ fn is_packed(headers: &HeaderMap, address: &str) -> Result<bool, FetchError> {
 /// A header's value, where it is text of a sane length.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
-    let longest = if *name == header::LOCATION {
-        4096
-    } else {
-        LONGEST_VERSION
-    };
+    let longest = if *name == header::LOCATION { 4096 } else { LONGEST_VERSION };
     (value.len() <= longest).then(|| value.to_owned())
 }
 
@@ -239,31 +223,22 @@ fn explained(error: Error, address: &str, limits: &Limits) -> FetchError {
             too_slow(Phase::Stalled, limits.stalled)
         }
         Error::Timeout(_) => too_slow(Phase::Whole, limits.whole),
-        Error::HostNotFound => FetchError::Connect {
-            address,
-            reason: "its name cannot be resolved".to_owned(),
-        },
-        Error::Io(error) => FetchError::Connect {
-            address,
-            reason: error.to_string(),
-        },
-        Error::Rustls(error) => FetchError::Connect {
-            address,
-            reason: format!("no safe connection, {error}"),
-        },
-        Error::Tls(reason) => FetchError::Connect {
-            address,
-            reason: reason.to_owned(),
-        },
+        Error::HostNotFound => {
+            FetchError::Connect { address, reason: "its name cannot be resolved".to_owned() }
+        }
+        // What TLS has to say comes as invalid data.
+        Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            FetchError::NotTrusted { address, reason: error.to_string() }
+        }
+        Error::Rustls(error) => FetchError::NotTrusted { address, reason: error.to_string() },
+        Error::Tls(reason) => FetchError::NotTrusted { address, reason: reason.to_owned() },
+        Error::Io(error) => FetchError::Connect { address, reason: error.to_string() },
         Error::ConnectionFailed | Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => {
             FetchError::Connect {
                 address,
                 reason: "no connection, or none through the proxy of the environment".to_owned(),
             }
         }
-        error => FetchError::Protocol {
-            address,
-            reason: error.to_string(),
-        },
+        error => FetchError::Protocol { address, reason: error.to_string() },
     }
 }

@@ -11,11 +11,7 @@ const LONGEST: u64 = 6 * 3600;
 pub fn next_try(failures: u32, jitter: f64) -> u64 {
     let doubled = failures.saturating_sub(1).min(20);
     let pause = (FIRST << doubled).min(LONGEST);
-    let jitter = if jitter.is_finite() {
-        jitter.clamp(0.0, 1.0)
-    } else {
-        0.5
-    };
+    let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 };
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -33,12 +29,7 @@ mod tests {
     #[test]
     fn pauses_grow_and_end_growing() {
         let middle: Vec<u64> = (0..=11).map(|failures| next_try(failures, 0.5)).collect();
-        assert_eq!(
-            middle,
-            [
-                60, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600, 21600
-            ]
-        );
+        assert_eq!(middle, [60, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600, 21600]);
         assert_eq!(next_try(u32::MAX, 0.5), 21600);
         assert_eq!((next_try(1, 0.0), next_try(1, 1.0)), (48, 72));
         assert_eq!(next_try(1, f64::NAN), 60);

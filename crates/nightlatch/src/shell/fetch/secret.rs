@@ -22,10 +22,7 @@ impl Secret {
     /// # Errors
     /// Where it cannot be read, everyone may read it, or it holds no line of visible ASCII.
     pub fn read(path: &Path) -> Result<Secret, FetchError> {
-        let wrong = |reason: String| FetchError::Key {
-            path: path.to_owned(),
-            reason,
-        };
+        let wrong = |reason: String| FetchError::Key { path: path.to_owned(), reason };
         let unreadable = |error: std::io::Error| wrong(error.to_string());
         let kind = std::fs::metadata(path).map_err(unreadable)?;
         if !kind.is_file() {
@@ -38,9 +35,7 @@ impl Secret {
         }
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(LONGEST)
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
+        file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
         let line = text.lines().next().unwrap_or_default();
         Secret::new(line).ok_or_else(|| {
             wrong("its first line must be the key, in visible ASCII without spaces".to_owned())
@@ -65,13 +60,17 @@ impl Secret {
     }
 
     fn escaped(&self) -> String {
+        self.escaped_with(|byte| format!("%{byte:02X}"))
+    }
+
+    fn escaped_with(&self, escape: impl Fn(u8) -> String) -> String {
         let mut escaped = String::new();
         for byte in self.0.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                     escaped.push(char::from(byte));
                 }
-                byte => escaped.push_str(&format!("%{byte:02X}")),
+                byte => escaped.push_str(&escape(byte)),
             }
         }
         escaped
@@ -87,43 +86,42 @@ impl fmt::Debug for Secret {
 /// Takes a key out of texts that a server sent back or an error quotes.
 #[derive(Clone, Default)]
 pub(super) struct Cleaner {
+    /// The key as it is, and as addresses write it.
     forms: Vec<String>,
 }
 
 impl Cleaner {
     pub(super) fn new(key: Option<&Secret>) -> Cleaner {
-        let mut forms = Vec::new();
-        if let Some(key) = key {
-            let escaped = key.escaped();
-            if escaped != key.0 {
-                forms.push(escaped);
-            }
-            forms.push(key.0.clone());
-        }
+        let Some(key) = key else {
+            return Cleaner::default();
+        };
+        let small = |byte: u8| format!("%{byte:02x}");
+        let forms = vec![key.0.clone(), key.escaped(), key.escaped_with(small)];
         Cleaner { forms }
     }
 
     /// The text with the placeholder for the key, whole or cut off behind its first characters.
     pub(super) fn clean(&self, text: &str) -> String {
-        self.forms
-            .iter()
-            .fold(text.to_owned(), |text, form| hide(&text, form))
+        let mut clean = String::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let hidden = self.forms.iter().map(|key| begins(rest, key)).max();
+            let (behind, shown) = match hidden {
+                Some(length) if length > 0 => (length, PLACEHOLDER),
+                _ => (first.len_utf8(), rest.get(..first.len_utf8()).unwrap_or_default()),
+            };
+            clean.push_str(shown);
+            rest = rest.get(behind..).unwrap_or_default();
+        }
+        clean
     }
 }
 
-fn hide(text: &str, key: &str) -> String {
-    let start = key.get(..FEWEST).unwrap_or(key);
-    let mut hidden = String::new();
-    let mut rest = text;
-    while let Some((before, found)) = rest.find(start).and_then(|at| rest.split_at_checked(at)) {
-        let same = found.bytes().zip(key.bytes()).take_while(|(a, b)| a == b);
-        let (_, behind) = found.split_at_checked(same.count()).unwrap_or((found, ""));
-        hidden.push_str(before);
-        hidden.push_str(PLACEHOLDER);
-        rest = behind;
-    }
-    hidden.push_str(rest);
-    hidden
+/// How much of the text's beginning is the key's beginning; 0 where that is too little to tell.
+fn begins(text: &str, key: &str) -> usize {
+    let same = text.bytes().zip(key.bytes()).take_while(|(a, b)| a == b);
+    let same = same.count();
+    if same >= FEWEST.min(key.len()) { same } else { 0 }
 }
 
 #[cfg(test)]
@@ -135,14 +133,13 @@ mod tests {
         let key = Secret::new(" s3cr3t/key+1 \n").unwrap();
         assert_eq!(format!("{key:?}"), "Secret");
         assert_eq!(key.fill("Bearer ${key}"), "Bearer s3cr3t/key+1");
-        assert_eq!(
-            key.fill_address("https://x/${key}/list"),
-            "https://x/s3cr3t%2Fkey%2B1/list"
-        );
+        assert_eq!(key.fill_address("https://x/${key}/list"), "https://x/s3cr3t%2Fkey%2B1/list");
         let cleaner = Cleaner::new(Some(&key));
         for (text, expected) in [
             ("no key s3cr3t/key+1 here", "no key ${key} here"),
             ("https://x/s3cr3t%2Fkey%2B1/list", "https://x/${key}/list"),
+            ("https://x/s3cr3t%2fkey%2b1/list", "https://x/${key}/list"),
+            ("s3cr3s3cr3t/key+1", "${key}${key}"),
             ("cut off: s3cr3t/k", "cut off: ${key}"),
             ("cut off: s3cr3t/k...", "cut off: ${key}..."),
             ("s3cr", "${key}"),

@@ -58,9 +58,8 @@ impl HttpUrl {
             return Err("spaces and letters beyond ASCII must be escaped with %");
         }
         let text = text.split('#').next().unwrap_or_default();
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or("it must begin with https://, http://, file:// or /")?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or("it must begin with https://, http://, file:// or /")?;
         let scheme = scheme.to_ascii_lowercase();
         let is_safe = match scheme.as_str() {
             "https" => true,
@@ -79,11 +78,7 @@ impl HttpUrl {
         }
         let origin = format!("{scheme}://{}", host.to_ascii_lowercase());
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(HttpUrl {
-            full: format!("{origin}{slash}{path}"),
-            origin,
-            is_safe,
-        })
+        Ok(HttpUrl { full: format!("{origin}{slash}{path}"), origin, is_safe })
     }
 
     /// Where a redirect leads: only to http or https, and never from https to http.
@@ -134,17 +129,11 @@ mod tests {
     #[test]
     fn addresses() {
         for (text, expected) in [
-            (
-                "https://lists.example/a?b=c#d",
-                "https://lists.example/a?b=c",
-            ),
+            ("https://lists.example/a?b=c#d", "https://lists.example/a?b=c"),
             ("HTTPS://Lists.Example", "https://lists.example/"),
             ("http://192.0.2.1:8080?x", "http://192.0.2.1:8080/?x"),
             ("https://[2001:db8::1]:8/x", "https://[2001:db8::1]:8/x"),
-            (
-                "https://x.example/${key}/list",
-                "https://x.example/a%2Fb/list",
-            ),
+            ("https://x.example/${key}/list", "https://x.example/a%2Fb/list"),
             ("file:///var/lib/list", "file /var/lib/list"),
             ("/var/lib/list", "file /var/lib/list"),
         ] {
@@ -176,10 +165,7 @@ mod tests {
             ("/q", "https://a.example/q"),
             ("q", "https://a.example/x/q"),
             ("?z=2", "https://a.example/x/y?z=2"),
-            (
-                "q?u=http://c.example",
-                "https://a.example/x/q?u=http://c.example",
-            ),
+            ("q?u=http://c.example", "https://a.example/x/q?u=http://c.example"),
         ] {
             let target = safe.redirected(location).ok().map(|url| url.full);
             assert_eq!(target.as_deref(), Some(expected), "{location}");
@@ -197,11 +183,7 @@ mod tests {
             assert!(safe.redirected(location).is_err(), "{location}");
         }
         let plain = from("http://a.example");
-        assert!(
-            plain
-                .redirected("https://a.example/")
-                .is_ok_and(|url| url.is_safe)
-        );
+        assert!(plain.redirected("https://a.example/").is_ok_and(|url| url.is_safe));
         assert!(plain.redirected("http://b.example/").is_ok());
     }
 }
