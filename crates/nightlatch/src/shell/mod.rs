@@ -6,7 +6,11 @@ pub mod caller;
 pub mod client;
 pub mod clock;
 pub mod configuration;
+<<<<<<< HEAD
 pub mod fetch;
+=======
+pub mod detach;
+>>>>>>> main
 pub mod firewall;
 pub mod journal;
 pub mod lock;
