@@ -41,9 +41,7 @@ table inet t {
 
 fn main() {
     let mut arguments = env::args().skip(1);
-    let count: usize = arguments
-        .next()
-        .map_or(600_000, |text| text.parse().unwrap());
+    let count: usize = arguments.next().map_or(600_000, |text| text.parse().unwrap());
     let family = match arguments.next().as_deref() {
         Some("6") => Family::V6,
         _ => Family::V4,
@@ -64,11 +62,7 @@ fn main() {
 /// Loads, compares, changes one in a hundred, replaces, each timed.
 fn netlink(networks: &Networks, how: &str) {
     text::load(STRUCTURE).unwrap();
-    let name = if networks.family == Family::V4 {
-        "four"
-    } else {
-        "six"
-    };
+    let name = if networks.family == Family::V4 { "four" } else { "six" };
     let set = Set::new("t", name, Kind::Ranges(networks.family));
     let mut netlink = Netlink::open().unwrap();
     let listener = env::var("LISTEN").map(|which| {
@@ -85,10 +79,7 @@ fn netlink(networks: &Networks, how: &str) {
     let built = started.elapsed();
     transaction.commit().unwrap();
     report("load", started);
-    println!(
-        "  of that writing the messages {:.2} s",
-        built.as_secs_f64()
-    );
+    println!("  of that writing the messages {:.2} s", built.as_secs_f64());
     println!("  peak memory {} MB", peak_of("self"));
     if how == "load" {
         return;
@@ -102,10 +93,7 @@ fn netlink(networks: &Networks, how: &str) {
     report("change 1 % (half deleted, half added)", started);
 
     let started = Instant::now();
-    text::load(&format!(
-        "add table inet t\nflush table inet t\n{STRUCTURE}{RULES}"
-    ))
-    .unwrap();
+    text::load(&format!("add table inet t\nflush table inet t\n{STRUCTURE}{RULES}")).unwrap();
     report("structure anew by nft, elements kept", started);
 
     let started = Instant::now();
@@ -123,11 +111,7 @@ fn netlink(networks: &Networks, how: &str) {
 
 fn nft(networks: &Networks) {
     text::load(STRUCTURE).unwrap();
-    let name = if networks.family == Family::V4 {
-        "four"
-    } else {
-        "six"
-    };
+    let name = if networks.family == Family::V4 { "four" } else { "six" };
     let mut text = format!("add element inet t {name} {{\n");
     for network in networks.iter() {
         writeln!(text, "{network},").unwrap();
@@ -137,11 +121,7 @@ fn nft(networks: &Networks) {
 }
 
 fn ipset(networks: &Networks) {
-    let family = if networks.family == Family::V4 {
-        "inet"
-    } else {
-        "inet6"
-    };
+    let family = if networks.family == Family::V4 { "inet" } else { "inet6" };
     let mut text = format!("create x hash:net family {family} maxelem 2000000\n");
     for network in networks.iter() {
         writeln!(text, "add x {network}").unwrap();
@@ -151,17 +131,8 @@ fn ipset(networks: &Networks) {
 
 fn feed(program: &str, arguments: &[&str], text: &str) {
     let started = Instant::now();
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
     report(program, started);
     println!("  peak memory {} MB", children_peak());
@@ -201,16 +172,8 @@ fn neighbour(range: AddrRange) -> AddrRange {
 
 fn peak_of(process: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        / 1024
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
 fn children_peak() -> i64 {

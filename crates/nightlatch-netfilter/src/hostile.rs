@@ -47,12 +47,8 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
         bytes
     });
     let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (
-        proptest::collection::vec(message, 1..4),
-        changes,
-        0_usize..40,
-    )
-        .prop_map(|(messages, changes, cut)| {
+    (proptest::collection::vec(message, 1..4), changes, 0_usize..40).prop_map(
+        |(messages, changes, cut)| {
             let mut bytes = messages.concat();
             for (at, value) in changes {
                 let at = at.index(bytes.len());
@@ -62,7 +58,8 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
                 bytes.truncate(bytes.len() - cut.min(bytes.len()));
             }
             bytes
-        })
+        },
+    )
 }
 
 fn read_all(message: &Message<'_>) {

@@ -77,12 +77,7 @@ impl Monitor {
             Ok((socket, ear))
         };
         let (socket, ear) = open().map_err(NetlinkError::Open)?;
-        Ok(Monitor {
-            socket,
-            ear: Arc::new(ear),
-            tables: BTreeSet::new(),
-            lost: false,
-        })
+        Ok(Monitor { socket, ear: Arc::new(ear), tables: BTreeSet::new(), lost: false })
     }
 
     /// From now on this monitor does not listen while `netlink` commits a large transaction.
@@ -169,10 +164,7 @@ impl Netlink {
             let _ = ear.membership.leave();
         }
         let result = work(self);
-        let rejoined: Vec<bool> = ears
-            .iter()
-            .map(|ear| ear.membership.join().is_ok())
-            .collect();
+        let rejoined: Vec<bool> = ears.iter().map(|ear| ear.membership.join().is_ok()).collect();
         // Counted after joining again, so that whatever comes later is heard.
         let after = self.generation().ok();
         let own = before.map(|before| before.wrapping_add(u32::from(result.is_ok())));

@@ -118,11 +118,7 @@ impl Netlink {
     /// [`NetlinkError::Open`].
     pub fn open() -> Result<Netlink, NetlinkError> {
         let socket = Socket::open(RECEIVE_BUFFER, TIMEOUT).map_err(NetlinkError::Open)?;
-        Ok(Netlink {
-            socket,
-            sequence: 1,
-            listeners: Vec::new(),
-        })
+        Ok(Netlink { socket, sequence: 1, listeners: Vec::new() })
     }
 
     /// The netlink port of this socket: a [`Change`](crate::Change) with this port was made here.

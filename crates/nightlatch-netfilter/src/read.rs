@@ -78,10 +78,7 @@ impl Netlink {
         }
         let found = self.undisturbed_set(set, Sum::default, |found, raw| match raw {
             // `nft` closes what is before the first interval; it means nothing.
-            Some(Raw {
-                key: RawKey::End(0),
-                ..
-            }) => {}
+            Some(Raw { key: RawKey::End(0), .. }) => {}
             Some(raw) => found.count(&hasher, raw.key, raw.verdict.as_ref()),
             // Not understood, so not ours.
             None => found.elements += 1,

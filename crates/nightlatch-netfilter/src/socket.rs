@@ -244,13 +244,7 @@ fn set_option<T>(
     let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
     // SAFETY: `value` is live and of the length given, and the kernel only reads it.
     checked(unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            option,
-            std::ptr::from_ref(value).cast(),
-            length,
-        )
+        libc::setsockopt(fd.as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), length)
     })?;
     Ok(())
 }

@@ -121,11 +121,9 @@ impl Transaction<'_> {
             self.batch.commit(self.netlink)
         };
         result.map_err(|error| match error {
-            BatchError::Refused {
-                sequence,
-                refusal,
-                buffer,
-            } => explain(&self.steps, sequence, refusal, &buffer),
+            BatchError::Refused { sequence, refusal, buffer } => {
+                explain(&self.steps, sequence, refusal, &buffer)
+            }
             BatchError::Other(error) => error,
         })
     }

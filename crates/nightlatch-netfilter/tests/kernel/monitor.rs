@@ -105,9 +105,7 @@ fn a_pause_for_large_transactions() {
         assert_eq!((heard.program.as_str(), heard.lost), ("nft", false));
         // A refused one leaves the monitor listening as well.
         let mut transaction = netlink.transaction();
-        transaction
-            .flush(&set)
-            .delete(&set, [IpAddr::from([192, 0, 2, 1])]);
+        transaction.flush(&set).delete(&set, [IpAddr::from([192, 0, 2, 1])]);
         assert!(transaction.commit().unwrap_err().is_missing());
         assert_eq!(monitor.next(NOW).unwrap(), None);
         load("add chain inet t d");

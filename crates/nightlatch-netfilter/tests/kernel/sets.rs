@@ -354,10 +354,9 @@ fn elements_of_others_are_seen() {
 fn differences_of_random_ranges() {
     in_namespace("sets::differences_of_random_ranges", || {
         let mut netlink = start();
-        for (family, set) in [
-            (Family::V4, ranges4()),
-            (Family::V6, set("ranges6", Kind::Ranges(Family::V6))),
-        ] {
+        for (family, set) in
+            [(Family::V4, ranges4()), (Family::V6, set("ranges6", Kind::Ranges(Family::V6)))]
+        {
             let mut random = 0x2545_f491_4f6c_dd1d_u64;
             let mut present: BTreeSet<AddrRange> = BTreeSet::new();
             for round in 0..150 {
@@ -385,11 +384,7 @@ fn random_ranges(family: Family, random: &mut u64) -> BTreeSet<AddrRange> {
         *random ^= *random << 17;
         u128::from(*random % below)
     };
-    let base = if next(2) == 0 {
-        0
-    } else {
-        family.highest() - 255
-    };
+    let base = if next(2) == 0 { 0 } else { family.highest() - 255 };
     let mut ranges = BTreeSet::new();
     let mut at = next(8);
     while at < 256 {
