@@ -6,11 +6,8 @@ pub mod caller;
 pub mod client;
 pub mod clock;
 pub mod configuration;
-<<<<<<< HEAD
-pub mod fetch;
-=======
 pub mod detach;
->>>>>>> main
+pub mod fetch;
 pub mod firewall;
 pub mod journal;
 pub mod lock;
