@@ -7,6 +7,7 @@
 )]
 
 mod demo;
+mod kernel;
 mod packet;
 mod stage;
 mod support;
