@@ -134,6 +134,7 @@ fn base_chains(structure: &Structure) -> String {
          \tchain running {{\n\
          \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\
          \t\tip6 saddr . meta l4proto . th sport . th dport @{cuts6} goto fresh\n\
+         \t\tct state established ct direction original meta l4proto != {{ tcp, udp }} goto fresh\n\
          {}\
          \t\taccept\n\
          \t}}\n\

@@ -5,9 +5,9 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nightlatch::features::demo::packet::{Caught, Listener, Packet, Sender};
 use nightlatch::features::demo::stage::Host;
@@ -286,4 +286,139 @@ pub(super) fn settle(ears: &Ears) {
         std::thread::sleep(Duration::from_millis(50));
         ears.heard().is_empty()
     });
+}
+
+/// A running flow of datagrams on which both sides send all the time, as a call does.
+#[derive(Debug)]
+pub(super) struct Talk {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// A running TCP connection on which both sides send all the time.
+#[derive(Debug)]
+pub(super) struct Stream {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What the two ends of a flow have in common.
+#[derive(Debug)]
+struct Shared {
+    ended: AtomicBool,
+    start: Instant,
+    /// When the server heard the peer last, in milliseconds after the start.
+    heard: AtomicU64,
+}
+
+impl Shared {
+    fn new() -> Arc<Shared> {
+        Arc::new(Shared { ended: AtomicBool::default(), start: now(), heard: AtomicU64::new(0) })
+    }
+
+    fn hear(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap();
+        self.heard.store(millis, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(heard)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// How often each side sends: media come every 20 ms.
+const TALKS_EVERY: Duration = Duration::from_millis(10);
+
+impl Talk {
+    /// The client begins it; from the first packet on both send. The port is the server's for
+    /// this flow alone.
+    pub(super) fn between(client: &Host, server: &Host, target: SocketAddr) -> Talk {
+        let shared = Shared::new();
+        let ours = server.run(|| UdpSocket::bind(target)).unwrap().unwrap();
+        let theirs = client.run(|| UdpSocket::bind(unspecified(target))).unwrap().unwrap();
+        theirs.connect(target).unwrap();
+        theirs.send(b"first").unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (_, peer) = ours.recv_from(&mut [0; 100]).unwrap();
+        ours.connect(peer).unwrap();
+        let talk = |socket: UdpSocket, shared: Arc<Shared>, listens: bool| {
+            socket.set_read_timeout(Some(TALKS_EVERY)).unwrap();
+            while shared.goes_on() {
+                let _ = socket.send(b"goes on");
+                while socket.recv(&mut [0; 100]).is_ok() {
+                    if listens {
+                        shared.hear();
+                        break;
+                    }
+                }
+            }
+        };
+        let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
+        let workers = vec![
+            std::thread::spawn(move || talk(ours, first, true)),
+            std::thread::spawn(move || talk(theirs, second, false)),
+        ];
+        Talk { shared, workers }
+    }
+
+    /// Since when the server has heard nothing.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.shared.silent_for()
+    }
+}
+
+impl Stream {
+    /// The client connects; then both send.
+    pub(super) fn between(client: &Host, server: &Host, target: SocketAddr) -> Stream {
+        let shared = Shared::new();
+        let listener = server.run(|| TcpListener::bind(target)).unwrap().unwrap();
+        let theirs = connect(client, target).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        let talk = |mut stream: TcpStream, shared: Arc<Shared>, listens: bool| {
+            stream.set_read_timeout(Some(TALKS_EVERY)).unwrap();
+            stream.set_write_timeout(Some(TALKS_EVERY)).unwrap();
+            stream.set_nodelay(true).unwrap();
+            while shared.goes_on() {
+                let _ = stream.write(b"goes on");
+                if stream.read(&mut [0; 1000]).is_ok_and(|length| length > 0) && listens {
+                    shared.hear();
+                }
+                std::thread::sleep(TALKS_EVERY / 5);
+            }
+        };
+        let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
+        let workers = vec![
+            std::thread::spawn(move || talk(ours, first, true)),
+            std::thread::spawn(move || talk(theirs, second, false)),
+        ];
+        Stream { shared, workers }
+    }
+
+    /// Since when the server has heard nothing.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.shared.silent_for()
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
 }

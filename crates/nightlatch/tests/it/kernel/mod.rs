@@ -3,5 +3,13 @@
 
 mod ground;
 
+mod accounts;
+mod answers;
+mod blocks;
+mod containers;
 mod essential;
+mod open;
 mod silence;
+mod switch;
+mod tamper;
+mod trial;
