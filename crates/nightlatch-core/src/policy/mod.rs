@@ -107,6 +107,11 @@ impl What {
         }
     }
 
+    /// Whether it is an ICMP error, which speaks of a packet of its flow.
+    pub fn is_error(self) -> bool {
+        matches!(self, What::Icmp { kind: 3 | 4 | 5 | 11 | 12, .. } | What::Icmp6 { kind: ..128, .. })
+    }
+
     /// Whether it is an echo request.
     pub fn is_echo_request(self) -> bool {
         matches!(self, What::Icmp { kind: 8, .. } | What::Icmp6 { kind: 128, .. })
@@ -280,6 +285,8 @@ fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Optio
     match packet.flow {
         Flow::New => None,
         Flow::HostBegan => Some(Reason::Answer),
+        // Without ports there is nothing to cut a flow by: each ping is judged by itself.
+        Flow::PeerBegan if packet.what.service_port().is_none() && !packet.what.is_error() => None,
         Flow::PeerBegan => {
             let limited = world.ledger.mode == Mode::Open
                 && standing.granting(world, packet.what).is_empty()

@@ -105,8 +105,8 @@ fn port_set<'a>(ports: impl Iterator<Item = &'a Ports>) -> Option<String> {
 /// tracking (-200): blocks hold for running flows too, and a stranger's first TCP packet, which
 /// can never be an answer, is dropped before it costs a connection entry.
 ///
-/// `answers` keeps back what would betray the host although nothing was let in: a packet with
-/// broken options or a lone fragment is answered before or beside prerouting.
+/// The kernel itself answers some packets before any of this can drop them: fragments whose others
+/// never come, and hop-by-hop options that it does not know. `hush` keeps these errors back.
 fn base_chains(structure: &Structure) -> String {
     let trial = if structure.trial {
         format!("\t\tmeta nfproto != @{} accept\n", names::TRIAL)
@@ -152,6 +152,7 @@ fn base_chains(structure: &Structure) -> String {
          \tchain running {{\n\
          \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\
          \t\tip6 saddr . meta l4proto . th sport . th dport @{cuts6} goto fresh\n\
+         \t\tct state established ct direction original meta l4proto != {{ tcp, udp }} goto fresh\n\
          {}\
          \t\taccept\n\
          \t}}\n\
@@ -162,6 +163,14 @@ fn base_chains(structure: &Structure) -> String {
          \t\ticmpv6 type {{ mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report }} ip6 saddr fe80::/10 ip6 hoplimit 1 accept\n\
          \t\tmeta nfproto ipv4 udp sport 67 udp dport 68 fib daddr type broadcast accept\n\
          \t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n\
+         \t}}\n\
+         \tchain hush {{\n\
+         \t\ttype filter hook output priority 0; policy accept;\n\
+{trial}\
+         \t\toif \"lo\" accept\n\
+         \t\ticmp type time-exceeded icmp code 1 drop\n\
+         \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
+         \t\ticmpv6 type parameter-problem icmpv6 code != 1 drop\n\
          \t}}\n",
         limited.unwrap_or_default()
     )

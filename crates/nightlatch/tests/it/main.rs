@@ -7,7 +7,7 @@
 )]
 
 mod demo;
-mod fetch;
+mod kernel;
 mod packet;
 mod stage;
 mod support;
