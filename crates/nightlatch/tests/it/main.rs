@@ -7,6 +7,7 @@
 )]
 
 mod demo;
+mod fetch;
 mod packet;
 mod stage;
 mod support;
