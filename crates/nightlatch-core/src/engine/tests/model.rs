@@ -213,8 +213,8 @@ fn passes(desk: &Desk, address: &str, port: u16) -> bool {
 fn is_recorded(before: &Ledger, after: &Ledger, records: &[Record]) -> bool {
     let subjects: BTreeSet<&str> = records.iter().map(|record| record.subject.as_str()).collect();
     let acts = |words: &[&str]| records.iter().any(|r| words.contains(&r.action.as_str()));
-    let accounts = BTreeSet::from_iter(before.accounts.keys().chain(after.accounts.keys()));
-    let blocks = BTreeSet::from_iter(before.blocks.keys().chain(after.blocks.keys()));
+    let accounts: BTreeSet<_> = before.accounts.keys().chain(after.accounts.keys()).collect();
+    let blocks: BTreeSet<_> = before.blocks.keys().chain(after.blocks.keys()).collect();
     accounts
         .iter()
         .filter(|name| before.accounts.get(name) != after.accounts.get(name))
