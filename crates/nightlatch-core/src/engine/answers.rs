@@ -222,10 +222,13 @@ impl Engine {
     }
 }
 
-/// `203.0.113.7, office.example.net (203.0.113.8) for sip, web`.
+/// `203.0.113.7, office.example.net (203.0.113.8) for sip, web`; of long lists the beginning.
 pub(super) fn entries_and_services(account: &Account) -> String {
-    let entries: Vec<String> = account.entries.iter().map(Entry::to_string).collect();
-    format!("{} for {}", entries.join(", "), account.services)
+    const SHOWN: usize = 5;
+    let entries: Vec<String> = account.entries.iter().take(SHOWN).map(Entry::to_string).collect();
+    let more = account.entries.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more} for {}", entries.join(", "), account.services)
 }
 
 fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16) -> Verdict {

@@ -143,7 +143,7 @@ impl Engine {
                 Vec::new()
             }
             Event::Configured { ticket, caller, rules } => match rules {
-                Ok(rules) => self.begin(Some(ticket), Plan::configure(&caller, rules)),
+                Ok(rules) => self.configured(ticket, &caller, rules, now),
                 Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
             },
         }
@@ -193,6 +193,25 @@ impl Engine {
             }
             Ok(Decision::Change(plan)) => self.begin(Some(ticket), *plan),
             Err(refusal) => vec![Action::Reply(ticket, Reply::Refused(refusal))],
+        }
+    }
+
+    fn configured(
+        &mut self,
+        ticket: Ticket,
+        caller: &Caller,
+        rules: Rules,
+        now: Time,
+    ) -> Vec<Action> {
+        let plan = Plan::configure(caller, rules);
+        match self.ends_session(caller, &plan, now) {
+            Some(origin) => {
+                let message = format!(
+                    "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
+                );
+                vec![refuse(ticket, RefusalKind::No, message)]
+            }
+            None => self.begin(Some(ticket), plan),
         }
     }
 
@@ -284,7 +303,7 @@ impl Engine {
     fn projected(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
         match &result {
-            Ok(()) => self.kernel.trouble = None,
+            Ok(()) => (self.kernel.trouble, self.kernel.retry_at) = (None, None),
             Err(error) => {
                 self.kernel.trouble = Some(error.clone());
                 self.kernel.retry_at = Some(now.after(RETRY));

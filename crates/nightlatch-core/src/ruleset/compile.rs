@@ -282,7 +282,7 @@ mod tests {
         );
         check(
             &[("192.0.2.1", Some("sip")), ("192.0.2.0/30", None)],
-            &["192.0.2.0 blocked", "192.0.2.1 sip, walled", "192.0.2.2-192.0.2.3 blocked"],
+            &["192.0.2.0 blocked", "192.0.2.1 sip, walled", "192.0.2.2/31 blocked"],
         );
         check(&[("192.0.2.1", Some("sip")), ("192.0.2.1", None)], &["192.0.2.1 blocked"]);
         // The ends of the address space, and both families side by side.

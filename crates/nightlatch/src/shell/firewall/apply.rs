@@ -31,11 +31,8 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    elements::bring_lists(netlink, old, desired)?;
-    if closed {
-        load_structure(None, desired)?;
-    }
-    if old.is_none_or(|old| old.structure.trial != desired.structure.trial) {
+    // During a trial each time anew: it may have been asked to last longer.
+    if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
     remove_stale_chains(netlink, desired)
@@ -63,6 +60,8 @@ fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), Strin
     let mut transaction = netlink.transaction();
     transaction.flush(&set);
     if let Some(lasts) = lasts {
+        // A timeout of nothing would be none at all.
+        let lasts = lasts.max(Duration::from_millis(1));
         let element = |family| Element::from(Key::Number(family)).lasting(lasts);
         transaction.add(&set, FAMILIES.map(element));
     }
