@@ -73,8 +73,7 @@ impl Lines {
         self.pending = true;
         let room = self.longest.saturating_sub(self.partial.len());
         self.too_long |= bytes.len() > room;
-        self.partial
-            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.partial.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     fn end<E>(
@@ -93,11 +92,7 @@ impl Lines {
             1 => without_byte_order_mark(text),
             _ => text,
         };
-        let result = each(Line {
-            number: self.number,
-            text,
-            too_long: self.too_long,
-        });
+        let result = each(Line { number: self.number, text, too_long: self.too_long });
         self.partial.clear();
         self.too_long = false;
         self.pending = false;
@@ -153,11 +148,8 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_and_said() {
         let seen = split(b"abcdefgh\nxy\nabcd\n", 3, 4);
-        let expected = [
-            (1, b"abcd".to_vec(), true),
-            (2, b"xy".to_vec(), false),
-            (3, b"abcd".to_vec(), false),
-        ];
+        let expected =
+            [(1, b"abcd".to_vec(), true), (2, b"xy".to_vec(), false), (3, b"abcd".to_vec(), false)];
         assert_eq!(seen, expected);
     }
 

@@ -16,10 +16,7 @@ pub struct RangeList {
 impl RangeList {
     /// An empty list.
     pub const fn new() -> RangeList {
-        RangeList {
-            v4: Vec::new(),
-            v6: Vec::new(),
-        }
+        RangeList { v4: Vec::new(), v6: Vec::new() }
     }
 
     /// Adds a range.
@@ -54,10 +51,8 @@ impl RangeList {
             .v4
             .iter()
             .filter_map(|&(first, last)| AddrRange::new(Family::V4, first.into(), last.into()));
-        let v6 = self
-            .v6
-            .iter()
-            .filter_map(|&(first, last)| AddrRange::new(Family::V6, first, last));
+        let v6 =
+            self.v6.iter().filter_map(|&(first, last)| AddrRange::new(Family::V6, first, last));
         v4.chain(v6)
     }
 

@@ -78,10 +78,7 @@ fn by_signature(head: &[u8]) -> Option<NotAList> {
         (b"\xfe\xff", NotAList::Charset("UTF-16")),
         (b"%PDF", NotAList::Binary),
     ];
-    SIGNATURES
-        .into_iter()
-        .find(|(signature, _)| head.starts_with(signature))
-        .map(|(_, what)| what)
+    SIGNATURES.into_iter().find(|(signature, _)| head.starts_with(signature)).map(|(_, what)| what)
 }
 
 fn is_no_text(byte: u8) -> bool {
@@ -106,10 +103,7 @@ mod tests {
         check(b"\x1f\x8b\x08rest", Some(NotAList::Compressed("gzip")));
         check(b"PK\x03\x04rest", Some(NotAList::Compressed("zip")));
         check(b"\xff\xfe1\0.\0", Some(NotAList::Charset("UTF-16")));
-        check(
-            b"1\x009\x002\0.\x000\0.\0",
-            Some(NotAList::Charset("UTF-16")),
-        );
+        check(b"1\x009\x002\0.\x000\0.\0", Some(NotAList::Charset("UTF-16")));
         check(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0", Some(NotAList::Binary));
         check(&[0; 100], Some(NotAList::Binary));
     }

@@ -37,19 +37,13 @@ impl Tally {
         self.lines += 1;
         self.refused += 1;
         if self.samples.len() < MOST_SAMPLES {
-            self.samples.push(Refused {
-                line,
-                text: printable(text),
-            });
+            self.samples.push(Refused { line, text: printable(text) });
         }
     }
 
     /// The first refused text, for a message.
     pub(crate) fn first_sample(&self) -> String {
-        self.samples
-            .first()
-            .map(|sample| sample.text.clone())
-            .unwrap_or_default()
+        self.samples.first().map(|sample| sample.text.clone()).unwrap_or_default()
     }
 }
 

@@ -1,10 +1,6 @@
 //! The country tables of Debian's tor-geoipdb, where it is installed, against a plain reading.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test's helpers may fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers may fail the test")]
 
 use std::fs;
 use std::net::IpAddr;
@@ -52,9 +48,7 @@ fn compare(table: &CountryTable, text: &str, end: impl Fn(&str) -> IpAddr) {
 #[test]
 fn tor_geoip() {
     if let Some((table, text)) = read("/usr/share/tor/geoip") {
-        compare(&table, &text, |number| {
-            from_number(Family::V4, number.parse().unwrap())
-        });
+        compare(&table, &text, |number| from_number(Family::V4, number.parse().unwrap()));
     }
 }
 

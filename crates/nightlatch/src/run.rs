@@ -153,7 +153,7 @@ impl State {
     /// Looks whether somebody changed the table.
     fn look(&mut self, change: Option<&Change>) {
         if let Some(found) = self.firewall.verify(change) {
-            let by = change.map(by_whom).unwrap_or_else(|| "an unknown program".to_owned());
+            let by = change.map_or_else(|| "an unknown program".to_owned(), by_whom);
             self.feed(Event::Tampered { by, found });
         }
     }

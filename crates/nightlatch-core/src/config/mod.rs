@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::Site;
 use crate::product::Product;
-use crate::service::{Catalogue, Ports, Service, ServiceName};
+use crate::service::{Catalogue, Ports, ServiceName};
 
 pub use message::Mistake;
 pub use written::Rate;
@@ -58,7 +58,7 @@ impl Rules {
     pub fn catalogue(&self, site: &Site) -> Catalogue {
         let mut catalogue = self.product.unwrap_or(site.product).catalogue();
         for (name, ports) in site.services.iter().chain(&self.services) {
-            let service = catalogue.0.entry(name.clone()).or_insert_with(Service::default);
+            let service = catalogue.0.entry(name.clone()).or_default();
             service.ports.clone_from(ports);
         }
         catalogue

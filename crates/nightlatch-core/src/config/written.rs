@@ -51,8 +51,8 @@ pub(super) fn read(text: &str) -> Result<Rules, Mistake> {
         Mistake::new(text, error.span().unwrap_or(0..0), first_line(error.message()))
     })?;
     let at = Place { text };
-    let mut rules = Rules::default();
-    rules.product = written.pbx.product.map(|product| at.parse::<Product>(&product)).transpose()?;
+    let product = written.pbx.product.map(|product| at.parse::<Product>(&product)).transpose()?;
+    let mut rules = Rules { product, ..Rules::default() };
     for (name, ports) in &written.services {
         let ports = ports.iter().map(|ports| at.parse::<Ports>(ports));
         rules.services.insert(at.parse(name)?, ports.collect::<Result<_, _>>()?);

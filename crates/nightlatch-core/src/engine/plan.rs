@@ -60,8 +60,8 @@ impl Plan {
         plan
     }
 
-    pub(super) fn decided(self) -> Result<Decision, Refusal> {
-        Ok(Decision::Change(Box::new(self)))
+    pub(super) fn decided(self) -> Decision {
+        Decision::Change(Box::new(self))
     }
 }
 

@@ -83,7 +83,7 @@ impl Engine {
             .filter(|cut| account.ranges().any(|range| range.covers(&cut.range)));
         plan.changes = reopened.map(|cut| Change::DropCut(cut.range)).collect();
         plan.changes.push(Change::PutAccount(account));
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Checks a new account and gives it its end.
@@ -159,7 +159,7 @@ impl Engine {
         plan.changes = vec![Change::DropAccount(name.clone())];
         self.close(&mut plan, account.ranges(), now);
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Ends the running flows of doors that a plan closes, also after a crash.
@@ -206,7 +206,7 @@ impl Engine {
         // (a narrower account) keeps its services only, so other flows of it have to end.
         self.close(&mut plan, [range].into_iter(), now);
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn may_be_blocked(&self, range: AddrRange, force: bool) -> Result<(), Refusal> {
@@ -269,7 +269,7 @@ impl Engine {
         let mut plan = Plan::new(caller, format!("{range} is no longer blocked"));
         plan.records = vec![Record::new(caller, "unblock", range, block, &())];
         plan.changes = vec![Change::DropBlock(range)];
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn mode(
@@ -301,7 +301,7 @@ impl Engine {
         plan.records = vec![Record::new(caller, "mode", "mode", &before, &mode)];
         plan.changes = vec![Change::SetMode(mode)];
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Refuses a plan that would end the caller's own session.

@@ -46,7 +46,7 @@ impl Engine {
         if up.dry_run {
             return Ok(Decision::Answer(plan.reply));
         }
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn protection_after(&self, trial: Option<std::time::Duration>, now: Time) -> Protection {
@@ -84,12 +84,12 @@ impl Engine {
         plan.records =
             vec![Record::new(caller, "confirm", "firewall", &self.ledger.protection, &protection)];
         plan.changes = vec![Change::SetProtection(protection)];
-        plan.decided()
+        Ok(plan.decided())
     }
 
     pub(super) fn rollback(&self, caller: &Caller) -> Result<Decision, Refusal> {
         match self.take_back(caller) {
-            Some(plan) => plan.decided(),
+            Some(plan) => Ok(plan.decided()),
             None => Err(no(
                 "there is nothing to take back: no unconfirmed change is on; \"nightlatch down\" takes the firewall off",
             )),
@@ -139,7 +139,7 @@ impl Engine {
             &Protection::Off,
         )];
         plan.changes = vec![Change::SetProtection(Protection::Off)];
-        Decision::Change(Box::new(plan))
+        plan.decided()
     }
 }
 

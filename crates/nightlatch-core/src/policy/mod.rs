@@ -316,7 +316,7 @@ pub fn limited_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
     let limited = opened
         .into_iter()
         .filter(|name| catalogue.get(name).is_some_and(|service| service.limited));
-    let ports = limited.flat_map(|name| catalogue.get(name)).flat_map(|s| s.ports.clone());
+    let ports = limited.filter_map(|name| catalogue.get(name)).flat_map(|s| s.ports.clone());
     Opening { ports: crate::service::merge(ports.collect()), ping: false }
 }
 

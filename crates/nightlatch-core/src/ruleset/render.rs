@@ -89,12 +89,16 @@ fn port_set<'a>(ports: impl Iterator<Item = &'a Ports>) -> Option<String> {
     (!shown.is_empty()).then(|| format!("{{ {} }}", shown.join(", ")))
 }
 
-/// The two places where packets enter, and what is done before anything is looked up.
+/// The two places where packets enter, what is done before anything is looked up, and the answers
+/// that the kernel gives without asking us.
 ///
 /// Both stand in prerouting, before the addresses of published container ports are rewritten
 /// (-100), so that those are judged as what the sender asked for. `guard` comes before connection
 /// tracking (-200): blocks hold for running flows too, and a stranger's first TCP packet, which
 /// can never be an answer, is dropped before it costs a connection entry.
+///
+/// `answers` keeps back what would betray the host although nothing was let in: a packet with
+/// broken options or a lone fragment is answered before or beside prerouting.
 fn base_chains(structure: &Structure) -> String {
     let trial = if structure.trial {
         format!("\t\tmeta nfproto != @{} accept\n", names::TRIAL)
@@ -127,6 +131,15 @@ fn base_chains(structure: &Structure) -> String {
          \t\tct state established,related goto running\n\
          \t\tjump essential\n\
          \t\tgoto fresh\n\
+         \t}}\n\
+         \tchain answers {{\n\
+         \t\ttype filter hook output priority -150; policy accept;\n\
+{trial}\
+         \t\toif \"lo\" accept\n\
+         \t\ticmp type time-exceeded icmp code 1 drop\n\
+         \t\ticmp type parameter-problem drop\n\
+         \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
+         \t\ticmpv6 type parameter-problem drop\n\
          \t}}\n\
          \tchain running {{\n\
          \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\

@@ -28,13 +28,11 @@ impl CountryCode {
         if !first.is_ascii_alphabetic() || !second.is_ascii_alphabetic() {
             return None;
         }
-        Some(CountryCode(
-            match [first.to_ascii_uppercase(), second.to_ascii_uppercase()] {
-                [b'U', b'K'] => *b"GB",
-                [b'E', b'L'] => *b"GR",
-                upper => upper,
-            },
-        ))
+        Some(CountryCode(match [first.to_ascii_uppercase(), second.to_ascii_uppercase()] {
+            [b'U', b'K'] => *b"GB",
+            [b'E', b'L'] => *b"GR",
+            upper => upper,
+        }))
     }
 
     /// The code of a table's cell: `None` for what is no code, and for `ZZ`, "unknown".
@@ -113,10 +111,7 @@ pub fn find(text: &str) -> Result<CountryCode, NoSuch> {
     if let Some((code, _)) = exact {
         return Ok(code);
     }
-    Err(NoSuch {
-        text: printable(text.as_bytes()),
-        near: near(&wanted),
-    })
+    Err(NoSuch { text: printable(text.as_bytes()), near: near(&wanted) })
 }
 
 /// The English name of a country; `None` for letters that are no code.
@@ -131,9 +126,7 @@ pub fn name(code: CountryCode) -> Option<&'static str> {
 
 /// Every country with its name, sorted by code.
 pub fn all() -> impl Iterator<Item = (CountryCode, &'static str)> {
-    COUNTRIES
-        .iter()
-        .filter_map(|(two, _, name)| Some((code(two)?, *name)))
+    COUNTRIES.iter().filter_map(|(two, _, name)| Some((code(two)?, *name)))
 }
 
 /// Every name and code that [`find`] takes.
@@ -142,10 +135,7 @@ fn names() -> impl Iterator<Item = (CountryCode, &'static str)> {
         .iter()
         .flat_map(|(two, three, name)| [(*two, *two), (*two, *three), (*two, *name)]);
     let others = OTHERS.iter().map(|(two, _)| (*two, *two));
-    countries
-        .chain(ALIASES)
-        .chain(others)
-        .filter_map(|(two, name)| Some((code(two)?, name)))
+    countries.chain(ALIASES).chain(others).filter_map(|(two, name)| Some((code(two)?, name)))
 }
 
 fn code(two: &str) -> Option<CountryCode> {
@@ -226,9 +216,7 @@ fn mistakes(one: &str, other: &str) -> usize {
             let at =
                 |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
             let changed = at(&row, across) + usize::from(letter != *candidate);
-            let mut best = changed
-                .min(at(&row, across + 1) + 1)
-                .min(at(&next, across) + 1);
+            let mut best = changed.min(at(&row, across + 1) + 1).min(at(&next, across) + 1);
             if across > 0
                 && letter_before == Some(*candidate)
                 && other.get(across - 1) == Some(&letter)
@@ -294,10 +282,7 @@ mod tests {
             assert_eq!(error.near.first(), Some(&nearest), "{error}");
         }
         let near = find("Chna").unwrap_err().near;
-        assert!(
-            near.contains(&"Chad") && near.contains(&"Ghana"),
-            "{near:?}"
-        );
+        assert!(near.contains(&"Chad") && near.contains(&"Ghana"), "{near:?}");
         let error = find("Kore").unwrap_err();
         assert!(error.near.contains(&"South Korea"), "{error}");
         assert_eq!(
@@ -314,11 +299,7 @@ mod tests {
         let mut seen = std::collections::BTreeMap::new();
         for (code, name) in names() {
             let name = folded(name);
-            assert_eq!(
-                seen.insert(name.clone(), code).unwrap_or(code),
-                code,
-                "{name}"
-            );
+            assert_eq!(seen.insert(name.clone(), code).unwrap_or(code), code, "{name}");
         }
         assert_eq!(CountryCode::of_table(b"ZZ"), None);
         assert_eq!(CountryCode::of_table(b"??"), None);

@@ -130,10 +130,7 @@ impl Reader {
         if self.builder.is_empty() && self.tally.refused > 0 {
             return Err(self.hopeless());
         }
-        Ok(Countries {
-            builder: self.builder,
-            tally: self.tally,
-        })
+        Ok(Countries { builder: self.builder, tally: self.tally })
     }
 
     fn begin(&mut self, whole: bool) -> Result<(), CountryError> {
@@ -164,10 +161,7 @@ impl Reader {
     }
 
     fn hopeless(&self) -> CountryError {
-        CountryError::NothingUsable {
-            lines: self.tally.lines,
-            sample: self.tally.first_sample(),
-        }
+        CountryError::NothingUsable { lines: self.tally.lines, sample: self.tally.first_sample() }
     }
 }
 
@@ -178,11 +172,7 @@ fn detect(head: &[u8]) -> Layout {
         .map(<[u8]>::trim_ascii)
         .find(|line| !line.is_empty() && !line.starts_with(b"#"))
         .unwrap_or_default();
-    if first.contains(&b'|') {
-        Layout::Delegated
-    } else {
-        Layout::Ranges
-    }
+    if first.contains(&b'|') { Layout::Delegated } else { Layout::Ranges }
 }
 
 /// What a line holds.

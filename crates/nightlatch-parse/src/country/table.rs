@@ -50,8 +50,7 @@ impl CountryTable {
 
     /// The ranges of a country, in ascending order.
     pub fn ranges(&self, code: CountryCode) -> impl Iterator<Item = AddrRange> + '_ {
-        self.iter()
-            .filter_map(move |(range, other)| (other == code).then_some(range))
+        self.iter().filter_map(move |(range, other)| (other == code).then_some(range))
     }
 
     /// How much each country has.
@@ -102,10 +101,7 @@ pub struct Builder {
 impl Builder {
     /// An empty one.
     pub const fn new() -> Builder {
-        Builder {
-            v4: Vec::new(),
-            v6: Vec::new(),
-        }
+        Builder { v4: Vec::new(), v6: Vec::new() }
     }
 
     /// Adds a range.
@@ -128,10 +124,7 @@ impl Builder {
 
     /// Resolves what overlaps, joins what touches and is of one country. `n log n`.
     pub fn build(self) -> CountryTable {
-        CountryTable {
-            v4: disjoint(self.v4),
-            v6: disjoint(self.v6),
-        }
+        CountryTable { v4: disjoint(self.v4), v6: disjoint(self.v6) }
     }
 }
 
@@ -154,11 +147,7 @@ impl<N: Number> Columns<N> {
     }
 
     fn row(&self, at: usize) -> Option<Row<N>> {
-        Some((
-            *self.firsts.get(at)?,
-            *self.lasts.get(at)?,
-            *self.codes.get(at)?,
-        ))
+        Some((*self.firsts.get(at)?, *self.lasts.get(at)?, *self.codes.get(at)?))
     }
 
     fn iter(&self) -> impl Iterator<Item = Row<N>> + '_ {
@@ -283,20 +272,15 @@ mod tests {
 
     fn check(rows: &[(&str, &str)], expected: &[&str]) {
         let table = table(rows);
-        let shown: Vec<String> = table
-            .iter()
-            .map(|(range, code)| format!("{range} {code}"))
-            .collect();
+        let shown: Vec<String> =
+            table.iter().map(|(range, code)| format!("{range} {code}")).collect();
         assert_eq!(shown, expected);
     }
 
     #[test]
     fn what_overlaps_is_resolved() {
         check(&[], &[]);
-        check(
-            &[("192.0.2.0/25", "DE"), ("192.0.2.128/25", "DE")],
-            &["192.0.2.0/24 DE"],
-        );
+        check(&[("192.0.2.0/25", "DE"), ("192.0.2.128/25", "DE")], &["192.0.2.0/24 DE"]);
         check(
             &[("198.51.100.0/24", "FR"), ("192.0.2.0/24", "DE")],
             &["192.0.2.0/24 DE", "198.51.100.0/24 FR"],
@@ -305,35 +289,21 @@ mod tests {
             &[("192.0.2.64/26", "FR"), ("192.0.2.0/24", "DE")],
             &["192.0.2.0/26 DE", "192.0.2.64/26 FR", "192.0.2.128/25 DE"],
         );
-        check(
-            &[("192.0.2.0/24", "FR"), ("192.0.2.0/24", "DE")],
-            &["192.0.2.0/24 DE"],
-        );
+        check(&[("192.0.2.0/24", "FR"), ("192.0.2.0/24", "DE")], &["192.0.2.0/24 DE"]);
         check(
             &[("192.0.2.2-192.0.2.5", "FR"), ("192.0.2.0-192.0.2.3", "DE")],
             &["192.0.2.0/31 DE", "192.0.2.2-192.0.2.5 FR"],
         );
         check(
-            &[
-                ("0.0.0.0/0", "US"),
-                ("255.255.255.255", "DE"),
-                ("::/0", "FR"),
-            ],
-            &[
-                "0.0.0.0-255.255.255.254 US",
-                "255.255.255.255 DE",
-                "::/0 FR",
-            ],
+            &[("0.0.0.0/0", "US"), ("255.255.255.255", "DE"), ("::/0", "FR")],
+            &["0.0.0.0-255.255.255.254 US", "255.255.255.255 DE", "::/0 FR"],
         );
     }
 
     #[test]
     fn questions() {
-        let table = table(&[
-            ("192.0.2.0/24", "DE"),
-            ("2001:db8::/32", "FR"),
-            ("203.0.113.9", "DE"),
-        ]);
+        let table =
+            table(&[("192.0.2.0/24", "DE"), ("2001:db8::/32", "FR"), ("203.0.113.9", "DE")]);
         let of = |address: &str| {
             let code = table.of(address.parse().unwrap());
             code.map_or("none".to_owned(), |code| code.to_string())
@@ -345,18 +315,11 @@ mod tests {
         assert_eq!(of("255.255.255.255"), "none");
         assert_eq!(of("2001:db8:ffff::"), "FR");
         let germany = "DE".parse().unwrap();
-        let ranges: Vec<String> = table
-            .ranges(germany)
-            .map(|range| range.to_string())
-            .collect();
+        let ranges: Vec<String> = table.ranges(germany).map(|range| range.to_string()).collect();
         assert_eq!(ranges, ["192.0.2.0/24", "203.0.113.9"]);
         assert_eq!(
             table.sizes().get(&germany),
-            Some(&Size {
-                v4_ranges: 2,
-                v4_addresses: 257,
-                v6_ranges: 0
-            })
+            Some(&Size { v4_ranges: 2, v4_addresses: 257, v6_ranges: 0 })
         );
     }
 

@@ -43,13 +43,7 @@ impl Csv {
             Column::Number(number) => Some(number.saturating_sub(1)),
             Column::Name(_) | Column::First => None,
         };
-        Csv {
-            wanted,
-            separator,
-            index,
-            rows: 0,
-            lines_in_quotes: 0,
-        }
+        Csv { wanted, separator, index, rows: 0, lines_in_quotes: 0 }
     }
 
     /// Reads one line, which is a row or a part of one.
@@ -79,10 +73,7 @@ impl Csv {
         }
         if self.index.is_none() {
             if let Column::Name(name) = &self.wanted {
-                return Err(FeedError::NoColumn {
-                    name: name.clone(),
-                    seen: printable(text),
-                });
+                return Err(FeedError::NoColumn { name: name.clone(), seen: printable(text) });
             }
             self.index = row.clone().position(|field| entry::read(field).is_some());
         }
@@ -148,9 +139,7 @@ fn likely_separator(text: &[u8]) -> u8 {
     }
     let most = counts.iter().copied().max().unwrap_or_default();
     let at = counts.iter().position(|count| *count == most);
-    at.and_then(|at| SEPARATORS.get(at))
-        .copied()
-        .unwrap_or(b',')
+    at.and_then(|at| SEPARATORS.get(at)).copied().unwrap_or(b',')
 }
 
 /// The fields of a row, without the quotes around them. A field that does not end is left out.
@@ -162,10 +151,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(row: &'a [u8], separator: u8) -> Fields<'a> {
-        Fields {
-            rest: Some(row),
-            separator,
-        }
+        Fields { rest: Some(row), separator }
     }
 
     /// Whether the row's last quoted text goes on in the next line.
@@ -194,10 +180,7 @@ impl<'a> Iterator for Fields<'a> {
 
 fn unquote(field: &[u8]) -> &[u8] {
     let field = field.trim_ascii();
-    field
-        .strip_prefix(b"\"")
-        .and_then(|field| field.strip_suffix(b"\""))
-        .unwrap_or(field)
+    field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\"")).unwrap_or(field)
 }
 
 /// Whether a quoted text begins or ends in `text` without its other end.
@@ -208,9 +191,7 @@ fn odd_quotes(text: &[u8]) -> bool {
 /// A comment without its markers.
 fn behind_markers(text: &[u8]) -> &[u8] {
     let start = text.iter().position(|byte| !b"#/ ".contains(byte));
-    start
-        .and_then(|start| text.get(start..))
-        .unwrap_or_default()
+    start.and_then(|start| text.get(start..)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -237,37 +218,16 @@ mod tests {
 
     #[test]
     fn columns() {
-        check(
-            "1",
-            &["192.0.2.1,x", "192.0.2.2,y"],
-            &["192.0.2.1", "192.0.2.2"],
-        );
-        check(
-            "2",
-            &["when,ip", "1,192.0.2.2", "2"],
-            &["192.0.2.2", "refused"],
-        );
+        check("1", &["192.0.2.1,x", "192.0.2.2,y"], &["192.0.2.1", "192.0.2.2"]);
+        check("2", &["when,ip", "1,192.0.2.2", "2"], &["192.0.2.2", "refused"]);
         check("IP", &["when;ip", "1;192.0.2.2"], &["192.0.2.2"]);
-        check(
-            "ip",
-            &["\"when\",\"ip\"", "\"1\", \"192.0.2.2\""],
-            &["192.0.2.2"],
-        );
+        check("ip", &["\"when\",\"ip\"", "\"1\", \"192.0.2.2\""], &["192.0.2.2"]);
         check("ip:tab", &["a,b\tip", "x,y\t192.0.2.2"], &["192.0.2.2"]);
         check("2:tab", &["a\tb", "\t192.0.2.2"], &["192.0.2.2"]);
-        check(
-            ":|",
-            &["x|192.0.2.1|192.0.2.2", "y|192.0.2.3|z"],
-            &["192.0.2.1", "192.0.2.3"],
-        );
+        check(":|", &["x|192.0.2.1|192.0.2.2", "y|192.0.2.3|z"], &["192.0.2.1", "192.0.2.3"]);
         check(
             "dst_ip",
-            &[
-                "# ip",
-                "# first_seen,dst_ip,port",
-                "# END",
-                "1,192.0.2.2,80",
-            ],
+            &["# ip", "# first_seen,dst_ip,port", "# END", "1,192.0.2.2,80"],
             &["192.0.2.2"],
         );
     }
@@ -292,10 +252,7 @@ mod tests {
     fn a_missing_column_is_said() {
         let mut csv = Csv::new(Column::Name("ip".to_owned()), None);
         let error = csv.line(1, b"when,who").err().unwrap().to_string();
-        assert!(
-            error.contains("\"ip\"") && error.contains("when,who"),
-            "{error}"
-        );
+        assert!(error.contains("\"ip\"") && error.contains("when,who"), "{error}");
     }
 
     #[test]

@@ -23,9 +23,7 @@ pub(crate) fn format(head: &[u8]) -> Format {
             .filter(move |line| !line.is_empty() && !is_comment(line))
             .take(MOST_LINES)
     };
-    let plain = lines()
-        .filter(|line| matches!(plain::line(line), Found::Entry(_)))
-        .count();
+    let plain = lines().filter(|line| matches!(plain::line(line), Found::Entry(_))).count();
     let mut best = (plain, Format::Plain);
     for separator in SEPARATORS {
         let rows = lines()
@@ -45,8 +43,5 @@ fn is_json(text: &[u8]) -> bool {
     let Some(inside) = text.strip_prefix(b"[") else {
         return text.starts_with(b"{");
     };
-    matches!(
-        inside.trim_ascii_start().first(),
-        Some(b'"' | b'{' | b'[' | b']')
-    )
+    matches!(inside.trim_ascii_start().first(), Some(b'"' | b'{' | b'[' | b']'))
 }

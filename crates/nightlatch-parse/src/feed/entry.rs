@@ -16,10 +16,7 @@ pub(crate) fn read(text: &[u8]) -> Option<AddrRange> {
         return None;
     }
     // Cheap refusal of words, before any message is made for them.
-    if !text
-        .iter()
-        .all(|byte| byte.is_ascii_hexdigit() || b".:/-[] \t".contains(byte))
-    {
+    if !text.iter().all(|byte| byte.is_ascii_hexdigit() || b".:/-[] \t".contains(byte)) {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;

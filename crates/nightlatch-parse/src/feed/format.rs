@@ -89,10 +89,7 @@ impl FromStr for Format {
         match (kind, rest) {
             ("auto", None) => Ok(Format::Auto),
             ("plain", None) => Ok(Format::Plain),
-            ("csv", None) => Ok(Format::Csv {
-                column: Column::First,
-                separator: None,
-            }),
+            ("csv", None) => Ok(Format::Csv { column: Column::First, separator: None }),
             ("csv", Some(rest)) => csv(rest).ok_or_else(wrong),
             ("json", None) => Ok(Format::Json(JsonPaths::WellKnown)),
             ("json", Some(rest)) => {
@@ -196,9 +193,7 @@ fn path(text: &str) -> Option<JsonPath> {
         });
         rest = behind;
     }
-    (1..=MOST_STEPS)
-        .contains(&steps.len())
-        .then_some(JsonPath(steps))
+    (1..=MOST_STEPS).contains(&steps.len()).then_some(JsonPath(steps))
 }
 
 #[cfg(test)]

@@ -105,10 +105,7 @@ impl Json {
             paths,
             open: Vec::new(),
             expected: Expected::Value,
-            next: Place {
-                alive,
-                wanted: false,
-            },
+            next: Place { alive, wanted: false },
             token: Token::None,
             text: Vec::new(),
             too_long: false,
@@ -239,9 +236,8 @@ impl Json {
     }
 
     fn unicode(&mut self, byte: u8, digits: u8, value: u32) -> Result<(), FeedError> {
-        let digit = char::from(byte)
-            .to_digit(16)
-            .ok_or_else(|| self.wrong("\\u without four digits"))?;
+        let digit =
+            char::from(byte).to_digit(16).ok_or_else(|| self.wrong("\\u without four digits"))?;
         let value = value * 16 + digit;
         self.token = Token::Unicode(digits + 1, value);
         if digits == 3 {
@@ -280,10 +276,8 @@ impl Json {
         each: &mut impl FnMut(Item<'_>) -> Result<(), FeedError>,
     ) -> Result<(), FeedError> {
         self.token = Token::None;
-        let is_number = self
-            .text
-            .iter()
-            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte));
+        let is_number =
+            self.text.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte));
         if self.too_long
             || !(is_number || [&b"true"[..], b"false", b"null"].contains(&&self.text[..]))
         {
@@ -327,11 +321,7 @@ impl Json {
     }
 
     fn end_value(&mut self) {
-        self.expected = if self.open.is_empty() {
-            Expected::Value
-        } else {
-            Expected::CommaOrEnd
-        };
+        self.expected = if self.open.is_empty() { Expected::Value } else { Expected::CommaOrEnd };
     }
 
     /// Where the next element of the innermost array is.
@@ -342,10 +332,7 @@ impl Json {
             return;
         };
         self.next = match &self.paths {
-            JsonPaths::WellKnown => Place {
-                alive: 0,
-                wanted: depth == 1 || frame.place.wanted,
-            },
+            JsonPaths::WellKnown => Place { alive: 0, wanted: depth == 1 || frame.place.wanted },
             JsonPaths::Given(paths) => {
                 further(paths, frame.place, depth, |step| *step == Step::Each)
             }
@@ -362,10 +349,9 @@ impl Json {
             return Place::default();
         }
         match &self.paths {
-            JsonPaths::WellKnown => Place {
-                alive: 0,
-                wanted: WELL_KNOWN.iter().any(|key| key.as_bytes() == self.text),
-            },
+            JsonPaths::WellKnown => {
+                Place { alive: 0, wanted: WELL_KNOWN.iter().any(|key| key.as_bytes() == self.text) }
+            }
             JsonPaths::Given(paths) => further(paths, frame.place, depth, |step| match step {
                 Step::Key(key) => key.as_bytes() == self.text,
                 Step::AnyKey => true,
@@ -375,10 +361,7 @@ impl Json {
     }
 
     fn wrong(&self, what: &'static str) -> FeedError {
-        FeedError::Json {
-            line: self.line,
-            what,
-        }
+        FeedError::Json { line: self.line, what }
     }
 }
 

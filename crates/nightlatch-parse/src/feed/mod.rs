@@ -174,11 +174,7 @@ impl Reader {
         if self.body.is_none() {
             self.begin(true)?;
         }
-        let mut sink = Sink {
-            limit: self.limit,
-            ranges: &mut self.ranges,
-            tally: &mut self.tally,
-        };
+        let mut sink = Sink { limit: self.limit, ranges: &mut self.ranges, tally: &mut self.tally };
         match &mut self.body {
             None => {}
             Some(Body::Plain(lines)) => lines.finish(|line| sink.plain(line))?,
@@ -193,20 +189,14 @@ impl Reader {
             Some(Body::Json(json)) => {
                 json.finish(|item| sink.item(item))?;
                 if !json.reached() {
-                    return Err(FeedError::NothingAtPath {
-                        format: self.format.to_string(),
-                    });
+                    return Err(FeedError::NothingAtPath { format: self.format.to_string() });
                 }
             }
         }
         if self.ranges.is_empty() && self.tally.refused > 0 {
             return Err(self.hopeless());
         }
-        Ok(Parsed {
-            ranges: self.ranges,
-            tally: self.tally,
-            format: self.format,
-        })
+        Ok(Parsed { ranges: self.ranges, tally: self.tally, format: self.format })
     }
 
     /// Looks at the head, and starts to read.
@@ -220,10 +210,9 @@ impl Reader {
         }
         self.body = Some(match &self.format {
             Format::Auto | Format::Plain => Body::Plain(Lines::new(LONGEST_LINE)),
-            Format::Csv { column, separator } => Body::Csv(
-                Lines::new(LONGEST_ROW),
-                Csv::new(column.clone(), *separator),
-            ),
+            Format::Csv { column, separator } => {
+                Body::Csv(Lines::new(LONGEST_ROW), Csv::new(column.clone(), *separator))
+            }
             Format::Json(paths) => Body::Json(Json::new(paths.clone())),
         });
         match self.body {
@@ -233,11 +222,7 @@ impl Reader {
     }
 
     fn read(&mut self, bytes: &[u8]) -> Result<(), FeedError> {
-        let mut sink = Sink {
-            limit: self.limit,
-            ranges: &mut self.ranges,
-            tally: &mut self.tally,
-        };
+        let mut sink = Sink { limit: self.limit, ranges: &mut self.ranges, tally: &mut self.tally };
         match &mut self.body {
             None => {}
             Some(Body::Plain(lines)) => lines.push(bytes, |line| sink.plain(line))?,
@@ -251,10 +236,7 @@ impl Reader {
     }
 
     fn hopeless(&self) -> FeedError {
-        FeedError::NothingUsable {
-            lines: self.tally.lines,
-            sample: self.tally.first_sample(),
-        }
+        FeedError::NothingUsable { lines: self.tally.lines, sample: self.tally.first_sample() }
     }
 }
 

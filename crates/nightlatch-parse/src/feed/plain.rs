@@ -38,9 +38,7 @@ pub(crate) fn line(text: &[u8]) -> Found {
     if let Some(found) = emule(bare) {
         return found;
     }
-    words(bare)
-        .or_else(|| peer_guardian(bare.as_bytes()))
-        .map_or(Found::Refused, Found::Entry)
+    words(bare).or_else(|| peer_guardian(bare.as_bytes())).map_or(Found::Refused, Found::Entry)
 }
 
 /// The text before the first `#`, `;` or `//`.
@@ -81,9 +79,7 @@ fn words(text: &str) -> Option<AddrRange> {
     }
     let number_or_time = second.starts_with(|first: char| first.is_ascii_digit());
     let number_or_time = number_or_time
-        && second
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || b"-:.,+TZ".contains(&byte));
+        && second.bytes().all(|byte| byte.is_ascii_digit() || b"-:.,+TZ".contains(&byte));
     number_or_time.then_some(range)
 }
 
@@ -169,14 +165,8 @@ mod tests {
         check("64:ff9b::192.0.2.1-192.0.2.2", "refused");
         check("x:192.0.2.1", "refused");
         check("bad # was x:192.0.2.1-192.0.2.2", "refused");
-        check(
-            "192.000.002.000 - 192.000.002.255 , 000 , Bad",
-            "192.0.2.0/24",
-        );
-        check(
-            "192.000.002.000 - 192.000.002.255 , 127 , Bad",
-            "192.0.2.0/24",
-        );
+        check("192.000.002.000 - 192.000.002.255 , 000 , Bad", "192.0.2.0/24");
+        check("192.000.002.000 - 192.000.002.255 , 127 , Bad", "192.0.2.0/24");
         check("192.000.002.000 - 192.000.002.255 , 200 , Good", "nothing");
         check("192.000.002.000 - 192.000.002.255 , x , Bad", "refused");
         let latin_1 = b"Caf\xe9:192.0.2.1-192.0.2.2";

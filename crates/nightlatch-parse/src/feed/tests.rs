@@ -52,11 +52,7 @@ fn published_lists_are_recognised() {
         "{\"ipaddress\": [\"192.0.2.1\", \"192.0.2.2\"], \"ID\": \"1234\"}",
         "json: 192.0.2.1 192.0.2.2",
     );
-    check(
-        "auto",
-        "{\"ipaddress\":[\"no new bans\"],\"ID\":\"none\"}",
-        "json: ",
-    );
+    check("auto", "{\"ipaddress\":[\"no new bans\"],\"ID\":\"none\"}", "json: ");
     check(
         "auto",
         "# Feodo Tracker\n#\n\"first_seen_utc\",\"dst_ip\",\"dst_port\"\n\
@@ -73,24 +69,13 @@ fn published_lists_are_recognised() {
         "Start\tEnd\tNetmask\tAttacks\n192.0.2.0\t192.0.2.255\t24\t77\n",
         "plain: 192.0.2.0/24 (1 of 2 refused)",
     );
-    check(
-        "auto",
-        "\u{feff}192.0.2.1\r\n192.0.2.2",
-        "plain: 192.0.2.1 192.0.2.2",
-    );
-    check(
-        "auto",
-        "192.0.2.1\r192.0.2.2\r",
-        "plain: 192.0.2.1 192.0.2.2",
-    );
+    check("auto", "\u{feff}192.0.2.1\r\n192.0.2.2", "plain: 192.0.2.1 192.0.2.2");
+    check("auto", "192.0.2.1\r192.0.2.2\r", "plain: 192.0.2.1 192.0.2.2");
     check("auto", "[2001:db8::1]:5060\n", "plain: 2001:db8::1");
     check("auto", "# nothing today\n", "plain: ");
     check("csv:2", "192.0.2.1,198.51.100.1\n", "csv:2: 198.51.100.1");
     check("json:a[]", "\u{feff}{\"a\":[]}", "json:a[]: ");
-    assert_eq!(
-        read("plain", b"# r\xe9seau\n192.0.2.1 # caf\xe9\n"),
-        "plain: 192.0.2.1"
-    );
+    assert_eq!(read("plain", b"# r\xe9seau\n192.0.2.1 # caf\xe9\n"), "plain: 192.0.2.1");
 }
 
 #[test]
@@ -104,22 +89,14 @@ fn what_is_no_list_is_said() {
         ("plain", b"\xff\xfea\0b\0", "UTF-16"),
         ("plain", b"a\0b\0.\0", "UTF-16"),
         ("plain", b"\0\0\0\0\0\0\0\0", "binary data"),
-        (
-            "auto",
-            b"Invalid API key\n",
-            "the first is \"Invalid API key\"",
-        ),
+        ("auto", b"Invalid API key\n", "the first is \"Invalid API key\""),
         ("auto", b"error\nx\n", "none of the 2 lines"),
         (
             "json:a[]",
             b"{\"b\":[\"192.0.2.1\"]}",
             "nothing stands at the path of the format \"json:a[]\"",
         ),
-        (
-            "auto",
-            b"{\"error\":\"unauthorized\"}",
-            "nothing stands at the path",
-        ),
+        ("auto", b"{\"error\":\"unauthorized\"}", "nothing stands at the path"),
         ("json", b"192.0.2.1\n", "no whole JSON"),
         ("auto", b"{\"ip\":\"192.0.2.1\"", "ends too early"),
         ("csv:ip", b"a,b\n192.0.2.1,2\n", "no column \"ip\""),
@@ -135,17 +112,10 @@ fn limits_hold() {
     assert!(read("plain", many.as_bytes()).contains("more than 100 entries"));
     let garbage = "x\n".repeat(20_000);
     let mut reader = Reader::new(Format::Plain, 100);
-    let error = garbage
-        .as_bytes()
-        .chunks(5000)
-        .find_map(|block| reader.push(block).err());
+    let error = garbage.as_bytes().chunks(5000).find_map(|block| reader.push(block).err());
     assert!(matches!(error, Some(FeedError::NothingUsable { .. })));
     let long = format!("192.0.2.1\n192.0.2.2 {}\n192.0.2.3", "1".repeat(5000));
-    check(
-        "plain",
-        &long,
-        "plain: 192.0.2.1 192.0.2.3 (1 of 3 refused)",
-    );
+    check("plain", &long, "plain: 192.0.2.1 192.0.2.3 (1 of 3 refused)");
     let long = format!("192.0.2.1,{}\n", "1".repeat(70_000));
     assert!(read("csv:1", long.as_bytes()).contains("longer than 64 KiB"));
 }
@@ -169,10 +139,7 @@ fn plain_line_and_meaning() -> impl Strategy<Value = (String, Option<AddrRange>)
         // An IPv4 address written as IPv6 has a rule of its own, tested with AddrRange.
         let address = address.to_canonical();
         let prefix = prefix.min(crate::address::Family::of(address).bits());
-        (
-            format!("{address}/{prefix}{behind}"),
-            AddrRange::network(address, prefix),
-        )
+        (format!("{address}/{prefix}{behind}"), AddrRange::network(address, prefix))
     });
     let other = proptest::sample::select(vec!["", "# 192.0.2.1", "; x", "  ", "bad", "192.0.2"])
         .prop_map(|text| (text.to_owned(), None));

@@ -10,6 +10,7 @@ pub mod blocks;
 pub mod boot;
 pub mod check;
 pub mod demo;
+pub mod generate;
 pub mod modes;
 pub mod oldnames;
 pub mod status;
@@ -81,5 +82,5 @@ commands! {
     #[command(hide = true)]
     Boot: boot::cli::Boot,
     #[command(hide = true)]
-    Generate: crate::cli::Generate,
+    Generate: generate::cli::Generate,
 }

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod client;
 pub mod clock;
 pub mod configuration;
+pub mod detach;
 pub mod fetch;
 pub mod firewall;
 pub mod journal;

@@ -11,77 +11,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nightlatch::features::up::survey::{
-    Caller, CallerSource, CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol,
-    Root, Survey, all_flows, describe, proposal, take,
+    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Survey, all_flows,
+    describe, proposal,
 };
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use space::{Namespace, joined};
 
-/// A network namespace that lives as long as the value, and no longer than the test.
-struct Namespace(Child);
-
-impl Namespace {
-    fn new() -> Namespace {
-        // `cat` ends with our end of its pipe, even when the test is killed.
-        let child = Command::new("unshare")
-            .args(["-n", "cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("unshare is part of util-linux");
-        let namespace = Namespace(child);
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        for _ in 0..500 {
-            let there = fs::read_link(namespace.path());
-            if there.is_ok_and(|there| there != own) {
-                namespace.run("ip link set lo up");
-                return namespace;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("no network namespace: run as root, or where user namespaces are allowed");
-    }
-
-    fn path(&self) -> String {
-        format!("/proc/{}/ns/net", self.0.id())
-    }
-
-    /// Runs a shell script inside; it must succeed.
-    fn run(&self, script: &str) {
-        let output = Command::new("nsenter")
-            .args([&format!("--net={}", self.path()), "sh", "-ec", script])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{script}: {said}");
-    }
-
-    /// Runs a function inside, in a thread of its own.
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(|| {
-                let file = File::open(self.path()).unwrap();
-                let kind = Some(LinkNameSpaceType::Network);
-                move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).unwrap();
-                work()
-            });
-            entered.join().unwrap()
-        })
-    }
-
-    fn survey(&self, root: &Path) -> Survey {
-        self.inside(|| take(&Root::at(root)))
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+mod session;
+mod space;
 
 /// A folder with files, as `Root` takes it.
 fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -276,27 +215,6 @@ fn published_ports_are_listed() {
     assert_eq!(accounts[0].addresses[0].to_string(), "172.17.0.0/16");
 }
 
-/// Two namespaces joined by a cable: the server, and somebody.
-fn joined() -> (Namespace, Namespace) {
-    let (server, client) = (Namespace::new(), Namespace::new());
-    server.run(&format!(
-        "ip link add eth0 type veth peer name eth0 netns {}
-         ip addr add 192.168.7.1/24 dev eth0
-         ip addr add 2001:db8:7::1/64 dev eth0 nodad
-         ip addr add fd00:7::1/64 dev eth0 nodad
-         ip link set eth0 up
-         ip route add default via 192.168.7.254
-         ip -6 route add default via 2001:db8:7::ff",
-        client.0.id()
-    ));
-    client.run(
-        "ip addr add 192.168.7.20/24 dev eth0
-         ip addr add 2001:db8:7::20/64 dev eth0 nodad
-         ip link set eth0 up",
-    );
-    (server, client)
-}
-
 #[test]
 fn addresses_networks_and_gateways_are_read() {
     let (server, _client) = joined();
@@ -389,137 +307,45 @@ fn sockets_and_live_connections_are_read() {
     drop((calling, accepted));
 }
 
-/// An SSH server of its own, with a key that it lets in.
-struct SshServer {
-    process: Child,
-    folder: tempfile::TempDir,
-}
-
-impl SshServer {
-    /// `None` where no SSH server is installed. `NIGHTLATCH_TEST_SSHD` names one elsewhere.
-    fn start(namespace: &Namespace) -> Option<SshServer> {
-        let program = std::env::var("NIGHTLATCH_TEST_SSHD").unwrap_or("/usr/sbin/sshd".to_owned());
-        if !Path::new(&program).exists() || !installed("ssh") {
-            eprintln!("SKIPPED: no SSH server is installed (openssh-server)");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().display();
-        // A mount namespace of its own gives it the folder and the user that its package makes.
-        let script = format!(
-            "ssh-keygen -q -t ed25519 -N '' -f {place}/host
-             ssh-keygen -q -t ed25519 -N '' -f {place}/key
-             cp /etc/passwd {place}/passwd
-             grep -q ^sshd: {place}/passwd ||
-                 echo sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin >> {place}/passwd
-             printf 'root:*:19000:0:99999:7:::\\n' > {place}/shadow
-             mount -t tmpfs none /run
-             mkdir /run/sshd
-             mount --bind {place}/passwd /etc/passwd
-             mount --bind {place}/shadow /etc/shadow
-             exec {program} -D -e -f /dev/null -h {place}/host -p 2222 -o PermitRootLogin=yes \
-                 -o StrictModes=no -o UsePAM=no -o AuthorizedKeysFile={place}/key.pub \
-                 -o PidFile=none"
-        );
-        let process = Command::new("nsenter")
-            .args([&format!("--net={}", namespace.path())])
-            .args(["unshare", "-m", "sh", "-ec", &script])
-            .stderr(File::create(folder.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let server = SshServer { process, folder };
-        for _ in 0..500 {
-            if server.log().contains("listening on") {
-                return Some(server);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("the SSH server did not start: {}", server.log());
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-
-    /// What the survey says of the caller when `command` runs in an SSH session. `@SURVEY@` in it
-    /// stands for the survey, which writes to `@OUT@`.
-    fn caller(&self, client: &Namespace, command: &str) -> Caller {
-        let place = self.folder.path().display();
-        let out = self.folder.path().join("caller.json");
-        let binary = std::env::current_exe().unwrap();
-        let survey = format!(
-            "NIGHTLATCH_TEST_OUT={} {} --exact survey::write_the_caller --ignored",
-            out.display(),
-            binary.display()
-        );
-        let command =
-            command.replace("@SURVEY@", &survey).replace("@OUT@", &out.display().to_string());
-        client.run(&format!(
-            "ssh -F none -i {place}/key -p 2222 -o BatchMode=yes -o StrictHostKeyChecking=no \
-             -o UserKnownHostsFile=/dev/null root@192.168.7.1 '{command}' > /dev/null"
-        ));
-        let text = fs::read_to_string(&out).unwrap();
-        fs::remove_file(out).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-}
-
-impl Drop for SshServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Not a test of its own: other tests run it inside an SSH session.
 #[test]
-#[ignore = "run by the tests that need a session"]
-fn write_the_caller() {
-    let Ok(out) = std::env::var("NIGHTLATCH_TEST_OUT") else {
-        return;
-    };
-    let caller = take(&Root::system()).caller;
-    let part = format!("{out}.part");
-    fs::write(&part, serde_json::to_string(&caller).unwrap()).unwrap();
-    fs::rename(part, out).unwrap();
-}
-
-#[test]
-fn the_caller_is_found_through_a_real_ssh_session() {
+fn a_running_pbx_and_its_ports_are_found() {
     let (server, client) = joined();
-    let Some(ssh) = SshServer::start(&server) else {
-        return;
-    };
-    client.run("ip addr add 192.168.7.66/24 dev eth0");
-    // A guesser of passwords is connected all the while, and is nobody's session.
-    let guesser = client.inside(|| {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-        let socket = socket.unwrap();
-        let from: std::net::SocketAddr = "192.168.7.66:0".parse().unwrap();
-        let to: std::net::SocketAddr = "192.168.7.1:2222".parse().unwrap();
-        socket.bind(&from.into()).unwrap();
-        socket.connect(&to.into()).unwrap();
-        socket
-    });
-    let here: IpAddr = "192.168.7.20".parse().unwrap();
-    // Away from its parents, as under tmux; the session waits for the answer.
-    let away = |inner: &str| {
-        format!("rm -f @OUT@; (setsid {inner} &) ; while ! test -e @OUT@; do sleep 0.05; done")
-    };
-    for (command, found) in [
-        ("@SURVEY@".to_owned(), CallerSource::SshProcess),
-        ("env -i sh -c \"@SURVEY@\"".to_owned(), CallerSource::SshProcess),
-        (away("env @SURVEY@"), CallerSource::Environment),
-        (away("env -u SSH_CONNECTION @SURVEY@"), CallerSource::OnlySshPeer),
-        (
-            away("env SSH_CONNECTION=\"198.51.100.9 4 192.168.7.1 2222\" @SURVEY@"),
-            CallerSource::OnlySshPeer,
-        ),
-    ] {
-        let caller = ssh.caller(&client, &command);
-        assert_eq!((caller.address, caller.found), (Some(here), found), "{command}");
-        assert_eq!(caller.candidates, [here], "{command}");
-        assert!(caller.live && !caller.console, "{command}");
+    // A program by the name of a PBX: what counts is the process and its socket.
+    let root = root_with(&[("/etc/asterisk/pjsip.conf", "[t]\nprotocol=udp\nbind=0.0.0.0:7060\n")]);
+    let fake = root.path().join("asterisk");
+    fs::copy("/usr/bin/perl", &fake).unwrap();
+    let ready = root.path().join("ready");
+    let script = format!(
+        "use IO::Socket::INET; \
+         my @all = map {{ IO::Socket::INET->new(Proto => 'udp', LocalPort => $_) or die }} 7060, 15000; \
+         open(my $file, '>', '{}'); close($file); <STDIN>;",
+        ready.display()
+    );
+    let mut process = Command::new("nsenter")
+        .arg(format!("--net={}", server.path()))
+        .args([fake.to_str().unwrap(), "-e", &script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..500 {
+        if ready.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    drop(guesser);
+    let here = server.survey(root.path());
+    let elsewhere = client.survey(root_with(&[]).path());
+    drop(process.stdin.take());
+    process.wait().unwrap();
+
+    assert_eq!(here.pbx.chosen, Some(Product::Asterisk));
+    assert!(here.pbx.found[0].running);
+    assert_eq!(here.sockets[0].program.as_deref(), Some("asterisk"));
+    let sip: Vec<String> = here.sip.iter().map(|s| format!("{}/{}", s.protocol, s.port)).collect();
+    assert_eq!(sip, ["udp/7060"]);
+    // Seen from another network namespace it is in a container.
+    assert_eq!(elsewhere.pbx.chosen, None);
+    assert_eq!(elsewhere.pbx.in_containers, ["asterisk"]);
+    // No command `asterisk` answers here: that is said, and nothing else fails.
+    assert!(here.unread.iter().any(|unread| unread.what.starts_with("asterisk -rx")));
 }

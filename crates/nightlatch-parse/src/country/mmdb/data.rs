@@ -50,10 +50,7 @@ const DAMAGED: &str = "its data is damaged";
 impl<'a> Data<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Data<'a> {
         let work = bytes.len() as u64 * WORK_PER_BYTE + 1024;
-        Data {
-            bytes,
-            work: Cell::new(work),
-        }
+        Data { bytes, work: Cell::new(work) }
     }
 
     /// The country of the record at `at`: `country.iso_code`, `country_code`, or `country` where
@@ -180,11 +177,7 @@ impl<'a> Data<'a> {
             size => (usize::from(size), 0),
         };
         let more_size = usize::try_from(number_at(self.part(at, more)?)).map_err(|_| Damaged)?;
-        Ok(Head {
-            kind,
-            size: base + more_size,
-            at: at + more,
-        })
+        Ok(Head { kind, size: base + more_size, at: at + more })
     }
 
     /// A pointer; its target is kept as the size.
@@ -212,7 +205,5 @@ impl<'a> Data<'a> {
 
 /// The number of up to eight bytes in network order.
 pub(super) fn number_at(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

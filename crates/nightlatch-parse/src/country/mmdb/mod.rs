@@ -40,10 +40,7 @@ pub fn read(bytes: &[u8], limit: usize) -> Result<Countries, CountryError> {
         steps: u64::from(tree.node_count) * 4 + 256,
         known: HashMap::new(),
         pending: None,
-        countries: Countries {
-            builder: Builder::new(),
-            tally: Tally::default(),
-        },
+        countries: Countries { builder: Builder::new(), tally: Tally::default() },
     };
     walk.run()?;
     let countries = walk.countries;
@@ -123,9 +120,7 @@ impl<'a> Tree<'a> {
     fn target(&self, node: u32, right: bool) -> Result<Target, CountryError> {
         let outside = || wrong("its tree points outside itself");
         let at = usize::try_from(node).ok().map(|node| node * self.node_size);
-        let node = at
-            .and_then(|at| self.nodes.get(at..at + self.node_size))
-            .ok_or_else(outside)?;
+        let node = at.and_then(|at| self.nodes.get(at..at + self.node_size)).ok_or_else(outside)?;
         let record = match (node, right) {
             (&[a, b, c, _, _, _], false) | (&[_, _, _, a, b, c], true) => number_at(&[a, b, c]),
             (&[a, b, c, high, _, _, _], false) => number_at(&[high >> 4, a, b, c]),
@@ -207,10 +202,7 @@ impl Walk<'_> {
             if network.depth >= self.tree.family.bits() {
                 return Err(wrong("its tree is deeper than an address has bits"));
             }
-            self.steps = self
-                .steps
-                .checked_sub(1)
-                .ok_or(wrong("its tree leads in circles"))?;
+            self.steps = self.steps.checked_sub(1).ok_or(wrong("its tree leads in circles"))?;
             // The left half is taken next: ranges come in ascending order.
             waiting.push((self.tree.target(node, true)?, self.half(network, true)));
             waiting.push((self.tree.target(node, false)?, self.half(network, false)));
@@ -220,10 +212,7 @@ impl Walk<'_> {
 
     fn half(&self, network: Network, right: bool) -> Network {
         let bit = self.tree.family.bits() - network.depth - 1;
-        Network {
-            bits: network.bits | (u128::from(right) << bit),
-            depth: network.depth + 1,
-        }
+        Network { bits: network.bits | (u128::from(right) << bit), depth: network.depth + 1 }
     }
 
     /// A network with the record at `at`.

@@ -16,16 +16,9 @@ pub(crate) fn write(family: Family, record_bits: u32, networks: &[(AddrRange, &s
         });
         let (bits, depth) = match (family, range.family()) {
             (Family::V6, Family::V4) => (range.first(), range.prefix().unwrap() + 96),
-            _ => (
-                range.first() << (128 - family.bits()),
-                range.prefix().unwrap(),
-            ),
+            _ => (range.first() << (128 - family.bits()), range.prefix().unwrap()),
         };
-        let bits = if family == Family::V4 {
-            bits >> 96
-        } else {
-            bits
-        };
+        let bits = if family == Family::V4 { bits >> 96 } else { bits };
         insert(&mut tree, family, bits, depth, Target::Data(at));
     }
     if family == Family::V6 {
@@ -124,31 +117,18 @@ fn text(text: &str) -> Vec<u8> {
 
 fn show(countries: Countries) -> Vec<String> {
     let table = countries.build();
-    table
-        .iter()
-        .map(|(range, code)| format!("{range} {code}"))
-        .collect()
+    table.iter().map(|(range, code)| format!("{range} {code}")).collect()
 }
 
 fn networks(texts: &[(&str, &'static str)]) -> Vec<(AddrRange, &'static str)> {
-    texts
-        .iter()
-        .map(|(range, code)| (range.parse().unwrap(), *code))
-        .collect()
+    texts.iter().map(|(range, code)| (range.parse().unwrap(), *code)).collect()
 }
 
 #[test]
 fn all_record_sizes_and_both_trees() {
-    let v4 = networks(&[
-        ("192.0.2.0/24", "DE"),
-        ("198.51.100.7", "FR"),
-        ("203.0.113.0/25", "FR"),
-    ]);
+    let v4 = networks(&[("192.0.2.0/24", "DE"), ("198.51.100.7", "FR"), ("203.0.113.0/25", "FR")]);
     let mut both = v4.clone();
-    both.extend(networks(&[
-        ("2001:db8::/32", "DE"),
-        ("2001:db8:1::/48", "FR"),
-    ]));
+    both.extend(networks(&[("2001:db8::/32", "DE"), ("2001:db8:1::/48", "FR")]));
     for bits in [24, 28, 32] {
         let read = |bytes: Vec<u8>| show(read(&bytes, 100).unwrap());
         assert_eq!(
@@ -174,24 +154,12 @@ fn all_record_sizes_and_both_trees() {
 #[test]
 fn other_places_for_the_code() {
     for (data, expected) in [
-        (
-            [&[0xe1][..], &text("country"), &text("de")].concat(),
-            Some("DE"),
-        ),
-        (
-            [&[0xe1][..], &text("country_code"), &text("FR")].concat(),
-            Some("FR"),
-        ),
-        (
-            [&[0xe1][..], &text("country"), &text("Germany")].concat(),
-            None,
-        ),
+        ([&[0xe1][..], &text("country"), &text("de")].concat(), Some("DE")),
+        ([&[0xe1][..], &text("country_code"), &text("FR")].concat(), Some("FR")),
+        ([&[0xe1][..], &text("country"), &text("Germany")].concat(), None),
         ([&[0xe1][..], &text("city"), &text("DE")].concat(), None),
         // A pointer to the text behind the map.
-        (
-            [&[0xe1][..], &text("country"), &[0x20, 11], &text("US")].concat(),
-            Some("US"),
-        ),
+        ([&[0xe1][..], &text("country"), &[0x20, 11], &text("US")].concat(), Some("US")),
     ] {
         let found = Data::new(&data).country(0).unwrap();
         assert_eq!(found.map(|code| code.to_string()).as_deref(), expected);
@@ -202,10 +170,7 @@ fn other_places_for_the_code() {
 fn damage_is_an_error() {
     let sound = write(Family::V4, 24, &networks(&[("192.0.2.0/24", "DE")]));
     let check = |bytes: &[u8], message: &str| {
-        let error = read(bytes, 10)
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
+        let error = read(bytes, 10).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(message), "{message}: {error}");
     };
     check(b"", "no MaxMind metadata");
@@ -222,27 +187,11 @@ fn damage_is_an_error() {
     check(&outside, "its data is damaged");
     // A pointer to itself where the record should be.
     let tree = [[Target::Data(0), Target::Nothing]];
-    check(
-        &assemble(Family::V4, 24, &tree, &[0x20, 0]),
-        "its data is damaged",
-    );
-    check(
-        &assemble(Family::V4, 24, &tree, &[0xe0]),
-        "no network in it has a country",
-    );
-    check(
-        &assemble(Family::V4, 24, &[], &[]),
-        "no network in it has a country",
-    );
-    let two = write(
-        Family::V4,
-        24,
-        &networks(&[("192.0.2.1", "DE"), ("192.0.2.3", "DE")]),
-    );
-    assert_eq!(
-        read(&two, 1).err(),
-        Some(CountryError::TooMany { limit: 1 })
-    );
+    check(&assemble(Family::V4, 24, &tree, &[0x20, 0]), "its data is damaged");
+    check(&assemble(Family::V4, 24, &tree, &[0xe0]), "no network in it has a country");
+    check(&assemble(Family::V4, 24, &[], &[]), "no network in it has a country");
+    let two = write(Family::V4, 24, &networks(&[("192.0.2.1", "DE"), ("192.0.2.3", "DE")]));
+    assert_eq!(read(&two, 1).err(), Some(CountryError::TooMany { limit: 1 }));
 }
 
 /// A tree whose every node leads to the next one twice has 2^32 networks.
@@ -251,13 +200,7 @@ fn a_tree_that_doubles_at_every_step_ends() {
     for family in [Family::V4, Family::V6] {
         let depth = family.bits();
         let tree: Vec<[Target; 2]> = (1..=depth)
-            .map(|next| {
-                if next == depth {
-                    [Target::Data(0); 2]
-                } else {
-                    [Target::Node(next); 2]
-                }
-            })
+            .map(|next| if next == depth { [Target::Data(0); 2] } else { [Target::Node(next); 2] })
             .collect();
         let bytes = assemble(family, 32, &tree, &record("DE"));
         let error = read(&bytes, usize::MAX).err().unwrap();

@@ -37,26 +37,14 @@ fn check(format: &str, text: &str, expected: &[&str]) {
 fn paths() {
     let aws = r#"{"syncToken":"1","prefixes":[{"ip_prefix":"192.0.2.0/24","region":"x"},
         {"ip_prefix":"198.51.100.0\/24"}],"ipv6_prefixes":[{"ipv6_prefix":"2001:db8::/48"}]}"#;
-    check(
-        "json:prefixes[].ip_prefix",
-        aws,
-        &["192.0.2.0/24", "198.51.100.0/24"],
-    );
+    check("json:prefixes[].ip_prefix", aws, &["192.0.2.0/24", "198.51.100.0/24"]);
     check(
         "json:prefixes[].ip_prefix,ipv6_prefixes[].ipv6_prefix",
         aws,
         &["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/48"],
     );
-    check(
-        "json:*[].ip_prefix",
-        aws,
-        &["192.0.2.0/24", "198.51.100.0/24"],
-    );
-    check(
-        "json",
-        aws,
-        &["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/48"],
-    );
+    check("json:*[].ip_prefix", aws, &["192.0.2.0/24", "198.51.100.0/24"]);
+    check("json", aws, &["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/48"]);
     check("json:prefixes", aws, &["refused 1 ["]);
     check("json:prefixes[]", aws, &["refused 1 {", "refused 2 {"]);
     check("json:nothing[].x", aws, &[]);
@@ -65,11 +53,7 @@ fn paths() {
         r#"["192.0.2.1", "x", 7, null, true]"#,
         &["192.0.2.1", "refused 1 x", "refused 1 7", "refused 1 true"],
     );
-    check(
-        "json:[][]",
-        r#"[["192.0.2.1"],["192.0.2.2"],"192.0.2.3"]"#,
-        &["192.0.2.1", "192.0.2.2"],
-    );
+    check("json:[][]", r#"[["192.0.2.1"],["192.0.2.2"],"192.0.2.3"]"#, &["192.0.2.1", "192.0.2.2"]);
     check(
         "json:a.b",
         r#"{"a":{"b":"192.0.2.1","c":{"b":"192.0.2.2"}},"b":"192.0.2.3"}"#,
@@ -89,16 +73,8 @@ fn well_known_keys() {
         &["192.0.2.1", "192.0.2.2"],
     );
     check("json", r#"{"ipaddress":["no new bans"],"ID":"none"}"#, &[]);
-    check(
-        "json",
-        r#"["192.0.2.1","2001:db8::1"]"#,
-        &["192.0.2.1", "2001:db8::1"],
-    );
-    check(
-        "json",
-        r#"[{"ip":"192.0.2.1","last":"198.51.100.1"}]"#,
-        &["192.0.2.1"],
-    );
+    check("json", r#"["192.0.2.1","2001:db8::1"]"#, &["192.0.2.1", "2001:db8::1"]);
+    check("json", r#"[{"ip":"192.0.2.1","last":"198.51.100.1"}]"#, &["192.0.2.1"]);
     check("json", r#"{"client":"198.51.100.1"}"#, &[]);
 }
 
@@ -122,9 +98,5 @@ fn what_is_no_json() {
     ] {
         assert_eq!(read("json:b", text, 1), [wrong(line, what)], "{text}");
     }
-    check(
-        "json:a",
-        &format!("{}{}", "[".repeat(64), "]".repeat(64)),
-        &[],
-    );
+    check("json:a", &format!("{}{}", "[".repeat(64), "]".repeat(64)), &[]);
 }

@@ -85,7 +85,7 @@ impl Log {
 fn verify(store: &Store, json: bool) -> Outcome {
     match store::verify(store) {
         Ok(count) if json => {
-            screen::say_json(&serde_json::json!({ "whole": true, "records": count }))
+            screen::say_json(&serde_json::json!({ "whole": true, "records": count }));
         }
         Ok(count) => screen::say(format!("the audit log is whole: {count} records")),
         Err(gap) if json => {

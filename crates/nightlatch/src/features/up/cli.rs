@@ -10,7 +10,7 @@ use super::survey::{Proposal, Survey, proposal};
 use super::{io, logic, trial};
 use crate::features::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{client, clock, configuration, screen};
+use crate::shell::{client, clock, configuration, detach, screen};
 
 /// Put the firewall up: look at the machine, show the plan, ask, apply on trial
 #[derive(clap::Args, Debug)]
@@ -49,7 +49,7 @@ impl Run for Up {
             return Ok(ExitCode::SUCCESS);
         }
         self.refuse_lock_out(&survey, &proposal, &plan)?;
-        if !self.yes && !self.is_agreed()? {
+        if !self.yes && !Self::is_agreed()? {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
         }
@@ -92,7 +92,7 @@ impl Up {
         Ok(())
     }
 
-    fn is_agreed(&self) -> Result<bool, Failure> {
+    fn is_agreed() -> Result<bool, Failure> {
         let answer = screen::ask(
             "\nPut the firewall up like this? It is taken back in 60 seconds unless you confirm. [y/N] ",
         );
@@ -112,7 +112,8 @@ pub struct Confirm {}
 
 impl Run for Confirm {
     fn run(&self, context: &Context) -> Outcome {
-        done(context, &trial::ask_or_do(&context.paths, Request::Confirm)?)
+        done(context, &trial::ask_or_do(&context.paths, Request::Confirm)?);
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -130,13 +131,14 @@ pub struct Rollback {
 impl Run for Rollback {
     fn run(&self, context: &Context) -> Outcome {
         if self.detached {
-            let _ = rustix::process::setsid();
+            detach::from_terminal();
         }
         if self.when_due {
             trial::guard(&context.paths)?;
             return Ok(ExitCode::SUCCESS);
         }
-        done(context, &trial::ask_or_do(&context.paths, Request::Rollback)?)
+        done(context, &trial::ask_or_do(&context.paths, Request::Rollback)?);
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -164,15 +166,15 @@ impl Run for Down {
         }
         let message = trial::ask_or_do(&context.paths, Request::Down)?;
         io::disable_units(&context.paths)?;
-        done(context, &message)
+        done(context, &message);
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-fn done(context: &Context, message: &str) -> Outcome {
+fn done(context: &Context, message: &str) {
     if context.json {
         screen::say_json(&Reply::Done { message: message.to_owned() });
     } else {
         screen::say(message);
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -276,7 +276,7 @@ fn pieces_of_the_caller() {
         assert_eq!(has_logged_in(program, title), logged_in, "{title}");
     }
     let passwd =
-        "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/sh\nbroken\n";
+        "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/root/alice:/bin/sh\nbroken\n";
     assert_eq!(user_name(passwd, 1000).as_deref(), Some("alice"));
     assert_eq!(user_name(passwd, 5), None);
     assert_eq!(read_login_uid("1000\n"), Some(1000));
