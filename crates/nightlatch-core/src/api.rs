@@ -33,8 +33,7 @@ pub struct Caller {
 impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.user)?;
-        self.origin
-            .map_or(Ok(()), |origin| write!(f, " from {origin}"))
+        self.origin.map_or(Ok(()), |origin| write!(f, " from {origin}"))
     }
 }
 

@@ -43,9 +43,5 @@ impl Record {
 
 /// Nightlatch itself as the author of a change.
 pub fn ourselves() -> Caller {
-    Caller {
-        uid: 0,
-        user: "nightlatch".to_owned(),
-        origin: None,
-    }
+    Caller { uid: 0, user: "nightlatch".to_owned(), origin: None }
 }

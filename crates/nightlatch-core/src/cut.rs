@@ -6,6 +6,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::AddrRange;
 use crate::action::Flows;
 use crate::address::{Family, merge, to_number};
@@ -13,7 +15,7 @@ use crate::policy::{self, Flow, Packet, To, What, World};
 use crate::service::{Opening, Protocol};
 
 /// A running flow, seen from this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LiveFlow {
     /// TCP or UDP.
     pub protocol: Protocol,
@@ -56,7 +58,8 @@ impl<'a> Cutter<'a> {
             None => flow.began_by_peer,
             Some(ranges) => {
                 is_in(ranges, flow.peer)
-                    && (flow.began_by_peer || self.services.contains(flow.protocol, flow.local_port))
+                    && (flow.began_by_peer
+                        || self.services.contains(flow.protocol, flow.local_port))
             }
         };
         let what = match flow.protocol {
@@ -73,6 +76,7 @@ impl<'a> Cutter<'a> {
 fn is_in(ranges: &[AddrRange], address: IpAddr) -> bool {
     let address = address.to_canonical();
     let (family, number) = (Family::of(address), to_number(address));
-    let behind = ranges.partition_point(|range| (range.family(), range.first()) <= (family, number));
+    let behind =
+        ranges.partition_point(|range| (range.family(), range.first()) <= (family, number));
     behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| range.contains(address))
 }

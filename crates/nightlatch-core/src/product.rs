@@ -21,6 +21,8 @@ pub enum Product {
     Asterisk,
     /// FreePBX and distributions made of it.
     FreePbx,
+    /// VitalPBX, over Asterisk.
+    VitalPbx,
     /// 3CX.
     #[serde(rename = "3cx")]
     ThreeCx,
@@ -34,9 +36,10 @@ pub enum Product {
 
 impl Product {
     /// All of them.
-    pub const ALL: [Product; 6] = [
+    pub const ALL: [Product; 7] = [
         Product::Asterisk,
         Product::FreePbx,
+        Product::VitalPbx,
         Product::ThreeCx,
         Product::FusionPbx,
         Product::FreeSwitch,
@@ -48,6 +51,7 @@ impl Product {
         match self {
             Product::Asterisk => "asterisk",
             Product::FreePbx => "freepbx",
+            Product::VitalPbx => "vitalpbx",
             Product::ThreeCx => "3cx",
             Product::FusionPbx => "fusionpbx",
             Product::FreeSwitch => "freeswitch",
@@ -60,6 +64,7 @@ impl Product {
         let own = match self {
             Product::Asterisk => ASTERISK,
             Product::FreePbx => FREEPBX,
+            Product::VitalPbx => VITALPBX,
             Product::ThreeCx => THREE_CX,
             Product::FusionPbx | Product::FreeSwitch => FREESWITCH,
             Product::Kamailio => KAMAILIO,
@@ -75,6 +80,7 @@ impl fmt::Display for Product {
         f.write_str(match self {
             Product::Asterisk => "Asterisk",
             Product::FreePbx => "FreePBX",
+            Product::VitalPbx => "VitalPBX",
             Product::ThreeCx => "3CX",
             Product::FusionPbx => "FusionPBX",
             Product::FreeSwitch => "FreeSWITCH",
@@ -86,7 +92,7 @@ impl fmt::Display for Product {
 /// The text names no product we know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no telephone server we know: write one of asterisk, freepbx, 3cx, fusionpbx, freeswitch, kamailio"
+    "\"{0}\" is no telephone server we know: write one of asterisk, freepbx, vitalpbx, 3cx, fusionpbx, freeswitch, kamailio"
 )]
 pub struct ProductError(String);
 
@@ -95,9 +101,7 @@ impl FromStr for Product {
 
     fn from_str(text: &str) -> Result<Product, ProductError> {
         let wanted = text.trim().to_ascii_lowercase();
-        let found = Product::ALL
-            .into_iter()
-            .find(|product| product.key() == wanted);
+        let found = Product::ALL.into_iter().find(|product| product.key() == wanted);
         found.ok_or_else(|| ProductError(text.chars().take(40).collect()))
     }
 }
@@ -122,16 +126,8 @@ enum Kind {
 
 impl Row {
     fn service(&self) -> (ServiceName, Service) {
-        let ports = self
-            .ports
-            .iter()
-            .filter_map(|ports| ports.parse::<Ports>().ok())
-            .collect();
-        let brings = self
-            .brings
-            .iter()
-            .map(|name| ServiceName::known(name))
-            .collect();
+        let ports = self.ports.iter().filter_map(|ports| ports.parse::<Ports>().ok()).collect();
+        let brings = self.brings.iter().map(|name| ServiceName::known(name)).collect();
         let service = Service {
             ports,
             brings,
@@ -143,22 +139,12 @@ impl Row {
 }
 
 const fn plain(name: &'static str, ports: &'static [&'static str]) -> Row {
-    Row {
-        name,
-        ports,
-        brings: &[],
-        kind: Kind::Plain,
-    }
+    Row { name, ports, brings: &[], kind: Kind::Plain }
 }
 
 /// Signalling: rate-limited for strangers, and the media come with it.
 const fn signalling(name: &'static str, ports: &'static [&'static str]) -> Row {
-    Row {
-        name,
-        ports,
-        brings: &["rtp"],
-        kind: Kind::Limited,
-    }
+    Row { name, ports, brings: &["rtp"], kind: Kind::Limited }
 }
 
 /// On every server. `ssh` is replaced by the port that is really listened on.
@@ -166,12 +152,7 @@ const COMMON: &[Row] = &[
     plain("ssh", &["tcp/22"]),
     plain("openvpn", &["udp/1194"]),
     plain("wireguard", &["udp/51820"]),
-    Row {
-        name: "ping",
-        ports: &[],
-        brings: &[],
-        kind: Kind::Ping,
-    },
+    Row { name: "ping", ports: &[], brings: &[], kind: Kind::Ping },
 ];
 
 const ASTERISK: &[Row] = &[
@@ -179,12 +160,7 @@ const ASTERISK: &[Row] = &[
     signalling("sip-tls", &["tcp/5061"]),
     signalling("webrtc", &["tcp/8088-8089"]),
     plain("rtp", &["udp/10000-20000"]),
-    Row {
-        name: "iax",
-        ports: &["udp/4569"],
-        brings: &[],
-        kind: Kind::Limited,
-    },
+    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Limited },
     plain("web", &["tcp/80", "tcp/443"]),
     plain("provisioning", &["udp/69"]),
     plain("manager", &["tcp/5038-5039"]),
@@ -196,21 +172,24 @@ const FREEPBX: &[Row] = &[
     signalling("sip-tls", &["tcp/5061", "tcp/5161"]),
     signalling("webrtc", &["tcp/8088-8089"]),
     plain("rtp", &["udp/10000-20000"]),
-    Row {
-        name: "iax",
-        ports: &["udp/4569"],
-        brings: &[],
-        kind: Kind::Limited,
-    },
+    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Limited },
     plain("web", &["tcp/80", "tcp/443"]),
-    plain(
-        "user-portal",
-        &["tcp/81", "tcp/4443", "tcp/8001", "tcp/8003"],
-    ),
+    plain("user-portal", &["tcp/81", "tcp/4443", "tcp/8001", "tcp/8003"]),
     plain("api", &["tcp/83", "tcp/2443"]),
     plain("rest-apps", &["tcp/82", "tcp/3443"]),
     plain("provisioning", &["udp/69", "tcp/21", "tcp/84", "tcp/1443"]),
     plain("chat", &["tcp/5222"]),
+    plain("manager", &["tcp/5038-5039"]),
+];
+
+const VITALPBX: &[Row] = &[
+    signalling("sip", &["udp/5060", "tcp/5060", "udp/5062", "tcp/5062"]),
+    signalling("sip-tls", &["tcp/5061"]),
+    signalling("webrtc", &["tcp/8088-8089"]),
+    plain("rtp", &["udp/10000-20000"]),
+    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Limited },
+    plain("web", &["tcp/80", "tcp/443", "tcp/3005"]),
+    plain("provisioning", &["udp/69"]),
     plain("manager", &["tcp/5038-5039"]),
 ];
 
@@ -252,6 +231,7 @@ mod tests {
             let own: Vec<&Row> = match product {
                 Product::Asterisk => ASTERISK,
                 Product::FreePbx => FREEPBX,
+                Product::VitalPbx => VITALPBX,
                 Product::ThreeCx => THREE_CX,
                 Product::FusionPbx | Product::FreeSwitch => FREESWITCH,
                 Product::Kamailio => KAMAILIO,
@@ -260,19 +240,12 @@ mod tests {
             .chain(COMMON)
             .collect();
             let catalogue = product.catalogue();
-            assert_eq!(
-                catalogue.0.len(),
-                own.len(),
-                "{product}: a name stands twice"
-            );
+            assert_eq!(catalogue.0.len(), own.len(), "{product}: a name stands twice");
             for row in own {
                 let name: ServiceName = row.name.parse().unwrap();
                 assert_eq!(catalogue.get(&name).unwrap().ports.len(), row.ports.len());
                 for brought in row.brings {
-                    assert!(
-                        catalogue.get(&brought.parse().unwrap()).is_some(),
-                        "{brought}"
-                    );
+                    assert!(catalogue.get(&brought.parse().unwrap()).is_some(), "{brought}");
                 }
             }
             assert_eq!(product.key().parse::<Product>().unwrap(), product);
@@ -283,13 +256,7 @@ mod tests {
     fn a_call_needs_its_media() {
         for product in Product::ALL {
             let opening = product.catalogue().opening([&ServiceName::known("sip")]);
-            assert!(
-                opening
-                    .ports
-                    .iter()
-                    .any(|ports| ports.last - ports.first > 1000),
-                "{product}"
-            );
+            assert!(opening.ports.iter().any(|ports| ports.last - ports.first > 1000), "{product}");
         }
     }
 }

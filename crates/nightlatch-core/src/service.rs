@@ -40,11 +40,7 @@ pub struct Ports {
 impl Ports {
     /// Ports from `first` to `last`.
     pub const fn new(protocol: Protocol, first: u16, last: u16) -> Ports {
-        Ports {
-            protocol,
-            first,
-            last,
-        }
+        Ports { protocol, first, last }
     }
 
     /// Whether it holds the port.
@@ -101,11 +97,7 @@ impl FromStr for Ports {
         if first > last {
             return Err(wrong());
         }
-        Ok(Ports {
-            protocol,
-            first,
-            last,
-        })
+        Ok(Ports { protocol, first, last })
     }
 }
 
@@ -174,9 +166,8 @@ impl FromStr for ServiceName {
 
     fn from_str(text: &str) -> Result<ServiceName, ServiceNameError> {
         let name = text.trim().to_ascii_lowercase();
-        let letters = name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let letters =
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let well_formed =
             letters && name.len() <= 24 && name.starts_with(|c: char| c.is_ascii_lowercase());
         // "all" means every service, wherever services are named.
@@ -216,8 +207,7 @@ pub struct Service {
 }
 
 /// What a set of services comes to: ports of both protocols, joined, and ping.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Opening {
     /// The ports, sorted and joined.
     pub ports: Vec<Ports>,
@@ -228,16 +218,12 @@ pub struct Opening {
 impl Opening {
     /// Whether the port is in it.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
-        self.ports
-            .iter()
-            .any(|ports| ports.contains(protocol, port))
+        self.ports.iter().any(|ports| ports.contains(protocol, port))
     }
 
     /// The ports of one protocol.
     pub fn of(&self, protocol: Protocol) -> impl Iterator<Item = &Ports> {
-        self.ports
-            .iter()
-            .filter(move |ports| ports.protocol == protocol)
+        self.ports.iter().filter(move |ports| ports.protocol == protocol)
     }
 }
 
@@ -262,10 +248,7 @@ impl Catalogue {
             ports.extend_from_slice(&service.ports);
             ping |= service.ping;
         }
-        Opening {
-            ports: merge(ports),
-            ping,
-        }
+        Opening { ports: merge(ports), ping }
     }
 
     /// The named services and all that they bring.
@@ -277,11 +260,7 @@ impl Catalogue {
         let mut found = BTreeSet::new();
         while let Some(name) = waiting.pop() {
             if found.insert(name) {
-                waiting.extend(
-                    self.get(name)
-                        .into_iter()
-                        .flat_map(|service| &service.brings),
-                );
+                waiting.extend(self.get(name).into_iter().flat_map(|service| &service.brings));
             }
         }
         found
@@ -309,10 +288,7 @@ impl Grant {
     /// # Errors
     /// A name that is no service's name.
     pub fn parse(text: &str) -> Result<Grant, ServiceNameError> {
-        let names = text
-            .split([',', ' '])
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned);
+        let names = text.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned);
         Grant::try_from(names.collect::<Vec<String>>())
     }
 }
@@ -330,17 +306,10 @@ impl TryFrom<Vec<String>> for Grant {
     type Error = ServiceNameError;
 
     fn try_from(names: Vec<String>) -> Result<Grant, ServiceNameError> {
-        if names
-            .iter()
-            .any(|name| name.trim().eq_ignore_ascii_case("all"))
-        {
+        if names.iter().any(|name| name.trim().eq_ignore_ascii_case("all")) {
             return Ok(Grant::All);
         }
-        names
-            .iter()
-            .map(|name| name.parse())
-            .collect::<Result<_, _>>()
-            .map(Grant::Some)
+        names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map(Grant::Some)
     }
 }
 
@@ -365,16 +334,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Ports>().unwrap().to_string(), shown);
         }
-        for text in [
-            "5060",
-            "udp/0",
-            "udp/65536",
-            "udp/9-1",
-            "udp/",
-            "sctp/1",
-            "udp/tcp",
-            "udp/+5",
-        ] {
+        for text in ["5060", "udp/0", "udp/65536", "udp/9-1", "udp/", "sctp/1", "udp/tcp", "udp/+5"]
+        {
             assert!(text.parse::<Ports>().is_err(), "{text}");
         }
     }
@@ -392,10 +353,7 @@ mod tests {
             (name("rtp"), service("udp/10000-20000", "sip")),
         ]));
         let opening = catalogue.opening([&name("sip")]);
-        assert_eq!(
-            format!("{:?}", opening.ports),
-            "[udp/5060, udp/10000-20000]"
-        );
+        assert_eq!(format!("{:?}", opening.ports), "[udp/5060, udp/10000-20000]");
     }
 
     #[test]

@@ -48,20 +48,9 @@ impl Time {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
-        (
-            year,
-            month,
-            day,
-            second / 3600,
-            second / 60 % 60,
-            second % 60,
-        )
+        (year, month, day, second / 3600, second / 60 % 60, second % 60)
     }
 }
 
@@ -69,10 +58,7 @@ impl Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day, hour, minute, second) = self.civil();
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
 }
 
@@ -103,10 +89,7 @@ pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
             'w' => 7 * 86_400,
             _ => return Err(wrong()),
         };
-        let seconds = number
-            .take()
-            .and_then(|n| n.checked_mul(unit))
-            .ok_or_else(wrong)?;
+        let seconds = number.take().and_then(|n| n.checked_mul(unit)).ok_or_else(wrong)?;
         total = total.checked_add(seconds).ok_or_else(wrong)?;
     }
     if number.is_some() || total == 0 || total > TEN_YEARS {
@@ -167,17 +150,7 @@ mod tests {
             let span = parse_span(text).unwrap();
             assert_eq!((span.as_secs(), show_span(span).as_str()), (seconds, shown));
         }
-        for text in [
-            "",
-            "8",
-            "h",
-            "-8h",
-            "8 h",
-            "0s",
-            "9999999d",
-            "99999999999999999999s",
-            "8x",
-        ] {
+        for text in ["", "8", "h", "-8h", "8 h", "0s", "9999999d", "99999999999999999999s", "8x"] {
             assert!(parse_span(text).is_err(), "{text}");
         }
     }

@@ -22,11 +22,7 @@ pub(crate) struct Batch {
 #[derive(Debug)]
 pub(crate) enum BatchError {
     /// The kernel refused the message of that number.
-    Refused {
-        sequence: u32,
-        refusal: Refusal,
-        buffer: Buffer,
-    },
+    Refused { sequence: u32, refusal: Refusal, buffer: Buffer },
     /// Anything else.
     Other(NetlinkError),
 }
@@ -36,27 +32,20 @@ impl Batch {
         let first_sequence = netlink.take_sequence(1);
         let mut buffer = Buffer::new();
         frame(&mut buffer, BATCH_BEGIN, first_sequence);
-        Batch {
-            buffer,
-            first_sequence,
-            last: None,
-        }
+        Batch { buffer, first_sequence, last: None }
     }
 
     /// Opens a message about the family `inet`.
     pub(crate) fn open(&mut self, netlink: &mut Netlink, kind: u16, flags: u16) -> Open {
         let sequence = netlink.take_sequence(1);
-        let open = self
-            .buffer
-            .open_message(kind, F_REQUEST | flags, sequence, FAMILY_INET, 0);
+        let open = self.buffer.open_message(kind, F_REQUEST | flags, sequence, FAMILY_INET, 0);
         self.last = Some((open, sequence));
         open
     }
 
     /// The number of the message opened last.
     pub(crate) fn last_sequence(&self) -> u32 {
-        self.last
-            .map_or(self.first_sequence, |(_, sequence)| sequence)
+        self.last.map_or(self.first_sequence, |(_, sequence)| sequence)
     }
 
     /// Sends everything as one datagram and reads what the kernel says. A batch without
@@ -82,10 +71,7 @@ impl Batch {
                 Ok(Received::Lost) => continue,
                 Ok(Received::Nothing) => break,
                 Err(source) => {
-                    return Err(BatchError::Other(NetlinkError::Io {
-                        doing: DOING,
-                        source,
-                    }));
+                    return Err(BatchError::Other(NetlinkError::Io { doing: DOING, source }));
                 }
             };
             for message in Messages(datagram).filter(|message| message.kind == NLMSG_ERROR) {
@@ -104,11 +90,9 @@ impl Batch {
             }
         }
         match first_refusal {
-            Some((sequence, refusal)) => Err(BatchError::Refused {
-                sequence,
-                refusal,
-                buffer: self.buffer,
-            }),
+            Some((sequence, refusal)) => {
+                Err(BatchError::Refused { sequence, refusal, buffer: self.buffer })
+            }
             None if confirmed => Ok(()),
             None => Err(BatchError::Other(NetlinkError::NoAnswer { doing: DOING })),
         }
@@ -124,10 +108,7 @@ impl Batch {
                 BatchError::Other(if source.raw_os_error() == Some(libc::EMSGSIZE) {
                     NetlinkError::TooLarge { bytes }
                 } else {
-                    NetlinkError::Io {
-                        doing: DOING,
-                        source,
-                    }
+                    NetlinkError::Io { doing: DOING, source }
                 })
             })
     }

@@ -64,7 +64,7 @@ impl Netlink {
     }
 }
 
-fn read_flow(message: &Message<'_>) -> Option<Flow> {
+pub(crate) fn read_flow(message: &Message<'_>) -> Option<Flow> {
     let mut flow_protocol = None;
     let (mut original, mut reply) = (None, None);
     let (mut status, mut timeout_seconds, mut mark) = (0, 0, 0);
@@ -100,9 +100,7 @@ fn read_tuple(attributes: Attributes<'_>) -> Option<(u8, Tuple)> {
         if let Some(attribute) = addresses.find(v4) {
             return Some(IpAddr::from(*attribute.payload.first_chunk::<4>()?));
         }
-        Some(IpAddr::from(
-            *addresses.find(v6)?.payload.first_chunk::<16>()?,
-        ))
+        Some(IpAddr::from(*addresses.find(v6)?.payload.first_chunk::<16>()?))
     };
     let protocol = attributes.nested(ct::TUPLE_PROTOCOL);
     let port = |kind| protocol.find(kind).and_then(|a| a.u16()).unwrap_or(0);

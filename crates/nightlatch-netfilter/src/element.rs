@@ -36,11 +36,7 @@ pub struct Set {
 impl Set {
     /// Names a set; whether it exists is not asked.
     pub fn new(table: impl Into<Arc<str>>, name: impl Into<Arc<str>>, kind: Kind) -> Set {
-        Set {
-            table: table.into(),
-            name: name.into(),
-            kind,
-        }
+        Set { table: table.into(), name: name.into(), kind }
     }
 
     /// The table's name.
@@ -122,10 +118,7 @@ pub struct Element {
 impl Element {
     /// An element of a verdict map that jumps to a chain.
     pub fn jump(range: AddrRange, chain: impl Into<Arc<str>>) -> Element {
-        Element {
-            verdict: Some(Verdict::Jump(chain.into())),
-            ..Element::from(Key::Range(range))
-        }
+        Element { verdict: Some(Verdict::Jump(chain.into())), ..Element::from(Key::Range(range)) }
     }
 
     /// The same element, living as long as said.
@@ -138,11 +131,7 @@ impl Element {
 
 impl From<Key> for Element {
     fn from(key: Key) -> Element {
-        Element {
-            key,
-            verdict: None,
-            timeout: None,
-        }
+        Element { key, verdict: None, timeout: None }
     }
 }
 
@@ -249,9 +238,7 @@ pub(crate) fn write(buffer: &mut Buffer, element: &Element, deleting: bool) {
 fn write_details(buffer: &mut Buffer, element: &Element) {
     if let Some(timeout) = element.timeout {
         // Zero would mean "for ever".
-        let milliseconds = u64::try_from(timeout.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
+        let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         buffer.attribute(e::TIMEOUT, &milliseconds.to_be_bytes());
     }
     if let Some(verdict) = &element.verdict {
@@ -269,11 +256,7 @@ fn write_details(buffer: &mut Buffer, element: &Element) {
 
 /// Reads a list element of a set of that kind; `None` where it is not understood.
 pub(crate) fn read(kind: Kind, attributes: Attributes<'_>) -> Option<Raw> {
-    let mut raw = Raw {
-        key: RawKey::Whole(Key::CatchAll),
-        verdict: None,
-        timeout: None,
-    };
+    let mut raw = Raw { key: RawKey::Whole(Key::CatchAll), verdict: None, timeout: None };
     let mut flags = 0;
     let mut key: &[u8] = &[];
     for attribute in attributes {
@@ -298,11 +281,7 @@ fn read_key(kind: Kind, bytes: &[u8], end: bool) -> Option<RawKey> {
     let key = match kind {
         Kind::Ranges(family) => {
             let number = nightlatch_parse::address::to_number(read_address(family, bytes)?);
-            return Some(if end {
-                RawKey::End(number)
-            } else {
-                RawKey::Start(number)
-            });
+            return Some(if end { RawKey::End(number) } else { RawKey::Start(number) });
         }
         Kind::Addresses(family) => Key::Address(read_address(family, bytes)?),
         Kind::Flows(family) => {

@@ -233,19 +233,13 @@ pub(crate) fn read_base_chain(family: u8, attributes: Attributes<'_>) -> Option<
         family,
         table: attributes.find(chain::TABLE)?.text(),
         name: attributes.find(chain::NAME)?.text(),
-        kind: attributes
-            .find(chain::TYPE)
-            .map(|a| a.text())
-            .unwrap_or_default(),
+        kind: attributes.find(chain::TYPE).map(|a| a.text()).unwrap_or_default(),
         hook: hook_name(family, number),
         priority: hook.find(chain::HOOK_PRIORITY)?.u32()?.cast_signed(),
         // NF_DROP is 0, NF_ACCEPT 1.
         policy_drop: attributes.find(chain::POLICY).and_then(|a| a.u32()) == Some(0),
         // Nothing can jump to a base chain: its uses are its rules.
-        rules: attributes
-            .find(chain::USE)
-            .and_then(|a| a.u32())
-            .unwrap_or(0),
+        rules: attributes.find(chain::USE).and_then(|a| a.u32()).unwrap_or(0),
     })
 }
 
@@ -254,20 +248,13 @@ fn hook_name(family: TableFamily, number: u32) -> String {
     let names: &[&str] = match family {
         TableFamily::Arp => &["input", "output", "forward"],
         TableFamily::Netdev => &["ingress", "egress"],
-        _ => &[
-            "prerouting",
-            "input",
-            "forward",
-            "output",
-            "postrouting",
-            "ingress",
-        ],
+        _ => &["prerouting", "input", "forward", "output", "postrouting", "ingress"],
     };
     let name = usize::try_from(number).ok().and_then(|at| names.get(at));
     name.map_or_else(|| format!("hook {number}"), |name| (*name).to_owned())
 }
 
-fn read_counter(table: &str, message: &Message<'_>) -> Option<(String, Counter)> {
+pub(crate) fn read_counter(table: &str, message: &Message<'_>) -> Option<(String, Counter)> {
     let attributes = message.attributes();
     // Not every kernel filters what it lists.
     let ours = attributes.find(c::TABLE)?.text_bytes() == table.as_bytes()

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Weak;
 use std::time::Duration;
 
 use crate::constants::{
     self as c, F_ACK_TLVS, F_CAPPED, F_DUMP, F_DUMP_INTR, F_REQUEST, FAMILY_UNSPEC, NLMSG_DONE,
     NLMSG_ERROR, nft,
 };
+use crate::monitor::Ear;
 use crate::socket::{Received, Socket};
 use crate::wire::{Attributes, Buffer, Message};
 
@@ -24,6 +26,8 @@ const ATTEMPTS: usize = 12;
 pub struct Netlink {
     pub(crate) socket: Socket,
     sequence: u32,
+    /// The monitors that pause while this socket commits a large transaction.
+    pub(crate) listeners: Vec<Weak<Ear>>,
 }
 
 /// Why the kernel's firewall could not be read or changed. A change that failed changed nothing.
@@ -58,7 +62,7 @@ pub enum NetlinkError {
         doing: &'static str,
     },
     /// The kernel did not answer, or the answer was lost. Whether a change was made is not
-    /// known: read back what matters.
+    /// known: open a new socket and read back what matters.
     #[error("the kernel gave no answer while {doing}; read the firewall back before going on")]
     NoAnswer {
         /// What was being done.
@@ -114,10 +118,7 @@ impl Netlink {
     /// [`NetlinkError::Open`].
     pub fn open() -> Result<Netlink, NetlinkError> {
         let socket = Socket::open(RECEIVE_BUFFER, TIMEOUT).map_err(NetlinkError::Open)?;
-        Ok(Netlink {
-            socket,
-            sequence: 1,
-        })
+        Ok(Netlink { socket, sequence: 1, listeners: Vec::new() })
     }
 
     /// The netlink port of this socket: a [`Change`](crate::Change) with this port was made here.
@@ -244,18 +245,11 @@ impl Netlink {
     ) -> Result<u32, NetlinkError> {
         let sequence = self.take_sequence(1);
         let mut buffer = Buffer::new();
-        let message = buffer.open_message(
-            kind,
-            F_REQUEST | flags,
-            sequence,
-            family,
-            FAMILY_UNSPEC.into(),
-        );
+        let message =
+            buffer.open_message(kind, F_REQUEST | flags, sequence, family, FAMILY_UNSPEC.into());
         write(&mut buffer);
         buffer.close_message(message);
-        self.socket
-            .send(buffer.bytes())
-            .map_err(|source| NetlinkError::Io { doing, source })?;
+        self.socket.send(buffer.bytes()).map_err(|source| NetlinkError::Io { doing, source })?;
         Ok(sequence)
     }
 }
@@ -287,10 +281,7 @@ impl Refusal {
 
 /// Reads an answer of type error or done; `None` where it means success.
 pub(crate) fn refusal(message: &Message<'_>) -> Option<Refusal> {
-    let code = message
-        .body
-        .first_chunk()
-        .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+    let code = message.body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
     if code == 0 {
         return None;
     }
@@ -299,11 +290,7 @@ pub(crate) fn refusal(message: &Message<'_>) -> Option<Refusal> {
     if message.kind == NLMSG_ERROR && message.flags & F_CAPPED == 0 {
         let length = message.body.get(4..).and_then(<[u8]>::first_chunk);
         let length = length.map_or(16, |bytes| u32::from_ne_bytes(*bytes));
-        rest = usize::try_from(length)
-            .unwrap_or(16)
-            .max(16)
-            .saturating_add(4 + 3)
-            & !3;
+        rest = usize::try_from(length).unwrap_or(16).max(16).saturating_add(4 + 3) & !3;
     }
     let attributes = if message.kind == NLMSG_ERROR && message.flags & F_ACK_TLVS != 0 {
         Attributes(message.body.get(rest..).unwrap_or_default())

@@ -1,9 +1,6 @@
 //! The one file with unsafe code: a netlink socket by `libc` calls.
 
-#![expect(
-    unsafe_code,
-    reason = "netlink sockets have no safe interface in the standard library"
-)]
+#![expect(unsafe_code, reason = "netlink sockets have no safe interface in the standard library")]
 
 use std::io;
 use std::mem;
@@ -50,12 +47,8 @@ impl Socket {
         })?;
         // SAFETY: `fd` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let mut socket = Socket {
-            fd,
-            port: 0,
-            send_limit: 0,
-            datagram: vec![0; DATAGRAM].into_boxed_slice(),
-        };
+        let mut socket =
+            Socket { fd, port: 0, send_limit: 0, datagram: vec![0; DATAGRAM].into_boxed_slice() };
         socket.port = socket.bind()?;
         socket.set_number(libc::SOL_NETLINK, NETLINK_EXT_ACK, 1)?;
         socket.set_number(libc::SOL_NETLINK, NETLINK_CAP_ACK, 1)?;
@@ -72,10 +65,12 @@ impl Socket {
         self.port
     }
 
-    /// Subscribes to a multicast group.
-    pub(crate) fn subscribe(&self, group: u32) -> io::Result<()> {
-        let group = libc::c_int::try_from(group).map_err(io::Error::other)?;
-        self.set_number(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group)
+    /// A handle by which any thread subscribes this socket to a multicast group, or ends that.
+    pub(crate) fn membership(&self, group: u32) -> io::Result<Membership> {
+        Ok(Membership {
+            fd: self.fd.try_clone()?,
+            group: libc::c_int::try_from(group).map_err(io::Error::other)?,
+        })
     }
 
     /// Makes room to send `bytes` in one datagram, as far as the kernel allows.
@@ -133,11 +128,7 @@ impl Socket {
 
     /// Waits until something can be received; `false` where the time ran out.
     pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let mut entry = libc::pollfd {
-            fd: self.fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut entry = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // Rounded up, so that a short time does not become a busy loop.
         let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
         let milliseconds = libc::c_int::try_from(milliseconds).unwrap_or(libc::c_int::MAX);
@@ -190,19 +181,11 @@ impl Socket {
         let mut length = ADDRESS_LENGTH;
         // SAFETY: the address is live and of the length given; port 0 lets the kernel choose.
         checked(unsafe {
-            libc::bind(
-                self.fd.as_raw_fd(),
-                (&raw const address).cast(),
-                ADDRESS_LENGTH,
-            )
+            libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), ADDRESS_LENGTH)
         })?;
         // SAFETY: the address is live, writable and of the length given.
         checked(unsafe {
-            libc::getsockname(
-                self.fd.as_raw_fd(),
-                (&raw mut address).cast(),
-                &raw mut length,
-            )
+            libc::getsockname(self.fd.as_raw_fd(), (&raw mut address).cast(), &raw mut length)
         })?;
         Ok(address.nl_pid)
     }
@@ -225,19 +208,45 @@ impl Socket {
     }
 
     fn set_option<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-        let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
-        // SAFETY: `value` is live and of the length given, and the kernel only reads it.
-        checked(unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                level,
-                option,
-                std::ptr::from_ref(value).cast(),
-                length,
-            )
-        })?;
-        Ok(())
+        set_option(self.fd.as_fd(), level, option, value)
     }
+}
+
+/// The subscription of a socket to a multicast group, begun or not.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    fd: OwnedFd,
+    group: libc::c_int,
+}
+
+impl Membership {
+    /// Subscribes.
+    pub(crate) fn join(&self) -> io::Result<()> {
+        self.set(libc::NETLINK_ADD_MEMBERSHIP)
+    }
+
+    /// Ends the subscription. What was received before can still be read.
+    pub(crate) fn leave(&self) -> io::Result<()> {
+        self.set(libc::NETLINK_DROP_MEMBERSHIP)
+    }
+
+    fn set(&self, option: libc::c_int) -> io::Result<()> {
+        set_option(self.fd.as_fd(), libc::SOL_NETLINK, option, &self.group)
+    }
+}
+
+fn set_option<T>(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: `value` is live and of the length given, and the kernel only reads it.
+    checked(unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), length)
+    })?;
+    Ok(())
 }
 
 impl AsFd for Socket {
@@ -258,15 +267,9 @@ fn kernel_address() -> libc::sockaddr_nl {
 
 /// A size that the kernel can double.
 fn clamp(bytes: usize) -> libc::c_int {
-    libc::c_int::try_from(bytes)
-        .unwrap_or(libc::c_int::MAX)
-        .min(libc::c_int::MAX / 2)
+    libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX).min(libc::c_int::MAX / 2)
 }
 
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -71,16 +71,7 @@ impl Netlink {
 
     fn collect(&mut self, collector: &mut Collector) -> Result<bool, NetlinkError> {
         let mut consistent = true;
-        for (kind, read) in [
-            (
-                nft::GETCHAIN,
-                Collector::chain as fn(&mut Collector, &Message<'_>),
-            ),
-            (nft::GETRULE, Collector::rule),
-            (nft::GETSET, Collector::set),
-            (nft::GETOBJ, Collector::object),
-            (nft::GETFLOWTABLE, Collector::flowtable),
-        ] {
+        for (kind, read) in Collector::READERS {
             let name = collector.name.clone();
             consistent &= self.dump(
                 kind,
@@ -96,7 +87,7 @@ impl Netlink {
                 },
             )?;
         }
-        for set in collector.anonymous.clone() {
+        for set in collector.constant.clone() {
             let mut elements = Vec::new();
             let listed = self.dump(
                 nft::GETSETELEM,
@@ -128,14 +119,8 @@ impl Netlink {
 /// What is left of each kind of message for the digest: attributes that only a program changes.
 /// New kernels may add others, so these are named rather than those to leave out.
 const TABLE: &[u16] = &[table::FLAGS, table::USERDATA, table::OWNER];
-const CHAIN: &[u16] = &[
-    chain::NAME,
-    chain::HOOK,
-    chain::POLICY,
-    chain::TYPE,
-    chain::FLAGS,
-    chain::USERDATA,
-];
+const CHAIN: &[u16] =
+    &[chain::NAME, chain::HOOK, chain::POLICY, chain::TYPE, chain::FLAGS, chain::USERDATA];
 const RULE: &[u16] = &[rule::COMPAT, rule::USERDATA];
 const SET: &[u16] = &[
     set::NAME,
@@ -151,38 +136,44 @@ const SET: &[u16] = &[
     set::USERDATA,
     set::OBJ_TYPE,
 ];
-const ELEMENT: &[u16] = &[
-    e::KEY,
-    e::DATA,
-    e::FLAGS,
-    e::TIMEOUT,
-    e::USERDATA,
-    e::OBJREF,
-    e::KEY_END,
-];
+const ELEMENT: &[u16] =
+    &[e::KEY, e::DATA, e::FLAGS, e::TIMEOUT, e::USERDATA, e::OBJREF, e::KEY_END];
 const OBJECT: &[u16] = &[object::NAME, object::TYPE, object::USERDATA];
 const FLOWTABLE: &[u16] = &[flowtable::NAME, flowtable::HOOK, flowtable::FLAGS];
 
 /// Gathers a structure from messages.
-struct Collector {
+pub(crate) struct Collector {
     name: String,
     table: Option<TableInfo>,
     chains: BTreeMap<String, Chain>,
     sets: Vec<String>,
-    anonymous: Vec<String>,
+    /// The sets whose elements are part of the structure: those inside rules.
+    constant: Vec<String>,
     /// By kind and name: what the digest is made of. Sorted, so that only the order of rules
     /// counts.
     parts: BTreeMap<(&'static str, String), Sha256>,
 }
 
+/// The request for a list, and what reads its messages.
+type Reader = (u16, fn(&mut Collector, &Message<'_>));
+
 impl Collector {
-    fn new(name: &str) -> Collector {
+    /// What is listed, and how it is read.
+    pub(crate) const READERS: [Reader; 5] = [
+        (nft::GETCHAIN, Collector::chain),
+        (nft::GETRULE, Collector::rule),
+        (nft::GETSET, Collector::set),
+        (nft::GETOBJ, Collector::object),
+        (nft::GETFLOWTABLE, Collector::flowtable),
+    ];
+
+    pub(crate) fn new(name: &str) -> Collector {
         Collector {
             name: name.to_owned(),
             table: None,
             chains: BTreeMap::new(),
             sets: Vec::new(),
-            anonymous: Vec::new(),
+            constant: Vec::new(),
             parts: BTreeMap::new(),
         }
     }
@@ -197,11 +188,7 @@ impl Collector {
         let name = text(attributes, chain::NAME);
         self.note("chain", &name, &stable(attributes, CHAIN));
         let base = read_base_chain(message.family(), attributes);
-        let chain = Chain {
-            name: name.clone(),
-            base,
-            rules: 0,
-        };
+        let chain = Chain { name: name.clone(), base, rules: 0 };
         self.chains.insert(name, chain);
     }
 
@@ -230,10 +217,12 @@ impl Collector {
         }
         self.note("set", &name, &bytes);
         let flags = attributes.find(set::FLAGS).and_then(|a| a.u32());
-        if flags.unwrap_or(0) & set::FLAG_ANONYMOUS == 0 {
+        let flags = flags.unwrap_or(0);
+        if flags & (set::FLAG_ANONYMOUS | set::FLAG_CONSTANT) != 0 {
+            self.constant.push(name.clone());
+        }
+        if flags & set::FLAG_ANONYMOUS == 0 {
             self.sets.push(name);
-        } else {
-            self.anonymous.push(name);
         }
     }
 
@@ -265,7 +254,7 @@ impl Collector {
         part.update(bytes);
     }
 
-    fn finish(self) -> Option<Structure> {
+    pub(crate) fn finish(self) -> Option<Structure> {
         let mut digest = Sha256::new();
         for ((kind, name), part) in self.parts {
             for text in [kind, &name] {

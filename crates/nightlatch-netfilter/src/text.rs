@@ -77,9 +77,7 @@ fn run(arguments: &[&str], text: &str) -> Result<(), NftError> {
     if child.wait()?.success() {
         return Ok(());
     }
-    Err(NftError::Refused {
-        message: first_lines(&said),
-    })
+    Err(NftError::Refused { message: first_lines(&said) })
 }
 
 /// Writes the text and reads the errors, side by side; `None` where that takes too long.
@@ -118,9 +116,5 @@ fn search_path() -> OsString {
 fn first_lines(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let lines: Vec<&str> = said.trim_end().lines().take(MESSAGE_LINES).collect();
-    if lines.is_empty() {
-        "it gave no reason".to_owned()
-    } else {
-        lines.join("\n")
-    }
+    if lines.is_empty() { "it gave no reason".to_owned() } else { lines.join("\n") }
 }

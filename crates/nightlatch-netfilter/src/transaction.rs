@@ -12,6 +12,9 @@ use crate::wire::{Attributes, Buffer, Open};
 /// element with two chain names of the greatest length.
 const LIST_LIMIT: usize = 60_000;
 
+/// From how many bytes on monitors pause: some thousand elements.
+const LARGE: usize = 64 * 1024;
+
 /// Changes of elements that the kernel carries out all or none, in the order given.
 ///
 /// No packet sees a part of them. Nothing is sent before [`commit`](Transaction::commit);
@@ -43,12 +46,7 @@ enum Verb {
 impl Netlink {
     /// Begins a transaction.
     pub fn transaction(&mut self) -> Transaction<'_> {
-        Transaction {
-            batch: Batch::begin(self),
-            netlink: self,
-            steps: Vec::new(),
-            wrong: None,
-        }
+        Transaction { batch: Batch::begin(self), netlink: self, steps: Vec::new(), wrong: None }
     }
 }
 
@@ -84,9 +82,11 @@ impl Transaction<'_> {
         self.write(Verb::Delete, set, elements)
     }
 
-    /// Deletes elements that may be absent, such as those that may run out at any moment.
+    /// Deletes elements that may be absent, such as those that may run out at any moment. For
+    /// sets of single keys.
     ///
-    /// Adds each before deleting it, as kernels before 6.3 have no other way.
+    /// Adds each before deleting it, as kernels before 6.3 have no other way; so a set with a
+    /// `size` needs room for those that are absent.
     pub fn remove<I>(&mut self, set: &Set, elements: I) -> &mut Self
     where
         I: IntoIterator,
@@ -94,8 +94,7 @@ impl Transaction<'_> {
         I::IntoIter: Clone,
     {
         let elements = elements.into_iter();
-        self.write(Verb::Add, set, elements.clone())
-            .write(Verb::Delete, set, elements)
+        self.write(Verb::Add, set, elements.clone()).write(Verb::Delete, set, elements)
     }
 
     /// How many bytes the transaction has by now.
@@ -113,16 +112,20 @@ impl Transaction<'_> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        self.batch
-            .commit(self.netlink)
-            .map_err(|error| match error {
-                BatchError::Refused {
-                    sequence,
-                    refusal,
-                    buffer,
-                } => explain(&self.steps, sequence, refusal, &buffer),
-                BatchError::Other(error) => error,
-            })
+        let large = self.batch.buffer.len() > LARGE;
+        // How much a set holds that is emptied is not known here.
+        let large = large || self.steps.iter().any(|step| step.verb == Verb::Empty);
+        let result = if large {
+            self.netlink.unheard(|netlink| self.batch.commit(netlink))
+        } else {
+            self.batch.commit(self.netlink)
+        };
+        result.map_err(|error| match error {
+            BatchError::Refused { sequence, refusal, buffer } => {
+                explain(&self.steps, sequence, refusal, &buffer)
+            }
+            BatchError::Other(error) => error,
+        })
     }
 
     fn write<I>(&mut self, verb: Verb, set: &Set, elements: I) -> &mut Self
@@ -158,11 +161,10 @@ impl Transaction<'_> {
 
     fn write_one(&mut self, verb: Verb, set: &Set, list: List, element: &Element) -> List {
         if !element::fits(set.kind(), &element.key) {
-            self.wrong
-                .get_or_insert_with(|| NetlinkError::WrongElement {
-                    set: set.name().to_owned(),
-                    element: element.key.to_string(),
-                });
+            self.wrong.get_or_insert_with(|| NetlinkError::WrongElement {
+                set: set.name().to_owned(),
+                element: element.key.to_string(),
+            });
             return list;
         }
         let list = if self.batch.buffer.len() - list.begins > LIST_LIMIT {
@@ -178,11 +180,7 @@ impl Transaction<'_> {
     fn open_list(&mut self, verb: Verb, set: &Set) -> List {
         let message = self.open(verb, set);
         let elements = self.batch.buffer.open(e::LIST_ELEMENTS);
-        List {
-            message,
-            elements,
-            begins: self.batch.buffer.len(),
-        }
+        List { message, elements, begins: self.batch.buffer.len() }
     }
 
     fn close_list(&mut self, list: List) {
@@ -198,10 +196,7 @@ impl Transaction<'_> {
         let message = self.batch.open(self.netlink, kind, flags);
         self.batch.buffer.text(e::LIST_TABLE, set.table());
         self.batch.buffer.text(e::LIST_SET, set.name());
-        let begun = self
-            .steps
-            .last()
-            .is_some_and(|step| step.verb == verb && step.set == *set);
+        let begun = self.steps.last().is_some_and(|step| step.verb == verb && step.set == *set);
         if !begun {
             self.steps.push(Step {
                 first_sequence: self.batch.last_sequence(),
@@ -223,10 +218,8 @@ struct List {
 
 /// Says which set and, where the kernel told, which element was refused.
 fn explain(steps: &[Step], sequence: u32, refusal: Refusal, buffer: &Buffer) -> NetlinkError {
-    let step = steps
-        .iter()
-        .rev()
-        .find(|step| sequence.wrapping_sub(step.first_sequence) < u32::MAX / 2);
+    let step =
+        steps.iter().rev().find(|step| sequence.wrapping_sub(step.first_sequence) < u32::MAX / 2);
     let Some(Step { verb, set, .. }) = step else {
         return refusal.into_error("change the ruleset");
     };
@@ -238,10 +231,9 @@ fn explain(steps: &[Step], sequence: u32, refusal: Refusal, buffer: &Buffer) -> 
     });
     let element = element.map(|raw| match (raw.key, set.kind()) {
         (RawKey::Whole(key), _) => format!(" at {key}"),
-        (RawKey::Start(number), Kind::Ranges(family)) => format!(
-            " at the range from {}",
-            nightlatch_parse::address::from_number(family, number)
-        ),
+        (RawKey::Start(number), Kind::Ranges(family)) => {
+            format!(" at the range from {}", nightlatch_parse::address::from_number(family, number))
+        }
         (RawKey::End(number), Kind::Ranges(family)) => format!(
             " at the range up to before {}",
             nightlatch_parse::address::from_number(family, number)

@@ -150,24 +150,7 @@ impl<'a> Iterator for Messages<'a> {
 
     fn next(&mut self) -> Option<Message<'a>> {
         let header: &[u8; HEADER] = self.0.first_chunk()?;
-        let [
-            l0,
-            l1,
-            l2,
-            l3,
-            k0,
-            k1,
-            f0,
-            f1,
-            s0,
-            s1,
-            s2,
-            s3,
-            p0,
-            p1,
-            p2,
-            p3,
-        ] = *header;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3] = *header;
         let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let body = self.0.get(HEADER..length)?;
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -216,10 +199,7 @@ impl<'a> Attribute<'a> {
 
     /// The bytes of a text up to its first zero.
     pub(crate) fn text_bytes(&self) -> &'a [u8] {
-        self.payload
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default()
+        self.payload.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 
@@ -260,10 +240,7 @@ impl<'a> Iterator for AttributeIterator<'a> {
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
         let payload = self.0.get(4..length)?;
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Attribute {
-            kind: u16::from_ne_bytes([k0, k1]) & KIND_MASK,
-            payload,
-        })
+        Some(Attribute { kind: u16::from_ne_bytes([k0, k1]) & KIND_MASK, payload })
     }
 }
 
@@ -288,12 +265,7 @@ mod tests {
         let message = messages.next().unwrap();
         assert!(messages.next().is_none());
         assert_eq!(
-            (
-                message.kind,
-                message.flags,
-                message.sequence,
-                message.family()
-            ),
+            (message.kind, message.flags, message.sequence, message.family()),
             (0x0a0c, 0x405, 77, 1)
         );
         assert_eq!(message.attributes().find(1).unwrap().text(), "nightlatch");

@@ -60,11 +60,7 @@ impl AddrRange {
     /// `None` where the ends are in the wrong order or beyond the family's addresses.
     pub const fn new(family: Family, first: u128, last: u128) -> Option<AddrRange> {
         if first <= last && last <= family.highest() {
-            Some(AddrRange {
-                family,
-                first,
-                last,
-            })
+            Some(AddrRange { family, first, last })
         } else {
             None
         }
@@ -88,11 +84,7 @@ impl AddrRange {
 
     /// Every address of a family.
     pub const fn all(family: Family) -> AddrRange {
-        AddrRange {
-            family,
-            first: 0,
-            last: family.highest(),
-        }
+        AddrRange { family, first: 0, last: family.highest() }
     }
 
     /// IPv4 or IPv6.
@@ -166,10 +158,7 @@ pub const fn to_number(address: IpAddr) -> u128 {
 }
 
 /// The address of a number. Bits beyond the family's are cut off.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the family's bits are what is asked for"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the family's bits are what is asked for")]
 pub const fn from_number(family: Family, number: u128) -> IpAddr {
     match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
@@ -181,11 +170,7 @@ impl From<IpAddr> for AddrRange {
     fn from(address: IpAddr) -> AddrRange {
         let address = address.to_canonical();
         let number = to_number(address);
-        AddrRange {
-            family: Family::of(address),
-            first: number,
-            last: number,
-        }
+        AddrRange { family: Family::of(address), first: number, last: number }
     }
 }
 
@@ -248,13 +233,10 @@ impl FromStr for AddrRange {
                 .map_err(|_| AddressError::NotAnAddress(shorten(text)))
         };
         if let Some((base, prefix)) = text.split_once('/') {
-            let written: IpAddr = base
-                .parse()
-                .map_err(|_| AddressError::NotAnAddress(shorten(text)))?;
-            let wrong = || AddressError::Prefix {
-                text: shorten(text),
-                most: Family::of(written).bits(),
-            };
+            let written: IpAddr =
+                base.parse().map_err(|_| AddressError::NotAnAddress(shorten(text)))?;
+            let wrong =
+                || AddressError::Prefix { text: shorten(text), most: Family::of(written).bits() };
             if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(wrong());
             }
@@ -357,18 +339,9 @@ mod tests {
 
     #[test]
     fn merging() {
-        let ranges = [
-            "192.0.2.4",
-            "192.0.2.0/30",
-            "2001:db8::1",
-            "192.0.2.2-192.0.2.3",
-            "::/0",
-        ]
-        .map(|text| text.parse().unwrap());
-        let merged: Vec<String> = merge(ranges.to_vec())
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let ranges = ["192.0.2.4", "192.0.2.0/30", "2001:db8::1", "192.0.2.2-192.0.2.3", "::/0"]
+            .map(|text| text.parse().unwrap());
+        let merged: Vec<String> = merge(ranges.to_vec()).iter().map(ToString::to_string).collect();
         assert_eq!(merged, ["192.0.2.0-192.0.2.4", "::/0"]);
     }
 

@@ -6,3 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod country;
+pub mod feed;
+pub mod ranges;
+pub mod sniff;
+pub mod tally;
+
+mod lines;

@@ -64,6 +64,17 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Carries out one request here, where no daemon runs.
+///
+/// # Errors
+/// As [`daemon`].
+pub fn once(paths: &Paths, caller: Caller, request: Request) -> Result<Reply, Failure> {
+    let mut state = State::begin(paths)?;
+    let (reply_to, reply) = sync_channel(1);
+    state.ask(caller, request, reply_to);
+    reply.try_recv().map_err(|_| Failure::failed("no answer came"))
+}
+
 struct State {
     engine: Engine,
     store: Store,
@@ -86,6 +97,7 @@ impl State {
         let store = Store::open(&paths.database())?;
         let ledger = store.ledger()?;
         let clock = Clock::not_before(store.last_written());
+        boot::keep_configuration(&store, &paths.config);
         Ok(State {
             engine: Engine::new(ledger, rules),
             firewall: Firewall::open().map_err(Failure::failed)?,
@@ -104,10 +116,7 @@ impl State {
         loop {
             match inbox.recv_timeout(self.patience(tick)) {
                 Ok(Message::Asked { caller, request, reply_to }) => {
-                    let ticket = Ticket(self.next_ticket);
-                    self.next_ticket += 1;
-                    self.waiting.insert(ticket, reply_to);
-                    self.feed(Event::Asked { ticket, caller, request });
+                    self.ask(caller, request, reply_to);
                 }
                 Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
                 Err(RecvTimeoutError::Timeout) => self.look(None),
@@ -125,6 +134,13 @@ impl State {
         }
     }
 
+    fn ask(&mut self, caller: Caller, request: Request, reply_to: SyncSender<Reply>) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, reply_to);
+        self.feed(Event::Asked { ticket, caller, request });
+    }
+
     /// How long to wait for a message: until the next deadline, and never so long that a jump of
     /// the wall clock would pass unnoticed.
     fn patience(&self, tick: Duration) -> Duration {
@@ -137,7 +153,7 @@ impl State {
     /// Looks whether somebody changed the table.
     fn look(&mut self, change: Option<&Change>) {
         if let Some(found) = self.firewall.verify(change) {
-            let by = change.map(by_whom).unwrap_or_else(|| "an unknown program".to_owned());
+            let by = change.map_or_else(|| "an unknown program".to_owned(), by_whom);
             self.feed(Event::Tampered { by, found });
         }
     }
@@ -162,6 +178,9 @@ impl State {
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
                 Action::ReadConfiguration(ticket, caller) => {
                     let rules = configuration::read(&self.paths.config);
+                    if rules.is_ok() {
+                        boot::keep_configuration(&self.store, &self.paths.config);
+                    }
                     let rules = rules.map_err(|failure| failure.message);
                     self.feed(Event::Configured { ticket, caller, rules });
                 }

@@ -24,23 +24,10 @@ impl Mistake {
         let start = span.start.min(text.len());
         let before = text.get(..start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let source = text
-            .get(line_start..)
-            .unwrap_or_default()
-            .lines()
-            .next()
-            .unwrap_or_default();
+        let source = text.get(line_start..).unwrap_or_default().lines().next().unwrap_or_default();
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        let marked = text
-            .get(start..span.end.min(text.len()))
-            .unwrap_or_default();
-        let length = marked
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            .max(1);
+        let marked = text.get(start..span.end.min(text.len())).unwrap_or_default();
+        let length = marked.lines().next().unwrap_or_default().chars().count().max(1);
         Mistake {
             line: before.matches('\n').count() + 1,
             column,
@@ -56,11 +43,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        writeln!(
-            f,
-            "line {}, column {}: {}",
-            self.line, self.column, self.what
-        )?;
+        writeln!(f, "line {}, column {}: {}", self.line, self.column, self.what)?;
         writeln!(f, "{margin} |")?;
         writeln!(f, "{number} | {}", self.source)?;
         let indent = " ".repeat(self.column - 1);
@@ -75,10 +58,7 @@ mod tests {
     use super::super::Rules;
 
     fn check(text: &str, message: &str) {
-        assert_eq!(
-            Rules::read(text).unwrap_err().to_string(),
-            message.trim_matches('\n')
-        );
+        assert_eq!(Rules::read(text).unwrap_err().to_string(), message.trim_matches('\n'));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::Site;
 use crate::product::Product;
-use crate::service::{Catalogue, Ports, Service, ServiceName};
+use crate::service::{Catalogue, Ports, ServiceName};
 
 pub use message::Mistake;
 pub use written::Rate;
@@ -38,14 +38,8 @@ impl Default for Rules {
             product: None,
             services: BTreeMap::new(),
             open: BTreeSet::from(open),
-            per_source: Rate {
-                packets: 50,
-                burst: 200,
-            },
-            total: Rate {
-                packets: 5000,
-                burst: 10_000,
-            },
+            per_source: Rate { packets: 50, burst: 200 },
+            total: Rate { packets: 5000, burst: 10_000 },
         }
     }
 }
@@ -64,10 +58,7 @@ impl Rules {
     pub fn catalogue(&self, site: &Site) -> Catalogue {
         let mut catalogue = self.product.unwrap_or(site.product).catalogue();
         for (name, ports) in site.services.iter().chain(&self.services) {
-            let service = catalogue
-                .0
-                .entry(name.clone())
-                .or_insert_with(Service::default);
+            let service = catalogue.0.entry(name.clone()).or_default();
             service.ports.clone_from(ports);
         }
         catalogue

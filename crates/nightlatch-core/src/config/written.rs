@@ -48,24 +48,14 @@ struct Open {
 
 pub(super) fn read(text: &str) -> Result<Rules, Mistake> {
     let written: Written = toml::from_str(text).map_err(|error| {
-        Mistake::new(
-            text,
-            error.span().unwrap_or(0..0),
-            first_line(error.message()),
-        )
+        Mistake::new(text, error.span().unwrap_or(0..0), first_line(error.message()))
     })?;
     let at = Place { text };
-    let mut rules = Rules::default();
-    rules.product = written
-        .pbx
-        .product
-        .map(|product| at.parse::<Product>(&product))
-        .transpose()?;
+    let product = written.pbx.product.map(|product| at.parse::<Product>(&product)).transpose()?;
+    let mut rules = Rules { product, ..Rules::default() };
     for (name, ports) in &written.services {
         let ports = ports.iter().map(|ports| at.parse::<Ports>(ports));
-        rules
-            .services
-            .insert(at.parse(name)?, ports.collect::<Result<_, _>>()?);
+        rules.services.insert(at.parse(name)?, ports.collect::<Result<_, _>>()?);
     }
     if let Some(services) = &written.open.services {
         rules.open = at.known_services(&rules, services)?;
@@ -90,10 +80,7 @@ impl Place<'_> {
     }
 
     fn parse<T: FromStr<Err: ToString>>(&self, written: &Spanned<String>) -> Result<T, Mistake> {
-        written
-            .get_ref()
-            .parse()
-            .map_err(|error: T::Err| self.mistake(written.span(), error))
+        written.get_ref().parse().map_err(|error: T::Err| self.mistake(written.span(), error))
     }
 
     /// Services must exist for at least one product, or be defined in this file: the product may
@@ -104,14 +91,8 @@ impl Place<'_> {
         written: &[Spanned<String>],
     ) -> Result<BTreeSet<ServiceName>, Mistake> {
         let mut known: BTreeSet<ServiceName> = rules.services.keys().cloned().collect();
-        let products = rules
-            .product
-            .map_or(Product::ALL.to_vec(), |product| vec![product]);
-        known.extend(
-            products
-                .into_iter()
-                .flat_map(|product| product.catalogue().0.into_keys()),
-        );
+        let products = rules.product.map_or(Product::ALL.to_vec(), |product| vec![product]);
+        known.extend(products.into_iter().flat_map(|product| product.catalogue().0.into_keys()));
         let mut services = BTreeSet::new();
         for name in written {
             let service: ServiceName = self.parse(name)?;

@@ -31,11 +31,8 @@ impl Engine {
             Some(ports) => judge_port(&world, address, ports.protocol, ports.first),
             None => self.overall(address, now),
         };
-        let mut blocks: Vec<_> = self
-            .ledger
-            .blocks_at(now)
-            .filter(|block| block.range.contains(address))
-            .collect();
+        let mut blocks: Vec<_> =
+            self.ledger.blocks_at(now).filter(|block| block.range.contains(address)).collect();
         blocks.sort_by_key(|block| block.range.width());
         Reply::Why(Why {
             address,
@@ -44,11 +41,7 @@ impl Engine {
             reason: reason_word(&verdict).to_owned(),
             sentence: self.sentence(address, to, &verdict, now),
             reaches,
-            accounts: standing
-                .accounts
-                .iter()
-                .map(|(account, _)| (*account).clone())
-                .collect(),
+            accounts: standing.accounts.iter().map(|(account, _)| (*account).clone()).collect(),
             blocks: blocks.into_iter().cloned().collect(),
         })
     }
@@ -64,9 +57,7 @@ impl Engine {
             let ports = service.ports.iter();
             let judged =
                 ports.map(|ports| judge_port(&world, address, ports.protocol, ports.first));
-            let echo = service
-                .ping
-                .then(|| judge_what(&world, address, echo_request(address)));
+            let echo = service.ping.then(|| judge_what(&world, address, echo_request(address)));
             let mut judged = judged.chain(echo).peekable();
             judged.peek().is_some() && judged.all(|verdict| verdict.passes)
         });
@@ -77,15 +68,11 @@ impl Engine {
     fn overall(&self, address: IpAddr, now: Time) -> Verdict {
         let world = self.world(now);
         let ports = self.catalogue.every_port().ports;
-        let judged = ports
-            .iter()
-            .map(|ports| judge_port(&world, address, ports.protocol, ports.first));
+        let judged =
+            ports.iter().map(|ports| judge_port(&world, address, ports.protocol, ports.first));
         let everything = judge_what(&world, address, What::Other(254));
         let mut verdicts: Vec<Verdict> = std::iter::once(everything).chain(judged).collect();
-        let best = verdicts
-            .iter()
-            .position(|verdict| verdict.passes)
-            .unwrap_or(0);
+        let best = verdicts.iter().position(|verdict| verdict.passes).unwrap_or(0);
         verdicts.swap_remove(best)
     }
 
@@ -121,10 +108,7 @@ impl Engine {
                 let told: Vec<String> = names
                     .iter()
                     .filter_map(|name| {
-                        self.ledger
-                            .accounts
-                            .values()
-                            .find(|a| a.name.as_str() == name)
+                        self.ledger.accounts.values().find(|a| a.name.as_str() == name)
                     })
                     .map(|account| {
                         let until = account.until.map_or_else(String::new, |until| {
@@ -140,11 +124,7 @@ impl Engine {
             }
             Reason::OpenService { service, limited } => format!(
                 "{what} of {address} pass{}: in mode open, {service} answers strangers",
-                if *limited {
-                    ", under the rate limits"
-                } else {
-                    ""
-                }
+                if *limited { ", under the rate limits" } else { "" }
             ),
             Reason::Stranger => format!(
                 "{what} of {address} are dropped without an answer: no account lets them in{}",
@@ -164,16 +144,11 @@ impl Engine {
             Mode::Allowlist => Vec::new(),
             Mode::Open => {
                 let names = self.catalogue.with_brought(&self.rules.open);
-                names
-                    .into_iter()
-                    .map(|name| self.service_line(name))
-                    .collect()
+                names.into_iter().map(|name| self.service_line(name)).collect()
             }
         };
         let soon = |what: String, until: Option<Time>| {
-            until
-                .filter(|until| *until <= now.after(A_DAY))
-                .map(|until| Ending { what, until })
+            until.filter(|until| *until <= now.after(A_DAY)).map(|until| Ending { what, until })
         };
         let accounts = self.ledger.accounts.values();
         let blocks = self.ledger.blocks.values();
@@ -208,11 +183,7 @@ impl Engine {
             .map(ToString::to_string)
             .collect();
         let limited = service.is_some_and(|service| service.limited);
-        format!(
-            "{name} ({}){}",
-            ports.join(", "),
-            if limited { ", under rate limits" } else { "" }
-        )
+        format!("{name} ({}){}", ports.join(", "), if limited { ", under rate limits" } else { "" })
     }
 }
 
@@ -232,22 +203,13 @@ fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16)
 }
 
 fn judge_what(world: &World<'_>, address: IpAddr, what: What) -> Verdict {
-    let packet = Packet {
-        peer: address,
-        to: To::Host,
-        what,
-        flow: Flow::New,
-        on_loopback: false,
-    };
+    let packet = Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
     policy::judge(world, &packet)
 }
 
 fn echo_request(address: IpAddr) -> What {
     match address {
         IpAddr::V4(_) => What::Icmp { kind: 8, code: 0 },
-        IpAddr::V6(_) => What::Icmp6 {
-            kind: 128,
-            hop_limit: 64,
-        },
+        IpAddr::V6(_) => What::Icmp6 { kind: 128, hop_limit: 64 },
     }
 }

@@ -13,26 +13,14 @@ impl Engine {
         let us = ourselves();
         let mut plan = Plan::new(&us, "what was for a time has ended");
         let (mut closed, mut names): (Vec<AddrRange>, Vec<String>) = (Vec::new(), Vec::new());
-        for account in self
-            .ledger
-            .accounts
-            .values()
-            .filter(|a| is_over(a.until, now))
-        {
-            plan.records
-                .push(Record::new(&us, "expire", &account.name, account, &()));
+        for account in self.ledger.accounts.values().filter(|a| is_over(a.until, now)) {
+            plan.records.push(Record::new(&us, "expire", &account.name, account, &()));
             plan.changes.push(Change::DropAccount(account.name.clone()));
             names.push(format!("account \"{}\" has ended", account.name));
             closed.extend(account.ranges());
         }
-        for block in self
-            .ledger
-            .blocks
-            .values()
-            .filter(|b| is_over(b.until, now))
-        {
-            plan.records
-                .push(Record::new(&us, "expire", block.range, block, &()));
+        for block in self.ledger.blocks.values().filter(|b| is_over(b.until, now)) {
+            plan.records.push(Record::new(&us, "expire", block.range, block, &()));
             plan.changes.push(Change::DropBlock(block.range));
             names.push(format!("the block of {} has ended", block.range));
         }

@@ -68,13 +68,7 @@ impl Engine {
     pub fn new(ledger: Ledger, rules: Rules) -> Engine {
         let catalogue = rules.catalogue(&ledger.site);
         let (underway, kernel) = (Underway::Nothing, Kernel::default());
-        Engine {
-            ledger,
-            rules,
-            catalogue,
-            underway,
-            kernel,
-        }
+        Engine { ledger, rules, catalogue, underway, kernel, revision: 0 }
     }
 
     /// The ledger, to look at.
@@ -89,39 +83,23 @@ impl Engine {
 
     /// All that a judgement at `now` depends on.
     pub fn world(&self, now: Time) -> World<'_> {
-        World {
-            ledger: &self.ledger,
-            rules: &self.rules,
-            catalogue: &self.catalogue,
-            now,
-        }
+        World { ledger: &self.ledger, rules: &self.rules, catalogue: &self.catalogue, now }
     }
 
     /// The table the kernel should hold at `now`; `None` where it should hold none.
     pub fn desired(&self, now: Time) -> Option<Ruleset> {
-        self.ledger
-            .protection
-            .stands()
-            .then(|| ruleset::compile(&self.world(now)))
+        self.ledger.protection.stands().then(|| ruleset::compile(&self.world(now)))
     }
 
     /// Takes a fact in and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
             Event::Started => self.started(),
-            Event::Asked {
-                ticket,
-                caller,
-                request,
-            } => self.asked(ticket, &caller, request, now),
+            Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
             Event::Stored(result) => self.stored(result),
             Event::Projected(result) => self.projected(result, now),
             Event::Tampered { by, found } => self.tampered(by, &found),
-            Event::Configured {
-                ticket,
-                caller,
-                rules,
-            } => match rules {
+            Event::Configured { ticket, caller, rules } => match rules {
                 Ok(rules) => self.begin(Some(ticket), Plan::configure(&caller, rules)),
                 Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
             },
@@ -130,10 +108,7 @@ impl Engine {
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.ledger.next_end(), self.kernel.retry_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.ledger.next_end(), self.kernel.retry_at].into_iter().flatten().min()
     }
 
     /// Does what is due at `now`: ends accounts, blocks and an unconfirmed trial, and tries the
@@ -179,10 +154,8 @@ impl Engine {
     }
 
     fn begin(&mut self, ticket: Option<Ticket>, plan: Plan) -> Vec<Action> {
-        let commit = Action::Commit {
-            changes: plan.changes.clone(),
-            records: plan.records.clone(),
-        };
+        let commit =
+            Action::Commit { changes: plan.changes.clone(), records: plan.records.clone() };
         self.underway = Underway::Change(ticket, Box::new(plan));
         vec![commit]
     }
@@ -224,9 +197,7 @@ impl Engine {
             let message = format!("it happens all the same, but is not in the audit log: {error}");
             actions.push(Action::Tell(Level::Error, message));
         }
-        plan.changes
-            .iter()
-            .for_each(|change| self.ledger.apply(change));
+        plan.changes.iter().for_each(|change| self.ledger.apply(change));
         if let Some(rules) = &plan.rules {
             self.rules = rules.clone();
         }
@@ -252,10 +223,7 @@ impl Engine {
             Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
-                actions.push(Action::Commit {
-                    changes: Vec::new(),
-                    records: vec![*record],
-                });
+                actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,
         }
@@ -274,10 +242,7 @@ impl Engine {
         let message = format!("{by} changed the firewall ({found}); it is being restored");
         self.kernel.restored_last = Some(by);
         self.underway = Underway::Restoring(Box::new(record));
-        vec![
-            Action::Project(Project::Whole),
-            Action::Tell(Level::Warning, message),
-        ]
+        vec![Action::Project(Project::Whole), Action::Tell(Level::Warning, message)]
     }
 }
 
@@ -301,13 +266,7 @@ fn finish(ticket: Option<Ticket>, plan: Plan, projected: Result<(), String>) -> 
 }
 
 fn refuse(ticket: Ticket, kind: RefusalKind, message: impl ToString) -> Action {
-    Action::Reply(
-        ticket,
-        Reply::Refused(Refusal {
-            kind,
-            message: message.to_string(),
-        }),
-    )
+    Action::Reply(ticket, Reply::Refused(Refusal { kind, message: message.to_string() }))
 }
 
 #[cfg(test)]

@@ -60,21 +60,15 @@ impl Plan {
         plan
     }
 
-    pub(super) fn decided(self) -> Result<Decision, Refusal> {
-        Ok(Decision::Change(Box::new(self)))
+    pub(super) fn decided(self) -> Decision {
+        Decision::Change(Box::new(self))
     }
 }
 
 pub(super) fn no(message: impl ToString) -> Refusal {
-    Refusal {
-        kind: RefusalKind::No,
-        message: message.to_string(),
-    }
+    Refusal { kind: RefusalKind::No, message: message.to_string() }
 }
 
 pub(super) fn wrong(message: impl ToString) -> Refusal {
-    Refusal {
-        kind: RefusalKind::Wrong,
-        message: message.to_string(),
-    }
+    Refusal { kind: RefusalKind::Wrong, message: message.to_string() }
 }

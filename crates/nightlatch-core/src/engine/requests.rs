@@ -35,9 +35,9 @@ impl Engine {
                 accounts: self.ledger.accounts.values().cloned().collect(),
                 blocks: self.ledger.blocks.values().cloned().collect(),
             })),
-            Request::Show { name } => Ok(Decision::Answer(Reply::Account(
-                self.account(&name)?.clone(),
-            ))),
+            Request::Show { name } => {
+                Ok(Decision::Answer(Reply::Account(self.account(&name)?.clone())))
+            }
             Request::Services => Ok(Decision::Answer(self.services())),
             Request::Why { address, to } => Ok(Decision::Answer(self.why(address, to, now))),
             Request::Status => Ok(Decision::Answer(self.status(now))),
@@ -46,9 +46,7 @@ impl Engine {
 
     fn account(&self, name: &AccountName) -> Result<&Account, Refusal> {
         self.ledger.accounts.get(name).ok_or_else(|| {
-            no(format!(
-                "there is no account \"{name}\": \"nightlatch list\" shows all of them"
-            ))
+            no(format!("there is no account \"{name}\": \"nightlatch list\" shows all of them"))
         })
     }
 
@@ -85,7 +83,7 @@ impl Engine {
             .filter(|cut| account.ranges().any(|range| range.covers(&cut.range)));
         plan.changes = reopened.map(|cut| Change::DropCut(cut.range)).collect();
         plan.changes.push(Change::PutAccount(account));
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Checks a new account and gives it its end.
@@ -105,10 +103,7 @@ impl Engine {
             by: caller.to_string(),
         };
         if account.ranges().next().is_none() {
-            return Err(wrong(format!(
-                "account \"{}\" needs an address",
-                account.name
-            )));
+            return Err(wrong(format!("account \"{}\" needs an address", account.name)));
         }
         if let Grant::Some(names) = &account.services {
             let unknown = names.iter().find(|name| self.catalogue.get(name).is_none());
@@ -164,7 +159,7 @@ impl Engine {
         plan.changes = vec![Change::DropAccount(name.clone())];
         self.close(&mut plan, account.ranges(), now);
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Ends the running flows of doors that a plan closes, also after a crash.
@@ -175,19 +170,9 @@ impl Engine {
         now: Time,
     ) {
         let ranges: Vec<AddrRange> = ranges.collect();
-        let old = self
-            .ledger
-            .cuts
-            .iter()
-            .filter(|cut| cut.since.after(Cut::LASTS) <= now);
-        plan.changes
-            .extend(old.map(|cut| Change::DropCut(cut.range)));
-        let cuts = ranges.iter().map(|range| {
-            Change::PutCut(Cut {
-                range: *range,
-                since: now,
-            })
-        });
+        let old = self.ledger.cuts.iter().filter(|cut| cut.since.after(Cut::LASTS) <= now);
+        plan.changes.extend(old.map(|cut| Change::DropCut(cut.range)));
+        let cuts = ranges.iter().map(|range| Change::PutCut(Cut { range: *range, since: now }));
         plan.changes.extend(cuts);
         plan.cut = Some(match plan.cut.take() {
             Some(Flows::Of(mut others)) => {
@@ -199,12 +184,7 @@ impl Engine {
     }
 
     fn block(&self, caller: &Caller, new: NewBlock, now: Time) -> Result<Decision, Refusal> {
-        let NewBlock {
-            range,
-            lasts,
-            reason,
-            force,
-        } = new;
+        let NewBlock { range, lasts, reason, force } = new;
         self.may_be_blocked(range, force)?;
         let block = Block {
             range,
@@ -226,7 +206,7 @@ impl Engine {
         // (a narrower account) keeps its services only, so other flows of it have to end.
         self.close(&mut plan, [range].into_iter(), now);
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn may_be_blocked(&self, range: AddrRange, force: bool) -> Result<(), Refusal> {
@@ -236,21 +216,14 @@ impl Engine {
             )));
         }
         let untouchable = UNTOUCHABLE.iter().find(|(network, _)| {
-            network
-                .parse::<AddrRange>()
-                .is_ok_and(|network| network.overlaps(&range))
+            network.parse::<AddrRange>().is_ok_and(|network| network.overlaps(&range))
         });
         if let Some((network, what)) = untouchable {
             return Err(wrong(format!(
                 "{range} cannot be blocked: it reaches into {network}, {what}"
             )));
         }
-        let guarded = self
-            .ledger
-            .site
-            .guarded
-            .iter()
-            .find(|(guarded, _)| guarded.overlaps(&range));
+        let guarded = self.ledger.site.guarded.iter().find(|(guarded, _)| guarded.overlaps(&range));
         match guarded {
             Some((guarded, what)) if !force => Err(no(format!(
                 "{range} is not blocked: {guarded} is {what}, and the server needs it; if you are sure, add --force"
@@ -263,16 +236,10 @@ impl Engine {
     fn who_is_hit(&self, block: &Block, now: Time) -> String {
         let mut text = String::new();
         for account in self.ledger.accounts_at(now) {
-            let touched: Vec<AddrRange> = account
-                .ranges()
-                .filter(|range| range.overlaps(&block.range))
-                .collect();
-            let shut = touched
-                .iter()
-                .any(|range| block.range.width() <= range.width());
-            let stays = touched
-                .iter()
-                .any(|range| block.range.width() > range.width());
+            let touched: Vec<AddrRange> =
+                account.ranges().filter(|range| range.overlaps(&block.range)).collect();
+            let shut = touched.iter().any(|range| block.range.width() <= range.width());
+            let stays = touched.iter().any(|range| block.range.width() > range.width());
             if shut {
                 text += &format!(
                     "\nattention: this shuts out addresses of account \"{}\"",
@@ -291,11 +258,7 @@ impl Engine {
 
     fn unblock(&self, caller: &Caller, range: AddrRange) -> Result<Decision, Refusal> {
         let Some(block) = self.ledger.blocks.get(&range) else {
-            let around = self
-                .ledger
-                .blocks
-                .keys()
-                .find(|block| block.overlaps(&range));
+            let around = self.ledger.blocks.keys().find(|block| block.overlaps(&range));
             return Err(no(match around {
                 Some(around) => format!(
                     "{range} itself is not blocked, but {around} is: \"nightlatch unblock {around}\""
@@ -306,7 +269,7 @@ impl Engine {
         let mut plan = Plan::new(caller, format!("{range} is no longer blocked"));
         plan.records = vec![Record::new(caller, "unblock", range, block, &())];
         plan.changes = vec![Change::DropBlock(range)];
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn mode(
@@ -338,7 +301,7 @@ impl Engine {
         plan.records = vec![Record::new(caller, "mode", "mode", &before, &mode)];
         plan.changes = vec![Change::SetMode(mode)];
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Refuses a plan that would end the caller's own session.
@@ -356,9 +319,7 @@ impl Engine {
             return Ok(());
         }
         let mut after = Engine::new(self.ledger.clone(), self.rules.clone());
-        plan.changes
-            .iter()
-            .for_each(|change| after.ledger.apply(change));
+        plan.changes.iter().for_each(|change| after.ledger.apply(change));
         if after.reaches_ssh(origin, now) {
             return Ok(());
         }
@@ -372,13 +333,8 @@ impl Engine {
         let ssh = self.catalogue.opening([&ServiceName::known("ssh")]);
         let judged = ssh.ports.iter().map(|ports| {
             let what = What::Tcp { port: ports.first };
-            let packet = Packet {
-                peer: address,
-                to: To::Host,
-                what,
-                flow: Flow::New,
-                on_loopback: false,
-            };
+            let packet =
+                Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
             policy::judge(&self.world(now), &packet)
         });
         judged.into_iter().any(|verdict| verdict.passes)

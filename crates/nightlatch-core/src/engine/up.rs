@@ -31,13 +31,7 @@ impl Engine {
         let risky = !stood || self.ledger.mode != mode;
         let protection = self.protection_after(up.trial.filter(|_| risky), now);
         if self.ledger.protection != protection {
-            records.push(Record::new(
-                caller,
-                "up",
-                mode,
-                &self.ledger.protection,
-                &protection,
-            ));
+            records.push(Record::new(caller, "up", mode, &self.ledger.protection, &protection));
             changes.push(Change::SetProtection(protection.clone()));
         }
         if changes.is_empty() {
@@ -52,40 +46,25 @@ impl Engine {
         if up.dry_run {
             return Ok(Decision::Answer(plan.reply));
         }
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn protection_after(&self, trial: Option<std::time::Duration>, now: Time) -> Protection {
         let (before, before_since) = match &self.ledger.protection {
             Protection::Off => (None, None),
             Protection::On { since } => (Some(self.ledger.mode), Some(*since)),
-            Protection::Trial {
-                before,
-                before_since,
-                ..
-            } => (*before, *before_since),
+            Protection::Trial { before, before_since, .. } => (*before, *before_since),
         };
         match trial {
-            Some(span) => Protection::Trial {
-                since: now,
-                until: now.after(span),
-                before,
-                before_since,
-            },
-            None => Protection::On {
-                since: before_since.unwrap_or(now),
-            },
+            Some(span) => {
+                Protection::Trial { since: now, until: now.after(span), before, before_since }
+            }
+            None => Protection::On { since: before_since.unwrap_or(now) },
         }
     }
 
     pub(super) fn confirm(&self, caller: &Caller, now: Time) -> Result<Decision, Refusal> {
-        let Protection::Trial {
-            since,
-            until,
-            before_since,
-            ..
-        } = &self.ledger.protection
-        else {
+        let Protection::Trial { since, until, before_since, .. } = &self.ledger.protection else {
             return Err(no(match self.ledger.protection {
                 Protection::On { .. } => {
                     "there is nothing to confirm: the firewall is up and stays"
@@ -100,27 +79,17 @@ impl Engine {
                 "too late: the firewall is being taken back; \"nightlatch up\" puts it up again",
             ));
         }
-        let protection = Protection::On {
-            since: before_since.unwrap_or(*since),
-        };
-        let mut plan = Plan::new(
-            caller,
-            "confirmed: the firewall stays, now and after a reboot",
-        );
-        plan.records = vec![Record::new(
-            caller,
-            "confirm",
-            "firewall",
-            &self.ledger.protection,
-            &protection,
-        )];
+        let protection = Protection::On { since: before_since.unwrap_or(*since) };
+        let mut plan = Plan::new(caller, "confirmed: the firewall stays, now and after a reboot");
+        plan.records =
+            vec![Record::new(caller, "confirm", "firewall", &self.ledger.protection, &protection)];
         plan.changes = vec![Change::SetProtection(protection)];
-        plan.decided()
+        Ok(plan.decided())
     }
 
     pub(super) fn rollback(&self, caller: &Caller) -> Result<Decision, Refusal> {
         match self.take_back(caller) {
-            Some(plan) => plan.decided(),
+            Some(plan) => Ok(plan.decided()),
             None => Err(no(
                 "there is nothing to take back: no unconfirmed change is on; \"nightlatch down\" takes the firewall off",
             )),
@@ -129,13 +98,7 @@ impl Engine {
 
     /// Takes an unconfirmed trial back to what stood before.
     pub(super) fn take_back(&self, caller: &Caller) -> Option<Plan> {
-        let Protection::Trial {
-            before,
-            before_since,
-            since,
-            ..
-        } = &self.ledger.protection
-        else {
+        let Protection::Trial { before, before_since, since, .. } = &self.ledger.protection else {
             return None;
         };
         let (protection, mode, message) = match before {
@@ -151,13 +114,8 @@ impl Engine {
             }
         };
         let mut plan = Plan::new(caller, message);
-        plan.records = vec![Record::new(
-            caller,
-            "rollback",
-            "firewall",
-            &self.ledger.protection,
-            &protection,
-        )];
+        plan.records =
+            vec![Record::new(caller, "rollback", "firewall", &self.ledger.protection, &protection)];
         plan.changes = mode.map(Change::SetMode).into_iter().collect();
         plan.changes.push(Change::SetProtection(protection));
         Some(plan)
@@ -181,7 +139,7 @@ impl Engine {
             &Protection::Off,
         )];
         plan.changes = vec![Change::SetProtection(Protection::Off)];
-        Decision::Change(Box::new(plan))
+        plan.decided()
     }
 }
 

@@ -40,17 +40,13 @@ impl Account {
                 Entry::Range(range) => (Some(*range), [].as_slice()),
                 Entry::Host { addresses, .. } => (None, addresses.as_slice()),
             };
-            range
-                .into_iter()
-                .chain(addresses.iter().map(|address| AddrRange::from(*address)))
+            range.into_iter().chain(addresses.iter().map(|address| AddrRange::from(*address)))
         })
     }
 
     /// The most specific range of the account that holds the address.
     pub fn range_of(&self, address: IpAddr) -> Option<AddrRange> {
-        self.ranges()
-            .filter(|range| range.contains(address))
-            .min_by_key(AddrRange::width)
+        self.ranges().filter(|range| range.contains(address)).min_by_key(AddrRange::width)
     }
 }
 
@@ -144,9 +140,7 @@ impl FromStr for HostName {
         let label = |label: &str| {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         // The last label of a public name holds a letter: "203.0.113.256" is a typing error.
         let last_is_a_word = name
@@ -197,15 +191,7 @@ mod tests {
         for text in ["office", "Büro-2", "anna@example.net", "701", "a.b_c"] {
             assert_eq!(text.parse::<AccountName>().unwrap().as_str(), text);
         }
-        for text in [
-            "",
-            "my office",
-            "-x",
-            "../etc",
-            "a/b",
-            "a\nb",
-            &"x".repeat(65),
-        ] {
+        for text in ["", "my office", "-x", "../etc", "a/b", "a\nb", &"x".repeat(65)] {
             assert!(text.parse::<AccountName>().is_err(), "{text}");
         }
     }
@@ -219,16 +205,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<HostName>().unwrap().as_str(), name);
         }
-        for text in [
-            "",
-            ".",
-            "203.0.113.256",
-            "a..b",
-            "-a.net",
-            "a b.net",
-            "a/24",
-            "10.0.0",
-        ] {
+        for text in ["", ".", "203.0.113.256", "a..b", "-a.net", "a b.net", "a/24", "10.0.0"] {
             assert!(text.parse::<HostName>().is_err(), "{text}");
         }
     }

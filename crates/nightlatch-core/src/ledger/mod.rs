@@ -62,26 +62,19 @@ impl Ledger {
 
     /// The accounts that hold at `now`.
     pub fn accounts_at(&self, now: Time) -> impl Iterator<Item = &Account> {
-        self.accounts
-            .values()
-            .filter(move |account| !is_over(account.until, now))
+        self.accounts.values().filter(move |account| !is_over(account.until, now))
     }
 
     /// The blocks that hold at `now`.
     pub fn blocks_at(&self, now: Time) -> impl Iterator<Item = &Block> {
-        self.blocks
-            .values()
-            .filter(move |block| !is_over(block.until, now))
+        self.blocks.values().filter(move |block| !is_over(block.until, now))
     }
 
     /// The next moment at which something ends by itself.
     pub fn next_end(&self) -> Option<Time> {
         let accounts = self.accounts.values().filter_map(|account| account.until);
         let blocks = self.blocks.values().filter_map(|block| block.until);
-        accounts
-            .chain(blocks)
-            .chain(self.protection.trial_end())
-            .min()
+        accounts.chain(blocks).chain(self.protection.trial_end()).min()
     }
 }
 

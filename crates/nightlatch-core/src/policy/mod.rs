@@ -105,10 +105,7 @@ impl What {
 
     /// Whether it is an echo request.
     pub fn is_echo_request(self) -> bool {
-        matches!(
-            self,
-            What::Icmp { kind: 8, .. } | What::Icmp6 { kind: 128, .. }
-        )
+        matches!(self, What::Icmp { kind: 8, .. } | What::Icmp6 { kind: 128, .. })
     }
 }
 
@@ -215,16 +212,9 @@ pub struct Standing<'a> {
 impl<'a> Standing<'a> {
     /// What the ledger says of an address.
     pub fn of(world: &World<'a>, address: IpAddr) -> Standing<'a> {
-        let covering = |account: &'a Account| {
-            account
-                .range_of(address)
-                .map(|range| (account, range.width()))
-        };
-        let accounts = world
-            .ledger
-            .accounts_at(world.now)
-            .filter_map(covering)
-            .collect();
+        let covering =
+            |account: &'a Account| account.range_of(address).map(|range| (account, range.width()));
+        let accounts = world.ledger.accounts_at(world.now).filter_map(covering).collect();
         let blocks = world.ledger.blocks_at(world.now);
         let block = blocks
             .filter(|block| block.range.contains(address))
@@ -235,8 +225,7 @@ impl<'a> Standing<'a> {
     /// Whether a block decides: one at least as specific as every account covering the address.
     pub fn is_blocked(&self) -> bool {
         let narrowest = self.accounts.iter().map(|(_, width)| *width).min();
-        self.block
-            .is_some_and(|block| narrowest.is_none_or(|width| block.range.width() <= width))
+        self.block.is_some_and(|block| narrowest.is_none_or(|width| block.range.width() <= width))
     }
 
     /// The names of the accounts that let the packet in.
@@ -272,10 +261,7 @@ fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Optio
         Flow::PeerBegan => {
             let limited = world.ledger.mode == Mode::Open
                 && standing.granting(world, packet.what).is_empty()
-                && opens(
-                    &limited_to_strangers(world.rules, world.catalogue),
-                    packet.what,
-                );
+                && opens(&limited_to_strangers(world.rules, world.catalogue), packet.what);
             (!limited).then_some(Reason::Running)
         }
     }
@@ -287,27 +273,16 @@ fn is_essential(packet: &Packet) -> bool {
     const PACKET_TOO_BIG: u8 = 2;
     match packet.what {
         // "Fragmentation needed" (RFC 1191).
-        What::Icmp { kind: 3, code: 4 }
-        | What::Icmp6 {
-            kind: PACKET_TOO_BIG,
-            ..
-        } => true,
+        What::Icmp { kind: 3, code: 4 } | What::Icmp6 { kind: PACKET_TOO_BIG, .. } => true,
         // Router solicitation to neighbour advertisement (RFC 4861).
-        What::Icmp6 {
-            kind: 133..=136,
-            hop_limit,
-        } => hop_limit == 255,
+        What::Icmp6 { kind: 133..=136, hop_limit } => hop_limit == 255,
         // Multicast listener discovery (RFC 2710, 3810).
-        What::Icmp6 {
-            kind: 130..=132 | 143,
-            hop_limit,
-        } => hop_limit == 1 && is_link_local(packet.peer),
+        What::Icmp6 { kind: 130..=132 | 143, hop_limit } => {
+            hop_limit == 1 && is_link_local(packet.peer)
+        }
         // DHCP offers to a host without an address. To a single address they are answers.
         What::Udp { from: 67, port: 68 } => packet.peer.is_ipv4() && packet.to == To::Broadcast,
-        What::Udp {
-            from: 547,
-            port: 546,
-        } => is_link_local(packet.peer),
+        What::Udp { from: 547, port: 546 } => is_link_local(packet.peer),
         _ => false,
     }
 }
@@ -323,14 +298,9 @@ fn by_mode(world: &World<'_>, what: What) -> Verdict {
     }
     let limited = opens(&limited_to_strangers(world.rules, world.catalogue), what);
     let opened = world.catalogue.with_brought(&world.rules.open);
-    let service = opened
-        .into_iter()
-        .find(|name| opens(&world.catalogue.opening([*name]), what));
+    let service = opened.into_iter().find(|name| opens(&world.catalogue.opening([*name]), what));
     match service {
-        Some(service) => pass(Reason::OpenService {
-            service: service.clone(),
-            limited,
-        }),
+        Some(service) => pass(Reason::OpenService { service: service.clone(), limited }),
         None => drop(Reason::Stranger),
     }
 }
@@ -346,27 +316,16 @@ pub fn limited_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
     let limited = opened
         .into_iter()
         .filter(|name| catalogue.get(name).is_some_and(|service| service.limited));
-    let ports = limited
-        .flat_map(|name| catalogue.get(name))
-        .flat_map(|s| s.ports.clone());
-    Opening {
-        ports: crate::service::merge(ports.collect()),
-        ping: false,
-    }
+    let ports = limited.filter_map(|name| catalogue.get(name)).flat_map(|s| s.ports.clone());
+    Opening { ports: crate::service::merge(ports.collect()), ping: false }
 }
 
 fn pass(reason: Reason) -> Verdict {
-    Verdict {
-        passes: true,
-        reason,
-    }
+    Verdict { passes: true, reason }
 }
 
 fn drop(reason: Reason) -> Verdict {
-    Verdict {
-        passes: false,
-        reason,
-    }
+    Verdict { passes: false, reason }
 }
 
 #[cfg(test)]

@@ -78,19 +78,12 @@ pub fn disjoint(claims: Vec<(AddrRange, Claim<'_>)>) -> Vec<(AddrRange, Answer)>
     let mut ends: Vec<End<'_>> = Vec::with_capacity(claims.len() * 2);
     for (range, claim) in claims {
         let width = range.width();
-        let end = |at, opens| End {
-            family: range.family(),
-            at,
-            opens,
-            width,
-            claim: claim.clone(),
-        };
+        let end =
+            |at, opens| End { family: range.family(), at, opens, width, claim: claim.clone() };
         ends.push(end(range.first(), true));
         // The last address of a family has no successor: what is open there ends with the family.
-        if let Some(behind) = range
-            .last()
-            .checked_add(1)
-            .filter(|at| *at <= range.family().highest())
+        if let Some(behind) =
+            range.last().checked_add(1).filter(|at| *at <= range.family().highest())
         {
             ends.push(end(behind, false));
         }
@@ -148,9 +141,7 @@ impl<'a> OpenClaims<'a> {
                     Grant::All if end.opens => self.unlimited += 1,
                     Grant::All => self.unlimited = self.unlimited.saturating_sub(1),
                     Grant::Some(names) => {
-                        names
-                            .iter()
-                            .for_each(|name| count(&mut self.services, name, end.opens));
+                        names.iter().for_each(|name| count(&mut self.services, name, end.opens));
                     }
                 }
             }
@@ -167,15 +158,8 @@ impl<'a> OpenClaims<'a> {
             (Some(_), block) => {
                 let names: BTreeSet<ServiceName> =
                     self.services.keys().map(|name| (*name).clone()).collect();
-                let grant = if self.unlimited > 0 {
-                    Grant::All
-                } else {
-                    Grant::Some(names)
-                };
-                Some(Answer::Account {
-                    grant,
-                    walled: block.is_some(),
-                })
+                let grant = if self.unlimited > 0 { Grant::All } else { Grant::Some(names) };
+                Some(Answer::Account { grant, walled: block.is_some() })
             }
         }
     }
@@ -243,9 +227,7 @@ fn add_chain(
         Grant::All => None,
         Grant::Some(names) => Some(world.catalogue.opening(names)),
     };
-    structure
-        .chains
-        .insert(name.to_owned(), ServiceChain { opening, walled });
+    structure.chains.insert(name.to_owned(), ServiceChain { opening, walled });
 }
 
 #[cfg(test)]
@@ -259,10 +241,8 @@ mod tests {
     }
 
     fn check(claims: &[(&str, Option<&str>)], expected: &[&str]) {
-        let grants: Vec<Option<Grant>> = claims
-            .iter()
-            .map(|(_, services)| services.map(grant))
-            .collect();
+        let grants: Vec<Option<Grant>> =
+            claims.iter().map(|(_, services)| services.map(grant)).collect();
         let claims = claims.iter().zip(&grants).map(|((range, _), grant)| {
             let claim = grant.as_ref().map_or(Claim::Block, Claim::Account);
             (range.parse().unwrap(), claim)
@@ -271,10 +251,7 @@ mod tests {
             .into_iter()
             .map(|(range, answer)| match answer {
                 Answer::Blocked => format!("{range} blocked"),
-                Answer::Account {
-                    grant,
-                    walled: true,
-                } => format!("{range} {grant}, walled"),
+                Answer::Account { grant, walled: true } => format!("{range} {grant}, walled"),
                 Answer::Account { grant, .. } => format!("{range} {grant}"),
             })
             .collect();
@@ -286,17 +263,10 @@ mod tests {
         check(&[], &[]);
         check(
             &[("192.0.2.0/24", Some("sip")), ("192.0.2.16", Some("web"))],
-            &[
-                "192.0.2.0/28 sip",
-                "192.0.2.16 sip, web",
-                "192.0.2.17-192.0.2.255 sip",
-            ],
+            &["192.0.2.0/28 sip", "192.0.2.16 sip, web", "192.0.2.17-192.0.2.255 sip"],
         );
         check(
-            &[
-                ("192.0.2.0/24", Some("sip")),
-                ("192.0.2.128/25", Some("all")),
-            ],
+            &[("192.0.2.0/24", Some("sip")), ("192.0.2.128/25", Some("all"))],
             &["192.0.2.0/25 sip", "192.0.2.128/25 all"],
         );
         // The block is the narrower one: it wins. The account is: it wins, inside a wall.
@@ -306,16 +276,9 @@ mod tests {
         );
         check(
             &[("192.0.2.1", Some("sip")), ("192.0.2.0/30", None)],
-            &[
-                "192.0.2.0 blocked",
-                "192.0.2.1 sip, walled",
-                "192.0.2.2-192.0.2.3 blocked",
-            ],
+            &["192.0.2.0 blocked", "192.0.2.1 sip, walled", "192.0.2.2-192.0.2.3 blocked"],
         );
-        check(
-            &[("192.0.2.1", Some("sip")), ("192.0.2.1", None)],
-            &["192.0.2.1 blocked"],
-        );
+        check(&[("192.0.2.1", Some("sip")), ("192.0.2.1", None)], &["192.0.2.1 blocked"]);
         // The ends of the address space, and both families side by side.
         check(
             &[
@@ -324,11 +287,7 @@ mod tests {
                 ("::/0", Some("web")),
                 ("::", Some("web")),
             ],
-            &[
-                "0.0.0.0-255.255.255.254 blocked",
-                "255.255.255.255 sip, walled",
-                "::/0 web",
-            ],
+            &["0.0.0.0-255.255.255.254 blocked", "255.255.255.255 sip, walled", "::/0 web"],
         );
     }
 

@@ -24,10 +24,7 @@ pub fn difference<T: Clone + PartialEq>(
     new: &[(AddrRange, T)],
 ) -> Difference<T> {
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    let mut found = Difference {
-        gone: Vec::new(),
-        new: Vec::new(),
-    };
+    let mut found = Difference { gone: Vec::new(), new: Vec::new() };
     loop {
         match (old.peek(), new.peek()) {
             (None, None) => return found,

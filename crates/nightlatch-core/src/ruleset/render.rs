@@ -9,16 +9,11 @@ use crate::service::{Opening, Ports, Protocol};
 /// sets, their running time-outs and the counters stay as they are.
 pub fn render(structure: &Structure) -> String {
     let mut text = String::with_capacity(4096);
-    let chains: String = structure
-        .chains
-        .iter()
-        .map(|(name, chain)| account_chain(name, chain))
-        .collect();
+    let chains: String =
+        structure.chains.iter().map(|(name, chain)| account_chain(name, chain)).collect();
     // A table that is not there cannot be flushed, and `destroy` is unknown to nft 1.0.6.
-    let _ = writeln!(
-        text,
-        "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{"
-    );
+    let _ =
+        writeln!(text, "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{");
     text.push_str(&counters());
     text.push_str(&sets());
     text.push_str(&chains);
@@ -30,29 +25,14 @@ pub fn render(structure: &Structure) -> String {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::LIMITED]
-        .into_iter()
-        .map(counter)
-        .collect()
+    [names::SILENT, names::BLOCKED, names::LIMITED].into_iter().map(counter).collect()
 }
 
 fn sets() -> String {
     let mut text = String::new();
     for (family, accounts, blocks, cuts, meter) in [
-        (
-            "ipv4_addr",
-            names::ACCOUNTS_V4,
-            names::BLOCKS_V4,
-            names::CUTS_V4,
-            "meter4",
-        ),
-        (
-            "ipv6_addr",
-            names::ACCOUNTS_V6,
-            names::BLOCKS_V6,
-            names::CUTS_V6,
-            "meter6",
-        ),
+        ("ipv4_addr", names::ACCOUNTS_V4, names::BLOCKS_V4, names::CUTS_V4, "meter4"),
+        ("ipv6_addr", names::ACCOUNTS_V6, names::BLOCKS_V6, names::CUTS_V6, "meter6"),
     ] {
         let _ = write!(
             text,
@@ -64,11 +44,7 @@ fn sets() -> String {
              \t\ttimeout 1m\n\t}}\n"
         );
     }
-    let _ = write!(
-        text,
-        "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n",
-        names::TRIAL
-    );
+    let _ = write!(text, "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n", names::TRIAL);
     text
 }
 
@@ -113,12 +89,16 @@ fn port_set<'a>(ports: impl Iterator<Item = &'a Ports>) -> Option<String> {
     (!shown.is_empty()).then(|| format!("{{ {} }}", shown.join(", ")))
 }
 
-/// The two places where packets enter, and what is done before anything is looked up.
+/// The two places where packets enter, what is done before anything is looked up, and the answers
+/// that the kernel gives without asking us.
 ///
 /// Both stand in prerouting, before the addresses of published container ports are rewritten
 /// (-100), so that those are judged as what the sender asked for. `guard` comes before connection
 /// tracking (-200): blocks hold for running flows too, and a stranger's first TCP packet, which
 /// can never be an answer, is dropped before it costs a connection entry.
+///
+/// `answers` keeps back what would betray the host although nothing was let in: a packet with
+/// broken options or a lone fragment is answered before or beside prerouting.
 fn base_chains(structure: &Structure) -> String {
     let trial = if structure.trial {
         format!("\t\tmeta nfproto != @{} accept\n", names::TRIAL)
@@ -128,10 +108,7 @@ fn base_chains(structure: &Structure) -> String {
     let (blocks4, blocks6) = (names::BLOCKS_V4, names::BLOCKS_V6);
     let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
     let blocked = format!("counter name {} drop", names::BLOCKED);
-    let limited = structure
-        .open
-        .as_ref()
-        .map(|open| still_limited(&open.limited));
+    let limited = structure.open.as_ref().map(|open| still_limited(&open.limited));
     // Not in open mode: there the packet would be counted twice against the limits.
     let early = match structure.open {
         None => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto fresh\n",
@@ -154,6 +131,15 @@ fn base_chains(structure: &Structure) -> String {
          \t\tct state established,related goto running\n\
          \t\tjump essential\n\
          \t\tgoto fresh\n\
+         \t}}\n\
+         \tchain answers {{\n\
+         \t\ttype filter hook output priority -150; policy accept;\n\
+{trial}\
+         \t\toif \"lo\" accept\n\
+         \t\ticmp type time-exceeded icmp code 1 drop\n\
+         \t\ticmp type parameter-problem drop\n\
+         \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
+         \t\ticmpv6 type parameter-problem drop\n\
          \t}}\n\
          \tchain running {{\n\
          \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\
@@ -179,10 +165,7 @@ fn still_limited(limited: &Opening) -> String {
     let mut text = String::new();
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         if let Some(ports) = port_set(limited.of(protocol)) {
-            let _ = writeln!(
-                text,
-                "\t\tct direction original {protocol} dport {ports} goto fresh"
-            );
+            let _ = writeln!(text, "\t\tct direction original {protocol} dport {ports} goto fresh");
         }
     }
     text
@@ -213,10 +196,7 @@ fn fresh(open: Option<&OpenServices>) -> String {
 /// new sources, and then the second one still holds.
 fn limits(open: &OpenServices) -> String {
     let (source, total) = (open.per_source, open.total);
-    let over = format!(
-        "limit rate over {}/second burst {} packets",
-        source.packets, source.burst
-    );
+    let over = format!("limit rate over {}/second burst {} packets", source.packets, source.burst);
     let limited = format!("counter name {} drop", names::LIMITED);
     format!(
         "\tchain limits {{\n\

@@ -1,9 +1,6 @@
 //! A fresh network namespace for a test, and what is done in it.
 
-#![expect(
-    unsafe_code,
-    reason = "a thread's own network namespace has no safe interface"
-)]
+#![expect(unsafe_code, reason = "a thread's own network namespace has no safe interface")]
 
 use std::env;
 use std::fs;
@@ -45,11 +42,7 @@ pub(crate) fn in_namespace(test: &str, body: impl FnOnce() + Send) {
 /// Runs a command of words without quotes; fails the test where it fails. Gives what it wrote.
 pub(crate) fn run(command: &str) -> String {
     let output = spawn(command);
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -1,6 +1,8 @@
 //! Real packets: the ends of ranges are exact.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
+use std::thread;
 use std::time::Duration;
 
 use nightlatch_netfilter::{Element, FlowKey, Kind, Netlink, Set};
@@ -20,6 +22,7 @@ table inet t {
     chain enemy { drop; }
     chain input {
         type filter hook input priority 0; policy drop;
+        udp dport 9000 accept
         udp dport 1000 ip saddr @ranges4 accept
         udp dport 1000 ip6 saddr @ranges6 accept
         udp dport 2000 ip saddr vmap @accounts4
@@ -28,6 +31,8 @@ table inet t {
         udp dport 3000 ip6 saddr . meta l4proto . udp sport . udp dport @flows6 accept
     }
 }";
+
+const MARKER: u16 = 9000;
 
 /// The server's address of a family and the peers' network, all on `lo`.
 fn addresses(family: Family) -> (IpAddr, u128) {
@@ -39,28 +44,39 @@ fn addresses(family: Family) -> (IpAddr, u128) {
 
 fn assign(family: Family, number: u128) -> IpAddr {
     let address = from_number(family, number);
-    let (bits, more) = if family == Family::V4 {
-        (32, "")
-    } else {
-        (128, "nodad")
-    };
-    run(&format!(
-        "ip address replace {address}/{bits} dev lo {more}"
-    ));
+    let (bits, more) = if family == Family::V4 { (32, "") } else { (128, "nodad") };
+    run(&format!("ip address replace {address}/{bits} dev lo {more}"));
     address
 }
 
 /// Whether a packet from an address comes through.
 fn passes(family: Family, from: IpAddr, from_port: u16, port: u16) -> bool {
-    let (server, _) = addresses(family);
-    let server = UdpSocket::bind(SocketAddr::new(server, port)).unwrap();
-    let client = UdpSocket::bind(SocketAddr::new(from, from_port)).unwrap();
-    client.send_to(b"x", server.local_addr().unwrap()).unwrap();
-    // On `lo` the packet has arrived, or not, when sending returns.
-    server
-        .set_read_timeout(Some(Duration::from_millis(30)))
-        .unwrap();
-    server.recv(&mut [0; 8]).is_ok()
+    let (address, _) = addresses(family);
+    let server = bind(address, port);
+    let marker = bind(address, MARKER);
+    let client = bind(from, from_port);
+    client.send_to(b"x", (address, port)).unwrap();
+    // What always comes through says when the first has arrived, or never will.
+    client.send_to(b"x", (address, MARKER)).unwrap();
+    let wait = |socket: &UdpSocket, time| {
+        socket.set_read_timeout(Some(time)).unwrap();
+        socket.recv(&mut [0; 8]).is_ok()
+    };
+    assert!(wait(&marker, Duration::from_secs(10)));
+    wait(&server, Duration::from_millis(30))
+}
+
+/// A process that another test is just starting may still hold a socket of the last round.
+fn bind(address: IpAddr, port: u16) -> UdpSocket {
+    for _ in 0..200 {
+        match UdpSocket::bind((address, port)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            socket => return socket.unwrap(),
+        }
+    }
+    panic!("{address} port {port} stays in use");
 }
 
 #[test]
@@ -68,10 +84,9 @@ fn ends_of_ranges_are_exact() {
     in_namespace("packets::ends_of_ranges_are_exact", || {
         load(STRUCTURE);
         let mut netlink = Netlink::open().unwrap();
-        for (family, ranges, accounts) in [
-            (Family::V4, "ranges4", "accounts4"),
-            (Family::V6, "ranges6", "accounts6"),
-        ] {
+        for (family, ranges, accounts) in
+            [(Family::V4, "ranges4", "accounts4"), (Family::V6, "ranges6", "accounts6")]
+        {
             let base = addresses(family).1;
             let range = |first, last| AddrRange::new(family, base + first, base + last).unwrap();
             let mut transaction = netlink.transaction();
@@ -88,9 +103,7 @@ fn ends_of_ranges_are_exact() {
                 ],
             );
             transaction.commit().unwrap();
-            for number in [
-                0, 9, 10, 11, 14, 15, 16, 20, 21, 22, 23, 29, 30, 31, 32, 255,
-            ] {
+            for number in [0, 9, 10, 11, 14, 15, 16, 20, 21, 22, 23, 29, 30, 31, 32, 255] {
                 let from = assign(family, base + number);
                 let listed = matches!(number, 10..=20 | 22 | 30..=31);
                 assert_eq!(passes(family, from, 0, 1000), listed, "{from} by the set");
@@ -111,12 +124,7 @@ fn a_flow_key_is_that_of_the_packet() {
             let peer = assign(family, base + 7);
             let other = assign(family, base + 8);
             let set = Set::new("t", name, Kind::Flows(family));
-            let flow = FlowKey {
-                peer,
-                protocol: 17,
-                peer_port: 5062,
-                local_port: 3000,
-            };
+            let flow = FlowKey { peer, protocol: 17, peer_port: 5062, local_port: 3000 };
             assert!(!passes(family, peer, 5062, 3000));
             let mut transaction = netlink.transaction();
             transaction.add(&set, [Element::from(flow).lasting(Duration::from_mins(1))]);

@@ -65,7 +65,7 @@ fn any_change_is_seen() {
             "delete quota inet t spare",
             "delete chain inet t spare",
             // The kernel gives the same name to the new rule's inner set.
-            "delete rule inet t judge handle H\ninsert rule inet t judge tcp dport { 22, 80, 444 } counter accept",
+            "delete rule inet t judge handle H\nadd rule inet t judge index 0 tcp dport { 22, 80, 444 } counter accept",
         ] {
             load(STRUCTURE);
             load(
@@ -79,10 +79,7 @@ fn any_change_is_seen() {
             let list = run("nft -a list chain inet t judge");
             let line = list.lines().find(|line| line.contains("443")).unwrap();
             let handle = line.rsplit(' ').next().unwrap();
-            for line in change
-                .replace("handle H", &format!("handle {handle}"))
-                .lines()
-            {
+            for line in change.replace("handle H", &format!("handle {handle}")).lines() {
                 load(line);
             }
             let after = structure(&mut netlink);
@@ -94,41 +91,33 @@ fn any_change_is_seen() {
 
 #[test]
 fn packets_time_and_elements_do_not_alter_the_digest() {
-    in_namespace(
-        "structure::packets_time_and_elements_do_not_alter_the_digest",
-        || {
-            load(STRUCTURE);
-            let mut netlink = Netlink::open().unwrap();
-            let before = structure(&mut netlink);
-            let server = UdpSocket::bind("127.0.0.1:5060").unwrap();
-            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let bans = Set::new("t", "bans", Kind::Addresses(Family::V4));
-            for round in 0..30_u8 {
-                for _ in 0..300 {
-                    client
-                        .send_to(&[0; 1000], server.local_addr().unwrap())
-                        .unwrap();
-                }
-                let mut transaction = netlink.transaction();
-                let address = std::net::IpAddr::from([192, 0, 2, round]);
-                let element = Element::from(address).lasting(Duration::from_millis(20));
-                transaction.add(&bans, [element]);
-                transaction.commit().unwrap();
-                assert_eq!(structure(&mut netlink), before, "round {round}");
+    in_namespace("structure::packets_time_and_elements_do_not_alter_the_digest", || {
+        load(STRUCTURE);
+        let mut netlink = Netlink::open().unwrap();
+        let before = structure(&mut netlink);
+        let server = UdpSocket::bind("127.0.0.1:5060").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let bans = Set::new("t", "bans", Kind::Addresses(Family::V4));
+        for round in 0..30_u8 {
+            for _ in 0..300 {
+                client.send_to(&[0; 1000], server.local_addr().unwrap()).unwrap();
             }
-            // It was a real test: the counters moved, the quota is used up, the meter filled.
-            let list = run("nft list table inet t");
-            assert!(
-                !list.contains("counter packets 0 bytes 0 jump judge"),
-                "{list}"
-            );
-            assert!(list.contains("quota over 5 mbytes used"), "{list}");
-            assert!(list.contains("127.0.0.1 limit rate"), "{list}");
-            // Others' tables do not count.
-            load("table inet other { chain input { type filter hook input priority 0; accept; } }");
-            assert_eq!(structure(&mut netlink), before);
-        },
-    );
+            let mut transaction = netlink.transaction();
+            let address = std::net::IpAddr::from([192, 0, 2, round]);
+            let element = Element::from(address).lasting(Duration::from_millis(20));
+            transaction.add(&bans, [element]);
+            transaction.commit().unwrap();
+            assert_eq!(structure(&mut netlink), before, "round {round}");
+        }
+        // It was a real test: the counters moved, the quota is used up, the meter filled.
+        let list = run("nft list table inet t");
+        assert!(!list.contains("counter packets 0 bytes 0 jump judge"), "{list}");
+        assert!(list.contains("quota over 5 mbytes used"), "{list}");
+        assert!(list.contains("127.0.0.1 limit rate"), "{list}");
+        // Others' tables do not count.
+        load("table inet other { chain input { type filter hook input priority 0; accept; } }");
+        assert_eq!(structure(&mut netlink), before);
+    });
 }
 
 #[test]
@@ -139,35 +128,26 @@ fn what_a_structure_tells() {
         let structure = structure(&mut netlink);
         assert_eq!(structure.table.name, "t");
         assert_eq!(structure.sets, ["accounts", "bans", "rates"]);
-        let chains: Vec<(&str, u32)> = structure
-            .chains
-            .iter()
-            .map(|chain| (chain.name.as_str(), chain.rules))
-            .collect();
+        let chains: Vec<(&str, u32)> =
+            structure.chains.iter().map(|chain| (chain.name.as_str(), chain.rules)).collect();
         assert_eq!(chains, [("input", 4), ("judge", 4)]);
         let base = structure.chains[0].base.as_ref().unwrap();
-        assert_eq!(
-            (base.hook.as_str(), base.priority, base.policy_drop),
-            ("input", -5, false)
-        );
+        assert_eq!((base.hook.as_str(), base.priority, base.policy_drop), ("input", -5, false));
         assert_eq!(structure.chains[1].base, None);
     });
 }
 
 #[test]
 fn a_digest_holds_while_another_table_is_rewritten() {
-    in_namespace(
-        "structure::a_digest_holds_while_another_table_is_rewritten",
-        || {
-            load(STRUCTURE);
-            let mut netlink = Netlink::open().unwrap();
-            let before = structure(&mut netlink);
-            for _ in 0..20 {
-                load("table inet other { chain x { accept; } }\ndelete table inet other");
-                assert_eq!(structure(&mut netlink), before);
-            }
-        },
-    );
+    in_namespace("structure::a_digest_holds_while_another_table_is_rewritten", || {
+        load(STRUCTURE);
+        let mut netlink = Netlink::open().unwrap();
+        let before = structure(&mut netlink);
+        for _ in 0..20 {
+            load("table inet other { chain x { accept; } }\ndelete table inet other");
+            assert_eq!(structure(&mut netlink), before);
+        }
+    });
 }
 
 #[test]
@@ -240,16 +220,10 @@ fn named_counters() {
               table inet other { counter three { packets 1 bytes 1 } }");
         let mut netlink = Netlink::open().unwrap();
         let counters = netlink.counters("t").unwrap();
-        let five = Counter {
-            packets: 5,
-            bytes: 700,
-        };
+        let five = Counter { packets: 5, bytes: 700 };
         assert_eq!(
             counters.into_iter().collect::<Vec<_>>(),
-            [
-                ("one".to_owned(), five),
-                ("two".to_owned(), Counter::default())
-            ]
+            [("one".to_owned(), five), ("two".to_owned(), Counter::default())]
         );
         assert!(netlink.counters("absent").unwrap().is_empty());
     });
@@ -271,9 +245,7 @@ fn generations_count_up() {
 fn a_wrong_text_changes_nothing() {
     in_namespace("structure::a_wrong_text_changes_nothing", || {
         let wrong = format!("{STRUCTURE}\nadd rule inet t nowhere accept\n");
-        let Err(NftError::Refused { message }) = text::load(&wrong) else {
-            panic!()
-        };
+        let Err(NftError::Refused { message }) = text::load(&wrong) else { panic!() };
         assert!(message.contains("No such file or directory"), "{message}");
         assert!(message.contains("nowhere"), "{message}");
         assert!(!Netlink::open().unwrap().table_exists("t").unwrap());
@@ -281,9 +253,7 @@ fn a_wrong_text_changes_nothing() {
         assert!(!Netlink::open().unwrap().table_exists("t").unwrap());
         // A text larger than any pipe, refused at its first line.
         let long = format!("nonsense\n{}", "add table inet t\n".repeat(100_000));
-        let Err(NftError::Refused { message }) = text::load(&long) else {
-            panic!()
-        };
+        let Err(NftError::Refused { message }) = text::load(&long) else { panic!() };
         assert!(message.contains("syntax error"), "{message}");
         assert!(message.lines().count() <= 12);
     });

@@ -10,6 +10,7 @@ pub mod blocks;
 pub mod boot;
 pub mod check;
 pub mod demo;
+pub mod generate;
 pub mod modes;
 pub mod oldnames;
 pub mod status;
@@ -39,7 +40,11 @@ macro_rules! commands {
         /// All commands. The text of each is the doc comment of its arguments.
         #[derive(clap::Subcommand, Debug)]
         pub enum Command {
-            $($(#[$attribute])* $name($arguments),)*
+            $(
+                #[allow(missing_docs, reason = "its arguments say it")]
+                $(#[$attribute])*
+                $name($arguments),
+            )*
         }
 
         impl Run for Command {
@@ -77,5 +82,5 @@ commands! {
     #[command(hide = true)]
     Boot: boot::cli::Boot,
     #[command(hide = true)]
-    Generate: crate::cli::Generate,
+    Generate: generate::cli::Generate,
 }

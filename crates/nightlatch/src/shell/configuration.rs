@@ -16,9 +16,8 @@ const LONGEST: u64 = 1 << 20;
 /// # Errors
 /// The file cannot be read, or holds a mistake, shown with its place.
 pub fn read(path: &Path) -> Result<Rules, Failure> {
-    let bad = |what: String| {
-        Failure::new(Code::Configuration, format!("{}: {what}", path.display()))
-    };
+    let bad =
+        |what: String| Failure::new(Code::Configuration, format!("{}: {what}", path.display()));
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)) {
         Ok(read) if read as u64 > LONGEST => Err(bad("longer than 1 MiB".to_owned())),

@@ -22,6 +22,14 @@ pub fn say_json(value: &impl Serialize) {
     }
 }
 
+/// Writes over the last line of progress, where somebody looks on.
+pub fn progress(line: &str) {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
+        let _ = std::io::stderr().flush();
+    }
+}
+
 /// Asks a question and reads one line; `None` where nobody is there to answer.
 pub fn ask(question: &str) -> Option<String> {
     if !std::io::stdin().is_terminal() {

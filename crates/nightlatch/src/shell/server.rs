@@ -129,7 +129,9 @@ fn understand(line: &str, caller: &Caller) -> Result<Request, Refusal> {
     if let Ok(Version { version }) = version
         && version != VERSION
     {
-        let message = format!("the daemon speaks protocol {VERSION}, you speak {version}: run the command and the daemon from the same version (systemctl restart nightlatch)");
+        let message = format!(
+            "the daemon speaks protocol {VERSION}, you speak {version}: run the command and the daemon from the same version (systemctl restart nightlatch)"
+        );
         return Err(refuse(RefusalKind::Wrong, message));
     }
     let envelope: Envelope = serde_json::from_str(line)

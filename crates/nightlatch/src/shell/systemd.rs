@@ -40,16 +40,29 @@ pub fn is_running() -> bool {
 
 /// Whether the units are installed.
 pub fn has_units() -> bool {
-    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"]
-        .iter()
-        .any(|folder| Path::new(folder).join(BOOT_UNIT).exists())
+    [
+        "/etc/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ]
+    .iter()
+    .any(|folder| Path::new(folder).join(BOOT_UNIT).exists())
 }
 
 /// Whether the early unit is enabled, so that the firewall stands after a reboot.
 pub fn boots_with_us() -> bool {
-    ["sysinit.target.wants", "network-pre.target.wants", "multi-user.target.wants", "network.target.wants", "basic.target.wants"]
-        .iter()
-        .any(|folder| Path::new("/etc/systemd/system").join(folder).join(BOOT_UNIT).symlink_metadata().is_ok())
+    [
+        "sysinit.target.wants",
+        "network-pre.target.wants",
+        "multi-user.target.wants",
+        "network.target.wants",
+        "basic.target.wants",
+    ]
+    .iter()
+    .any(|folder| {
+        Path::new("/etc/systemd/system").join(folder).join(BOOT_UNIT).symlink_metadata().is_ok()
+    })
 }
 
 /// Runs `systemctl` with arguments.

@@ -6,6 +6,8 @@
     reason = "a test fails by a panic"
 )]
 
+mod demo;
+mod fetch;
 mod packet;
 mod stage;
 mod support;

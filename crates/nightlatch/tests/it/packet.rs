@@ -26,21 +26,12 @@ fn packets(source: IpAddr, destination: IpAddr) -> Vec<Packet> {
         Packet::udp(from, to, b"OPTIONS").with_hop_limit(9),
         Packet::echo(source, destination, 7, b"ping"),
         Packet::other(source, destination, protocol::GRE, &[0, 0, 8, 0]),
-        Packet::other(
-            source,
-            destination,
-            protocol::SCTP,
-            &[0x13, 0xc4, 0x13, 0xc4, 0, 0, 0, 0],
-        ),
+        Packet::other(source, destination, protocol::SCTP, &[0x13, 0xc4, 0x13, 0xc4, 0, 0, 0, 0]),
         Packet::other(source, destination, 253, b"experiment"),
-        Packet::udp(from, to, b"alone").with_extension(Extension::Fragment {
-            offset: 0,
-            more: false,
-        }),
-        Packet::udp(from, to, b"first").with_extension(Extension::Fragment {
-            offset: 0,
-            more: true,
-        }),
+        Packet::udp(from, to, b"alone")
+            .with_extension(Extension::Fragment { offset: 0, more: false }),
+        Packet::udp(from, to, b"first")
+            .with_extension(Extension::Fragment { offset: 0, more: true }),
     ];
     if destination.is_ipv6() {
         for extension in [
@@ -65,11 +56,7 @@ fn packets(source: IpAddr, destination: IpAddr) -> Vec<Packet> {
 fn one_hop_later(bytes: &[u8]) -> Caught {
     let mut caught = Caught::parse(bytes).unwrap();
     caught.hop_limit -= 1;
-    let (place, v4) = if caught.source.is_ipv4() {
-        (8, true)
-    } else {
-        (7, false)
-    };
+    let (place, v4) = if caught.source.is_ipv4() { (8, true) } else { (7, false) };
     caught.bytes[place] -= 1;
     if v4 {
         caught.bytes[10] = 0;
@@ -95,9 +82,7 @@ fn arrive_as_crafted(stage: &Stage, spoofed: [IpAddr; 2]) {
         for packet in packets(source, destination) {
             sender.send(&packet).unwrap();
             let expected = one_hop_later(&packet.bytes());
-            let caught = listener
-                .find(SOON, |caught| caught.source == source)
-                .unwrap();
+            let caught = listener.find(SOON, |caught| caught.source == source).unwrap();
             let caught = caught.unwrap_or_else(|| panic!("did not arrive: {packet:?}"));
             let whole = packet.bytes() == packet.fragments(60_000)[0];
             if !whole && caught.checksum_is_right().is_some() {
@@ -166,15 +151,10 @@ fn answers_of_a_real_kernel_are_caught() {
     for (source, destination) in [(attacker.v4(), server.v4()), (attacker.v6(), server.v6())] {
         let to = |port| SocketAddr::new(destination, port);
         let from = SocketAddr::new(source, 40_000);
-        let _open = server
-            .run(|| std::net::TcpListener::bind(to(443)))
-            .unwrap()
-            .unwrap();
+        let _open = server.run(|| std::net::TcpListener::bind(to(443))).unwrap().unwrap();
         let mut ask = |packet: Packet| {
             sender.send(&packet).unwrap();
-            let answer = listener
-                .find(SOON, |caught| caught.source == destination)
-                .unwrap();
+            let answer = listener.find(SOON, |caught| caught.source == destination).unwrap();
             let answer = answer.unwrap_or_else(|| panic!("no answer to {packet:?}"));
             assert_eq!(answer.checksum_is_right(), Some(true), "{answer:?}");
             answer
@@ -182,10 +162,7 @@ fn answers_of_a_real_kernel_are_caught() {
 
         let answer = ask(Packet::tcp(from, to(443), flags::SYN));
         assert_eq!(answer.tcp_flags(), Some(flags::SYN | flags::ACK));
-        assert_eq!(
-            (answer.origin(), answer.target()),
-            (Some(to(443)), Some(from))
-        );
+        assert_eq!((answer.origin(), answer.target()), (Some(to(443)), Some(from)));
         let answer = ask(Packet::tcp(from, to(81), flags::SYN));
         assert_eq!(answer.tcp_flags(), Some(flags::RST | flags::ACK));
         let answer = ask(Packet::tcp(from, to(81), flags::ACK));
@@ -193,16 +170,10 @@ fn answers_of_a_real_kernel_are_caught() {
         let answer = ask(Packet::echo(source, destination, 1, b"hello"));
         assert!(answer.is_echo_reply());
         let answer = ask(Packet::udp(from, to(5060), b"hello"));
-        assert_eq!(
-            answer.icmp(),
-            Some(if source.is_ipv4() { (3, 3) } else { (1, 4) })
-        );
+        assert_eq!(answer.icmp(), Some(if source.is_ipv4() { (3, 3) } else { (1, 4) }));
         assert_eq!(answer.quoted().unwrap().target(), Some(to(5060)));
         let answer = ask(Packet::other(source, destination, 253, b"what"));
-        assert_eq!(
-            answer.icmp(),
-            Some(if source.is_ipv4() { (3, 2) } else { (4, 1) })
-        );
+        assert_eq!(answer.icmp(), Some(if source.is_ipv4() { (3, 2) } else { (4, 1) }));
     }
 }
 
@@ -218,12 +189,7 @@ fn nothing_is_made_of_hostile_bytes() {
     .bytes();
     for length in 0..good.len() {
         if let Some(caught) = Caught::parse(&good[..length]) {
-            let _ = (
-                caught.data(),
-                caught.quoted(),
-                caught.origin(),
-                caught.tcp_flags(),
-            );
+            let _ = (caught.data(), caught.quoted(), caught.origin(), caught.tcp_flags());
         }
     }
     // Extension headers that claim more than there is.

@@ -2,10 +2,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::IpAddr;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage, StageError};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::support;
 
@@ -36,10 +39,7 @@ fn neighbours_on_one_network_reach_each_other_and_the_world() {
 
 fn ping(stage: &Stage, from: &str, target: IpAddr) {
     let mut command = stage.host(from).unwrap().command("ping");
-    let ping = command
-        .args(["-c1", "-W1", "-q", &target.to_string()])
-        .output()
-        .unwrap();
+    let ping = command.args(["-c1", "-W1", "-q", &target.to_string()]).output().unwrap();
     assert!(ping.status.success(), "{from} to {target}: {ping:?}");
 }
 
@@ -55,11 +55,7 @@ fn stages_side_by_side_do_not_see_each_other() {
                 let server = stage.host("server").unwrap();
                 ping(&stage, "attacker", server.v4());
                 // The same address, another machine: what one does, the other does not feel.
-                server
-                    .command("ip")
-                    .args(["link", "set", "eth0", "down"])
-                    .status()
-                    .unwrap();
+                server.command("ip").args(["link", "set", "eth0", "down"]).status().unwrap();
                 ping(&first, "attacker", first.host("server").unwrap().v6());
             });
         }
@@ -68,9 +64,8 @@ fn stages_side_by_side_do_not_see_each_other() {
 
 #[test]
 fn an_owned_network_belongs_to_the_host() {
-    let plan = Plan::standard().change("attacker", |host| {
-        host.owning(&["192.0.2.192/27", "2001:db8:6666::/48"])
-    });
+    let plan = Plan::standard()
+        .change("attacker", |host| host.owning(&["192.0.2.192/27", "2001:db8:6666::/48"]));
     let Some(stage) = support::stage(&plan) else {
         return;
     };
@@ -87,11 +82,7 @@ fn a_network_behind_the_server() {
         .network(
             NetworkPlan::new("containers", &["192.0.2.65/26", "2001:db8:c::1/64"]).behind("server"),
         )
-        .host(HostPlan::new(
-            "container",
-            "containers",
-            &["192.0.2.66/26", "2001:db8:c::2/64"],
-        ));
+        .host(HostPlan::new("container", "containers", &["192.0.2.66/26", "2001:db8:c::2/64"]));
     let Some(stage) = support::stage(&plan) else {
         return;
     };
@@ -101,16 +92,7 @@ fn a_network_behind_the_server() {
     ping(&stage, "container", stage.host("server").unwrap().v6());
     assert!(stage.host("traveller").is_err());
     let route = ["route", "add", "192.0.2.64/26", "via", "198.51.100.1"];
-    assert!(
-        stage
-            .host("router")
-            .unwrap()
-            .command("ip")
-            .args(route)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(stage.host("router").unwrap().command("ip").args(route).status().unwrap().success());
     ping(&stage, "container", office.v4());
 }
 
@@ -149,14 +131,7 @@ fn maker_to_be_killed() {
     // One process that stays, and one that goes into the background away from its parents.
     let mut stays = server.command("sleep").arg("1000").spawn().unwrap();
     let background = "setsid sleep 1000 > /dev/null &";
-    assert!(
-        server
-            .command("sh")
-            .args(["-c", background])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(server.command("sh").args(["-c", background]).status().unwrap().success());
     support::wait_until("both run", Duration::from_secs(5), || {
         server.processes().unwrap().len() == 2
     });
@@ -173,17 +148,22 @@ fn maker_to_be_killed() {
 
 #[test]
 fn nothing_is_left_after_kill_minus_nine() {
+    nothing_is_left_after(|maker| kill_process(maker, Signal::KILL));
+}
+
+#[test]
+fn nothing_is_left_after_control_c_at_the_terminal() {
+    nothing_is_left_after(|maker| kill_process_group(maker, Signal::INT));
+}
+
+fn nothing_is_left_after(end: impl Fn(Pid) -> rustix::io::Result<()>) {
     if support::stage(&Plan::empty()).is_none() {
         return;
     }
     let mut maker = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "stage::maker_to_be_killed",
-        ])
+        .args(["--ignored", "--exact", "--nocapture", "stage::maker_to_be_killed"])
         .stdout(Stdio::piped())
+        .process_group(0)
         .spawn()
         .unwrap();
     let mut processes = Vec::new();
@@ -196,19 +176,13 @@ fn nothing_is_left_after_kill_minus_nine() {
             break;
         }
     }
-    assert_eq!(
-        processes.len(),
-        8,
-        "two in the server, the keeper, five holders: {processes:?}"
-    );
+    assert_eq!(processes.len(), 8, "two in the server, the keeper, five holders: {processes:?}");
     assert!(processes.iter().all(|&process| alive(process)));
-    maker.kill().unwrap();
+    end(Pid::from_child(&maker)).unwrap();
     maker.wait().unwrap();
-    support::wait_until(
-        "all processes of the stage have ended",
-        Duration::from_secs(5),
-        || !processes.iter().any(|&process| alive(process)),
-    );
+    support::wait_until("all processes of the stage have ended", Duration::from_secs(5), || {
+        !processes.iter().any(|&process| alive(process))
+    });
 }
 
 #[test]
@@ -219,11 +193,7 @@ fn nothing_is_left_after_a_drop() {
     let server = stage.host("server").unwrap();
     let mut child = server.command("sleep").arg("1000").spawn().unwrap();
     let background = "setsid sleep 1000 &";
-    server
-        .command("sh")
-        .args(["-c", background])
-        .status()
-        .unwrap();
+    server.command("sh").args(["-c", background]).status().unwrap();
     support::wait_until("both run", Duration::from_secs(5), || {
         server.processes().unwrap().len() == 2
     });
@@ -232,16 +202,11 @@ fn nothing_is_left_after_a_drop() {
     processes.extend(stage.hosts().iter().map(Host::holder));
     drop(stage);
     child.wait().unwrap();
-    assert!(
-        !processes.iter().any(|&process| alive(process)),
-        "{processes:?}"
-    );
+    assert!(!processes.iter().any(|&process| alive(process)), "{processes:?}");
 }
 
 /// Whether a process exists and is not only waiting for its parent's attention.
 fn alive(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    status
-        .rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }

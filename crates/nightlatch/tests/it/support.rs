@@ -50,10 +50,7 @@ fn skip(reason: &str) {
 pub(crate) fn wait_until(what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
     let start = now();
     while !done() {
-        assert!(
-            start.elapsed() < patience,
-            "still waiting after {patience:?}: {what}"
-        );
+        assert!(start.elapsed() < patience, "still waiting after {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -140,11 +137,7 @@ impl<'a> Installation<'a> {
         arguments: &[S],
     ) -> String {
         let output = self.run_it(arguments);
-        assert!(
-            output.status.success(),
-            "nightlatch {arguments:?}: {}",
-            told(&output)
-        );
+        assert!(output.status.success(), "nightlatch {arguments:?}: {}", told(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -155,12 +148,7 @@ impl<'a> Installation<'a> {
         arguments: &[S],
     ) -> String {
         let output = self.run_it(arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "nightlatch {arguments:?}: {}",
-            told(&output)
-        );
+        assert_eq!(output.status.code(), Some(code), "nightlatch {arguments:?}: {}", told(&output));
         told(&output)
     }
 
@@ -181,9 +169,7 @@ impl<'a> Installation<'a> {
         let log = std::fs::File::create(self.directory.path().join("daemon.log")).unwrap();
         let mut command = self.command(&["daemon"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        let mut daemon = Daemon {
-            child: command.spawn().unwrap(),
-        };
+        let mut daemon = Daemon { child: command.spawn().unwrap() };
         wait_until("the daemon answers", Duration::from_secs(10), || {
             if let Some(status) = daemon.child.try_wait().unwrap() {
                 panic!("the daemon ended with {status}: {}", self.log());

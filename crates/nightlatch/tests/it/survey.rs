@@ -11,77 +11,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nightlatch::features::up::survey::{
-    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Root, Survey, all_flows,
-    describe, proposal, take,
+    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Survey, all_flows,
+    describe, proposal,
 };
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use space::{Namespace, joined};
 
-/// A network namespace that lives as long as the value, and no longer than the test.
-struct Namespace(Child);
-
-impl Namespace {
-    fn new() -> Namespace {
-        // `cat` ends with our end of its pipe, even when the test is killed.
-        let child = Command::new("unshare")
-            .args(["-n", "cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("unshare is part of util-linux");
-        let namespace = Namespace(child);
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        for _ in 0..500 {
-            let there = fs::read_link(namespace.path());
-            if there.is_ok_and(|there| there != own) {
-                namespace.run("ip link set lo up");
-                return namespace;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("no network namespace: run as root, or where user namespaces are allowed");
-    }
-
-    fn path(&self) -> String {
-        format!("/proc/{}/ns/net", self.0.id())
-    }
-
-    /// Runs a shell script inside; it must succeed.
-    fn run(&self, script: &str) {
-        let output = Command::new("nsenter")
-            .args([&format!("--net={}", self.path()), "sh", "-ec", script])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{script}: {said}");
-    }
-
-    /// Runs a function inside, in a thread of its own.
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(|| {
-                let file = File::open(self.path()).unwrap();
-                let kind = Some(LinkNameSpaceType::Network);
-                move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).unwrap();
-                work()
-            });
-            entered.join().unwrap()
-        })
-    }
-
-    fn survey(&self, root: &Path) -> Survey {
-        self.inside(|| take(&Root::at(root)))
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+mod session;
+mod space;
 
 /// A folder with files, as `Root` takes it.
 fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -89,10 +28,7 @@ fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
     for (name, text) in files {
         let path = folder.path().join(name.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        File::create(path)
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
     }
     folder
 }
@@ -143,11 +79,7 @@ fn iptables_rules_are_counted() {
     assert_eq!((found.drop_rules, found.reject_rules), (2, 2));
     assert!(found.active);
     assert!(!found.at_boot);
-    for part in [
-        "ip filter INPUT",
-        "2 rules drop and 2 rules refuse",
-        "must pass both",
-    ] {
+    for part in ["ip filter INPUT", "2 rules drop and 2 rules refuse", "must pass both"] {
         assert!(found.effect.contains(part), "{}", found.effect);
     }
 }
@@ -187,14 +119,8 @@ fn the_chains_of_fail2ban_ufw_and_freepbx_are_theirs() {
     );
     let root = root_with(&[
         ("/etc/ufw/ufw.conf", "# on\nENABLED=yes\n"),
-        (
-            "/etc/systemd/system/multi-user.target.wants/ufw.service",
-            "",
-        ),
-        (
-            "/etc/systemd/system/multi-user.target.wants/fail2ban.service",
-            "",
-        ),
+        ("/etc/systemd/system/multi-user.target.wants/ufw.service", ""),
+        ("/etc/systemd/system/multi-user.target.wants/fail2ban.service", ""),
     ]);
     let survey = namespace.survey(root.path());
     assert_eq!(ids(&survey), ["ufw", "freepbx-firewall", "fail2ban"]);
@@ -225,31 +151,18 @@ fn tables_of_nftables_are_named_and_ours_is_not() {
          nft add chain inet nightlatch guard '{ type filter hook prerouting priority -150; policy drop; }'",
     );
     let root = root_with(&[
-        (
-            "/etc/nftables.conf",
-            "#!/usr/sbin/nft -f\n\nflush ruleset\n",
-        ),
-        (
-            "/etc/systemd/system/sysinit.target.wants/nftables.service",
-            "",
-        ),
+        ("/etc/nftables.conf", "#!/usr/sbin/nft -f\n\nflush ruleset\n"),
+        ("/etc/systemd/system/sysinit.target.wants/nftables.service", ""),
     ]);
     let survey = namespace.survey(root.path());
-    assert_eq!(
-        ids(&survey),
-        ["firewalld", "nftables-service", "nft inet guard"]
-    );
+    assert_eq!(ids(&survey), ["firewalld", "nftables-service", "nft inet guard"]);
     let guard = firewall(&survey, "nft inet guard");
     assert_eq!(guard.drops_by_default, ["inet guard in"]);
     assert_eq!(guard.drop_rules, 1);
     assert_eq!(firewall(&survey, "firewalld").reject_rules, 1);
     let service = firewall(&survey, "nftables-service");
     assert!(service.at_boot && service.flushes && !service.active);
-    assert!(
-        service.effect.contains("flush ruleset"),
-        "{}",
-        service.effect
-    );
+    assert!(service.effect.contains("flush ruleset"), "{}", service.effect);
 }
 
 #[test]
@@ -295,36 +208,11 @@ fn published_ports_are_listed() {
     );
     let docker = firewall(&survey, "docker");
     assert!(docker.effect.contains("before they"), "{}", docker.effect);
-    let containers = survey
-        .interfaces
-        .iter()
-        .find(|i| i.name == "docker0")
-        .unwrap();
+    let containers = survey.interfaces.iter().find(|i| i.name == "docker0").unwrap();
     assert_eq!(containers.kind, InterfaceKind::Containers);
     let accounts = proposal(&survey).accounts;
     assert_eq!(accounts[0].name, "containers");
     assert_eq!(accounts[0].addresses[0].to_string(), "172.17.0.0/16");
-}
-
-/// Two namespaces joined by a cable: the server, and somebody.
-fn joined() -> (Namespace, Namespace) {
-    let (server, client) = (Namespace::new(), Namespace::new());
-    server.run(&format!(
-        "ip link add eth0 type veth peer name eth0 netns {}
-         ip addr add 192.168.7.1/24 dev eth0
-         ip addr add 2001:db8:7::1/64 dev eth0 nodad
-         ip addr add fd00:7::1/64 dev eth0 nodad
-         ip link set eth0 up
-         ip route add default via 192.168.7.254
-         ip -6 route add default via 2001:db8:7::ff",
-        client.0.id()
-    ));
-    client.run(
-        "ip addr add 192.168.7.20/24 dev eth0
-         ip addr add 2001:db8:7::20/64 dev eth0 nodad
-         ip link set eth0 up",
-    );
-    (server, client)
 }
 
 #[test]
@@ -332,45 +220,21 @@ fn addresses_networks_and_gateways_are_read() {
     let (server, _client) = joined();
     let root = root_with(&[
         ("/etc/resolv.conf", "nameserver 127.0.0.53\noptions edns0\n"),
-        (
-            "/run/systemd/resolve/resolv.conf",
-            "nameserver 192.168.7.254\nnameserver fe80::1%2\n",
-        ),
-        (
-            "/etc/chrony/chrony.conf",
-            "pool 2.debian.pool.ntp.org iburst\n",
-        ),
+        ("/run/systemd/resolve/resolv.conf", "nameserver 192.168.7.254\nnameserver fe80::1%2\n"),
+        ("/etc/chrony/chrony.conf", "pool 2.debian.pool.ntp.org iburst\n"),
         ("/etc/chrony/sources.d/own.sources", "server 192.0.2.123\n"),
     ]);
     let survey = server.survey(root.path());
-    let networks: Vec<String> = survey
-        .networks
-        .iter()
-        .map(|n| n.network.to_string())
-        .collect();
-    assert_eq!(
-        networks,
-        ["192.168.7.0/24", "2001:db8:7::/64", "fd00:7::/64"]
-    );
-    let gateways: Vec<String> = survey
-        .gateways
-        .iter()
-        .map(|g| g.address.to_string())
-        .collect();
+    let networks: Vec<String> = survey.networks.iter().map(|n| n.network.to_string()).collect();
+    assert_eq!(networks, ["192.168.7.0/24", "2001:db8:7::/64", "fd00:7::/64"]);
+    let gateways: Vec<String> = survey.gateways.iter().map(|g| g.address.to_string()).collect();
     assert_eq!(gateways, ["192.168.7.254", "2001:db8:7::ff"]);
     let resolvers: Vec<String> = survey.resolvers.iter().map(ToString::to_string).collect();
     assert_eq!(resolvers, ["192.168.7.254", "fe80::1"]);
-    assert_eq!(
-        survey.time_servers,
-        ["192.0.2.123", "2.debian.pool.ntp.org"]
-    );
+    assert_eq!(survey.time_servers, ["192.0.2.123", "2.debian.pool.ntp.org"]);
 
     let proposal = proposal(&survey);
-    let local = proposal
-        .accounts
-        .iter()
-        .find(|a| a.name == "local-network")
-        .unwrap();
+    let local = proposal.accounts.iter().find(|a| a.name == "local-network").unwrap();
     let local: Vec<String> = local.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(local, ["192.168.7.0/24", "fd00:7::/64"]);
     assert_eq!(proposal.left_out[0].network.to_string(), "2001:db8:7::/64");
@@ -380,10 +244,7 @@ fn addresses_networks_and_gateways_are_read() {
 #[test]
 fn sockets_and_live_connections_are_read() {
     let (server, client) = joined();
-    let root = root_with(&[
-        ("/etc/ssh/sshd_config", "Port 2222\n"),
-        ("/etc/freepbx.conf", ""),
-    ]);
+    let root = root_with(&[("/etc/ssh/sshd_config", "Port 2222\n"), ("/etc/freepbx.conf", "")]);
     let (ssh, _web, _sip, _local) = server.inside(|| {
         (
             TcpListener::bind("[::]:2222").unwrap(),
@@ -406,12 +267,7 @@ fn sockets_and_live_connections_are_read() {
     let sockets: Vec<String> = survey
         .sockets
         .iter()
-        .map(|s| {
-            format!(
-                "{} {} {} {}",
-                s.protocol, s.address, s.port, s.only_loopback
-            )
-        })
+        .map(|s| format!("{} {} {} {}", s.protocol, s.address, s.port, s.only_loopback))
         .collect();
     assert_eq!(
         sockets,
@@ -428,21 +284,11 @@ fn sockets_and_live_connections_are_read() {
     assert_eq!(survey.ssh.ports, [2222]);
     assert_eq!(survey.pbx.chosen, Some(Product::FreePbx));
     assert_eq!(survey.flows.len(), 3);
-    assert!(
-        survey
-            .flows
-            .iter()
-            .all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp)
-    );
+    assert!(survey.flows.iter().all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp));
     // Connections to the SSH port that have not logged in may be anybody's.
     assert_eq!(survey.caller.candidates, [] as [IpAddr; 0]);
     assert_eq!(survey.caller.address, None);
-    assert!(
-        proposal(&survey)
-            .accounts
-            .iter()
-            .all(|account| account.name != "admin")
-    );
+    assert!(proposal(&survey).accounts.iter().all(|account| account.name != "admin"));
 
     let context = FlowContext::of(&survey);
     let lines = describe(&context, &all_flows(&survey, []), |_| true);
@@ -459,4 +305,47 @@ fn sockets_and_live_connections_are_read() {
     let kept = describe(&context, &survey.flows, |flow| flow.peer.is_ipv6());
     assert_eq!(kept.len(), 1);
     drop((calling, accepted));
+}
+
+#[test]
+fn a_running_pbx_and_its_ports_are_found() {
+    let (server, client) = joined();
+    // A program by the name of a PBX: what counts is the process and its socket.
+    let root = root_with(&[("/etc/asterisk/pjsip.conf", "[t]\nprotocol=udp\nbind=0.0.0.0:7060\n")]);
+    let fake = root.path().join("asterisk");
+    fs::copy("/usr/bin/perl", &fake).unwrap();
+    let ready = root.path().join("ready");
+    let script = format!(
+        "use IO::Socket::INET; \
+         my @all = map {{ IO::Socket::INET->new(Proto => 'udp', LocalPort => $_) or die }} 7060, 15000; \
+         open(my $file, '>', '{}'); close($file); <STDIN>;",
+        ready.display()
+    );
+    let mut process = Command::new("nsenter")
+        .arg(format!("--net={}", server.path()))
+        .args([fake.to_str().unwrap(), "-e", &script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..500 {
+        if ready.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let here = server.survey(root.path());
+    let elsewhere = client.survey(root_with(&[]).path());
+    drop(process.stdin.take());
+    process.wait().unwrap();
+
+    assert_eq!(here.pbx.chosen, Some(Product::Asterisk));
+    assert!(here.pbx.found[0].running);
+    assert_eq!(here.sockets[0].program.as_deref(), Some("asterisk"));
+    let sip: Vec<String> = here.sip.iter().map(|s| format!("{}/{}", s.protocol, s.port)).collect();
+    assert_eq!(sip, ["udp/7060"]);
+    // Seen from another network namespace it is in a container.
+    assert_eq!(elsewhere.pbx.chosen, None);
+    assert_eq!(elsewhere.pbx.in_containers, ["asterisk"]);
+    // No command `asterisk` answers here: that is said, and nothing else fails.
+    assert!(here.unread.iter().any(|unread| unread.what.starts_with("asterisk -rx")));
 }

@@ -43,7 +43,9 @@ fn resolve(name: &HostName) -> Result<Vec<IpAddr>, Failure> {
     // A name that points into the machine itself opens nothing and is a mistake or an attack.
     let usable: Vec<IpAddr> = addresses
         .into_iter()
-        .filter(|address| !address.is_loopback() && !address.is_unspecified() && !address.is_multicast())
+        .filter(|address| {
+            !address.is_loopback() && !address.is_unspecified() && !address.is_multicast()
+        })
         .take(MOST_ADDRESSES)
         .collect();
     if usable.is_empty() {

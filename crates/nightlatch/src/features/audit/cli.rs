@@ -47,7 +47,10 @@ impl Run for Log {
         if self.csv {
             screen::say("number,time,user,uid,origin,action,subject,before,after,hash");
         }
-        let since = self.since.map(|span| Time::from_millis(0).after(clock::now().since(Time::from_millis(0)).saturating_sub(span)));
+        let since = self.since.map(|span| {
+            Time::from_millis(0)
+                .after(clock::now().since(Time::from_millis(0)).saturating_sub(span))
+        });
         let mut last = 0;
         let mut entries = store::entries(&store, since).map_err(Failure::failed)?;
         loop {
@@ -81,7 +84,9 @@ impl Log {
 
 fn verify(store: &Store, json: bool) -> Outcome {
     match store::verify(store) {
-        Ok(count) if json => screen::say_json(&serde_json::json!({ "whole": true, "records": count })),
+        Ok(count) if json => {
+            screen::say_json(&serde_json::json!({ "whole": true, "records": count }));
+        }
         Ok(count) => screen::say(format!("the audit log is whole: {count} records")),
         Err(gap) if json => {
             screen::say_json(&serde_json::json!({ "whole": false, "gap": gap }));

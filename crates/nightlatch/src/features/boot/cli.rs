@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::io;
 use crate::features::{Context, Run};
 use crate::run;
+use crate::shell::detach;
 use crate::shell::outcome::Outcome;
 
 /// Put the last good firewall up, before the network and without the daemon
@@ -20,10 +21,17 @@ impl Run for Boot {
 
 /// Run the daemon in the foreground (systemd does this)
 #[derive(clap::Args, Debug)]
-pub struct Daemon {}
+pub struct Daemon {
+    /// Leave the terminal
+    #[arg(long, hide = true)]
+    detached: bool,
+}
 
 impl Run for Daemon {
     fn run(&self, context: &Context) -> Outcome {
+        if self.detached {
+            detach::from_terminal();
+        }
         run::daemon(&context.paths)?;
         Ok(ExitCode::SUCCESS)
     }

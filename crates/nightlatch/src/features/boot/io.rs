@@ -64,15 +64,15 @@ fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
 fn fallback(paths: &Paths) -> Ruleset {
     let text = fs::read(paths.last_good()).ok();
     let copy = text.and_then(|text| serde_json::from_slice(&text).ok());
-    match copy {
-        Some(copy) => {
-            journal::tell(Level::Error, "the copy of the last good firewall is put up instead");
-            copy
-        }
-        None => {
-            journal::tell(Level::Error, "there is no copy of the last good firewall: everything is closed but SSH");
-            logic::emergency()
-        }
+    if let Some(copy) = copy {
+        journal::tell(Level::Error, "the copy of the last good firewall is put up instead");
+        copy
+    } else {
+        journal::tell(
+            Level::Error,
+            "there is no copy of the last good firewall: everything is closed but SSH",
+        );
+        logic::emergency()
     }
 }
 

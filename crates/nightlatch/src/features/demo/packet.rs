@@ -62,14 +62,8 @@ impl Sender {
     ///
     /// As [`Sender::send`]; also where the packet is longer than the link takes.
     pub fn send_bytes(&self, destination: IpAddr, bytes: &[u8]) -> io::Result<()> {
-        let socket = if destination.is_ipv4() {
-            &self.v4
-        } else {
-            &self.v6
-        };
-        socket
-            .send_to(bytes, &SocketAddr::new(destination, 0).into())
-            .map(|_| ())
+        let socket = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
+        socket.send_to(bytes, &SocketAddr::new(destination, 0).into()).map(|_| ())
     }
 }
 
@@ -92,10 +86,7 @@ impl Listener {
     /// Where packet sockets are not allowed.
     pub fn in_host(host: &Host) -> io::Result<Listener> {
         host.run(|| -> io::Result<Listener> {
-            Ok(Listener {
-                sockets: [tap(0x0800)?, tap(0x86dd)?],
-                buffer: vec![0; 65_536],
-            })
+            Ok(Listener { sockets: [tap(0x0800)?, tap(0x86dd)?], buffer: vec![0; 65_536] })
         })?
     }
 

@@ -11,6 +11,7 @@
 
 mod offload;
 mod plan;
+mod ready;
 mod wiring;
 
 use std::fs::File;
@@ -40,8 +41,9 @@ pub enum StageError {
     },
     /// The kernel or a container refuses namespaces.
     #[error(
-        "this user may not make network namespaces here ({detail}); run it as root, or, where \
-         the machine allows user namespaces, as: unshare --user --map-root-user nightlatch demo"
+        "this user may not make network namespaces here ({detail}); run it as root (in a \
+         container: with the capability SYS_ADMIN), or, where the machine allows user \
+         namespaces, inside: unshare --user --map-root-user"
     )]
     NotAllowed {
         /// What the refusing program said.
@@ -50,12 +52,12 @@ pub enum StageError {
     /// The plan names a host or network it does not describe.
     #[error("the plan of the stage uses \"{0}\" but does not describe it")]
     Unknown(String),
-    /// `ip` refused something.
-    #[error("\"ip\" failed in the namespace of \"{host}\": {detail}")]
+    /// `ip` refused something, or the links do not come up.
+    #[error("the namespace of \"{host}\" cannot be joined to the others: {detail}")]
     Wiring {
         /// The host.
         host: String,
-        /// What `ip` said.
+        /// What `ip` said, or what is missing.
         detail: String,
     },
     /// A process could not be started or talked to.
@@ -81,17 +83,8 @@ impl Stage {
     pub fn build(plan: &Plan) -> Result<Stage, StageError> {
         check_programs()?;
         let mut keeper = Command::new("sh")
-            .args([
-                "-c",
-                include_str!("stage/keeper.sh"),
-                "nightlatch-stage",
-                ROUTER,
-            ])
-            .args(
-                plan.hosts
-                    .iter()
-                    .map(|host| format!("{}:{}", host.name, host.private.join(";"))),
-            )
+            .args(["-c", include_str!("stage/keeper.sh"), "nightlatch-stage", ROUTER])
+            .args(plan.hosts.iter().map(|host| format!("{}:{}", host.name, host.private.join(";"))))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -100,18 +93,12 @@ impl Stage {
             .spawn()?;
         let lifeline = keeper.stdin.take();
         let said = keeper.stdout.take();
-        let mut stage = Stage {
-            hosts: Vec::new(),
-            lifeline,
-            keeper,
-        };
+        let mut stage = Stage { hosts: Vec::new(), lifeline, keeper };
         // From here on a failure drops the stage, which ends the keeper.
         let said = said.ok_or_else(|| io::Error::other("the keeper has no output"))?;
         let mut lines = BufReader::new(said).lines();
         while stage.hosts.len() <= plan.hosts.len() {
-            let line = lines
-                .next()
-                .ok_or_else(|| io::Error::other("the keeper ended"))??;
+            let line = lines.next().ok_or_else(|| io::Error::other("the keeper ended"))??;
             stage.hosts.push(Host::ready(&line, plan)?);
         }
         stage.wire(plan)?;
@@ -159,17 +146,20 @@ impl Stage {
         }
         let mut running = Vec::new();
         for batch in &batches {
-            running.push((
-                &batch.host,
-                self.start_batch(&batch.host, &batch.addresses)?,
-            ));
+            running.push((&batch.host, self.start_batch(&batch.host, &batch.addresses)?));
         }
         // All are waited for, also after a failure: none may be left behind.
-        let results: Vec<_> = running
-            .into_iter()
-            .map(|(host, child)| finish(host, child))
-            .collect();
-        results.into_iter().collect()
+        let results: Vec<_> =
+            running.into_iter().map(|(host, child)| finish(host, child)).collect();
+        results.into_iter().collect::<Result<(), _>>()?;
+        for host in &self.hosts {
+            let gateways = plan.gateways_of(&host.name);
+            host.run(|| ready::wait(&gateways))?.map_err(|error| StageError::Wiring {
+                host: host.name.clone(),
+                detail: error.to_string(),
+            })?;
+        }
+        Ok(())
     }
 
     fn start_batch(&self, host: &str, batch: &str) -> Result<Child, StageError> {
@@ -304,15 +294,11 @@ impl Host {
         let mut words = line.split(' ');
         let (Some("ready"), Some(name), Some(holder)) = (words.next(), words.next(), words.next())
         else {
-            return Err(StageError::NotAllowed {
-                detail: line.to_owned(),
-            });
+            return Err(StageError::NotAllowed { detail: line.to_owned() });
         };
         let holder = holder.parse().map_err(io::Error::other)?;
         let planned = plan.hosts.iter().find(|host| host.name == name);
-        let attachments = planned
-            .map(|host| host.attachments.as_slice())
-            .unwrap_or_default();
+        let attachments = planned.map(|host| host.attachments.as_slice()).unwrap_or_default();
         let addresses = attachments
             .iter()
             .flat_map(|attachment| &attachment.addresses)
@@ -338,13 +324,8 @@ fn finish(host: &str, child: Child) -> Result<(), StageError> {
     if output.status.success() {
         return Ok(());
     }
-    let detail = String::from_utf8_lossy(&output.stderr)
-        .trim()
-        .replace('\n', "; ");
-    Err(StageError::Wiring {
-        host: host.to_owned(),
-        detail,
-    })
+    let detail = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(StageError::Wiring { host: host.to_owned(), detail })
 }
 
 /// Names the first program that is not installed.

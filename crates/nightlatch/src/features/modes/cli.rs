@@ -55,7 +55,8 @@ fn show(known: &Known) {
         .map(|(name, service)| {
             let mut ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
             ports.extend(service.ping.then(|| "icmp echo".to_owned()));
-            let brings: Vec<&str> = service.brings.iter().map(|name| name.as_str()).collect();
+            let brings: Vec<&str> =
+                service.brings.iter().map(nightlatch_core::service::ServiceName::as_str).collect();
             let opened = if known.open.contains(name) { "yes" } else { "" };
             vec![name.to_string(), ports.join(" "), brings.join(" "), opened.to_owned()]
         })

@@ -51,7 +51,9 @@ fn show(standing: &Standing) {
     let now = clock::now();
     let since = |since| format!("since {since} ({})", show_span(now.since(since)));
     match &standing.protection {
-        Protection::Off => screen::say("OFF       THE FIREWALL IS OFF: everything this machine runs answers everybody; \"nightlatch up\" puts it up"),
+        Protection::Off => screen::say(
+            "OFF       THE FIREWALL IS OFF: everything this machine runs answers everybody; \"nightlatch up\" puts it up",
+        ),
         Protection::On { since: at } => screen::say(format!("on        {}", since(*at))),
         Protection::Trial { until, .. } => screen::say(format!(
             "ON TRIAL  taken back in {} unless you run \"nightlatch confirm\"",
@@ -64,28 +66,40 @@ fn show(standing: &Standing) {
     for warning in &standing.warnings {
         screen::say(format!("WARNING   {}", screen::printable(warning)));
     }
-    screen::say(format!("mode      {}", match standing.mode {
-        Mode::Allowlist => "allowlist: strangers meet silence",
-        Mode::Open => "open: chosen services answer strangers",
-    }));
+    screen::say(format!(
+        "mode      {}",
+        match standing.mode {
+            Mode::Allowlist => "allowlist: strangers meet silence",
+            Mode::Open => "open: chosen services answer strangers",
+        }
+    ));
     for reached in &standing.strangers_reach {
         screen::say(format!("open to all  {reached}"));
     }
-    screen::say(format!("reboot    {}", if standing.survives_reboot {
-        "survives: an early unit puts the firewall up before the network"
-    } else {
-        "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
-    }));
+    screen::say(format!(
+        "reboot    {}",
+        if standing.survives_reboot {
+            "survives: an early unit puts the firewall up before the network"
+        } else {
+            "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
+        }
+    ));
     screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
     let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
     screen::say(format!(
         "dropped   {} packets of strangers, {} of blocked addresses, {} over the rate limits",
-        count("silent"), count("blocked"), count("limited")
+        count("silent"),
+        count("blocked"),
+        count("limited")
     ));
     for ending in &standing.ending {
         screen::say(format!("soon      {} ends at {}", ending.what, ending.until));
     }
     if let Some(by) = &standing.restored_last {
-        screen::say(format!("restored  {} times since the daemon began, last after {}", standing.restored, screen::printable(by)));
+        screen::say(format!(
+            "restored  {} times since the daemon began, last after {}",
+            standing.restored,
+            screen::printable(by)
+        ));
     }
 }

@@ -56,8 +56,8 @@ fn remove_stale_chains(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), S
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let chains = found.into_iter().flat_map(|found| found.chains).map(|chain| chain.name);
     // Only chains that accounts lead to come and go; they have a dot in their name.
-    let stale = chains
-        .filter(|name| name.contains('.') && !desired.structure.chains.contains_key(name));
+    let stale =
+        chains.filter(|name| name.contains('.') && !desired.structure.chains.contains_key(name));
     let mut text = String::new();
     for name in stale.collect::<BTreeSet<_>>() {
         let _ = writeln!(text, "delete chain inet {TABLE} {name}");

@@ -12,7 +12,7 @@ const SITE: &str = "site";
 /// Writes one change.
 pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
     let run = |command: &str, values: &[&dyn rusqlite::ToSql]| {
-        transaction.prepare_cached(command)?.execute(values).map(|_| ())
+        transaction.prepare(command)?.execute(values).map(|_| ())
     };
     match change {
         Change::PutAccount(account) => run(
@@ -102,4 +102,3 @@ fn understand<T: DeserializeOwned>(table: &str, body: &str) -> Result<T, String>
         format!("a row of the table \"{table}\" cannot be understood: {error}: {shown}")
     })
 }
-

@@ -41,9 +41,10 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failur
 
 /// The layout's version.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, Failure> {
-    let version: usize = connection
+    let version: u32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|error| super::unreadable(path, &error))?;
+    let version = version as usize;
     if version > STEPS.len() {
         let newer = format!("a newer nightlatch wrote it (layout {version})");
         return Err(super::unreadable(path, &newer));

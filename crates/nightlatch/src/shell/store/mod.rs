@@ -68,7 +68,12 @@ impl Store {
     ///
     /// # Errors
     /// The disk fails or is full; then nothing was written.
-    pub fn commit(&mut self, changes: &[Change], records: &[Record], now: Time) -> Result<(), String> {
+    pub fn commit(
+        &mut self,
+        changes: &[Change],
+        records: &[Record],
+        now: Time,
+    ) -> Result<(), String> {
         let write = |connection: &mut Connection| -> Result<(), rusqlite::Error> {
             let transaction = connection.transaction()?;
             for change in changes {

@@ -44,6 +44,11 @@ pub enum Extension {
     HopByHop,
     /// Destination options, padding only.
     DestinationOptions,
+    /// Hop-by-hop options with one that nobody knows and that asks for an error message. Every
+    /// router on the way judges it, so it reaches a host from its own network only.
+    UnknownHopByHop,
+    /// Destination options with one that nobody knows and that asks for an error message.
+    UnknownDestinationOption,
     /// A routing header of the given type with no segment left.
     Routing(u8),
     /// A fragment header as it stands, true or not: the packet is not cut.
@@ -78,11 +83,7 @@ impl Packet {
         body.extend(destination.port().to_be_bytes());
         // Recognisable numbers; the acknowledgement is only sent where its flag is set.
         body.extend(0x4e49_4748_u32.to_be_bytes());
-        let acknowledgement: u32 = if flags & flags::ACK == 0 {
-            0
-        } else {
-            0x4c41_5443
-        };
+        let acknowledgement: u32 = if flags & flags::ACK == 0 { 0 } else { 0x4c41_5443 };
         body.extend(acknowledgement.to_be_bytes());
         body.extend([5 << 4, flags]);
         body.extend(64_240_u16.to_be_bytes());
@@ -103,11 +104,8 @@ impl Packet {
 
     /// An echo request ("ping") of ICMP or `ICMPv6`.
     pub fn echo(source: IpAddr, destination: IpAddr, identifier: u16, data: &[u8]) -> Packet {
-        let (protocol, kind) = if destination.is_ipv4() {
-            (protocol::ICMP, 8)
-        } else {
-            (protocol::ICMPV6, 128)
-        };
+        let (protocol, kind) =
+            if destination.is_ipv4() { (protocol::ICMP, 8) } else { (protocol::ICMPV6, 128) };
         Packet::icmp(source, destination, protocol, kind, identifier, data)
     }
 
@@ -166,6 +164,11 @@ impl Packet {
     /// Whom it goes to.
     pub fn destination(&self) -> IpAddr {
         self.destination
+    }
+
+    /// The protocol behind all extension headers.
+    pub fn protocol(&self) -> u8 {
+        self.protocol
     }
 
     /// The whole packet from the IP header on.
@@ -315,10 +318,10 @@ impl Packet {
 impl Extension {
     const fn number(self) -> u8 {
         match self {
-            Extension::HopByHop => 0,
+            Extension::HopByHop | Extension::UnknownHopByHop => 0,
             Extension::Routing(_) => 43,
             Extension::Fragment { .. } => 44,
-            Extension::DestinationOptions => 60,
+            Extension::DestinationOptions | Extension::UnknownDestinationOption => 60,
         }
     }
 
@@ -326,6 +329,10 @@ impl Extension {
         match self {
             // One option: padding of six bytes in all.
             Extension::HopByHop | Extension::DestinationOptions => [next, 0, 1, 4, 0, 0, 0, 0],
+            // The upper two bits 10: throw the packet away and tell its sender.
+            Extension::UnknownHopByHop | Extension::UnknownDestinationOption => {
+                [next, 0, 0x9e, 4, 0, 0, 0, 0]
+            }
             Extension::Routing(kind) => [next, 0, kind, 0, 0, 0, 0, 0],
             Extension::Fragment { offset, more } => {
                 let [high, low] = ((offset << 3) | u16::from(more)).to_be_bytes();

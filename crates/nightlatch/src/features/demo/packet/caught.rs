@@ -67,27 +67,15 @@ impl Caught {
 
     /// Whether it answers an echo request.
     pub fn is_echo_reply(&self) -> bool {
-        self.icmp()
-            == Some(if self.source.is_ipv4() {
-                (0, 0)
-            } else {
-                (129, 0)
-            })
+        self.icmp() == Some(if self.source.is_ipv4() { (0, 0) } else { (129, 0) })
     }
 
     /// The packet that an ICMP error speaks of.
     pub fn quoted(&self) -> Option<Caught> {
         let (kind, _) = self.icmp()?;
-        let error = if self.source.is_ipv4() {
-            matches!(kind, 3 | 4 | 5 | 11 | 12)
-        } else {
-            kind < 128
-        };
-        if error {
-            Caught::parse(self.body().get(8..)?)
-        } else {
-            None
-        }
+        let error =
+            if self.source.is_ipv4() { matches!(kind, 3 | 4 | 5 | 11 | 12) } else { kind < 128 };
+        if error { Caught::parse(self.body().get(8..)?) } else { None }
     }
 
     /// What a TCP or UDP packet carries.
@@ -103,12 +91,7 @@ impl Caught {
     /// Whether the checksum of TCP, UDP, ICMP or `ICMPv6` is right; `None` for others, for
     /// fragments and where UDP has none.
     pub fn checksum_is_right(&self) -> Option<bool> {
-        let known = [
-            protocol::TCP,
-            protocol::UDP,
-            protocol::ICMP,
-            protocol::ICMPV6,
-        ];
+        let known = [protocol::TCP, protocol::UDP, protocol::ICMP, protocol::ICMPV6];
         let no_sum = self.protocol == protocol::UDP && self.body().get(6..8) == Some(&[0, 0]);
         if !known.contains(&self.protocol) || self.later_fragment || no_sum {
             return None;
@@ -124,12 +107,7 @@ impl Caught {
             }
             _ => return None,
         };
-        let tail = [
-            length.first().copied()?,
-            length.last().copied()?,
-            0,
-            self.protocol,
-        ];
+        let tail = [length.first().copied()?, length.last().copied()?, 0, self.protocol];
         let tail: &[u8] = if addresses.is_empty() { &[] } else { &tail };
         Some(checksum(&[&addresses, tail, self.body()]) == 0)
     }
@@ -183,10 +161,7 @@ impl Caught {
     }
 
     fn port(&self, place: usize) -> Option<u16> {
-        let ported = matches!(
-            self.protocol,
-            protocol::TCP | protocol::UDP | protocol::SCTP
-        );
+        let ported = matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);
         if !ported || self.later_fragment {
             return None;
         }

@@ -31,36 +31,23 @@ const NESTED: u16 = 0x8000;
 /// Makes every interface but `lo`, in the namespace of the calling thread, fill in checksums.
 pub(super) fn complete_checksums() -> io::Result<()> {
     let interfaces = std::fs::read_to_string("/proc/thread-self/net/dev")?;
-    let names = interfaces
-        .lines()
-        .filter_map(|line| Some(line.split_once(':')?.0.trim()));
-    let socket = Socket::new(
-        Domain::from(AF_NETLINK),
-        Type::RAW,
-        Some(Protocol::from(NETLINK_GENERIC)),
-    )?;
+    let names = interfaces.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    let socket =
+        Socket::new(Domain::from(AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_GENERIC)))?;
     let name = attribute(CTRL_ATTR_FAMILY_NAME, b"ethtool\0");
     let reply = ask(&socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name)?;
     let Some(family) = family_of(&reply) else {
         return Err(io::Error::other("the kernel has no ethtool messages"));
     };
     for name in names.filter(|&name| name != "lo") {
-        let name = attribute(
-            ETHTOOL_A_HEADER_DEV_NAME,
-            &[name.as_bytes(), b"\0"].concat(),
-        );
+        let name = attribute(ETHTOOL_A_HEADER_DEV_NAME, &[name.as_bytes(), b"\0"].concat());
         let header = attribute(ETHTOOL_A_FEATURES_HEADER | NESTED, &name);
         // A bit that is named without a value is switched off.
         let bit = attribute(ETHTOOL_A_BITSET_BIT_NAME, b"tx-checksum-ip-generic\0");
         let bit = attribute(ETHTOOL_A_BITSET_BITS_BIT | NESTED, &bit);
         let bits = attribute(ETHTOOL_A_BITSET_BITS | NESTED, &bit);
         let wanted = attribute(ETHTOOL_A_FEATURES_WANTED | NESTED, &bits);
-        ask(
-            &socket,
-            family,
-            ETHTOOL_MSG_FEATURES_SET,
-            &[header, wanted].concat(),
-        )?;
+        ask(&socket, family, ETHTOOL_MSG_FEATURES_SET, &[header, wanted].concat())?;
     }
     Ok(())
 }
@@ -122,7 +109,5 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 fn number(bytes: &[u8], place: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(
-        bytes.get(place..place + 4)?.try_into().ok()?,
-    ))
+    Some(u32::from_ne_bytes(bytes.get(place..place + 4)?.try_into().ok()?))
 }

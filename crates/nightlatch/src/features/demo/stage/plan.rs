@@ -1,5 +1,7 @@
 //! What a stage looks like, as data: networks and the hosts in them.
 
+use std::net::IpAddr;
+
 /// The name of the host in the middle, which stands for the internet.
 pub const ROUTER: &str = "router";
 /// The telephone server that is to be protected.
@@ -25,11 +27,7 @@ impl NetworkPlan {
     /// A network joined to the router, which has the addresses `gateways` in it
     /// (`198.51.100.254/24`). The name becomes an interface name: 15 characters at most.
     pub fn new(name: &str, gateways: &[&str]) -> NetworkPlan {
-        NetworkPlan {
-            name: name.to_owned(),
-            router: ROUTER.to_owned(),
-            gateways: owned(gateways),
-        }
+        NetworkPlan { name: name.to_owned(), router: ROUTER.to_owned(), gateways: owned(gateways) }
     }
 
     /// The same network, but behind another host (containers behind the server). That host
@@ -76,10 +74,8 @@ impl HostPlan {
     /// route there.
     #[must_use]
     pub fn also_in(mut self, network: &str, addresses: &[&str]) -> HostPlan {
-        self.attachments.push(Attachment {
-            network: network.to_owned(),
-            addresses: owned(addresses),
-        });
+        self.attachments
+            .push(Attachment { network: network.to_owned(), addresses: owned(addresses) });
         self
     }
 
@@ -130,32 +126,12 @@ impl Plan {
     /// | attacker | 192.0.2.166, 2001:db8:66::66 |
     pub fn standard() -> Plan {
         Plan::empty()
-            .network(NetworkPlan::new(
-                "lan-server",
-                &["198.51.100.254/24", "2001:db8:1::fe/64"],
-            ))
-            .network(NetworkPlan::new(
-                "lan-office",
-                &["203.0.113.254/24", "2001:db8:2::fe/64"],
-            ))
-            .network(NetworkPlan::new(
-                "lan-traveller",
-                &["192.0.2.126/25", "2001:db8:3::fe/64"],
-            ))
-            .network(NetworkPlan::new(
-                "lan-attacker",
-                &["192.0.2.254/25", "2001:db8:66::fe/64"],
-            ))
-            .host(HostPlan::new(
-                SERVER,
-                "lan-server",
-                &["198.51.100.1/24", "2001:db8:1::1/64"],
-            ))
-            .host(HostPlan::new(
-                OFFICE,
-                "lan-office",
-                &["203.0.113.10/24", "2001:db8:2::10/64"],
-            ))
+            .network(NetworkPlan::new("lan-server", &["198.51.100.254/24", "2001:db8:1::fe/64"]))
+            .network(NetworkPlan::new("lan-office", &["203.0.113.254/24", "2001:db8:2::fe/64"]))
+            .network(NetworkPlan::new("lan-traveller", &["192.0.2.126/25", "2001:db8:3::fe/64"]))
+            .network(NetworkPlan::new("lan-attacker", &["192.0.2.254/25", "2001:db8:66::fe/64"]))
+            .host(HostPlan::new(SERVER, "lan-server", &["198.51.100.1/24", "2001:db8:1::1/64"]))
+            .host(HostPlan::new(OFFICE, "lan-office", &["203.0.113.10/24", "2001:db8:2::10/64"]))
             .host(HostPlan::new(
                 TRAVELLER,
                 "lan-traveller",
@@ -171,11 +147,7 @@ impl Plan {
     /// Adds a resolver beside the server: `198.51.100.53`, `2001:db8:1::53`.
     #[must_use]
     pub fn with_resolver(self) -> Plan {
-        self.host(HostPlan::new(
-            RESOLVER,
-            "lan-server",
-            &["198.51.100.53/24", "2001:db8:1::53/64"],
-        ))
+        self.host(HostPlan::new(RESOLVER, "lan-server", &["198.51.100.53/24", "2001:db8:1::53/64"]))
     }
 
     /// Adds a network.
@@ -210,11 +182,22 @@ impl Plan {
         self.hosts.retain(|host| host.name != name);
         let hosts = &self.hosts;
         self.networks.retain(|network| {
-            hosts
-                .iter()
-                .any(|host| host.attachments.iter().any(|at| at.network == network.name))
+            hosts.iter().any(|host| host.attachments.iter().any(|at| at.network == network.name))
         });
         self
+    }
+}
+
+impl Plan {
+    /// The addresses of the routers in all networks that `host` is in.
+    pub(super) fn gateways_of(&self, host: &str) -> Vec<IpAddr> {
+        let hosts = self.hosts.iter().filter(|planned| planned.name == host);
+        hosts
+            .flat_map(|host| &host.attachments)
+            .flat_map(|at| self.networks.iter().filter(|network| network.name == at.network))
+            .flat_map(|network| &network.gateways)
+            .filter_map(|gateway| gateway.split('/').next()?.parse().ok())
+            .collect()
     }
 }
 

@@ -27,12 +27,8 @@ pub(super) fn batches(
     process: impl Fn(&str) -> Option<u32>,
 ) -> Result<Vec<Batch>, String> {
     let names = std::iter::once(ROUTER).chain(plan.hosts.iter().map(|host| host.name.as_str()));
-    let mut batches: Vec<Batch> = names
-        .map(|name| Batch {
-            host: name.to_owned(),
-            ..Batch::default()
-        })
-        .collect();
+    let mut batches: Vec<Batch> =
+        names.map(|name| Batch { host: name.to_owned(), ..Batch::default() }).collect();
     for batch in &mut batches {
         batch.addresses.push_str("link set lo up\n");
     }
@@ -60,32 +56,19 @@ fn wire_network(
     let router = find(batches, &network.router)?;
     let shared = members.len() != 1;
     if shared {
-        line(
-            &mut router.links,
-            &format!("link add {name} type bridge mcast_snooping 0"),
-        );
+        line(&mut router.links, &format!("link add {name} type bridge mcast_snooping 0"));
     }
     for (place, (host, interface)) in members.iter().enumerate() {
         let holder = process(host).ok_or_else(|| (*host).to_owned())?;
-        let port = if shared {
-            format!("{}.{place}", clipped(name))
-        } else {
-            name.clone()
-        };
+        let port = if shared { format!("{}.{place}", clipped(name)) } else { name.clone() };
         let peer = format!("peer name {interface} netns {holder}");
         // The kernel delays the news that a link is up by as much as a second where both ends of
         // a pair have the same number, so the router's ends get numbers no host's end has.
         let number = FIRST_PORT + ports;
         ports += 1;
-        line(
-            &mut router.links,
-            &format!("link add {port} index {number} type veth {peer}"),
-        );
+        line(&mut router.links, &format!("link add {port} index {number} type veth {peer}"));
         if shared {
-            line(
-                &mut router.addresses,
-                &format!("link set {port} master {name}"),
-            );
+            line(&mut router.addresses, &format!("link set {port} master {name}"));
             line(&mut router.addresses, &format!("link set {port} up"));
         }
     }
@@ -108,10 +91,7 @@ fn wire_host(plan: &Plan, host: &HostPlan, batches: &mut [Batch]) -> Result<(), 
     let Some(home) = host.attachments.first() else {
         return Ok(());
     };
-    let network = plan
-        .networks
-        .iter()
-        .find(|network| network.name == home.network);
+    let network = plan.networks.iter().find(|network| network.name == home.network);
     let network = network.ok_or_else(|| home.network.clone())?;
     let own = &mut find(batches, &host.name)?.addresses;
     for gateway in &network.gateways {
@@ -122,10 +102,7 @@ fn wire_host(plan: &Plan, host: &HostPlan, batches: &mut [Batch]) -> Result<(), 
     }
     let router = &mut find(batches, &network.router)?.addresses;
     for routed in &host.routed {
-        let via = home
-            .addresses
-            .iter()
-            .find(|text| is_v6(text) == is_v6(routed));
+        let via = home.addresses.iter().find(|text| is_v6(text) == is_v6(routed));
         let via = via.ok_or_else(|| routed.clone())?;
         line(router, &format!("route add {routed} via {}", bare(via)));
     }
@@ -146,10 +123,7 @@ fn members<'a>(plan: &'a Plan, network: &str) -> Vec<(&'a str, String)> {
 }
 
 fn find<'a>(batches: &'a mut [Batch], host: &str) -> Result<&'a mut Batch, String> {
-    batches
-        .iter_mut()
-        .find(|batch| batch.host == host)
-        .ok_or_else(|| host.to_owned())
+    batches.iter_mut().find(|batch| batch.host == host).ok_or_else(|| host.to_owned())
 }
 
 fn line(text: &mut String, addition: &str) {

@@ -50,20 +50,13 @@ pub struct Root {
 impl Root {
     /// This machine.
     pub fn system() -> Root {
-        Root {
-            ask_session: true,
-            ..Root::at("/")
-        }
+        Root { ask_session: true, ..Root::at("/") }
     }
 
     /// Files below another folder, as in a test; the processes and sockets of this machine. The
     /// caller's own session is not looked at.
     pub fn at(files: impl Into<PathBuf>) -> Root {
-        Root {
-            files: files.into(),
-            proc: PathBuf::from("/proc"),
-            ask_session: false,
-        }
+        Root { files: files.into(), proc: PathBuf::from("/proc"), ask_session: false }
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -91,11 +84,7 @@ impl Root {
     fn matching(&self, pattern: &str) -> Vec<String> {
         let (folder, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));
         match last.split_once('*') {
-            None => self
-                .exists(pattern)
-                .then(|| pattern.to_owned())
-                .into_iter()
-                .collect(),
+            None => self.exists(pattern).then(|| pattern.to_owned()).into_iter().collect(),
             Some((begin, end)) => self
                 .names(folder)
                 .into_iter()
@@ -120,10 +109,7 @@ impl Default for Root {
 ///
 /// It only reads, takes a second or so, and never fails as a whole: see [`Survey::unread`].
 pub fn take(root: &Root) -> Survey {
-    let mut reader = Reader {
-        root,
-        unread: Vec::new(),
-    };
+    let mut reader = Reader { root, unread: Vec::new() };
     let mut survey = Survey::default();
     reader.addresses(&mut survey);
     reader.hosting(&mut survey);
@@ -152,10 +138,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn miss(&mut self, what: &str, reason: impl std::fmt::Display) {
-        self.unread.push(Unread {
-            what: what.to_owned(),
-            reason: reason.to_string(),
-        });
+        self.unread.push(Unread { what: what.to_owned(), reason: reason.to_string() });
     }
 
     /// A file's text; none where it is not there. Another failure is noted.
@@ -225,15 +208,10 @@ impl Reader<'_> {
     }
 
     fn hosting(&mut self, survey: &mut Survey) {
-        let dmi = [
-            "sys_vendor",
-            "product_name",
-            "chassis_asset_tag",
-            "bios_vendor",
-        ]
-        .iter()
-        .filter_map(|name| self.file(&format!("/sys/class/dmi/id/{name}")))
-        .collect();
+        let dmi = ["sys_vendor", "product_name", "chassis_asset_tag", "bios_vendor"]
+            .iter()
+            .filter_map(|name| self.file(&format!("/sys/class/dmi/id/{name}")))
+            .collect();
         let facts = HostFacts {
             dmi,
             hypervisor_uuid: self.file("/sys/hypervisor/uuid").unwrap_or_default(),
@@ -276,10 +254,7 @@ impl Reader<'_> {
             .collect();
         let owners = processes::owners(&self.root.proc, processes, &wanted);
         if !wanted.is_empty() && owners.is_empty() {
-            self.miss(
-                "the programs behind the sockets",
-                "not allowed: run as root",
-            );
+            self.miss("the programs behind the sockets", "not allowed: run as root");
         }
         survey.sockets = open_sockets(entries, &owners);
         survey.flows = from_sockets(entries);
@@ -358,13 +333,11 @@ impl Reader<'_> {
     fn socket_unit_ports(&mut self) -> Vec<u16> {
         let mut ports = Vec::new();
         // The administrator's whole unit replaces the packaged one; drop-ins add to either.
-        let unit = ["/etc", "/run", "/lib", "/usr/lib"]
-            .iter()
-            .find_map(|place| {
-                ["ssh", "sshd"]
-                    .iter()
-                    .find_map(|name| self.file(&format!("{place}/systemd/system/{name}.socket")))
-            });
+        let unit = ["/etc", "/run", "/lib", "/usr/lib"].iter().find_map(|place| {
+            ["ssh", "sshd"]
+                .iter()
+                .find_map(|name| self.file(&format!("{place}/systemd/system/{name}.socket")))
+        });
         read_socket_unit(&unit.unwrap_or_default(), &mut ports);
         for pattern in [
             "/run/systemd/generator/ssh.socket.d/*.conf",

@@ -21,6 +21,9 @@ pub use io::{Root, take};
 pub use logic::flows::{CutKind, CutLine, FlowContext, all_flows, describe};
 pub use logic::proposal::{LeftOut, Proposal, ProposedAccount, Warning, proposal};
 pub use logic::sockets::from_sockets;
+pub use nightlatch_core::cut::LiveFlow;
+pub use nightlatch_core::product::Product;
+pub use nightlatch_core::service::Protocol;
 
 /// All that is known about the machine before a firewall is put on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,10 +67,7 @@ pub struct Survey {
 impl Survey {
     /// All addresses of the machine's interfaces.
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.interfaces
-            .iter()
-            .flat_map(|interface| &interface.addresses)
-            .map(|own| own.address)
+        self.interfaces.iter().flat_map(|interface| &interface.addresses).map(|own| own.address)
     }
 }
 
@@ -194,42 +194,6 @@ pub struct Cloud {
     pub reason: String,
 }
 
-/// A telephone product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Product {
-    /// `FreePBX`, over Asterisk.
-    FreePbx,
-    /// `VitalPBX`, over Asterisk.
-    VitalPbx,
-    /// 3CX.
-    #[serde(rename = "3cx")]
-    ThreeCx,
-    /// `FusionPBX`, over `FreeSWITCH`.
-    FusionPbx,
-    /// Asterisk alone.
-    Asterisk,
-    /// `FreeSWITCH` alone.
-    FreeSwitch,
-    /// Kamailio.
-    Kamailio,
-}
-
-impl Product {
-    /// The name as its makers write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Product::FreePbx => "FreePBX",
-            Product::VitalPbx => "VitalPBX",
-            Product::ThreeCx => "3CX",
-            Product::FusionPbx => "FusionPBX",
-            Product::Asterisk => "Asterisk",
-            Product::FreeSwitch => "FreeSWITCH",
-            Product::Kamailio => "Kamailio",
-        }
-    }
-}
-
 /// The telephone software of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pbx {
@@ -239,6 +203,8 @@ pub struct Pbx {
     pub reason: String,
     /// All that was found, in the order of preference.
     pub found: Vec<FoundProduct>,
+    /// The PBX processes of other network namespaces: in containers.
+    pub in_containers: Vec<String>,
 }
 
 /// A product that was found.
@@ -250,25 +216,6 @@ pub struct FoundProduct {
     pub evidence: Vec<String>,
     /// Whether it runs now, in this network namespace.
     pub running: bool,
-}
-
-/// TCP or UDP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl std::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        })
-    }
 }
 
 /// A listening TCP socket or a bound UDP socket.
@@ -317,21 +264,6 @@ pub struct SipPort {
     pub port: u16,
     /// Whether it speaks TLS.
     pub tls: bool,
-}
-
-/// A connection that lives now, from the socket tables or from connection tracking.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LiveFlow {
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// The other side.
-    pub peer: IpAddr,
-    /// The other side's port.
-    pub peer_port: u16,
-    /// This machine's port.
-    pub local_port: u16,
-    /// Whether the other side began it. What the machine itself began goes on.
-    pub began_by_peer: bool,
 }
 
 /// A telephone or trunk whose address the PBX knows.

@@ -86,11 +86,7 @@ pub(super) fn owners(
 
 /// The number in `socket:[12345]`.
 fn socket_number(target: &str) -> Option<u64> {
-    target
-        .strip_prefix("socket:[")?
-        .strip_suffix(']')?
-        .parse()
-        .ok()
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// What the processes above this one tell of the caller.

@@ -13,13 +13,7 @@ use super::caller::read_address;
 /// `None` where it is no JSON list; interfaces that make no sense are left out.
 pub fn read_interfaces(json: &str) -> Option<Vec<Interface>> {
     let value: Value = serde_json::from_str(json).ok()?;
-    Some(
-        value
-            .as_array()?
-            .iter()
-            .filter_map(read_interface)
-            .collect(),
-    )
+    Some(value.as_array()?.iter().filter_map(read_interface).collect())
 }
 
 fn read_interface(value: &Value) -> Option<Interface> {
@@ -32,10 +26,7 @@ fn read_interface(value: &Value) -> Option<Interface> {
         .filter_map(|flag| flag.as_str().map(str::to_owned))
         .collect();
     let link_type = text(value, "link_type");
-    let info_kind = value
-        .get("linkinfo")
-        .map(|info| text(info, "info_kind"))
-        .unwrap_or_default();
+    let info_kind = value.get("linkinfo").map(|info| text(info, "info_kind")).unwrap_or_default();
     let addresses = value
         .get("addr_info")
         .and_then(Value::as_array)
@@ -89,11 +80,9 @@ fn is_container_bridge(name: &str) -> bool {
         .strip_prefix("br-")
         .is_some_and(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
     by_docker
-        || [
-            "docker", "podman", "cni", "lxcbr", "lxdbr", "incusbr", "virbr",
-        ]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+        || ["docker", "podman", "cni", "lxcbr", "lxdbr", "incusbr", "virbr"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 /// A route of `ip -j route`.
@@ -161,11 +150,8 @@ pub fn gateways(routes: &[Route]) -> Vec<Gateway> {
 pub fn connected_networks(interfaces: &[Interface], routes: &[Route]) -> Vec<ConnectedNetwork> {
     let mut found: Vec<ConnectedNetwork> = Vec::new();
     let mut add = |network: AddrRange, interface: &Interface| {
-        let entry = ConnectedNetwork {
-            network,
-            interface: interface.name.clone(),
-            kind: interface.kind,
-        };
+        let entry =
+            ConnectedNetwork { network, interface: interface.name.clone(), kind: interface.kind };
         let useful = !network.is_single()
             && interface.kind != InterfaceKind::Loopback
             && !is_link_local(network.first_address());
@@ -240,9 +226,7 @@ pub fn resolvers(resolv_conf: &str, behind_stub: Option<&str>) -> Vec<IpAddr> {
             .collect()
     };
     let is_stub = |address: &IpAddr| {
-        [[127, 0, 0, 53], [127, 0, 0, 54]]
-            .iter()
-            .any(|stub| *address == IpAddr::from(*stub))
+        [[127, 0, 0, 53], [127, 0, 0, 54]].iter().any(|stub| *address == IpAddr::from(*stub))
     };
     let first = listed(resolv_conf);
     let mut all: Vec<IpAddr> = first.iter().copied().filter(|a| !is_stub(a)).collect();
@@ -270,9 +254,7 @@ pub fn time_servers(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in text.lines() {
         let line = line.trim();
-        let timesyncd = ["NTP=", "FallbackNTP="]
-            .iter()
-            .find_map(|key| line.strip_prefix(key));
+        let timesyncd = ["NTP=", "FallbackNTP="].iter().find_map(|key| line.strip_prefix(key));
         if let Some(names) = timesyncd {
             found.extend(names.split_ascii_whitespace().map(str::to_owned));
             continue;

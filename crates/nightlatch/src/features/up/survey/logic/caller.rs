@@ -21,10 +21,7 @@ impl SshConnection {
         let peer_port = words.next()?.parse().ok()?;
         let _own = read_address(words.next()?)?;
         let own_port = words.next()?.parse().ok()?;
-        Some(SshConnection {
-            peer: (peer, peer_port),
-            own_port,
-        })
+        Some(SshConnection { peer: (peer, peer_port), own_port })
     }
 }
 
@@ -62,30 +59,17 @@ pub fn find_caller(hints: &CallerHints, caller: &mut Caller) {
         .environment
         .iter()
         .map(|claim| (claim, CallerSource::Environment))
-        .chain(
-            hints
-                .parents
-                .iter()
-                .map(|claim| (claim, CallerSource::ParentProcess)),
-        )
+        .chain(hints.parents.iter().map(|claim| (claim, CallerSource::ParentProcess)))
         .collect();
-    let above = hints
-        .above
-        .first()
-        .map(|session| (session, CallerSource::SshProcess));
-    let live = claims
-        .iter()
-        .copied()
-        .find(|(claim, _)| hints.sessions.contains(claim));
+    let above = hints.above.first().map(|session| (session, CallerSource::SshProcess));
+    let live = claims.iter().copied().find(|(claim, _)| hints.sessions.contains(claim));
     let only = match candidates.as_slice() {
         [only] => Some(*only),
         _ => None,
     };
     // Another session from the address that was claimed is as good a sign of life.
-    let claimed = claims
-        .first()
-        .copied()
-        .filter(|(claim, _)| only.is_none_or(|only| only == claim.peer.0));
+    let claimed =
+        claims.first().copied().filter(|(claim, _)| only.is_none_or(|only| only == claim.peer.0));
     if let Some((session, source)) = above.or(live).or(claimed) {
         caller.address = Some(session.peer.0);
         caller.port = Some(session.peer.1);

@@ -39,10 +39,7 @@ pub fn registrar_contacts(text: &str) -> Vec<Contact> {
             let value: Value = serde_json::from_str(json.trim()).ok()?;
             let host = sip_host(value.get("uri")?.as_str()?)?;
             let name = entry.split_once(";@").map_or(entry, |(name, _)| name);
-            let name = value
-                .get("endpoint")
-                .and_then(Value::as_str)
-                .unwrap_or(name);
+            let name = value.get("endpoint").and_then(Value::as_str).unwrap_or(name);
             Some(host.contact(name, true))
         })
         .take(MOST)
@@ -132,26 +129,17 @@ fn sip_host(uri: &str) -> Option<SipHost> {
         },
     };
     let parameters = parameters.to_ascii_lowercase();
-    let stream = ["transport=t", "transport=ws"]
-        .iter()
-        .any(|mark| parameters.contains(mark));
+    let stream = ["transport=t", "transport=ws"].iter().any(|mark| parameters.contains(mark));
     let tls = scheme == "sips" || parameters.contains("transport=tls");
     let usual = if tls { 5061 } else { 5060 };
     Some(SipHost {
         address: read_address(host)?,
         port: port.and_then(|port| port.parse().ok()).unwrap_or(usual),
-        protocol: if stream || tls {
-            Protocol::Tcp
-        } else {
-            Protocol::Udp
-        },
+        protocol: if stream || tls { Protocol::Tcp } else { Protocol::Udp },
         delimited: closed || !parameters.is_empty(),
     })
 }
 
 fn shorten(name: &str) -> String {
-    name.chars()
-        .filter(|letter| !letter.is_control())
-        .take(40)
-        .collect()
+    name.chars().filter(|letter| !letter.is_control()).take(40).collect()
 }

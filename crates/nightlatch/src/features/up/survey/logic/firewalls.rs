@@ -79,21 +79,14 @@ fn divide(name: &ChainName, chain: &Chain, ruleset: &Chains, shares: &mut BTreeM
     let table = format!("{} {}", name.family, name.table);
     if chain.drops_by_default {
         let holder = policy_holder(name, chain, ruleset).unwrap_or_else(|| owner.clone());
-        shares
-            .entry(holder)
-            .or_default()
-            .drops_by_default
-            .push(name.to_string());
+        shares.entry(holder).or_default().drops_by_default.push(name.to_string());
     }
     // A rule that only leads to another owner's chain is that owner's.
     let lent: u32 = chain
         .jumps
         .iter()
         .filter(|(target, _)| {
-            let target = ChainName {
-                chain: (*target).clone(),
-                ..name.clone()
-            };
+            let target = ChainName { chain: (*target).clone(), ..name.clone() };
             ruleset.chains.contains_key(&target) && owner_of(&target, chain) != owner
         })
         .map(|(_, count)| *count)
@@ -135,10 +128,7 @@ fn policy_holder(name: &ChainName, chain: &Chain, ruleset: &Chains) -> Option<Ow
             && ruleset.chains.keys().any(|other| {
                 other.family == name.family
                     && other.table == name.table
-                    && known
-                        .chains
-                        .iter()
-                        .any(|mark| other.chain.starts_with(mark))
+                    && known.chains.iter().any(|mark| other.chain.starts_with(mark))
             })
     })?;
     Some(Owner::Known(place))
@@ -207,10 +197,7 @@ fn unknown_firewall(owner: &Owner, share: Share, facts: &FirewallFacts) -> Other
         Owner::IptablesNft | Owner::Known(_) => {
             ("iptables-nft".to_owned(), "iptables rules".to_owned())
         }
-        Owner::IptablesLegacy => (
-            "iptables-legacy".to_owned(),
-            "iptables-legacy rules".to_owned(),
-        ),
+        Owner::IptablesLegacy => ("iptables-legacy".to_owned(), "iptables-legacy rules".to_owned()),
         Owner::Table(table) => (format!("nft {table}"), format!("nftables table {table}")),
     };
     let loaders = match owner {
@@ -236,12 +223,8 @@ fn unknown_firewall(owner: &Owner, share: Share, facts: &FirewallFacts) -> Other
 /// Names a few tables and chains, and counts the rest.
 fn in_the_kernel(share: &Share) -> Vec<String> {
     const SHOWN: usize = 4;
-    let mut found: Vec<String> = share
-        .chains
-        .iter()
-        .take(SHOWN)
-        .map(|chain| format!("chain {chain}"))
-        .collect();
+    let mut found: Vec<String> =
+        share.chains.iter().take(SHOWN).map(|chain| format!("chain {chain}")).collect();
     if share.chains.len() > SHOWN {
         let tables: Vec<&str> = share.tables.iter().map(String::as_str).collect();
         found.push(format!(
@@ -271,21 +254,14 @@ fn effect(firewall: &OtherFirewall, flushes: &str, note: &str) -> String {
     let (drops, rejects) = (firewall.drop_rules, firewall.reject_rules);
     let counted: Vec<String> = [
         (drops, "rule drops", "rules drop"),
-        (
-            rejects,
-            "rule refuses with an answer",
-            "rules refuse with an answer",
-        ),
+        (rejects, "rule refuses with an answer", "rules refuse with an answer"),
     ]
     .iter()
     .filter(|(number, ..)| *number > 0)
     .map(|(number, one, many)| count(*number, one, many))
     .collect();
     if !counted.is_empty() {
-        sentences.push(format!(
-            "{}, even what Nightlatch accepts.",
-            counted.join(" and ")
-        ));
+        sentences.push(format!("{}, even what Nightlatch accepts.", counted.join(" and ")));
     }
     if rejects > 0 {
         sentences.push("Strangers never see those answers: Nightlatch drops first.".to_owned());

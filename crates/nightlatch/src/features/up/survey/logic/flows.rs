@@ -72,16 +72,9 @@ pub struct CutLine {
 impl FlowContext {
     /// The context of a survey.
     pub fn of(survey: &Survey) -> FlowContext {
-        let sip = if survey.sip.is_empty() {
-            usual_sip_ports()
-        } else {
-            survey.sip.clone()
-        };
+        let sip = if survey.sip.is_empty() { usual_sip_ports() } else { survey.sip.clone() };
         FlowContext {
-            caller: survey
-                .caller
-                .address
-                .map(|address| (address, survey.caller.port)),
+            caller: survey.caller.address.map(|address| (address, survey.caller.port)),
             ssh: survey.ssh.ports.clone(),
             sip,
             rtp: survey
@@ -107,17 +100,11 @@ impl FlowContext {
         if is_tcp && flow.began_by_peer && self.ssh.contains(&flow.local_port) {
             return self.kind_of_ssh(flow);
         }
-        let own_sip = self
-            .sip
-            .iter()
-            .any(|sip| sip.protocol == flow.protocol && sip.port == flow.local_port);
+        let own_sip =
+            self.sip.iter().any(|sip| sip.protocol == flow.protocol && sip.port == flow.local_port);
         // A TCP or TLS trunk that the PBX dialled has its SIP port at the other end.
         if own_sip || (is_tcp && !flow.began_by_peer && matches!(flow.peer_port, 5060 | 5061)) {
-            return if self.registered(flow) {
-                CutKind::Phone
-            } else {
-                CutKind::SipPeer
-            };
+            return if self.registered(flow) { CutKind::Phone } else { CutKind::SipPeer };
         }
         match flow.protocol {
             Protocol::Udp if flow.local_port == 4569 => CutKind::Iax,
@@ -146,19 +133,15 @@ impl FlowContext {
     }
 
     fn registered(&self, flow: &LiveFlow) -> bool {
-        self.contacts
-            .iter()
-            .any(|contact| contact.registered && contact.address == flow.peer)
+        self.contacts.iter().any(|contact| contact.registered && contact.address == flow.peer)
     }
 
     fn is_web(&self, port: u16) -> bool {
         let program = self.programs.get(&(Protocol::Tcp, port));
         let by_program = program.is_some_and(|name| {
-            [
-                "nginx", "apache", "httpd", "lighttpd", "caddy", "node", "haproxy",
-            ]
-            .iter()
-            .any(|web| name.starts_with(web))
+            ["nginx", "apache", "httpd", "lighttpd", "caddy", "node", "haproxy"]
+                .iter()
+                .any(|web| name.starts_with(web))
         });
         by_program
             || matches!(
@@ -236,10 +219,8 @@ pub fn all_flows(survey: &Survey, tracked: impl IntoIterator<Item = LiveFlow>) -
             all.push(flow);
         }
     }
-    let met: BTreeSet<_> = all
-        .iter()
-        .map(|flow| (flow.protocol, flow.peer, flow.peer_port))
-        .collect();
+    let met: BTreeSet<_> =
+        all.iter().map(|flow| (flow.protocol, flow.peer, flow.peer_port)).collect();
     all.extend(
         flows_of_contacts(&survey.contacts, &survey.sip)
             .into_iter()
@@ -309,35 +290,18 @@ fn line(context: &FlowContext, kind: CutKind, peer: IpAddr, port: &str, flows: &
             format!("{count} of this machine to {peer} {port}")
         }
     };
-    CutLine {
-        kind,
-        peer: Some(peer),
-        count: number,
-        text,
-    }
+    CutLine { kind, peer: Some(peer), count: number, text }
 }
 
 fn rest_of(hidden: &[CutLine]) -> Option<CutLine> {
     (!hidden.is_empty()).then(|| {
-        let phones: usize = hidden
-            .iter()
-            .filter(|line| line.kind == CutKind::Phone)
-            .map(|line| line.count)
-            .sum();
+        let phones: usize =
+            hidden.iter().filter(|line| line.kind == CutKind::Phone).map(|line| line.count).sum();
         let text = match phones {
             0 => format!("and {} more", hidden.len()),
-            _ => format!(
-                "and {} more, with {}",
-                hidden.len(),
-                several(phones, "registered phone")
-            ),
+            _ => format!("and {} more, with {}", hidden.len(), several(phones, "registered phone")),
         };
-        CutLine {
-            kind: CutKind::More,
-            peer: None,
-            count: hidden.len(),
-            text,
-        }
+        CutLine { kind: CutKind::More, peer: None, count: hidden.len(), text }
     })
 }
 
@@ -350,11 +314,7 @@ fn several(number: usize, what: &str) -> String {
 
 /// What counts as SIP where no PBX runs whose sockets could tell.
 fn usual_sip_ports() -> Vec<SipPort> {
-    let port = |protocol, port, tls| SipPort {
-        protocol,
-        port,
-        tls,
-    };
+    let port = |protocol, port, tls| SipPort { protocol, port, tls };
     vec![
         port(Protocol::Tcp, 5060, false),
         port(Protocol::Tcp, 5061, true),

@@ -80,18 +80,13 @@ pub fn cloud(facts: &HostFacts) -> Cloud {
             return yes(Some(name), format!("the firmware says \"{}\"", text.trim()));
         }
     }
-    if facts
-        .hypervisor_uuid
-        .to_ascii_lowercase()
-        .starts_with("ec2")
-    {
+    if facts.hypervisor_uuid.to_ascii_lowercase().starts_with("ec2") {
         let reason = "the hypervisor's number begins with ec2".to_owned();
         return yes(Some("Amazon EC2"), reason);
     }
     let id = facts.cloud_id.trim().to_ascii_lowercase();
-    if let Some((_, name)) = BY_CLOUD_INIT
-        .iter()
-        .find(|(mark, _)| id == *mark || id.starts_with(&format!("{mark}-")))
+    if let Some((_, name)) =
+        BY_CLOUD_INIT.iter().find(|(mark, _)| id == *mark || id.starts_with(&format!("{mark}-")))
     {
         return yes(Some(name), format!("cloud-init says \"{id}\""));
     }

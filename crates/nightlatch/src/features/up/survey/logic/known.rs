@@ -66,14 +66,12 @@ pub const KNOWN: &[Known] = &[
     Known {
         id: "freepbx-firewall",
         name: "FreePBX Firewall",
-        files: &[
-            "/etc/asterisk/firewall*",
-            "/var/www/html/admin/modules/firewall",
-        ],
+        files: &["/etc/asterisk/firewall*", "/var/www/html/admin/modules/firewall"],
         units: &["freepbx"],
         processes: &["voipfirewalld"],
         chains: &["fpbx", "rejsvc-", "zone-"],
-        flushes: "empties all rules of iptables when it starts (iptables -F)",
+        flushes: "empties all rules of iptables when it starts (iptables -F), in some versions even \
+                  where it is switched off",
         ..PLAIN
     },
     Known {
@@ -126,10 +124,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         id: "podman",
         name: "Podman",
-        files: &[
-            "/etc/containers/containers.conf",
-            "/var/lib/containers/storage",
-        ],
+        files: &["/etc/containers/containers.conf", "/var/lib/containers/storage"],
         units: &["podman"],
         tables: &["inet netavark*"],
         chains: &["NETAVARK", "CNI-"],

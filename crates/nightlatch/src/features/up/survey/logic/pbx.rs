@@ -43,29 +43,17 @@ pub const PRODUCTS: &[ProductMarks] = &[
     },
     ProductMarks {
         product: Product::Asterisk,
-        files: &[
-            "/etc/asterisk/asterisk.conf",
-            "/etc/asterisk",
-            "/usr/sbin/asterisk",
-        ],
+        files: &["/etc/asterisk/asterisk.conf", "/etc/asterisk", "/usr/sbin/asterisk"],
         processes: &["asterisk"],
     },
     ProductMarks {
         product: Product::FreeSwitch,
-        files: &[
-            "/etc/freeswitch",
-            "/usr/local/freeswitch/conf",
-            "/usr/bin/freeswitch",
-        ],
+        files: &["/etc/freeswitch", "/usr/local/freeswitch/conf", "/usr/bin/freeswitch"],
         processes: &["freeswitch"],
     },
     ProductMarks {
         product: Product::Kamailio,
-        files: &[
-            "/etc/kamailio",
-            "/usr/local/etc/kamailio",
-            "/usr/sbin/kamailio",
-        ],
+        files: &["/etc/kamailio", "/usr/local/etc/kamailio", "/usr/sbin/kamailio"],
         processes: &["kamailio"],
     },
 ];
@@ -78,38 +66,25 @@ pub const PRODUCTS: &[ProductMarks] = &[
 pub fn find_pbx(exists: impl Fn(&str) -> bool, running: &[String]) -> Pbx {
     let mut found: Vec<FoundProduct> = Vec::new();
     for marks in PRODUCTS {
-        let mut evidence: Vec<String> = marks
-            .files
-            .iter()
-            .filter(|file| exists(file))
-            .map(|file| (*file).to_owned())
-            .collect();
-        let process = running
-            .iter()
-            .find(|name| marks.processes.iter().any(|mark| is_process(name, mark)));
+        let mut evidence: Vec<String> =
+            marks.files.iter().filter(|file| exists(file)).map(|file| (*file).to_owned()).collect();
+        let process =
+            running.iter().find(|name| marks.processes.iter().any(|mark| is_process(name, mark)));
         // A product over another has no process of its own: its files must be there.
-        let over_another = matches!(
-            marks.product,
-            Product::FreePbx | Product::VitalPbx | Product::FusionPbx
-        );
+        let over_another =
+            matches!(marks.product, Product::FreePbx | Product::VitalPbx | Product::FusionPbx);
         if evidence.is_empty() && (over_another || process.is_none()) {
             continue;
         }
         evidence.extend(process.map(|name| format!("process {name}")));
-        found.push(FoundProduct {
-            product: marks.product,
-            evidence,
-            running: process.is_some(),
-        });
+        found.push(FoundProduct { product: marks.product, evidence, running: process.is_some() });
     }
-    let best = found
-        .iter()
-        .find(|product| product.running)
-        .or_else(|| found.first());
+    let best = found.iter().find(|product| product.running).or_else(|| found.first());
     Pbx {
         chosen: best.map(|best| best.product),
         reason: reason(best, &found),
         found,
+        in_containers: Vec::new(),
     }
 }
 
@@ -117,20 +92,12 @@ fn reason(best: Option<&FoundProduct>, found: &[FoundProduct]) -> String {
     let Some(best) = best else {
         return "no known PBX is installed or running".to_owned();
     };
-    let state = if best.running {
-        "runs"
-    } else {
-        "is installed but does not run"
-    };
-    let mut text = format!(
-        "{} {state} ({})",
-        best.product.name(),
-        best.evidence.join(", ")
-    );
-    let others: Vec<&str> = found
+    let state = if best.running { "runs" } else { "is installed but does not run" };
+    let mut text = format!("{} {state} ({})", best.product, best.evidence.join(", "));
+    let others: Vec<String> = found
         .iter()
         .filter(|other| other.product != best.product)
-        .map(|other| other.product.name())
+        .map(|other| other.product.to_string())
         .collect();
     if !others.is_empty() {
         text.push_str("; also there: ");
@@ -162,18 +129,8 @@ pub fn asterisk_rtp(files: &[(String, String)]) -> Option<RtpRange> {
 /// Reads `switch.conf.xml` of `FreeSWITCH`; what stands in comments does not count.
 pub fn freeswitch_rtp(name: &str, xml: &str) -> Option<RtpRange> {
     let xml = without_comments(xml);
-    let param = |key: &str| {
-        xml_params(&xml)
-            .find(|(name, _)| *name == key)?
-            .1
-            .parse()
-            .ok()
-    };
-    range(
-        param("rtp-start-port"),
-        param("rtp-end-port"),
-        Some(name.to_owned()),
-    )
+    let param = |key: &str| xml_params(&xml).find(|(name, _)| *name == key)?.1.parse().ok();
+    range(param("rtp-start-port"), param("rtp-end-port"), Some(name.to_owned()))
 }
 
 /// Reads `port-min` and `port-max` of `rtpengine.conf`.
@@ -191,11 +148,7 @@ pub fn rtpengine_rtp(name: &str, text: &str) -> Option<RtpRange> {
 
 fn range(first: Option<u16>, last: Option<u16>, source: Option<String>) -> Option<RtpRange> {
     let (first, last, source) = (first?, last?, source?);
-    (first <= last && first > 0).then_some(RtpRange {
-        first,
-        last,
-        source,
-    })
+    (first <= last && first > 0).then_some(RtpRange { first, last, source })
 }
 
 /// The SIP ports of Asterisk's `pjsip.conf` and `sip.conf` (and of the files included), each with
@@ -271,10 +224,7 @@ pub fn sip_ports(sockets: &[Socket], configured: &[(u16, bool)]) -> Vec<SipPort>
 /// Whether a program's name is a PBX's.
 pub fn is_pbx(program: Option<&str>) -> bool {
     program.is_some_and(|name| {
-        PRODUCTS
-            .iter()
-            .flat_map(|marks| marks.processes)
-            .any(|mark| is_process(name, mark))
+        PRODUCTS.iter().flat_map(|marks| marks.processes).any(|mark| is_process(name, mark))
     })
 }
 

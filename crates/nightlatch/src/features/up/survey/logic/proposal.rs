@@ -90,9 +90,7 @@ pub fn proposal(survey: &Survey) -> Proposal {
 fn propose_caller(survey: &Survey, proposal: &mut Proposal) {
     let caller = &survey.caller;
     let own = |address: IpAddr| survey.own_addresses().any(|own| own == address);
-    let Some(address) = caller
-        .address
-        .filter(|address| !address.is_loopback() && !own(*address))
+    let Some(address) = caller.address.filter(|address| !address.is_loopback() && !own(*address))
     else {
         proposal.needs_explicit_allow = !caller.console;
         return;
@@ -126,11 +124,7 @@ fn propose_networks(survey: &Survey, proposal: &mut Proposal) {
             reason: String::new(),
         };
         let mut reasons: Vec<String> = Vec::new();
-        for connected in survey
-            .networks
-            .iter()
-            .filter(|c| account_of(c.kind) == name)
-        {
+        for connected in survey.networks.iter().filter(|c| account_of(c.kind) == name) {
             let shown = format!("{} on {}", connected.network, connected.interface);
             match reason_to_leave_out(survey, connected) {
                 None if account.addresses.contains(&connected.network) => {}
@@ -166,10 +160,7 @@ fn reason_to_leave_out(survey: &Survey, connected: &ConnectedNetwork) -> Option<
     if !is_private(network) {
         return Some("these are public addresses, of neighbours as well".to_owned());
     }
-    let made_here = matches!(
-        connected.kind,
-        InterfaceKind::Containers | InterfaceKind::Tunnel
-    );
+    let made_here = matches!(connected.kind, InterfaceKind::Containers | InterfaceKind::Tunnel);
     if cloud.is_cloud && !made_here {
         let name = cloud.name.as_deref().unwrap_or("the provider");
         return Some(format!(
@@ -178,12 +169,12 @@ fn reason_to_leave_out(survey: &Survey, connected: &ConnectedNetwork) -> Option<
     }
     let prefix = network.prefix().unwrap_or(0);
     match network.family() {
-        Family::V4 if prefix < WIDEST_V4 && (cloud.is_cloud || made_here) => Some(format!(
-            "wider than /{WIDEST_V4}; allow the part of it that is yours"
-        )),
-        Family::V6 if prefix < WIDEST_V6 => Some(format!(
-            "wider than /{WIDEST_V6}; allow the part of it that is yours"
-        )),
+        Family::V4 if prefix < WIDEST_V4 && (cloud.is_cloud || made_here) => {
+            Some(format!("wider than /{WIDEST_V4}; allow the part of it that is yours"))
+        }
+        Family::V6 if prefix < WIDEST_V6 => {
+            Some(format!("wider than /{WIDEST_V6}; allow the part of it that is yours"))
+        }
         _ => None,
     }
 }
@@ -227,11 +218,7 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
                 ),
             ));
         }
-        if survey
-            .gateways
-            .iter()
-            .any(|gateway| gateway.address == address)
-        {
+        if survey.gateways.iter().any(|gateway| gateway.address == address) {
             warnings.push(warning(
                 "caller-is-gateway",
                 format!(
@@ -260,10 +247,7 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
 fn warn_of_machine(survey: &Survey, proposal: &mut Proposal) {
     for connected in &survey.networks {
         let wide = connected.network.family() == Family::V4
-            && connected
-                .network
-                .prefix()
-                .is_some_and(|prefix| prefix < WIDEST_V4)
+            && connected.network.prefix().is_some_and(|prefix| prefix < WIDEST_V4)
             && proposal
                 .accounts
                 .iter()
@@ -279,10 +263,8 @@ fn warn_of_machine(survey: &Survey, proposal: &mut Proposal) {
             ));
         }
     }
-    let global: Vec<IpAddr> = survey
-        .own_addresses()
-        .filter(|own| own.is_ipv6() && is_public(*own))
-        .collect();
+    let global: Vec<IpAddr> =
+        survey.own_addresses().filter(|own| own.is_ipv6() && is_public(*own)).collect();
     if let Some(first) = global.first() {
         proposal.warnings.push(warning(
             "ipv6",
@@ -304,6 +286,16 @@ fn warn_of_machine(survey: &Survey, proposal: &mut Proposal) {
             ));
         }
     }
+    if !survey.pbx.in_containers.is_empty() {
+        proposal.warnings.push(warning(
+            "pbx-in-container",
+            format!(
+                "{} runs in a container: what its published ports let in is judged by the ports \
+                 of this host.",
+                survey.pbx.in_containers.join(", ")
+            ),
+        ));
+    }
     if survey.ssh.ports.is_empty() {
         proposal.warnings.push(warning(
             "no-ssh",
@@ -319,40 +311,29 @@ fn management(socket: &Socket) -> Option<(&'static str, &'static str)> {
     }
     let program = socket.program.as_deref().unwrap_or_default();
     let found = match socket.port {
-        5038 | 5039 => (
-            "The Asterisk manager interface (AMI)",
-            "set bindaddr = 127.0.0.1 in manager.conf",
-        ),
-        8021 => (
-            "The FreeSWITCH event socket",
-            "set listen-ip to 127.0.0.1 in event_socket.conf.xml",
-        ),
-        3306 if program.starts_with("maria") || program.starts_with("mysql") => (
-            "The database",
-            "set bind-address = 127.0.0.1 in its configuration",
-        ),
-        5432 if program.starts_with("postgres") => (
-            "The database",
-            "set listen_addresses = 'localhost' in postgresql.conf",
-        ),
+        5038 | 5039 => {
+            ("The Asterisk manager interface (AMI)", "set bindaddr = 127.0.0.1 in manager.conf")
+        }
+        8021 => {
+            ("The FreeSWITCH event socket", "set listen-ip to 127.0.0.1 in event_socket.conf.xml")
+        }
+        3306 if program.starts_with("maria") || program.starts_with("mysql") => {
+            ("The database", "set bind-address = 127.0.0.1 in its configuration")
+        }
+        5432 if program.starts_with("postgres") => {
+            ("The database", "set listen_addresses = 'localhost' in postgresql.conf")
+        }
         _ => return None,
     };
     Some(found)
 }
 
 fn warning(id: &str, text: String) -> Warning {
-    Warning {
-        id: id.to_owned(),
-        text,
-    }
+    Warning { id: id.to_owned(), text }
 }
 
 fn families(address: IpAddr) -> (&'static str, &'static str) {
-    if address.is_ipv4() {
-        ("IPv4", "IPv6")
-    } else {
-        ("IPv6", "IPv4")
-    }
+    if address.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") }
 }
 
 /// The first ten addresses.

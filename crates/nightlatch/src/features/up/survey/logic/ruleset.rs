@@ -169,11 +169,7 @@ impl Chains {
         };
         self.hidden_nat |= to.is_none();
         let matched = matched_ports(expressions);
-        let ports = if matched.ports.is_empty() {
-            vec![(None, None)]
-        } else {
-            matched.ports
-        };
+        let ports = if matched.ports.is_empty() { vec![(None, None)] } else { matched.ports };
         for (first, last) in ports {
             self.publish(PublishedPort {
                 protocol: matched.protocol,
@@ -223,9 +219,7 @@ fn rejects(value: &Value) -> bool {
 /// The iptables target that nftables only names.
 fn xt_target(value: &Value) -> Option<&str> {
     let xt = value.get("xt")?;
-    (text(xt, "type") == Some("target"))
-        .then(|| text(xt, "name"))
-        .flatten()
+    (text(xt, "type") == Some("target")).then(|| text(xt, "name")).flatten()
 }
 
 fn jump_target(value: &Value) -> Option<&str> {
@@ -258,14 +252,12 @@ fn nat_target(value: &Value) -> Option<NatTarget> {
         _ => "several".to_owned(),
     };
     let address = dnat.get("addr").map(plain).unwrap_or_default();
-    Some(NatTarget::Shown(
-        match (dnat.get("port").map(plain), address.as_str()) {
-            (Some(port), "") => format!("port {port}"),
-            (Some(port), _) if address.contains(':') => format!("[{address}]:{port}"),
-            (Some(port), _) => format!("{address}:{port}"),
-            (None, _) => address,
-        },
-    ))
+    Some(NatTarget::Shown(match (dnat.get("port").map(plain), address.as_str()) {
+        (Some(port), "") => format!("port {port}"),
+        (Some(port), _) if address.contains(':') => format!("[{address}]:{port}"),
+        (Some(port), _) => format!("{address}:{port}"),
+        (None, _) => address,
+    }))
 }
 
 /// What a rule asks of a packet's destination.

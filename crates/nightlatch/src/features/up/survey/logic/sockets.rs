@@ -45,10 +45,7 @@ pub struct Owner {
 
 /// Reads one socket table. Lines that make no sense are left out. Linear.
 pub fn read_table(protocol: Protocol, text: &str) -> Vec<SocketEntry> {
-    text.lines()
-        .skip(1)
-        .filter_map(|line| read_line(protocol, line))
-        .collect()
+    text.lines().skip(1).filter_map(|line| read_line(protocol, line)).collect()
 }
 
 fn read_line(protocol: Protocol, line: &str) -> Option<SocketEntry> {
@@ -61,13 +58,7 @@ fn read_line(protocol: Protocol, line: &str) -> Option<SocketEntry> {
         _ => SocketState::Other,
     };
     let inode = words.nth(5)?.parse().ok()?;
-    Some(SocketEntry {
-        protocol,
-        local,
-        peer,
-        state,
-        inode,
-    })
+    Some(SocketEntry { protocol, local, peer, state, inode })
 }
 
 /// Reads `0100007F:0016`: words of 32 bits in the machine's own byte order.
@@ -163,10 +154,7 @@ pub fn connections_of(
     sockets
         .iter()
         .filter_map(|inode| established.get(inode))
-        .map(|entry| SshConnection {
-            peer: entry.peer,
-            own_port: entry.local.1,
-        })
+        .map(|entry| SshConnection { peer: entry.peer, own_port: entry.local.1 })
         .collect()
 }
 
@@ -273,9 +261,7 @@ pub fn read_sshd_config(text: &str) -> SshdConfig {
         match word.as_str() {
             "port" => config.ports.extend(rest.parse::<u16>()),
             "listenaddress" => config.ports.extend(port_of_endpoint(rest)),
-            "include" => config
-                .includes
-                .extend(rest.split_ascii_whitespace().map(str::to_owned)),
+            "include" => config.includes.extend(rest.split_ascii_whitespace().map(str::to_owned)),
             _ => {}
         }
     }

@@ -1,0 +1,113 @@
+//! The minute after `up`: waiting for the confirmation, and seeing to it that without one
+//! everything is taken back, whoever was killed meanwhile.
+
+use std::time::Duration;
+
+use nightlatch_core::api::{Caller, Reply, Request};
+use nightlatch_core::ledger::Protection;
+use nightlatch_core::time::Time;
+
+use crate::run;
+use crate::shell::outcome::{Code, Failure};
+use crate::shell::paths::Paths;
+use crate::shell::{client, clock, screen};
+
+/// How long `up` waits for a confirmation.
+pub(super) const LASTS: Duration = Duration::from_secs(60);
+/// How much later than the daemon the guard acts: it is there only in case that is gone.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a trial stands.
+pub(super) enum Standing {
+    /// Not decided yet; until when.
+    Open(Time),
+    Confirmed,
+    TakenBack,
+}
+
+/// Waits on the screen until the trial is decided.
+pub(super) fn watch(paths: &Paths) -> Result<(), Failure> {
+    screen::say("");
+    screen::say(
+        "The firewall is up, ON TRIAL. Open a NEW connection to this machine now and run there:",
+    );
+    screen::say("    nightlatch confirm");
+    screen::say("If you cannot get in, wait: in 60 seconds everything is taken back by itself.");
+    loop {
+        match standing(paths)? {
+            Standing::Open(until) => {
+                let left = until.since(clock::now()).as_secs();
+                screen::progress(&format!("taken back in {left} s "));
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            Standing::Confirmed => {
+                screen::say("\nConfirmed: the firewall stays.");
+                return Ok(());
+            }
+            Standing::TakenBack => {
+                return Err(Failure::no(
+                    "not confirmed: everything was taken back, as it was before",
+                ));
+            }
+        }
+    }
+}
+
+fn standing(paths: &Paths) -> Result<Standing, Failure> {
+    let protection = super::io::stored_ledger(paths)?.protection;
+    Ok(match protection {
+        Protection::Trial { until, .. } => Standing::Open(until),
+        Protection::On { .. } => Standing::Confirmed,
+        Protection::Off => Standing::TakenBack,
+    })
+}
+
+/// Runs beside the daemon until the trial is decided. If nobody has taken it back when its time is
+/// up (the daemon was killed), does it.
+///
+/// # Errors
+/// The database or the kernel fails.
+pub(super) fn guard(paths: &Paths) -> Result<(), Failure> {
+    loop {
+        let Standing::Open(until) = standing(paths)? else { return Ok(()) };
+        if until.after(GRACE) <= clock::now() {
+            // Either way the trial has ended; what is left is to know that it did.
+            return match ask_or_do(paths, Request::Rollback) {
+                Err(failure) if failure.code != Code::No => Err(failure),
+                _ => Ok(()),
+            };
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Asks the daemon, and where there is none does it here: whatever has died, the firewall can be
+/// confirmed, taken back and taken off.
+///
+/// # Errors
+/// Refused, or the database or the kernel fails.
+pub(super) fn ask_or_do(paths: &Paths, request: Request) -> Result<String, Failure> {
+    match client::change(paths, request.clone()) {
+        Err(failure) if failure.code == Code::NotRunning => {
+            super::io::require_root()?;
+            match run::once(
+                paths,
+                Caller { user: "root".to_owned(), ..Caller::default() },
+                request,
+            )? {
+                Reply::Done { message } => Ok(message),
+                Reply::Refused(refusal) => Err(refusal.into()),
+                other => Err(Failure::failed(format!("unfitting answer: {other:?}"))),
+            }
+        }
+        answered => answered,
+    }
+}
+
+/// Whether a trial is on.
+///
+/// # Errors
+/// The database cannot be read.
+pub(super) fn standing_now(paths: &Paths) -> Result<bool, Failure> {
+    Ok(matches!(standing(paths)?, Standing::Open(_)))
+}
