@@ -206,6 +206,7 @@ copy_manuals_and_completions() {
     made=$(mktemp -d)
     # shellcheck disable=SC2064  # the directory is known now
     trap "rm -rf '$made'" EXIT
+    mkdir "$made/man" "$made/completions"
     "$program" generate man "$made/man"
     "$program" generate completions "$made/completions"
 
