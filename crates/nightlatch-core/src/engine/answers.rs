@@ -129,7 +129,8 @@ impl Engine {
                 if *limited { ", under the rate limits" } else { "" }
             ),
             Reason::Listed { lists } => {
-                let told: Vec<String> = lists.iter().map(|listed| self.tell_listed(listed, now)).collect();
+                let told: Vec<String> =
+                    lists.iter().map(|listed| self.tell_listed(listed, now)).collect();
                 format!("{what} of {address} are dropped without an answer: {}", told.join("; "))
             }
             Reason::Stranger => format!(
@@ -187,7 +188,10 @@ impl Engine {
         match listed {
             Listed::Feed { name, entry } => {
                 let fetched = self.ledger.feeds.get(name).and_then(|(_, state)| state.fetched);
-                let age = fetched.map_or_else(|| "of unknown age".to_owned(), |at| format!("fetched {} ago", show_span(now.since(at))));
+                let age = fetched.map_or_else(
+                    || "of unknown age".to_owned(),
+                    |at| format!("fetched {} ago", show_span(now.since(at))),
+                );
                 format!("feed \"{name}\" names {entry}, {age}")
             }
             Listed::Country { country: Some(code) } => {

@@ -49,16 +49,25 @@ impl Engine {
         }
         feed.since = now;
         feed.by = caller.to_string();
-        let message = format!("feed \"{name}\" is added and being fetched: \"nightlatch feed list\" shows how it goes");
+        let message = format!(
+            "feed \"{name}\" is added and being fetched: \"nightlatch feed list\" shows how it goes"
+        );
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "feed add", &name, &(), &feed)];
         plan.changes = vec![Change::PutFeed(feed, FeedState::default())];
         Ok(plan.decided())
     }
 
-    pub(super) fn feed_remove(&self, caller: &Caller, name: &FeedName) -> Result<Decision, Refusal> {
+    pub(super) fn feed_remove(
+        &self,
+        caller: &Caller,
+        name: &FeedName,
+    ) -> Result<Decision, Refusal> {
         let (feed, _) = self.known_feed(name)?;
-        let mut plan = Plan::new(caller, format!("feed \"{name}\" is removed, and whom only it named is no longer shut out"));
+        let mut plan = Plan::new(
+            caller,
+            format!("feed \"{name}\" is removed, and whom only it named is no longer shut out"),
+        );
         plan.records = vec![Record::new(caller, "feed remove", name, feed, &())];
         plan.changes = vec![Change::DropFeed(name.clone())];
         Ok(plan.decided())
@@ -73,12 +82,20 @@ impl Engine {
         if let Some(name) = name {
             self.known_feed(name)?;
         }
-        let names: Vec<FeedName> =
-            self.ledger.feeds.keys().filter(|known| name.is_none_or(|name| *known == name)).cloned().collect();
+        let names: Vec<FeedName> = self
+            .ledger
+            .feeds
+            .keys()
+            .filter(|known| name.is_none_or(|name| *known == name))
+            .cloned()
+            .collect();
         if names.is_empty() {
             return Err(no("there is no feed: \"nightlatch feed add NAME\" adds one"));
         }
-        let message = format!("{} feeds are being fetched: \"nightlatch feed list\" shows how it goes", names.len());
+        let message = format!(
+            "{} feeds are being fetched: \"nightlatch feed list\" shows how it goes",
+            names.len()
+        );
         self.forced.extend(names.iter().filter(|_| force).cloned());
         self.wanted.extend(names);
         Ok(Reply::Done { message })
@@ -97,9 +114,8 @@ impl Engine {
                 state.stopped += all;
                 state.stopped_alone += alone;
             }
-            let stale = state.is_stale(feed.every, now);
             let fetching = self.fetching.contains(&feed.name);
-            FeedView { feed: feed.clone(), state, stale, fetching }
+            FeedView { feed: feed.clone(), stale: state.is_stale(feed.every, now), state, fetching }
         };
         Reply::Feeds(self.ledger.feeds.values().map(view).collect())
     }
@@ -116,7 +132,9 @@ impl Engine {
             return Ok(Decision::Answer(Reply::Done { message }));
         }
         if let Some(both) = rules.blocked.intersection(&rules.only).next() {
-            return Err(no(format!("{both} is both allowed and blocked: unblock it, or leave it out")));
+            return Err(no(format!(
+                "{both} is both allowed and blocked: unblock it, or leave it out"
+            )));
         }
         let mut message = describe(&rules);
         if self.lists.table().is_none() && !rules.is_empty() {
@@ -220,7 +238,8 @@ impl Engine {
                 Ok(()) => {
                     self.countries.result = format!("{} ranges", fetched.table.len());
                     self.countries.taken = Some(now);
-                    let message = format!("the table of countries is in force: {}", self.countries.result);
+                    let message =
+                        format!("the table of countries is in force: {}", self.countries.result);
                     let mut plan = Plan::new(&ourselves(), message);
                     plan.content = Some(Content::Table(fetched.table));
                     self.begin(None, plan)
@@ -238,7 +257,11 @@ impl Engine {
     }
 
     /// Takes in what an earlier run of the daemon kept, so that nothing waits for the network.
-    pub fn restore_lists(&mut self, feeds: Vec<(FeedName, RangeList)>, table: Option<CountryTable>) {
+    pub fn restore_lists(
+        &mut self,
+        feeds: Vec<(FeedName, RangeList)>,
+        table: Option<CountryTable>,
+    ) {
         for (name, content) in feeds {
             self.lists.put_feed(name, Arc::new(content));
         }
@@ -261,7 +284,8 @@ impl Engine {
 
     /// When the next list has to be looked at.
     pub(super) fn next_fetch(&self) -> Option<Time> {
-        let feeds = self.ledger.feeds.values().filter(|(feed, _)| !self.fetching.contains(&feed.name));
+        let feeds =
+            self.ledger.feeds.values().filter(|(feed, _)| !self.fetching.contains(&feed.name));
         let due = feeds.map(|(feed, state)| {
             let asked = self.wanted.contains(&feed.name);
             let next = state.next_look(feed.every).filter(|_| !asked);
@@ -333,13 +357,18 @@ fn believable(old: Option<&Arc<CountryTable>>, new: &CountryTable) -> Result<(),
 /// What country rules mean, in a sentence or two.
 fn describe(rules: &CountryRules) -> String {
     let names = |codes: &BTreeSet<CountryCode>| {
-        let named = codes.iter().map(|code| country_name(*code).unwrap_or(code.as_str()).to_owned());
+        let named =
+            codes.iter().map(|code| country_name(*code).unwrap_or(code.as_str()).to_owned());
         named.collect::<Vec<_>>().join(", ")
     };
     match (rules.blocked.is_empty(), rules.only.is_empty()) {
         (true, true) => "no country is shut out".to_owned(),
         (false, true) => format!("shut out: strangers from {}", names(&rules.blocked)),
         (true, false) => format!("strangers come in only from {}", names(&rules.only)),
-        (false, false) => format!("strangers come in only from {}; shut out: {}", names(&rules.only), names(&rules.blocked)),
+        (false, false) => format!(
+            "strangers come in only from {}; shut out: {}",
+            names(&rules.only),
+            names(&rules.blocked)
+        ),
     }
 }

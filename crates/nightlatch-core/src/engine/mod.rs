@@ -120,12 +120,21 @@ impl Engine {
 
     /// All that a judgement at `now` depends on.
     pub fn world(&self, now: Time) -> World<'_> {
-        World { ledger: &self.ledger, rules: &self.rules, catalogue: &self.catalogue, lists: &self.lists, now }
+        World {
+            ledger: &self.ledger,
+            rules: &self.rules,
+            catalogue: &self.catalogue,
+            lists: &self.lists,
+            now,
+        }
     }
 
     /// The table the kernel should hold at `now`; `None` where it should hold none.
     pub fn desired(&self, now: Time) -> Option<Ruleset> {
-        self.ledger.protection.stands().then(|| ruleset::compile(&self.world(now), Arc::clone(&self.merged)))
+        self.ledger
+            .protection
+            .stands()
+            .then(|| ruleset::compile(&self.world(now), Arc::clone(&self.merged)))
     }
 
     /// Takes a fact in and says what to do about it.
@@ -151,7 +160,10 @@ impl Engine {
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch()].into_iter().flatten().min()
+        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due at `now`: ends accounts, blocks and an unconfirmed trial, and tries the

@@ -109,7 +109,10 @@ impl What {
 
     /// Whether it is an ICMP error, which speaks of a packet of its flow.
     pub fn is_error(self) -> bool {
-        matches!(self, What::Icmp { kind: 3 | 4 | 5 | 11 | 12, .. } | What::Icmp6 { kind: ..128, .. })
+        matches!(
+            self,
+            What::Icmp { kind: 3 | 4 | 5 | 11 | 12, .. } | What::Icmp6 { kind: ..128, .. }
+        )
     }
 
     /// Whether it is an echo request.

@@ -25,7 +25,10 @@ pub fn render(structure: &Structure) -> String {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::LISTED, names::LIMITED].into_iter().map(counter).collect()
+    [names::SILENT, names::BLOCKED, names::LISTED, names::LIMITED]
+        .into_iter()
+        .map(counter)
+        .collect()
 }
 
 fn sets() -> String {
@@ -97,8 +100,8 @@ fn port_set<'a>(ports: impl Iterator<Item = &'a Ports>) -> Option<String> {
     (!shown.is_empty()).then(|| format!("{{ {} }}", shown.join(", ")))
 }
 
-/// The two places where packets enter, what is done before anything is looked up, and the answers
-/// that the kernel gives without asking us.
+/// The two places where packets enter, what is done before anything is looked up, and the errors
+/// that the kernel sends without asking us.
 ///
 /// Both stand in prerouting, before the addresses of published container ports are rewritten
 /// (-100), so that those are judged as what the sender asked for. `guard` comes before connection
@@ -140,15 +143,6 @@ fn base_chains(structure: &Structure) -> String {
          \t\tjump essential\n\
          \t\tgoto fresh\n\
          \t}}\n\
-         \tchain answers {{\n\
-         \t\ttype filter hook output priority -150; policy accept;\n\
-{trial}\
-         \t\toif \"lo\" accept\n\
-         \t\ticmp type time-exceeded icmp code 1 drop\n\
-         \t\ticmp type parameter-problem drop\n\
-         \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
-         \t\ticmpv6 type parameter-problem drop\n\
-         \t}}\n\
          \tchain running {{\n\
          \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\
          \t\tip6 saddr . meta l4proto . th sport . th dport @{cuts6} goto fresh\n\
@@ -169,6 +163,7 @@ fn base_chains(structure: &Structure) -> String {
 {trial}\
          \t\toif \"lo\" accept\n\
          \t\ticmp type time-exceeded icmp code 1 drop\n\
+         \t\ticmp type parameter-problem drop\n\
          \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
          \t\ticmpv6 type parameter-problem icmpv6 code != 1 drop\n\
          \t}}\n",

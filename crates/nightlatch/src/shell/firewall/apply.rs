@@ -31,6 +31,10 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
+    elements::bring_lists(netlink, old, desired)?;
+    if closed {
+        load_structure(None, desired)?;
+    }
     // During a trial each time anew: it may have been asked to last longer.
     if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;

@@ -50,16 +50,13 @@ pub(super) fn bring_lists(
     let mut transaction = netlink.transaction();
     for (set, family) in list_sets() {
         let of_family = |range: &AddrRange| range.family() == family;
-        match old {
-            Some(old) => {
-                let (old, new) = (&old.lists, &desired.lists);
-                transaction.delete(&set, old.not_in(new).filter(of_family));
-                transaction.add(&set, new.not_in(old).filter(of_family));
-            }
-            None => {
-                transaction.flush(&set);
-                transaction.add(&set, desired.lists.iter().filter(of_family));
-            }
+        if let Some(old) = old {
+            let (old, new) = (&old.lists, &desired.lists);
+            transaction.delete(&set, old.not_in(new).filter(of_family));
+            transaction.add(&set, new.not_in(old).filter(of_family));
+        } else {
+            transaction.flush(&set);
+            transaction.add(&set, desired.lists.iter().filter(of_family));
         }
     }
     transaction.commit().map_err(|error| error.to_string())
