@@ -6,6 +6,7 @@
     reason = "a test fails by a panic"
 )]
 
+mod crash;
 mod demo;
 mod kernel;
 mod packet;
