@@ -3,7 +3,8 @@
 //! `load [COUNT] [4|6] [how]`, where `how` is `netlink` (ours), `load` (ours, loading only), `nft` (`nft -f -`) or `ipset`
 //! (`ipset restore`), so that all can be measured in one run. Needs root, or `unshare -rn`
 //! around it with `net.core.wmem_max` raised. With `LISTEN=all` in the environment somebody
-//! listens to the changes meanwhile; with `LISTEN=pause` as the daemon does.
+//! listens to the changes meanwhile; with `LISTEN=pause` as the daemon does. With
+//! `SHUFFLE` the networks come in random order, as lists do; ours then sorts them first.
 
 #![expect(
     unsafe_code,
@@ -21,7 +22,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nightlatch_netfilter::{Kind, Monitor, Netlink, Set, text};
-use nightlatch_parse::address::{AddrRange, Family};
+use nightlatch_parse::address::{AddrRange, Family, merge};
 
 const STRUCTURE: &str = "
 table inet t {
@@ -75,7 +76,11 @@ fn netlink(networks: &Networks, how: &str) {
 
     let started = Instant::now();
     let mut transaction = netlink.transaction();
-    transaction.add(&set, networks.iter());
+    if shuffled() {
+        transaction.add(&set, merge(networks.in_order()));
+    } else {
+        transaction.add(&set, networks.iter());
+    }
     let built = started.elapsed();
     transaction.commit().unwrap();
     report("load", started);
@@ -113,7 +118,7 @@ fn nft(networks: &Networks) {
     text::load(STRUCTURE).unwrap();
     let name = if networks.family == Family::V4 { "four" } else { "six" };
     let mut text = format!("add element inet t {name} {{\n");
-    for network in networks.iter() {
+    for network in networks.in_order() {
         writeln!(text, "{network},").unwrap();
     }
     text.push_str("}\n");
@@ -123,7 +128,7 @@ fn nft(networks: &Networks) {
 fn ipset(networks: &Networks) {
     let family = if networks.family == Family::V4 { "inet" } else { "inet6" };
     let mut text = format!("create x hash:net family {family} maxelem 2000000\n");
-    for network in networks.iter() {
+    for network in networks.in_order() {
         writeln!(text, "add x {network}").unwrap();
     }
     feed("ipset", &["restore"], &text);
@@ -163,6 +168,24 @@ impl Networks {
             AddrRange::new(family, first, first + size - 1).unwrap()
         })
     }
+}
+
+impl Networks {
+    /// As a tool gets them: ascending, or shuffled.
+    fn in_order(&self) -> Vec<AddrRange> {
+        let mut all: Vec<AddrRange> = self.iter().collect();
+        if shuffled() {
+            all.sort_unstable_by_key(|range| {
+                let number = (range.first() >> 64) ^ range.first();
+                number.wrapping_mul(0x9e37_79b9_7f4a_7c15) & u128::from(u64::MAX)
+            });
+        }
+        all
+    }
+}
+
+fn shuffled() -> bool {
+    env::var_os("SHUFFLE").is_some()
 }
 
 /// The address behind a network and a gap, which none of the networks holds.

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod country;
 pub mod feed;
+pub mod http;
 pub mod ranges;
 pub mod sniff;
 pub mod tally;

@@ -8,6 +8,7 @@ use crate::action::Flows;
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
 use crate::audit::Record;
 use crate::ledger::{Account, AccountName, Block, Change, Cut, Mode};
+use crate::lists::CountryRules;
 use crate::policy::{self, Flow, Packet, To, What};
 use crate::service::{Grant, ServiceName};
 use crate::time::{Time, show_span};
@@ -15,7 +16,7 @@ use crate::{AddrRange, Family};
 
 impl Engine {
     pub(super) fn decide(
-        &self,
+        &mut self,
         caller: &Caller,
         request: Request,
         now: Time,
@@ -40,6 +41,27 @@ impl Engine {
             }
             Request::Services => Ok(Decision::Answer(self.services())),
             Request::Why { address, to } => Ok(Decision::Answer(self.why(address, to, now))),
+            Request::FeedAdd(feed) => self.feed_add(caller, feed, now),
+            Request::FeedRemove { name } => self.feed_remove(caller, &name),
+            Request::FeedList => Ok(Decision::Answer(self.feed_list(now))),
+            Request::FeedRefresh { name, force } => {
+                self.feed_refresh(name.as_ref(), force).map(Decision::Answer)
+            }
+            Request::CountryBlock(codes) => {
+                let mut rules = self.ledger.countries.clone();
+                rules.blocked.extend(codes);
+                self.country_rules(caller, "country block", rules)
+            }
+            Request::CountryUnblock(codes) => {
+                let mut rules = self.ledger.countries.clone();
+                rules.blocked.retain(|code| !codes.contains(code));
+                self.country_rules(caller, "country unblock", rules)
+            }
+            Request::CountryAllow(only) => {
+                let rules = CountryRules { only, ..self.ledger.countries.clone() };
+                self.country_rules(caller, "country allow", rules)
+            }
+            Request::CountryList => Ok(Decision::Answer(self.country_list())),
             Request::Status => Ok(Decision::Answer(self.status(now))),
         }
     }

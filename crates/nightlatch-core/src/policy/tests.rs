@@ -96,7 +96,9 @@ fn shown(verdict: &Verdict) -> String {
 fn check(lines: &[&str], what_arrives: &str, expected: &str) {
     let (ledger, rules) = (ledger(lines), Rules::default());
     let catalogue = rules.catalogue(&ledger.site);
-    let world = World { ledger: &ledger, rules: &rules, catalogue: &catalogue, now: NOW };
+    let lists = crate::lists::Lists::default();
+    let world =
+        World { ledger: &ledger, rules: &rules, catalogue: &catalogue, lists: &lists, now: NOW };
     let verdict = judge(&world, &packet(what_arrives));
     assert_eq!(shown(&verdict), expected, "{lines:?}: {what_arrives}");
 }

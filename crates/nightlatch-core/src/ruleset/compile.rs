@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+
+use nightlatch_parse::ranges::RangeList;
+
 use super::{OpenServices, Ruleset, ServiceChain, Structure};
 use crate::AddrRange;
 use crate::ledger::Mode;
@@ -12,8 +16,10 @@ use crate::service::{Grant, ServiceName};
 ///
 /// Accounts and blocks may overlap as they like; what comes out are disjoint ranges, each with
 /// one answer, so that the kernel needs one look-up whatever their number. `n log n`.
-pub fn compile(world: &World<'_>) -> Ruleset {
-    let mut ruleset = Ruleset::default();
+///
+/// `lists` is [`crate::lists::Lists::merged`], which is kept because it may be long.
+pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
+    let mut ruleset = Ruleset { lists, ..Ruleset::default() };
     ruleset.structure.trial = world.ledger.protection.opens_by_itself();
     ruleset.structure.open = (world.ledger.mode == Mode::Open).then(|| OpenServices {
         opening: open_to_strangers(world.rules, world.catalogue),

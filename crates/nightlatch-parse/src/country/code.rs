@@ -186,8 +186,10 @@ fn near(wanted: &str) -> Vec<&'static str> {
         .filter(|(_, name)| name.len() > 3)
         .filter_map(|(code, name)| {
             let candidate = folded(name);
+            let longer = candidate.chars().count().abs_diff(length);
             let begins = length > 2 && candidate.split(' ').any(|word| word.starts_with(wanted));
-            let distance = mistakes(wanted, &candidate);
+            // Each letter too many is a mistake: most names need no closer look.
+            let distance = if longer > most { longer } else { mistakes(wanted, &candidate) };
             // A name that is begun right comes behind one with a single mistake.
             let distance = if begins { distance.min(2) } else { distance };
             (distance <= most).then_some((distance, code))

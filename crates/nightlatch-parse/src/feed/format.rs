@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use super::FeedError;
 use super::csv::SEPARATORS;
+use crate::tally::printable;
 
+/// The longest name of a format.
+const LONGEST: usize = 400;
 /// The most paths one format may name.
 const MOST_PATHS: usize = 8;
 /// The most steps of one path.
@@ -85,7 +88,11 @@ impl FromStr for Format {
             Some((kind, rest)) => (kind, Some(rest)),
             None => (text, None),
         };
-        let wrong = || FeedError::Format(text.chars().take(60).collect());
+        let wrong = || FeedError::Format(printable(text.as_bytes()));
+        // It is shown in messages, and no heading or key needs more.
+        if text.len() > LONGEST || text.chars().any(char::is_control) {
+            return Err(wrong());
+        }
         match (kind, rest) {
             ("auto", None) => Ok(Format::Auto),
             ("plain", None) => Ok(Format::Plain),
@@ -242,6 +249,8 @@ mod tests {
             "json:a]",
             "json:,a",
             "json:a.",
+            "csv:2\0",
+            "csv:\x1b[2J",
             "json:a,b,c,d,e,f,g,h,i",
         ] {
             let error = text.parse::<Format>().unwrap_err().to_string();

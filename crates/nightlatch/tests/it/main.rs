@@ -8,7 +8,7 @@
 
 mod crash;
 mod demo;
-mod fetch;
+mod kernel;
 mod packet;
 mod stage;
 mod support;

@@ -5,17 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nightlatch_parse::http::{HttpUrl, parse_date};
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Error, Timeout};
 
 use super::secret::{Cleaner, Secret};
-use super::url::HttpUrl;
-use super::{
-    FetchError, Fetched, Limits, New, PLACEHOLDER, Phase, Sink, Source, Version, body,
-    parse_http_date,
-};
+use super::{FetchError, Fetched, Limits, New, PLACEHOLDER, Phase, Sink, Source, Version, body};
 use crate::shell::clock::Stopwatch;
 
 /// No entity tag or time of a server is kept that is longer.
@@ -62,7 +59,7 @@ pub(super) fn fetch<S: Sink>(
     let (content, bytes) = body::pump(wire, is_packed, address, limits, sink, cleaner, failed)?;
     Ok(Fetched::New(New {
         content,
-        modified: version.last_modified.as_deref().and_then(parse_http_date),
+        modified: version.last_modified.as_deref().and_then(parse_date),
         version,
         bytes,
     }))
@@ -77,15 +74,15 @@ fn follow(
     known: &Version,
     limits: &Limits,
 ) -> Result<Response<Body>, FetchError> {
-    let origin = first.origin.clone();
+    let origin = first.origin().to_owned();
     let mut url = first;
     let stopwatch = Stopwatch::start();
     for _ in 0..=limits.redirects {
         let left = limits.whole.saturating_sub(stopwatch.elapsed());
-        let mut request = Request::get(&url.full);
+        let mut request = Request::get(url.full());
         if let Some(headers) = request.headers_mut() {
             // What may hold a key goes to the server that it is meant for.
-            if url.origin == origin {
+            if url.origin() == origin {
                 headers.extend(own_headers.clone());
             }
             let version = [

@@ -9,26 +9,24 @@
 //! authority of its own names it in `authority`, and then only that one is trusted for it.
 
 mod body;
-mod date;
 mod error;
 mod file;
 mod http;
+mod place;
 mod retry;
 mod secret;
 mod sink;
-mod url;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use date::parse_http_date;
 pub use error::{FetchError, Phase};
 pub use retry::next_try;
 pub use secret::Secret;
 pub use sink::{CountrySink, Sink};
 
+use place::Place;
 use secret::Cleaner;
-use url::Url;
 
 /// Stands in an address or a header for the key.
 pub const PLACEHOLDER: &str = "${key}";
@@ -121,9 +119,9 @@ pub fn fetch<S: Sink>(
 ) -> Result<Fetched<S::Output>, FetchError> {
     let key = source.key_file.as_deref().map(Secret::read).transpose()?;
     let cleaner = Cleaner::new(key.as_ref());
-    let result = match Url::parse(&source.address, key.as_ref())? {
-        Url::File(path) => file::fetch(&path, known, limits, sink, &cleaner),
-        Url::Http(url) => http::fetch(source, url, key.as_ref(), known, limits, sink, &cleaner),
+    let result = match Place::parse(&source.address, key.as_ref())? {
+        Place::File(path) => file::fetch(&path, known, limits, sink, &cleaner),
+        Place::Http(url) => http::fetch(source, url, key.as_ref(), known, limits, sink, &cleaner),
     };
     result.map_err(|error| error.cleaned(&cleaner))
 }

@@ -5,7 +5,7 @@ const MONTHS: [&str; 12] =
 
 /// Seconds since 1970 of a time such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7). The
 /// two forms that are obsolete there are not read: `None`.
-pub fn parse_http_date(text: &str) -> Option<u64> {
+pub fn parse_date(text: &str) -> Option<u64> {
     let (_, date) = text.trim().split_once(", ")?;
     let mut parts = date.split(' ');
     let day = number(parts.next()?, 2)?;
@@ -56,7 +56,7 @@ mod tests {
             ("Thu, 01 Jan 1969 00:00:00 GMT", None),
             ("", None),
         ] {
-            assert_eq!(parse_http_date(text), expected, "{text}");
+            assert_eq!(parse_date(text), expected, "{text}");
         }
     }
 }

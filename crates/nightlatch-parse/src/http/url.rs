@@ -1,56 +1,30 @@
-//! Addresses of lists, and what may be made of a redirect.
+//! Addresses of http and https, and where a redirect may lead.
 
-use std::path::PathBuf;
-
-use super::secret::Secret;
-use super::{FetchError, PLACEHOLDER};
+use std::fmt;
 
 /// No address is longer.
 const LONGEST: usize = 4096;
 
-/// Where a list is.
+/// An address of http or https. It may hold a key, so that its `Debug` shows the origin only.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Url {
-    File(PathBuf),
-    Http(HttpUrl),
+pub struct HttpUrl {
+    full: String,
+    origin: String,
+    is_safe: bool,
 }
 
-/// An address of http or https. The text holds the key: it has no `Debug`, and is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct HttpUrl {
-    /// The whole address, with the key and without a fragment.
-    pub(super) full: String,
-    /// Scheme, host and port as written, lower case: `https://lists.example`.
-    pub(super) origin: String,
-    /// Whether it is https.
-    pub(super) is_safe: bool,
-}
-
-impl Url {
-    /// Reads an address with the placeholder, and puts the key in.
-    pub(super) fn parse(address: &str, key: Option<&Secret>) -> Result<Url, FetchError> {
-        let address = address.trim();
-        let wrong = |reason: &'static str| FetchError::Address {
-            address: address.chars().take(200).collect(),
-            reason,
-        };
-        let path = address.strip_prefix("file://").unwrap_or(address);
-        if path.starts_with('/') {
-            return Ok(Url::File(PathBuf::from(path)));
-        }
-        let full = match key {
-            Some(key) => key.fill_address(address),
-            None if address.contains(PLACEHOLDER) => {
-                return Err(wrong("it has a ${key}, but no key file is named"));
-            }
-            None => address.to_owned(),
-        };
-        HttpUrl::parse(&full).map(Url::Http).map_err(wrong)
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/...", self.origin)
     }
 }
 
 impl HttpUrl {
-    fn parse(text: &str) -> Result<HttpUrl, &'static str> {
+    /// Reads an absolute address; a fragment is cut off, scheme and host become lower case.
+    ///
+    /// # Errors
+    /// Says what is wrong: another scheme, no host, a name or password, spaces.
+    pub fn parse(text: &str) -> Result<HttpUrl, &'static str> {
         if text.len() > LONGEST {
             return Err("it is too long");
         }
@@ -81,8 +55,27 @@ impl HttpUrl {
         Ok(HttpUrl { full: format!("{origin}{slash}{path}"), origin, is_safe })
     }
 
-    /// Where a redirect leads: only to http or https, and never from https to http.
-    pub(super) fn redirected(&self, location: &str) -> Result<HttpUrl, &'static str> {
+    /// The whole address.
+    pub fn full(&self) -> &str {
+        &self.full
+    }
+
+    /// Scheme, host and port: `https://lists.example:8443`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it is https.
+    pub fn is_safe(&self) -> bool {
+        self.is_safe
+    }
+
+    /// Where a redirect (a `Location` header) leads: only to http or https, and never from https
+    /// to http.
+    ///
+    /// # Errors
+    /// Says why it must not be followed.
+    pub fn redirected(&self, location: &str) -> Result<HttpUrl, &'static str> {
         let location = location.trim();
         let path_end = self.full.find('?').unwrap_or(self.full.len());
         let (before_query, _) = self.full.split_at_checked(path_end).unwrap_or_default();
@@ -118,14 +111,6 @@ fn has_scheme(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn http(text: &str) -> Result<String, String> {
-        match Url::parse(text, Secret::new("a/b").as_ref()) {
-            Ok(Url::Http(url)) => Ok(url.full),
-            Ok(Url::File(path)) => Ok(format!("file {}", path.display())),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     #[test]
     fn addresses() {
         for (text, expected) in [
@@ -133,26 +118,24 @@ mod tests {
             ("HTTPS://Lists.Example", "https://lists.example/"),
             ("http://192.0.2.1:8080?x", "http://192.0.2.1:8080/?x"),
             ("https://[2001:db8::1]:8/x", "https://[2001:db8::1]:8/x"),
-            ("https://x.example/${key}/list", "https://x.example/a%2Fb/list"),
-            ("file:///var/lib/list", "file /var/lib/list"),
-            ("/var/lib/list", "file /var/lib/list"),
         ] {
-            assert_eq!(http(text).unwrap(), expected, "{text}");
+            assert_eq!(HttpUrl::parse(text).unwrap().full(), expected, "{text}");
         }
         for (text, message) in [
             ("", "must begin with https://"),
             ("ftp://x.example/", "must begin with https://"),
             ("lists.example/a", "must begin with https://"),
-            ("file://host/a", "must begin with https://"),
+            ("file:///etc/passwd", "must begin with https://"),
             ("https://", "names no server"),
             ("https://:80/", "names no server"),
             ("https://me:pw@x.example/", "a name or password in it"),
             ("https://x.example/a b", "must be escaped"),
         ] {
-            let error = http(text).unwrap_err();
+            let error = HttpUrl::parse(text).unwrap_err();
             assert!(error.contains(message), "{text}: {error}");
         }
-        assert!(Url::parse("https://x.example/${key}", None).is_err());
+        let url = HttpUrl::parse("https://x.example/k3y/list").unwrap();
+        assert_eq!(format!("{url:?}"), "https://x.example/...");
     }
 
     #[test]
@@ -167,7 +150,7 @@ mod tests {
             ("?z=2", "https://a.example/x/y?z=2"),
             ("q?u=http://c.example", "https://a.example/x/q?u=http://c.example"),
         ] {
-            let target = safe.redirected(location).ok().map(|url| url.full);
+            let target = safe.redirected(location).ok().map(|url| url.full().to_owned());
             assert_eq!(target.as_deref(), Some(expected), "{location}");
         }
         for location in [
@@ -183,7 +166,7 @@ mod tests {
             assert!(safe.redirected(location).is_err(), "{location}");
         }
         let plain = from("http://a.example");
-        assert!(plain.redirected("https://a.example/").is_ok_and(|url| url.is_safe));
+        assert!(plain.redirected("https://a.example/").is_ok_and(|url| url.is_safe()));
         assert!(plain.redirected("http://b.example/").is_ok());
     }
 }
