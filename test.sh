@@ -87,10 +87,13 @@ step() {
     trap 'printf "\nFAILED: %s\n" "$running" >&2; printf "%s passed, %s failed\n" "$passed" "$((failed > 0 ? failed : 1))"' EXIT
     "$@"
     trap - EXIT
-    if [[ ${skipped[-1]:-} == "$heading: "* ]]; then
-        printf '    SKIPPED: %s\n' "${skipped[-1]}"
-        return
-    fi
+    local line
+    for line in "${skipped[@]}"; do
+        if [[ $line == "$heading: "* ]]; then
+            printf '    SKIPPED: %s\n' "$line"
+            return
+        fi
+    done
     passed=$((passed + 1))
     printf '    ok, %s s\n' "$((SECONDS - started))"
 }

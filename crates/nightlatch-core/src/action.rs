@@ -1,10 +1,16 @@
 //! Every effect the engine can ask for. The loop executes them in order.
 
+use std::sync::Arc;
+
+use nightlatch_parse::country::CountryTable;
+use nightlatch_parse::ranges::RangeList;
+
 use crate::AddrRange;
 use crate::api::{Caller, Reply};
 use crate::audit::Record;
 use crate::event::Ticket;
 use crate::ledger::Change;
+use crate::lists::{Feed, FeedName, FeedState};
 
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,12 +28,36 @@ pub enum Action {
     Project(Project),
     /// End running flows that would not be let in now.
     Cut(Flows),
+    /// Keep what a list holds, so that a restart does not need the network.
+    Keep(Content),
+    /// Forget what a feed held.
+    Forget(FeedName),
+    /// Fetch a feed in the background. The state tells which version is at hand. What it brings
+    /// comes back as [`crate::event::Event::Fetched`].
+    Fetch(Feed, FeedState),
+    /// Read the table of countries in the background. It comes back as
+    /// [`crate::event::Event::CountriesRead`].
+    ReadCountries {
+        /// Where from.
+        source: String,
+        /// Whether there is one already, so that "nothing new" is an answer.
+        have: bool,
+    },
     /// Answer a request.
     Reply(Ticket, Reply),
     /// Read the configuration again. It comes back as [`crate::event::Event::Configured`], at once.
     ReadConfiguration(Ticket, Caller),
     /// Tell the administrator, through the journal.
     Tell(Level, String),
+}
+
+/// What a list holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A feed.
+    Feed(FeedName, Arc<RangeList>),
+    /// The table of countries.
+    Table(Arc<CountryTable>),
 }
 
 /// How thorough a projection is.

@@ -1,14 +1,16 @@
 //! Requests and replies of the control socket. The command line, the tests and later the portal
 //! share it. One JSON object a line, each way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nightlatch_parse::country::CountryCode;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::ledger::{Account, AccountName, Block, Entry, Mode, Protection, Site};
+use crate::lists::{CountryRules, Feed, FeedName, FeedState, Listed};
 use crate::policy::{Reason, Verdict};
 use crate::product::Product;
 use crate::service::{Catalogue, Grant, Ports, ServiceName};
@@ -90,6 +92,31 @@ pub enum Request {
         /// For which port; for all services where absent.
         to: Option<Ports>,
     },
+    /// Add a feed.
+    FeedAdd(Feed),
+    /// Remove a feed.
+    FeedRemove {
+        /// Its name.
+        name: FeedName,
+    },
+    /// All feeds.
+    FeedList,
+    /// Fetch now.
+    FeedRefresh {
+        /// Which; all where absent.
+        name: Option<FeedName>,
+        /// Believe the next content whatever its size.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Shut countries out.
+    CountryBlock(BTreeSet<CountryCode>),
+    /// Shut them out no longer.
+    CountryUnblock(BTreeSet<CountryCode>),
+    /// Let strangers in only from these; from everywhere where there are none.
+    CountryAllow(BTreeSet<CountryCode>),
+    /// Which countries are shut out.
+    CountryList,
     /// How things stand.
     Status,
     /// Read the configuration again.
@@ -165,6 +192,10 @@ pub enum Reply {
     Account(Account),
     /// The services of this server.
     Services(Services),
+    /// All feeds.
+    Feeds(Vec<FeedView>),
+    /// The countries.
+    Countries(Countries),
     /// A verdict.
     Why(Why),
     /// How things stand.
@@ -210,6 +241,34 @@ pub struct Services {
     pub mode: Mode,
 }
 
+/// A feed, and how it goes with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeedView {
+    /// The feed.
+    pub feed: Feed,
+    /// How it goes.
+    pub state: FeedState,
+    /// Whether its content is so old that it should be doubted.
+    pub stale: bool,
+    /// Whether it is being fetched now.
+    pub fetching: bool,
+}
+
+/// Which countries are shut out, and how it goes with the table of countries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Countries {
+    /// Which are shut out.
+    pub rules: CountryRules,
+    /// Where the table comes from.
+    pub source: String,
+    /// When the table in force was taken in, where this daemon did.
+    pub taken: Option<Time>,
+    /// What came of the last look at the source.
+    pub result: String,
+    /// How many ranges the table has.
+    pub ranges: usize,
+}
+
 /// The answer to `why`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
@@ -229,6 +288,8 @@ pub struct Why {
     pub accounts: Vec<Account>,
     /// The blocks that cover it, the most specific first.
     pub blocks: Vec<Block>,
+    /// The lists that hold it.
+    pub lists: Vec<Listed>,
 }
 
 /// How things stand, as the daemon knows it.
@@ -252,6 +313,10 @@ pub struct Status {
     pub accounts: usize,
     /// How many blocks there are.
     pub blocks: usize,
+    /// How many ranges all lists together hold.
+    pub listed: usize,
+    /// What feeds report as trouble.
+    pub feed_troubles: Vec<String>,
     /// Packets dropped since the table was put up, by counter.
     pub dropped: BTreeMap<String, u64>,
     /// What ends by itself within a day.
@@ -282,6 +347,7 @@ pub fn reason_word(verdict: &Verdict) -> &'static str {
         Reason::Essential => "essential",
         Reason::NotForThisHost => "not_for_this_host",
         Reason::Blocked { .. } => "blocked",
+        Reason::Listed { .. } => "listed",
         Reason::Account { .. } => "account",
         Reason::OpenService { .. } => "open_service",
         Reason::Stranger => "stranger",

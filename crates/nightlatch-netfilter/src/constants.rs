@@ -107,6 +107,7 @@ pub(crate) mod set {
     pub(crate) const EXPRESSIONS: u16 = 18;
 
     pub(crate) const FLAG_ANONYMOUS: u32 = 1;
+    pub(crate) const FLAG_CONSTANT: u32 = 2;
 }
 
 /// `enum nft_set_elem_list_attributes`, `enum nft_set_elem_attributes`,

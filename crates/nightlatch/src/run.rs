@@ -7,16 +7,17 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use nightlatch_core::action::{Action, Flows, Level, Project};
+use nightlatch_core::action::{Action, Content, Flows, Level, Project};
 use nightlatch_core::api::{Caller, Reply, Request};
 use nightlatch_core::cut::Cutter;
 use nightlatch_core::engine::Engine;
 use nightlatch_core::event::{Event, Ticket};
 use nightlatch_netfilter::Change;
 
-use crate::features::boot;
+use crate::features::{boot, countries, feeds};
 use crate::shell::clock::Clock;
 use crate::shell::firewall::{self, Firewall};
+use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
@@ -42,6 +43,8 @@ pub enum Message {
         /// Where the reply goes.
         reply_to: SyncSender<Reply>,
     },
+    /// Something went on in the background.
+    Happened(Event),
     /// A program changed a ruleset of this network namespace.
     RulesetChanged(Change),
 }
@@ -54,6 +57,7 @@ pub enum Message {
 pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     let mut state = State::begin(paths)?;
     let (sender, inbox) = sync_channel(INBOX);
+    state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
     firewall::watch(sender.clone()).map_err(Failure::failed)?;
     state.feed(Event::Started);
@@ -84,6 +88,9 @@ struct State {
     waiting: HashMap<Ticket, SyncSender<Reply>>,
     next_ticket: u64,
     snapshot: boot::Snapshots,
+    kept: Kept,
+    /// The way from background work to the loop.
+    inbox: Option<SyncSender<Message>>,
     _lock: Lock,
 }
 
@@ -98,8 +105,11 @@ impl State {
         let ledger = store.ledger()?;
         let clock = Clock::not_before(store.last_written());
         boot::keep_configuration(&store, &paths.config);
+        let kept = Kept::of(paths);
+        let mut engine = Engine::new(ledger, rules);
+        restore_lists(&mut engine, &kept);
         Ok(State {
-            engine: Engine::new(ledger, rules),
+            engine,
             firewall: Firewall::open().map_err(Failure::failed)?,
             clock,
             store,
@@ -107,6 +117,8 @@ impl State {
             waiting: HashMap::new(),
             next_ticket: 0,
             snapshot: boot::Snapshots::new(paths),
+            kept,
+            inbox: None,
             _lock: lock,
         })
     }
@@ -118,6 +130,7 @@ impl State {
                 Ok(Message::Asked { caller, request, reply_to }) => {
                     self.ask(caller, request, reply_to);
                 }
+                Ok(Message::Happened(event)) => self.feed(event),
                 Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
                 Err(RecvTimeoutError::Timeout) => self.look(None),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -176,6 +189,18 @@ impl State {
                 }
                 Action::Cut(flows) => self.cut(flows),
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
+                Action::Keep(content) => self.keep(&content),
+                Action::Forget(name) => {
+                    if let Err(error) = self.kept.forget(&name) {
+                        journal::tell(Level::Warning, &format!("the kept list {name}: {error}"));
+                    }
+                }
+                Action::Fetch(feed, state) => {
+                    self.background(|inbox| feeds::io::fetch_in_background(feed, state, inbox));
+                }
+                Action::ReadCountries { source, have } => {
+                    self.background(|inbox| countries::io::read_in_background(source, have, inbox));
+                }
                 Action::ReadConfiguration(ticket, caller) => {
                     let rules = configuration::read(&self.paths.config);
                     if rules.is_ok() {
@@ -186,6 +211,21 @@ impl State {
                 }
                 Action::Tell(level, message) => journal::tell(level, &message),
             }
+        }
+    }
+
+    /// Begins work in the background, where there is a loop that takes what comes of it.
+    fn background(&self, begin: impl FnOnce(SyncSender<Message>)) {
+        if let Some(inbox) = &self.inbox {
+            begin(inbox.clone());
+        }
+    }
+
+    fn keep(&self, content: &Content) {
+        if let Err(error) = self.kept.keep(content) {
+            let message =
+                format!("a list is in force but could not be kept for a restart: {error}");
+            journal::tell(Level::Warning, &message);
         }
     }
 
@@ -223,6 +263,21 @@ impl State {
             let _ = reply_to.try_send(reply);
         }
     }
+}
+
+/// Takes in the lists that were kept, so that nothing waits for the network.
+pub(crate) fn restore_lists(engine: &mut Engine, kept: &Kept) {
+    let mut feeds = Vec::new();
+    for name in engine.ledger().feeds.keys() {
+        match kept.feed(name) {
+            Ok(content) => feeds.push((name.clone(), content)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => journal::tell(Level::Warning, &format!("the kept list {name}: {error}")),
+        }
+    }
+    let wanted = !engine.ledger().countries.is_empty();
+    let table = wanted.then(|| kept.table().ok()).flatten();
+    engine.restore_lists(feeds, table);
 }
 
 /// The program behind a change, as the kernel names it.

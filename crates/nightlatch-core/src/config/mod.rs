@@ -15,6 +15,9 @@ use crate::service::{Catalogue, Ports, ServiceName};
 pub use message::Mistake;
 pub use written::Rate;
 
+/// The offline table of Debian's package `tor-geoipdb`.
+pub const DEFAULT_COUNTRIES: &str = "/usr/share/tor";
+
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
@@ -29,6 +32,8 @@ pub struct Rules {
     pub per_source: Rate,
     /// What all strangers together may send to them.
     pub total: Rate,
+    /// Where the table of countries comes from: a folder, a file or an address.
+    pub countries: String,
 }
 
 impl Default for Rules {
@@ -40,6 +45,7 @@ impl Default for Rules {
             open: BTreeSet::from(open),
             per_source: Rate { packets: 50, burst: 200 },
             total: Rate { packets: 5000, burst: 10_000 },
+            countries: DEFAULT_COUNTRIES.to_owned(),
         }
     }
 }

@@ -30,6 +30,14 @@ struct Written {
     services: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
     #[serde(default)]
     open: Open,
+    #[serde(default)]
+    countries: Countries,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Countries {
+    source: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -65,6 +73,9 @@ pub(super) fn read(text: &str) -> Result<Rules, Mistake> {
     }
     if let Some(rate) = &written.open.total {
         rules.total = at.rate(rate)?;
+    }
+    if let Some(source) = written.countries.source {
+        rules.countries = source;
     }
     Ok(rules)
 }

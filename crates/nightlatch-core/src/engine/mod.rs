@@ -9,18 +9,24 @@
 
 mod answers;
 mod ends;
+mod lists;
 mod plan;
 mod requests;
 mod up;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::action::{Action, Level, Project};
+use nightlatch_parse::ranges::RangeList;
+
+use crate::action::{Action, Content, Level, Project};
 use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
 use crate::audit::{self, Record};
 use crate::config::Rules;
 use crate::event::{Event, Ticket};
-use crate::ledger::Ledger;
+use crate::ledger::{Change, Ledger};
+use crate::lists::{FeedName, Lists};
 use crate::policy::World;
 use crate::ruleset::{self, Ruleset};
 use crate::service::Catalogue;
@@ -39,6 +45,18 @@ pub struct Engine {
     underway: Underway,
     kernel: Kernel,
     revision: u64,
+    lists: Lists,
+    /// All lists as one, as the kernel gets them.
+    merged: Arc<RangeList>,
+    /// Feeds that are being fetched.
+    fetching: BTreeSet<FeedName>,
+    /// Feeds that somebody asked to be fetched now.
+    wanted: BTreeSet<FeedName>,
+    /// Feeds whose next content is believed whatever its size.
+    forced: BTreeSet<FeedName>,
+    /// Packets each feed stopped, and those that it alone would have, since last written down.
+    stopped: BTreeMap<FeedName, (u64, u64)>,
+    countries: lists::CountryPace,
 }
 
 /// The change that is between its stations.
@@ -68,7 +86,21 @@ impl Engine {
     pub fn new(ledger: Ledger, rules: Rules) -> Engine {
         let catalogue = rules.catalogue(&ledger.site);
         let (underway, kernel) = (Underway::Nothing, Kernel::default());
-        Engine { ledger, rules, catalogue, underway, kernel, revision: 0 }
+        Engine {
+            ledger,
+            rules,
+            catalogue,
+            underway,
+            kernel,
+            revision: 0,
+            lists: Lists::default(),
+            merged: Arc::default(),
+            fetching: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            forced: BTreeSet::new(),
+            stopped: BTreeMap::new(),
+            countries: lists::CountryPace::default(),
+        }
     }
 
     /// The ledger, to look at.
@@ -81,14 +113,28 @@ impl Engine {
         self.revision
     }
 
+    /// What the lists hold.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// All that a judgement at `now` depends on.
     pub fn world(&self, now: Time) -> World<'_> {
-        World { ledger: &self.ledger, rules: &self.rules, catalogue: &self.catalogue, now }
+        World {
+            ledger: &self.ledger,
+            rules: &self.rules,
+            catalogue: &self.catalogue,
+            lists: &self.lists,
+            now,
+        }
     }
 
     /// The table the kernel should hold at `now`; `None` where it should hold none.
     pub fn desired(&self, now: Time) -> Option<Ruleset> {
-        self.ledger.protection.stands().then(|| ruleset::compile(&self.world(now)))
+        self.ledger
+            .protection
+            .stands()
+            .then(|| ruleset::compile(&self.world(now), Arc::clone(&self.merged)))
     }
 
     /// Takes a fact in and says what to do about it.
@@ -99,8 +145,14 @@ impl Engine {
             Event::Stored(result) => self.stored(result),
             Event::Projected(result) => self.projected(result, now),
             Event::Tampered { by, found } => self.tampered(by, &found),
+            Event::Fetched { name, result } => self.fetched(&name, result, now),
+            Event::CountriesRead(result) => self.countries_read(result, now),
+            Event::Hits(hits) => {
+                self.count_hits(hits);
+                Vec::new()
+            }
             Event::Configured { ticket, caller, rules } => match rules {
-                Ok(rules) => self.begin(Some(ticket), Plan::configure(&caller, rules)),
+                Ok(rules) => self.configured(ticket, &caller, rules, now),
                 Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
             },
         }
@@ -108,7 +160,10 @@ impl Engine {
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.ledger.next_end(), self.kernel.retry_at].into_iter().flatten().min()
+        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due at `now`: ends accounts, blocks and an unconfirmed trial, and tries the
@@ -124,7 +179,7 @@ impl Engine {
             self.kernel.retry_at = None;
             return vec![Action::Project(Project::Whole)];
         }
-        Vec::new()
+        self.fetch_due(now)
     }
 
     fn started(&self) -> Vec<Action> {
@@ -150,6 +205,25 @@ impl Engine {
             }
             Ok(Decision::Change(plan)) => self.begin(Some(ticket), *plan),
             Err(refusal) => vec![Action::Reply(ticket, Reply::Refused(refusal))],
+        }
+    }
+
+    fn configured(
+        &mut self,
+        ticket: Ticket,
+        caller: &Caller,
+        rules: Rules,
+        now: Time,
+    ) -> Vec<Action> {
+        let plan = Plan::configure(caller, rules);
+        match self.ends_session(caller, &plan, now) {
+            Some(origin) => {
+                let message = format!(
+                    "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
+                );
+                vec![refuse(ticket, RefusalKind::No, message)]
+            }
+            None => self.begin(Some(ticket), plan),
         }
     }
 
@@ -197,9 +271,30 @@ impl Engine {
             let message = format!("it happens all the same, but is not in the audit log: {error}");
             actions.push(Action::Tell(Level::Error, message));
         }
+        // Long lists are made one anew only where something of theirs has changed.
+        let lists_change = plan.content.is_some() || plan.changes.iter().any(touches_lists);
         plan.changes.iter().for_each(|change| self.ledger.apply(change));
+        let mut plan = plan;
+        match plan.content.take() {
+            Some(Content::Feed(name, content)) => {
+                actions.push(Action::Keep(Content::Feed(name.clone(), Arc::clone(&content))));
+                self.lists.put_feed(name, content);
+            }
+            Some(Content::Table(table)) => {
+                actions.push(Action::Keep(Content::Table(Arc::clone(&table))));
+                self.lists.put_table(table);
+            }
+            None => {}
+        }
+        self.forget_gone_feeds(&mut actions);
         if let Some(rules) = &plan.rules {
+            if self.rules.countries != rules.countries {
+                self.countries_again();
+            }
             self.rules = rules.clone();
+        }
+        if lists_change {
+            self.merge_lists();
         }
         self.catalogue = self.rules.catalogue(&self.ledger.site);
         self.revision += 1;
@@ -208,10 +303,19 @@ impl Engine {
         actions
     }
 
+    fn forget_gone_feeds(&mut self, actions: &mut Vec<Action>) {
+        let gone = self.lists.feed_names().filter(|name| !self.ledger.feeds.contains_key(*name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            self.lists.drop_feed(&name);
+            self.stopped.remove(&name);
+            actions.push(Action::Forget(name));
+        }
+    }
+
     fn projected(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
         match &result {
-            Ok(()) => self.kernel.trouble = None,
+            Ok(()) => (self.kernel.trouble, self.kernel.retry_at) = (None, None),
             Err(error) => {
                 self.kernel.trouble = Some(error.clone());
                 self.kernel.retry_at = Some(now.after(RETRY));
@@ -244,6 +348,11 @@ impl Engine {
         self.underway = Underway::Restoring(Box::new(record));
         vec![Action::Project(Project::Whole), Action::Tell(Level::Warning, message)]
     }
+}
+
+/// Whether a change makes other lists or another guard.
+fn touches_lists(change: &Change) -> bool {
+    matches!(change, Change::DropFeed(_) | Change::SetCountries(_) | Change::SetSite(_))
 }
 
 /// The last station of a change: running flows are ended, and the reply goes out.

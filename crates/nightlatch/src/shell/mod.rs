@@ -10,6 +10,7 @@ pub mod detach;
 pub mod fetch;
 pub mod firewall;
 pub mod journal;
+pub mod kept;
 pub mod lock;
 pub mod outcome;
 pub mod paths;

@@ -6,8 +6,9 @@
     reason = "a test fails by a panic"
 )]
 
+mod crash;
 mod demo;
-mod fetch;
+mod kernel;
 mod packet;
 mod stage;
 mod support;

@@ -12,8 +12,10 @@ use nightlatch_core::ruleset::Ruleset;
 use nightlatch_core::time::Time;
 
 use super::logic;
+use crate::run;
 use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::firewall::Firewall;
+use crate::shell::kept::Kept;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use crate::shell::store::Store;
@@ -58,7 +60,8 @@ fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
         Rules::read(&last).map_err(|_| failure)
     })?;
     let now = Clock::not_before(store.last_written()).now();
-    Ok(logic::at_boot(ledger, rules, now))
+    let kept = Kept::of(paths);
+    Ok(logic::at_boot(ledger, rules, now, |engine| run::restore_lists(engine, &kept)))
 }
 
 fn fallback(paths: &Paths) -> Ruleset {

@@ -39,10 +39,9 @@ impl Sender {
         host.run(|| -> io::Result<Sender> {
             // With this protocol number the header comes from us in both families.
             let raw = Protocol::from(255);
-            Ok(Sender {
-                v4: Socket::new(Domain::IPV4, Type::RAW, Some(raw))?,
-                v6: Socket::new(Domain::IPV6, Type::RAW, Some(raw))?,
-            })
+            let v4 = Socket::new(Domain::IPV4, Type::RAW, Some(raw))?;
+            v4.set_broadcast(true)?;
+            Ok(Sender { v4, v6: Socket::new(Domain::IPV6, Type::RAW, Some(raw))? })
         })?
     }
 

@@ -7,6 +7,7 @@ use nightlatch_core::api::{NewAccount, Up};
 use nightlatch_core::config::Rules;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::{AccountName, Entry, Ledger, Mode, Protection, Site};
+use nightlatch_core::lists::Lists;
 use nightlatch_core::policy::{self, Flow, Packet, To, What, World};
 use nightlatch_core::product::Product;
 use nightlatch_core::service::{Grant, Ports, Protocol, ServiceName};
@@ -136,7 +137,8 @@ pub(super) fn plan(
     now: Time,
 ) -> Plan {
     let catalogue = rules.catalogue(&ledger.site);
-    let world = World { ledger, rules, catalogue: &catalogue, now };
+    let lists = Lists::default();
+    let world = World { ledger, rules, catalogue: &catalogue, lists: &lists, now };
     let cut = |flow: &LiveFlow| flow.began_by_peer && !lets_in(&world, flow);
     let (lose, keep) = exposure(survey, &world);
     Plan {

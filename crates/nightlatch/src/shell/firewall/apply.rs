@@ -19,14 +19,32 @@ pub(super) fn apply(
     desired: &Ruleset,
     trial: Option<Duration>,
 ) -> Result<(), String> {
-    if old.is_none_or(|old| old.structure != desired.structure) {
+    let anew = old.is_none_or(|old| old.structure != desired.structure);
+    // A table that begins, begins closed: what is open to strangers opens when the lists are there
+    // that keep the worst of them out.
+    let closed = old.is_none() && desired.structure.open.is_some() && !standing(netlink)?;
+    if closed {
+        let mut first = desired.clone();
+        first.structure.open = None;
+        load_structure(None, &first)?;
+    } else if anew {
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    if old.is_none_or(|old| old.structure.trial != desired.structure.trial) {
+    elements::bring_lists(netlink, old, desired)?;
+    if closed {
+        load_structure(None, desired)?;
+    }
+    // During a trial each time anew: it may have been asked to last longer.
+    if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
     remove_stale_chains(netlink, desired)
+}
+
+/// Whether a table of ours is in the kernel.
+fn standing(netlink: &mut Netlink) -> Result<bool, String> {
+    netlink.table_exists(TABLE).map_err(|error| error.to_string())
 }
 
 /// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
@@ -46,6 +64,8 @@ fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), Strin
     let mut transaction = netlink.transaction();
     transaction.flush(&set);
     if let Some(lasts) = lasts {
+        // A timeout of nothing would be none at all.
+        let lasts = lasts.max(Duration::from_millis(1));
         let element = |family| Element::from(Key::Number(family)).lasting(lasts);
         transaction.add(&set, FAMILIES.map(element));
     }

@@ -36,6 +36,37 @@ pub(super) fn bring(
     transaction.commit().map_err(|error| error.to_string())
 }
 
+/// Brings feeds and countries to what is desired, in one transaction: only the difference where it
+/// is known, and otherwise all of it in the place of whatever is there. (Reading a long list back
+/// takes the kernel longer than replacing it.)
+pub(super) fn bring_lists(
+    netlink: &mut Netlink,
+    old: Option<&Ruleset>,
+    desired: &Ruleset,
+) -> Result<(), String> {
+    if old.is_some_and(|old| old.lists == desired.lists) {
+        return Ok(());
+    }
+    let mut transaction = netlink.transaction();
+    for (set, family) in list_sets() {
+        let of_family = |range: &AddrRange| range.family() == family;
+        if let Some(old) = old {
+            let (old, new) = (&old.lists, &desired.lists);
+            transaction.delete(&set, old.not_in(new).filter(of_family));
+            transaction.add(&set, new.not_in(old).filter(of_family));
+        } else {
+            transaction.flush(&set);
+            transaction.add(&set, desired.lists.iter().filter(of_family));
+        }
+    }
+    transaction.commit().map_err(|error| error.to_string())
+}
+
+fn list_sets() -> [(Set, Family); 2] {
+    [(names::LISTS_V4, Family::V4), (names::LISTS_V6, Family::V6)]
+        .map(|(name, family)| (Set::new(TABLE, name, Kind::Ranges(family)), family))
+}
+
 /// Whether the kernel holds exactly the accounts and blocks of a ruleset.
 pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     listed_sets().iter().all(|set| {

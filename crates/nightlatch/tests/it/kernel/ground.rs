@@ -1,0 +1,425 @@
+//! What the kernel tests stand on: servers that answer, ears that hear what gets through,
+//! clients that ask, and what comes back to them.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nightlatch::features::demo::packet::{Caught, Listener, Packet, Sender};
+use nightlatch::features::demo::stage::Host;
+use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, SocketType, recvfrom, socket_with};
+
+use crate::support::{Daemon, Installation, now, wait_until};
+
+/// How long "nothing comes" is waited for.
+pub(super) const SILENCE: Duration = Duration::from_millis(400);
+/// How long something that has to come may take on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The program, put up on a host without trial: `nightlatch up --yes`.
+pub(super) fn protect<'a>(host: &'a Host, configuration: &str) -> (Installation<'a>, Daemon) {
+    let nightlatch = Installation::on(host);
+    if !configuration.is_empty() {
+        nightlatch.configure(configuration);
+    }
+    let daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes"]);
+    (nightlatch, daemon)
+}
+
+/// The two addresses of a host, IPv4 first.
+pub(super) fn both(host: &Host) -> [IpAddr; 2] {
+    [host.v4(), host.v6()]
+}
+
+/// Runs a program on a host; it has to succeed. Returns what it printed.
+pub(super) fn run(host: &Host, line: &str) -> String {
+    let mut words = line.split_whitespace();
+    let output = host.command(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", crate::support::told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a line of shell on a host; it has to succeed. Returns what it printed.
+pub(super) fn shell(host: &Host, line: &str) -> String {
+    let output = host.command("sh").args(["-ec", line]).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", crate::support::told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Servers on a host which send back whatever they get, for IPv4 and IPv6.
+#[derive(Debug)]
+pub(super) struct Echo {
+    ended: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Echo {
+    /// Opens the UDP and TCP ports.
+    pub(super) fn on(host: &Host, udp: &[u16], tcp: &[u16]) -> Echo {
+        let mut echo = Echo { ended: Arc::default(), workers: Vec::new() };
+        for &port in udp {
+            let socket = host.run(|| UdpSocket::bind(any(port))).unwrap().unwrap();
+            let ended = Arc::clone(&echo.ended);
+            echo.workers.push(std::thread::spawn(move || echo_datagrams(&socket, &ended)));
+        }
+        for &port in tcp {
+            let listener = host.run(|| TcpListener::bind(any(port))).unwrap().unwrap();
+            let ended = Arc::clone(&echo.ended);
+            echo.workers.push(std::thread::spawn(move || echo_streams(&listener, &ended)));
+        }
+        echo
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// An IPv6 socket without an address takes IPv4 as well.
+pub(super) fn any(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
+}
+
+fn echo_datagrams(socket: &UdpSocket, ended: &AtomicBool) {
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut buffer = [0; 2048];
+    while !ended.load(Ordering::Relaxed) {
+        if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            // Whoever asked may have gone.
+            let _ = socket.send_to(&buffer[..length], peer);
+        }
+    }
+}
+
+fn echo_streams(listener: &TcpListener, ended: &AtomicBool) {
+    listener.set_nonblocking(true).unwrap();
+    let mut streams: Vec<TcpStream> = Vec::new();
+    let mut buffer = [0; 2048];
+    while !ended.load(Ordering::Relaxed) {
+        if let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(true).unwrap();
+            streams.push(stream);
+        }
+        streams.retain_mut(|stream| match stream.read(&mut buffer) {
+            Ok(0) => false,
+            Ok(length) => stream.write_all(&buffer[..length]).is_ok(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        });
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Hears what gets through to a host, whether or not a socket waits for it: raw sockets get a
+/// copy of every packet behind the firewall.
+#[derive(Debug)]
+pub(super) struct Ears {
+    sockets: Vec<(u8, OwnedFd)>,
+}
+
+/// Something that got through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Heard {
+    pub(super) from: IpAddr,
+    pub(super) protocol: u8,
+    /// For ICMP the type; else 0.
+    pub(super) kind: u8,
+}
+
+impl Ears {
+    /// TCP, UDP, ICMP, SCTP, GRE, ESP, IP in IP and an experimental protocol, of both families.
+    pub(super) fn on(host: &Host) -> Ears {
+        let open = |family, protocol: u8| {
+            let number = rustix::net::Protocol::from_raw(u32::from(protocol).try_into().unwrap());
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = socket_with(family, SocketType::RAW, flags, Some(number)).unwrap();
+            (protocol, socket)
+        };
+        let open_all = || {
+            let common = [6, 17, 132, 47, 50, 4, 253];
+            let v4 =
+                common.iter().chain(&[1, 2]).map(|p| open(rustix::net::AddressFamily::INET, *p));
+            let v6 =
+                common.iter().chain(&[58]).map(|p| open(rustix::net::AddressFamily::INET6, *p));
+            v4.chain(v6).collect()
+        };
+        Ears { sockets: host.run(open_all).unwrap() }
+    }
+
+    /// All that was heard since the last call.
+    pub(super) fn heard(&self) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let mut buffer = [0; 2048];
+        for (protocol, socket) in &self.sockets {
+            while let Ok((length, _, from)) = recvfrom(socket, &mut buffer, RecvFlags::empty()) {
+                let Some(from) = from.and_then(address) else { continue };
+                let body = if from.is_ipv4() { usize::from(buffer[0] & 15) * 4 } else { 0 };
+                let icmp = matches!(protocol, 1 | 58);
+                let kind = if icmp && body < length { buffer[body] } else { 0 };
+                heard.push(Heard { from, protocol: *protocol, kind });
+            }
+        }
+        heard
+    }
+
+    /// How many packets of one protocol came from one address since the last call.
+    pub(super) fn count(&self, from: IpAddr, protocol: u8) -> usize {
+        self.heard().iter().filter(|h| h.from == from && h.protocol == protocol).count()
+    }
+}
+
+fn address(from: SocketAddrAny) -> Option<IpAddr> {
+    SocketAddr::try_from(from).ok().map(|from| from.ip())
+}
+
+/// A host that sends crafted packets and sees what comes back.
+#[derive(Debug)]
+pub(super) struct Prober {
+    sender: Sender,
+    listener: Listener,
+}
+
+impl Prober {
+    pub(super) fn on(host: &Host) -> Prober {
+        let (sender, listener) = (Sender::in_host(host), Listener::in_host(host));
+        Prober { sender: sender.unwrap(), listener: listener.unwrap() }
+    }
+
+    pub(super) fn send(&self, packet: &Packet) {
+        self.sender.send(packet).unwrap_or_else(|error| panic!("{error}: {packet:?}"));
+    }
+
+    /// Sends a packet in pieces.
+    pub(super) fn send_pieces(&self, packet: &Packet, piece: usize) {
+        for fragment in packet.fragments(piece) {
+            self.sender.send_bytes(packet.destination(), &fragment).unwrap();
+        }
+    }
+
+    /// What has come and comes within `wait`, neighbour discovery left out.
+    pub(super) fn answers(&mut self, wait: Duration) -> Vec<Caught> {
+        let mut answers = self.listener.gather(wait).unwrap();
+        answers.retain(|caught| !is_neighbour_discovery(caught));
+        answers
+    }
+
+    /// Whether something like this comes soon.
+    pub(super) fn catches(&mut self, wanted: impl Fn(&Caught) -> bool) -> bool {
+        self.listener.find(PATIENCE, wanted).unwrap().is_some()
+    }
+}
+
+fn is_neighbour_discovery(caught: &Caught) -> bool {
+    // From router solicitation to redirect, and multicast listener reports.
+    caught.source.is_ipv6() && matches!(caught.icmp(), Some((133..=137 | 130..=132 | 143, _)))
+}
+
+/// Whether a UDP server answers; asks again and again, as long as a busy machine may need.
+pub(super) fn answers_udp(from: &Host, target: SocketAddr) -> bool {
+    asks_udp(from, target, PATIENCE)
+}
+
+/// Whether a UDP server does not answer, though asked several times.
+pub(super) fn ignores_udp(from: &Host, target: SocketAddr) -> bool {
+    !asks_udp(from, target, SILENCE)
+}
+
+fn asks_udp(from: &Host, target: SocketAddr, patience: Duration) -> bool {
+    let socket = from.run(|| UdpSocket::bind(unspecified(target))).unwrap().unwrap();
+    asks_from(&socket, target, patience)
+}
+
+/// The same from a socket that exists.
+pub(super) fn asks_from(socket: &UdpSocket, target: SocketAddr, patience: Duration) -> bool {
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let start = now();
+    let mut buffer = [0; 2048];
+    while start.elapsed() < patience {
+        // An error message that came for the last packet is reported here.
+        let _ = socket.send_to(b"hello", target);
+        if socket.recv_from(&mut buffer).is_ok_and(|(_, peer)| peer == target) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The address to bind for talking to `target`.
+pub(super) fn unspecified(target: SocketAddr) -> SocketAddr {
+    if target.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { any(0) }
+}
+
+/// A TCP connection.
+pub(super) fn connect(from: &Host, target: SocketAddr) -> io::Result<TcpStream> {
+    connect_within(from, target, PATIENCE)
+}
+
+/// Whether TCP meets silence: neither a connection nor a refusal.
+pub(super) fn ignores_tcp(from: &Host, target: SocketAddr) -> bool {
+    let refused = connect_within(from, target, SILENCE).err();
+    refused.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+fn connect_within(from: &Host, target: SocketAddr, wait: Duration) -> io::Result<TcpStream> {
+    from.run(|| TcpStream::connect_timeout(&target, wait)).unwrap()
+}
+
+/// Whether what is written comes back.
+pub(super) fn echoes(stream: &mut TcpStream, patience: Duration) -> bool {
+    stream.set_read_timeout(Some(patience)).unwrap();
+    stream.set_write_timeout(Some(patience)).unwrap();
+    let mut buffer = [0; 5];
+    stream.write_all(b"hello").is_ok() && stream.read_exact(&mut buffer).is_ok()
+}
+
+/// Waits until nothing more is to be heard, so that the next look begins clean.
+pub(super) fn settle(ears: &Ears) {
+    wait_until("it is quiet", PATIENCE, || {
+        std::thread::sleep(Duration::from_millis(50));
+        ears.heard().is_empty()
+    });
+}
+
+/// A running flow of datagrams on which both sides send all the time, as a call does.
+#[derive(Debug)]
+pub(super) struct Talk {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// A running TCP connection on which both sides send all the time.
+#[derive(Debug)]
+pub(super) struct Stream {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What the two ends of a flow have in common.
+#[derive(Debug)]
+struct Shared {
+    ended: AtomicBool,
+    start: Instant,
+    /// When the server heard the peer last, in milliseconds after the start.
+    heard: AtomicU64,
+}
+
+impl Shared {
+    fn new() -> Arc<Shared> {
+        Arc::new(Shared { ended: AtomicBool::default(), start: now(), heard: AtomicU64::new(0) })
+    }
+
+    fn hear(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap();
+        self.heard.store(millis, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(heard)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// How often each side sends: media come every 20 ms.
+const TALKS_EVERY: Duration = Duration::from_millis(10);
+
+impl Talk {
+    /// The client begins it; from the first packet on both send. The port is the server's for
+    /// this flow alone.
+    pub(super) fn between(client: &Host, server: &Host, target: SocketAddr) -> Talk {
+        let shared = Shared::new();
+        let ours = server.run(|| UdpSocket::bind(target)).unwrap().unwrap();
+        let theirs = client.run(|| UdpSocket::bind(unspecified(target))).unwrap().unwrap();
+        theirs.connect(target).unwrap();
+        theirs.send(b"first").unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (_, peer) = ours.recv_from(&mut [0; 100]).unwrap();
+        ours.connect(peer).unwrap();
+        let talk = |socket: UdpSocket, shared: Arc<Shared>, listens: bool| {
+            socket.set_read_timeout(Some(TALKS_EVERY)).unwrap();
+            while shared.goes_on() {
+                let _ = socket.send(b"goes on");
+                while socket.recv(&mut [0; 100]).is_ok() {
+                    if listens {
+                        shared.hear();
+                        break;
+                    }
+                }
+            }
+        };
+        let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
+        let workers = vec![
+            std::thread::spawn(move || talk(ours, first, true)),
+            std::thread::spawn(move || talk(theirs, second, false)),
+        ];
+        Talk { shared, workers }
+    }
+
+    /// Since when the server has heard nothing.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.shared.silent_for()
+    }
+}
+
+impl Stream {
+    /// The client connects; then both send.
+    pub(super) fn between(client: &Host, server: &Host, target: SocketAddr) -> Stream {
+        let shared = Shared::new();
+        let listener = server.run(|| TcpListener::bind(target)).unwrap().unwrap();
+        let theirs = connect(client, target).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        let talk = |mut stream: TcpStream, shared: Arc<Shared>, listens: bool| {
+            stream.set_read_timeout(Some(TALKS_EVERY)).unwrap();
+            stream.set_write_timeout(Some(TALKS_EVERY)).unwrap();
+            stream.set_nodelay(true).unwrap();
+            while shared.goes_on() {
+                let _ = stream.write(b"goes on");
+                if stream.read(&mut [0; 1000]).is_ok_and(|length| length > 0) && listens {
+                    shared.hear();
+                }
+                std::thread::sleep(TALKS_EVERY / 5);
+            }
+        };
+        let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
+        let workers = vec![
+            std::thread::spawn(move || talk(ours, first, true)),
+            std::thread::spawn(move || talk(theirs, second, false)),
+        ];
+        Stream { shared, workers }
+    }
+
+    /// Since when the server has heard nothing.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.shared.silent_for()
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}

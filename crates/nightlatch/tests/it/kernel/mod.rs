@@ -1,0 +1,15 @@
+//! The firewall on the real kernel: the real program protects the server of a stage, and its
+//! friends and enemies send it real packets.
+
+mod ground;
+
+mod accounts;
+mod answers;
+mod blocks;
+mod containers;
+mod essential;
+mod open;
+mod silence;
+mod switch;
+mod tamper;
+mod trial;
