@@ -93,7 +93,7 @@ impl Engine {
             ));
         }
         let protection = Protection::On { since: before_since.unwrap_or(*since) };
-        let mut plan = Plan::new(caller, "confirmed: the firewall stays, now and after a reboot");
+        let mut plan = Plan::new(caller, "confirmed: the firewall stays");
         plan.records =
             vec![Record::new(caller, "confirm", "firewall", &self.ledger.protection, &protection)];
         plan.changes = vec![Change::SetProtection(protection)];
@@ -162,6 +162,6 @@ fn up_message(protection: &Protection, mode: Mode, now: Time) -> String {
             "the firewall is up in mode {mode}, on trial: in {} it is taken back unless you run \"nightlatch confirm\"",
             show_span(until.since(now))
         ),
-        None => format!("the firewall is up in mode {mode}, now and after a reboot"),
+        None => format!("the firewall is up in mode {mode}"),
     }
 }

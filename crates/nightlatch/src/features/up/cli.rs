@@ -60,6 +60,7 @@ impl Run for Up {
             screen::say_json(&Reply::Done { message: message.clone() });
         } else {
             screen::say(&message);
+            screen::say(io::after_a_reboot(paths));
         }
         if !self.yes && matches!(trial::standing_now(paths), Ok(true)) {
             io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;

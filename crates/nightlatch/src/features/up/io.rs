@@ -70,6 +70,20 @@ pub(super) fn start_daemon(paths: &Paths) -> Result<(), Failure> {
     wait_for_daemon(paths, Some(child))
 }
 
+/// What the next boot brings, in a sentence.
+pub(super) fn after_a_reboot(paths: &Paths) -> String {
+    if kept_by_systemd(paths) {
+        return "After a reboot it stands before the network does.".to_owned();
+    }
+    let mut places = String::new();
+    for option in paths.options().iter().filter(|_| !paths.are_usual()) {
+        places = format!("{places} {}", option.to_string_lossy());
+    }
+    format!(
+        "attention: it does NOT survive a reboot by itself, since systemd does not keep it here; have \"nightlatch boot{places}\" run before the network, and \"nightlatch daemon{places}\" after it"
+    )
+}
+
 /// Disables the units, so that a reboot leaves the machine as it is now.
 pub(super) fn disable_units(paths: &Paths) -> Result<(), Failure> {
     if kept_by_systemd(paths) {
