@@ -198,6 +198,7 @@ fn path(text: &str) -> Option<JsonPath> {
         };
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
         let (key, behind) = rest.split_at_checked(end)?;
+        let key = key.trim();
         if key.is_empty() || key.contains(']') {
             return None;
         }
@@ -238,6 +239,7 @@ mod tests {
         check("json:[].cidr", "json:[].cidr");
         check("json:$.$.a", "json:$.$.a");
         check("json:$a", "json:$a");
+        check("json:$. a .b", "json:a.b");
         check("json:a.*.b, c[][]", "json:a.*.b,c[][]");
     }
 
