@@ -182,7 +182,7 @@ impl Stream {
 
     /// Every change has its record, in order, and nothing else has.
     pub(super) fn compare_log(&self, records: &[Value]) {
-        let ours = records.iter().map(|entry| &entry["record"]).filter(|record| {
+        let ours = records.iter().filter(|record| {
             let (user, subject) = (&record["caller"]["user"], record["subject"].as_str().unwrap());
             user != "nightlatch" && is_of_the_stream(subject)
         });
