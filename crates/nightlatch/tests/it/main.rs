@@ -7,6 +7,7 @@
 )]
 
 mod demo;
+mod equality;
 mod kernel;
 mod packet;
 mod stage;
