@@ -9,6 +9,7 @@
 mod crash;
 mod demo;
 mod fetch;
+mod equality;
 mod kernel;
 mod packet;
 mod stage;
