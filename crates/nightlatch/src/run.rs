@@ -60,7 +60,8 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
     firewall::watch(sender.clone()).map_err(Failure::failed)?;
-    state.feed(Event::Started);
+    let stood = state.firewall.table_is_there();
+    state.feed(Event::Started { stood });
     server::start(paths, &sender)?;
     systemd::notify("READY=1");
     journal::tell(Level::Info, "the daemon is ready");

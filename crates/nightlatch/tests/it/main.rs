@@ -9,6 +9,7 @@
 mod crash;
 mod demo;
 mod failures;
+mod fetch;
 mod kernel;
 mod packet;
 mod stage;

@@ -62,12 +62,16 @@ impl Firewall {
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
         apply::apply(&mut self.netlink, old.as_ref(), &desired, trial)?;
-        self.standing = Some(apply::read_back(&mut self.netlink, desired)?);
+        self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
         Ok(())
     }
 
     /// What somebody else has changed in our table, after the kernel reported a change.
     pub fn verify(&mut self, change: Option<&Change>) -> Option<String> {
+        // Another's busy table costs us nothing; what the report lost, the next look finds.
+        if change.is_some_and(|change| !change.touches(TABLE)) {
+            return None;
+        }
         let standing = self.standing.as_mut()?;
         let generation = self.netlink.generation().ok()?;
         if generation == standing.generation {
@@ -81,9 +85,8 @@ impl Firewall {
             Ok(Some(_)) => None,
             Err(error) => Some(format!("it cannot be read: {error}")),
         };
-        let touched = change.is_none_or(|change| change.touches(TABLE));
         let found = found.or_else(|| {
-            let wrong = touched && !elements::all_match(&mut self.netlink, &standing.ruleset);
+            let wrong = !elements::all_match(&mut self.netlink, &standing.ruleset);
             wrong.then(|| "its lists were changed".to_owned())
         });
         if found.is_none() {
