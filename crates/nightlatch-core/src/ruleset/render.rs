@@ -33,16 +33,17 @@ fn counters() -> String {
 
 fn sets() -> String {
     use names::{ACCOUNTS_V4, ACCOUNTS_V6, BLOCKS_V4, BLOCKS_V6, CUTS_V4, CUTS_V6};
-    use names::{HITS_V4, HITS_V6, LISTS_V4, LISTS_V6};
+    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, LISTS_V4, LISTS_V6};
     let mut text = String::new();
-    for (family, [accounts, blocks, lists, cuts, hits, meter]) in [
-        ("ipv4_addr", [ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, "meter4"]),
-        ("ipv6_addr", [ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, "meter6"]),
+    for (family, [hosts, accounts, blocks, lists, cuts, hits, meter]) in [
+        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, "meter4"]),
+        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, "meter6"]),
     ] {
         let flow = format!("{family} . inet_proto . inet_service . inet_service");
         let ranges = "flags interval\n";
         let kept = |size, seconds| format!("size {size}\n\t\tflags dynamic,timeout\n\t\t{seconds}");
         for (kind, name, key, how) in [
+            ("map", hosts, format!("{family} : verdict"), String::new()),
             ("map", accounts, format!("{family} : verdict"), ranges.to_owned()),
             ("set", blocks, family.to_owned(), ranges.to_owned()),
             ("set", lists, family.to_owned(), ranges.to_owned()),
@@ -192,8 +193,12 @@ fn fresh(open: Option<&OpenServices>) -> String {
         "\tchain fresh {{\n\
          \t\tfib daddr type unicast accept\n\
          \t\tip saddr vmap @{}\n\
+         \t\tip saddr vmap @{}\n\
+         \t\tip6 saddr vmap @{}\n\
          \t\tip6 saddr vmap @{}\n",
+        names::HOSTS_V4,
         names::ACCOUNTS_V4,
+        names::HOSTS_V6,
         names::ACCOUNTS_V6
     );
     if open.is_some() {
