@@ -21,8 +21,8 @@ use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
-use crate::shell::store::Store;
-use crate::shell::{configuration, journal, server, systemd};
+use crate::shell::store::{self, Store};
+use crate::shell::{caller, configuration, journal, server, systemd};
 
 /// How many messages may wait for the loop; who brings more has to wait.
 const INBOX: usize = 256;
@@ -97,12 +97,11 @@ struct State {
 
 impl State {
     fn begin(paths: &Paths) -> Result<State, Failure> {
-        std::fs::create_dir_all(&paths.state_dir).map_err(|error| {
-            Failure::failed(format!("{} cannot be made: {error}", paths.state_dir.display()))
-        })?;
+        caller::require_root()?;
+        store::make_folder(&paths.state_dir)?;
         let lock = Lock::take(paths)?;
         let rules = configuration::read(&paths.config)?;
-        let store = Store::open(&paths.database())?;
+        let store = Store::open(paths)?;
         let ledger = store.ledger()?;
         let clock = Clock::not_before(store.last_written());
         boot::keep_configuration(&store, &paths.config);

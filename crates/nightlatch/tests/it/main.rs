@@ -8,6 +8,7 @@
 
 mod crash;
 mod demo;
+mod failures;
 mod fetch;
 mod equality;
 mod kernel;

@@ -14,6 +14,7 @@ use nightlatch_core::service::Protocol;
 use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError};
 
 use super::addresses;
+use super::outcome::Failure;
 use crate::run::Message;
 
 /// The firewall in this network namespace.
@@ -149,6 +150,16 @@ impl Firewall {
     pub fn table_is_there(&mut self) -> bool {
         self.netlink.table_exists(TABLE).unwrap_or(false)
     }
+}
+
+/// Whether a table like ours could be loaded here. Changes nothing.
+///
+/// # Errors
+/// `nft` is not installed, or the kernel does not let us.
+pub fn require_nftables() -> Result<(), Failure> {
+    let text = format!("add table inet {TABLE}\n");
+    nightlatch_netfilter::text::check(&text)
+        .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
 }
 
 /// Watches the kernel's rulesets and reports every change to the loop.
