@@ -91,8 +91,7 @@ impl Netlink {
                 buffer.close(list);
             },
             |message| {
-                let mut entries =
-                    message.attributes().nested(e::LIST_ELEMENTS).into_iter();
+                let mut entries = message.attributes().nested(e::LIST_ELEMENTS).into_iter();
                 entries.any(|entry| {
                     let raw = element::read(set.kind(), entry.nested());
                     raw.is_some_and(|raw| is_it(raw.key))

@@ -26,11 +26,11 @@ const SMALL: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     due: Option<Time>,
-    underway: bool,
+    /// It is being read, and whether the table is believed whatever its size.
+    underway: Option<bool>,
     /// It is to be looked at once more, because what is needed of it has changed meanwhile.
     again: bool,
-    /// Whether the table under way is believed whatever its size, and whether the next one is.
-    believed: bool,
+    /// Whether the next table is believed whatever its size.
     forced: bool,
     /// What came of the last look, in words.
     result: String,
@@ -96,7 +96,7 @@ impl Engine {
             taken: pace.taken,
             result: pace.result.clone(),
             failed: pace.failed,
-            reading: pace.underway || self.next_reading().is_some_and(|due| due <= now),
+            reading: pace.underway.is_some() || self.next_reading().is_some_and(|due| due <= now),
             ranges: table.map_or(0, |table| table.len()),
             rules,
         })
@@ -111,7 +111,8 @@ impl Engine {
         }
         self.countries.forced |= force;
         self.countries_again();
-        let message = "the table of countries is being read: \"nightlatch country list\" shows how it goes";
+        let message =
+            "the table of countries is being read: \"nightlatch country list\" shows how it goes";
         Ok(Reply::Done { message: message.to_owned() })
     }
 
@@ -122,8 +123,7 @@ impl Engine {
         now: Time,
     ) -> Vec<Action> {
         let pace = &mut self.countries;
-        pace.underway = false;
-        let force = std::mem::take(&mut pace.believed);
+        let force = pace.underway.take().unwrap_or(false);
         let result = result.and_then(|fetched| match fetched {
             Some(fetched) => self.believable(fetched, force).map(Some),
             None => Ok(None),
@@ -134,9 +134,9 @@ impl Engine {
         pace.failed = result.is_err();
         match result {
             Ok(Some(fetched)) => {
-                let notes: String =
-                    fetched.notes.iter().map(|note| format!("; {note}")).collect();
-                pace.result = format!("{} ranges{notes}", fetched.table.len());
+                let ranges = format!("{} ranges", fetched.table.len());
+                let notes = fetched.notes.iter().cloned();
+                pace.result = std::iter::once(ranges).chain(notes).collect::<Vec<_>>().join("; ");
                 let message = format!("the table of countries is in force: {}", pace.result);
                 let mut plan = Plan::new(&ourselves(), message);
                 // Nothing of it goes to the ledger.
@@ -191,17 +191,16 @@ impl Engine {
 
     /// When the source has to be looked at.
     pub(super) fn next_reading(&self) -> Option<Time> {
-        let idle = !self.ledger.countries.is_empty() && !self.countries.underway;
+        let idle = !self.ledger.countries.is_empty() && self.countries.underway.is_none();
         idle.then(|| self.countries.due.unwrap_or_default())
     }
 
     /// Begins to read the source where that is due.
     pub(super) fn read_due(&mut self, now: Time) -> Option<Action> {
         self.next_reading().filter(|due| *due <= now)?;
-        self.countries.underway = true;
         // Without a table at hand, "nothing new" would leave us with nothing.
         let force = std::mem::take(&mut self.countries.forced);
-        self.countries.believed = force;
+        self.countries.underway = Some(force);
         let sure = self.lists.table().is_some() && !force;
         let known = if sure { self.countries.versions.clone() } else { Versions::new() };
         Some(Action::ReadCountries {
@@ -214,7 +213,7 @@ impl Engine {
     /// The source, or what is needed of it, has changed: it is looked at anew.
     pub(super) fn countries_again(&mut self) {
         self.countries.due = None;
-        self.countries.again = self.countries.underway;
+        self.countries.again = self.countries.underway.is_some();
     }
 
     /// What is wrong with the table, where one is needed.
@@ -222,7 +221,8 @@ impl Engine {
         if self.ledger.countries.is_empty() {
             return None;
         }
-        let missing = if self.lists.table().is_none() { ", so that none is shut out yet" } else { "" };
+        let missing =
+            if self.lists.table().is_none() { ", so that none is shut out yet" } else { "" };
         let pace = &self.countries;
         pace.failed.then(|| format!("the table of countries: {}{missing}", pace.result))
     }

@@ -213,7 +213,10 @@ impl Engine {
         let old = self.lists.feed(name).filter(|_| !force).map(Arc::as_ref);
         let guard = Guard::of(&self.ledger.site);
         let inspected = inspect(old, &content, &guard, &self.ledger).map_err(|refused| {
-            format!("{refused}{}", refused.advice(&format!("nightlatch feed refresh {name} --force")))
+            format!(
+                "{refused}{}",
+                refused.advice(&format!("nightlatch feed refresh {name} --force"))
+            )
         })?;
         let content = inspected.content;
         state.failures = 0;

@@ -62,9 +62,7 @@ impl Engine {
                 self.country_rules(caller, "country allow", rules, now)
             }
             Request::CountryList => Ok(Decision::Answer(self.country_list(now))),
-            Request::CountryRefresh { force } => {
-                self.country_refresh(force).map(Decision::Answer)
-            }
+            Request::CountryRefresh { force } => self.country_refresh(force).map(Decision::Answer),
             Request::Status => Ok(Decision::Answer(self.status(now))),
         }
     }

@@ -64,7 +64,10 @@ impl Feed {
                 return Err(format!("\"{path}\" is not a path from the root"));
             }
             (Some(_), false) => {
-                return Err("the key is used nowhere: write ${key} in the address or in a --header".to_owned());
+                return Err(
+                    "the key is used nowhere: write ${key} in the address or in a --header"
+                        .to_owned(),
+                );
             }
             _ => {}
         }

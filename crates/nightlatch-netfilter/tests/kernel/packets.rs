@@ -169,7 +169,8 @@ fn counters_of_elements() {
             }
             let mut found = netlink.read_counters(&set).unwrap();
             found.sort_unstable_by_key(|(address, _)| *address);
-            let packets: Vec<_> = found.iter().map(|(from, count)| (*from, count.packets)).collect();
+            let packets: Vec<_> =
+                found.iter().map(|(from, count)| (*from, count.packets)).collect();
             assert_eq!(packets, expected);
             let header = if family == Family::V4 { 28 } else { 48 };
             assert!(found.iter().all(|(_, count)| count.bytes == count.packets * (header + 8)));

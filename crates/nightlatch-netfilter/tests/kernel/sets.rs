@@ -405,7 +405,10 @@ fn single_ranges_are_asked_for() {
         let four = ranges4();
         let six = set("ranges6", Kind::Ranges(Family::V6));
         let held = [
-            "192.0.2.0/25", "192.0.2.130-192.0.2.200", "198.51.100.7", "0.0.0.0/8",
+            "192.0.2.0/25",
+            "192.0.2.130-192.0.2.200",
+            "198.51.100.7",
+            "0.0.0.0/8",
             "255.255.255.0/24",
         ];
         let held_six = ["2001:db8::/48", "2001:db8:2::-2001:db8:2::5", "ffff::/16"];
@@ -419,7 +422,8 @@ fn single_ranges_are_asked_for() {
                 assert!(netlink.holds(set, range).unwrap(), "{range}");
             }
         }
-        for text in ["192.0.2.0/24", "192.0.2.0/26", "192.0.2.64/26", "198.51.100.6/31", "1.0.0.0"] {
+        for text in ["192.0.2.0/24", "192.0.2.0/26", "192.0.2.64/26", "198.51.100.6/31", "1.0.0.0"]
+        {
             assert!(!netlink.holds(&four, range(text)).unwrap(), "{text}");
         }
         for text in ["2001:db8::/47", "2001:db8::/49", "::1"] {

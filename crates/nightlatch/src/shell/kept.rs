@@ -56,8 +56,7 @@ impl Kept {
                 ranges.iter().try_for_each(|range| writeln!(file, "{range}"))
             }),
             Content::Table(fetched) => {
-                let head =
-                    TableHead { taken: fetched.taken, versions: fetched.versions.clone() };
+                let head = TableHead { taken: fetched.taken, versions: fetched.versions.clone() };
                 self.write(TABLE, &head, |file| {
                     fetched
                         .table

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use nightlatch_core::AddrRange;
 use nightlatch_core::event::{Event, FetchedTable};
 use nightlatch_core::lists::{Version, Versions};
-use nightlatch_core::AddrRange;
 use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
 
 use super::sources::{self, Part};
@@ -78,8 +78,12 @@ fn read(
     if parts.is_empty() {
         return Err("the source names no file".to_owned());
     }
-    let same_parts =
-        parts.iter().map(|part| &part.address).collect::<BTreeSet<_>>().into_iter().eq(known.keys());
+    let same_parts = parts
+        .iter()
+        .map(|part| &part.address)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .eq(known.keys());
     let mut got: Vec<(Part, Option<Got>)> = Vec::new();
     for part in parts {
         let version = known.get(&part.address).filter(|_| same_parts);

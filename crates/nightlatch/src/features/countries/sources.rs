@@ -43,10 +43,11 @@ pub(super) fn parts(
     let mut parts = Vec::new();
     for source in sources {
         if let Some(fill) = placeholder(source) {
-            parts.extend(countries.iter().map(|country| Part {
-                address: fill(*country),
-                country: Some(*country),
-            }));
+            parts.extend(
+                countries
+                    .iter()
+                    .map(|country| Part { address: fill(*country), country: Some(*country) }),
+            );
         } else if source.starts_with('/') && Path::new(source).is_dir() {
             parts.extend(of_folder(Path::new(source))?);
         } else {
@@ -100,7 +101,7 @@ fn is_of_use(name: &str) -> bool {
     let zone = || name.strip_suffix(".zone").and_then(zone_code).is_some();
     matches!(name, "geoip" | "geoip6")
         || zone()
-        || name.ends_with(".mmdb")
+        || name.strip_suffix(".mmdb").is_some()
         || name.starts_with("delegated-") && !name.contains('.')
 }
 
@@ -127,18 +128,18 @@ mod tests {
     #[test]
     fn sources_and_their_parts() {
         check(&["/x/geo.mmdb"], &["/x/geo.mmdb"]);
-        check(&["https://x.example/cn.zone", "/x/de-aggregated.zone"], &[
-            "https://x.example/cn.zone CN",
-            "/x/de-aggregated.zone DE",
-        ]);
-        check(&["https://x.example/{cc}.zone"], &[
-            "https://x.example/cn.zone CN",
-            "https://x.example/de.zone DE",
-        ]);
-        check(&["https://x.example/${cc}?c={CC}"], &[
-            "https://x.example/cn?c=CN CN",
-            "https://x.example/de?c=DE DE",
-        ]);
+        check(
+            &["https://x.example/cn.zone", "/x/de-aggregated.zone"],
+            &["https://x.example/cn.zone CN", "/x/de-aggregated.zone DE"],
+        );
+        check(
+            &["https://x.example/{cc}.zone"],
+            &["https://x.example/cn.zone CN", "https://x.example/de.zone DE"],
+        );
+        check(
+            &["https://x.example/${cc}?c={CC}"],
+            &["https://x.example/cn?c=CN CN", "https://x.example/de?c=DE DE"],
+        );
         check(&["/x/zone.zone"], &["/x/zone.zone"]);
     }
 

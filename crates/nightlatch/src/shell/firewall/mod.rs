@@ -15,8 +15,8 @@ use nightlatch_core::service::Protocol;
 use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError};
 
 use super::addresses;
-use hits::Hits;
 use crate::run::Message;
+use hits::Hits;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
@@ -85,27 +85,30 @@ impl Firewall {
         };
         let touched = change.is_none_or(|change| change.touches(TABLE));
         let found = found.or_else(|| {
-            let lists = !standing.ruleset.lists.is_empty();
-            let foreign = change.is_some_and(|change| {
-                is_after(change.generation, standing.generation)
-                    && change.port != Some(self.netlink.port())
-                    && change.touches(TABLE)
-            });
-            // Long lists cannot be read back in any decent time: they are samples that tell, and
-            // where a program has certainly been at our table, they are replaced.
-            let doubtful = if foreign && change.is_some_and(|change| !change.lost) {
-                lists
-            } else {
-                lists && !elements::samples_match(&mut self.netlink, &standing.ruleset)
-            };
-            doubtful.then(|| "its long lists may have been changed".to_owned())
-        });
-        let found = found.or_else(|| {
             let wrong = touched && !elements::all_match(&mut self.netlink, &standing.ruleset);
             wrong.then(|| "its lists were changed".to_owned())
         });
+        let found = found.or_else(|| {
+            let foreign = change.is_some_and(|change| {
+                let own = change.port == Some(self.netlink.port());
+                !own && !change.lost && is_after(change.generation, standing.generation)
+            });
+            // Long lists cannot be read back in any decent time: where a program has certainly
+            // been at our table they are replaced, and otherwise samples tell.
+            let doubtful = touched
+                && !standing.ruleset.lists.is_empty()
+                && (foreign || !elements::samples_match(&mut self.netlink, &standing.ruleset));
+            doubtful.then(|| "its long lists may have been changed".to_owned())
+        });
         if found.is_none() {
-            standing.generation = generation;
+            // What was changed later is told of later; what we know of already changes nothing.
+            match change.and_then(|change| change.generation) {
+                None => standing.generation = generation,
+                told if is_after(told, standing.generation) => {
+                    standing.generation = told.unwrap_or(generation);
+                }
+                Some(_) => {}
+            }
         }
         found
     }
@@ -172,7 +175,7 @@ impl Firewall {
     }
 }
 
-/// Whether a change came after what was seen; the count may begin anew.
+/// Whether a change came after what was seen; the kernel's count may begin anew.
 fn is_after(generation: Option<u32>, seen: u32) -> bool {
     generation.is_none_or(|generation| generation.wrapping_sub(seen).cast_signed() > 0)
 }
