@@ -19,7 +19,10 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The daemon has begun: the ledger is loaded.
-    Started,
+    Started {
+        /// Whether our table stood in the kernel all the while.
+        stood: bool,
+    },
     /// Somebody asks for something.
     Asked {
         /// Where the reply goes.

@@ -62,8 +62,9 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
     firewall::watch(&mut state.firewall, sender.clone()).map_err(Failure::failed)?;
+    let stood = state.firewall.table_is_there();
     state.read_hits();
-    state.feed(Event::Started);
+    state.feed(Event::Started { stood });
     server::start(paths, &sender)?;
     systemd::notify("READY=1");
     journal::tell(Level::Info, "the daemon is ready");

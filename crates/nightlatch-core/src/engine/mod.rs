@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use nightlatch_parse::ranges::RangeList;
 
-use crate::action::{Action, Content, Level, Project};
+use crate::action::{Action, Content, Flows, Level, Project};
 use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
 use crate::audit::{self, Record};
 use crate::config::Rules;
@@ -132,7 +132,7 @@ impl Engine {
     /// Takes a fact in and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
-            Event::Started => self.started(),
+            Event::Started { stood } => self.started(stood),
             Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
             Event::Stored(result) => self.stored(result),
             Event::Projected(result) => self.projected(result, now),
@@ -173,11 +173,15 @@ impl Engine {
         actions
     }
 
-    fn started(&self) -> Vec<Action> {
+    fn started(&self, stood: bool) -> Vec<Action> {
         let mut actions = vec![Action::Project(Project::Whole)];
+        if !stood && self.ledger.protection.stands() {
+            // What slipped in meanwhile does not stay in.
+            actions.push(Action::Cut(Flows::BegunByPeers));
+        }
         if !self.ledger.cuts.is_empty() {
             let ranges = self.ledger.cuts.iter().map(|cut| cut.range).collect();
-            actions.push(Action::Cut(crate::action::Flows::Of(ranges)));
+            actions.push(Action::Cut(Flows::Of(ranges)));
         }
         actions
     }
@@ -316,6 +320,8 @@ impl Engine {
             Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
+                // What slipped in while the table was not whole does not stay in.
+                actions.push(Action::Cut(Flows::BegunByPeers));
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,

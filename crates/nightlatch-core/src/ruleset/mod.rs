@@ -26,7 +26,12 @@ pub const TABLE: &str = "nightlatch";
 
 /// Names of the sets and counters in the table.
 pub mod names {
-    /// Map of account ranges to the chain of their services, IPv4.
+    /// Map of the accounts' single addresses to the chain of their services, IPv4: a hash table,
+    /// in which a look-up takes as long whatever their number.
+    pub const HOSTS_V4: &str = "host4";
+    /// The same for IPv6.
+    pub const HOSTS_V6: &str = "host6";
+    /// Map of the accounts' networks and ranges to the chain of their services, IPv4.
     pub const ACCOUNTS_V4: &str = "account4";
     /// The same for IPv6.
     pub const ACCOUNTS_V6: &str = "account6";

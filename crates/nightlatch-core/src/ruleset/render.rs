@@ -33,16 +33,17 @@ fn counters() -> String {
 
 fn sets() -> String {
     use names::{ACCOUNTS_V4, ACCOUNTS_V6, BLOCKS_V4, BLOCKS_V6, CUTS_V4, CUTS_V6};
-    use names::{HITS_V4, HITS_V6, LISTS_V4, LISTS_V6};
+    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, LISTS_V4, LISTS_V6};
     let mut text = String::new();
-    for (family, [accounts, blocks, lists, cuts, hits, meter]) in [
-        ("ipv4_addr", [ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, "meter4"]),
-        ("ipv6_addr", [ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, "meter6"]),
+    for (family, [hosts, accounts, blocks, lists, cuts, hits, meter]) in [
+        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, "meter4"]),
+        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, "meter6"]),
     ] {
         let flow = format!("{family} . inet_proto . inet_service . inet_service");
         let ranges = "flags interval\n";
         let kept = |size, seconds| format!("size {size}\n\t\tflags dynamic,timeout\n\t\t{seconds}");
         for (kind, name, key, how) in [
+            ("map", hosts, format!("{family} : verdict"), String::new()),
             ("map", accounts, format!("{family} : verdict"), ranges.to_owned()),
             ("set", blocks, family.to_owned(), ranges.to_owned()),
             ("set", lists, family.to_owned(), ranges.to_owned()),
@@ -74,13 +75,11 @@ fn account_chain(name: &str, chain: &ServiceChain) -> String {
     text
 }
 
-/// One rule a protocol for all ports of an opening.
+/// The rules for all ports of an opening, and for ping.
 fn accepting(opening: &Opening, verdict: &str) -> String {
     let mut text = String::new();
-    for protocol in [Protocol::Tcp, Protocol::Udp] {
-        if let Some(ports) = port_set(opening.of(protocol)) {
-            let _ = writeln!(text, "\t\t{protocol} dport {ports} {verdict}");
-        }
+    for ports in port_matches(opening) {
+        let _ = writeln!(text, "\t\t{ports} {verdict}");
     }
     if opening.ping {
         let _ = writeln!(text, "\t\ticmp type echo-request {verdict}");
@@ -89,15 +88,24 @@ fn accepting(opening: &Opening, verdict: &str) -> String {
     text
 }
 
-/// `{ 80, 443, 5060-5069 }`, or `None` where there is no port.
-fn port_set<'a>(ports: impl Iterator<Item = &'a Ports>) -> Option<String> {
-    let shown: Vec<String> = ports
-        .map(|ports| match ports.last - ports.first {
-            0 => ports.first.to_string(),
-            _ => format!("{}-{}", ports.first, ports.last),
-        })
-        .collect();
-    (!shown.is_empty()).then(|| format!("{{ {} }}", shown.join(", ")))
+/// `tcp dport { 80, 443 }`, and each run of ports by itself: `udp dport 10000-20000`.
+///
+/// A run inside the braces would make a set of intervals of them, and such a set inside a rule is
+/// empty for the moment in which its transaction takes hold (seen on kernel 6.18): packets of
+/// everybody would be misjudged at each change.
+fn port_matches(opening: &Opening) -> Vec<String> {
+    let mut matches = Vec::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let (single, runs): (Vec<&Ports>, Vec<&Ports>) =
+            opening.of(protocol).partition(|ports| ports.first == ports.last);
+        let single: Vec<String> = single.iter().map(|ports| ports.first.to_string()).collect();
+        if !single.is_empty() {
+            matches.push(format!("{protocol} dport {{ {} }}", single.join(", ")));
+        }
+        let run = |ports: &&Ports| format!("{protocol} dport {}-{}", ports.first, ports.last);
+        matches.extend(runs.iter().map(run));
+    }
+    matches
 }
 
 /// The two places where packets enter, what is done before anything is looked up, and the errors
@@ -174,13 +182,8 @@ fn base_chains(structure: &Structure) -> String {
 /// In open mode, what peers send within flows they began themselves stays under the limits of its
 /// service: a guesser of passwords needs but one flow.
 fn still_limited(limited: &Opening) -> String {
-    let mut text = String::new();
-    for protocol in [Protocol::Tcp, Protocol::Udp] {
-        if let Some(ports) = port_set(limited.of(protocol)) {
-            let _ = writeln!(text, "\t\tct direction original {protocol} dport {ports} goto fresh");
-        }
-    }
-    text
+    let matches = port_matches(limited).into_iter();
+    matches.map(|ports| format!("\t\tct direction original {ports} goto fresh\n")).collect()
 }
 
 /// The judgement of a packet that is addressed to this host and belongs to no running flow. Lists
@@ -190,8 +193,12 @@ fn fresh(open: Option<&OpenServices>) -> String {
         "\tchain fresh {{\n\
          \t\tfib daddr type unicast accept\n\
          \t\tip saddr vmap @{}\n\
+         \t\tip saddr vmap @{}\n\
+         \t\tip6 saddr vmap @{}\n\
          \t\tip6 saddr vmap @{}\n",
+        names::HOSTS_V4,
         names::ACCOUNTS_V4,
+        names::HOSTS_V6,
         names::ACCOUNTS_V6
     );
     if open.is_some() {

@@ -140,6 +140,10 @@ impl fmt::Display for Format {
 
 impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A first key that is "$" itself would be taken for the top.
+        if self.0.first() == Some(&Step::Key("$".to_owned())) {
+            f.write_str("$.")?;
+        }
         for (at, step) in self.0.iter().enumerate() {
             let dot = if at > 0 { "." } else { "" };
             match step {
@@ -177,7 +181,10 @@ fn csv(text: &str) -> Option<Format> {
 fn path(text: &str) -> Option<JsonPath> {
     let mut steps = Vec::new();
     let text = text.trim();
-    let mut rest = text.strip_prefix('$').unwrap_or(text);
+    let mut rest = match text.strip_prefix('$') {
+        Some(behind) if behind.is_empty() || behind.starts_with(['.', '[']) => behind,
+        _ => text,
+    };
     while !rest.is_empty() {
         if let Some(behind) = rest.strip_prefix("[]").or_else(|| rest.strip_prefix("[*]")) {
             steps.push(Step::Each);
@@ -191,6 +198,7 @@ fn path(text: &str) -> Option<JsonPath> {
         };
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
         let (key, behind) = rest.split_at_checked(end)?;
+        let key = key.trim();
         if key.is_empty() || key.contains(']') {
             return None;
         }
@@ -229,6 +237,9 @@ mod tests {
         check("json:ipaddress[]", "json:ipaddress[]");
         check("json:$.a[*].b", "json:a[].b");
         check("json:[].cidr", "json:[].cidr");
+        check("json:$.$.a", "json:$.$.a");
+        check("json:$a", "json:$a");
+        check("json:$. a .b", "json:a.b");
         check("json:a.*.b, c[][]", "json:a.*.b,c[][]");
     }
 

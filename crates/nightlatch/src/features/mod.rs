@@ -38,14 +38,14 @@ pub trait Run {
 }
 
 macro_rules! commands {
-    ($($(#[$attribute:meta])* $name:ident: $arguments:ty,)*) => {
+    ($($(#[$attribute:meta])* $name:ident: $feature:ident::cli::$arguments:ident,)*) => {
         /// All commands. The text of each is the doc comment of its arguments.
         #[derive(clap::Subcommand, Debug)]
         pub enum Command {
             $(
                 #[allow(missing_docs, reason = "its arguments say it")]
                 $(#[$attribute])*
-                $name($arguments),
+                $name($feature::cli::$arguments),
             )*
         }
 
@@ -56,6 +56,12 @@ macro_rules! commands {
                 }
             }
         }
+
+        /// What the feature of each command says of itself: source of a manual page's text.
+        const WRITTEN: &[(&str, &str)] = &[$((
+            stringify!($name),
+            include_str!(concat!(stringify!($feature), "/mod.rs")),
+        ),)*];
     };
 }
 
@@ -87,4 +93,13 @@ commands! {
     Boot: boot::cli::Boot,
     #[command(hide = true)]
     Generate: generate::cli::Generate,
+}
+
+/// The manual text of a command: the doc comment of its feature.
+pub fn manual_of(command: &str) -> Option<String> {
+    let found = WRITTEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(command));
+    found.map(|(_, source)| {
+        let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+    })
 }

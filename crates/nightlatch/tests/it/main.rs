@@ -8,6 +8,7 @@
 
 mod crash;
 mod demo;
+mod fetch;
 mod kernel;
 mod packet;
 mod stage;

@@ -327,7 +327,7 @@ fn a_running_pbx_and_its_ports_are_found() {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if ready.exists() {
             break;
         }

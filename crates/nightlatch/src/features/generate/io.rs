@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::features::manual_of;
+
 /// One page for the program, one for each command.
 pub(super) fn manual(tree: &clap::Command, folder: &Path) -> std::io::Result<()> {
     let page = |command: clap::Command, name: &str| {
@@ -15,7 +17,8 @@ pub(super) fn manual(tree: &clap::Command, folder: &Path) -> std::io::Result<()>
         if command.get_name() != "help" {
             // The page of a command is called as it is typed.
             let name = format!("nightlatch-{}", command.get_name());
-            page(renamed(command, &name), &name)?;
+            let manual = manual_of(command.get_name()).unwrap_or_default();
+            page(renamed(command, &name).long_about(manual), &name)?;
         }
     }
     Ok(())

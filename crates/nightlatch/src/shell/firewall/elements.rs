@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, difference, names};
 use nightlatch_core::{AddrRange, Family};
@@ -30,8 +31,8 @@ pub(super) fn bring(
     }
     let mut transaction = netlink.transaction();
     for (set, Difference { gone, new }) in &steps {
-        transaction.delete(set, gone.iter().map(element));
-        transaction.add(set, new.iter().map(element));
+        transaction.delete(set, gone.iter().map(|item| element(set, item)));
+        transaction.add(set, new.iter().map(|item| element(set, item)));
     }
     transaction.commit().map_err(|error| error.to_string())
 }
@@ -83,11 +84,29 @@ fn list_sets() -> [(Set, Family); 2] {
         .map(|(name, family)| (Set::new(TABLE, name, Kind::Ranges(family)), family))
 }
 
+/// How often, and how long apart, a hash table is read before what it says is believed: while the
+/// kernel makes it larger or smaller, which it does shortly after a change, a listing may name
+/// elements twice or leave some out.
+const READINGS: u32 = 5;
+const BETWEEN_READINGS: Duration = Duration::from_millis(20);
+
 /// Whether the kernel holds exactly the accounts and blocks of a ruleset.
 pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     listed_sets().iter().all(|set| {
         let wanted = wanted(set, ruleset);
-        netlink.matches(set, wanted.iter().map(element)).unwrap_or(false)
+        let mut matches = || {
+            let elements = wanted.iter().map(|item| element(set, item));
+            netlink.matches(set, elements).unwrap_or(false)
+        };
+        if !matches!(set.kind(), Kind::Addresses(_)) {
+            return matches();
+        }
+        (0..READINGS).any(|reading| {
+            if reading > 0 {
+                std::thread::sleep(BETWEEN_READINGS);
+            }
+            matches()
+        })
     })
 }
 
@@ -104,13 +123,15 @@ pub(super) fn is_of(set: &Set, address: IpAddr) -> bool {
     family_of(set) == Some(Family::of(address))
 }
 
-fn listed_sets() -> [Set; 4] {
-    let set = |name: &str, family| Set::new(TABLE, name, Kind::Ranges(family));
+fn listed_sets() -> [Set; 6] {
+    let set = |name: &str, kind| Set::new(TABLE, name, kind);
     [
-        set(names::BLOCKS_V4, Family::V4),
-        set(names::BLOCKS_V6, Family::V6),
-        set(names::ACCOUNTS_V4, Family::V4),
-        set(names::ACCOUNTS_V6, Family::V6),
+        set(names::BLOCKS_V4, Kind::Ranges(Family::V4)),
+        set(names::BLOCKS_V6, Kind::Ranges(Family::V6)),
+        set(names::HOSTS_V4, Kind::Addresses(Family::V4)),
+        set(names::HOSTS_V6, Kind::Addresses(Family::V6)),
+        set(names::ACCOUNTS_V4, Kind::Ranges(Family::V4)),
+        set(names::ACCOUNTS_V6, Kind::Ranges(Family::V6)),
     ]
 }
 
@@ -131,7 +152,11 @@ fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
         let blocks = ruleset.blocks.iter().filter(|range| of_family(range));
         return blocks.map(|range| (*range, None)).collect();
     }
-    let accounts = ruleset.accounts.iter().filter(|(range, _)| of_family(range));
+    // Single addresses have a map of their own, a hash table: a look-up among intervals takes the
+    // longer the more there are.
+    let single = matches!(set.kind(), Kind::Addresses(_));
+    let accounts = ruleset.accounts.iter();
+    let accounts = accounts.filter(|(range, _)| of_family(range) && range.is_single() == single);
     accounts.map(|(range, chain)| (*range, Some(Arc::from(chain.as_str())))).collect()
 }
 
@@ -139,22 +164,28 @@ fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
 /// with a chain that no ruleset names, and so leave.
 fn held(netlink: &mut Netlink, set: &Set) -> Result<Vec<Item>, String> {
     let elements = netlink.read(set).map_err(|error| error.to_string())?;
-    let item = |element: Element| match element.key {
-        Key::Range(range) => {
-            let chain = element.verdict.map(|verdict| match verdict {
-                Verdict::Jump(chain) => chain,
-                other => Arc::from(format!("{other:?}")),
-            });
-            Some((range, chain))
-        }
-        _ => None,
+    let item = |element: Element| {
+        let range = match element.key {
+            Key::Range(range) => range,
+            Key::Address(address) => AddrRange::from(address),
+            _ => return None,
+        };
+        let chain = element.verdict.map(|verdict| match verdict {
+            Verdict::Jump(chain) => chain,
+            other => Arc::from(format!("{other:?}")),
+        });
+        Some((range, chain))
     };
-    Ok(elements.into_iter().filter_map(item).collect())
+    let mut items: Vec<Item> = elements.into_iter().filter_map(item).collect();
+    // A hash table that is being made larger may have been listed twice in part.
+    items.dedup();
+    Ok(items)
 }
 
-fn element((range, chain): &Item) -> Element {
-    match chain {
-        Some(chain) => Element::jump(*range, Arc::clone(chain)),
-        None => Element::from(*range),
-    }
+fn element(set: &Set, (range, chain): &Item) -> Element {
+    let key = match set.kind() {
+        Kind::Addresses(_) => Key::Address(range.first_address()),
+        _ => Key::Range(*range),
+    };
+    Element { verdict: chain.clone().map(Verdict::Jump), ..Element::from(key) }
 }

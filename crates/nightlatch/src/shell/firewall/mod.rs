@@ -64,12 +64,16 @@ impl Firewall {
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
         apply::apply(&mut self.netlink, old.as_ref(), &desired, trial)?;
-        self.standing = Some(apply::read_back(&mut self.netlink, desired)?);
+        self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
         Ok(())
     }
 
     /// What somebody else has changed in our table, after the kernel reported a change.
     pub fn verify(&mut self, change: Option<&Change>) -> Option<String> {
+        // Another's busy table costs us nothing; what the report lost, the next look finds.
+        if change.is_some_and(|change| !change.touches(TABLE)) {
+            return None;
+        }
         let standing = self.standing.as_mut()?;
         let generation = self.netlink.generation().ok()?;
         if generation == standing.generation {
@@ -83,9 +87,8 @@ impl Firewall {
             Ok(Some(_)) => None,
             Err(error) => Some(format!("it cannot be read: {error}")),
         };
-        let touched = change.is_none_or(|change| change.touches(TABLE));
         let found = found.or_else(|| {
-            let wrong = touched && !elements::all_match(&mut self.netlink, &standing.ruleset);
+            let wrong = !elements::all_match(&mut self.netlink, &standing.ruleset);
             wrong.then(|| "its lists were changed".to_owned())
         });
         let found = found.or_else(|| {
@@ -95,13 +98,13 @@ impl Firewall {
             });
             // Long lists cannot be read back in any decent time: where a program has certainly
             // been at our table they are replaced, and otherwise samples tell.
-            let doubtful = touched
-                && !standing.ruleset.lists.is_empty()
+            let doubtful = !standing.ruleset.lists.is_empty()
                 && (foreign || !elements::samples_match(&mut self.netlink, &standing.ruleset));
             doubtful.then(|| "its long lists may have been changed".to_owned())
         });
         if found.is_none() {
-            // What was changed later is told of later; what we know of already changes nothing.
+            // A change that came later than the one told of may be a foreign one, and is told of
+            // by itself; what we know of already changes nothing.
             match change.and_then(|change| change.generation) {
                 None => standing.generation = generation,
                 told if is_after(told, standing.generation) => {

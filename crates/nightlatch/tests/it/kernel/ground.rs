@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nightlatch::features::demo::packet::{Caught, Listener, Packet, Sender};
 use nightlatch::features::demo::stage::Host;
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, SocketType, recvfrom, socket_with};
 
 use crate::support::{Daemon, Installation, now, wait_until};
@@ -142,6 +143,8 @@ impl Ears {
             let number = rustix::net::Protocol::from_raw(u32::from(protocol).try_into().unwrap());
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = socket_with(family, SocketType::RAW, flags, Some(number)).unwrap();
+            // Without the machine's own rights the common limit holds, which is enough for most.
+            let _ = set_socket_recv_buffer_size_force(&socket, 32 << 20);
             (protocol, socket)
         };
         let open_all = || {
