@@ -8,9 +8,9 @@
 
 mod crash;
 mod demo;
+mod equality;
 mod failures;
 mod fetch;
-mod equality;
 mod kernel;
 mod packet;
 mod stage;

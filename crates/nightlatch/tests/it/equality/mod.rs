@@ -83,7 +83,14 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 
 impl Tally {
     const ALL: [&str; 9] = [
-        "loopback", "answer", "running", "essential", "elsewhere", "blocked", "account", "open",
+        "loopback",
+        "answer",
+        "running",
+        "essential",
+        "elsewhere",
+        "blocked",
+        "account",
+        "open",
         "stranger",
     ];
 
