@@ -82,7 +82,7 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 9] = [
+    const ALL: [&str; 10] = [
         "loopback",
         "answer",
         "running",
@@ -91,6 +91,7 @@ impl Tally {
         "blocked",
         "account",
         "open",
+        "listed",
         "stranger",
     ];
 
@@ -106,6 +107,7 @@ impl Tally {
             Reason::Account { .. } => "account",
             Reason::OpenService { limited: false, .. } => "open",
             Reason::OpenService { limited: true, .. } => "limited",
+            Reason::Listed { .. } => "listed",
             Reason::Stranger => "stranger",
         };
         *self.0.entry(name).or_default() += 1;
