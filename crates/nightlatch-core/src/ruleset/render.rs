@@ -31,8 +31,8 @@ fn counters() -> String {
 fn sets() -> String {
     let mut text = String::new();
     for (family, accounts, blocks, cuts, meter) in [
-        ("ipv4_addr", names::ACCOUNTS_V4, names::BLOCKS_V4, names::CUTS_V4, "meter4"),
-        ("ipv6_addr", names::ACCOUNTS_V6, names::BLOCKS_V6, names::CUTS_V6, "meter6"),
+        ("ipv4_addr", names::ACCOUNTS_V4, names::BLOCKS_V4, names::CUTS_V4, names::METER_V4),
+        ("ipv6_addr", names::ACCOUNTS_V6, names::BLOCKS_V6, names::CUTS_V6, names::METER_V6),
     ] {
         let _ = write!(
             text,
@@ -199,10 +199,11 @@ fn limits(open: &OpenServices) -> String {
     let (source, total) = (open.per_source, open.total);
     let over = format!("limit rate over {}/second burst {} packets", source.packets, source.burst);
     let limited = format!("counter name {} drop", names::LIMITED);
+    let (meter4, meter6) = (names::METER_V4, names::METER_V6);
     format!(
         "\tchain limits {{\n\
-         \t\tupdate @meter4 {{ ip saddr {over} }} {limited}\n\
-         \t\tupdate @meter6 {{ ip6 saddr & ffff:ffff:ffff:ffff:: {over} }} {limited}\n\
+         \t\tupdate @{meter4} {{ ip saddr {over} }} {limited}\n\
+         \t\tupdate @{meter6} {{ ip6 saddr & ffff:ffff:ffff:ffff:: {over} }} {limited}\n\
          \t\tlimit rate over {}/second burst {} packets {limited}\n\
          \t\taccept\n\
          \t}}\n",
