@@ -15,7 +15,7 @@ mod up;
 
 use std::time::Duration;
 
-use crate::action::{Action, Level, Project};
+use crate::action::{Action, Flows, Level, Project};
 use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
 use crate::audit::{self, Record};
 use crate::config::Rules;
@@ -128,12 +128,13 @@ impl Engine {
     }
 
     fn started(&self) -> Vec<Action> {
-        let mut actions = vec![Action::Project(Project::Whole)];
-        if !self.ledger.cuts.is_empty() {
-            let ranges = self.ledger.cuts.iter().map(|cut| cut.range).collect();
-            actions.push(Action::Cut(crate::action::Flows::Of(ranges)));
-        }
-        actions
+        [Action::Project(Project::Whole)].into_iter().chain(self.cut_again()).collect()
+    }
+
+    /// Ends the flows through doors that were closed lately once more.
+    fn cut_again(&self) -> Option<Action> {
+        let ranges: Vec<_> = self.ledger.cuts.iter().map(|cut| cut.range).collect();
+        (!ranges.is_empty()).then_some(Action::Cut(Flows::Of(ranges)))
     }
 
     fn asked(
@@ -242,7 +243,12 @@ impl Engine {
         let message = format!("{by} changed the firewall ({found}); it is being restored");
         self.kernel.restored_last = Some(by);
         self.underway = Underway::Restoring(Box::new(record));
-        vec![Action::Project(Project::Whole), Action::Tell(Level::Warning, message)]
+        let mut actions = vec![Action::Project(Project::Whole)];
+        // The list of cut flows may be gone, and strangers may have come in meanwhile.
+        actions.extend(self.cut_again());
+        actions.push(Action::Cut(Flows::BegunByPeers));
+        actions.push(Action::Tell(Level::Warning, message));
+        actions
     }
 }
 

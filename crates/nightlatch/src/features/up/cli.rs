@@ -1,10 +1,12 @@
 //! `up`, `confirm`, `rollback`, `down`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::api::{Reply, Request};
 use nightlatch_core::ledger::Mode;
+use nightlatch_core::time::parse_span;
 
 use super::survey::{Proposal, Survey, proposal};
 use super::{io, logic, trial};
@@ -27,6 +29,9 @@ pub struct Up {
     /// Only show the plan
     #[arg(long)]
     plan: bool,
+    /// How long the trial lasts, for tests
+    #[arg(long, hide = true, value_name = "TIME", value_parser = parse_span)]
+    trial: Option<Duration>,
 }
 
 impl Run for Up {
@@ -54,7 +59,7 @@ impl Run for Up {
             return Ok(Code::No.exit());
         }
         io::start_daemon(paths)?;
-        request.trial = (!self.yes).then_some(trial::LASTS);
+        request.trial = (!self.yes).then_some(self.trial());
         let message = client::change(paths, Request::Up(request))?;
         if context.json {
             screen::say_json(&Reply::Done { message: message.clone() });
@@ -63,7 +68,7 @@ impl Run for Up {
         }
         if !self.yes && matches!(trial::standing_now(paths), Ok(true)) {
             io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
-            trial::watch(paths)?;
+            trial::watch(paths, self.trial())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -92,10 +97,15 @@ impl Up {
         Ok(())
     }
 
+    fn trial(&self) -> Duration {
+        self.trial.unwrap_or(trial::LASTS)
+    }
+
     fn is_agreed(&self) -> Result<bool, Failure> {
-        let answer = screen::ask(
-            "\nPut the firewall up like this? It is taken back in 60 seconds unless you confirm. [y/N] ",
-        );
+        let answer = screen::ask(&format!(
+            "\nPut the firewall up like this? It is taken back in {} seconds unless you confirm. [y/N] ",
+            self.trial().as_secs()
+        ));
         let answer = answer.ok_or_else(|| {
             Failure::new(
                 Code::Usage,
