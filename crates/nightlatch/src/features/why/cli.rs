@@ -41,7 +41,9 @@ impl Run for Why {
 fn one_address(text: &str) -> Result<IpAddr, String> {
     let address = text.trim().parse::<IpAddr>().map(|address| address.to_canonical());
     address.map_err(|_| match text.parse::<AddrRange>() {
-        Ok(range) => format!("it holds many addresses: name one, such as {}", range.first_address()),
+        Ok(range) => {
+            format!("it holds many addresses: name one, such as {}", range.first_address())
+        }
         Err(_) => "name one address, such as 203.0.113.7 or 2001:db8::1".to_owned(),
     })
 }
