@@ -24,12 +24,12 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows at least `not_before`.
     pub fn not_before(not_before: Time) -> Clock {
-        Clock { not_before }
+        Clock { not_before, running: Stopwatch::start() }
     }
 
     /// The wall clock's time, or the floor.
     pub fn now(&self) -> Time {
-        now().max(self.not_before)
+        now().max(self.not_before.after(self.running.elapsed()))
     }
 }
 
