@@ -9,6 +9,7 @@
 mod commands;
 mod crash;
 mod demo;
+mod equality;
 mod failures;
 mod fetch;
 mod kernel;

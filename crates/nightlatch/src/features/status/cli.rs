@@ -100,11 +100,18 @@ fn show(standing: &Standing) {
         ));
     }
     screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
+    if standing.listed > 0 {
+        screen::say(format!("lists     {} ranges of feeds and countries", standing.listed));
+    }
+    for trouble in &standing.feed_troubles {
+        screen::say(format!("TROUBLE   {}", screen::printable(trouble)));
+    }
     let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
     screen::say(format!(
-        "dropped   {} packets of strangers, {} of blocked addresses, {} over the rate limits",
+        "dropped   {} packets of strangers, {} of blocked addresses, {} of listed ones, {} over the rate limits",
         count("silent"),
         count("blocked"),
+        count("listed"),
         count("limited")
     ));
     for ending in &standing.ending {
