@@ -72,3 +72,30 @@ fn off_on_trial_on_and_down() {
     check(&nightlatch, 1, &off, &[]);
     assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
 }
+
+#[test]
+fn up_from_elsewhere_lets_its_caller_in_and_keeps_what_there_was() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let _daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes", "--allow", "203.0.113.7"]);
+    nightlatch.must(&["up", "--yes", "--allow", "203.0.113.7"]);
+    nightlatch.must(&["down", "--yes"]);
+    nightlatch.must(&["up", "--yes", "--allow", "192.0.2.77", "--allow", "203.0.113.7"]);
+    for address in ["203.0.113.7", "192.0.2.77"] {
+        nightlatch.must(&["why", address, "--to", "tcp/22"]);
+    }
+    let accounts = nightlatch.json(&["list"])["list"]["accounts"].clone();
+    let shown: Vec<String> = accounts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|account| format!("{} {}", account["name"], account["entries"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [r#""admin" [{"range":"203.0.113.7"}]"#, r#""admin-2" [{"range":"192.0.2.77"}]"#]
+    );
+}
