@@ -1,16 +1,17 @@
 //! Every effect the engine can ask for. The loop executes them in order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use nightlatch_parse::country::CountryTable;
+use nightlatch_parse::country::CountryCode;
 use nightlatch_parse::ranges::RangeList;
 
 use crate::AddrRange;
 use crate::api::{Caller, Reply};
 use crate::audit::Record;
-use crate::event::Ticket;
+use crate::event::{FetchedTable, Ticket};
 use crate::ledger::Change;
-use crate::lists::{Feed, FeedName, FeedState};
+use crate::lists::{Feed, FeedName, FeedState, Version, Versions};
 
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,10 +39,12 @@ pub enum Action {
     /// Read the table of countries in the background. It comes back as
     /// [`crate::event::Event::CountriesRead`].
     ReadCountries {
-        /// Where from.
-        source: String,
-        /// Whether there is one already, so that "nothing new" is an answer.
-        have: bool,
+        /// Where from: folders, files and addresses.
+        source: Vec<String>,
+        /// The countries that are needed, where each has a file of its own.
+        countries: BTreeSet<CountryCode>,
+        /// The versions that are in force, so that "nothing new" is an answer.
+        known: Versions,
     },
     /// Answer a request.
     Reply(Ticket, Reply),
@@ -54,10 +57,10 @@ pub enum Action {
 /// What a list holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// A feed.
-    Feed(FeedName, Arc<RangeList>),
+    /// A feed, and the version of it.
+    Feed(FeedName, Arc<RangeList>, Version),
     /// The table of countries.
-    Table(Arc<CountryTable>),
+    Table(FetchedTable),
 }
 
 /// How thorough a projection is.

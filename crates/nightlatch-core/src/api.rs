@@ -117,6 +117,12 @@ pub enum Request {
     CountryAllow(BTreeSet<CountryCode>),
     /// Which countries are shut out.
     CountryList,
+    /// Read the table of countries now.
+    CountryRefresh {
+        /// Believe it whatever its size.
+        #[serde(default)]
+        force: bool,
+    },
     /// How things stand.
     Status,
     /// Read the configuration again.
@@ -250,8 +256,11 @@ pub struct FeedView {
     pub state: FeedState,
     /// Whether its content is so old that it should be doubted.
     pub stale: bool,
-    /// Whether it is being fetched now.
+    /// Whether it is being fetched now, or is next to be.
     pub fetching: bool,
+    /// How many bytes of it have arrived, while it is being fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<u64>,
 }
 
 /// Which countries are shut out, and how it goes with the table of countries.
@@ -260,13 +269,32 @@ pub struct Countries {
     /// Which are shut out.
     pub rules: CountryRules,
     /// Where the table comes from.
-    pub source: String,
-    /// When the table in force was taken in, where this daemon did.
+    pub source: Vec<String>,
+    /// When the table in force was taken in.
     pub taken: Option<Time>,
     /// What came of the last look at the source.
     pub result: String,
+    /// Whether that look failed.
+    pub failed: bool,
+    /// Whether it is being read now, or is next to be.
+    pub reading: bool,
     /// How many ranges the table has.
     pub ranges: usize,
+    /// How much the named countries have.
+    pub sizes: Vec<CountrySize>,
+}
+
+/// How much a country has in the table in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountrySize {
+    /// The country.
+    pub country: CountryCode,
+    /// Ranges of IPv4.
+    pub v4_ranges: usize,
+    /// Addresses of IPv4.
+    pub v4_addresses: u64,
+    /// Ranges of IPv6.
+    pub v6_ranges: usize,
 }
 
 /// The answer to `why`.

@@ -90,8 +90,8 @@ pub struct BaseChain {
     pub rules: u32,
 }
 
-/// The value of a named counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The value of a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Counter {
     /// Packets counted.
     pub packets: u64,

@@ -2,11 +2,13 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 
 use nightlatch_parse::address::{AddrRange, Family};
 
 use crate::constants::{FAMILY_INET, element as e, nft};
 use crate::element::{self, Element, Key, Kind, Raw, RawKey, Set, Verdict};
+use crate::inventory::Counter;
 use crate::netlink::{Netlink, NetlinkError};
 
 const DOING: &str = "reading a set";
@@ -30,6 +32,76 @@ impl Netlink {
         };
         elements.sort_unstable_by_key(|element| element.key);
         Ok(elements)
+    }
+
+    /// The addresses of a set of single addresses whose elements count for themselves
+    /// (`update @set { ip saddr counter }`), each with its counter; in no order.
+    ///
+    /// Elements without a counter are left out. The kernel's time grows with the square of the
+    /// size; a set of 65,536 is read in some tenths of a second.
+    ///
+    /// # Errors
+    /// As [`read`](Netlink::read).
+    pub fn read_counters(&mut self, set: &Set) -> Result<Vec<(IpAddr, Counter)>, NetlinkError> {
+        self.undisturbed_set(set, Vec::new, |counters, raw| {
+            if let Some(Raw { key: RawKey::Whole(Key::Address(address)), counter, .. }) = raw {
+                counters.extend(counter.map(|counter| (address, counter)));
+            }
+        })
+    }
+
+    /// Whether a set of [`Kind::Ranges`] has exactly this range as an element. Takes no longer
+    /// with a long set than with a short one.
+    ///
+    /// Of a range right before another one the kernel does not tell the end, so that the answer is
+    /// no: ask only where ranges that touch were merged.
+    ///
+    /// # Errors
+    /// As [`read`](Netlink::read), but where table or set do not exist the answer is no.
+    pub fn holds(&mut self, set: &Set, range: AddrRange) -> Result<bool, NetlinkError> {
+        let family = range.family();
+        let starts = |key| key == RawKey::Start(range.first());
+        if !self.finds(set, family, range.first(), false, starts)? {
+            return Ok(false);
+        }
+        if range.last() == range.family().highest() {
+            return Ok(true);
+        }
+        let behind = range.last() + 1;
+        self.finds(set, family, behind, true, |key| key == RawKey::End(behind))
+    }
+
+    /// Asks which end of an interval is at or before a place, and whether that is the one.
+    fn finds(
+        &mut self,
+        set: &Set,
+        family: Family,
+        at: u128,
+        end: bool,
+        is_it: impl Fn(RawKey) -> bool,
+    ) -> Result<bool, NetlinkError> {
+        let found = self.get(
+            nft::GETSETELEM,
+            DOING,
+            |buffer| {
+                buffer.text(e::LIST_TABLE, set.table());
+                buffer.text(e::LIST_SET, set.name());
+                let list = buffer.open(e::LIST_ELEMENTS);
+                element::write_place(buffer, family, at, end);
+                buffer.close(list);
+            },
+            |message| {
+                let mut entries = message.attributes().nested(e::LIST_ELEMENTS).into_iter();
+                entries.any(|entry| {
+                    let raw = element::read(set.kind(), entry.nested());
+                    raw.is_some_and(|raw| is_it(raw.key))
+                })
+            },
+        );
+        match found {
+            Err(error) if error.is_missing() => Ok(false),
+            found => found,
+        }
     }
 
     /// How many elements a set has; a range counts as one.

@@ -15,14 +15,14 @@ use nightlatch_core::event::{Event, Ticket};
 use nightlatch_netfilter::Change;
 
 use crate::features::{boot, countries, feeds};
-use crate::shell::clock::Clock;
+use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::firewall::{self, Firewall};
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
-use crate::shell::store::Store;
-use crate::shell::{configuration, journal, server, systemd};
+use crate::shell::store::{self, Store};
+use crate::shell::{caller, configuration, journal, server, systemd};
 
 /// How many messages may wait for the loop; who brings more has to wait.
 const INBOX: usize = 256;
@@ -30,6 +30,8 @@ const INBOX: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
+/// How often what listed addresses sent is read from the kernel.
+const HITS_EVERY: Duration = Duration::from_secs(60);
 
 /// What reaches the loop.
 #[derive(Debug)]
@@ -59,8 +61,10 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     let (sender, inbox) = sync_channel(INBOX);
     state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
-    firewall::watch(sender.clone()).map_err(Failure::failed)?;
-    state.feed(Event::Started);
+    firewall::watch(&mut state.firewall, sender.clone()).map_err(Failure::failed)?;
+    let stood = state.firewall.table_is_there();
+    state.read_hits();
+    state.feed(Event::Started { stood });
     server::start(paths, &sender)?;
     systemd::notify("READY=1");
     journal::tell(Level::Info, "the daemon is ready");
@@ -89,6 +93,9 @@ struct State {
     next_ticket: u64,
     snapshot: boot::Snapshots,
     kept: Kept,
+    /// How much has arrived of the feeds that are being fetched.
+    arriving: feeds::io::Arriving,
+    hits_read: Stopwatch,
     /// The way from background work to the loop.
     inbox: Option<SyncSender<Message>>,
     _lock: Lock,
@@ -96,12 +103,11 @@ struct State {
 
 impl State {
     fn begin(paths: &Paths) -> Result<State, Failure> {
-        std::fs::create_dir_all(&paths.state_dir).map_err(|error| {
-            Failure::failed(format!("{} cannot be made: {error}", paths.state_dir.display()))
-        })?;
+        caller::require_root()?;
+        store::make_folder(&paths.state_dir)?;
         let lock = Lock::take(paths)?;
         let rules = configuration::read(&paths.config)?;
-        let store = Store::open(&paths.database())?;
+        let store = Store::open(paths)?;
         let ledger = store.ledger()?;
         let clock = Clock::not_before(store.last_written());
         boot::keep_configuration(&store, &paths.config);
@@ -118,6 +124,8 @@ impl State {
             next_ticket: 0,
             snapshot: boot::Snapshots::new(paths),
             kept,
+            arriving: feeds::io::Arriving::default(),
+            hits_read: Stopwatch::start(),
             inbox: None,
             _lock: lock,
         })
@@ -142,6 +150,9 @@ impl State {
                 }
                 self.execute(actions);
             }
+            if self.hits_read.elapsed() >= HITS_EVERY {
+                self.read_hits();
+            }
             self.snapshot.keep(&self.engine, self.clock.now());
             systemd::notify("WATCHDOG=1");
         }
@@ -151,6 +162,9 @@ impl State {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, reply_to);
+        if matches!(request, Request::FeedList) {
+            self.read_hits();
+        }
         self.feed(Event::Asked { ticket, caller, request });
     }
 
@@ -168,6 +182,15 @@ impl State {
         if let Some(found) = self.firewall.verify(change) {
             let by = change.map_or_else(|| "an unknown program".to_owned(), by_whom);
             self.feed(Event::Tampered { by, found });
+        }
+    }
+
+    /// Reads what listed addresses sent, where there is a feed to count it for.
+    fn read_hits(&mut self) {
+        self.hits_read = Stopwatch::start();
+        if !self.engine.ledger().feeds.is_empty() {
+            let hits = self.firewall.hits();
+            self.feed(Event::Hits(hits));
         }
     }
 
@@ -196,11 +219,14 @@ impl State {
                     }
                 }
                 Action::Fetch(feed, state) => {
-                    self.background(|inbox| feeds::io::fetch_in_background(feed, state, inbox));
+                    let arriving = self.arriving.clone();
+                    self.background(|inbox| {
+                        feeds::io::fetch_in_background(feed, state, arriving, inbox);
+                    });
                 }
-                Action::ReadCountries { source, have } => {
-                    self.background(|inbox| countries::io::read_in_background(source, have, inbox));
-                }
+                Action::ReadCountries { source, countries, known } => self.background(|inbox| {
+                    countries::io::read_in_background(source, countries, known, inbox);
+                }),
                 Action::ReadConfiguration(ticket, caller) => {
                     let rules = configuration::read(&self.paths.config);
                     if rules.is_ok() {
@@ -258,6 +284,11 @@ impl State {
             status.dropped = self.firewall.dropped();
             status.survives_reboot = systemd::boots_with_us();
         }
+        if let Reply::Feeds(feeds) = &mut reply {
+            for view in feeds {
+                view.arrived = self.arriving.of(&view.feed.name);
+            }
+        }
         if let Some(reply_to) = self.waiting.remove(&ticket) {
             // Whoever asked may have gone; the change stands all the same.
             let _ = reply_to.try_send(reply);
@@ -270,13 +301,21 @@ pub(crate) fn restore_lists(engine: &mut Engine, kept: &Kept) {
     let mut feeds = Vec::new();
     for name in engine.ledger().feeds.keys() {
         match kept.feed(name) {
-            Ok(content) => feeds.push((name.clone(), content)),
+            Ok((content, version)) => feeds.push((name.clone(), content, version)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => journal::tell(Level::Warning, &format!("the kept list {name}: {error}")),
         }
     }
     let wanted = !engine.ledger().countries.is_empty();
-    let table = wanted.then(|| kept.table().ok()).flatten();
+    let table = wanted.then(|| kept.table());
+    let table = table.and_then(|table| match table {
+        Ok(table) => Some(table),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            journal::tell(Level::Warning, &format!("the kept table of countries: {error}"));
+            None
+        }
+    });
     engine.restore_lists(feeds, table);
 }
 

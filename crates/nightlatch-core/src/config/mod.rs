@@ -32,8 +32,8 @@ pub struct Rules {
     pub per_source: Rate,
     /// What all strangers together may send to them.
     pub total: Rate,
-    /// Where the table of countries comes from: a folder, a file or an address.
-    pub countries: String,
+    /// Where the table of countries comes from: folders, files and addresses.
+    pub countries: Vec<String>,
 }
 
 impl Default for Rules {
@@ -45,7 +45,7 @@ impl Default for Rules {
             open: BTreeSet::from(open),
             per_source: Rate { packets: 50, burst: 200 },
             total: Rate { packets: 5000, burst: 10_000 },
-            countries: DEFAULT_COUNTRIES.to_owned(),
+            countries: vec![DEFAULT_COUNTRIES.to_owned()],
         }
     }
 }

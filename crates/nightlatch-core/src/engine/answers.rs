@@ -141,6 +141,9 @@ impl Engine {
                     ""
                 }
             ),
+            Reason::Loopback => {
+                format!("{what} of {address} pass: the machine itself is never shut out")
+            }
             other => format!("{what} of {address} pass ({other:?})"),
         }
     }
@@ -211,7 +214,7 @@ impl Engine {
             (state.failures > 0 || !stale.is_empty())
                 .then(|| format!("feed \"{}\": {}{stale}", feed.name, state.result))
         });
-        troubled.collect()
+        troubled.chain(self.country_trouble()).collect()
     }
 
     fn service_line(&self, name: &ServiceName) -> String {
@@ -245,7 +248,9 @@ fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16)
 }
 
 fn judge_what(world: &World<'_>, address: IpAddr, what: What) -> Verdict {
-    let packet = Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
+    // Whoever asks for such an address means the host itself.
+    let on_loopback = address.is_loopback();
+    let packet = Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback };
     policy::judge(world, &packet)
 }
 

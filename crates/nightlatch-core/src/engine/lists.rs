@@ -1,36 +1,65 @@
-//! Feeds and countries: what is asked, what arrives, what follows.
+//! Feeds: what is asked, what arrives, what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightlatch_parse::country::{CountryCode, CountryTable, name as country_name};
 use nightlatch_parse::ranges::RangeList;
 
 use super::Engine;
 use super::plan::{Decision, Plan, no};
 use crate::action::{Action, Content, Level};
-use crate::api::{Caller, Countries, FeedView, Refusal, Reply};
+use crate::api::{Caller, FeedView, Refusal, Reply};
 use crate::audit::{Record, ourselves};
 use crate::event::{Fetched, FetchedTable};
 use crate::ledger::Change;
-use crate::lists::{CountryRules, Feed, FeedName, FeedState, Guard, Listed, inspect};
+use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
 use crate::time::Time;
 
-/// How often the source of the countries is looked at.
-const COUNTRIES_EVERY: Duration = Duration::from_secs(86_400);
-/// How soon again after it failed.
-const COUNTRIES_AGAIN: Duration = Duration::from_secs(600);
+/// How often what the feeds stopped is written down.
+const WRITE_DOWN_EVERY: Duration = Duration::from_secs(600);
 
-/// When the source of the countries is to be looked at.
+/// What is being fetched, and what is to be.
 #[derive(Debug, Default)]
-pub(super) struct CountryPace {
-    due: Option<Time>,
-    underway: bool,
-    /// What came of the last look, in words.
-    result: String,
-    taken: Option<Time>,
+pub(super) struct Fetches {
+    /// Under way, and whether the content is believed whatever its size.
+    underway: BTreeMap<FeedName, bool>,
+    /// Asked for, and whether with that belief.
+    wanted: BTreeMap<FeedName, bool>,
+    /// Feeds whose kept content is not the version that the ledger names: a crash came between.
+    unsure: BTreeSet<FeedName>,
+}
+
+impl Fetches {
+    pub(super) fn forget(&mut self, name: &FeedName) {
+        self.wanted.remove(name);
+        self.unsure.remove(name);
+    }
+}
+
+/// Packets each feed stopped, and those that it alone would have.
+#[derive(Debug, Default)]
+pub(super) struct Stopped {
+    /// What is not yet written down.
+    counts: BTreeMap<FeedName, (u64, u64)>,
+    written: Option<Time>,
+}
+
+impl Stopped {
+    pub(super) fn forget(&mut self, name: &FeedName) {
+        self.counts.remove(name);
+    }
+
+    /// The state with what was counted since.
+    fn added_to(&self, name: &FeedName, state: &FeedState) -> FeedState {
+        let (all, alone) = self.counts.get(name).copied().unwrap_or_default();
+        FeedState {
+            stopped: state.stopped.saturating_add(all),
+            stopped_alone: state.stopped_alone.saturating_add(alone),
+            ..state.clone()
+        }
+    }
 }
 
 impl Engine {
@@ -47,6 +76,7 @@ impl Engine {
                 there.source
             )));
         }
+        feed.check().map_err(super::plan::wrong)?;
         feed.since = now;
         feed.by = caller.to_string();
         let message = format!(
@@ -82,22 +112,18 @@ impl Engine {
         if let Some(name) = name {
             self.known_feed(name)?;
         }
-        let names: Vec<FeedName> = self
-            .ledger
-            .feeds
-            .keys()
-            .filter(|known| name.is_none_or(|name| *known == name))
-            .cloned()
-            .collect();
-        if names.is_empty() {
-            return Err(no("there is no feed: \"nightlatch feed add NAME\" adds one"));
+        let all = self.ledger.feeds.keys();
+        let names: Vec<FeedName> =
+            all.filter(|known| name.is_none_or(|name| *known == name)).cloned().collect();
+        let message = match names.as_slice() {
+            [] => return Err(no("there is no feed: \"nightlatch feed add NAME\" adds one")),
+            [one] => format!("feed \"{one}\" is being fetched"),
+            several => format!("{} feeds are being fetched", several.len()),
+        };
+        for name in names {
+            *self.fetches.wanted.entry(name).or_default() |= force;
         }
-        let message = format!(
-            "{} feeds are being fetched: \"nightlatch feed list\" shows how it goes",
-            names.len()
-        );
-        self.forced.extend(names.iter().filter(|_| force).cloned());
-        self.wanted.extend(names);
+        let message = format!("{message}: \"nightlatch feed list\" shows how it goes");
         Ok(Reply::Done { message })
     }
 
@@ -109,55 +135,19 @@ impl Engine {
 
     pub(super) fn feed_list(&self, now: Time) -> Reply {
         let view = |(feed, state): &(Feed, FeedState)| {
-            let mut state = state.clone();
-            if let Some((all, alone)) = self.stopped.get(&feed.name) {
-                state.stopped += all;
-                state.stopped_alone += alone;
+            let name = &feed.name;
+            let fetching = self.fetches.underway.contains_key(name)
+                || self.fetches.wanted.contains_key(name)
+                || state.checked.is_none();
+            FeedView {
+                feed: feed.clone(),
+                stale: state.is_stale(feed.every, now),
+                state: self.stopped.added_to(name, state),
+                fetching,
+                arrived: None,
             }
-            let fetching = self.fetching.contains(&feed.name);
-            FeedView { feed: feed.clone(), stale: state.is_stale(feed.every, now), state, fetching }
         };
         Reply::Feeds(self.ledger.feeds.values().map(view).collect())
-    }
-
-    pub(super) fn country_rules(
-        &self,
-        caller: &Caller,
-        action: &str,
-        rules: CountryRules,
-    ) -> Result<Decision, Refusal> {
-        let before = &self.ledger.countries;
-        if *before == rules {
-            let message = "nothing has to change".to_owned();
-            return Ok(Decision::Answer(Reply::Done { message }));
-        }
-        if let Some(both) = rules.blocked.intersection(&rules.only).next() {
-            return Err(no(format!(
-                "{both} is both allowed and blocked: unblock it, or leave it out"
-            )));
-        }
-        let mut message = describe(&rules);
-        if self.lists.table().is_none() && !rules.is_empty() {
-            message += "\nthe table of countries is being read: \"nightlatch country list\" shows when it counts";
-        }
-        if self.ledger.mode == crate::ledger::Mode::Allowlist {
-            message += "\nin mode allowlist strangers meet silence, whatever their country";
-        }
-        let mut plan = Plan::new(caller, message);
-        plan.records = vec![Record::new(caller, action, "countries", before, &rules)];
-        plan.changes = vec![Change::SetCountries(rules)];
-        Ok(plan.decided())
-    }
-
-    pub(super) fn country_list(&self) -> Reply {
-        let table = self.lists.table();
-        Reply::Countries(Countries {
-            rules: self.ledger.countries.clone(),
-            source: self.rules.countries.clone(),
-            taken: self.countries.taken,
-            result: self.countries.result.clone(),
-            ranges: table.map_or(0, |table| table.len()),
-        })
     }
 
     /// What a fetch brought. New content is inspected; what is refused leaves the old in force.
@@ -167,30 +157,41 @@ impl Engine {
         result: Result<Fetched, String>,
         now: Time,
     ) -> Vec<Action> {
-        self.fetching.remove(name);
-        let force = self.forced.remove(name);
+        let force = self.fetches.underway.remove(name).unwrap_or(false);
         // Removed while it was being fetched.
         let Some((feed, state)) = self.ledger.feeds.get(name).cloned() else { return Vec::new() };
         let mut state = FeedState { checked: Some(now), ..state };
-        let (taken, tell) = match self.judge_content(name, result, force, &mut state, now) {
-            Ok(taken) => (taken, None),
+        let mut actions = Vec::new();
+        let taken = match self.judge_content(name, result, force, &mut state, now) {
+            Ok(taken) => taken,
             Err(reason) => {
                 state.failures = state.failures.saturating_add(1);
-                state.result.clone_from(&reason);
                 let message = format!("feed \"{name}\" is left as it was: {reason}");
-                (None, Some(Action::Tell(Level::Warning, message)))
+                actions.push(Action::Tell(Level::Warning, message));
+                state.result = reason;
+                None
             }
         };
         let mut plan = Plan::new(&ourselves(), format!("feed \"{name}\": {}", state.result));
-        self.bank_hits(name, &mut state);
+        // That a list was looked at counts also where it cannot be written down: otherwise a full
+        // disk would make it be fetched again and again.
+        plan.must_happen = true;
+        state = self.stopped.added_to(name, &state);
+        self.stopped.forget(name);
         plan.changes = vec![Change::PutFeed(feed, state.clone())];
         if let Some(content) = taken {
             plan.records = vec![Record::new(&ourselves(), "feed", name, &(), &state)];
-            plan.content = Some(Content::Feed(name.clone(), content));
+            let content = Content::Feed(name.clone(), content, state.version);
+            // Kept first: should a crash come between, the ledger names the older version, and
+            // the newer one is fetched again.
+            actions.push(Action::Keep(content.clone()));
+            plan.content = Some(content);
+            self.fetches.unsure.remove(name);
         } else {
             plan.tell = None;
         }
-        tell.into_iter().chain(self.begin(None, plan)).collect()
+        actions.extend(self.begin(None, plan));
+        actions
     }
 
     fn judge_content(
@@ -202,72 +203,48 @@ impl Engine {
         now: Time,
     ) -> Result<Option<Arc<RangeList>>, String> {
         let fetched = result?;
-        state.failures = 0;
         let Some(content) = fetched.content else {
             "nothing new".clone_into(&mut state.result);
+            state.failures = 0;
             // As good as fetched anew: the source vouches for it.
             state.fetched = Some(now);
             return Ok(None);
         };
         let old = self.lists.feed(name).filter(|_| !force).map(Arc::as_ref);
         let guard = Guard::of(&self.ledger.site);
-        let inspected = inspect(old, &content, &guard, &self.ledger)?;
+        let inspected = inspect(old, &content, &guard, &self.ledger).map_err(|refused| {
+            format!(
+                "{refused}{}",
+                refused.advice(&format!("nightlatch feed refresh {name} --force"))
+            )
+        })?;
         let content = inspected.content;
+        state.failures = 0;
         state.entries_v4 = content.len_of(crate::Family::V4);
         state.entries_v6 = content.len_of(crate::Family::V6);
         state.result = format!("{} entries", content.len());
         state.notes = fetched.notes.into_iter().chain(inspected.notes).collect();
         state.fetched = Some(now);
-        state.etag = fetched.etag;
-        state.last_modified = fetched.last_modified;
+        state.version = fetched.version;
         Ok(Some(Arc::new(content)))
     }
 
-    /// What reading the source of the countries brought.
-    pub(super) fn countries_read(
-        &mut self,
-        result: Result<Option<FetchedTable>, String>,
-        now: Time,
-    ) -> Vec<Action> {
-        self.countries.underway = false;
-        let pause = if result.is_ok() { COUNTRIES_EVERY } else { COUNTRIES_AGAIN };
-        self.countries.due = Some(now.after(pause));
-        match result {
-            Ok(None) => Vec::new(),
-            Ok(Some(fetched)) => match believable(self.lists.table(), &fetched.table) {
-                Ok(()) => {
-                    self.countries.result = format!("{} ranges", fetched.table.len());
-                    self.countries.taken = Some(now);
-                    let message =
-                        format!("the table of countries is in force: {}", self.countries.result);
-                    let mut plan = Plan::new(&ourselves(), message);
-                    plan.content = Some(Content::Table(fetched.table));
-                    self.begin(None, plan)
-                }
-                Err(reason) => self.countries_doubted(reason),
-            },
-            Err(reason) => self.countries_doubted(reason),
-        }
-    }
-
-    fn countries_doubted(&mut self, reason: String) -> Vec<Action> {
-        let message = format!("the table of countries is left as it was: {reason}");
-        self.countries.result = reason;
-        vec![Action::Tell(Level::Warning, message)]
-    }
-
     /// Takes in what an earlier run of the daemon kept, so that nothing waits for the network.
+    /// Each feed comes with its version; so does the table of countries.
     pub fn restore_lists(
         &mut self,
-        feeds: Vec<(FeedName, RangeList)>,
-        table: Option<CountryTable>,
+        feeds: Vec<(FeedName, RangeList, Version)>,
+        table: Option<FetchedTable>,
     ) {
-        for (name, content) in feeds {
+        for (name, content, version) in feeds {
+            let named = self.ledger.feeds.get(&name).map(|(_, state)| &state.version);
+            if named != Some(&version) {
+                self.fetches.unsure.insert(name.clone());
+            }
             self.lists.put_feed(name, Arc::new(content));
         }
         if let Some(table) = table {
-            self.countries.result = format!("{} ranges, kept from before", table.len());
-            self.lists.put_table(Arc::new(table));
+            self.restore_table(table);
         }
         self.merge_lists();
     }
@@ -282,93 +259,68 @@ impl Engine {
         }
     }
 
-    /// When the next list has to be looked at.
+    /// When the next feed has to be looked at.
     pub(super) fn next_fetch(&self) -> Option<Time> {
-        let feeds =
-            self.ledger.feeds.values().filter(|(feed, _)| !self.fetching.contains(&feed.name));
+        let idle = |feed: &Feed| !self.fetches.underway.contains_key(&feed.name);
+        let feeds = self.ledger.feeds.values().filter(|(feed, _)| idle(feed));
         let due = feeds.map(|(feed, state)| {
-            let asked = self.wanted.contains(&feed.name);
-            let next = state.next_look(feed.every).filter(|_| !asked);
-            next.unwrap_or_default()
+            let asked = self.fetches.wanted.contains_key(&feed.name);
+            state.next_look(feed.every).filter(|_| !asked).unwrap_or_default()
         });
-        let countries = (!self.ledger.countries.is_empty() && !self.countries.underway)
-            .then(|| self.countries.due.unwrap_or_default());
-        due.chain(countries).min()
+        due.min()
     }
 
     /// Begins to fetch what is due.
     pub(super) fn fetch_due(&mut self, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
         for (name, (feed, state)) in &self.ledger.feeds {
-            let asked = self.wanted.remove(name);
-            let due = state.next_look(feed.every).is_none_or(|at| at <= now);
-            if (asked || due) && self.fetching.insert(name.clone()) {
-                // Without content at hand, "nothing new" would leave us with nothing.
-                let fresh = self.forced.contains(name) || self.lists.feed(name).is_none();
-                let state = if fresh { FeedState::default() } else { state.clone() };
-                actions.push(Action::Fetch(feed.clone(), state));
+            // Asked for while it is under way, it is fetched once more.
+            if self.fetches.underway.contains_key(name) {
+                continue;
             }
-        }
-        let countries = !self.ledger.countries.is_empty() && !self.countries.underway;
-        if countries && self.countries.due.is_none_or(|due| due <= now) {
-            self.countries.underway = true;
-            let source = self.rules.countries.clone();
-            actions.push(Action::ReadCountries { source, have: self.lists.table().is_some() });
+            let asked = self.fetches.wanted.remove(name);
+            let due = state.next_look(feed.every).is_none_or(|at| at <= now);
+            if asked.is_none() && !due {
+                continue;
+            }
+            let force = asked.unwrap_or(false);
+            // Without content at hand, "nothing new" would leave us with nothing.
+            let unsure = self.lists.feed(name).is_none() || self.fetches.unsure.contains(name);
+            let state = if force || unsure { FeedState::default() } else { state.clone() };
+            self.fetches.underway.insert(name.clone(), force);
+            actions.push(Action::Fetch(feed.clone(), state));
         }
         actions
     }
 
-    /// The source of the countries has changed: it is looked at anew.
-    pub(super) fn countries_again(&mut self) {
-        self.countries.due = None;
-    }
-
     /// Counts the packets of listed addresses to the lists that hold them.
-    pub(super) fn count_hits(&mut self, hits: Vec<(IpAddr, u64)>) {
+    pub(super) fn count_hits(&mut self, hits: Vec<(IpAddr, u64)>, now: Time) -> Vec<Action> {
         for (address, packets) in hits {
             let lists = self.lists.holding(address, &self.ledger.countries);
             let alone = lists.len() == 1;
             for listed in lists {
                 if let Listed::Feed { name, .. } = listed {
-                    let (all, only) = self.stopped.entry(name).or_default();
-                    *all += packets;
-                    *only += if alone { packets } else { 0 };
+                    let (all, only) = self.stopped.counts.entry(name).or_default();
+                    *all = all.saturating_add(packets);
+                    *only = only.saturating_add(if alone { packets } else { 0 });
                 }
             }
         }
-    }
-
-    fn bank_hits(&mut self, name: &FeedName, state: &mut FeedState) {
-        let (all, alone) = self.stopped.remove(name).unwrap_or_default();
-        state.stopped += all;
-        state.stopped_alone += alone;
-    }
-}
-
-/// A table that has lost most of its ranges is a broken download.
-fn believable(old: Option<&Arc<CountryTable>>, new: &CountryTable) -> Result<(), String> {
-    let before = old.map_or(0, |old| old.len());
-    if new.is_empty() || before > 1000 && new.len() < before / 2 {
-        return Err(format!("the new one has {} ranges, the old one {before}", new.len()));
-    }
-    Ok(())
-}
-
-/// What country rules mean, in a sentence or two.
-fn describe(rules: &CountryRules) -> String {
-    let names = |codes: &BTreeSet<CountryCode>| {
-        let named =
-            codes.iter().map(|code| country_name(*code).unwrap_or(code.as_str()).to_owned());
-        named.collect::<Vec<_>>().join(", ")
-    };
-    match (rules.blocked.is_empty(), rules.only.is_empty()) {
-        (true, true) => "no country is shut out".to_owned(),
-        (false, true) => format!("shut out: strangers from {}", names(&rules.blocked)),
-        (true, false) => format!("strangers come in only from {}", names(&rules.only)),
-        (false, false) => format!(
-            "strangers come in only from {}; shut out: {}",
-            names(&rules.only),
-            names(&rules.blocked)
-        ),
+        let written = *self.stopped.written.get_or_insert(now);
+        if self.stopped.counts.is_empty() || now.since(written) < WRITE_DOWN_EVERY {
+            return Vec::new();
+        }
+        self.stopped.written = Some(now);
+        let mut plan = Plan::new(&ourselves(), "what the feeds stopped is written down");
+        plan.tell = None;
+        plan.must_happen = true;
+        for (name, (feed, state)) in &self.ledger.feeds {
+            if self.stopped.counts.contains_key(name) {
+                let state = self.stopped.added_to(name, state);
+                plan.changes.push(Change::PutFeed(feed.clone(), state));
+            }
+        }
+        self.stopped.counts.clear();
+        self.begin(None, plan)
     }
 }

@@ -8,25 +8,25 @@
 //! under way.
 
 mod answers;
+mod countries;
 mod ends;
 mod lists;
 mod plan;
 mod requests;
 mod up;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nightlatch_parse::ranges::RangeList;
 
-use crate::action::{Action, Content, Level, Project};
+use crate::action::{Action, Content, Flows, Level, Project};
 use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
 use crate::audit::{self, Record};
 use crate::config::Rules;
 use crate::event::{Event, Ticket};
 use crate::ledger::{Change, Ledger};
-use crate::lists::{FeedName, Lists};
+use crate::lists::Lists;
 use crate::policy::World;
 use crate::ruleset::{self, Ruleset};
 use crate::service::Catalogue;
@@ -48,15 +48,9 @@ pub struct Engine {
     lists: Lists,
     /// All lists as one, as the kernel gets them.
     merged: Arc<RangeList>,
-    /// Feeds that are being fetched.
-    fetching: BTreeSet<FeedName>,
-    /// Feeds that somebody asked to be fetched now.
-    wanted: BTreeSet<FeedName>,
-    /// Feeds whose next content is believed whatever its size.
-    forced: BTreeSet<FeedName>,
-    /// Packets each feed stopped, and those that it alone would have, since last written down.
-    stopped: BTreeMap<FeedName, (u64, u64)>,
-    countries: lists::CountryPace,
+    fetches: lists::Fetches,
+    stopped: lists::Stopped,
+    countries: countries::Pace,
 }
 
 /// The change that is between its stations.
@@ -95,11 +89,9 @@ impl Engine {
             revision: 0,
             lists: Lists::default(),
             merged: Arc::default(),
-            fetching: BTreeSet::new(),
-            wanted: BTreeSet::new(),
-            forced: BTreeSet::new(),
-            stopped: BTreeMap::new(),
-            countries: lists::CountryPace::default(),
+            fetches: lists::Fetches::default(),
+            stopped: lists::Stopped::default(),
+            countries: countries::Pace::default(),
         }
     }
 
@@ -140,17 +132,14 @@ impl Engine {
     /// Takes a fact in and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
-            Event::Started => self.started(),
+            Event::Started { stood } => self.started(stood),
             Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
             Event::Stored(result) => self.stored(result),
             Event::Projected(result) => self.projected(result, now),
             Event::Tampered { by, found } => self.tampered(by, &found),
             Event::Fetched { name, result } => self.fetched(&name, result, now),
             Event::CountriesRead(result) => self.countries_read(result, now),
-            Event::Hits(hits) => {
-                self.count_hits(hits);
-                Vec::new()
-            }
+            Event::Hits(hits) => self.count_hits(hits, now),
             Event::Configured { ticket, caller, rules } => match rules {
                 Ok(rules) => self.configured(ticket, &caller, rules, now),
                 Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
@@ -160,7 +149,7 @@ impl Engine {
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch()]
+        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch(), self.next_reading()]
             .into_iter()
             .flatten()
             .min()
@@ -179,14 +168,20 @@ impl Engine {
             self.kernel.retry_at = None;
             return vec![Action::Project(Project::Whole)];
         }
-        self.fetch_due(now)
+        let mut actions = self.fetch_due(now);
+        actions.extend(self.read_due(now));
+        actions
     }
 
-    fn started(&self) -> Vec<Action> {
+    fn started(&self, stood: bool) -> Vec<Action> {
         let mut actions = vec![Action::Project(Project::Whole)];
+        if !stood && self.ledger.protection.stands() {
+            // What slipped in meanwhile does not stay in.
+            actions.push(Action::Cut(Flows::BegunByPeers));
+        }
         if !self.ledger.cuts.is_empty() {
             let ranges = self.ledger.cuts.iter().map(|cut| cut.range).collect();
-            actions.push(Action::Cut(crate::action::Flows::Of(ranges)));
+            actions.push(Action::Cut(Flows::Of(ranges)));
         }
         actions
     }
@@ -276,14 +271,8 @@ impl Engine {
         plan.changes.iter().for_each(|change| self.ledger.apply(change));
         let mut plan = plan;
         match plan.content.take() {
-            Some(Content::Feed(name, content)) => {
-                actions.push(Action::Keep(Content::Feed(name.clone(), Arc::clone(&content))));
-                self.lists.put_feed(name, content);
-            }
-            Some(Content::Table(table)) => {
-                actions.push(Action::Keep(Content::Table(Arc::clone(&table))));
-                self.lists.put_table(table);
-            }
+            Some(Content::Feed(name, content, _)) => self.lists.put_feed(name, content),
+            Some(Content::Table(fetched)) => self.take_table(fetched),
             None => {}
         }
         self.forget_gone_feeds(&mut actions);
@@ -292,6 +281,9 @@ impl Engine {
                 self.countries_again();
             }
             self.rules = rules.clone();
+        }
+        if plan.changes.iter().any(|change| matches!(change, Change::SetCountries(_))) {
+            self.countries_again();
         }
         if lists_change {
             self.merge_lists();
@@ -307,7 +299,8 @@ impl Engine {
         let gone = self.lists.feed_names().filter(|name| !self.ledger.feeds.contains_key(*name));
         for name in gone.cloned().collect::<Vec<_>>() {
             self.lists.drop_feed(&name);
-            self.stopped.remove(&name);
+            self.stopped.forget(&name);
+            self.fetches.forget(&name);
             actions.push(Action::Forget(name));
         }
     }
@@ -327,6 +320,8 @@ impl Engine {
             Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
+                // What slipped in while the table was not whole does not stay in.
+                actions.push(Action::Cut(Flows::BegunByPeers));
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,

@@ -50,18 +50,19 @@ impl Engine {
             Request::CountryBlock(codes) => {
                 let mut rules = self.ledger.countries.clone();
                 rules.blocked.extend(codes);
-                self.country_rules(caller, "country block", rules)
+                self.country_rules(caller, "country block", rules, now)
             }
             Request::CountryUnblock(codes) => {
                 let mut rules = self.ledger.countries.clone();
                 rules.blocked.retain(|code| !codes.contains(code));
-                self.country_rules(caller, "country unblock", rules)
+                self.country_rules(caller, "country unblock", rules, now)
             }
             Request::CountryAllow(only) => {
                 let rules = CountryRules { only, ..self.ledger.countries.clone() };
-                self.country_rules(caller, "country allow", rules)
+                self.country_rules(caller, "country allow", rules, now)
             }
-            Request::CountryList => Ok(Decision::Answer(self.country_list())),
+            Request::CountryList => Ok(Decision::Answer(self.country_list(now))),
+            Request::CountryRefresh { force } => self.country_refresh(force).map(Decision::Answer),
             Request::Status => Ok(Decision::Answer(self.status(now))),
         }
     }
@@ -360,7 +361,9 @@ impl Engine {
         let rules = plan.rules.as_ref().unwrap_or(&self.rules).clone();
         let mut ledger = self.ledger.clone();
         plan.changes.iter().for_each(|change| ledger.apply(change));
-        (!Engine::new(ledger, rules).reaches_ssh(origin, now)).then_some(origin)
+        let mut after = Engine::new(ledger, rules);
+        after.lists = self.lists.clone();
+        (!after.reaches_ssh(origin, now)).then_some(origin)
     }
 
     /// Whether the address may begin an SSH session.

@@ -1,9 +1,11 @@
 //! Feeds: what the administrator says of a published list, and how it goes with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use nightlatch_parse::feed::Format;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -32,6 +34,50 @@ pub struct Feed {
     pub by: String,
 }
 
+/// The shortest and the longest pause between two looks at a feed.
+const PACES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
+/// Stands in an address or a header for the key.
+const KEY: &str = "${key}";
+
+impl Feed {
+    /// Checks what can be checked without fetching it.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub fn check(&self) -> Result<(), String> {
+        self.format.parse::<Format>().map_err(|error| error.to_string())?;
+        let is_file = self.source.starts_with('/') || self.source.starts_with("file:///");
+        let is_url = self.source.starts_with("https://") || self.source.starts_with("http://");
+        if !is_file && !is_url {
+            return Err(format!(
+                "\"{}\" is neither a file's path from the root nor begins with https:// or http://",
+                self.source
+            ));
+        }
+        let texts = self.headers.iter().map(|(_, value)| value).chain([&self.source]);
+        let wants_key = texts.clone().any(|text| text.contains(KEY));
+        match (&self.key_file, wants_key) {
+            (None, true) => {
+                return Err("it needs a key: write the key into a file, chmod 600 it, and name it with --key-file".to_owned());
+            }
+            (Some(path), _) if !path.starts_with('/') => {
+                return Err(format!("\"{path}\" is not a path from the root"));
+            }
+            (Some(_), false) => {
+                return Err(
+                    "the key is used nowhere: write ${key} in the address or in a --header"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        if self.every < PACES.0 || self.every > PACES.1 {
+            return Err("look for a new version every 1m to 30d".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// How it goes with a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -50,15 +96,28 @@ pub struct FeedState {
     pub entries_v4: usize,
     /// Entries in force, IPv6.
     pub entries_v6: usize,
-    /// The version in force, as the source names it.
-    pub etag: Option<String>,
-    /// The time of the version in force, as the source writes it.
-    pub last_modified: Option<String>,
+    /// The version in force.
+    pub version: Version,
     /// Packets of addresses on this list that were stopped.
     pub stopped: u64,
     /// Packets that no other list would have stopped.
     pub stopped_alone: u64,
 }
+
+/// A version of a list, as its source names it, so that it need not be fetched twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Version {
+    /// The entity tag; of a file its number, size and time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The time of the last change, as the source writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
+/// The versions of several files, by path or address.
+pub type Versions = BTreeMap<String, Version>;
 
 impl FeedState {
     /// When to look again: after the feed's own time, or after a failure in growing pauses, which

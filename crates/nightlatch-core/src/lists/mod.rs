@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 
-pub use feed::{Feed, FeedName, FeedNameError, FeedState};
+pub use feed::{Feed, FeedName, FeedNameError, FeedState, Version, Versions};
 pub use guard::{Guard, is_special};
-pub use sanity::{Inspected, inspect};
+pub use sanity::{Inspected, Refused, inspect};
 
 /// Which countries are shut out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,11 @@ impl CountryRules {
     /// Whether no country is shut out.
     pub fn is_empty(&self) -> bool {
         self.blocked.is_empty() && self.only.is_empty()
+    }
+
+    /// Every country that is named.
+    pub fn named(&self) -> BTreeSet<CountryCode> {
+        self.blocked.union(&self.only).copied().collect()
     }
 
     /// Whether an address of a country (or of none) is shut out.

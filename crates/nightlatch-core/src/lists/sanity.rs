@@ -12,6 +12,62 @@ const SMALL: usize = 100;
 const GROWTH: usize = 50_000;
 /// How many remarks are kept.
 const MOST_NOTES: usize = 20;
+/// Three quarters of a /8, in addresses.
+const MOST_OF_AN_EIGHT: u64 = 3 << 22;
+/// How many /8 may be left out of a list before none of it is believed.
+const MOST_EIGHTS: usize = 8;
+/// A quarter of all IPv4 addresses.
+const MOST_OF_IPV4: u64 = 1 << 30;
+/// A part in 64 of all IPv6 addresses.
+const MOST_OF_IPV6_BITS: u32 = 122;
+
+/// Why content is refused as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Nothing is left of it.
+    #[error("it holds no entry that may be listed")]
+    Empty,
+    /// It has lost most of its entries: a broken download.
+    #[error("it shrank from {old} to {new} entries, and is refused until it recovers")]
+    Shrank {
+        /// How many there were.
+        old: usize,
+        /// How many there are.
+        new: usize,
+    },
+    /// It has many times more entries.
+    #[error("it grew from {old} to {new} entries, and is refused")]
+    Grew {
+        /// How many there were.
+        old: usize,
+        /// How many there are.
+        new: usize,
+    },
+    /// It names most of many /8 networks.
+    #[error("it covers most of {eights} of the 256 /8 networks: no list of attackers does")]
+    ManyEights {
+        /// How many.
+        eights: usize,
+    },
+    /// It names more than a quarter of all IPv4 addresses.
+    #[error("it covers more than a quarter of all IPv4 addresses: no list of attackers does")]
+    MuchOfIpv4,
+    /// It names more than a part in 64 of all IPv6 addresses.
+    #[error("it covers more than a part in 64 of all IPv6 addresses: no list of attackers does")]
+    MuchOfIpv6,
+}
+
+impl Refused {
+    /// What to do about it: the command that believes the content all the same, where one does.
+    pub fn advice(self, command: &str) -> String {
+        match self {
+            Refused::Shrank { .. } | Refused::Grew { .. } => {
+                format!("; \"{command}\" believes it")
+            }
+            _ => String::new(),
+        }
+    }
+}
 
 /// Content that passed, trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,35 +81,33 @@ pub struct Inspected {
 /// Looks at new content before it counts.
 ///
 /// # Errors
-/// Why it is refused as a whole, in words: it is empty, it has shrunk or grown beyond belief, or it
-/// covers a great part of the internet. What was in force stays.
+/// Why it is refused as a whole. What was in force stays.
 pub fn inspect(
     old: Option<&RangeList>,
     new: &RangeList,
     guard: &Guard,
     ledger: &Ledger,
-) -> Result<Inspected, String> {
+) -> Result<Inspected, Refused> {
     let mut notes = Vec::new();
     let (wide, narrow): (Vec<AddrRange>, Vec<AddrRange>) = new.iter().partition(is_too_wide);
     if let Some(first) = wide.first() {
-        notes.push(format!(
-            "{} entries are wider than any list should name, such as {first}: left out",
-            wide.len()
-        ));
+        notes.push(match wide.len() {
+            1 => format!("{first} is wider than any list should name: left out"),
+            many => format!(
+                "{many} entries are wider than any list should name, such as {first}: left out"
+            ),
+        });
     }
     let mut content: RangeList = narrow.into_iter().collect();
     content.merge();
-    // Many narrow entries must not add up to what a wide one may not.
-    if let Some(reason) = covers_too_much(&content) {
-        return Err(reason);
-    }
     notes.extend(guard.hits(&content, ledger));
-    let content = content.without(&guard.ranges());
+    // Many narrow entries must not add up to what a wide one may not.
+    let content = without_full_eights(content.without(&guard.ranges()), &mut notes)?;
     if content.is_empty() {
-        return Err("it holds no entry that may be listed".to_owned());
+        return Err(Refused::Empty);
     }
-    if let Some(reason) = old.and_then(|old| beyond_belief(old.len(), content.len())) {
-        return Err(reason);
+    if let Some(old) = old {
+        beyond_belief(old.len(), content.len())?;
     }
     if notes.len() > MOST_NOTES {
         let more = notes.len() - MOST_NOTES;
@@ -72,8 +126,9 @@ fn is_too_wide(range: &AddrRange) -> bool {
     range.width() >> most != 0
 }
 
-/// Most of some /8, of many /8s, or of the IPv6 internet (2000::/3).
-fn covers_too_much(content: &RangeList) -> Option<String> {
+/// Leaves out every /8 of which the list names most. A list that names most of many, or a great
+/// part of all addresses, is refused.
+fn without_full_eights(content: RangeList, notes: &mut Vec<String>) -> Result<RangeList, Refused> {
     let mut of_eight = vec![0u64; 256];
     let mut six: u128 = 0;
     for range in content.iter() {
@@ -82,17 +137,22 @@ fn covers_too_much(content: &RangeList) -> Option<String> {
             Family::V6 => six = six.saturating_add(range.width()),
         }
     }
-    let most_of = of_eight.iter().filter(|count| **count > 3 << 22).count();
-    if most_of > 8 {
-        return Some(format!(
-            "it covers most of {most_of} of the 256 /8 networks: no list of attackers does"
-        ));
+    let full = (0u128..).zip(&of_eight).filter(|(_, count)| **count > MOST_OF_AN_EIGHT);
+    let full: RangeList = full
+        .filter_map(|(eight, _)| AddrRange::new(Family::V4, eight << 24, (eight << 24) | 0xff_ffff))
+        .collect();
+    if full.len() > MOST_EIGHTS {
+        return Err(Refused::ManyEights { eights: full.len() });
     }
-    let all: u64 = of_eight.iter().sum();
-    if all > 1 << 30 {
-        return Some("it covers more than a quarter of all IPv4 addresses".to_owned());
+    if of_eight.iter().sum::<u64>() > MOST_OF_IPV4 {
+        return Err(Refused::MuchOfIpv4);
     }
-    (six >> 122 != 0).then(|| "it covers more than a part in 64 of all IPv6 addresses".to_owned())
+    if six >> MOST_OF_IPV6_BITS != 0 {
+        return Err(Refused::MuchOfIpv6);
+    }
+    let named = full.iter().map(|eight| format!("most of {eight} is named: all of that left out"));
+    notes.extend(named);
+    Ok(if full.is_empty() { content } else { content.without(&full) })
 }
 
 fn count_by_eight(of_eight: &mut [u64], range: &AddrRange) {
@@ -106,15 +166,14 @@ fn count_by_eight(of_eight: &mut [u64], range: &AddrRange) {
     }
 }
 
-fn beyond_belief(old: usize, new: usize) -> Option<String> {
+fn beyond_belief(old: usize, new: usize) -> Result<(), Refused> {
     if old > SMALL && new < old / 3 {
-        return Some(format!(
-            "it shrank from {old} to {new} entries: refused until it recovers; \"nightlatch feed refresh NAME --force\" believes it"
-        ));
+        return Err(Refused::Shrank { old, new });
     }
-    (old > SMALL && new > old * 5 && new - old > GROWTH).then(|| {
-        format!("it grew from {old} to {new} entries: refused; \"nightlatch feed refresh NAME --force\" believes it")
-    })
+    if old > SMALL && new > old * 5 && new - old > GROWTH {
+        return Err(Refused::Grew { old, new });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -144,7 +203,7 @@ mod tests {
     #[test]
     fn poison_is_trimmed() {
         check(&["203.0.113.0/24"], &["203.0.113.0/24"], &[]);
-        check(&["0.0.0.0/0", "203.0.113.9"], &["203.0.113.9"], &["1 entries are wider"]);
+        check(&["0.0.0.0/0", "203.0.113.9"], &["203.0.113.9"], &["0.0.0.0/0 is wider"]);
         check(
             &["198.51.100.0/30", "203.0.113.9"],
             &["198.51.100.0", "198.51.100.2/31", "203.0.113.9"],
@@ -156,12 +215,19 @@ mod tests {
             &["10.1.0.0/16", "127.0.0.1"],
         );
         check(&["fe80::/64", "2001:db8::/32"], &["2001:db8::/32"], &["fe80::/64"]);
+        check(
+            &["80.0.0.0/9", "80.128.0.0/9", "81.0.0.0/9", "203.0.113.9"],
+            &["81.0.0.0/9", "203.0.113.9"],
+            &["most of 80.0.0.0/8 is named"],
+        );
+        check(&["80.0.0.0/8", "203.0.113.9"], &["203.0.113.9"], &["80.0.0.0/8 is wider"]);
+        check(&["2000::/15", "2001:db8::/32"], &["2001:db8::/32"], &["2000::/15 is wider"]);
     }
 
     #[test]
     fn poison_is_refused() {
         let refused = |old: Option<&RangeList>, new: &RangeList| {
-            inspect(old, new, &guard(), &Ledger::default()).unwrap_err()
+            inspect(old, new, &guard(), &Ledger::default()).unwrap_err().to_string()
         };
         assert!(refused(None, &list(&["0.0.0.0/0"])).contains("no entry"));
         // Many /9s: none is too wide by itself.

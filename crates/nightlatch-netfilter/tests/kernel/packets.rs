@@ -135,3 +135,47 @@ fn a_flow_key_is_that_of_the_packet() {
         }
     });
 }
+
+const COUNTING: &str = "
+table inet t {
+    set hit4 { type ipv4_addr; size 10; flags dynamic,timeout; timeout 1h; }
+    set hit6 { type ipv6_addr; size 10; flags dynamic,timeout; timeout 1h; }
+    chain input {
+        type filter hook input priority 0; policy accept;
+        udp dport 1000 update @hit4 { ip saddr counter } drop
+        udp dport 1000 update @hit6 { ip6 saddr counter } drop
+    }
+}";
+
+/// Elements that packets make count those packets, each for itself.
+#[test]
+fn counters_of_elements() {
+    in_namespace("packets::counters_of_elements", || {
+        run("ip link set lo up");
+        load(COUNTING);
+        let mut netlink = Netlink::open().unwrap();
+        for (family, name) in [(Family::V4, "hit4"), (Family::V6, "hit6")] {
+            let set = Set::new("t", name, Kind::Addresses(family));
+            assert_eq!(netlink.read_counters(&set).unwrap(), []);
+            let (server, first) = addresses(family);
+            let mut expected = Vec::new();
+            for (number, packets) in [(1, 1), (2, 3), (3, 70)] {
+                let from = assign(family, first + number);
+                let client = bind(from, 4000);
+                for _ in 0..packets {
+                    client.send_to(b"12345678", (server, 1000)).unwrap();
+                }
+                expected.push((from, packets));
+            }
+            let mut found = netlink.read_counters(&set).unwrap();
+            found.sort_unstable_by_key(|(address, _)| *address);
+            let packets: Vec<_> =
+                found.iter().map(|(from, count)| (*from, count.packets)).collect();
+            assert_eq!(packets, expected);
+            let header = if family == Family::V4 { 28 } else { 48 };
+            assert!(found.iter().all(|(_, count)| count.bytes == count.packets * (header + 8)));
+        }
+        let missing = Set::new("t", "none", Kind::Addresses(Family::V4));
+        assert!(netlink.read_counters(&missing).unwrap_err().is_missing());
+    });
+}

@@ -396,3 +396,40 @@ fn random_ranges(family: Family, random: &mut u64) -> BTreeSet<AddrRange> {
     }
     ranges
 }
+
+/// One range can be asked for, however long the set.
+#[test]
+fn single_ranges_are_asked_for() {
+    in_namespace("sets::single_ranges_are_asked_for", || {
+        let mut netlink = start();
+        let four = ranges4();
+        let six = set("ranges6", Kind::Ranges(Family::V6));
+        let held = [
+            "192.0.2.0/25",
+            "192.0.2.130-192.0.2.200",
+            "198.51.100.7",
+            "0.0.0.0/8",
+            "255.255.255.0/24",
+        ];
+        let held_six = ["2001:db8::/48", "2001:db8:2::-2001:db8:2::5", "ffff::/16"];
+        for (set, texts) in [(&four, &held[..]), (&six, &held_six[..])] {
+            let mut sorted = ranges(texts);
+            assert!(!netlink.holds(set, sorted[0]).unwrap(), "the set is empty");
+            sorted.sort_unstable();
+            let elements = sorted.iter().map(|range| Element::from(*range)).collect();
+            add(&mut netlink, set, elements).unwrap();
+            for range in sorted {
+                assert!(netlink.holds(set, range).unwrap(), "{range}");
+            }
+        }
+        for text in ["192.0.2.0/24", "192.0.2.0/26", "192.0.2.64/26", "198.51.100.6/31", "1.0.0.0"]
+        {
+            assert!(!netlink.holds(&four, range(text)).unwrap(), "{text}");
+        }
+        for text in ["2001:db8::/47", "2001:db8::/49", "::1"] {
+            assert!(!netlink.holds(&six, range(text)).unwrap(), "{text}");
+        }
+        let missing = set("none", Kind::Ranges(Family::V4));
+        assert!(!netlink.holds(&missing, range("192.0.2.1")).unwrap());
+    });
+}

@@ -80,6 +80,8 @@ commands! {
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
+    Country: countries::cli::CountryCommand,
+    Feed: feeds::cli::FeedCommand,
     Mode: modes::cli::SetMode,
     Services: modes::cli::Services,
     Log: audit::cli::Log,

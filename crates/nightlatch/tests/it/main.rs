@@ -8,6 +8,8 @@
 
 mod crash;
 mod demo;
+mod equality;
+mod failures;
 mod fetch;
 mod kernel;
 mod packet;

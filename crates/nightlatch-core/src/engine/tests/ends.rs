@@ -56,7 +56,7 @@ fn a_start_makes_everything_anew_and_ends_what_a_crash_left_running() {
     desk.done(allow("joe 203.0.113.7 all"));
     desk.done(remove("joe"));
     let mut restarted = Desk::new(desk.stored(Desk::on().engine.ledger()));
-    restarted.feed(Event::Started);
+    restarted.feed(Event::Started { stood: true });
     assert_eq!(restarted.projections, [Project::Whole]);
     assert_eq!(restarted.cuts, [Flows::Of(vec![range("203.0.113.7")])]);
     // The door is open again: nothing of it must be cut any more.

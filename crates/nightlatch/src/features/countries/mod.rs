@@ -2,6 +2,9 @@
 //!
 //! `nightlatch country block CN RU` and `nightlatch country allow US CA` hold in mode `open`; who
 //! has an account comes in from anywhere. The table comes from Debian's package `tor-geoipdb`,
-//! without any network, or from where `[countries] source` in the configuration says.
+//! without any network, or from where `[countries] source` in the configuration says: zone files
+//! by country, the registries' own statistics, a database in the `MaxMind` format.
 
+pub mod cli;
 pub mod io;
+mod sources;

@@ -12,19 +12,11 @@ use crate::shell::clock::Stopwatch;
 use crate::shell::firewall::Firewall;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
-use crate::shell::store::Store;
+use crate::shell::store::{self, Store};
 use crate::shell::{client, systemd};
 
 /// How long the daemon may take to begin: it may have to load long lists.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Only root may change the firewall.
-pub(super) fn require_root() -> Result<(), Failure> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(Failure::new(Code::NotAllowed, "only root may do this: run it with sudo"))
-}
 
 /// Looks at the machine.
 pub(super) fn look() -> (Survey, Vec<LiveFlow>) {
@@ -40,6 +32,7 @@ pub(super) fn look() -> (Survey, Vec<LiveFlow>) {
 
 /// The stored ledger; an empty one where nothing was ever stored.
 pub(super) fn stored_ledger(paths: &Paths) -> Result<Ledger, Failure> {
+    store::refuse_lost(paths)?;
     if !paths.database().exists() {
         return Ok(Ledger::default());
     }
@@ -97,7 +90,7 @@ pub(super) fn disable_units(paths: &Paths) -> Result<(), Failure> {
 pub(super) fn spawn_detached(paths: &Paths, command: &[&str], log: &str) -> Result<Child, Failure> {
     let failed =
         |error: std::io::Error| Failure::failed(format!("the daemon cannot be started: {error}"));
-    std::fs::create_dir_all(&paths.state_dir).map_err(failed)?;
+    store::make_folder(&paths.state_dir)?;
     let log = File::create(paths.state_dir.join(log)).map_err(failed)?;
     Command::new(std::env::current_exe().map_err(failed)?)
         .args(command)

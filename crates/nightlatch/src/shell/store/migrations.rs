@@ -40,12 +40,15 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failur
     Ok(())
 }
 
-/// The layout's version.
+/// The layout's version; 0 where there is none yet.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(version as usize)
+}
+
+/// The layout's version, if we know it.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, Failure> {
-    let version: u32 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(|error| super::unreadable(path, &error))?;
-    let version = version as usize;
+    let version = version(connection).map_err(|error| super::unreadable(path, &error))?;
     if version > STEPS.len() {
         let newer = format!("a newer nightlatch wrote it (layout {version})");
         return Err(super::unreadable(path, &newer));

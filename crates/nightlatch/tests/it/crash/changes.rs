@@ -157,10 +157,9 @@ impl Stream {
             let entries = account["entries"].as_array().unwrap().iter();
             let ranges = entries.map(|entry| entry["range"].as_str().unwrap().to_owned());
             let services = account["services"].as_array().unwrap().iter();
-            let services: Vec<&str> = services.map(|name| name.as_str().unwrap()).collect();
-            let services = SERVICES.iter().find(|text| {
-                BTreeSet::from_iter(text.split(',')) == BTreeSet::from_iter(services.clone())
-            });
+            let services: BTreeSet<&str> = services.map(|name| name.as_str().unwrap()).collect();
+            let services =
+                SERVICES.iter().find(|text| text.split(',').collect::<BTreeSet<_>>() == services);
             let services = (*services.unwrap()).to_owned();
             found.accounts.insert(name.to_owned(), (ranges.collect(), services));
         }

@@ -130,8 +130,8 @@ pub(super) struct Fared {
 }
 
 impl<'a> Allowed<'a> {
-    pub(super) fn in_host(host: &'a Host, server: &Host) -> io::Result<Allowed<'a>> {
-        Ok(Allowed { host, to: [server.v4(), server.v6()] })
+    pub(super) fn in_host(host: &'a Host, server: &Host) -> Allowed<'a> {
+        Allowed { host, to: [server.v4(), server.v6()] }
     }
 
     /// Sends until it is over: each time by a new flow, and by one that goes on all the time.

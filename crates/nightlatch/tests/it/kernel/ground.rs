@@ -351,15 +351,16 @@ impl Talk {
         let (_, peer) = ours.recv_from(&mut [0; 100]).unwrap();
         ours.connect(peer).unwrap();
         let talk = |socket: UdpSocket, shared: Arc<Shared>, listens: bool| {
-            socket.set_read_timeout(Some(TALKS_EVERY)).unwrap();
+            socket.set_nonblocking(true).unwrap();
             while shared.goes_on() {
+                // What came back of an earlier packet, an error or an answer, does not matter.
                 let _ = socket.send(b"goes on");
                 while socket.recv(&mut [0; 100]).is_ok() {
                     if listens {
                         shared.hear();
-                        break;
                     }
                 }
+                std::thread::sleep(TALKS_EVERY);
             }
         };
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -384,15 +385,16 @@ impl Stream {
         let theirs = connect(client, target).unwrap();
         let (ours, _) = listener.accept().unwrap();
         let talk = |mut stream: TcpStream, shared: Arc<Shared>, listens: bool| {
-            stream.set_read_timeout(Some(TALKS_EVERY)).unwrap();
-            stream.set_write_timeout(Some(TALKS_EVERY)).unwrap();
+            stream.set_nonblocking(true).unwrap();
             stream.set_nodelay(true).unwrap();
             while shared.goes_on() {
                 let _ = stream.write(b"goes on");
-                if stream.read(&mut [0; 1000]).is_ok_and(|length| length > 0) && listens {
-                    shared.hear();
+                while stream.read(&mut [0; 1000]).is_ok_and(|length| length > 0) {
+                    if listens {
+                        shared.hear();
+                    }
                 }
-                std::thread::sleep(TALKS_EVERY / 5);
+                std::thread::sleep(TALKS_EVERY);
             }
         };
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));

@@ -1,0 +1,189 @@
+//! Where the packets are sent: a server whose kernel counts what arrives and what our table lets
+//! through, and a crowd on the same link which sends with any source.
+
+use std::time::Duration;
+
+use nightlatch::features::demo::packet::Sender;
+use nightlatch::features::demo::stage::Host;
+use nightlatch::shell::firewall::Firewall;
+use nightlatch_core::action::Project;
+use nightlatch_core::policy::{Reason, Verdict};
+use nightlatch_netfilter::Netlink;
+
+use super::packets::{Case, HOPS_OF_A_BEGINNING};
+use super::state::State;
+use crate::support::now;
+
+/// Counts before everything and after our table, and lets nothing of it go on: so no packet of a
+/// case leaves a trace in connection tracking. The host's own refusals would end flows before they
+/// run, so it says nothing but what the test has it say. Whoever asks for the state of flows has
+/// them tracked.
+fn observer() -> String {
+    let begins = HOPS_OF_A_BEGINNING;
+    format!(
+        "table inet observe {{
+    counter arrived {{ }}
+    counter survived {{ }}
+    chain before {{
+        type filter hook prerouting priority -500; policy accept;
+        ip ttl {begins} accept
+        ip6 hoplimit {begins} accept
+        counter name arrived
+    }}
+    chain after {{
+        type filter hook prerouting priority -140; policy accept;
+        ip ttl {begins} accept
+        ip6 hoplimit {begins} accept
+        counter name survived drop
+    }}
+    chain quiet {{
+        type filter hook output priority -300; policy drop;
+        oif \"lo\" accept
+        ip ttl {begins} accept
+        ip6 hoplimit {begins} accept
+    }}
+    chain tracked {{
+        type filter hook output priority 0; policy accept;
+        ct state established accept
+    }}
+}}"
+    )
+}
+
+/// How long a packet may be on its way on a busy machine.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+
+pub(super) struct Field {
+    crowd: Sender,
+    host: Sender,
+    kernel: Option<Kernel>,
+}
+
+/// What has to be opened inside the server.
+struct Kernel {
+    firewall: Firewall,
+    netlink: Netlink,
+}
+
+impl Field {
+    /// Wires and warms everything; nothing but the test's packets will arrive.
+    pub(super) fn prepare(server: &Host, crowd: &Host, pit: &Host) -> Field {
+        let mac = |host: &Host| {
+            let text = shell(host, "ip -o link show dev eth0");
+            let mut words = text.split_whitespace().skip_while(|word| *word != "link/ether");
+            words.nth(1).unwrap().to_owned()
+        };
+        let (server_mac, crowd_mac, pit_mac) = (mac(server), mac(crowd), mac(pit));
+        // What goes to strangers or is only passed on ends in a pit. Nobody asks for neighbours.
+        let into_pit = ["192.0.2.66", "192.0.2.77", "2001:db8:c::66", "2001:db8:c::77"];
+        let neighbours = into_pit.map(|address| {
+            format!("ip neigh replace {address} lladdr {pit_mac} dev sink nud permanent")
+        });
+        shell(
+            server,
+            &format!(
+                "{}
+                ip route replace default via 192.0.2.66 dev sink
+                ip -6 route replace default via 2001:db8:c::66 dev sink
+                ip neigh replace 198.51.100.9 lladdr {crowd_mac} dev eth0 nud permanent
+                ip neigh replace 2001:db8:1::9 lladdr {crowd_mac} dev eth0 nud permanent",
+                neighbours.join("\n")
+            ),
+        );
+        shell(
+            crowd,
+            &format!(
+                "ip neigh replace 198.51.100.1 lladdr {server_mac} dev eth0 nud permanent
+                ip neigh replace 2001:db8:1::1 lladdr {server_mac} dev eth0 nud permanent
+                ip route add 192.0.2.64/26 via 198.51.100.1
+                ip -6 route add 2001:db8:c::/64 via 2001:db8:1::1"
+            ),
+        );
+        shell(server, &format!("nft -f - <<'END'\n{}\nEND", observer()));
+        server.set_kernel("netfilter/nf_conntrack_tcp_be_liberal", "1").unwrap();
+        let senders = (Sender::in_host(crowd).unwrap(), Sender::in_host(server).unwrap());
+        Field { crowd: senders.0, host: senders.1, kernel: None }
+    }
+
+    /// Puts a state into the kernel, with the flows that run when it comes. Afresh, nothing stands
+    /// before, and peers can have begun flows.
+    pub(super) fn set(&mut self, state: &State, cases: &[Case], afresh: bool) {
+        if afresh {
+            self.kernel().firewall.project(None, None, Project::Whole).unwrap();
+        }
+        for case in cases.iter().filter(|case| afresh || !case.needs_open_ground()) {
+            for (by_host, packet) in case.beginning() {
+                let sender = if by_host { &self.host } else { &self.crowd };
+                sender.send(&packet).unwrap_or_else(|error| panic!("{error}: {packet:?}"));
+            }
+        }
+        // On their way through both network stacks.
+        std::thread::sleep(Duration::from_millis(5));
+        let stands = state.ledger.protection.stands();
+        let desired = stands.then(|| state.ruleset());
+        let trial = state.ledger.protection.trial_end().map(|_| Duration::from_secs(600));
+        let kernel = self.kernel();
+        kernel.firewall.project(desired, trial, Project::Difference).unwrap();
+        let cut: Vec<_> =
+            cases.iter().filter(|case| case.cut).filter_map(Case::live_flow).collect();
+        if stands {
+            kernel.firewall.cut(&cut).unwrap();
+        }
+    }
+
+    /// Sends the packet of a case; says how the kernel differs from the verdict.
+    pub(super) fn try_out(
+        &mut self,
+        state: &State,
+        case: &Case,
+        verdict: &Verdict,
+    ) -> Result<(), String> {
+        let limited = matches!(verdict.reason, Reason::OpenService { limited: true, .. });
+        if limited && state.is_tight() {
+            // Under the limit of one, the second or third is dropped; what is not limited is not.
+            let passed = (0..3).filter(|_| self.passes(case)).count();
+            return if passed < 3 { Ok(()) } else { Err("it is not limited".to_owned()) };
+        }
+        // Once more before it counts: a stray packet of the kernel may have been counted.
+        let differs = |field: &mut Field| field.passes(case) != verdict.passes;
+        if differs(self) && differs(self) && differs(self) {
+            let does = if verdict.passes { "drops" } else { "passes" };
+            return Err(format!("it {does} what should not be"));
+        }
+        Ok(())
+    }
+
+    fn passes(&mut self, case: &Case) -> bool {
+        let (arrived, survived) = self.counts();
+        let sender = if case.packet.on_loopback { &self.host } else { &self.crowd };
+        let packet = case.crafted();
+        sender.send(&packet).unwrap_or_else(|error| panic!("{error}: {packet:?}"));
+        let start = now();
+        loop {
+            let (arrived_now, survived_now) = self.counts();
+            if arrived_now > arrived {
+                return survived_now > survived;
+            }
+            assert!(start.elapsed() < ON_ITS_WAY, "it never arrived: {packet:?}");
+        }
+    }
+
+    fn counts(&mut self) -> (u64, u64) {
+        let counters = self.kernel().netlink.counters("observe").unwrap();
+        (counters["arrived"].packets, counters["survived"].packets)
+    }
+
+    /// Opened at the first use, which is inside the server.
+    fn kernel(&mut self) -> &mut Kernel {
+        self.kernel.get_or_insert_with(|| Kernel {
+            firewall: Firewall::open().unwrap(),
+            netlink: Netlink::open().unwrap(),
+        })
+    }
+}
+
+fn shell(host: &Host, script: &str) -> String {
+    let output = host.command("sh").args(["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", crate::support::told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,270 @@
+//! Random states: accounts, blocks, modes, services, feeds, countries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nightlatch_core::config::{Rate, Rules};
+use nightlatch_core::ledger::{Account, Block, Entry, Ledger, Mode, Protection};
+use nightlatch_core::lists::{Guard, Lists};
+use nightlatch_core::policy::World;
+use nightlatch_core::product::Product;
+use nightlatch_core::ruleset::{self, Ruleset};
+use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
+use nightlatch_core::time::Time;
+use nightlatch_core::{AddrRange, Family};
+use nightlatch_parse::country::{Builder, CountryCode};
+use nightlatch_parse::ranges::RangeList;
+
+use super::dice::Dice;
+
+/// All that a judgement depends on, owned.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) ledger: Ledger,
+    pub(super) rules: Rules,
+    /// What each feed names.
+    pub(super) feeds: Vec<Vec<AddrRange>>,
+    /// The table of countries.
+    pub(super) countries: Vec<(AddrRange, CountryCode)>,
+}
+
+/// The moment of all judgements.
+pub(super) const NOW: Time = Time::from_millis(1_000_000);
+
+/// So high that nothing is ever limited, or so low that the second packet is.
+const WIDE: Rate = Rate { packets: 1_000_000, burst: 1_000_000 };
+const TIGHT: Rate = Rate { packets: 1, burst: 1 };
+
+impl State {
+    pub(super) fn catalogue(&self) -> Catalogue {
+        self.rules.catalogue(&self.ledger.site)
+    }
+
+    pub(super) fn with<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
+        let (ledger, rules) = (&self.ledger, &self.rules);
+        let (catalogue, lists) = (self.catalogue(), self.lists());
+        ask(&World { ledger, rules, catalogue: &catalogue, lists: &lists, now: NOW })
+    }
+
+    /// The table as the kernel should have it.
+    pub(super) fn ruleset(&self) -> Ruleset {
+        let guard = Guard::of(&self.ledger.site);
+        let merged = self.lists().merged(&self.ledger.countries, &guard);
+        self.with(|world| ruleset::compile(world, Arc::new(merged)))
+    }
+
+    fn lists(&self) -> Lists {
+        let mut lists = Lists::default();
+        for (number, ranges) in self.feeds.iter().enumerate() {
+            let mut content: RangeList = ranges.iter().copied().collect();
+            content.merge();
+            lists.put_feed(format!("feed-{number}").parse().unwrap(), Arc::new(content));
+        }
+        let mut table = Builder::new();
+        for (range, code) in &self.countries {
+            table.add(*range, *code);
+        }
+        lists.put_table(Arc::new(table.build()));
+        lists
+    }
+
+    /// Whether a second packet of a source meets the limit.
+    pub(super) fn is_tight(&self) -> bool {
+        self.rules.per_source == TIGHT
+    }
+
+    /// Every range that an account or a block names.
+    pub(super) fn ranges(&self) -> Vec<AddrRange> {
+        let accounts = self.ledger.accounts.values().flat_map(Account::ranges);
+        let feeds = self.feeds.iter().flatten().copied();
+        let countries = self.countries.iter().map(|(range, _)| *range);
+        let guarded = self.ledger.site.guarded.iter().map(|(range, _)| *range);
+        accounts
+            .chain(self.ledger.blocks.keys().copied())
+            .chain(feeds)
+            .chain(countries)
+            .chain(guarded)
+            .collect()
+    }
+}
+
+pub(super) fn random(dice: &mut Dice) -> State {
+    let mut rules = Rules { per_source: WIDE, total: WIDE, ..Rules::default() };
+    rules.product = Some(*dice.pick(&Product::ALL));
+    if dice.one_in(4) {
+        rules.per_source = TIGHT;
+    }
+    for name in ["own", "sip", "web"] {
+        if dice.one_in(4) {
+            let ports = (0..dice.below(4)).map(|_| random_ports(dice)).collect();
+            rules.services.insert(name.parse().unwrap(), ports);
+        }
+    }
+    let mut state =
+        State { ledger: Ledger::default(), rules, feeds: Vec::new(), countries: Vec::new() };
+    let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
+    state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
+    let ledger = &mut state.ledger;
+    ledger.mode = if dice.one_in(3) { Mode::Allowlist } else { Mode::Open };
+    ledger.protection = match dice.below(12) {
+        0 => Protection::Off,
+        1 => Protection::Trial { since: NOW, until: NOW, before: None, before_since: None },
+        _ => Protection::On { since: NOW },
+    };
+    for number in 0..dice.below(9) {
+        let account = random_account(dice, number, &names);
+        ledger.accounts.insert(account.name.clone(), account);
+    }
+    for _ in 0..dice.below(6) {
+        let range = random_range(dice);
+        let block = Block {
+            range,
+            until: dice.one_in(8).then_some(NOW),
+            reason: String::new(),
+            since: NOW,
+            by: String::new(),
+        };
+        ledger.blocks.insert(range, block);
+    }
+    // Now and then exactly the range of an account.
+    if let (true, Some(range)) =
+        (dice.one_in(3), ledger.accounts.values().next().and_then(|a| a.ranges().next()))
+    {
+        let (reason, by) = (String::new(), String::new());
+        ledger.blocks.insert(range, Block { range, until: None, reason, since: NOW, by });
+    }
+    add_lists(dice, &mut state);
+    state
+}
+
+/// Feeds that overlap, countries of which some are shut out, and something that is never listed.
+fn add_lists(dice: &mut Dice, state: &mut State) {
+    for _ in 0..dice.below(4) {
+        state.feeds.push((0..dice.below(12)).map(|_| random_range(dice)).collect());
+    }
+    let codes = ["DE", "US", "CN"].map(|code| code.parse().unwrap());
+    for _ in 0..dice.below(10) {
+        state.countries.push((random_range(dice), *dice.pick(&codes)));
+    }
+    let rules = &mut state.ledger.countries;
+    match dice.below(4) {
+        0 => rules.blocked = BTreeSet::from([*dice.pick(&codes)]),
+        1 => rules.only = BTreeSet::from([*dice.pick(&codes)]),
+        _ => {}
+    }
+    for _ in 0..dice.below(3) {
+        let range = AddrRange::from(random_range(dice).first_address());
+        state.ledger.site.guarded.push((range, "the gateway".to_owned()));
+    }
+}
+
+fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
+    let services = match dice.below(4) {
+        0 => Grant::All,
+        1 => Grant::Some(BTreeSet::from(["sip".parse().unwrap()])),
+        _ => Grant::Some((0..dice.below(4)).map(|_| dice.pick(names).clone()).collect()),
+    };
+    Account {
+        name: format!("account-{number}").parse().unwrap(),
+        entries: (0..=dice.below(4)).map(|_| Entry::Range(random_range(dice))).collect(),
+        services,
+        until: dice.one_in(8).then_some(NOW),
+        note: String::new(),
+        since: NOW,
+        by: String::new(),
+    }
+}
+
+/// Ranges in a small part of the address space, so that they overlap, touch and lie in each other.
+fn random_range(dice: &mut Dice) -> AddrRange {
+    let (family, base) = match dice.below(2) {
+        0 => (Family::V4, 0xcb00_7100),
+        _ => (Family::V6, 0x2001_0db8_0002_0000_0000_0000_0000_0000),
+    };
+    let offset = match dice.below(8) {
+        // Far away in the family's space, and among the addresses of the link.
+        0 if family == Family::V6 => return "fe80::/64".parse().unwrap(),
+        1 if family == Family::V6 => (dice.roll() as u128 % 4) << 64,
+        _ => dice.roll() as u128 % 64,
+    };
+    let first = base + offset;
+    match dice.below(4) {
+        0 => AddrRange::new(family, first, first).unwrap(),
+        1 => AddrRange::new(family, first, first + dice.roll() as u128 % 32).unwrap(),
+        2 => {
+            let bits = family.bits() - u32::try_from(dice.below(7)).unwrap();
+            network(family, first, bits)
+        }
+        _ => {
+            let widest = if family == Family::V4 { 16 } else { 80 };
+            let bits = family.bits() - u32::try_from(dice.below(widest)).unwrap();
+            network(family, first, bits)
+        }
+    }
+}
+
+fn network(family: Family, first: u128, bits: u32) -> AddrRange {
+    let address = AddrRange::new(family, first, first).unwrap().first_address();
+    AddrRange::network(address, bits).unwrap()
+}
+
+fn random_ports(dice: &mut Dice) -> Ports {
+    let protocol = if dice.one_in(2) { Protocol::Tcp } else { Protocol::Udp };
+    let first = u16::try_from(1 + dice.below(65_500)).unwrap();
+    let run = if dice.one_in(2) { 0 } else { u16::try_from(dice.below(30)).unwrap() };
+    Ports { protocol, first, last: first + run }
+}
+
+/// A smaller ledger for each thing that can be left out.
+pub(super) fn smaller(state: &State) -> Vec<State> {
+    let mut smaller = Vec::new();
+    let ledger = &state.ledger;
+    for name in ledger.accounts.keys() {
+        let mut less = state.clone();
+        less.ledger.accounts.remove(name);
+        smaller.push(less);
+    }
+    for range in ledger.blocks.keys() {
+        let mut less = state.clone();
+        less.ledger.blocks.remove(range);
+        smaller.push(less);
+    }
+    for (name, account) in &ledger.accounts {
+        for place in 0..account.entries.len() {
+            if account.entries.len() > 1 {
+                let mut less = state.clone();
+                less.ledger.accounts.get_mut(name).unwrap().entries.remove(place);
+                smaller.push(less);
+            }
+        }
+        if let Grant::Some(names) = &account.services {
+            for service in names {
+                let mut less = state.clone();
+                let fewer = names.iter().filter(|name| *name != service).cloned().collect();
+                less.ledger.accounts.get_mut(name).unwrap().services = Grant::Some(fewer);
+                smaller.push(less);
+            }
+        }
+    }
+    for place in 0..state.feeds.len() {
+        let mut less = state.clone();
+        less.feeds.remove(place);
+        smaller.push(less);
+    }
+    for place in 0..state.countries.len() {
+        let mut less = state.clone();
+        less.countries.remove(place);
+        smaller.push(less);
+    }
+    for service in &state.rules.open {
+        let mut less = state.clone();
+        less.rules.open.remove(service);
+        smaller.push(less);
+    }
+    if !state.rules.services.is_empty() {
+        let mut less = state.clone();
+        less.rules.services = BTreeMap::new();
+        smaller.push(less);
+    }
+    smaller
+}
