@@ -31,6 +31,7 @@ old_names=(add-ip add-fqdn del-acct add-blacklist iptables-restart)
 kept_suffix=.before-nightlatch
 
 main() {
+    words=${*:+ $*}
     read_arguments "$@"
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
     set_places
@@ -205,6 +206,7 @@ copy_manuals_and_completions() {
     made=$(mktemp -d)
     # shellcheck disable=SC2064  # the directory is known now
     trap "rm -rf '$made'" EXIT
+    mkdir "$made/man" "$made/completions"
     "$program" generate man "$made/man"
     "$program" generate completions "$made/completions"
 
@@ -358,7 +360,7 @@ fail() {
 }
 
 need_root() {
-    [[ $EUID == 0 ]] || fail "this needs root" "run: sudo ./install.sh, or as root: su -c ./install.sh"
+    [[ $EUID == 0 ]] || fail "this needs root" "run: sudo ./install.sh$words (or become root first)"
 }
 
 main "$@"

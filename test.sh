@@ -2,6 +2,7 @@
 # Installs what the tests need and runs everything: format, lints, tidy, scripts, units, the
 # real boot, then all tests of the program. Stops at the first failure.
 set -euo pipefail
+shopt -s extglob
 
 usage() {
     cat <<'TEXT'
@@ -19,6 +20,8 @@ test_needs=(
     ipset:ipset nmap:nmap sipp:sip-tester knock:knockd fwknop:fwknop-client pgrep:procps
     unshare:util-linux shellcheck:shellcheck man:man-db
 )
+# Those bring services that would be enabled on a developer's machine: for CI only.
+ci_needs=(ssh:openssh-client sshd:openssh-server tor:tor-geoipdb)
 boot_needs=(debootstrap:debootstrap systemd-nspawn:systemd-container)
 
 main() {
@@ -87,16 +90,20 @@ step() {
     trap 'printf "\nFAILED: %s\n" "$running" >&2; printf "%s passed, %s failed\n" "$passed" "$((failed > 0 ? failed : 1))"' EXIT
     "$@"
     trap - EXIT
-    if [[ ${skipped[-1]:-} == "$heading: "* ]]; then
-        printf '    SKIPPED: %s\n' "${skipped[-1]}"
-        return
-    fi
+    local line
+    for line in "${skipped[@]}"; do
+        if [[ $line == "$heading: "* ]]; then
+            printf '    SKIPPED: %s\n' "$line"
+            return
+        fi
+    done
     passed=$((passed + 1))
     printf '    ok, %s s\n' "$((SECONDS - started))"
 }
 
 install_packages() {
     local need missing=() needs=("${test_needs[@]}")
+    [[ ${CI:-} != true ]] || needs+=("${ci_needs[@]}")
     [[ $boot == no ]] || needs+=("${boot_needs[@]}")
     for need in "${needs[@]}"; do
         command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
@@ -221,7 +228,7 @@ program_tests() {
     counts=$(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
     passed=$((passed + ${counts% *}))
     failed=$((failed + ${counts#* }))
-    mapfile -t -O "${#skipped[@]}" skipped < <(grep -a '^SKIPPED' "$log" | sort -u)
+    mapfile -t -O "${#skipped[@]}" skipped < <(grep -ao 'SKIPPED.*' "$log" | sort -u)
     return "$status"
 }
 
@@ -233,7 +240,7 @@ say_what_was_skipped() {
     ((${#skipped[@]} > 0)) || return 0
     printf '\n'
     local line
-    for line in "${skipped[@]}"; do printf 'SKIPPED: %s\n' "${line#SKIPPED: }"; done
+    for line in "${skipped[@]}"; do printf 'SKIPPED: %s\n' "${line#SKIPPED?(:) }"; done
 }
 
 main "$@"

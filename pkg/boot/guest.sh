@@ -25,6 +25,18 @@ network() {
     nft list tables >/run/boot-test/tables-before-network
     wire stranger 198.51.100 2001:db8:1
     wire office 192.0.2 2001:db8:2
+    # A service for TCP: says back what it is told.
+    systemd-socket-activate --listen=82 --accept --inetd cat >/run/boot-test/echo 2>&1 &
+}
+
+# talk NAME: a TCP conversation of that host with the service, ten lines a second.
+talk() {
+    ip netns exec "$1" bash -c "exec 3<>/dev/tcp/$(address_for "$1" 4)/82
+        while echo hello >&3; do
+            read -r -t 1 -u 3 && echo 'bytes from the service'
+            sleep 0.1
+        done" >"/run/boot-test/$1.tcp" 2>&1 &
+    talker=$!
 }
 
 # wire NAME NET4 NET6: a host NAME at NET4.10 and NET6::10; this server is .1 and ::1 for it.
@@ -107,18 +119,31 @@ after_reboot() {
     check "the daemon can be masked" systemctl mask --now --quiet nightlatch.service
 }
 
-# Another firewall wipes ours away and tracks connections; meanwhile the daemon sleeps. What a
-# stranger began in that gap must not go on as an established flow when the table is back.
+# Another firewall wipes ours away and tracks connections; meanwhile the daemon sleeps, or does
+# not run. What a stranger began in that gap must not go on as an established flow.
 a_flow_slips_in() {
     local daemon
     daemon=$(systemctl show -P MainPID nightlatch.service)
-    kill -STOP "$daemon"
+    slip_in "the daemon asleep, then awake" "kill -STOP $daemon" "kill -CONT $daemon"
+    slip_in "the daemon stopped, then started" \
+        "systemctl stop nightlatch.service" "systemctl start nightlatch.service"
+}
+
+# slip_in WORDS BEFORE AFTER: what a stranger begins between the two commands must end.
+slip_in() {
+    local words=$1
+    $2
     nft -f - <<<"flush ruleset; $other_firewall"
-    check "while the table is gone, a stranger is answered" heard stranger
-    kill -CONT "$daemon"
-    check "the daemon awake: the table is back within a second" wait_for 1 table_stands
+    check "$words: meanwhile a stranger is answered" heard stranger
+    talk stranger
+    check "$words: a stranger begins to talk over TCP" wait_for 5 more_answers stranger tcp 2
+    $3
+    check "$words: the table is back within a second" wait_for 1 table_stands
     sleep 1
-    check "the flow that slipped in has ended" silent stranger
+    check "$words: the echo requests have no more answers" silent stranger
+    check "$words: the TCP conversation has ended" \
+        not wait_for 2 more_answers stranger tcp "$(answers stranger tcp)"
+    kill "$talker" 2>/dev/null
     nft delete table inet other
 }
 

@@ -12,9 +12,7 @@ fn main() -> ExitCode {
         eprintln!("usage: cargo run -p xtask -- tidy    (the rules no compiler knows)");
         return ExitCode::from(2);
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     match tidy::run(root) {
         Ok(tidy::Report { files, findings }) if findings.is_empty() => {
             println!("tidy: {files} files, nothing to say");

@@ -1,10 +1,17 @@
 //! Every effect the engine can ask for. The loop executes them in order.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nightlatch_parse::country::CountryCode;
+use nightlatch_parse::ranges::RangeList;
+
 use crate::AddrRange;
 use crate::api::{Caller, Reply};
 use crate::audit::Record;
-use crate::event::Ticket;
+use crate::event::{FetchedTable, Ticket};
 use crate::ledger::Change;
+use crate::lists::{Feed, FeedName, FeedState, Version, Versions};
 
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,12 +29,38 @@ pub enum Action {
     Project(Project),
     /// End running flows that would not be let in now.
     Cut(Flows),
+    /// Keep what a list holds, so that a restart does not need the network.
+    Keep(Content),
+    /// Forget what a feed held.
+    Forget(FeedName),
+    /// Fetch a feed in the background. The state tells which version is at hand. What it brings
+    /// comes back as [`crate::event::Event::Fetched`].
+    Fetch(Feed, FeedState),
+    /// Read the table of countries in the background. It comes back as
+    /// [`crate::event::Event::CountriesRead`].
+    ReadCountries {
+        /// Where from: folders, files and addresses.
+        source: Vec<String>,
+        /// The countries that are needed, where each has a file of its own.
+        countries: BTreeSet<CountryCode>,
+        /// The versions that are in force, so that "nothing new" is an answer.
+        known: Versions,
+    },
     /// Answer a request.
     Reply(Ticket, Reply),
     /// Read the configuration again. It comes back as [`crate::event::Event::Configured`], at once.
     ReadConfiguration(Ticket, Caller),
     /// Tell the administrator, through the journal.
     Tell(Level, String),
+}
+
+/// What a list holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A feed, and the version of it.
+    Feed(FeedName, Arc<RangeList>, Version),
+    /// The table of countries.
+    Table(FetchedTable),
 }
 
 /// How thorough a projection is.

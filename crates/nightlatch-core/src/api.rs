@@ -1,14 +1,16 @@
 //! Requests and replies of the control socket. The command line, the tests and later the portal
 //! share it. One JSON object a line, each way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nightlatch_parse::country::CountryCode;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::ledger::{Account, AccountName, Block, Entry, Mode, Protection, Site};
+use crate::lists::{CountryRules, Feed, FeedName, FeedState, Listed};
 use crate::policy::{Reason, Verdict};
 use crate::product::Product;
 use crate::service::{Catalogue, Grant, Ports, ServiceName};
@@ -90,6 +92,37 @@ pub enum Request {
         /// For which port; for all services where absent.
         to: Option<Ports>,
     },
+    /// Add a feed.
+    FeedAdd(Feed),
+    /// Remove a feed.
+    FeedRemove {
+        /// Its name.
+        name: FeedName,
+    },
+    /// All feeds.
+    FeedList,
+    /// Fetch now.
+    FeedRefresh {
+        /// Which; all where absent.
+        name: Option<FeedName>,
+        /// Believe the next content whatever its size.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Shut countries out.
+    CountryBlock(BTreeSet<CountryCode>),
+    /// Shut them out no longer.
+    CountryUnblock(BTreeSet<CountryCode>),
+    /// Let strangers in only from these; from everywhere where there are none.
+    CountryAllow(BTreeSet<CountryCode>),
+    /// Which countries are shut out.
+    CountryList,
+    /// Read the table of countries now.
+    CountryRefresh {
+        /// Believe it whatever its size.
+        #[serde(default)]
+        force: bool,
+    },
     /// How things stand.
     Status,
     /// Read the configuration again.
@@ -165,6 +198,10 @@ pub enum Reply {
     Account(Account),
     /// The services of this server.
     Services(Services),
+    /// All feeds.
+    Feeds(Vec<FeedView>),
+    /// The countries.
+    Countries(Countries),
     /// A verdict.
     Why(Why),
     /// How things stand.
@@ -210,6 +247,56 @@ pub struct Services {
     pub mode: Mode,
 }
 
+/// A feed, and how it goes with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeedView {
+    /// The feed.
+    pub feed: Feed,
+    /// How it goes.
+    pub state: FeedState,
+    /// Whether its content is so old that it should be doubted.
+    pub stale: bool,
+    /// Whether it is being fetched now, or is next to be.
+    pub fetching: bool,
+    /// How many bytes of it have arrived, while it is being fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<u64>,
+}
+
+/// Which countries are shut out, and how it goes with the table of countries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Countries {
+    /// Which are shut out.
+    pub rules: CountryRules,
+    /// Where the table comes from.
+    pub source: Vec<String>,
+    /// When the table in force was taken in.
+    pub taken: Option<Time>,
+    /// What came of the last look at the source.
+    pub result: String,
+    /// Whether that look failed.
+    pub failed: bool,
+    /// Whether it is being read now, or is next to be.
+    pub reading: bool,
+    /// How many ranges the table has.
+    pub ranges: usize,
+    /// How much the named countries have.
+    pub sizes: Vec<CountrySize>,
+}
+
+/// How much a country has in the table in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountrySize {
+    /// The country.
+    pub country: CountryCode,
+    /// Ranges of IPv4.
+    pub v4_ranges: usize,
+    /// Addresses of IPv4.
+    pub v4_addresses: u64,
+    /// Ranges of IPv6.
+    pub v6_ranges: usize,
+}
+
 /// The answer to `why`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
@@ -229,6 +316,8 @@ pub struct Why {
     pub accounts: Vec<Account>,
     /// The blocks that cover it, the most specific first.
     pub blocks: Vec<Block>,
+    /// The lists that hold it.
+    pub lists: Vec<Listed>,
 }
 
 /// How things stand, as the daemon knows it.
@@ -252,6 +341,10 @@ pub struct Status {
     pub accounts: usize,
     /// How many blocks there are.
     pub blocks: usize,
+    /// How many ranges all lists together hold.
+    pub listed: usize,
+    /// What feeds report as trouble.
+    pub feed_troubles: Vec<String>,
     /// Packets dropped since the table was put up, by counter.
     pub dropped: BTreeMap<String, u64>,
     /// What ends by itself within a day.
@@ -282,6 +375,7 @@ pub fn reason_word(verdict: &Verdict) -> &'static str {
         Reason::Essential => "essential",
         Reason::NotForThisHost => "not_for_this_host",
         Reason::Blocked { .. } => "blocked",
+        Reason::Listed { .. } => "listed",
         Reason::Account { .. } => "account",
         Reason::OpenService { .. } => "open_service",
         Reason::Stranger => "stranger",

@@ -1,7 +1,15 @@
 //! Every fact that can reach the engine.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use nightlatch_parse::country::CountryTable;
+use nightlatch_parse::ranges::RangeList;
+
 use crate::api::{Caller, Request};
 use crate::config::Rules;
+use crate::lists::{FeedName, Version, Versions};
+use crate::time::Time;
 
 /// The number of a request, to find the one who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +19,10 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The daemon has begun: the ledger is loaded.
-    Started,
+    Started {
+        /// Whether our table stood in the kernel all the while.
+        stood: bool,
+    },
     /// Somebody asks for something.
     Asked {
         /// Where the reply goes.
@@ -32,6 +43,17 @@ pub enum Event {
         /// What was found.
         found: String,
     },
+    /// A fetch has ended.
+    Fetched {
+        /// The feed.
+        name: FeedName,
+        /// What it brought, or why not, in words.
+        result: Result<Fetched, String>,
+    },
+    /// The table of countries was read; `None` where there is nothing new.
+    CountriesRead(Result<Option<FetchedTable>, String>),
+    /// Packets of listed addresses that were stopped since the last time, by address.
+    Hits(Vec<(IpAddr, u64)>),
     /// The configuration was read again, because somebody asked for it.
     Configured {
         /// Where the reply goes.
@@ -41,4 +63,28 @@ pub enum Event {
         /// What the file says now, or its mistake.
         rules: Result<Rules, String>,
     },
+}
+
+/// What a fetch brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fetched {
+    /// The content; `None` where the version at hand is the newest.
+    pub content: Option<RangeList>,
+    /// Its version, as the source names it.
+    pub version: Version,
+    /// What was remarkable about it, in words: lines that could not be read.
+    pub notes: Vec<String>,
+}
+
+/// A table of countries that was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FetchedTable {
+    /// The table.
+    pub table: Arc<CountryTable>,
+    /// The versions of all the files that it was made of.
+    pub versions: Versions,
+    /// When it was taken in.
+    pub taken: Option<Time>,
+    /// What was remarkable about it, in words.
+    pub notes: Vec<String>,
 }

@@ -13,6 +13,7 @@ pub mod cut;
 pub mod engine;
 pub mod event;
 pub mod ledger;
+pub mod lists;
 pub mod policy;
 pub mod product;
 pub mod ruleset;

@@ -64,7 +64,7 @@ impl Netlink {
     }
 }
 
-fn read_flow(message: &Message<'_>) -> Option<Flow> {
+pub(crate) fn read_flow(message: &Message<'_>) -> Option<Flow> {
     let mut flow_protocol = None;
     let (mut original, mut reply) = (None, None);
     let (mut status, mut timeout_seconds, mut mark) = (0, 0, 0);

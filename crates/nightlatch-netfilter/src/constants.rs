@@ -107,6 +107,7 @@ pub(crate) mod set {
     pub(crate) const EXPRESSIONS: u16 = 18;
 
     pub(crate) const FLAG_ANONYMOUS: u32 = 1;
+    pub(crate) const FLAG_CONSTANT: u32 = 2;
 }
 
 /// `enum nft_set_elem_list_attributes`, `enum nft_set_elem_attributes`,
@@ -123,8 +124,12 @@ pub(crate) mod element {
     pub(crate) const TIMEOUT: u16 = 4;
     pub(crate) const EXPIRATION: u16 = 5;
     pub(crate) const USERDATA: u16 = 6;
+    /// One expression of the element's own, such as its counter.
+    pub(crate) const EXPRESSION: u16 = 7;
     pub(crate) const OBJREF: u16 = 9;
     pub(crate) const KEY_END: u16 = 10;
+    /// Several of them, in place of the one.
+    pub(crate) const EXPRESSIONS: u16 = 11;
 
     pub(crate) const FLAG_INTERVAL_END: u32 = 1;
     pub(crate) const FLAG_CATCH_ALL: u32 = 2;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nightlatch_parse::address::{AddrRange, Family, from_number};
 
-use crate::constants::element as e;
+use crate::constants::{element as e, object, rule};
+use crate::inventory::Counter;
 use crate::wire::{Attributes, Buffer};
 
 /// What a set's key is, as its declaration in the structure says.
@@ -175,6 +176,8 @@ pub(crate) struct Raw {
     pub(crate) key: RawKey,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) timeout: Option<Duration>,
+    /// The element's own counter, where the set has one for each.
+    pub(crate) counter: Option<Counter>,
 }
 
 /// A key of a list element.
@@ -235,6 +238,18 @@ pub(crate) fn write(buffer: &mut Buffer, element: &Element, deleting: bool) {
     }
 }
 
+/// Writes one end of an interval alone, to ask for it.
+pub(crate) fn write_place(buffer: &mut Buffer, family: Family, at: u128, end: bool) {
+    let open = buffer.open(e::LIST_ELEMENT);
+    let nest = buffer.open(e::KEY);
+    buffer.attribute(e::DATA_VALUE, AddressBytes::of(from_number(family, at)).as_slice());
+    buffer.close(nest);
+    if end {
+        buffer.number(e::FLAGS, e::FLAG_INTERVAL_END);
+    }
+    buffer.close(open);
+}
+
 fn write_details(buffer: &mut Buffer, element: &Element) {
     if let Some(timeout) = element.timeout {
         // Zero would mean "for ever".
@@ -256,7 +271,8 @@ fn write_details(buffer: &mut Buffer, element: &Element) {
 
 /// Reads a list element of a set of that kind; `None` where it is not understood.
 pub(crate) fn read(kind: Kind, attributes: Attributes<'_>) -> Option<Raw> {
-    let mut raw = Raw { key: RawKey::Whole(Key::CatchAll), verdict: None, timeout: None };
+    let whole = RawKey::Whole(Key::CatchAll);
+    let mut raw = Raw { key: whole, verdict: None, timeout: None, counter: None };
     let mut flags = 0;
     let mut key: &[u8] = &[];
     for attribute in attributes {
@@ -268,6 +284,12 @@ pub(crate) fn read(kind: Kind, attributes: Attributes<'_>) -> Option<Raw> {
                 let verdict = attribute.nested().nested(e::DATA_VERDICT);
                 raw.verdict = Some(Verdict::read(verdict)?);
             }
+            e::EXPRESSION => raw.counter = raw.counter.or_else(|| counter(attribute.nested())),
+            e::EXPRESSIONS => {
+                let mut all = attribute.nested().into_iter();
+                let found = all.find_map(|expression| counter(expression.nested()));
+                raw.counter = raw.counter.or(found);
+            }
             _ => {}
         }
     }
@@ -275,6 +297,18 @@ pub(crate) fn read(kind: Kind, attributes: Attributes<'_>) -> Option<Raw> {
         raw.key = read_key(kind, key, flags & e::FLAG_INTERVAL_END != 0)?;
     }
     Some(raw)
+}
+
+/// The counter that an expression is, if it is one.
+fn counter(expression: Attributes<'_>) -> Option<Counter> {
+    if expression.find(rule::EXPRESSION_NAME)?.text_bytes() != b"counter" {
+        return None;
+    }
+    let data = expression.nested(rule::EXPRESSION_DATA);
+    Some(Counter {
+        packets: data.find(object::COUNTER_PACKETS)?.u64()?,
+        bytes: data.find(object::COUNTER_BYTES)?.u64()?,
+    })
 }
 
 fn read_key(kind: Kind, bytes: &[u8], end: bool) -> Option<RawKey> {

@@ -90,8 +90,8 @@ pub struct BaseChain {
     pub rules: u32,
 }
 
-/// The value of a named counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The value of a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Counter {
     /// Packets counted.
     pub packets: u64,
@@ -254,7 +254,7 @@ fn hook_name(family: TableFamily, number: u32) -> String {
     name.map_or_else(|| format!("hook {number}"), |name| (*name).to_owned())
 }
 
-fn read_counter(table: &str, message: &Message<'_>) -> Option<(String, Counter)> {
+pub(crate) fn read_counter(table: &str, message: &Message<'_>) -> Option<(String, Counter)> {
     let attributes = message.attributes();
     // Not every kernel filters what it lists.
     let ours = attributes.find(c::TABLE)?.text_bytes() == table.as_bytes()

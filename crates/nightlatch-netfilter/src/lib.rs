@@ -17,6 +17,8 @@ mod batch;
 pub mod conntrack;
 mod constants;
 mod element;
+#[cfg(test)]
+mod hostile;
 mod inventory;
 mod monitor;
 mod netlink;

@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::constants::{NFNLGRP_NFTABLES, SUBSYS_NFTABLES, TABLE, generation, nft};
 use crate::inventory::TableFamily;
-use crate::netlink::NetlinkError;
-use crate::socket::{Received, Socket};
+use crate::netlink::{Netlink, NetlinkError};
+use crate::socket::{Membership, Received, Socket};
 use crate::wire::{Message, Messages};
 
-/// Loading a list of hundreds of thousands of elements tells of every single one.
-const RECEIVE_BUFFER: usize = 16 * 1024 * 1024;
+/// Every element that somebody adds is told of by itself. More room would slow down the kernel
+/// for others: it waits for slow listeners.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// Beyond that many tables in one change, `lost` is said instead.
 const TABLES: usize = 64;
 
@@ -23,6 +26,7 @@ const TABLES: usize = 64;
 #[derive(Debug)]
 pub struct Monitor {
     socket: Socket,
+    ear: Arc<Ear>,
     tables: BTreeSet<(TableFamily, String)>,
     lost: bool,
 }
@@ -37,7 +41,7 @@ pub struct Change {
     pub process_id: Option<u32>,
     /// The first 15 bytes of that program's name; empty where unknown.
     pub program: String,
-    /// The netlink port by which it was made: compare with [`Netlink::port`](crate::Netlink::port).
+    /// The netlink port by which it was made: compare with [`Netlink::port`](Netlink::port).
     pub port: Option<u32>,
     /// The tables in which anything changed. Incomplete where `lost`.
     pub tables: BTreeSet<(TableFamily, String)>,
@@ -63,26 +67,44 @@ impl Monitor {
     /// [`NetlinkError::Open`].
     pub fn open() -> Result<Monitor, NetlinkError> {
         // Nothing is ever awaited in `receive`, so that the time-out does not matter.
-        let open = || -> io::Result<Socket> {
+        let open = || -> io::Result<(Socket, Ear)> {
             let socket = Socket::open(RECEIVE_BUFFER, Duration::from_secs(1))?;
-            socket.subscribe(NFNLGRP_NFTABLES)?;
-            Ok(socket)
+            let ear = Ear {
+                membership: socket.membership(NFNLGRP_NFTABLES)?,
+                missed: AtomicBool::new(false),
+            };
+            ear.membership.join()?;
+            Ok((socket, ear))
         };
-        Ok(Monitor {
-            socket: open().map_err(NetlinkError::Open)?,
-            tables: BTreeSet::new(),
-            lost: false,
-        })
+        let (socket, ear) = open().map_err(NetlinkError::Open)?;
+        Ok(Monitor { socket, ear: Arc::new(ear), tables: BTreeSet::new(), lost: false })
+    }
+
+    /// From now on this monitor does not listen while `netlink` commits a large transaction.
+    ///
+    /// Where anybody listens, the kernel writes a message of 4 kB for each element and keeps
+    /// all until the end: 600,000 ranges would take gigabytes of memory and ten times as long.
+    /// What others changed just then is told as a change that is `lost`, with the next call of
+    /// [`next`](Monitor::next).
+    pub fn pause_for(&self, netlink: &mut Netlink) {
+        netlink.listeners.push(Arc::downgrade(&self.ear));
     }
 
     /// The next change; `None` where there was none for the time given. The time runs anew
-    /// with every part of a large change.
+    /// with every part of a large change. Times up to a second are good: so long it may take
+    /// until it is noticed that something was missed in a pause.
     ///
     /// # Errors
     /// [`NetlinkError::Io`]; an overrun is no error but a change with `lost`.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Change>, NetlinkError> {
         let failed = |source| NetlinkError::Io { doing: "listening for changes", source };
         loop {
+            if self.ear.missed.swap(false, Ordering::AcqRel) {
+                // After a pause that could not be ended, this ends it.
+                self.ear.membership.join().map_err(failed)?;
+                self.lost = true;
+                return Ok(Some(self.finish(None)));
+            }
             let received = self.socket.receive_now().map_err(failed)?;
             let generation = match received {
                 Received::Datagram(datagram) => gather(datagram, &mut self.tables, &mut self.lost),
@@ -91,7 +113,8 @@ impl Monitor {
                     return Ok(Some(self.finish(None)));
                 }
                 Received::Nothing => {
-                    if self.socket.wait(timeout).map_err(failed)? {
+                    let more = self.socket.wait(timeout).map_err(failed)?;
+                    if more || self.ear.missed.load(Ordering::Acquire) {
                         continue;
                     }
                     return Ok(None);
@@ -116,6 +139,45 @@ impl Monitor {
     }
 }
 
+/// What the committing side needs of a monitor.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    membership: Membership,
+    missed: AtomicBool,
+}
+
+impl Netlink {
+    /// Does something while no monitor listens that is to pause for this socket, and tells them
+    /// if anybody else changed the ruleset meanwhile.
+    pub(crate) fn unheard<T, E>(
+        &mut self,
+        work: impl FnOnce(&mut Netlink) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.listeners.retain(|ear| ear.strong_count() > 0);
+        let ears: Vec<Arc<Ear>> = self.listeners.iter().filter_map(Weak::upgrade).collect();
+        if ears.is_empty() {
+            return work(self);
+        }
+        let before = self.generation().ok();
+        for ear in &ears {
+            // Who could not leave hears all, which costs time but loses nothing.
+            let _ = ear.membership.leave();
+        }
+        let result = work(self);
+        let rejoined: Vec<bool> = ears.iter().map(|ear| ear.membership.join().is_ok()).collect();
+        // Counted after joining again, so that whatever comes later is heard.
+        let after = self.generation().ok();
+        let own = before.map(|before| before.wrapping_add(u32::from(result.is_ok())));
+        let alone = after.is_some() && (after == own || after == before);
+        for (ear, rejoined) in ears.iter().zip(rejoined) {
+            if !alone || !rejoined {
+                ear.missed.store(true, Ordering::Release);
+            }
+        }
+        result
+    }
+}
+
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -123,7 +185,7 @@ impl AsFd for Monitor {
 }
 
 #[derive(Default)]
-struct Generation {
+pub(crate) struct Generation {
     number: Option<u32>,
     process_id: Option<u32>,
     program: String,
@@ -132,7 +194,7 @@ struct Generation {
 
 /// Notes which tables a datagram is about. The message that ends a generation comes last, in a
 /// datagram of its own.
-fn gather(
+pub(crate) fn gather(
     datagram: &[u8],
     tables: &mut BTreeSet<(TableFamily, String)>,
     lost: &mut bool,

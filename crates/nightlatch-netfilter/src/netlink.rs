@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Weak;
 use std::time::Duration;
 
 use crate::constants::{
     self as c, F_ACK_TLVS, F_CAPPED, F_DUMP, F_DUMP_INTR, F_REQUEST, FAMILY_UNSPEC, NLMSG_DONE,
     NLMSG_ERROR, nft,
 };
+use crate::monitor::Ear;
 use crate::socket::{Received, Socket};
 use crate::wire::{Attributes, Buffer, Message};
 
@@ -24,6 +26,8 @@ const ATTEMPTS: usize = 12;
 pub struct Netlink {
     pub(crate) socket: Socket,
     sequence: u32,
+    /// The monitors that pause while this socket commits a large transaction.
+    pub(crate) listeners: Vec<Weak<Ear>>,
 }
 
 /// Why the kernel's firewall could not be read or changed. A change that failed changed nothing.
@@ -58,7 +62,7 @@ pub enum NetlinkError {
         doing: &'static str,
     },
     /// The kernel did not answer, or the answer was lost. Whether a change was made is not
-    /// known: read back what matters.
+    /// known: open a new socket and read back what matters.
     #[error("the kernel gave no answer while {doing}; read the firewall back before going on")]
     NoAnswer {
         /// What was being done.
@@ -114,7 +118,7 @@ impl Netlink {
     /// [`NetlinkError::Open`].
     pub fn open() -> Result<Netlink, NetlinkError> {
         let socket = Socket::open(RECEIVE_BUFFER, TIMEOUT).map_err(NetlinkError::Open)?;
-        Ok(Netlink { socket, sequence: 1 })
+        Ok(Netlink { socket, sequence: 1, listeners: Vec::new() })
     }
 
     /// The netlink port of this socket: a [`Change`](crate::Change) with this port was made here.

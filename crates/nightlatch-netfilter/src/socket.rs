@@ -65,10 +65,12 @@ impl Socket {
         self.port
     }
 
-    /// Subscribes to a multicast group.
-    pub(crate) fn subscribe(&self, group: u32) -> io::Result<()> {
-        let group = libc::c_int::try_from(group).map_err(io::Error::other)?;
-        self.set_number(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group)
+    /// A handle by which any thread subscribes this socket to a multicast group, or ends that.
+    pub(crate) fn membership(&self, group: u32) -> io::Result<Membership> {
+        Ok(Membership {
+            fd: self.fd.try_clone()?,
+            group: libc::c_int::try_from(group).map_err(io::Error::other)?,
+        })
     }
 
     /// Makes room to send `bytes` in one datagram, as far as the kernel allows.
@@ -206,19 +208,45 @@ impl Socket {
     }
 
     fn set_option<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-        let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
-        // SAFETY: `value` is live and of the length given, and the kernel only reads it.
-        checked(unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                level,
-                option,
-                std::ptr::from_ref(value).cast(),
-                length,
-            )
-        })?;
-        Ok(())
+        set_option(self.fd.as_fd(), level, option, value)
     }
+}
+
+/// The subscription of a socket to a multicast group, begun or not.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    fd: OwnedFd,
+    group: libc::c_int,
+}
+
+impl Membership {
+    /// Subscribes.
+    pub(crate) fn join(&self) -> io::Result<()> {
+        self.set(libc::NETLINK_ADD_MEMBERSHIP)
+    }
+
+    /// Ends the subscription. What was received before can still be read.
+    pub(crate) fn leave(&self) -> io::Result<()> {
+        self.set(libc::NETLINK_DROP_MEMBERSHIP)
+    }
+
+    fn set(&self, option: libc::c_int) -> io::Result<()> {
+        set_option(self.fd.as_fd(), libc::SOL_NETLINK, option, &self.group)
+    }
+}
+
+fn set_option<T>(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: `value` is live and of the length given, and the kernel only reads it.
+    checked(unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), length)
+    })?;
+    Ok(())
 }
 
 impl AsFd for Socket {

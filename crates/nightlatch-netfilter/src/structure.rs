@@ -71,13 +71,7 @@ impl Netlink {
 
     fn collect(&mut self, collector: &mut Collector) -> Result<bool, NetlinkError> {
         let mut consistent = true;
-        for (kind, read) in [
-            (nft::GETCHAIN, Collector::chain as fn(&mut Collector, &Message<'_>)),
-            (nft::GETRULE, Collector::rule),
-            (nft::GETSET, Collector::set),
-            (nft::GETOBJ, Collector::object),
-            (nft::GETFLOWTABLE, Collector::flowtable),
-        ] {
+        for (kind, read) in Collector::READERS {
             let name = collector.name.clone();
             consistent &= self.dump(
                 kind,
@@ -93,7 +87,7 @@ impl Netlink {
                 },
             )?;
         }
-        for set in collector.anonymous.clone() {
+        for set in collector.constant.clone() {
             let mut elements = Vec::new();
             let listed = self.dump(
                 nft::GETSETELEM,
@@ -148,25 +142,38 @@ const OBJECT: &[u16] = &[object::NAME, object::TYPE, object::USERDATA];
 const FLOWTABLE: &[u16] = &[flowtable::NAME, flowtable::HOOK, flowtable::FLAGS];
 
 /// Gathers a structure from messages.
-struct Collector {
+pub(crate) struct Collector {
     name: String,
     table: Option<TableInfo>,
     chains: BTreeMap<String, Chain>,
     sets: Vec<String>,
-    anonymous: Vec<String>,
+    /// The sets whose elements are part of the structure: those inside rules.
+    constant: Vec<String>,
     /// By kind and name: what the digest is made of. Sorted, so that only the order of rules
     /// counts.
     parts: BTreeMap<(&'static str, String), Sha256>,
 }
 
+/// The request for a list, and what reads its messages.
+type Reader = (u16, fn(&mut Collector, &Message<'_>));
+
 impl Collector {
-    fn new(name: &str) -> Collector {
+    /// What is listed, and how it is read.
+    pub(crate) const READERS: [Reader; 5] = [
+        (nft::GETCHAIN, Collector::chain),
+        (nft::GETRULE, Collector::rule),
+        (nft::GETSET, Collector::set),
+        (nft::GETOBJ, Collector::object),
+        (nft::GETFLOWTABLE, Collector::flowtable),
+    ];
+
+    pub(crate) fn new(name: &str) -> Collector {
         Collector {
             name: name.to_owned(),
             table: None,
             chains: BTreeMap::new(),
             sets: Vec::new(),
-            anonymous: Vec::new(),
+            constant: Vec::new(),
             parts: BTreeMap::new(),
         }
     }
@@ -210,10 +217,12 @@ impl Collector {
         }
         self.note("set", &name, &bytes);
         let flags = attributes.find(set::FLAGS).and_then(|a| a.u32());
-        if flags.unwrap_or(0) & set::FLAG_ANONYMOUS == 0 {
+        let flags = flags.unwrap_or(0);
+        if flags & (set::FLAG_ANONYMOUS | set::FLAG_CONSTANT) != 0 {
+            self.constant.push(name.clone());
+        }
+        if flags & set::FLAG_ANONYMOUS == 0 {
             self.sets.push(name);
-        } else {
-            self.anonymous.push(name);
         }
     }
 
@@ -245,7 +254,7 @@ impl Collector {
         part.update(bytes);
     }
 
-    fn finish(self) -> Option<Structure> {
+    pub(crate) fn finish(self) -> Option<Structure> {
         let mut digest = Sha256::new();
         for ((kind, name), part) in self.parts {
             for text in [kind, &name] {

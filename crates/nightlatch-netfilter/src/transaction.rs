@@ -12,6 +12,9 @@ use crate::wire::{Attributes, Buffer, Open};
 /// element with two chain names of the greatest length.
 const LIST_LIMIT: usize = 60_000;
 
+/// From how many bytes on monitors pause: some thousand elements.
+const LARGE: usize = 64 * 1024;
+
 /// Changes of elements that the kernel carries out all or none, in the order given.
 ///
 /// No packet sees a part of them. Nothing is sent before [`commit`](Transaction::commit);
@@ -79,9 +82,11 @@ impl Transaction<'_> {
         self.write(Verb::Delete, set, elements)
     }
 
-    /// Deletes elements that may be absent, such as those that may run out at any moment.
+    /// Deletes elements that may be absent, such as those that may run out at any moment. For
+    /// sets of single keys.
     ///
-    /// Adds each before deleting it, as kernels before 6.3 have no other way.
+    /// Adds each before deleting it, as kernels before 6.3 have no other way; so a set with a
+    /// `size` needs room for those that are absent.
     pub fn remove<I>(&mut self, set: &Set, elements: I) -> &mut Self
     where
         I: IntoIterator,
@@ -107,7 +112,15 @@ impl Transaction<'_> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        self.batch.commit(self.netlink).map_err(|error| match error {
+        let large = self.batch.buffer.len() > LARGE;
+        // How much a set holds that is emptied is not known here.
+        let large = large || self.steps.iter().any(|step| step.verb == Verb::Empty);
+        let result = if large {
+            self.netlink.unheard(|netlink| self.batch.commit(netlink))
+        } else {
+            self.batch.commit(self.netlink)
+        };
+        result.map_err(|error| match error {
             BatchError::Refused { sequence, refusal, buffer } => {
                 explain(&self.steps, sequence, refusal, &buffer)
             }

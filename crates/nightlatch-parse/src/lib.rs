@@ -6,3 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod country;
+pub mod feed;
+pub mod http;
+pub mod ranges;
+pub mod sniff;
+pub mod tally;
+
+mod lines;

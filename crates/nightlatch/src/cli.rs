@@ -1,12 +1,11 @@
 //! The command line: one tree, from which help, manual pages and completions come.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser};
+use clap::Parser;
 
 use crate::features::{Command, Context, Run, oldnames};
-use crate::shell::outcome::{Code, Failure, Outcome};
+use crate::shell::outcome::{Code, Outcome};
 use crate::shell::paths::Paths;
 use crate::shell::screen;
 
@@ -62,70 +61,4 @@ impl Cli {
     pub fn run(self) -> Outcome {
         self.command.run(&Context { paths: self.paths, json: self.json })
     }
-}
-
-/// Write manual pages or completions into a folder
-#[derive(clap::Args, Debug)]
-pub struct Generate {
-    /// What to write
-    what: Generated,
-    /// The folder, which must exist
-    folder: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Generated {
-    /// Manual pages, section 8
-    Man,
-    /// Completions for bash, zsh and fish
-    Completions,
-}
-
-impl Run for Generate {
-    fn run(&self, _context: &Context) -> Outcome {
-        let mut tree = Cli::command();
-        tree.build();
-        let written = match self.what {
-            Generated::Man => self.manual(&tree),
-            Generated::Completions => self.completions(tree),
-        };
-        written.map_err(|error| {
-            Failure::failed(format!("{} cannot be written: {error}", self.folder.display()))
-        })?;
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Generate {
-    fn manual(&self, tree: &clap::Command) -> std::io::Result<()> {
-        let page = |command: clap::Command, name: &str| {
-            let manual = clap_mangen::Man::new(command).title(name.to_uppercase()).section("8");
-            let mut text = Vec::new();
-            manual.render(&mut text)?;
-            std::fs::write(self.folder.join(format!("{name}.8")), text)
-        };
-        page(tree.clone(), "nightlatch")?;
-        for command in tree.get_subcommands().filter(|command| !command.is_hide_set()) {
-            let name = format!("nightlatch-{}", command.get_name());
-            if command.get_name() != "help" {
-                // The page of a command is called as it is typed.
-                page(renamed(command, &name), &name)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn completions(&self, mut tree: clap::Command) -> std::io::Result<()> {
-        use clap_complete::Shell;
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            clap_complete::generate_to(shell, &mut tree, "nightlatch", &self.folder)?;
-        }
-        Ok(())
-    }
-}
-
-fn renamed(command: &clap::Command, name: &str) -> clap::Command {
-    // clap takes names that live for ever; the program ends right after this.
-    let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
-    command.clone().name(name)
 }

@@ -7,21 +7,22 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use nightlatch_core::action::{Action, Flows, Level, Project};
+use nightlatch_core::action::{Action, Content, Flows, Level, Project};
 use nightlatch_core::api::{Caller, Reply, Request};
 use nightlatch_core::cut::Cutter;
 use nightlatch_core::engine::Engine;
 use nightlatch_core::event::{Event, Ticket};
 use nightlatch_netfilter::Change;
 
-use crate::features::boot;
-use crate::shell::clock::Clock;
+use crate::features::{boot, countries, feeds};
+use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::firewall::{self, Firewall};
+use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
-use crate::shell::store::Store;
-use crate::shell::{configuration, journal, server, systemd};
+use crate::shell::store::{self, Store};
+use crate::shell::{caller, configuration, journal, server, systemd};
 
 /// How many messages may wait for the loop; who brings more has to wait.
 const INBOX: usize = 256;
@@ -29,6 +30,8 @@ const INBOX: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
+/// How often what listed addresses sent is read from the kernel.
+const HITS_EVERY: Duration = Duration::from_secs(60);
 
 /// What reaches the loop.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub enum Message {
         /// Where the reply goes.
         reply_to: SyncSender<Reply>,
     },
+    /// Something went on in the background.
+    Happened(Event),
     /// A program changed a ruleset of this network namespace.
     RulesetChanged(Change),
 }
@@ -54,9 +59,12 @@ pub enum Message {
 pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     let mut state = State::begin(paths)?;
     let (sender, inbox) = sync_channel(INBOX);
+    state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
-    firewall::watch(sender.clone()).map_err(Failure::failed)?;
-    state.feed(Event::Started);
+    firewall::watch(&mut state.firewall, sender.clone()).map_err(Failure::failed)?;
+    let stood = state.firewall.table_is_there();
+    state.read_hits();
+    state.feed(Event::Started { stood });
     server::start(paths, &sender)?;
     systemd::notify("READY=1");
     journal::tell(Level::Info, "the daemon is ready");
@@ -84,22 +92,30 @@ struct State {
     waiting: HashMap<Ticket, SyncSender<Reply>>,
     next_ticket: u64,
     snapshot: boot::Snapshots,
+    kept: Kept,
+    /// How much has arrived of the feeds that are being fetched.
+    arriving: feeds::io::Arriving,
+    hits_read: Stopwatch,
+    /// The way from background work to the loop.
+    inbox: Option<SyncSender<Message>>,
     _lock: Lock,
 }
 
 impl State {
     fn begin(paths: &Paths) -> Result<State, Failure> {
-        std::fs::create_dir_all(&paths.state_dir).map_err(|error| {
-            Failure::failed(format!("{} cannot be made: {error}", paths.state_dir.display()))
-        })?;
+        caller::require_root()?;
+        store::make_folder(&paths.state_dir)?;
         let lock = Lock::take(paths)?;
         let rules = configuration::read(&paths.config)?;
-        let store = Store::open(&paths.database())?;
+        let store = Store::open(paths)?;
         let ledger = store.ledger()?;
         let clock = Clock::not_before(store.last_written());
         boot::keep_configuration(&store, &paths.config);
+        let kept = Kept::of(paths);
+        let mut engine = Engine::new(ledger, rules);
+        restore_lists(&mut engine, &kept);
         Ok(State {
-            engine: Engine::new(ledger, rules),
+            engine,
             firewall: Firewall::open().map_err(Failure::failed)?,
             clock,
             store,
@@ -107,6 +123,10 @@ impl State {
             waiting: HashMap::new(),
             next_ticket: 0,
             snapshot: boot::Snapshots::new(paths),
+            kept,
+            arriving: feeds::io::Arriving::default(),
+            hits_read: Stopwatch::start(),
+            inbox: None,
             _lock: lock,
         })
     }
@@ -118,6 +138,7 @@ impl State {
                 Ok(Message::Asked { caller, request, reply_to }) => {
                     self.ask(caller, request, reply_to);
                 }
+                Ok(Message::Happened(event)) => self.feed(event),
                 Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
                 Err(RecvTimeoutError::Timeout) => self.look(None),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -129,6 +150,9 @@ impl State {
                 }
                 self.execute(actions);
             }
+            if self.hits_read.elapsed() >= HITS_EVERY {
+                self.read_hits();
+            }
             self.snapshot.keep(&self.engine, self.clock.now());
             systemd::notify("WATCHDOG=1");
         }
@@ -138,6 +162,9 @@ impl State {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, reply_to);
+        if matches!(request, Request::FeedList) {
+            self.read_hits();
+        }
         self.feed(Event::Asked { ticket, caller, request });
     }
 
@@ -153,8 +180,17 @@ impl State {
     /// Looks whether somebody changed the table.
     fn look(&mut self, change: Option<&Change>) {
         if let Some(found) = self.firewall.verify(change) {
-            let by = change.map(by_whom).unwrap_or_else(|| "an unknown program".to_owned());
+            let by = change.map_or_else(|| "an unknown program".to_owned(), by_whom);
             self.feed(Event::Tampered { by, found });
+        }
+    }
+
+    /// Reads what listed addresses sent, where there is a feed to count it for.
+    fn read_hits(&mut self) {
+        self.hits_read = Stopwatch::start();
+        if !self.engine.ledger().feeds.is_empty() {
+            let hits = self.firewall.hits();
+            self.feed(Event::Hits(hits));
         }
     }
 
@@ -176,6 +212,21 @@ impl State {
                 }
                 Action::Cut(flows) => self.cut(flows),
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
+                Action::Keep(content) => self.keep(&content),
+                Action::Forget(name) => {
+                    if let Err(error) = self.kept.forget(&name) {
+                        journal::tell(Level::Warning, &format!("the kept list {name}: {error}"));
+                    }
+                }
+                Action::Fetch(feed, state) => {
+                    let arriving = self.arriving.clone();
+                    self.background(|inbox| {
+                        feeds::io::fetch_in_background(feed, state, arriving, inbox);
+                    });
+                }
+                Action::ReadCountries { source, countries, known } => self.background(|inbox| {
+                    countries::io::read_in_background(source, countries, known, inbox);
+                }),
                 Action::ReadConfiguration(ticket, caller) => {
                     let rules = configuration::read(&self.paths.config);
                     if rules.is_ok() {
@@ -186,6 +237,21 @@ impl State {
                 }
                 Action::Tell(level, message) => journal::tell(level, &message),
             }
+        }
+    }
+
+    /// Begins work in the background, where there is a loop that takes what comes of it.
+    fn background(&self, begin: impl FnOnce(SyncSender<Message>)) {
+        if let Some(inbox) = &self.inbox {
+            begin(inbox.clone());
+        }
+    }
+
+    fn keep(&self, content: &Content) {
+        if let Err(error) = self.kept.keep(content) {
+            let message =
+                format!("a list is in force but could not be kept for a restart: {error}");
+            journal::tell(Level::Warning, &message);
         }
     }
 
@@ -218,11 +284,39 @@ impl State {
             status.dropped = self.firewall.dropped();
             status.survives_reboot = systemd::boots_with_us();
         }
+        if let Reply::Feeds(feeds) = &mut reply {
+            for view in feeds {
+                view.arrived = self.arriving.of(&view.feed.name);
+            }
+        }
         if let Some(reply_to) = self.waiting.remove(&ticket) {
             // Whoever asked may have gone; the change stands all the same.
             let _ = reply_to.try_send(reply);
         }
     }
+}
+
+/// Takes in the lists that were kept, so that nothing waits for the network.
+pub(crate) fn restore_lists(engine: &mut Engine, kept: &Kept) {
+    let mut feeds = Vec::new();
+    for name in engine.ledger().feeds.keys() {
+        match kept.feed(name) {
+            Ok((content, version)) => feeds.push((name.clone(), content, version)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => journal::tell(Level::Warning, &format!("the kept list {name}: {error}")),
+        }
+    }
+    let wanted = !engine.ledger().countries.is_empty();
+    let table = wanted.then(|| kept.table());
+    let table = table.and_then(|table| match table {
+        Ok(table) => Some(table),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            journal::tell(Level::Warning, &format!("the kept table of countries: {error}"));
+            None
+        }
+    });
+    engine.restore_lists(feeds, table);
 }
 
 /// The program behind a change, as the kernel names it.

@@ -26,16 +26,11 @@ impl Code {
 
     /// With the inline tests.
     pub(crate) fn whole(source: &str) -> Code {
-        Code {
-            text: blank(source),
-        }
+        Code { text: blank(source) }
     }
 
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// Every path that begins with one of the `roots` (`std`, `crate`, `super`).
@@ -98,11 +93,7 @@ fn group_of<'a>(mut rest: &'a str, prefix: &str, paths: &mut Vec<String>) -> &'a
         if let Some(after) = rest.strip_prefix('}') {
             return after;
         }
-        let after = if rest.starts_with(is_word) {
-            spell_out(rest, prefix, paths)
-        } else {
-            rest
-        };
+        let after = if rest.starts_with(is_word) { spell_out(rest, prefix, paths) } else { rest };
         // To the next member: over `as other`, `*` and the comma.
         let next = after.find([',', '}']).unwrap_or(after.len());
         rest = after.get(next..).unwrap_or_default();
@@ -143,11 +134,7 @@ fn blank(source: &str) -> String {
         } else {
             0
         };
-        let taken = if hidden == 0 {
-            first.len_utf8()
-        } else {
-            hidden
-        };
+        let taken = if hidden == 0 { first.len_utf8() } else { hidden };
         let (piece, after) = rest.split_at(taken.min(rest.len()));
         if hidden == 0 {
             out.push_str(piece);
@@ -181,9 +168,7 @@ fn block_comment(text: &str) -> usize {
 
 /// A string with letters and perhaps `#` before it: `b"`, `r#"`, `br"`; 0 if it is none.
 fn prefixed_string(text: &str) -> usize {
-    let letters = text
-        .find(|c| !matches!(c, 'r' | 'b' | 'c'))
-        .unwrap_or(text.len());
+    let letters = text.find(|c| !matches!(c, 'r' | 'b' | 'c')).unwrap_or(text.len());
     let (prefix, after) = text.split_at(letters);
     if prefix.len() > 2 {
         return 0;
@@ -226,10 +211,7 @@ fn character(text: &str) -> usize {
             let mut chars = chars.skip(1);
             chars.find(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1)
         }
-        Some(_) => chars
-            .next()
-            .filter(|(_, c)| *c == '\'')
-            .map_or(0, |(at, _)| at + 1),
+        Some(_) => chars.next().filter(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1),
         None => 0,
     }
 }

@@ -12,14 +12,7 @@ use std::io;
 use std::path::Path;
 
 /// Folders that hold no text of ours: build results, version control, collected inputs.
-const NOT_OURS: [&str; 6] = [
-    ".git",
-    "target",
-    "corpus",
-    "artifacts",
-    "captures",
-    "testdata",
-];
+const NOT_OURS: [&str; 6] = [".git", "target", "corpus", "artifacts", "captures", "testdata"];
 
 /// A text file of the project.
 #[derive(Debug)]
@@ -44,13 +37,7 @@ pub(crate) struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding {
-            path,
-            line,
-            what,
-            why,
-            remedy,
-        } = self;
+        let Finding { path, line, what, why, remedy } = self;
         write!(f, "{path}:{line}: {what}: {why}; {remedy}")
     }
 }
@@ -70,10 +57,7 @@ pub(crate) fn run(root: &Path) -> io::Result<Report> {
     let mut files = Vec::new();
     collect(root, "", &mut files)?;
     let findings = rules::check(&files);
-    Ok(Report {
-        files: files.len(),
-        findings,
-    })
+    Ok(Report { files: files.len(), findings })
 }
 
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result<()> {

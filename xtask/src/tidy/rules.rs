@@ -51,10 +51,8 @@ const IMPURE: [&str; 9] = [
 const HARMLESS: [&str; 1] = ["std::process::ExitCode"];
 
 /// Features that are I/O as a whole, with the reason.
-const ALL_IO: [(&str, &str); 1] = [(
-    "crates/nightlatch/src/features/demo/",
-    "it does nothing but build hosts and send packets",
-)];
+const ALL_IO: [(&str, &str); 1] =
+    [("crates/nightlatch/src/features/demo/", "it does nothing but build hosts and send packets")];
 
 const FEATURES: &str = "crates/nightlatch/src/features/";
 
@@ -128,17 +126,9 @@ fn left_out_tests(file: &File, findings: &mut Vec<Finding>) {
             continue;
         };
         // The code has no insides of strings: the reason is read from the text, at the same place.
-        let written = file
-            .text
-            .lines()
-            .nth(line - 1)
-            .unwrap_or_default()
-            .chars()
-            .skip(at);
+        let written = file.text.lines().nth(line - 1).unwrap_or_default().chars().skip(at);
         let written: String = written.collect();
-        let whole = written
-            .split_once("\"a part of ")
-            .and_then(|(_, name)| name.split('"').next());
+        let whole = written.split_once("\"a part of ").and_then(|(_, name)| name.split('"').next());
         if whole.is_some_and(|name| file.text.contains(&format!("fn {name}("))) {
             continue;
         }
@@ -180,17 +170,11 @@ fn unsafe_code(file: &File, findings: &mut Vec<Finding>) {
 
 /// Whether a `SAFETY:` comment stands on the line or within the six lines above it.
 fn has_safety_reason(text: &str, line: usize) -> bool {
-    text.lines()
-        .take(line)
-        .skip(line.saturating_sub(7))
-        .any(|text| text.contains("SAFETY:"))
+    text.lines().take(line).skip(line.saturating_sub(7)).any(|text| text.contains("SAFETY:"))
 }
 
 fn purity(file: &File, findings: &mut Vec<Finding>) {
-    let pure = [
-        "crates/nightlatch-core/src/",
-        "crates/nightlatch-parse/src/",
-    ];
+    let pure = ["crates/nightlatch-core/src/", "crates/nightlatch-parse/src/"];
     if !pure.iter().any(|prefix| file.path.starts_with(prefix)) || is_test(&file.path) {
         return;
     }
@@ -217,9 +201,7 @@ fn io_in_its_place(file: &File, findings: &mut Vec<Finding>) {
         || place.starts_with("shell/")
         || ["main.rs", "run.rs"].contains(&place)
         || is_test(&file.path)
-        || ALL_IO
-            .iter()
-            .any(|(folder, _)| file.path.starts_with(folder))
+        || ALL_IO.iter().any(|(folder, _)| file.path.starts_with(folder))
     {
         return;
     }
@@ -316,17 +298,9 @@ fn examples_tested(files: &[File], findings: &mut Vec<Finding>) {
     let tests: Vec<&str> = files
         .iter()
         .filter(|file| has_ending(&file.path, "rs") && !file.path.starts_with("xtask/"))
-        .map(|file| {
-            if is_test(&file.path) {
-                &file.text
-            } else {
-                inline_tests_of(&file.text)
-            }
-        })
+        .map(|file| if is_test(&file.path) { &file.text } else { inline_tests_of(&file.text) })
         .collect();
-    let walked = tests
-        .iter()
-        .any(|test| test.contains("read_dir") && test.contains("examples"));
+    let walked = tests.iter().any(|test| test.contains("read_dir") && test.contains("examples"));
     for file in files.iter().filter(|file| has_ending(&file.path, "toml")) {
         let Some(name) = file.path.strip_prefix("examples/") else {
             continue;
@@ -345,22 +319,11 @@ fn examples_tested(files: &[File], findings: &mut Vec<Finding>) {
 }
 
 fn inline_tests_of(text: &str) -> &str {
-    code::inline_tests(text)
-        .and_then(|at| text.get(at..))
-        .unwrap_or_default()
+    code::inline_tests(text).and_then(|at| text.get(at..)).unwrap_or_default()
 }
 
 fn outside_paths(code: &Code) -> Vec<Named> {
-    let roots = [
-        "std",
-        "rustix",
-        "socket2",
-        "rand",
-        "fastrand",
-        "getrandom",
-        "libc",
-        "rusqlite",
-    ];
+    let roots = ["std", "rustix", "socket2", "rand", "fastrand", "getrandom", "libc", "rusqlite"];
     let mut paths = code.paths(&roots);
     paths.retain(|named| !names_one_of(&named.path, &HARMLESS));
     paths
@@ -368,8 +331,7 @@ fn outside_paths(code: &Code) -> Vec<Named> {
 
 fn names_one_of(path: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| {
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     })
 }
 
@@ -393,11 +355,9 @@ fn words_in<'a>(file: &File, needles: &'a [&'a str]) -> Vec<(usize, &'a str)> {
 }
 
 fn is_test(path: &str) -> bool {
-    path.split('/')
-        .any(|part| part == "tests" || part == "tests.rs")
+    path.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
 
 fn has_ending(path: &str, ending: &str) -> bool {
-    path.rsplit_once('.')
-        .is_some_and(|(_, found)| found == ending)
+    path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
 }

@@ -4,44 +4,27 @@ use super::{File, rules};
 
 /// Every finding over one file, as `line what`.
 fn check(path: &str, text: &str, expected: &[&str]) {
-    let file = File {
-        path: path.to_owned(),
-        text: text.to_owned(),
-    };
+    let file = File { path: path.to_owned(), text: text.to_owned() };
     let findings = rules::check(&[file]);
-    let found: Vec<String> = findings
-        .iter()
-        .map(|finding| format!("{} {}", finding.line, finding.what))
-        .collect();
+    let found: Vec<String> =
+        findings.iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect();
     assert_eq!(found, expected, "{path}:\n{text}");
 }
 
 #[test]
 fn unfinished_work_is_found() {
     let mark = concat!("TO", "DO");
-    check(
-        "docs/a.md",
-        &format!("fine\n{mark}: later\n"),
-        &[&format!("2 `{mark}`")],
-    );
+    check("docs/a.md", &format!("fine\n{mark}: later\n"), &[&format!("2 `{mark}`")]);
     check("a.sh", "mktemp /var/tmp/nightlatch.XXXXXX\n", &[]);
     check("a.md", "the TODOS of old\n", &[]);
     let call = concat!("unimpl", "emented!");
-    check(
-        "crates/nightlatch/src/run.rs",
-        &format!("{call}()\n"),
-        &[&format!("1 `{call}`")],
-    );
+    check("crates/nightlatch/src/run.rs", &format!("{call}()\n"), &[&format!("1 `{call}`")]);
 }
 
 #[test]
 fn a_test_is_left_out_only_where_another_runs_it() {
     let (mark, place) = (concat!("#[ign", "ore"), "crates/a/tests/it/a.rs");
-    check(
-        place,
-        &format!("{mark}]\nfn a() {{}}\n"),
-        &[&format!("1 `{mark}]`")],
-    );
+    check(place, &format!("{mark}]\nfn a() {{}}\n"), &[&format!("1 `{mark}]`")]);
     let part = format!("{mark} = \"a part of whole\"]\nfn a() {{}}\n");
     check(place, &part, &[&format!("1 `{mark}]`")]);
     check(place, &format!("{part}fn whole() {{ run(a) }}\n"), &[]);
@@ -50,11 +33,7 @@ fn a_test_is_left_out_only_where_another_runs_it() {
 #[test]
 fn paths_of_a_developers_machine_are_found() {
     let path = concat!("/wo", "rk/");
-    check(
-        "README.md",
-        &format!("see {path}notes\n"),
-        &[&format!("1 the path `{path}`")],
-    );
+    check("README.md", &format!("see {path}notes\n"), &[&format!("1 the path `{path}`")]);
     check("README.md", &format!("see frame{path}notes\n"), &[]);
     check("examples/a.md", concat!("/ho", "me/anna\n"), &[]);
 }
@@ -63,102 +42,46 @@ fn paths_of_a_developers_machine_are_found() {
 fn long_files_are_found_but_their_tests_do_not_count() {
     let lines = "fn a() {}\n".repeat(599);
     check("crates/a/src/a.rs", &lines, &[]);
-    check(
-        "crates/a/src/a.rs",
-        &format!("{lines}fn b() {{}}\n"),
-        &["600 600 lines"],
-    );
-    check(
-        "crates/a/src/a.rs",
-        &format!("{lines}#[cfg(test)]\nmod tests {{\n{lines}}}\n"),
-        &[],
-    );
+    check("crates/a/src/a.rs", &format!("{lines}fn b() {{}}\n"), &["600 600 lines"]);
+    check("crates/a/src/a.rs", &format!("{lines}#[cfg(test)]\nmod tests {{\n{lines}}}\n"), &[]);
 }
 
 #[test]
 fn unsafe_stays_in_the_netfilter_crate_with_a_reason() {
-    check(
-        "crates/nightlatch/src/a.rs",
-        "unsafe { f() }\n",
-        &["1 `unsafe`"],
-    );
-    check(
-        "crates/nightlatch/src/a.rs",
-        "#![forbid(unsafe_code)]\n// unsafe is bad\n",
-        &[],
-    );
+    check("crates/nightlatch/src/a.rs", "unsafe { f() }\n", &["1 `unsafe`"]);
+    check("crates/nightlatch/src/a.rs", "#![forbid(unsafe_code)]\n// unsafe is bad\n", &[]);
     let netfilter = "crates/nightlatch-netfilter/src/a.rs";
-    check(
-        netfilter,
-        "// SAFETY: the pointer is ours\nunsafe { f() }\n",
-        &[],
-    );
-    check(
-        netfilter,
-        "unsafe { f() }\n",
-        &["1 `unsafe` without a reason"],
-    );
+    check(netfilter, "// SAFETY: the pointer is ours\nunsafe { f() }\n", &[]);
+    check(netfilter, "unsafe { f() }\n", &["1 `unsafe` without a reason"]);
 }
 
 #[test]
 fn the_core_names_nothing_of_the_outside_world() {
     let core = "crates/nightlatch-core/src/a.rs";
     check(core, "use std::fs;\n", &["1 names `std::fs`"]);
-    check(
-        core,
-        "use std::net::IpAddr;\nuse std::time::Duration;\n",
-        &[],
-    );
-    check(
-        core,
-        "\nuse std::net::{IpAddr, TcpStream};\n",
-        &["2 names `std::net::TcpStream`"],
-    );
+    check(core, "use std::net::IpAddr;\nuse std::time::Duration;\n", &[]);
+    check(core, "\nuse std::net::{IpAddr, TcpStream};\n", &["2 names `std::net::TcpStream`"]);
     check(
         core,
         "use std::{collections::{BTreeMap}, time::{Duration, Instant as Now}, fs::*};\n",
         &["1 names `std::time::Instant`", "1 names `std::fs`"],
     );
-    check(
-        core,
-        "fn f() { let x = std::thread::spawn(g); }\n",
-        &["1 names `std::thread::spawn`"],
-    );
+    check(core, "fn f() { let x = std::thread::spawn(g); }\n", &["1 names `std::thread::spawn`"]);
     check(
         core,
         "// std::fs\nconst A: &str = \"std::fs\";\nconst B: &str = r#\"\"std::fs\"#;\n",
         &[],
     );
-    check(
-        core,
-        "const A: char = '\"';\nuse std::fs;\n",
-        &["2 names `std::fs`"],
-    );
+    check(core, "const A: char = '\"';\nuse std::fs;\n", &["2 names `std::fs`"]);
     check(
         core,
         "fn f<'a>(x: &'a str) {}\nuse std::process::Command;\n",
         &["2 names `std::process::Command`"],
     );
-    check(
-        core,
-        "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n",
-        &[],
-    );
-    check(
-        core,
-        "#[cfg(test)]\nmod tests;\nuse std::fs;\n",
-        &["3 names `std::fs`"],
-    );
-    check(
-        "crates/nightlatch-core/src/a/tests.rs",
-        "use std::fs;\n",
-        &[],
-    );
-    check(
-        "crates/nightlatch-core/src/a.rs",
-        "use crate::rand::x;\nuse operand::x;\n",
-        &[],
-    );
+    check(core, "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n", &[]);
+    check(core, "#[cfg(test)]\nmod tests;\nuse std::fs;\n", &["3 names `std::fs`"]);
+    check("crates/nightlatch-core/src/a/tests.rs", "use std::fs;\n", &[]);
+    check("crates/nightlatch-core/src/a.rs", "use crate::rand::x;\nuse operand::x;\n", &[]);
 }
 
 #[test]
@@ -168,20 +91,11 @@ fn io_stays_in_its_place() {
     check(&format!("{feature}/mod.rs"), text, &["2 names `std::fs`"]);
     check("crates/nightlatch/src/shell/store.rs", text, &[]);
     check("crates/nightlatch/src/run.rs", text, &[]);
-    check(
-        "crates/nightlatch/src/cli.rs",
-        "use std::process::ExitCode;\n",
-        &[],
-    );
+    check("crates/nightlatch/src/cli.rs", "use std::process::ExitCode;\n", &[]);
     check("crates/nightlatch/src/cli.rs", text, &["2 names `std::fs`"]);
-    let files = ["io.rs", "io/proc.rs"].map(|name| File {
-        path: format!("{feature}/{name}"),
-        text: text.to_owned(),
-    });
-    let page = File {
-        path: format!("{feature}/mod.rs"),
-        text: "//! A feature.\n".to_owned(),
-    };
+    let files = ["io.rs", "io/proc.rs"]
+        .map(|name| File { path: format!("{feature}/{name}"), text: text.to_owned() });
+    let page = File { path: format!("{feature}/mod.rs"), text: "//! A feature.\n".to_owned() };
     let [first, second] = files;
     assert_eq!(rules::check(&[page, first, second]), []);
 }
@@ -194,24 +108,15 @@ fn features_do_not_import_each_other() {
             text: format!("//! A feature.\n{uses}"),
         };
         let findings = rules::check(&[file("boot", uses), file("up", "")]);
-        let found: Vec<&str> = findings
-            .iter()
-            .map(|finding| finding.what.as_str())
-            .collect();
+        let found: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(found, expected, "{uses}");
     };
     let named = "`boot` names the feature `up`";
-    check(
-        "use crate::features::boot::io;\nuse super::super::shell;\n",
-        &[],
-    );
+    check("use crate::features::boot::io;\nuse super::super::shell;\n", &[]);
     check("use crate::features::{boot::io, up::plan};\n", &[named]);
     check("fn f() { nightlatch::features::up::plan() }\n", &[named]);
     check("use super::up;\n", &[named]);
-    check(
-        "use crate::features::{Context, Run};\nuse super::Run;\n",
-        &[],
-    );
+    check("use crate::features::{Context, Run};\nuse super::Run;\n", &[]);
     check("use crate::shell::store;\n", &[]);
 }
 
@@ -219,41 +124,18 @@ fn features_do_not_import_each_other() {
 fn every_feature_says_what_it_is() {
     let place = "crates/nightlatch/src/features/boot/mod.rs";
     check(place, "mod io;\n", &["1 no doc comment at the top"]);
-    check(
-        "crates/nightlatch/src/features/boot/logic.rs",
-        "\n",
-        &["1 no doc comment at the top"],
-    );
-    check(
-        "crates/nightlatch/src/features/mod.rs",
-        "pub mod boot;\n",
-        &[],
-    );
+    check("crates/nightlatch/src/features/boot/logic.rs", "\n", &["1 no doc comment at the top"]);
+    check("crates/nightlatch/src/features/mod.rs", "pub mod boot;\n", &[]);
 }
 
 #[test]
 fn every_example_is_read_by_a_test() {
-    check(
-        "examples/open.toml",
-        "mode = \"open\"\n",
-        &["1 no test reads this example"],
-    );
+    check("examples/open.toml", "mode = \"open\"\n", &["1 no test reads this example"]);
     check("pkg/open.toml", "mode = \"open\"\n", &[]);
-    let example = || File {
-        path: "examples/open.toml".to_owned(),
-        text: String::new(),
-    };
-    let test = |text: &str| File {
-        path: "crates/a/tests/it/a.rs".to_owned(),
-        text: text.to_owned(),
-    };
+    let example = || File { path: "examples/open.toml".to_owned(), text: String::new() };
+    let test =
+        |text: &str| File { path: "crates/a/tests/it/a.rs".to_owned(), text: text.to_owned() };
     assert_eq!(rules::check(&[example(), test("read(\"open.toml\")")]), []);
-    assert_eq!(
-        rules::check(&[example(), test("read_dir(\"examples\")")]),
-        []
-    );
-    assert_eq!(
-        rules::check(&[example(), test("read(\"other.toml\")")]).len(),
-        1
-    );
+    assert_eq!(rules::check(&[example(), test("read_dir(\"examples\")")]), []);
+    assert_eq!(rules::check(&[example(), test("read(\"other.toml\")")]).len(), 1);
 }

@@ -10,10 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::Site;
 use crate::product::Product;
-use crate::service::{Catalogue, Ports, Service, ServiceName};
+use crate::service::{Catalogue, Ports, ServiceName};
 
 pub use message::Mistake;
 pub use written::Rate;
+
+/// The offline table of Debian's package `tor-geoipdb`.
+pub const DEFAULT_COUNTRIES: &str = "/usr/share/tor";
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +32,8 @@ pub struct Rules {
     pub per_source: Rate,
     /// What all strangers together may send to them.
     pub total: Rate,
+    /// Where the table of countries comes from: folders, files and addresses.
+    pub countries: Vec<String>,
 }
 
 impl Default for Rules {
@@ -40,6 +45,7 @@ impl Default for Rules {
             open: BTreeSet::from(open),
             per_source: Rate { packets: 50, burst: 200 },
             total: Rate { packets: 5000, burst: 10_000 },
+            countries: vec![DEFAULT_COUNTRIES.to_owned()],
         }
     }
 }
@@ -58,7 +64,7 @@ impl Rules {
     pub fn catalogue(&self, site: &Site) -> Catalogue {
         let mut catalogue = self.product.unwrap_or(site.product).catalogue();
         for (name, ports) in site.services.iter().chain(&self.services) {
-            let service = catalogue.0.entry(name.clone()).or_insert_with(Service::default);
+            let service = catalogue.0.entry(name.clone()).or_default();
             service.ports.clone_from(ports);
         }
         catalogue

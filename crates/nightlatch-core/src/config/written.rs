@@ -30,6 +30,22 @@ struct Written {
     services: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
     #[serde(default)]
     open: Open,
+    #[serde(default)]
+    countries: Countries,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Countries {
+    source: Option<OneOrMany>,
+}
+
+/// `"one"` or `["one", "another"]`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a text or a list of texts")]
+enum OneOrMany {
+    One(Spanned<String>),
+    Many(Vec<Spanned<String>>),
 }
 
 #[derive(Default, Deserialize)]
@@ -51,8 +67,8 @@ pub(super) fn read(text: &str) -> Result<Rules, Mistake> {
         Mistake::new(text, error.span().unwrap_or(0..0), first_line(error.message()))
     })?;
     let at = Place { text };
-    let mut rules = Rules::default();
-    rules.product = written.pbx.product.map(|product| at.parse::<Product>(&product)).transpose()?;
+    let product = written.pbx.product.map(|product| at.parse::<Product>(&product)).transpose()?;
+    let mut rules = Rules { product, ..Rules::default() };
     for (name, ports) in &written.services {
         let ports = ports.iter().map(|ports| at.parse::<Ports>(ports));
         rules.services.insert(at.parse(name)?, ports.collect::<Result<_, _>>()?);
@@ -65,6 +81,9 @@ pub(super) fn read(text: &str) -> Result<Rules, Mistake> {
     }
     if let Some(rate) = &written.open.total {
         rules.total = at.rate(rate)?;
+    }
+    if let Some(source) = written.countries.source {
+        rules.countries = at.country_sources(source)?;
     }
     Ok(rules)
 }
@@ -109,6 +128,28 @@ impl Place<'_> {
             services.insert(service);
         }
         Ok(services)
+    }
+
+    /// Folders, files and addresses, each checked as far as its text goes.
+    fn country_sources(&self, written: OneOrMany) -> Result<Vec<String>, Mistake> {
+        const MOST: usize = 32;
+        let sources = match written {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        };
+        let first = sources.first().map_or(0..0, Spanned::span);
+        if sources.is_empty() || sources.len() > MOST {
+            return Err(self.mistake(first, format!("name 1 to {MOST} sources")));
+        }
+        for source in &sources {
+            let text = source.get_ref();
+            let known = ["/", "file:///", "http://", "https://"];
+            if !known.iter().any(|begin| text.starts_with(begin)) {
+                let what = "a source is a path from the root (/usr/share/tor), or begins with https:// or http://";
+                return Err(self.mistake(source.span(), what));
+            }
+        }
+        Ok(sources.into_iter().map(Spanned::into_inner).collect())
     }
 
     fn rate(&self, rate: &Spanned<Rate>) -> Result<Rate, Mistake> {

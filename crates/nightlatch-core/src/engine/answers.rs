@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::api::{Ending, Reply, Services, Status, Why, reason_word};
 use crate::ledger::{Account, Entry, Mode};
+use crate::lists::Listed;
 use crate::policy::{self, Flow, Packet, Reason, Standing, To, Verdict, What, World};
 use crate::service::{Ports, Protocol, ServiceName};
 use crate::time::{Time, show_span};
@@ -43,6 +44,7 @@ impl Engine {
             reaches,
             accounts: standing.accounts.iter().map(|(account, _)| (*account).clone()).collect(),
             blocks: blocks.into_iter().cloned().collect(),
+            lists: policy::listed(&world, &standing, address),
         })
     }
 
@@ -126,6 +128,11 @@ impl Engine {
                 "{what} of {address} pass{}: in mode open, {service} answers strangers",
                 if *limited { ", under the rate limits" } else { "" }
             ),
+            Reason::Listed { lists } => {
+                let told: Vec<String> =
+                    lists.iter().map(|listed| self.tell_listed(listed, now)).collect();
+                format!("{what} of {address} are dropped without an answer: {}", told.join("; "))
+            }
             Reason::Stranger => format!(
                 "{what} of {address} are dropped without an answer: no account lets them in{}",
                 if self.ledger.mode == Mode::Open {
@@ -134,6 +141,9 @@ impl Engine {
                     ""
                 }
             ),
+            Reason::Loopback => {
+                format!("{what} of {address} pass: the machine itself is never shut out")
+            }
             other => format!("{what} of {address} pass ({other:?})"),
         }
     }
@@ -168,11 +178,43 @@ impl Engine {
             strangers_reach,
             accounts: self.ledger.accounts.len(),
             blocks: self.ledger.blocks.len(),
+            listed: self.merged.len(),
+            feed_troubles: self.feed_troubles(now),
             ending,
             restored: self.kernel.restored,
             restored_last: self.kernel.restored_last.clone(),
             ..Status::default()
         }))
+    }
+
+    fn tell_listed(&self, listed: &Listed, now: Time) -> String {
+        match listed {
+            Listed::Feed { name, entry } => {
+                let fetched = self.ledger.feeds.get(name).and_then(|(_, state)| state.fetched);
+                let age = fetched.map_or_else(
+                    || "of unknown age".to_owned(),
+                    |at| format!("fetched {} ago", show_span(now.since(at))),
+                );
+                format!("feed \"{name}\" names {entry}, {age}")
+            }
+            Listed::Country { country: Some(code) } => {
+                let name = nightlatch_parse::country::name(*code).unwrap_or("unknown country");
+                format!("strangers from {name} ({code}) are shut out")
+            }
+            Listed::Country { country: None } => {
+                "it belongs to no country, and only some are let in".to_owned()
+            }
+        }
+    }
+
+    fn feed_troubles(&self, now: Time) -> Vec<String> {
+        let troubled = self.ledger.feeds.values().filter_map(|(feed, state)| {
+            let stale = state.is_stale(feed.every, now);
+            let stale = if stale { ", and what is in force is old" } else { "" };
+            (state.failures > 0 || !stale.is_empty())
+                .then(|| format!("feed \"{}\": {}{stale}", feed.name, state.result))
+        });
+        troubled.chain(self.country_trouble()).collect()
     }
 
     fn service_line(&self, name: &ServiceName) -> String {
@@ -187,10 +229,13 @@ impl Engine {
     }
 }
 
-/// `203.0.113.7, office.example.net (203.0.113.8) for sip, web`.
+/// `203.0.113.7, office.example.net (203.0.113.8) for sip, web`; of long lists the beginning.
 pub(super) fn entries_and_services(account: &Account) -> String {
-    let entries: Vec<String> = account.entries.iter().map(Entry::to_string).collect();
-    format!("{} for {}", entries.join(", "), account.services)
+    const SHOWN: usize = 5;
+    let entries: Vec<String> = account.entries.iter().take(SHOWN).map(Entry::to_string).collect();
+    let more = account.entries.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more} for {}", entries.join(", "), account.services)
 }
 
 fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16) -> Verdict {
@@ -203,7 +248,9 @@ fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16)
 }
 
 fn judge_what(world: &World<'_>, address: IpAddr, what: What) -> Verdict {
-    let packet = Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
+    // Whoever asks for such an address means the host itself.
+    let on_loopback = address.is_loopback();
+    let packet = Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback };
     policy::judge(world, &packet)
 }
 

@@ -8,19 +8,25 @@
 //! under way.
 
 mod answers;
+mod countries;
 mod ends;
+mod lists;
 mod plan;
 mod requests;
 mod up;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::action::{Action, Flows, Level, Project};
+use nightlatch_parse::ranges::RangeList;
+
+use crate::action::{Action, Content, Flows, Level, Project};
 use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
 use crate::audit::{self, Record};
 use crate::config::Rules;
 use crate::event::{Event, Ticket};
-use crate::ledger::Ledger;
+use crate::ledger::{Change, Ledger};
+use crate::lists::Lists;
 use crate::policy::World;
 use crate::ruleset::{self, Ruleset};
 use crate::service::Catalogue;
@@ -39,6 +45,12 @@ pub struct Engine {
     underway: Underway,
     kernel: Kernel,
     revision: u64,
+    lists: Lists,
+    /// All lists as one, as the kernel gets them.
+    merged: Arc<RangeList>,
+    fetches: lists::Fetches,
+    stopped: lists::Stopped,
+    countries: countries::Pace,
 }
 
 /// The change that is between its stations.
@@ -68,7 +80,19 @@ impl Engine {
     pub fn new(ledger: Ledger, rules: Rules) -> Engine {
         let catalogue = rules.catalogue(&ledger.site);
         let (underway, kernel) = (Underway::Nothing, Kernel::default());
-        Engine { ledger, rules, catalogue, underway, kernel, revision: 0 }
+        Engine {
+            ledger,
+            rules,
+            catalogue,
+            underway,
+            kernel,
+            revision: 0,
+            lists: Lists::default(),
+            merged: Arc::default(),
+            fetches: lists::Fetches::default(),
+            stopped: lists::Stopped::default(),
+            countries: countries::Pace::default(),
+        }
     }
 
     /// The ledger, to look at.
@@ -81,26 +105,43 @@ impl Engine {
         self.revision
     }
 
+    /// What the lists hold.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// All that a judgement at `now` depends on.
     pub fn world(&self, now: Time) -> World<'_> {
-        World { ledger: &self.ledger, rules: &self.rules, catalogue: &self.catalogue, now }
+        World {
+            ledger: &self.ledger,
+            rules: &self.rules,
+            catalogue: &self.catalogue,
+            lists: &self.lists,
+            now,
+        }
     }
 
     /// The table the kernel should hold at `now`; `None` where it should hold none.
     pub fn desired(&self, now: Time) -> Option<Ruleset> {
-        self.ledger.protection.stands().then(|| ruleset::compile(&self.world(now)))
+        self.ledger
+            .protection
+            .stands()
+            .then(|| ruleset::compile(&self.world(now), Arc::clone(&self.merged)))
     }
 
     /// Takes a fact in and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
-            Event::Started => self.started(),
+            Event::Started { stood } => self.started(stood),
             Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
             Event::Stored(result) => self.stored(result),
             Event::Projected(result) => self.projected(result, now),
             Event::Tampered { by, found } => self.tampered(by, &found),
+            Event::Fetched { name, result } => self.fetched(&name, result, now),
+            Event::CountriesRead(result) => self.countries_read(result, now),
+            Event::Hits(hits) => self.count_hits(hits, now),
             Event::Configured { ticket, caller, rules } => match rules {
-                Ok(rules) => self.begin(Some(ticket), Plan::configure(&caller, rules)),
+                Ok(rules) => self.configured(ticket, &caller, rules, now),
                 Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
             },
         }
@@ -108,7 +149,10 @@ impl Engine {
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.ledger.next_end(), self.kernel.retry_at].into_iter().flatten().min()
+        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch(), self.next_reading()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due at `now`: ends accounts, blocks and an unconfirmed trial, and tries the
@@ -124,11 +168,19 @@ impl Engine {
             self.kernel.retry_at = None;
             return vec![Action::Project(Project::Whole)];
         }
-        Vec::new()
+        let mut actions = self.fetch_due(now);
+        actions.extend(self.read_due(now));
+        actions
     }
 
-    fn started(&self) -> Vec<Action> {
-        [Action::Project(Project::Whole)].into_iter().chain(self.cut_again()).collect()
+    fn started(&self, stood: bool) -> Vec<Action> {
+        let mut actions = vec![Action::Project(Project::Whole)];
+        if !stood && self.ledger.protection.stands() {
+            // What slipped in meanwhile does not stay in.
+            actions.push(Action::Cut(Flows::BegunByPeers));
+        }
+        actions.extend(self.cut_again());
+        actions
     }
 
     /// Ends the flows through doors that were closed lately once more.
@@ -151,6 +203,25 @@ impl Engine {
             }
             Ok(Decision::Change(plan)) => self.begin(Some(ticket), *plan),
             Err(refusal) => vec![Action::Reply(ticket, Reply::Refused(refusal))],
+        }
+    }
+
+    fn configured(
+        &mut self,
+        ticket: Ticket,
+        caller: &Caller,
+        rules: Rules,
+        now: Time,
+    ) -> Vec<Action> {
+        let plan = Plan::configure(caller, rules);
+        match self.ends_session(caller, &plan, now) {
+            Some(origin) => {
+                let message = format!(
+                    "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
+                );
+                vec![refuse(ticket, RefusalKind::No, message)]
+            }
+            None => self.begin(Some(ticket), plan),
         }
     }
 
@@ -198,9 +269,27 @@ impl Engine {
             let message = format!("it happens all the same, but is not in the audit log: {error}");
             actions.push(Action::Tell(Level::Error, message));
         }
+        // Long lists are made one anew only where something of theirs has changed.
+        let lists_change = plan.content.is_some() || plan.changes.iter().any(touches_lists);
         plan.changes.iter().for_each(|change| self.ledger.apply(change));
+        let mut plan = plan;
+        match plan.content.take() {
+            Some(Content::Feed(name, content, _)) => self.lists.put_feed(name, content),
+            Some(Content::Table(fetched)) => self.take_table(fetched),
+            None => {}
+        }
+        self.forget_gone_feeds(&mut actions);
         if let Some(rules) = &plan.rules {
+            if self.rules.countries != rules.countries {
+                self.countries_again();
+            }
             self.rules = rules.clone();
+        }
+        if plan.changes.iter().any(|change| matches!(change, Change::SetCountries(_))) {
+            self.countries_again();
+        }
+        if lists_change {
+            self.merge_lists();
         }
         self.catalogue = self.rules.catalogue(&self.ledger.site);
         self.revision += 1;
@@ -209,10 +298,20 @@ impl Engine {
         actions
     }
 
+    fn forget_gone_feeds(&mut self, actions: &mut Vec<Action>) {
+        let gone = self.lists.feed_names().filter(|name| !self.ledger.feeds.contains_key(*name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            self.lists.drop_feed(&name);
+            self.stopped.forget(&name);
+            self.fetches.forget(&name);
+            actions.push(Action::Forget(name));
+        }
+    }
+
     fn projected(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
         match &result {
-            Ok(()) => self.kernel.trouble = None,
+            Ok(()) => (self.kernel.trouble, self.kernel.retry_at) = (None, None),
             Err(error) => {
                 self.kernel.trouble = Some(error.clone());
                 self.kernel.retry_at = Some(now.after(RETRY));
@@ -224,6 +323,8 @@ impl Engine {
             Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
+                // What slipped in while the table was not whole does not stay in.
+                actions.push(Action::Cut(Flows::BegunByPeers));
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,
@@ -250,6 +351,11 @@ impl Engine {
         actions.push(Action::Tell(Level::Warning, message));
         actions
     }
+}
+
+/// Whether a change makes other lists or another guard.
+fn touches_lists(change: &Change) -> bool {
+    matches!(change, Change::DropFeed(_) | Change::SetCountries(_) | Change::SetSite(_))
 }
 
 /// The last station of a change: running flows are ended, and the reply goes out.

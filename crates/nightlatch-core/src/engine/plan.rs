@@ -1,6 +1,6 @@
 //! What the engine makes of a request.
 
-use crate::action::Flows;
+use crate::action::{Content, Flows};
 use crate::api::{Caller, Refusal, RefusalKind, Reply};
 use crate::audit::Record;
 use crate::config::Rules;
@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) records: Vec<Record>,
     /// A new configuration.
     pub(super) rules: Option<Rules>,
+    /// What a list holds now.
+    pub(super) content: Option<Content>,
     /// Whose running flows end.
     pub(super) cut: Option<Flows>,
     /// What the journal says.
@@ -45,6 +47,7 @@ impl Plan {
             changes: Vec::new(),
             records: Vec::new(),
             rules: None,
+            content: None,
             cut: None,
             tell: Some(format!("{caller}: {first}")),
             reply: Reply::Done { message },
@@ -60,8 +63,8 @@ impl Plan {
         plan
     }
 
-    pub(super) fn decided(self) -> Result<Decision, Refusal> {
-        Ok(Decision::Change(Box::new(self)))
+    pub(super) fn decided(self) -> Decision {
+        Decision::Change(Box::new(self))
     }
 }
 

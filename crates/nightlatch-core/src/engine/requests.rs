@@ -8,6 +8,7 @@ use crate::action::Flows;
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
 use crate::audit::Record;
 use crate::ledger::{Account, AccountName, Block, Change, Cut, Mode};
+use crate::lists::CountryRules;
 use crate::policy::{self, Flow, Packet, To, What};
 use crate::service::{Grant, ServiceName};
 use crate::time::{Time, show_span};
@@ -15,7 +16,7 @@ use crate::{AddrRange, Family};
 
 impl Engine {
     pub(super) fn decide(
-        &self,
+        &mut self,
         caller: &Caller,
         request: Request,
         now: Time,
@@ -40,6 +41,28 @@ impl Engine {
             }
             Request::Services => Ok(Decision::Answer(self.services())),
             Request::Why { address, to } => Ok(Decision::Answer(self.why(address, to, now))),
+            Request::FeedAdd(feed) => self.feed_add(caller, feed, now),
+            Request::FeedRemove { name } => self.feed_remove(caller, &name),
+            Request::FeedList => Ok(Decision::Answer(self.feed_list(now))),
+            Request::FeedRefresh { name, force } => {
+                self.feed_refresh(name.as_ref(), force).map(Decision::Answer)
+            }
+            Request::CountryBlock(codes) => {
+                let mut rules = self.ledger.countries.clone();
+                rules.blocked.extend(codes);
+                self.country_rules(caller, "country block", rules, now)
+            }
+            Request::CountryUnblock(codes) => {
+                let mut rules = self.ledger.countries.clone();
+                rules.blocked.retain(|code| !codes.contains(code));
+                self.country_rules(caller, "country unblock", rules, now)
+            }
+            Request::CountryAllow(only) => {
+                let rules = CountryRules { only, ..self.ledger.countries.clone() };
+                self.country_rules(caller, "country allow", rules, now)
+            }
+            Request::CountryList => Ok(Decision::Answer(self.country_list(now))),
+            Request::CountryRefresh { force } => self.country_refresh(force).map(Decision::Answer),
             Request::Status => Ok(Decision::Answer(self.status(now))),
         }
     }
@@ -73,6 +96,7 @@ impl Engine {
                 block.range, block.range
             );
         }
+        message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "allow", &account.name, &(), &account)];
         // A door that is open again needs no cut.
@@ -83,7 +107,7 @@ impl Engine {
             .filter(|cut| account.ranges().any(|range| range.covers(&cut.range)));
         plan.changes = reopened.map(|cut| Change::DropCut(cut.range)).collect();
         plan.changes.push(Change::PutAccount(account));
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Checks a new account and gives it its end.
@@ -151,15 +175,16 @@ impl Engine {
     ) -> Result<Decision, Refusal> {
         let account = self.account(name)?;
         let message = format!(
-            "account \"{name}\" is removed: {} is closed, running connections end",
-            answers::entries_and_services(account)
+            "account \"{name}\" is removed: {} is closed, running connections end{}",
+            answers::entries_and_services(account),
+            self.hint_of_off()
         );
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "remove", name, account, &())];
         plan.changes = vec![Change::DropAccount(name.clone())];
         self.close(&mut plan, account.ranges(), now);
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     /// Ends the running flows of doors that a plan closes, also after a crash.
@@ -198,6 +223,7 @@ impl Engine {
             message += &format!(" until {until} ({})", show_span(until.since(now)));
         }
         message += &self.who_is_hit(&block, now);
+        message += self.hint_of_off();
         let before = self.ledger.blocks.get(&range);
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "block", range, &before, &block)];
@@ -206,7 +232,7 @@ impl Engine {
         // (a narrower account) keeps its services only, so other flows of it have to end.
         self.close(&mut plan, [range].into_iter(), now);
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn may_be_blocked(&self, range: AddrRange, force: bool) -> Result<(), Refusal> {
@@ -266,10 +292,11 @@ impl Engine {
                 None => format!("{range} is not blocked: \"nightlatch list\" shows all blocks"),
             }));
         };
-        let mut plan = Plan::new(caller, format!("{range} is no longer blocked"));
+        let message = format!("{range} is no longer blocked{}", self.hint_of_off());
+        let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "unblock", range, block, &())];
         plan.changes = vec![Change::DropBlock(range)];
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn mode(
@@ -297,11 +324,19 @@ impl Engine {
                 )
             }
         };
-        let mut plan = Plan::new(caller, message);
+        let mut plan = Plan::new(caller, message + self.hint_of_off());
         plan.records = vec![Record::new(caller, "mode", "mode", &before, &mode)];
         plan.changes = vec![Change::SetMode(mode)];
         self.keep_caller(caller, &plan, force, now)?;
-        plan.decided()
+        Ok(plan.decided())
+    }
+
+    /// What to know of every change while no firewall stands.
+    fn hint_of_off(&self) -> &'static str {
+        if self.ledger.protection.stands() {
+            return "";
+        }
+        "\nthe firewall is OFF: this counts when \"nightlatch up\" puts it up"
     }
 
     /// Refuses a plan that would end the caller's own session.
@@ -312,20 +347,23 @@ impl Engine {
         force: bool,
         now: Time,
     ) -> Result<(), Refusal> {
-        let Some(origin) = caller.origin.filter(|_| !force) else {
-            return Ok(());
-        };
-        if !self.reaches_ssh(origin, now) {
-            return Ok(());
+        match self.ends_session(caller, plan, now).filter(|_| !force) {
+            Some(origin) => Err(no(format!(
+                "nothing was changed: this would end your own session from {origin}; allow {origin} in another account first, or add --force"
+            ))),
+            None => Ok(()),
         }
-        let mut after = Engine::new(self.ledger.clone(), self.rules.clone());
-        plan.changes.iter().for_each(|change| after.ledger.apply(change));
-        if after.reaches_ssh(origin, now) {
-            return Ok(());
-        }
-        Err(no(format!(
-            "nothing was changed: this would end your own session from {origin}; allow {origin} in another account first, or add --force"
-        )))
+    }
+
+    /// Where the caller came from, if a plan would shut out that address, which comes in now.
+    pub(super) fn ends_session(&self, caller: &Caller, plan: &Plan, now: Time) -> Option<IpAddr> {
+        let origin = caller.origin.filter(|origin| self.reaches_ssh(*origin, now))?;
+        let rules = plan.rules.as_ref().unwrap_or(&self.rules).clone();
+        let mut ledger = self.ledger.clone();
+        plan.changes.iter().for_each(|change| ledger.apply(change));
+        let mut after = Engine::new(ledger, rules);
+        after.lists = self.lists.clone();
+        (!after.reaches_ssh(origin, now)).then_some(origin)
     }
 
     /// Whether the address may begin an SSH session.

@@ -5,7 +5,7 @@ use super::plan::{Decision, Plan, no};
 use crate::action::Flows;
 use crate::api::{Caller, Refusal, Reply, Up};
 use crate::audit::Record;
-use crate::ledger::{Change, Mode, Protection};
+use crate::ledger::{Block, Change, Mode, Protection};
 use crate::time::{Time, show_span};
 
 impl Engine {
@@ -15,7 +15,17 @@ impl Engine {
         let mode = up.mode.unwrap_or(self.ledger.mode);
         let mut changes = Vec::new();
         let mut records = Vec::new();
+        let mut attention = String::new();
+        for (guarded, what) in &up.site.guarded {
+            let blocked = self.ledger.blocks_at(now).find(|block| block.range.overlaps(guarded));
+            if let Some(Block { range, .. }) = blocked {
+                attention += &format!(
+                    "\nattention: {guarded}, {what}, is shut out by a block: \"nightlatch unblock {range}\""
+                );
+            }
+        }
         if self.ledger.site != up.site {
+            records.push(Record::new(caller, "survey", "server", &self.ledger.site, &up.site));
             changes.push(Change::SetSite(up.site));
         }
         for new in up.accounts {
@@ -26,9 +36,12 @@ impl Engine {
             }
         }
         if self.ledger.mode != mode {
+            records.push(Record::new(caller, "mode", "mode", &self.ledger.mode, &mode));
             changes.push(Change::SetMode(mode));
         }
-        let risky = !stood || self.ledger.mode != mode;
+        // While a trial is on, asking for another begins it anew: only `confirm` confirms.
+        let on_trial = self.ledger.protection.trial_end().is_some();
+        let risky = !stood || on_trial || self.ledger.mode != mode;
         let protection = self.protection_after(up.trial.filter(|_| risky), now);
         if self.ledger.protection != protection {
             records.push(Record::new(caller, "up", mode, &self.ledger.protection, &protection));
@@ -38,7 +51,7 @@ impl Engine {
             let message = "the firewall is up already, and nothing has to change".to_owned();
             return Ok(Decision::Answer(Reply::Done { message }));
         }
-        let mut plan = Plan::new(caller, up_message(&protection, mode, now));
+        let mut plan = Plan::new(caller, up_message(&protection, mode, now) + &attention);
         plan.changes = changes;
         plan.records = records;
         // What strangers had open before goes on only where the new order lets it in.
@@ -46,7 +59,7 @@ impl Engine {
         if up.dry_run {
             return Ok(Decision::Answer(plan.reply));
         }
-        plan.decided()
+        Ok(plan.decided())
     }
 
     fn protection_after(&self, trial: Option<std::time::Duration>, now: Time) -> Protection {
@@ -80,16 +93,16 @@ impl Engine {
             ));
         }
         let protection = Protection::On { since: before_since.unwrap_or(*since) };
-        let mut plan = Plan::new(caller, "confirmed: the firewall stays, now and after a reboot");
+        let mut plan = Plan::new(caller, "confirmed: the firewall stays");
         plan.records =
             vec![Record::new(caller, "confirm", "firewall", &self.ledger.protection, &protection)];
         plan.changes = vec![Change::SetProtection(protection)];
-        plan.decided()
+        Ok(plan.decided())
     }
 
     pub(super) fn rollback(&self, caller: &Caller) -> Result<Decision, Refusal> {
         match self.take_back(caller) {
-            Some(plan) => plan.decided(),
+            Some(plan) => Ok(plan.decided()),
             None => Err(no(
                 "there is nothing to take back: no unconfirmed change is on; \"nightlatch down\" takes the firewall off",
             )),
@@ -139,7 +152,7 @@ impl Engine {
             &Protection::Off,
         )];
         plan.changes = vec![Change::SetProtection(Protection::Off)];
-        Decision::Change(Box::new(plan))
+        plan.decided()
     }
 }
 
@@ -149,6 +162,6 @@ fn up_message(protection: &Protection, mode: Mode, now: Time) -> String {
             "the firewall is up in mode {mode}, on trial: in {} it is taken back unless you run \"nightlatch confirm\"",
             show_span(until.since(now))
         ),
-        None => format!("the firewall is up in mode {mode}, now and after a reboot"),
+        None => format!("the firewall is up in mode {mode}"),
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, AccountName, Block, Mode, Protection, Site};
 use crate::AddrRange;
+use crate::lists::{CountryRules, Feed, FeedName, FeedState};
 use crate::time::Time;
 
 /// One change of the ledger. Whole, not a step: made twice, it leaves the same ledger.
@@ -24,6 +25,12 @@ pub enum Change {
     SetProtection(Protection),
     /// Sets what is known of the server.
     SetSite(Site),
+    /// Adds or replaces a feed, with how it goes.
+    PutFeed(Feed, FeedState),
+    /// Removes a feed.
+    DropFeed(FeedName),
+    /// Sets which countries are shut out.
+    SetCountries(CountryRules),
     /// Remembers that running flows of a range must end.
     PutCut(Cut),
     /// Forgets that.

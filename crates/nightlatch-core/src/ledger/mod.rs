@@ -8,6 +8,8 @@ mod protection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::lists::{CountryRules, Feed, FeedName, FeedState};
+
 pub use account::{Account, AccountName, Entry, HostName, NameError};
 pub use block::Block;
 pub use change::{Change, Cut};
@@ -29,6 +31,10 @@ pub struct Ledger {
     pub protection: Protection,
     /// What `up` found out about this server.
     pub site: Site,
+    /// Published lists, each with how it goes.
+    pub feeds: BTreeMap<FeedName, (Feed, FeedState)>,
+    /// Which countries are shut out.
+    pub countries: CountryRules,
     /// Doors that were closed lately: flows through them must not go on.
     pub cuts: BTreeSet<Cut>,
 }
@@ -56,6 +62,13 @@ impl Ledger {
                 self.cuts.retain(|known| known.range != cut.range);
                 self.cuts.insert(cut);
             }
+            Change::PutFeed(feed, state) => {
+                self.feeds.insert(feed.name.clone(), (feed, state));
+            }
+            Change::DropFeed(name) => {
+                self.feeds.remove(&name);
+            }
+            Change::SetCountries(countries) => self.countries = countries,
             Change::DropCut(range) => self.cuts.retain(|known| known.range != range),
         }
     }

@@ -8,7 +8,8 @@
 //! 3. a block at least as specific as every account covering the address
 //! 4. an account, for its services
 //! 5. (8 in the design) any other block, for new connections
-//! 6. (9 in the design) the mode: services open to strangers, under limits; otherwise silence
+//! 6. (8) a feed or a country, for new connections of those whom no account covers
+//! 7. (9 in the design) the mode: services open to strangers, under limits; otherwise silence
 
 use std::net::IpAddr;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::config::Rules;
 use crate::ledger::{Account, Block, Ledger, Mode};
+use crate::lists::{Guard, Listed, Lists};
 use crate::service::{Catalogue, Grant, Opening, Protocol, ServiceName};
 use crate::time::Time;
 
@@ -28,6 +30,8 @@ pub struct World<'a> {
     pub rules: &'a Rules,
     /// The services of this server.
     pub catalogue: &'a Catalogue,
+    /// What the lists hold.
+    pub lists: &'a Lists,
     /// The moment of the judgement.
     pub now: Time,
 }
@@ -105,7 +109,10 @@ impl What {
 
     /// Whether it is an ICMP error, which speaks of a packet of its flow.
     pub fn is_error(self) -> bool {
-        matches!(self, What::Icmp { kind: 3 | 4 | 5 | 11 | 12, .. } | What::Icmp6 { kind: ..128, .. })
+        matches!(
+            self,
+            What::Icmp { kind: 3 | 4 | 5 | 11 | 12, .. } | What::Icmp6 { kind: ..128, .. }
+        )
     }
 
     /// Whether it is an echo request.
@@ -156,6 +163,11 @@ pub enum Reason {
         /// The deciding block's range.
         range: crate::AddrRange,
     },
+    /// Lists shut the address out.
+    Listed {
+        /// All lists that hold it.
+        lists: Vec<Listed>,
+    },
     /// Accounts let it in.
     Account {
         /// Their names.
@@ -202,7 +214,20 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if let Some(block) = standing.block {
         return drop(Reason::Blocked { range: block.range });
     }
+    let lists = listed(world, &standing, packet.peer);
+    if !lists.is_empty() {
+        return drop(Reason::Listed { lists });
+    }
     by_mode(world, packet.what)
+}
+
+/// The lists that shut an address out. Whoever has an account, for whatever service, is no
+/// stranger, and what the server needs is never listed.
+pub fn listed(world: &World<'_>, standing: &Standing<'_>, address: IpAddr) -> Vec<Listed> {
+    if !standing.accounts.is_empty() || Guard::of(&world.ledger.site).holds(address) {
+        return Vec::new();
+    }
+    world.lists.holding(address, &world.ledger.countries)
 }
 
 /// What the ledger says of one address: the accounts that cover it, and the most specific block.
@@ -323,7 +348,7 @@ pub fn limited_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
     let limited = opened
         .into_iter()
         .filter(|name| catalogue.get(name).is_some_and(|service| service.limited));
-    let ports = limited.flat_map(|name| catalogue.get(name)).flat_map(|s| s.ports.clone());
+    let ports = limited.filter_map(|name| catalogue.get(name)).flat_map(|s| s.ports.clone());
     Opening { ports: crate::service::merge(ports.collect()), ping: false }
 }
 

@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+
+use nightlatch_parse::ranges::RangeList;
+
 use super::{OpenServices, Ruleset, ServiceChain, Structure};
 use crate::AddrRange;
 use crate::ledger::Mode;
@@ -12,8 +16,10 @@ use crate::service::{Grant, ServiceName};
 ///
 /// Accounts and blocks may overlap as they like; what comes out are disjoint ranges, each with
 /// one answer, so that the kernel needs one look-up whatever their number. `n log n`.
-pub fn compile(world: &World<'_>) -> Ruleset {
-    let mut ruleset = Ruleset::default();
+///
+/// `lists` is [`crate::lists::Lists::merged`], which is kept because it may be long.
+pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
+    let mut ruleset = Ruleset { lists, ..Ruleset::default() };
     ruleset.structure.trial = world.ledger.protection.opens_by_itself();
     ruleset.structure.open = (world.ledger.mode == Mode::Open).then(|| OpenServices {
         opening: open_to_strangers(world.rules, world.catalogue),
@@ -276,7 +282,7 @@ mod tests {
         );
         check(
             &[("192.0.2.1", Some("sip")), ("192.0.2.0/30", None)],
-            &["192.0.2.0 blocked", "192.0.2.1 sip, walled", "192.0.2.2-192.0.2.3 blocked"],
+            &["192.0.2.0 blocked", "192.0.2.1 sip, walled", "192.0.2.2/31 blocked"],
         );
         check(&[("192.0.2.1", Some("sip")), ("192.0.2.1", None)], &["192.0.2.1 blocked"]);
         // The ends of the address space, and both families side by side.

@@ -14,6 +14,10 @@ pub use render::render;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
+use std::sync::Arc;
+
+use nightlatch_parse::ranges::RangeList;
+
 use crate::config::Rate;
 use crate::service::Opening;
 
@@ -22,7 +26,12 @@ pub const TABLE: &str = "nightlatch";
 
 /// Names of the sets and counters in the table.
 pub mod names {
-    /// Map of account ranges to the chain of their services, IPv4.
+    /// Map of the accounts' single addresses to the chain of their services, IPv4: a hash table,
+    /// in which a look-up takes as long whatever their number.
+    pub const HOSTS_V4: &str = "host4";
+    /// The same for IPv6.
+    pub const HOSTS_V6: &str = "host6";
+    /// Map of the accounts' networks and ranges to the chain of their services, IPv4.
     pub const ACCOUNTS_V4: &str = "account4";
     /// The same for IPv6.
     pub const ACCOUNTS_V6: &str = "account6";
@@ -30,6 +39,16 @@ pub mod names {
     pub const BLOCKS_V4: &str = "block4";
     /// The same for IPv6.
     pub const BLOCKS_V6: &str = "block6";
+    /// Feeds and countries, IPv4.
+    pub const LISTS_V4: &str = "list4";
+    /// The same for IPv6.
+    pub const LISTS_V6: &str = "list6";
+    /// Listed addresses that came lately, each with a counter, IPv4.
+    pub const HITS_V4: &str = "hit4";
+    /// The same for IPv6.
+    pub const HITS_V6: &str = "hit6";
+    /// Counts what listed addresses sent.
+    pub const LISTED: &str = "listed";
     /// Cut flows (peer . protocol . peer's port . local port), IPv4.
     pub const CUTS_V4: &str = "cut4";
     /// The same for IPv6.
@@ -58,6 +77,9 @@ pub struct Ruleset {
     pub accounts: Vec<(AddrRange, String)>,
     /// Who is shut out: disjoint ranges, sorted.
     pub blocks: Vec<AddrRange>,
+    /// Who is on a list: merged. Copies of a ruleset on disk leave it out: lists have their own.
+    #[serde(skip)]
+    pub lists: Arc<RangeList>,
 }
 
 /// Chains and rules: everything that does not grow with the lists.

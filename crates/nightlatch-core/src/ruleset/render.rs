@@ -25,31 +25,41 @@ pub fn render(structure: &Structure) -> String {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::LIMITED].into_iter().map(counter).collect()
+    [names::SILENT, names::BLOCKED, names::LISTED, names::LIMITED]
+        .into_iter()
+        .map(counter)
+        .collect()
 }
 
 fn sets() -> String {
+    use names::{ACCOUNTS_V4, ACCOUNTS_V6, BLOCKS_V4, BLOCKS_V6, CUTS_V4, CUTS_V6};
+    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, LISTS_V4, LISTS_V6, METER_V4, METER_V6};
     let mut text = String::new();
-    for (family, accounts, blocks, cuts, meter) in [
-        ("ipv4_addr", names::ACCOUNTS_V4, names::BLOCKS_V4, names::CUTS_V4, names::METER_V4),
-        ("ipv6_addr", names::ACCOUNTS_V6, names::BLOCKS_V6, names::CUTS_V6, names::METER_V6),
+    for (family, [hosts, accounts, blocks, lists, cuts, hits, meter]) in [
+        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, METER_V4]),
+        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, METER_V6]),
     ] {
-        let _ = write!(
-            text,
-            "\tmap {accounts} {{\n\t\ttype {family} : verdict\n\t\tflags interval\n\t}}\n\
-             \tset {blocks} {{\n\t\ttype {family}\n\t\tflags interval\n\t}}\n\
-             \tset {cuts} {{\n\t\ttype {family} . inet_proto . inet_service . inet_service\n\
-             \t\tsize 262144\n\t\tflags dynamic,timeout\n\t}}\n\
-             \tset {meter} {{\n\t\ttype {family}\n\t\tsize 65536\n\t\tflags dynamic,timeout\n\
-             \t\ttimeout 1m\n\t}}\n"
-        );
+        let flow = format!("{family} . inet_proto . inet_service . inet_service");
+        let ranges = "flags interval\n";
+        let kept = |size, seconds| format!("size {size}\n\t\tflags dynamic,timeout\n\t\t{seconds}");
+        for (kind, name, key, how) in [
+            ("map", hosts, format!("{family} : verdict"), String::new()),
+            ("map", accounts, format!("{family} : verdict"), ranges.to_owned()),
+            ("set", blocks, family.to_owned(), ranges.to_owned()),
+            ("set", lists, family.to_owned(), ranges.to_owned()),
+            ("set", cuts, flow, kept(262_144, "")),
+            ("set", hits, family.to_owned(), kept(65_536, "timeout 1h\n")),
+            ("set", meter, family.to_owned(), kept(65_536, "timeout 1m\n")),
+        ] {
+            let _ = write!(text, "\t{kind} {name} {{\n\t\ttype {key}\n\t\t{how}\t}}\n");
+        }
     }
     let _ = write!(text, "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n", names::TRIAL);
     text
 }
 
-/// Everything an account of these services may reach. What it may not goes back to the chain
-/// `fresh`, as a stranger; inside a wider block it ends here.
+/// Everything an account of these services may reach. For the rest it is a stranger, though one
+/// that no list is held against; inside a wider block it ends here.
 fn account_chain(name: &str, chain: &ServiceChain) -> String {
     let mut text = format!("\tchain {name} {{\n");
     match &chain.opening {
@@ -58,6 +68,8 @@ fn account_chain(name: &str, chain: &ServiceChain) -> String {
     }
     if chain.walled {
         let _ = writeln!(text, "\t\tcounter name {} drop", names::BLOCKED);
+    } else if chain.opening.is_some() {
+        text.push_str("\t\tgoto strangers\n");
     }
     text.push_str("\t}\n");
     text
@@ -96,7 +108,8 @@ fn port_matches(opening: &Opening) -> Vec<String> {
     matches
 }
 
-/// The two places where packets enter, and what is done before anything is looked up.
+/// The two places where packets enter, what is done before anything is looked up, and the errors
+/// that the kernel sends without asking us.
 ///
 /// Both stand in prerouting, before the addresses of published container ports are rewritten
 /// (-100), so that those are judged as what the sender asked for. `guard` comes before connection
@@ -158,6 +171,7 @@ fn base_chains(structure: &Structure) -> String {
 {trial}\
          \t\toif \"lo\" accept\n\
          \t\ticmp type time-exceeded icmp code 1 drop\n\
+         \t\ticmp type parameter-problem drop\n\
          \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
          \t\ticmpv6 type parameter-problem icmpv6 code != 1 drop\n\
          \t}}\n",
@@ -172,25 +186,59 @@ fn still_limited(limited: &Opening) -> String {
     matches.map(|ports| format!("\t\tct direction original {ports} goto fresh\n")).collect()
 }
 
-/// The judgement of a packet that is addressed to this host and belongs to no running flow.
+/// The judgement of a packet that is addressed to this host and belongs to no running flow. Lists
+/// are asked only in open mode: otherwise a stranger meets silence, listed or not.
 fn fresh(open: Option<&OpenServices>) -> String {
     let mut text = format!(
         "\tchain fresh {{\n\
          \t\tfib daddr type unicast accept\n\
          \t\tip saddr vmap @{}\n\
+         \t\tip saddr vmap @{}\n\
+         \t\tip6 saddr vmap @{}\n\
          \t\tip6 saddr vmap @{}\n",
+        names::HOSTS_V4,
         names::ACCOUNTS_V4,
+        names::HOSTS_V6,
         names::ACCOUNTS_V6
     );
+    if open.is_some() {
+        let (lists4, lists6) = (names::LISTS_V4, names::LISTS_V6);
+        let _ = writeln!(text, "\t\tip saddr @{lists4} goto listed");
+        let _ = writeln!(text, "\t\tip6 saddr @{lists6} goto listed");
+    }
+    text.push_str("\t\tgoto strangers\n\t}\n");
+    text.push_str(&strangers(open));
+    if let Some(open) = open {
+        text.push_str(&listed());
+        text.push_str(&limits(open));
+    }
+    text
+}
+
+/// What strangers reach, and silence for the rest.
+fn strangers(open: Option<&OpenServices>) -> String {
+    let mut text = "\tchain strangers {\n".to_owned();
     if let Some(open) = open {
         text.push_str(&accepting(&open.limited, "goto limits"));
         text.push_str(&accepting(&open.opening, "accept"));
     }
     let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::SILENT);
-    if let Some(open) = open {
-        text.push_str(&limits(open));
-    }
     text
+}
+
+/// Counts each listed address by itself, so that the lists can be told apart that hold it. Where
+/// the set is full the packet is dropped all the same, and counted in the sum.
+fn listed() -> String {
+    format!(
+        "\tchain listed {{\n\
+         \t\tupdate @{} {{ ip saddr counter }}\n\
+         \t\tupdate @{} {{ ip6 saddr counter }}\n\
+         \t\tcounter name {} drop\n\
+         \t}}\n",
+        names::HITS_V4,
+        names::HITS_V6,
+        names::LISTED
+    )
 }
 
 /// The limit of each source, and behind it that of all together: a full meter no longer counts

@@ -65,7 +65,7 @@ fn any_change_is_seen() {
             "delete quota inet t spare",
             "delete chain inet t spare",
             // The kernel gives the same name to the new rule's inner set.
-            "delete rule inet t judge handle H\ninsert rule inet t judge tcp dport { 22, 80, 444 } counter accept",
+            "delete rule inet t judge handle H\nadd rule inet t judge index 0 tcp dport { 22, 80, 444 } counter accept",
         ] {
             load(STRUCTURE);
             load(

@@ -9,7 +9,10 @@ pub mod audit;
 pub mod blocks;
 pub mod boot;
 pub mod check;
+pub mod countries;
 pub mod demo;
+pub mod feeds;
+pub mod generate;
 pub mod modes;
 pub mod oldnames;
 pub mod status;
@@ -35,14 +38,14 @@ pub trait Run {
 }
 
 macro_rules! commands {
-    ($($(#[$attribute:meta])* $name:ident: $arguments:ty,)*) => {
+    ($($(#[$attribute:meta])* $name:ident: $feature:ident::cli::$arguments:ident,)*) => {
         /// All commands. The text of each is the doc comment of its arguments.
         #[derive(clap::Subcommand, Debug)]
         pub enum Command {
             $(
                 #[allow(missing_docs, reason = "its arguments say it")]
                 $(#[$attribute])*
-                $name($arguments),
+                $name($feature::cli::$arguments),
             )*
         }
 
@@ -53,6 +56,12 @@ macro_rules! commands {
                 }
             }
         }
+
+        /// What the feature of each command says of itself: source of a manual page's text.
+        const WRITTEN: &[(&str, &str)] = &[$((
+            stringify!($name),
+            include_str!(concat!(stringify!($feature), "/mod.rs")),
+        ),)*];
     };
 }
 
@@ -71,6 +80,8 @@ commands! {
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
+    Country: countries::cli::CountryCommand,
+    Feed: feeds::cli::FeedCommand,
     Mode: modes::cli::SetMode,
     Services: modes::cli::Services,
     Log: audit::cli::Log,
@@ -81,5 +92,14 @@ commands! {
     #[command(hide = true)]
     Boot: boot::cli::Boot,
     #[command(hide = true)]
-    Generate: crate::cli::Generate,
+    Generate: generate::cli::Generate,
+}
+
+/// The manual text of a command: the doc comment of its feature.
+pub fn manual_of(command: &str) -> Option<String> {
+    let found = WRITTEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(command));
+    found.map(|(_, source)| {
+        let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+    })
 }

@@ -36,7 +36,7 @@ mod tests {
     fn the_kernels_tables() {
         let trie = "Local:\n  +-- 127.0.0.0/8 2 0 2\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 198.51.100.0\n        /24 link UNICAST\n     |-- 198.51.100.1\n        /32 host LOCAL\n";
         let found: Vec<Ipv4Addr> = local_v4(trie).collect();
-        assert_eq!(found, [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(198, 51, 100, 1)]);
+        assert_eq!(found, [Ipv4Addr::LOCALHOST, Ipv4Addr::new(198, 51, 100, 1)]);
         let table = "20010db8000100000000000000000001 02 40 00 80     eth0\n";
         let found: Vec<String> = local_v6(table).map(|address| address.to_string()).collect();
         assert_eq!(found, ["2001:db8:1::1"]);

@@ -6,8 +6,21 @@ use std::os::unix::net::UnixStream;
 
 use nightlatch_core::api::Caller;
 
+use super::outcome::{Code, Failure};
+
 /// The longest chain of parents that is followed to find an SSH session.
 const MOST_PARENTS: usize = 32;
+
+/// Only root may change the firewall.
+///
+/// # Errors
+/// Somebody else asks.
+pub fn require_root() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::NotAllowed, "only root may do this: run it with sudo"))
+}
 
 /// Who is at the other end of a socket.
 ///

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
-use nightlatch_core::api::{Reply, Request};
+use nightlatch_core::api::{Reply, Request, Status};
 
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
@@ -24,17 +25,8 @@ pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
             Code::NotAllowed,
             "only root may ask the nightlatch daemon: run it with sudo",
         ),
-        _ => Failure::new(
-            Code::NotRunning,
-            format!(
-                "the nightlatch daemon is not running ({}: {error}): start it with \"systemctl start nightlatch\" or \"nightlatch up\"; a firewall that was up stays up without it",
-                path.display()
-            ),
-        ),
+        _ => not_running(&path, &error),
     })?;
-    let broken = |what: &dyn std::fmt::Display| {
-        Failure::failed(format!("the nightlatch daemon did not answer: {what}"))
-    };
     stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
     let mut line = serde_json::to_vec(&Envelope::new(request)).map_err(|error| broken(&error))?;
     line.push(b'\n');
@@ -42,10 +34,29 @@ pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
     let mut reply = String::new();
     let mut reader = BufReader::new(stream).take(LONGEST_LINE);
     reader.read_line(&mut reply).map_err(|error| broken(&error))?;
+    if reply.is_empty() {
+        return Err(broken(
+            &"it ended; \"nightlatch list\" or \"nightlatch log\" shows whether the change was made",
+        ));
+    }
     match serde_json::from_str(&reply).map_err(|error| broken(&error))? {
         Reply::Refused(refusal) => Err(refusal.into()),
         reply => Ok(reply),
     }
+}
+
+/// How things stand, from the socket that only tells.
+///
+/// # Errors
+/// The daemon does not run, or does not answer.
+pub fn read_status(paths: &Paths) -> Result<Status, Failure> {
+    let path = paths.status_socket();
+    let stream = UnixStream::connect(&path).map_err(|error| not_running(&path, &error))?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
+    let mut line = String::new();
+    let mut reader = BufReader::new(stream).take(LONGEST_LINE);
+    reader.read_line(&mut line).map_err(|error| broken(&error))?;
+    serde_json::from_str(&line).map_err(|error| broken(&error))
 }
 
 /// Asks for a change and returns the sentence to show.
@@ -62,4 +73,18 @@ pub fn change(paths: &Paths, request: Request) -> Result<String, Failure> {
 /// Whether a daemon listens.
 pub fn is_running(paths: &Paths) -> bool {
     UnixStream::connect(paths.control_socket()).is_ok()
+}
+
+fn not_running(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Code::NotRunning,
+        format!(
+            "the nightlatch daemon is not running ({}: {error}): start it with \"systemctl start nightlatch\" or \"nightlatch up\"; a firewall that was up stays up without it",
+            path.display()
+        ),
+    )
+}
+
+fn broken(what: &dyn std::fmt::Display) -> Failure {
+    Failure::failed(format!("the nightlatch daemon did not answer: {what}"))
 }

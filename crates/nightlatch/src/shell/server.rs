@@ -1,22 +1,23 @@
 //! The daemon's sockets: `control.sock` takes requests, `status.sock` only tells.
 //!
-//! Each connection has a thread of its own, bounded in number and time, so that a slow or silent
-//! client holds up nobody. Requests go to the one loop through a bounded channel.
+//! Each connection has a thread of its own, bounded in number and time: who comes when all are
+//! busy waits, and a slow or silent client has to leave. Requests go to the one loop through a
+//! bounded channel.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nightlatch_core::action::Level;
 use nightlatch_core::api::{Caller, Refusal, RefusalKind, Reply, Request, VERSION};
 use serde::{Deserialize, Serialize};
 
+use super::clock::Stopwatch;
 use super::outcome::Failure;
 use super::paths::Paths;
 use super::{caller, journal};
@@ -24,8 +25,8 @@ use crate::run::Message;
 
 /// The longest request or reply, in bytes: an account of 100,000 networks fits.
 pub const LONGEST_LINE: u64 = 64 << 20;
-/// How many clients may be connected at once.
-const MOST_CLIENTS: usize = 64;
+/// How many clients of a socket are served at once; the unit's `TasksMax=` must hold all of both.
+const MOST_CLIENTS: usize = 24;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the loop may take to answer.
@@ -64,12 +65,12 @@ pub fn start(paths: &Paths, inbox: &SyncSender<Message>) -> Result<(), Failure> 
 }
 
 fn listen(path: &Path, mode: u32) -> Result<UnixListener, Failure> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Failure::failed(format!("the socket {} cannot be made: {error}", path.display()))
     };
     // The lock says that no other daemon lives: what lies there is left over.
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
@@ -80,41 +81,76 @@ fn listen(path: &Path, mode: u32) -> Result<UnixListener, Failure> {
 fn serve(
     listener: &UnixListener,
     inbox: &SyncSender<Message>,
-    handle: fn(UnixStream, &SyncSender<Message>) -> std::io::Result<()>,
+    handle: fn(UnixStream, &SyncSender<Message>) -> io::Result<()>,
 ) {
-    let clients = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
+    let room = Arc::new(Room::default());
+    loop {
+        let seat = Seat::take(&room);
+        let Ok((stream, _)) = listener.accept() else {
             // Out of file descriptors, mostly: wait for others to end.
             std::thread::sleep(Duration::from_millis(100));
             continue;
         };
-        if clients.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
-            clients.fetch_sub(1, Ordering::Relaxed);
-            continue;
-        }
-        let (clients, inbox) = (Arc::clone(&clients), inbox.clone());
-        std::thread::spawn(move || {
+        let inbox = inbox.clone();
+        let client = move || {
+            let _seat = seat;
             if let Err(error) = handle(stream, &inbox) {
                 journal::tell(Level::Info, &format!("a client left: {error}"));
             }
-            clients.fetch_sub(1, Ordering::Relaxed);
-        });
+        };
+        if let Err(error) = std::thread::Builder::new().spawn(client) {
+            journal::tell(Level::Warning, &format!("a client could not be served: {error}"));
+        }
+    }
+}
+
+/// Counts the clients that are served.
+#[derive(Default)]
+struct Room {
+    taken: Mutex<usize>,
+    left: Condvar,
+}
+
+/// A client's place; free again when dropped.
+struct Seat(Arc<Room>);
+
+impl Seat {
+    /// Waits for a place.
+    fn take(room: &Arc<Room>) -> Seat {
+        let taken = room.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut usize| *taken >= MOST_CLIENTS;
+        let mut taken =
+            room.left.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner);
+        *taken += 1;
+        Seat(Arc::clone(room))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.left.notify_one();
     }
 }
 
 /// One client of the control socket: requests and replies in turn, until it leaves.
-fn converse(stream: UnixStream, inbox: &SyncSender<Message>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn converse(stream: UnixStream, inbox: &SyncSender<Message>) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let caller = caller::of(&stream)?;
     let mut writer = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::new(Patient { stream, waiting: Stopwatch::start() });
     loop {
-        let mut line = String::new();
-        if reader.by_ref().take(LONGEST_LINE).read_line(&mut line)? == 0 {
-            return Ok(());
-        }
+        reader.get_mut().waiting = Stopwatch::start();
+        let line = match read_line(&mut reader) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                // It may have gone, and then there is nobody to tell.
+                let message = format!("not a request: {error}");
+                let _ = write_line(&mut writer, &Reply::Refused(wrong(message)));
+                return Err(error);
+            }
+        };
         let reply = match understand(&line, &caller) {
             Ok(request) => put_to_loop(inbox, caller.clone(), request),
             Err(refusal) => Reply::Refused(refusal),
@@ -123,25 +159,55 @@ fn converse(stream: UnixStream, inbox: &SyncSender<Message>) -> std::io::Result<
     }
 }
 
-fn understand(line: &str, caller: &Caller) -> Result<Request, Refusal> {
-    let refuse = |kind, message: String| Refusal { kind, message };
-    let version = serde_json::from_str::<Version>(line);
+/// Reads with a patience for the whole request, however slowly it drips.
+struct Patient {
+    stream: UnixStream,
+    waiting: Stopwatch,
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let late = || io::Error::new(ErrorKind::TimedOut, "it took longer than 10 seconds");
+        let left = PATIENCE.checked_sub(self.waiting.elapsed()).filter(|left| !left.is_zero());
+        self.stream.set_read_timeout(Some(left.ok_or_else(late)?))?;
+        self.stream.read(buffer).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => late(),
+            _ => error,
+        })
+    }
+}
+
+/// One line, `None` at the end.
+fn read_line(reader: &mut BufReader<Patient>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    reader.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    if line.len() as u64 == LONGEST_LINE && line.last() != Some(&b'\n') {
+        return Err(io::Error::other(format!("longer than {} MiB", LONGEST_LINE >> 20)));
+    }
+    Ok((!line.is_empty()).then_some(line))
+}
+
+fn understand(line: &[u8], caller: &Caller) -> Result<Request, Refusal> {
+    let version = serde_json::from_slice::<Version>(line);
     if let Ok(Version { version }) = version
         && version != VERSION
     {
-        let message = format!(
+        return Err(wrong(format!(
             "the daemon speaks protocol {VERSION}, you speak {version}: run the command and the daemon from the same version (systemctl restart nightlatch)"
-        );
-        return Err(refuse(RefusalKind::Wrong, message));
+        )));
     }
-    let envelope: Envelope = serde_json::from_str(line)
-        .map_err(|error| refuse(RefusalKind::Wrong, format!("not a request: {error}")))?;
+    let envelope: Envelope =
+        serde_json::from_slice(line).map_err(|error| wrong(format!("not a request: {error}")))?;
     // The socket's mode keeps others out already; this holds if somebody widens it.
     if caller.uid != 0 {
         let message = "only root may ask the nightlatch daemon: run it with sudo".to_owned();
-        return Err(refuse(RefusalKind::NotAllowed, message));
+        return Err(Refusal { kind: RefusalKind::NotAllowed, message });
     }
     Ok(envelope.request)
+}
+
+fn wrong(message: String) -> Refusal {
+    Refusal { kind: RefusalKind::Wrong, message }
 }
 
 #[derive(Deserialize)]
@@ -150,7 +216,7 @@ struct Version {
 }
 
 /// The status socket: says how things stand, once, and reads nothing.
-fn tell_status(mut stream: UnixStream, inbox: &SyncSender<Message>) -> std::io::Result<()> {
+fn tell_status(mut stream: UnixStream, inbox: &SyncSender<Message>) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let reply = put_to_loop(inbox, Caller::default(), Request::Status);
     match reply {
@@ -171,7 +237,7 @@ fn put_to_loop(inbox: &SyncSender<Message>, caller: Caller, request: Request) ->
     reply.recv_timeout(ANSWER).unwrap_or_else(|_| gone())
 }
 
-fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> std::io::Result<()> {
+fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     stream.write_all(&line)

@@ -6,8 +6,11 @@
     reason = "a test fails by a panic"
 )]
 
+mod crash;
 mod demo;
 mod equality;
+mod failures;
+mod fetch;
 mod kernel;
 mod packet;
 mod stage;

@@ -124,7 +124,7 @@ fn a_plan_that_does_not_hold_together_says_what_is_missing() {
 /// Plays the maker of a stage for the tests below, in a process of its own: prints the processes
 /// of the stage and waits to be killed.
 #[test]
-#[ignore = "a part of nothing_is_left_after_..."]
+#[ignore = "a part of nothing_is_left_after_kill_minus_nine"]
 fn maker_to_be_killed() {
     let stage = Stage::standard().unwrap();
     let server = stage.host("server").unwrap();

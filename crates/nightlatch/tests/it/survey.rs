@@ -11,77 +11,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nightlatch::features::up::survey::{
-    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Root, Survey, all_flows,
-    describe, proposal, take,
+    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Survey, all_flows,
+    describe, proposal,
 };
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use space::{Namespace, joined};
 
-/// A network namespace that lives as long as the value, and no longer than the test.
-struct Namespace(Child);
-
-impl Namespace {
-    fn new() -> Namespace {
-        // `cat` ends with our end of its pipe, even when the test is killed.
-        let child = Command::new("unshare")
-            .args(["-n", "cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("unshare is part of util-linux");
-        let namespace = Namespace(child);
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        for _ in 0..500 {
-            let there = fs::read_link(namespace.path());
-            if there.is_ok_and(|there| there != own) {
-                namespace.run("ip link set lo up");
-                return namespace;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("no network namespace: run as root, or where user namespaces are allowed");
-    }
-
-    fn path(&self) -> String {
-        format!("/proc/{}/ns/net", self.0.id())
-    }
-
-    /// Runs a shell script inside; it must succeed.
-    fn run(&self, script: &str) {
-        let output = Command::new("nsenter")
-            .args([&format!("--net={}", self.path()), "sh", "-ec", script])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{script}: {said}");
-    }
-
-    /// Runs a function inside, in a thread of its own.
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(|| {
-                let file = File::open(self.path()).unwrap();
-                let kind = Some(LinkNameSpaceType::Network);
-                move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).unwrap();
-                work()
-            });
-            entered.join().unwrap()
-        })
-    }
-
-    fn survey(&self, root: &Path) -> Survey {
-        self.inside(|| take(&Root::at(root)))
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+mod session;
+mod space;
 
 /// A folder with files, as `Root` takes it.
 fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -276,27 +215,6 @@ fn published_ports_are_listed() {
     assert_eq!(accounts[0].addresses[0].to_string(), "172.17.0.0/16");
 }
 
-/// Two namespaces joined by a cable: the server, and somebody.
-fn joined() -> (Namespace, Namespace) {
-    let (server, client) = (Namespace::new(), Namespace::new());
-    server.run(&format!(
-        "ip link add eth0 type veth peer name eth0 netns {}
-         ip addr add 192.168.7.1/24 dev eth0
-         ip addr add 2001:db8:7::1/64 dev eth0 nodad
-         ip addr add fd00:7::1/64 dev eth0 nodad
-         ip link set eth0 up
-         ip route add default via 192.168.7.254
-         ip -6 route add default via 2001:db8:7::ff",
-        client.0.id()
-    ));
-    client.run(
-        "ip addr add 192.168.7.20/24 dev eth0
-         ip addr add 2001:db8:7::20/64 dev eth0 nodad
-         ip link set eth0 up",
-    );
-    (server, client)
-}
-
 #[test]
 fn addresses_networks_and_gateways_are_read() {
     let (server, _client) = joined();
@@ -387,4 +305,47 @@ fn sockets_and_live_connections_are_read() {
     let kept = describe(&context, &survey.flows, |flow| flow.peer.is_ipv6());
     assert_eq!(kept.len(), 1);
     drop((calling, accepted));
+}
+
+#[test]
+fn a_running_pbx_and_its_ports_are_found() {
+    let (server, client) = joined();
+    // A program by the name of a PBX: what counts is the process and its socket.
+    let root = root_with(&[("/etc/asterisk/pjsip.conf", "[t]\nprotocol=udp\nbind=0.0.0.0:7060\n")]);
+    let fake = root.path().join("asterisk");
+    fs::copy("/usr/bin/perl", &fake).unwrap();
+    let ready = root.path().join("ready");
+    let script = format!(
+        "use IO::Socket::INET; \
+         my @all = map {{ IO::Socket::INET->new(Proto => 'udp', LocalPort => $_) or die }} 7060, 15000; \
+         open(my $file, '>', '{}'); close($file); <STDIN>;",
+        ready.display()
+    );
+    let mut process = Command::new("nsenter")
+        .arg(format!("--net={}", server.path()))
+        .args([fake.to_str().unwrap(), "-e", &script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..6000 {
+        if ready.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let here = server.survey(root.path());
+    let elsewhere = client.survey(root_with(&[]).path());
+    drop(process.stdin.take());
+    process.wait().unwrap();
+
+    assert_eq!(here.pbx.chosen, Some(Product::Asterisk));
+    assert!(here.pbx.found[0].running);
+    assert_eq!(here.sockets[0].program.as_deref(), Some("asterisk"));
+    let sip: Vec<String> = here.sip.iter().map(|s| format!("{}/{}", s.protocol, s.port)).collect();
+    assert_eq!(sip, ["udp/7060"]);
+    // Seen from another network namespace it is in a container.
+    assert_eq!(elsewhere.pbx.chosen, None);
+    assert_eq!(elsewhere.pbx.in_containers, ["asterisk"]);
+    // No command `asterisk` answers here: that is said, and nothing else fails.
+    assert!(here.unread.iter().any(|unread| unread.what.starts_with("asterisk -rx")));
 }

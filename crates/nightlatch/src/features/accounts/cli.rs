@@ -19,7 +19,7 @@ pub struct Allow {
     /// The account's name, such as "office"
     pub(crate) name: AccountName,
     /// Addresses, networks, ranges or host names
-    #[arg(required = true, value_name = "ADDRESS|CIDR|HOST")]
+    #[arg(required = true, value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
     pub(crate) addresses: Vec<String>,
     /// The services it opens, such as sip,web ("nightlatch services" lists them)
     #[arg(long, value_name = "LIST", default_value = "all", value_parser = Grant::parse)]

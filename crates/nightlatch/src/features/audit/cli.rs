@@ -34,6 +34,12 @@ pub struct Log {
 impl Run for Log {
     fn run(&self, context: &Context) -> Outcome {
         let path = context.paths.database();
+        if let Err(error) = std::fs::File::open(&path)
+            && error.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            let message = "only root may read the audit log: run it with sudo";
+            return Err(Failure::new(Code::NotAllowed, message));
+        }
         if !path.exists() {
             return Err(Failure::no(format!(
                 "there is no audit log yet: {} does not exist; \"nightlatch up\" begins it",
@@ -85,7 +91,7 @@ impl Log {
 fn verify(store: &Store, json: bool) -> Outcome {
     match store::verify(store) {
         Ok(count) if json => {
-            screen::say_json(&serde_json::json!({ "whole": true, "records": count }))
+            screen::say_json(&serde_json::json!({ "whole": true, "records": count }));
         }
         Ok(count) => screen::say(format!("the audit log is whole: {count} records")),
         Err(gap) if json => {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::io;
 use crate::features::{Context, Run};
 use crate::run;
+use crate::shell::detach;
 use crate::shell::outcome::Outcome;
 
 /// Put the last good firewall up, before the network and without the daemon
@@ -29,8 +30,7 @@ pub struct Daemon {
 impl Run for Daemon {
     fn run(&self, context: &Context) -> Outcome {
         if self.detached {
-            // Fails only for a leader of a process group, which has left its terminal already.
-            let _ = rustix::process::setsid();
+            detach::from_terminal();
         }
         run::daemon(&context.paths)?;
         Ok(ExitCode::SUCCESS)

@@ -12,12 +12,14 @@ use nightlatch_core::ruleset::Ruleset;
 use nightlatch_core::time::Time;
 
 use super::logic;
+use crate::run;
 use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::firewall::Firewall;
+use crate::shell::kept::Kept;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use crate::shell::store::Store;
-use crate::shell::{configuration, journal};
+use crate::shell::{caller, configuration, journal};
 
 /// Under which key the store keeps the last configuration that was good.
 const LAST_GOOD_CONFIGURATION: &str = "last good configuration";
@@ -29,7 +31,8 @@ const COPY_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// The kernel refuses it.
 pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
-    if !paths.database().exists() {
+    caller::require_root()?;
+    if !paths.database().exists() && !paths.last_good().exists() {
         journal::tell(Level::Info, "nothing to put up: \"nightlatch up\" was never run");
         return Ok(());
     }
@@ -49,7 +52,7 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
 }
 
 fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
-    let store = Store::open(&paths.database())?;
+    let store = Store::open(paths)?;
     let ledger = store.ledger()?;
     let rules = configuration::read(&paths.config).or_else(|failure| {
         journal::tell(Level::Error, &failure.message);
@@ -58,24 +61,22 @@ fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
         Rules::read(&last).map_err(|_| failure)
     })?;
     let now = Clock::not_before(store.last_written()).now();
-    Ok(logic::at_boot(ledger, rules, now))
+    let kept = Kept::of(paths);
+    Ok(logic::at_boot(ledger, rules, now, |engine| run::restore_lists(engine, &kept)))
 }
 
 fn fallback(paths: &Paths) -> Ruleset {
     let text = fs::read(paths.last_good()).ok();
     let copy = text.and_then(|text| serde_json::from_slice(&text).ok());
-    match copy {
-        Some(copy) => {
-            journal::tell(Level::Error, "the copy of the last good firewall is put up instead");
-            copy
-        }
-        None => {
-            journal::tell(
-                Level::Error,
-                "there is no copy of the last good firewall: everything is closed but SSH",
-            );
-            logic::emergency()
-        }
+    if let Some(copy) = copy {
+        journal::tell(Level::Error, "the copy of the last good firewall is put up instead");
+        copy
+    } else {
+        journal::tell(
+            Level::Error,
+            "there is no copy of the last good firewall: everything is closed but SSH",
+        );
+        logic::emergency()
     }
 }
 
@@ -93,14 +94,16 @@ pub fn keep_configuration(store: &Store, path: &Path) {
 #[derive(Debug)]
 pub struct Snapshots {
     paths: Paths,
+    /// What the copy holds, and what was tried last.
     revision: Option<u64>,
+    tried: Option<u64>,
     last: Option<Stopwatch>,
 }
 
 impl Snapshots {
     /// Copies into the state folder.
     pub fn new(paths: &Paths) -> Snapshots {
-        Snapshots { paths: paths.clone(), revision: None, last: None }
+        Snapshots { paths: paths.clone(), revision: None, tried: None, last: None }
     }
 
     /// Renews the copy if something changed and the last one is old enough.
@@ -109,7 +112,7 @@ impl Snapshots {
         if soon || self.revision == Some(engine.revision()) {
             return;
         }
-        self.revision = Some(engine.revision());
+        let first_try = self.tried.replace(engine.revision()) != Some(engine.revision());
         self.last = Some(Stopwatch::start());
         // On trial there is nothing good yet.
         let ledger = engine.ledger();
@@ -118,9 +121,15 @@ impl Snapshots {
             None if ledger.protection.stands() => Ok(()),
             None => remove(&self.paths.last_good()),
         };
-        if let Err(error) = kept {
-            let message = format!("the last good firewall could not be copied: {error}");
-            journal::tell(Level::Warning, &message);
+        match kept {
+            Ok(()) => self.revision = self.tried,
+            Err(error) if first_try => {
+                let message = format!(
+                    "the last good firewall could not be copied: {error}; it is tried again"
+                );
+                journal::tell(Level::Warning, &message);
+            }
+            Err(_) => {}
         }
     }
 }

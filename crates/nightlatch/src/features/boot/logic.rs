@@ -11,7 +11,12 @@ use nightlatch_core::time::Time;
 ///
 /// A trial that nobody confirmed before the machine went down is over: what stood before it
 /// stands again.
-pub(super) fn at_boot(mut ledger: Ledger, rules: Rules, now: Time) -> Option<Ruleset> {
+pub(super) fn at_boot(
+    mut ledger: Ledger,
+    rules: Rules,
+    now: Time,
+    restore_lists: impl FnOnce(&mut Engine),
+) -> Option<Ruleset> {
     match ledger.protection {
         Protection::Trial { before: None, .. } => return None,
         Protection::Trial { before: Some(mode), since, .. } => {
@@ -20,7 +25,9 @@ pub(super) fn at_boot(mut ledger: Ledger, rules: Rules, now: Time) -> Option<Rul
         }
         Protection::Off | Protection::On { .. } => {}
     }
-    Engine::new(ledger, rules).desired(now)
+    let mut engine = Engine::new(ledger, rules);
+    restore_lists(&mut engine);
+    engine.desired(now)
 }
 
 /// When nothing can be read any more: closed, but for SSH under a narrow limit, so that the

@@ -7,7 +7,7 @@ use nightlatch_core::api::{Reply, Request};
 use nightlatch_core::config::Rules;
 
 use crate::features::{Context, Run};
-use crate::shell::outcome::Outcome;
+use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{client, configuration, screen};
 
 /// Check the configuration file; exit code 78 if it is bad
@@ -20,6 +20,10 @@ pub struct Check {
 impl Run for Check {
     fn run(&self, context: &Context) -> Outcome {
         let path = self.file.as_ref().unwrap_or(&context.paths.config);
+        if self.file.is_some() && !path.exists() {
+            let message = format!("{}: there is no such file", path.display());
+            return Err(Failure::new(Code::Configuration, message));
+        }
         let rules = configuration::read(path)?;
         if context.json {
             screen::say_json(&serde_json::json!({ "good": true, "file": path }));

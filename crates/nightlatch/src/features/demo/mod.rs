@@ -20,6 +20,8 @@ pub mod scan;
 mod sip;
 pub mod stage;
 pub mod standin;
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 

@@ -11,6 +11,7 @@
 
 mod offload;
 mod plan;
+mod ready;
 mod wiring;
 
 use std::fs::File;
@@ -51,12 +52,12 @@ pub enum StageError {
     /// The plan names a host or network it does not describe.
     #[error("the plan of the stage uses \"{0}\" but does not describe it")]
     Unknown(String),
-    /// `ip` refused something.
-    #[error("\"ip\" failed in the namespace of \"{host}\": {detail}")]
+    /// `ip` refused something, or the links do not come up.
+    #[error("the namespace of \"{host}\" cannot be joined to the others: {detail}")]
     Wiring {
         /// The host.
         host: String,
-        /// What `ip` said.
+        /// What `ip` said, or what is missing.
         detail: String,
     },
     /// A process could not be started or talked to.
@@ -150,7 +151,15 @@ impl Stage {
         // All are waited for, also after a failure: none may be left behind.
         let results: Vec<_> =
             running.into_iter().map(|(host, child)| finish(host, child)).collect();
-        results.into_iter().collect()
+        results.into_iter().collect::<Result<(), _>>()?;
+        for host in &self.hosts {
+            let gateways = plan.gateways_of(&host.name);
+            host.run(|| ready::wait(&gateways))?.map_err(|error| StageError::Wiring {
+                host: host.name.clone(),
+                detail: error.to_string(),
+            })?;
+        }
+        Ok(())
     }
 
     fn start_batch(&self, host: &str, batch: &str) -> Result<Child, StageError> {

@@ -9,11 +9,11 @@ use crate::features::{Context, Run};
 use crate::shell::outcome::Outcome;
 use crate::shell::{client, screen};
 
-/// Set what strangers meet: silence (allowlist), or chosen services (open)
+/// Set what strangers meet: silence (allowlist), or chosen services (open); say it without either
 #[derive(clap::Args, Debug)]
 pub struct SetMode {
     /// allowlist or open
-    mode: Mode,
+    mode: Option<Mode>,
     /// Even if that ends your own session
     #[arg(long)]
     force: bool,
@@ -21,7 +21,10 @@ pub struct SetMode {
 
 impl Run for SetMode {
     fn run(&self, context: &Context) -> Outcome {
-        let request = Request::Mode { mode: self.mode, force: self.force };
+        let Some(mode) = self.mode else {
+            return tell(context);
+        };
+        let request = Request::Mode { mode, force: self.force };
         let message = client::change(&context.paths, request)?;
         if context.json {
             screen::say_json(&Reply::Done { message });
@@ -47,6 +50,17 @@ impl Run for Services {
     }
 }
 
+fn tell(context: &Context) -> Outcome {
+    if let Reply::Services(known) = client::ask(&context.paths, Request::Services)? {
+        if context.json {
+            screen::say_json(&serde_json::json!({ "mode": known.mode }));
+        } else {
+            screen::say(known.mode.to_string());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn show(known: &Known) {
     let rows: Vec<Vec<String>> = known
         .services
@@ -55,7 +69,8 @@ fn show(known: &Known) {
         .map(|(name, service)| {
             let mut ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
             ports.extend(service.ping.then(|| "icmp echo".to_owned()));
-            let brings: Vec<&str> = service.brings.iter().map(|name| name.as_str()).collect();
+            let brings: Vec<&str> =
+                service.brings.iter().map(nightlatch_core::service::ServiceName::as_str).collect();
             let opened = if known.open.contains(name) { "yes" } else { "" };
             vec![name.to_string(), ports.join(" "), brings.join(" "), opened.to_owned()]
         })

@@ -52,7 +52,7 @@ impl OldCall {
             }
         }
         let services = match self.name.takes_services() && arguments.len() == 2 {
-            true => self.ask_services()?,
+            true => Self::ask_services()?,
             false => None,
         };
         let new = logic::translate(self.name, &arguments, services.as_deref())
@@ -61,7 +61,7 @@ impl OldCall {
     }
 
     /// The old menu, where somebody sits there to answer it.
-    fn ask_services(&self) -> Result<Option<String>, Failure> {
+    fn ask_services() -> Result<Option<String>, Failure> {
         if !screen::is_interactive() {
             return Ok(None);
         }

@@ -20,8 +20,17 @@ impl Run for Status {
         let standing = match client::ask(&context.paths, Request::Status) {
             Ok(Reply::Status(standing)) => *standing,
             Ok(other) => return Err(Failure::failed(format!("unfitting answer: {other:?}"))),
+            Err(failure) if failure.code == Code::NotRunning && context.json => {
+                let table = io::table_is_there();
+                screen::say_json(&serde_json::json!({ "running": false, "table": table }));
+                return Ok(failure.code.exit());
+            }
             Err(failure) if failure.code == Code::NotRunning => {
-                return Err(without_daemon(failure));
+                return Err(without_daemon(&failure));
+            }
+            // How things stand, everybody may know.
+            Err(failure) if failure.code == Code::NotAllowed => {
+                client::read_status(&context.paths)?
             }
             Err(failure) => return Err(failure),
         };
@@ -36,12 +45,14 @@ impl Run for Status {
 }
 
 /// The daemon is gone: whether the firewall is too matters most.
-fn without_daemon(failure: Failure) -> Failure {
+fn without_daemon(failure: &Failure) -> Failure {
     let table = match io::table_is_there() {
         Some(true) => {
             "THE DAEMON IS DOWN. The last good firewall stands in the kernel; nothing watches it, and nothing that was for a time ends."
         }
-        Some(false) => "THE DAEMON IS DOWN AND THERE IS NO FIREWALL: this machine is open.",
+        Some(false) => {
+            "THE DAEMON IS DOWN AND ITS FIREWALL IS NOT IN THE KERNEL: unless another one stands, this machine is open."
+        }
         None => "THE DAEMON IS DOWN; whether a firewall stands only root can see.",
     };
     Failure::new(failure.code, format!("{table}\n{}", failure.message))
@@ -85,11 +96,18 @@ fn show(standing: &Standing) {
         }
     ));
     screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
+    if standing.listed > 0 {
+        screen::say(format!("lists     {} ranges of feeds and countries", standing.listed));
+    }
+    for trouble in &standing.feed_troubles {
+        screen::say(format!("TROUBLE   {}", screen::printable(trouble)));
+    }
     let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
     screen::say(format!(
-        "dropped   {} packets of strangers, {} of blocked addresses, {} over the rate limits",
+        "dropped   {} packets of strangers, {} of blocked addresses, {} of listed ones, {} over the rate limits",
         count("silent"),
         count("blocked"),
+        count("listed"),
         count("limited")
     ));
     for ending in &standing.ending {

@@ -8,11 +8,11 @@ use nightlatch_core::api::{Reply, Request};
 use nightlatch_core::ledger::Mode;
 use nightlatch_core::time::parse_span;
 
-use super::survey::{Proposal, Survey, proposal};
+use super::survey::{Proposal, proposal};
 use super::{io, logic, trial};
 use crate::features::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{client, clock, configuration, screen};
+use crate::shell::{caller, client, clock, configuration, detach, firewall, screen};
 
 /// Put the firewall up: look at the machine, show the plan, ask, apply on trial
 #[derive(clap::Args, Debug)]
@@ -36,14 +36,16 @@ pub struct Up {
 
 impl Run for Up {
     fn run(&self, context: &Context) -> Outcome {
-        io::require_root()?;
+        caller::require_root()?;
         let paths = &context.paths;
         let rules = configuration::read(&paths.config)?;
         let (survey, flows) = io::look();
         let proposal = proposal(&survey);
         let mut request = logic::request(&survey, &proposal, self.mode, &self.allow);
         let now = clock::now();
-        let ledger = logic::ledger_after(io::stored_ledger(paths)?, &request, now);
+        let stored = io::stored_ledger(paths)?;
+        logic::name_apart(&mut request, &stored);
+        let ledger = logic::ledger_after(stored, &request, now);
         let plan = logic::plan(&survey, &proposal, &flows, &ledger, &rules, now);
         if context.json && self.plan {
             screen::say_json(&plan);
@@ -53,7 +55,8 @@ impl Run for Up {
         if self.plan {
             return Ok(ExitCode::SUCCESS);
         }
-        self.refuse_lock_out(&survey, &proposal, &plan)?;
+        firewall::require_nftables()?;
+        self.refuse_lock_out(&proposal, &plan)?;
         if !self.yes && !self.is_agreed()? {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
@@ -65,6 +68,7 @@ impl Run for Up {
             screen::say_json(&Reply::Done { message: message.clone() });
         } else {
             screen::say(&message);
+            screen::say(io::after_a_reboot(paths));
         }
         if !self.yes && matches!(trial::standing_now(paths), Ok(true)) {
             io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
@@ -77,24 +81,18 @@ impl Run for Up {
 impl Up {
     /// Somebody is connected, but it is not certain that it is whoever runs this: a script, an
     /// old terminal. Then the address has to be named.
-    fn refuse_lock_out(
-        &self,
-        survey: &Survey,
-        proposal: &Proposal,
-        plan: &logic::Plan,
-    ) -> Result<(), Failure> {
-        let someone_is_cut = plan.would_cut.iter().any(|line| {
+    fn refuse_lock_out(&self, proposal: &Proposal, plan: &logic::Plan) -> Result<(), Failure> {
+        let sessions = plan.would_cut.iter().filter(|line| {
             matches!(line.kind, super::survey::CutKind::Ssh | super::survey::CutKind::YourSession)
         });
-        if proposal.needs_explicit_allow && self.allow.is_empty() && someone_is_cut {
-            let seen: Vec<String> =
-                survey.caller.candidates.iter().map(ToString::to_string).collect();
-            return Err(Failure::no(format!(
-                "nothing was changed: it is not certain from which address you came, and SSH sessions from {} would end; say which are yours: nightlatch up --allow ADDRESS",
-                seen.join(", ")
-            )));
+        let sessions: Vec<&str> = sessions.map(|line| line.text.as_str()).collect();
+        if !proposal.needs_explicit_allow || !self.allow.is_empty() || sessions.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        Err(Failure::no(format!(
+            "nothing was changed: it is not certain from which address you came, and what would end may be your own session: {}; say which addresses to let in: nightlatch up --allow ADDRESS",
+            sessions.join("; ")
+        )))
     }
 
     fn trial(&self) -> Duration {
@@ -122,7 +120,8 @@ pub struct Confirm {}
 
 impl Run for Confirm {
     fn run(&self, context: &Context) -> Outcome {
-        done(context, &trial::ask_or_do(&context.paths, Request::Confirm)?)
+        done(context, &trial::ask_or_do(&context.paths, Request::Confirm)?);
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -140,13 +139,14 @@ pub struct Rollback {
 impl Run for Rollback {
     fn run(&self, context: &Context) -> Outcome {
         if self.detached {
-            let _ = rustix::process::setsid();
+            detach::from_terminal();
         }
         if self.when_due {
             trial::guard(&context.paths)?;
             return Ok(ExitCode::SUCCESS);
         }
-        done(context, &trial::ask_or_do(&context.paths, Request::Rollback)?)
+        done(context, &trial::ask_or_do(&context.paths, Request::Rollback)?);
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -160,7 +160,7 @@ pub struct Down {
 
 impl Run for Down {
     fn run(&self, context: &Context) -> Outcome {
-        io::require_root()?;
+        caller::require_root()?;
         if !self.yes {
             let answer = screen::ask(
                 "Take the firewall off? Everything this machine runs will answer everybody. [y/N] ",
@@ -174,15 +174,15 @@ impl Run for Down {
         }
         let message = trial::ask_or_do(&context.paths, Request::Down)?;
         io::disable_units(&context.paths)?;
-        done(context, &message)
+        done(context, &message);
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-fn done(context: &Context, message: &str) -> Outcome {
+fn done(context: &Context, message: &str) {
     if context.json {
         screen::say_json(&Reply::Done { message: message.to_owned() });
     } else {
         screen::say(message);
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -12,19 +12,11 @@ use crate::shell::clock::Stopwatch;
 use crate::shell::firewall::Firewall;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
-use crate::shell::store::Store;
+use crate::shell::store::{self, Store};
 use crate::shell::{client, systemd};
 
 /// How long the daemon may take to begin: it may have to load long lists.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Only root may change the firewall.
-pub(super) fn require_root() -> Result<(), Failure> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(Failure::new(Code::NotAllowed, "only root may do this: run it with sudo"))
-}
 
 /// Looks at the machine.
 pub(super) fn look() -> (Survey, Vec<LiveFlow>) {
@@ -40,6 +32,7 @@ pub(super) fn look() -> (Survey, Vec<LiveFlow>) {
 
 /// The stored ledger; an empty one where nothing was ever stored.
 pub(super) fn stored_ledger(paths: &Paths) -> Result<Ledger, Failure> {
+    store::refuse_lost(paths)?;
     if !paths.database().exists() {
         return Ok(Ledger::default());
     }
@@ -70,6 +63,20 @@ pub(super) fn start_daemon(paths: &Paths) -> Result<(), Failure> {
     wait_for_daemon(paths, Some(child))
 }
 
+/// What the next boot brings, in a sentence.
+pub(super) fn after_a_reboot(paths: &Paths) -> String {
+    if kept_by_systemd(paths) {
+        return "After a reboot it stands before the network does.".to_owned();
+    }
+    let mut places = String::new();
+    for option in paths.options().iter().filter(|_| !paths.are_usual()) {
+        places = format!("{places} {}", option.to_string_lossy());
+    }
+    format!(
+        "attention: it does NOT survive a reboot by itself, since systemd does not keep it here; have \"nightlatch boot{places}\" run before the network, and \"nightlatch daemon{places}\" after it"
+    )
+}
+
 /// Disables the units, so that a reboot leaves the machine as it is now.
 pub(super) fn disable_units(paths: &Paths) -> Result<(), Failure> {
     if kept_by_systemd(paths) {
@@ -83,7 +90,7 @@ pub(super) fn disable_units(paths: &Paths) -> Result<(), Failure> {
 pub(super) fn spawn_detached(paths: &Paths, command: &[&str], log: &str) -> Result<Child, Failure> {
     let failed =
         |error: std::io::Error| Failure::failed(format!("the daemon cannot be started: {error}"));
-    std::fs::create_dir_all(&paths.state_dir).map_err(failed)?;
+    store::make_folder(&paths.state_dir)?;
     let log = File::create(paths.state_dir.join(log)).map_err(failed)?;
     Command::new(std::env::current_exe().map_err(failed)?)
         .args(command)

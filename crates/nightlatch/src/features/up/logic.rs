@@ -7,6 +7,7 @@ use nightlatch_core::api::{NewAccount, Up};
 use nightlatch_core::config::Rules;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::{AccountName, Entry, Ledger, Mode, Protection, Site};
+use nightlatch_core::lists::Lists;
 use nightlatch_core::policy::{self, Flow, Packet, To, What, World};
 use nightlatch_core::product::Product;
 use nightlatch_core::service::{Grant, Ports, Protocol, ServiceName};
@@ -58,6 +59,33 @@ pub(super) fn request(
         }
     }
     Up { mode, accounts, site: site(survey, proposal), trial: None, dry_run: false }
+}
+
+/// An account "admin" that exists stays as it is; who comes in by it now and did not before gets
+/// an account of another name, or a second `up` from elsewhere would shut its caller out.
+pub(super) fn name_apart(up: &mut Up, ledger: &Ledger) {
+    const ADMIN: &str = "admin";
+    if !ledger.accounts.keys().any(|name| name.as_str() == ADMIN) {
+        return;
+    }
+    let Some(admin) = up.accounts.iter_mut().find(|new| new.name.as_str() == ADMIN) else {
+        return;
+    };
+    let lasting = ledger
+        .accounts
+        .values()
+        .filter(|account| account.until.is_none() && account.services == Grant::All);
+    let known: Vec<AddrRange> =
+        lasting.flat_map(nightlatch_core::ledger::Account::ranges).collect();
+    admin.entries.retain(|entry| match entry {
+        Entry::Range(range) => !known.iter().any(|known| known.covers(range)),
+        Entry::Host { .. } => true,
+    });
+    let free = (2..).filter_map(|number| format!("{ADMIN}-{number}").parse::<AccountName>().ok());
+    if let Some(name) = free.into_iter().find(|name| !ledger.accounts.contains_key(name)) {
+        admin.name = name;
+    }
+    up.accounts.retain(|new| !new.entries.is_empty());
 }
 
 fn new_account(name: &str, addresses: &[AddrRange], note: &str) -> Option<NewAccount> {
@@ -136,7 +164,8 @@ pub(super) fn plan(
     now: Time,
 ) -> Plan {
     let catalogue = rules.catalogue(&ledger.site);
-    let world = World { ledger, rules, catalogue: &catalogue, now };
+    let lists = Lists::default();
+    let world = World { ledger, rules, catalogue: &catalogue, lists: &lists, now };
     let cut = |flow: &LiveFlow| flow.began_by_peer && !lets_in(&world, flow);
     let (lose, keep) = exposure(survey, &world);
     Plan {

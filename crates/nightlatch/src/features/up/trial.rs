@@ -10,7 +10,7 @@ use nightlatch_core::time::Time;
 use crate::run;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
-use crate::shell::{client, clock, screen};
+use crate::shell::{caller, client, clock, screen};
 
 /// How long `up` waits for a confirmation.
 pub(super) const LASTS: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ pub(super) fn guard(paths: &Paths) -> Result<(), Failure> {
 pub(super) fn ask_or_do(paths: &Paths, request: Request) -> Result<String, Failure> {
     match client::change(paths, request.clone()) {
         Err(failure) if failure.code == Code::NotRunning => {
-            super::io::require_root()?;
+            caller::require_root()?;
             match run::once(
                 paths,
                 Caller { user: "root".to_owned(), ..Caller::default() },

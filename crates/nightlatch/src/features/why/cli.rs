@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
+use nightlatch_core::AddrRange;
 use nightlatch_core::api::{Reply, Request, Why as Answer};
 use nightlatch_core::service::Ports;
 
@@ -14,6 +15,7 @@ use crate::shell::{client, screen};
 #[derive(clap::Args, Debug)]
 pub struct Why {
     /// The address
+    #[arg(value_parser = one_address)]
     address: IpAddr,
     /// To which port, such as udp/5060; to any service without
     #[arg(long, value_name = "PORT")]
@@ -35,6 +37,17 @@ impl Run for Why {
     }
 }
 
+/// Reads a single address.
+fn one_address(text: &str) -> Result<IpAddr, String> {
+    let address = text.trim().parse::<IpAddr>().map(|address| address.to_canonical());
+    address.map_err(|_| match text.parse::<AddrRange>() {
+        Ok(range) => {
+            format!("it holds many addresses: name one, such as {}", range.first_address())
+        }
+        Err(_) => "name one address, such as 203.0.113.7 or 2001:db8::1".to_owned(),
+    })
+}
+
 fn show(answer: &Answer) {
     screen::say(screen::printable(&answer.sentence));
     if answer.to.is_none() {
@@ -47,13 +60,17 @@ fn show(answer: &Answer) {
     for account in &answer.accounts {
         let range = account.range_of(answer.address).map(|range| range.to_string());
         screen::say(format!(
-            "account   {} by {}: {}",
+            "account   {}: {} for {}",
             account.name,
             range.unwrap_or_default(),
             account.services
         ));
     }
     for block in &answer.blocks {
-        screen::say(format!("block     {} {}", block.range, screen::printable(&block.reason)));
+        let reason = match block.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {}", screen::printable(reason)),
+        };
+        screen::say(format!("block     {}{reason}", block.range));
     }
 }

@@ -19,14 +19,32 @@ pub(super) fn apply(
     desired: &Ruleset,
     trial: Option<Duration>,
 ) -> Result<(), String> {
-    if old.is_none_or(|old| old.structure != desired.structure) {
+    let anew = old.is_none_or(|old| old.structure != desired.structure);
+    // A table that begins, begins closed: what is open to strangers opens when the lists are there
+    // that keep the worst of them out.
+    let closed = old.is_none() && desired.structure.open.is_some() && !standing(netlink)?;
+    if closed {
+        let mut first = desired.clone();
+        first.structure.open = None;
+        load_structure(None, &first)?;
+    } else if anew {
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    if old.is_none_or(|old| old.structure.trial != desired.structure.trial) {
+    elements::bring_lists(netlink, old, desired)?;
+    if closed {
+        load_structure(None, desired)?;
+    }
+    // During a trial each time anew: it may have been asked to last longer.
+    if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
     remove_stale_chains(netlink, desired)
+}
+
+/// Whether a table of ours is in the kernel.
+fn standing(netlink: &mut Netlink) -> Result<bool, String> {
+    netlink.table_exists(TABLE).map_err(|error| error.to_string())
 }
 
 /// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
@@ -54,6 +72,8 @@ fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), Strin
     let mut transaction = netlink.transaction();
     transaction.flush(&set);
     if let Some(lasts) = lasts {
+        // A timeout of nothing would be none at all.
+        let lasts = lasts.max(Duration::from_millis(1));
         let element = |family| Element::from(Key::Number(family)).lasting(lasts);
         transaction.add(&set, FAMILIES.map(element));
     }
@@ -73,8 +93,17 @@ fn remove_stale_chains(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), S
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
 }
 
-/// Reads the table back and compares.
-pub(super) fn read_back(netlink: &mut Netlink, desired: Ruleset) -> Result<Standing, String> {
+/// Above so many account ranges a change is not followed by reading all of them back: the kernel
+/// lists a long set in quadratic time (0.3 s for 100,000), and it has acknowledged each element.
+const MANY: usize = 50_000;
+
+/// Reads the table back and compares; the lists of accounts and blocks always where the table was
+/// made anew, and after a change unless they are very long.
+pub(super) fn read_back(
+    netlink: &mut Netlink,
+    anew: bool,
+    desired: Ruleset,
+) -> Result<Standing, String> {
     // First the count, then the look: a change in between makes the count differ next time.
     let generation = netlink.generation().map_err(|error| error.to_string())?;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
@@ -87,7 +116,8 @@ pub(super) fn read_back(netlink: &mut Netlink, desired: Ruleset) -> Result<Stand
     if found.table.dormant {
         return Err("read back, the table is dormant".to_owned());
     }
-    if !elements::all_match(netlink, &desired) {
+    let few = desired.accounts.len() + desired.blocks.len() <= MANY;
+    if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
     Ok(Standing { ruleset: desired, digest: found.digest, generation })

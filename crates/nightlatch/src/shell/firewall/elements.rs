@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, difference, names};
 use nightlatch_core::{AddrRange, Family};
@@ -30,17 +31,82 @@ pub(super) fn bring(
     }
     let mut transaction = netlink.transaction();
     for (set, Difference { gone, new }) in &steps {
-        transaction.delete(set, gone.iter().map(element));
-        transaction.add(set, new.iter().map(element));
+        transaction.delete(set, gone.iter().map(|item| element(set, item)));
+        transaction.add(set, new.iter().map(|item| element(set, item)));
     }
     transaction.commit().map_err(|error| error.to_string())
 }
+
+/// Brings feeds and countries to what is desired, in one transaction: only the difference where it
+/// is known, and otherwise all of it in the place of whatever is there. (Reading a long list back
+/// takes the kernel longer than replacing it.)
+pub(super) fn bring_lists(
+    netlink: &mut Netlink,
+    old: Option<&Ruleset>,
+    desired: &Ruleset,
+) -> Result<(), String> {
+    if old.is_some_and(|old| old.lists == desired.lists) {
+        return Ok(());
+    }
+    for (set, family) in list_sets() {
+        let of_family = |range: &AddrRange| range.family() == family;
+        // A transaction for each family: a packet is of one of them, and together they would take
+        // twice the memory.
+        let mut transaction = netlink.transaction();
+        if let Some(old) = old {
+            let (old, new) = (&old.lists, &desired.lists);
+            transaction.delete(&set, old.not_in(new).filter(of_family));
+            transaction.add(&set, new.not_in(old).filter(of_family));
+        } else {
+            transaction.flush(&set);
+            transaction.add(&set, desired.lists.iter().filter(of_family));
+        }
+        transaction.commit().map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Whether the kernel holds some of the ranges that it should hold, here and there in each list,
+/// and nothing at some places where nothing should be. Asked one by one, which takes no time
+/// however long the lists are.
+pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
+    const SAMPLES: usize = 32;
+    list_sets().iter().all(|(set, family)| {
+        let count = ruleset.lists.len_of(*family);
+        let of_family = ruleset.lists.iter().filter(|range| range.family() == *family);
+        let mut samples = of_family.step_by((count / SAMPLES).max(1));
+        samples.all(|range| netlink.holds(set, range).unwrap_or(false))
+    })
+}
+
+fn list_sets() -> [(Set, Family); 2] {
+    [(names::LISTS_V4, Family::V4), (names::LISTS_V6, Family::V6)]
+        .map(|(name, family)| (Set::new(TABLE, name, Kind::Ranges(family)), family))
+}
+
+/// How often, and how long apart, a hash table is read before what it says is believed: while the
+/// kernel makes it larger or smaller, which it does shortly after a change, a listing may name
+/// elements twice or leave some out.
+const READINGS: u32 = 5;
+const BETWEEN_READINGS: Duration = Duration::from_millis(20);
 
 /// Whether the kernel holds exactly the accounts and blocks of a ruleset.
 pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     listed_sets().iter().all(|set| {
         let wanted = wanted(set, ruleset);
-        netlink.matches(set, wanted.iter().map(element)).unwrap_or(false)
+        let mut matches = || {
+            let elements = wanted.iter().map(|item| element(set, item));
+            netlink.matches(set, elements).unwrap_or(false)
+        };
+        if !matches!(set.kind(), Kind::Addresses(_)) {
+            return matches();
+        }
+        (0..READINGS).any(|reading| {
+            if reading > 0 {
+                std::thread::sleep(BETWEEN_READINGS);
+            }
+            matches()
+        })
     })
 }
 
@@ -57,13 +123,15 @@ pub(super) fn is_of(set: &Set, address: IpAddr) -> bool {
     family_of(set) == Some(Family::of(address))
 }
 
-fn listed_sets() -> [Set; 4] {
-    let set = |name: &str, family| Set::new(TABLE, name, Kind::Ranges(family));
+fn listed_sets() -> [Set; 6] {
+    let set = |name: &str, kind| Set::new(TABLE, name, kind);
     [
-        set(names::BLOCKS_V4, Family::V4),
-        set(names::BLOCKS_V6, Family::V6),
-        set(names::ACCOUNTS_V4, Family::V4),
-        set(names::ACCOUNTS_V6, Family::V6),
+        set(names::BLOCKS_V4, Kind::Ranges(Family::V4)),
+        set(names::BLOCKS_V6, Kind::Ranges(Family::V6)),
+        set(names::HOSTS_V4, Kind::Addresses(Family::V4)),
+        set(names::HOSTS_V6, Kind::Addresses(Family::V6)),
+        set(names::ACCOUNTS_V4, Kind::Ranges(Family::V4)),
+        set(names::ACCOUNTS_V6, Kind::Ranges(Family::V6)),
     ]
 }
 
@@ -84,7 +152,11 @@ fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
         let blocks = ruleset.blocks.iter().filter(|range| of_family(range));
         return blocks.map(|range| (*range, None)).collect();
     }
-    let accounts = ruleset.accounts.iter().filter(|(range, _)| of_family(range));
+    // Single addresses have a map of their own, a hash table: a look-up among intervals takes the
+    // longer the more there are.
+    let single = matches!(set.kind(), Kind::Addresses(_));
+    let accounts = ruleset.accounts.iter();
+    let accounts = accounts.filter(|(range, _)| of_family(range) && range.is_single() == single);
     accounts.map(|(range, chain)| (*range, Some(Arc::from(chain.as_str())))).collect()
 }
 
@@ -92,22 +164,28 @@ fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
 /// with a chain that no ruleset names, and so leave.
 fn held(netlink: &mut Netlink, set: &Set) -> Result<Vec<Item>, String> {
     let elements = netlink.read(set).map_err(|error| error.to_string())?;
-    let item = |element: Element| match element.key {
-        Key::Range(range) => {
-            let chain = element.verdict.map(|verdict| match verdict {
-                Verdict::Jump(chain) => chain,
-                other => Arc::from(format!("{other:?}")),
-            });
-            Some((range, chain))
-        }
-        _ => None,
+    let item = |element: Element| {
+        let range = match element.key {
+            Key::Range(range) => range,
+            Key::Address(address) => AddrRange::from(address),
+            _ => return None,
+        };
+        let chain = element.verdict.map(|verdict| match verdict {
+            Verdict::Jump(chain) => chain,
+            other => Arc::from(format!("{other:?}")),
+        });
+        Some((range, chain))
     };
-    Ok(elements.into_iter().filter_map(item).collect())
+    let mut items: Vec<Item> = elements.into_iter().filter_map(item).collect();
+    // A hash table that is being made larger may have been listed twice in part.
+    items.dedup();
+    Ok(items)
 }
 
-fn element((range, chain): &Item) -> Element {
-    match chain {
-        Some(chain) => Element::jump(*range, Arc::clone(chain)),
-        None => Element::from(*range),
-    }
+fn element(set: &Set, (range, chain): &Item) -> Element {
+    let key = match set.kind() {
+        Kind::Addresses(_) => Key::Address(range.first_address()),
+        _ => Key::Range(*range),
+    };
+    Element { verdict: chain.clone().map(Verdict::Jump), ..Element::from(key) }
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod elements;
+mod hits;
 
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use nightlatch_core::service::Protocol;
 use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError};
 
 use super::addresses;
+use super::outcome::Failure;
 use crate::run::Message;
+use hits::Hits;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct Firewall {
     netlink: Netlink,
     /// What the kernel holds, as far as we made it so.
     standing: Option<Standing>,
+    hits: Hits,
 }
 
 #[derive(Debug)]
@@ -39,7 +43,7 @@ impl Firewall {
     /// # Errors
     /// No netlink socket can be had.
     pub fn open() -> Result<Firewall, NetlinkError> {
-        Ok(Firewall { netlink: Netlink::open()?, standing: None })
+        Ok(Firewall { netlink: Netlink::open()?, standing: None, hits: Hits::default() })
     }
 
     /// Makes the kernel's table what is desired, and reads it back. `None` takes it off.
@@ -61,13 +65,24 @@ impl Firewall {
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
         apply::apply(&mut self.netlink, old.as_ref(), &desired, trial)?;
-        self.standing = Some(apply::read_back(&mut self.netlink, desired)?);
+        self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
         Ok(())
     }
 
     /// What somebody else has changed in our table, after the kernel reported a change.
     pub fn verify(&mut self, change: Option<&Change>) -> Option<String> {
+        // Another's busy table costs us nothing; what the report lost, the next look finds.
+        if change.is_some_and(|change| !change.touches(TABLE)) {
+            return None;
+        }
         let standing = self.standing.as_mut()?;
+        // What we did ourselves, or had seen when all was well, blames nobody: what another did
+        // since then is told of by itself.
+        if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
+            && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
+        {
+            return None;
+        }
         let generation = self.netlink.generation().ok()?;
         if generation == standing.generation {
             return None;
@@ -80,13 +95,31 @@ impl Firewall {
             Ok(Some(_)) => None,
             Err(error) => Some(format!("it cannot be read: {error}")),
         };
-        let touched = change.is_none_or(|change| change.touches(TABLE));
         let found = found.or_else(|| {
-            let wrong = touched && !elements::all_match(&mut self.netlink, &standing.ruleset);
+            let wrong = !elements::all_match(&mut self.netlink, &standing.ruleset);
             wrong.then(|| "its lists were changed".to_owned())
         });
+        let found = found.or_else(|| {
+            let foreign = change.is_some_and(|change| {
+                let own = change.port == Some(self.netlink.port());
+                !own && !change.lost && is_after(change.generation, standing.generation)
+            });
+            // Long lists cannot be read back in any decent time: where a program has certainly
+            // been at our table they are replaced, and otherwise samples tell.
+            let doubtful = !standing.ruleset.lists.is_empty()
+                && (foreign || !elements::samples_match(&mut self.netlink, &standing.ruleset));
+            doubtful.then(|| "its long lists may have been changed".to_owned())
+        });
         if found.is_none() {
-            standing.generation = generation;
+            // A change that came later than the one told of may be a foreign one, and is told of
+            // by itself; what we know of already changes nothing.
+            match change.and_then(|change| change.generation) {
+                None => standing.generation = generation,
+                told if is_after(told, standing.generation) => {
+                    standing.generation = told.unwrap_or(generation);
+                }
+                Some(_) => {}
+            }
         }
         found
     }
@@ -142,21 +175,44 @@ impl Firewall {
         counters.into_iter().map(|(name, counter)| (name, counter.packets)).collect()
     }
 
+    /// The packets of listed addresses that were stopped since the last call, by address.
+    pub fn hits(&mut self) -> Vec<(std::net::IpAddr, u64)> {
+        self.hits.since_last(&mut self.netlink)
+    }
+
     /// Whether our table is in the kernel, whoever put it there.
     pub fn table_is_there(&mut self) -> bool {
         self.netlink.table_exists(TABLE).unwrap_or(false)
     }
 }
 
-/// Watches the kernel's rulesets and reports every change to the loop.
+/// Whether a table like ours could be loaded here. Changes nothing.
+///
+/// # Errors
+/// `nft` is not installed, or the kernel does not let us.
+pub fn require_nftables() -> Result<(), Failure> {
+    let text = format!("add table inet {TABLE}\n");
+    nightlatch_netfilter::text::check(&text)
+        .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
+}
+
+/// Whether a change came after what was seen; the kernel's count may begin anew.
+fn is_after(generation: Option<u32>, seen: u32) -> bool {
+    generation.is_none_or(|generation| generation.wrapping_sub(seen).cast_signed() > 0)
+}
+
+/// Watches the kernel's rulesets and reports every change to the loop. While `firewall` makes a
+/// large change itself, nobody listens: otherwise the kernel would tell of each element.
 ///
 /// # Errors
 /// No netlink socket can be had.
-pub fn watch(inbox: SyncSender<Message>) -> Result<(), NetlinkError> {
+pub fn watch(firewall: &mut Firewall, inbox: SyncSender<Message>) -> Result<(), NetlinkError> {
     let mut monitor = Monitor::open()?;
+    monitor.pause_for(&mut firewall.netlink);
     std::thread::spawn(move || {
         loop {
-            match monitor.next(Duration::from_secs(3600)) {
+            // So long it may take until it is noticed that something was missed in a pause.
+            match monitor.next(Duration::from_secs(1)) {
                 Ok(None) => {}
                 Ok(Some(change)) => {
                     if inbox.send(Message::RulesetChanged(change)).is_err() {

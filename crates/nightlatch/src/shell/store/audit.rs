@@ -89,7 +89,7 @@ pub fn verify(store: &Store) -> Result<i64, Gap> {
     let mut rows = statement.query([]).map_err(unreadable)?;
     let (mut before, mut count) = (Vec::new(), 0);
     while let Some(row) = rows.next().map_err(unreadable)? {
-        let row = || -> rusqlite::Result<(i64, i64, String, Vec<u8>)> {
+        let row = || -> rusqlite::Result<Row> {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         };
         let (number, time, body, found) = row().map_err(unreadable)?;
@@ -108,20 +108,26 @@ pub fn verify(store: &Store) -> Result<i64, Gap> {
 }
 
 fn select(store: &Store, query: &str, bound: i64) -> Result<Vec<Entry>, String> {
-    let read = || -> rusqlite::Result<Vec<(i64, i64, String, Vec<u8>)>> {
+    let read = || -> rusqlite::Result<Vec<Row>> {
         let mut statement = store.connection().prepare(query)?;
         let rows = statement
             .query_map([bound], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         rows.collect()
     };
     let rows = read().map_err(|error| error.to_string())?;
-    let entry = |(number, time, body, hash): (i64, i64, String, Vec<u8>)| {
+    let entry = |(number, time, body, hash): Row| {
         let record = serde_json::from_str(&body)
             .map_err(|error| format!("record {number} cannot be understood: {error}"))?;
-        let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Entry { number, time: Time::from_millis(time), record, hash })
+        Ok(Entry { number, time: Time::from_millis(time), record, hash: hexadecimal(&hash) })
     };
     rows.into_iter().map(entry).collect()
+}
+
+/// Number, time, record, hash.
+type Row = (i64, i64, String, Vec<u8>);
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Fields of fixed length first, so that no two records give the same bytes.

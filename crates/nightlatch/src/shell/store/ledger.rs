@@ -1,6 +1,7 @@
 //! The ledger's rows. Bodies are JSON, so that a rescue needs nothing but `sqlite3`.
 
 use nightlatch_core::ledger::{Account, Block, Change, Cut, Ledger};
+use nightlatch_core::lists::{Feed, FeedState};
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 const MODE: &str = "mode";
 const PROTECTION: &str = "protection";
 const SITE: &str = "site";
+const COUNTRIES: &str = "countries";
 
 /// Writes one change.
 pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
@@ -36,6 +38,12 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite:
         Change::DropCut(range) => {
             run("DELETE FROM cuts WHERE range = ?1", params![range.to_string()])
         }
+        Change::PutFeed(feed, state) => run(
+            "INSERT OR REPLACE INTO feeds (name, body, state) VALUES (?1, ?2, ?3)",
+            params![feed.name.as_str(), json(feed)?, json(state)?],
+        ),
+        Change::DropFeed(name) => run("DELETE FROM feeds WHERE name = ?1", params![name.as_str()]),
+        Change::SetCountries(countries) => set(transaction, COUNTRIES, countries),
         Change::SetMode(mode) => set(transaction, MODE, mode),
         Change::SetProtection(protection) => set(transaction, PROTECTION, protection),
         Change::SetSite(site) => set(transaction, SITE, site),
@@ -51,6 +59,7 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         mode: setting(connection, MODE)?,
         protection: setting(connection, PROTECTION)?,
         site: setting(connection, SITE)?,
+        countries: setting(connection, COUNTRIES)?,
         ..Ledger::default()
     };
     for account in bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")? {
@@ -58,6 +67,10 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
     }
     for block in bodies::<Block>(connection, "blocks", "SELECT body FROM blocks")? {
         ledger.blocks.insert(block.range, block);
+    }
+    let feeds = "SELECT json_array(json(body), json(state)) FROM feeds";
+    for (feed, state) in bodies::<(Feed, FeedState)>(connection, "feeds", feeds)? {
+        ledger.feeds.insert(feed.name.clone(), (feed, state));
     }
     let cuts = "SELECT json_object('range', range, 'since', since) FROM cuts";
     ledger.cuts.extend(bodies::<Cut>(connection, "cuts", cuts)?);

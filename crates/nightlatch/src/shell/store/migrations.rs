@@ -13,6 +13,7 @@ const V1: &str = "
     CREATE TABLE accounts (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE blocks (range TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE cuts (range TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE feeds (name TEXT PRIMARY KEY, body TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE settings (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE audit (
         number INTEGER PRIMARY KEY,
@@ -39,12 +40,15 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failur
     Ok(())
 }
 
-/// The layout's version.
+/// The layout's version; 0 where there is none yet.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(version as usize)
+}
+
+/// The layout's version, if we know it.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, Failure> {
-    let version: u32 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(|error| super::unreadable(path, &error))?;
-    let version = version as usize;
+    let version = version(connection).map_err(|error| super::unreadable(path, &error))?;
     if version > STEPS.len() {
         let newer = format!("a newer nightlatch wrote it (layout {version})");
         return Err(super::unreadable(path, &newer));

@@ -8,6 +8,7 @@ mod audit;
 mod ledger;
 mod migrations;
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 pub use audit::{Entry, Gap, entries, entries_after, verify};
 
 use super::outcome::Failure;
+use super::paths::Paths;
 
 /// The database.
 #[derive(Debug)]
@@ -30,9 +32,12 @@ impl Store {
     /// Opens the database to read and write; makes it where there is none.
     ///
     /// # Errors
-    /// The disk fails, the file is no database of ours, or a newer version wrote it.
-    pub fn open(path: &Path) -> Result<Store, Failure> {
+    /// The disk fails, the file is no database of ours, a newer version wrote it, or it is empty
+    /// though a firewall stood: an empty ledger would take the firewall off.
+    pub fn open(paths: &Paths) -> Result<Store, Failure> {
+        let path = &paths.database();
         let fail = |error: rusqlite::Error| unreadable(path, &error);
+        refuse_lost(paths)?;
         let mut connection = Connection::open(path).map_err(fail)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
@@ -61,7 +66,14 @@ impl Store {
     /// # Errors
     /// The disk fails, or a row cannot be understood.
     pub fn ledger(&self) -> Result<Ledger, Failure> {
-        ledger::load(&self.connection).map_err(Failure::failed)
+        // Killed in its very first moment, a daemon leaves a database without tables.
+        if migrations::version(&self.connection).is_ok_and(|version| version == 0) {
+            return Ok(Ledger::default());
+        }
+        ledger::load(&self.connection).map_err(|error| {
+            let path = Path::new(self.connection.path().unwrap_or_default());
+            unreadable(path, &error)
+        })
     }
 
     /// Writes changes and their audit records down, in one transaction.
@@ -123,6 +135,31 @@ fn check_whole(connection: &Connection, path: &Path) -> Result<(), Failure> {
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| unreadable(path, &error))?;
     if found == "ok" { Ok(()) } else { Err(unreadable(path, &found)) }
+}
+
+/// Makes the folder of the state, for root's eyes only.
+///
+/// # Errors
+/// The disk fails.
+pub fn make_folder(path: &Path) -> Result<(), Failure> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Failure::failed(format!("{} cannot be made: {error}", path.display())))
+}
+
+/// Refuses to begin anew where a firewall stood: the copy of it is still there.
+///
+/// # Errors
+/// The database is gone or empty, and must not be.
+pub fn refuse_lost(paths: &Paths) -> Result<(), Failure> {
+    let is_empty = std::fs::metadata(paths.database()).map_or(true, |found| found.len() == 0);
+    if !is_empty || !paths.last_good().exists() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "the database {} is gone or empty, but a firewall stood here: it is left as it is. Restore a backup of the database; or, to begin with an empty one, move {} away",
+        paths.database().display(),
+        paths.last_good().display()
+    )))
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {

@@ -8,7 +8,6 @@ use nightlatch::features::demo::stage::Host;
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::action::Project;
 use nightlatch_core::policy::{Reason, Verdict};
-use nightlatch_core::ruleset;
 use nightlatch_netfilter::Netlink;
 
 use super::packets::{Case, HOPS_OF_A_BEGINNING};
@@ -121,7 +120,7 @@ impl Field {
         // On their way through both network stacks.
         std::thread::sleep(Duration::from_millis(5));
         let stands = state.ledger.protection.stands();
-        let desired = stands.then(|| state.with(ruleset::compile));
+        let desired = stands.then(|| state.ruleset());
         let trial = state.ledger.protection.trial_end().map(|_| Duration::from_secs(600));
         let kernel = self.kernel();
         kernel.firewall.project(desired, trial, Project::Difference).unwrap();

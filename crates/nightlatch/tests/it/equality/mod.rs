@@ -82,8 +82,16 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 9] = [
-        "loopback", "answer", "running", "essential", "elsewhere", "blocked", "account", "open",
+    const ALL: [&str; 10] = [
+        "loopback",
+        "answer",
+        "running",
+        "essential",
+        "elsewhere",
+        "blocked",
+        "account",
+        "open",
+        "listed",
         "stranger",
     ];
 
@@ -99,6 +107,7 @@ impl Tally {
             Reason::Account { .. } => "account",
             Reason::OpenService { limited: false, .. } => "open",
             Reason::OpenService { limited: true, .. } => "limited",
+            Reason::Listed { .. } => "listed",
             Reason::Stranger => "stranger",
         };
         *self.0.entry(name).or_default() += 1;

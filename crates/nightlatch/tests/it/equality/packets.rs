@@ -143,7 +143,8 @@ fn random_what(dice: &mut Dice, state: &State, peer: IpAddr) -> What {
         0..=3 => What::Tcp { port: port(dice, Protocol::Tcp) },
         4..=7 => {
             let from = *dice.pick(&[53, 67, 547, 5060, 10_000]);
-            let from = if dice.one_in(3) { from } else { from + u16::try_from(dice.below(9000)).unwrap() };
+            let from =
+                if dice.one_in(3) { from } else { from + u16::try_from(dice.below(9000)).unwrap() };
             let port = match dice.below(6) {
                 0 if from == 67 => 68,
                 0 => *dice.pick(&[68, 546]),
@@ -155,11 +156,22 @@ fn random_what(dice: &mut Dice, state: &State, peer: IpAddr) -> What {
         }
         8 => What::Other(*dice.pick(&[132, 47, 50, 253, 4, 2, 41])),
         _ if peer.is_ipv4() => {
-            let (kind, code) = *dice.pick(&[(8, 0), (8, 0), (3, 4), (3, 3), (0, 0), (13, 0), (11, 0), (5, 1), (9, 0)]);
+            let (kind, code) = *dice.pick(&[
+                (8, 0),
+                (8, 0),
+                (3, 4),
+                (3, 3),
+                (0, 0),
+                (13, 0),
+                (11, 0),
+                (5, 1),
+                (9, 0),
+            ]);
             What::Icmp { kind, code }
         }
         _ => {
-            let kinds = [128, 128, 129, 1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 143, 200];
+            let kinds =
+                [128, 128, 129, 1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 143, 200];
             What::Icmp6 { kind: *dice.pick(&kinds), hop_limit: *dice.pick(&[255, 1, 64, 254]) }
         }
     }

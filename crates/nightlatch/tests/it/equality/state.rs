@@ -1,14 +1,19 @@
-//! Random states: accounts, blocks, modes, services.
+//! Random states: accounts, blocks, modes, services, feeds, countries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use nightlatch_core::config::{Rate, Rules};
 use nightlatch_core::ledger::{Account, Block, Entry, Ledger, Mode, Protection};
+use nightlatch_core::lists::{Guard, Lists};
 use nightlatch_core::policy::World;
 use nightlatch_core::product::Product;
+use nightlatch_core::ruleset::{self, Ruleset};
 use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
 use nightlatch_core::time::Time;
 use nightlatch_core::{AddrRange, Family};
+use nightlatch_parse::country::{Builder, CountryCode};
+use nightlatch_parse::ranges::RangeList;
 
 use super::dice::Dice;
 
@@ -17,6 +22,10 @@ use super::dice::Dice;
 pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) rules: Rules,
+    /// What each feed names.
+    pub(super) feeds: Vec<Vec<AddrRange>>,
+    /// The table of countries.
+    pub(super) countries: Vec<(AddrRange, CountryCode)>,
 }
 
 /// The moment of all judgements.
@@ -32,8 +41,31 @@ impl State {
     }
 
     pub(super) fn with<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
-        let catalogue = self.catalogue();
-        ask(&World { ledger: &self.ledger, rules: &self.rules, catalogue: &catalogue, now: NOW })
+        let (ledger, rules) = (&self.ledger, &self.rules);
+        let (catalogue, lists) = (self.catalogue(), self.lists());
+        ask(&World { ledger, rules, catalogue: &catalogue, lists: &lists, now: NOW })
+    }
+
+    /// The table as the kernel should have it.
+    pub(super) fn ruleset(&self) -> Ruleset {
+        let guard = Guard::of(&self.ledger.site);
+        let merged = self.lists().merged(&self.ledger.countries, &guard);
+        self.with(|world| ruleset::compile(world, Arc::new(merged)))
+    }
+
+    fn lists(&self) -> Lists {
+        let mut lists = Lists::default();
+        for (number, ranges) in self.feeds.iter().enumerate() {
+            let mut content: RangeList = ranges.iter().copied().collect();
+            content.merge();
+            lists.put_feed(format!("feed-{number}").parse().unwrap(), Arc::new(content));
+        }
+        let mut table = Builder::new();
+        for (range, code) in &self.countries {
+            table.add(*range, *code);
+        }
+        lists.put_table(Arc::new(table.build()));
+        lists
     }
 
     /// Whether a second packet of a source meets the limit.
@@ -44,7 +76,15 @@ impl State {
     /// Every range that an account or a block names.
     pub(super) fn ranges(&self) -> Vec<AddrRange> {
         let accounts = self.ledger.accounts.values().flat_map(Account::ranges);
-        accounts.chain(self.ledger.blocks.keys().copied()).collect()
+        let feeds = self.feeds.iter().flatten().copied();
+        let countries = self.countries.iter().map(|(range, _)| *range);
+        let guarded = self.ledger.site.guarded.iter().map(|(range, _)| *range);
+        accounts
+            .chain(self.ledger.blocks.keys().copied())
+            .chain(feeds)
+            .chain(countries)
+            .chain(guarded)
+            .collect()
     }
 }
 
@@ -60,7 +100,8 @@ pub(super) fn random(dice: &mut Dice) -> State {
             rules.services.insert(name.parse().unwrap(), ports);
         }
     }
-    let mut state = State { ledger: Ledger::default(), rules };
+    let mut state =
+        State { ledger: Ledger::default(), rules, feeds: Vec::new(), countries: Vec::new() };
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
     let ledger = &mut state.ledger;
@@ -92,7 +133,29 @@ pub(super) fn random(dice: &mut Dice) -> State {
         let (reason, by) = (String::new(), String::new());
         ledger.blocks.insert(range, Block { range, until: None, reason, since: NOW, by });
     }
+    add_lists(dice, &mut state);
     state
+}
+
+/// Feeds that overlap, countries of which some are shut out, and something that is never listed.
+fn add_lists(dice: &mut Dice, state: &mut State) {
+    for _ in 0..dice.below(4) {
+        state.feeds.push((0..dice.below(12)).map(|_| random_range(dice)).collect());
+    }
+    let codes = ["DE", "US", "CN"].map(|code| code.parse().unwrap());
+    for _ in 0..dice.below(10) {
+        state.countries.push((random_range(dice), *dice.pick(&codes)));
+    }
+    let rules = &mut state.ledger.countries;
+    match dice.below(4) {
+        0 => rules.blocked = BTreeSet::from([*dice.pick(&codes)]),
+        1 => rules.only = BTreeSet::from([*dice.pick(&codes)]),
+        _ => {}
+    }
+    for _ in 0..dice.below(3) {
+        let range = AddrRange::from(random_range(dice).first_address());
+        state.ledger.site.guarded.push((range, "the gateway".to_owned()));
+    }
 }
 
 fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
@@ -182,6 +245,16 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
                 smaller.push(less);
             }
         }
+    }
+    for place in 0..state.feeds.len() {
+        let mut less = state.clone();
+        less.feeds.remove(place);
+        smaller.push(less);
+    }
+    for place in 0..state.countries.len() {
+        let mut less = state.clone();
+        less.countries.remove(place);
+        smaller.push(less);
     }
     for service in &state.rules.open {
         let mut less = state.clone();

@@ -126,8 +126,12 @@ fn both_running<'a>(stage: &'a Stage, phone: &'a Host) -> Vec<(Talk, Stream)> {
 /// All flows get through, in both directions.
 fn all_run(flows: &[(Talk, Stream)]) {
     for (talk, stream) in flows {
-        wait_until("the datagrams flow", PATIENCE, || talk.silent_for() < Duration::from_millis(50));
-        wait_until("the stream flows", PATIENCE, || stream.silent_for() < Duration::from_millis(50));
+        wait_until("the datagrams flow", PATIENCE, || {
+            talk.silent_for() < Duration::from_millis(50)
+        });
+        wait_until("the stream flows", PATIENCE, || {
+            stream.silent_for() < Duration::from_millis(50)
+        });
     }
 }
 

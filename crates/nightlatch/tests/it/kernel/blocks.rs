@@ -23,10 +23,10 @@ fn the_more_specific_one_wins_and_the_block_where_both_are_equal() {
     nightlatch.must(&[&["allow", "all"], accounts.as_slice()].concat());
     nightlatch.must(&["allow", "calls", "203.0.113.210", "--services", "sip"]);
     for block in [
-        "203.0.113.16/28",    // inside an account
-        "203.0.113.192/27",   // around an account
-        "203.0.113.230",      // alone
-        "2001:db8:2:8::/64",  // inside an account
+        "203.0.113.16/28",      // inside an account
+        "203.0.113.192/27",     // around an account
+        "203.0.113.230",        // alone
+        "2001:db8:2:8::/64",    // inside an account
         "2001:db8:2:ff00::/56", // around an account
     ] {
         nightlatch.must(&["block", block]);

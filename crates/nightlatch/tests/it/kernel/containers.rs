@@ -13,10 +13,11 @@ use crate::support;
 fn plan() -> Plan {
     let network = NetworkPlan::new("containers", &["192.0.2.65/26", "2001:db8:c::1/64"]);
     let container = ["192.0.2.66/26", "2001:db8:c::2/64"];
-    Plan::standard()
-        .without("traveller")
-        .network(network.behind("server"))
-        .host(HostPlan::new("container", "containers", &container))
+    Plan::standard().without("traveller").network(network.behind("server")).host(HostPlan::new(
+        "container",
+        "containers",
+        &container,
+    ))
 }
 
 const PUBLISHED: &str = "nft -f - <<'END'

@@ -149,8 +149,10 @@ impl Ears {
         };
         let open_all = || {
             let common = [6, 17, 132, 47, 50, 4, 253];
-            let v4 = common.iter().chain(&[1, 2]).map(|p| open(rustix::net::AddressFamily::INET, *p));
-            let v6 = common.iter().chain(&[58]).map(|p| open(rustix::net::AddressFamily::INET6, *p));
+            let v4 =
+                common.iter().chain(&[1, 2]).map(|p| open(rustix::net::AddressFamily::INET, *p));
+            let v6 =
+                common.iter().chain(&[58]).map(|p| open(rustix::net::AddressFamily::INET6, *p));
             v4.chain(v6).collect()
         };
         Ears { sockets: host.run(open_all).unwrap() }
@@ -221,8 +223,7 @@ impl Prober {
 
 fn is_neighbour_discovery(caught: &Caught) -> bool {
     // From router solicitation to redirect, and multicast listener reports.
-    caught.source.is_ipv6()
-        && matches!(caught.icmp(), Some((133..=137 | 130..=132 | 143, _)))
+    caught.source.is_ipv6() && matches!(caught.icmp(), Some((133..=137 | 130..=132 | 143, _)))
 }
 
 /// Whether a UDP server answers; asks again and again, as long as a busy machine may need.

@@ -62,7 +62,13 @@ const SLOW: &str = "[open]\n\
     total = { packets = 1000000, burst = 1000000 }\n";
 
 /// Sends so many SIP packets from each source, one after the other, and counts what gets through.
-fn through(prober: &Prober, ears: &Ears, sources: &[IpAddr], server: &Host, each: u16) -> Vec<usize> {
+fn through(
+    prober: &Prober,
+    ears: &Ears,
+    sources: &[IpAddr],
+    server: &Host,
+    each: u16,
+) -> Vec<usize> {
     ears.heard();
     for port in 0..each {
         for source in sources {
@@ -90,7 +96,8 @@ fn each_source_has_its_limit() {
     let v4 = parse(&["203.0.113.21", "203.0.113.22"]);
     let counts = through(&prober, &ears, &v4, server, 100);
     // The burst, and one for each second that has passed.
-    let most = |bursts: usize| bursts * 20 + 2 + usize::try_from(start.elapsed().as_secs()).unwrap();
+    let most =
+        |bursts: usize| bursts * 20 + 2 + usize::try_from(start.elapsed().as_secs()).unwrap();
     for count in &counts {
         assert!((20..=most(1)).contains(count), "{counts:?}");
     }

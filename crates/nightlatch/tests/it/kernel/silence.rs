@@ -7,9 +7,7 @@ use std::time::Duration;
 use nightlatch::features::demo::packet::{Caught, Extension, Packet, flags, protocol};
 use nightlatch::features::demo::stage::{Host, Plan};
 
-use super::ground::{
-    Ears, Echo, Heard, Prober, SILENCE, any, both, protect, run, settle, shell,
-};
+use super::ground::{Ears, Echo, Heard, Prober, SILENCE, any, both, protect, run, settle, shell};
 use crate::support;
 
 const FLAGS: [u8; 9] = [
@@ -52,7 +50,12 @@ fn send_everything(prober: &Prober, source: IpAddr, target: IpAddr) {
     if source.is_ipv4() {
         // Timestamp and address mask requests, and errors about nothing.
         for kind in [13, 17, 3, 11, 12] {
-            prober.send(&Packet::other(source, target, protocol::ICMP, &[kind, 0, 0, 0, 0, 0, 0, 0]));
+            prober.send(&Packet::other(
+                source,
+                target,
+                protocol::ICMP,
+                &[kind, 0, 0, 0, 0, 0, 0, 0],
+            ));
         }
     } else {
         // Node information, an informational type nobody knows, and errors about nothing.
@@ -84,7 +87,8 @@ fn send_extended(prober: &Prober, source: IpAddr, target: IpAddr) {
         let from = SocketAddr::new(source, 31_000 + place);
         let to = SocketAddr::new(target, 5060);
         for packet in [Packet::tcp(from, to, flags::SYN), Packet::udp(from, to, b"hello")] {
-            let extended = headers.iter().fold(packet, |packet, header| packet.with_extension(*header));
+            let extended =
+                headers.iter().fold(packet, |packet, header| packet.with_extension(*header));
             prober.send(&extended);
         }
     }
@@ -245,14 +249,19 @@ fn nmap_sees_nothing() {
     for (family, target) in [("-4", server.v4()), ("-6", server.v6())] {
         for scan in scans {
             // -sO scans protocols, the others ports.
-            let what = if scan == "-sO" { "-p1,6,17,47,132" } else { "-p22,53,443,4569,5060,10000" };
+            let what =
+                if scan == "-sO" { "-p1,6,17,47,132" } else { "-p22,53,443,4569,5060,10000" };
             let mut nmap = attacker.command("nmap");
             nmap.args(["-n", "-Pn", "-T5", "--max-retries=1", "--reason", what, scan]);
             if family == "-6" {
                 nmap.arg(family);
             }
             nmap.arg(target.to_string()).stdin(std::process::Stdio::null());
-            running.push((scan, target, nmap.stdout(std::process::Stdio::piped()).spawn().unwrap()));
+            running.push((
+                scan,
+                target,
+                nmap.stdout(std::process::Stdio::piped()).spawn().unwrap(),
+            ));
         }
     }
     for (scan, target, nmap) in running {

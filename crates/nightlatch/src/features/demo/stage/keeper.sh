@@ -12,6 +12,8 @@ for family in ipv4 ipv6; do
     for scope in all default; do
         set_kernel $family/conf/$scope/accept_redirects 0
     done
+    # A lost question for a neighbour is asked again soon, not after a second.
+    set_kernel $family/neigh/default/retrans_time_ms 50
 done
 for scope in all default; do
     set_kernel ipv4/conf/$scope/rp_filter 0

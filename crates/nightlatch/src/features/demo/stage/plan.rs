@@ -1,5 +1,7 @@
 //! What a stage looks like, as data: networks and the hosts in them.
 
+use std::net::IpAddr;
+
 /// The name of the host in the middle, which stands for the internet.
 pub const ROUTER: &str = "router";
 /// The telephone server that is to be protected.
@@ -183,6 +185,19 @@ impl Plan {
             hosts.iter().any(|host| host.attachments.iter().any(|at| at.network == network.name))
         });
         self
+    }
+}
+
+impl Plan {
+    /// The addresses of the routers in all networks that `host` is in.
+    pub(super) fn gateways_of(&self, host: &str) -> Vec<IpAddr> {
+        let hosts = self.hosts.iter().filter(|planned| planned.name == host);
+        hosts
+            .flat_map(|host| &host.attachments)
+            .flat_map(|at| self.networks.iter().filter(|network| network.name == at.network))
+            .flat_map(|network| &network.gateways)
+            .filter_map(|gateway| gateway.split('/').next()?.parse().ok())
+            .collect()
     }
 }
 

@@ -203,6 +203,8 @@ pub struct Pbx {
     pub reason: String,
     /// All that was found, in the order of preference.
     pub found: Vec<FoundProduct>,
+    /// The PBX processes of other network namespaces: in containers.
+    pub in_containers: Vec<String>,
 }
 
 /// A product that was found.

@@ -1,10 +1,13 @@
 //! Runs `ip`, `nft` and their like: found, bounded, ended in time.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Where programs of the administrator lie, besides `PATH`: a shell of a plain user has no sbin.
 const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
@@ -38,6 +41,7 @@ pub(super) fn run(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .map_err(|error| format!("{name} did not start: {error}"))?;
     let (Some(output), Some(complaint)) = (child.stdout.take(), child.stderr.take()) else {
@@ -89,8 +93,38 @@ fn wait(child: &mut Child) -> bool {
     false
 }
 
+/// Ends a child with all that it started: they are a process group of their own, whose number
+/// stays the child's as long as it was not waited for.
 fn end(child: &mut Child) {
-    // It may have gone by itself meanwhile: then there is nothing to end.
-    let _ = child.kill();
+    // They may have gone by themselves meanwhile: then there is nothing to end.
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, most: usize, milliseconds: u64) -> Result<String, String> {
+        run("sh", &["-c", script], most, Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn a_program_is_bounded() {
+        assert_eq!(shell("echo yes; cat", 100, 5000).unwrap(), "yes\n");
+        assert_eq!(shell("echo $LC_ALL", 100, 5000).unwrap(), "C\n");
+        for (script, most, milliseconds, complaint) in [
+            ("echo bad luck >&2; exit 3", 100, 5000, "sh: bad luck"),
+            ("exit 3", 100, 5000, "sh: ended with an error"),
+            ("sleep 60 & sleep 60", 100, 100, "sh did not answer within"),
+            ("yes", 100_000, 5000, "sh wrote more than 100000 bytes"),
+            ("exec >&-; sleep 60", 100, 5000, "sh: ended with an error"),
+            ("yes >&2", 100, 200, "sh: y"),
+        ] {
+            let said = shell(script, most, milliseconds).unwrap_err();
+            assert!(said.starts_with(complaint), "{script}: {said}");
+        }
+        let missing = run("no-such-program-here", &[], 1, Duration::from_secs(1));
+        assert_eq!(missing.unwrap_err(), "no-such-program-here is not installed");
+    }
 }

@@ -21,6 +21,14 @@ impl Reader<'_> {
         names.sort_unstable();
         names.dedup();
         survey.pbx = pbx::find_pbx(|file| self.root.exists(file), &names);
+        let mut away: Vec<String> = processes
+            .iter()
+            .filter(|process| !process.near && pbx::is_pbx(Some(&process.program)))
+            .map(|process| process.program.clone())
+            .collect();
+        away.sort_unstable();
+        away.dedup();
+        survey.pbx.in_containers = away;
         survey.rtp = self.rtp();
         let configured = self.configured_sip();
         survey.sip = pbx::sip_ports(&survey.sockets, &configured);

@@ -70,7 +70,8 @@ pub const KNOWN: &[Known] = &[
         units: &["freepbx"],
         processes: &["voipfirewalld"],
         chains: &["fpbx", "rejsvc-", "zone-"],
-        flushes: "empties all rules of iptables when it starts (iptables -F)",
+        flushes: "empties all rules of iptables when it starts (iptables -F), in some versions even \
+                  where it is switched off",
         ..PLAIN
     },
     Known {

@@ -80,7 +80,12 @@ pub fn find_pbx(exists: impl Fn(&str) -> bool, running: &[String]) -> Pbx {
         found.push(FoundProduct { product: marks.product, evidence, running: process.is_some() });
     }
     let best = found.iter().find(|product| product.running).or_else(|| found.first());
-    Pbx { chosen: best.map(|best| best.product), reason: reason(best, &found), found }
+    Pbx {
+        chosen: best.map(|best| best.product),
+        reason: reason(best, &found),
+        found,
+        in_containers: Vec::new(),
+    }
 }
 
 fn reason(best: Option<&FoundProduct>, found: &[FoundProduct]) -> String {

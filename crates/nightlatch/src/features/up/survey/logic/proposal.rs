@@ -286,6 +286,16 @@ fn warn_of_machine(survey: &Survey, proposal: &mut Proposal) {
             ));
         }
     }
+    if !survey.pbx.in_containers.is_empty() {
+        proposal.warnings.push(warning(
+            "pbx-in-container",
+            format!(
+                "{} runs in a container: what its published ports let in is judged by the ports \
+                 of this host.",
+                survey.pbx.in_containers.join(", ")
+            ),
+        ));
+    }
     if survey.ssh.ports.is_empty() {
         proposal.warnings.push(warning(
             "no-ssh",

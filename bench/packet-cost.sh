@@ -1,0 +1,223 @@
+#!/usr/bin/env bash
+# What a packet costs under Nightlatch and under others, in one run. Needs root, or unshare -rn
+# around it. Everything happens in namespaces of its own, which end with this script.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: bench/packet-cost.sh allowlist|lists [SAMPLES]
+
+  allowlist   10, 1,000 and 100,000 allowed addresses, against linear iptables rules
+  lists       open mode with 600,000 listed networks, against iptables with an ipset
+TEXT
+}
+
+# How long another firewall may take to load its rules.
+patience=60
+
+main() {
+    what=${1:-allowlist}
+    samples=${2:-9}
+    if [[ $# -gt 2 || ($what != allowlist && $what != lists) ]]; then
+        usage >&2
+        exit 2
+    fi
+    cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+    target=${CARGO_TARGET_DIR:-target}
+    nightlatch=$(readlink -f "$target/release/nightlatch")
+    tool=$(readlink -f "$target/release/examples/packet_cost")
+    if [[ ! -v NIGHTLATCH_BENCH_INSIDE ]]; then
+        # The namespace of processes ends all of them with this script.
+        NIGHTLATCH_BENCH_INSIDE=yes exec unshare --net --mount --pid --fork --kill-child \
+            --mount-proc "$0" "$what" "$samples"
+    fi
+    # A lock and a state of its own for every program that keeps one.
+    mount -t tmpfs tmpfs /run
+    work=/run/nightlatch-bench
+    mkdir "$work"
+    echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+    number=0
+    : >"$work/variants"
+    "$what"
+    "$tool" measure "$samples" "$kinds" <"$work/variants"
+}
+
+allowlist() {
+    kinds=stranger,allowed,stranger-syn,allowed-syn,running
+    local size
+    for size in 10 1000 100000; do
+        "$tool" addresses "$size" >"$work/addresses.$size"
+    done
+    floors
+    for size in 10 1000 100000; do
+        server "$size" 0 "Nightlatch, $size addresses"
+        nightlatch_allows "$size"
+    done
+    for size in 10 1000 100000; do
+        linear nft "$size"
+        linear legacy "$size"
+    done
+    server 100000 0 "iptables-nft and an ipset, 100000 addresses"
+    ipset_of hash:ip <"$work/addresses.100000" | inside ipset restore
+    allow_set | inside iptables-nft-restore
+}
+
+lists() {
+    kinds=listed,unlisted
+    "$tool" networks 600000 >"$work/networks"
+    floors 600000
+    server 10 600000 "Nightlatch, open mode, no list"
+    nightlatch_open
+    server 10 600000 "Nightlatch, open mode, 600000 networks"
+    nightlatch_open "$work/networks"
+    local program
+    for program in nft legacy; do
+        server 10 600000 "iptables-$program and an ipset, 600000 networks"
+        ipset_of hash:net <"$work/networks" | inside ipset restore
+        refuse_set | inside "iptables-$program-restore"
+    done
+}
+
+# Sending alone, the machine without a firewall, and what connection tracking costs by itself.
+floors() {
+    local listed=${1:-0}
+    server 10 "$listed" "sending alone"
+    inside nft -f - <<<'table netdev floor {
+        chain everything { type filter hook ingress device "eth0" priority 0; policy drop; }
+    }'
+    server 10 "$listed" "no firewall"
+    server 10 "$listed" "connection tracking alone"
+    inside nft -f - <<<'table inet floor {
+        chain everything { type filter hook input priority 0; ct state established accept; }
+    }'
+}
+
+# A namespace with the address 192.0.2.1, joined to this one by the interface serverN.
+server() {
+    local addresses=$1 networks=$2 name=$3
+    number=$((number + 1))
+    unshare --net sleep infinity &
+    holder=$!
+    # Until then the process is still in our namespace.
+    while [[ $(readlink "/proc/$holder/ns/net") == "$(readlink /proc/self/ns/net)" ]]; do
+        sleep 0.01
+    done
+    ip link add "server$number" type veth peer name eth0 address 02:00:00:00:00:01 netns "$holder"
+    ip link set "server$number" address 02:00:00:00:00:02 up
+    inside sh -c '
+        echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+        echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
+        echo 0 >/proc/sys/net/ipv4/conf/default/rp_filter
+        # A queue that is soon full: then an accepted SYN costs the same each time.
+        echo 0 >/proc/sys/net/ipv4/tcp_syncookies
+        echo 8 >/proc/sys/net/ipv4/tcp_max_syn_backlog
+        ip link set lo up
+        ip address add 192.0.2.1/24 dev eth0
+        ip link set eth0 up
+        ip neighbour replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0
+        ip route add default via 192.0.2.2'
+    state=$work/state$number
+    mkdir -p "$state"
+    echo "$holder server$number $addresses $networks $name" >>"$work/variants"
+}
+
+# Runs a program in the namespace of the last server.
+inside() {
+    nsenter --net="/proc/$holder/ns/net" -- "$@"
+}
+
+# Takes the last server out of the measurement.
+leave_out() {
+    sed -i '$d' "$work/variants"
+    echo "left out: $1" >&2
+}
+
+nightlatch_here() {
+    inside "$nightlatch" --config "$state/nightlatch.toml" --state-dir "$state" \
+        --run-dir "$state" "$@" >/dev/null
+}
+
+# The real thing: up, and accounts of up to 1,000 addresses each. The daemon is not in the way of
+# packets; it ends, so that it does not disturb the measurement, and the firewall stays.
+nightlatch_allows() {
+    nightlatch_here up --yes
+    split --lines=1000 "$work/addresses.$1" "$state/account-"
+    local file
+    for file in "$state"/account-*; do
+        # shellcheck disable=SC2046 # one word an address
+        nightlatch_here allow "$(basename "$file")" --services sip $(<"$file")
+    done
+    end_daemon
+}
+
+nightlatch_open() {
+    nightlatch_here up --yes --mode open
+    if (($# > 0)); then
+        nightlatch_here feed add bench "$1"
+        until nightlatch_lists_loaded; do
+            sleep 1
+        done
+    fi
+    end_daemon
+}
+
+nightlatch_lists_loaded() {
+    inside nft list set inet nightlatch list4 | grep -q elements
+}
+
+# Ends the daemon of the last server: whatever runs in its namespace beside the holder.
+end_daemon() {
+    local space process
+    space=$(readlink "/proc/$holder/ns/net")
+    for process in /proc/[0-9]*; do
+        if [[ $(readlink "$process/ns/net") == "$space" && $process != "/proc/$holder" ]]; then
+            kill -KILL "${process#/proc/}"
+        fi
+    done
+}
+
+# The same list as rules of iptables, one after the other.
+linear() {
+    local program=$1 size=$2 begin=$SECONDS
+    server "$size" 0 "iptables-$program, $size linear rules"
+    if ! {
+        frame
+        sed 's/.*/-A INPUT -s & -j ACCEPT/' "$work/addresses.$size"
+        echo COMMIT
+    } | inside timeout "$patience" "iptables-$program-restore"; then
+        leave_out "iptables-$program with $size rules: not loaded within $patience s"
+    fi
+    echo "iptables-$program, $size rules: loaded in $((SECONDS - begin)) s" >&2
+}
+
+# The beginning of every iptables firewall.
+frame() {
+    cat <<'TEXT'
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+TEXT
+}
+
+allow_set() {
+    frame
+    echo '-A INPUT -m set --match-set bench src -j ACCEPT'
+    echo COMMIT
+}
+
+refuse_set() {
+    frame
+    echo '-A INPUT -m set --match-set bench src -j DROP'
+    echo '-A INPUT -p udp --dport 5060 -j ACCEPT'
+    echo COMMIT
+}
+
+ipset_of() {
+    echo "create bench $1 maxelem 1000000"
+    sed 's/^/add bench /'
+}
+
+main "$@"

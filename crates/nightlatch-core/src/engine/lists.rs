@@ -1,0 +1,326 @@
+//! Feeds: what is asked, what arrives, what follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightlatch_parse::ranges::RangeList;
+
+use super::Engine;
+use super::plan::{Decision, Plan, no};
+use crate::action::{Action, Content, Level};
+use crate::api::{Caller, FeedView, Refusal, Reply};
+use crate::audit::{Record, ourselves};
+use crate::event::{Fetched, FetchedTable};
+use crate::ledger::Change;
+use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
+use crate::time::Time;
+
+/// How often what the feeds stopped is written down.
+const WRITE_DOWN_EVERY: Duration = Duration::from_secs(600);
+
+/// What is being fetched, and what is to be.
+#[derive(Debug, Default)]
+pub(super) struct Fetches {
+    /// Under way, and whether the content is believed whatever its size.
+    underway: BTreeMap<FeedName, bool>,
+    /// Asked for, and whether with that belief.
+    wanted: BTreeMap<FeedName, bool>,
+    /// Feeds whose kept content is not the version that the ledger names: a crash came between.
+    unsure: BTreeSet<FeedName>,
+}
+
+impl Fetches {
+    pub(super) fn forget(&mut self, name: &FeedName) {
+        self.wanted.remove(name);
+        self.unsure.remove(name);
+    }
+}
+
+/// Packets each feed stopped, and those that it alone would have.
+#[derive(Debug, Default)]
+pub(super) struct Stopped {
+    /// What is not yet written down.
+    counts: BTreeMap<FeedName, (u64, u64)>,
+    written: Option<Time>,
+}
+
+impl Stopped {
+    pub(super) fn forget(&mut self, name: &FeedName) {
+        self.counts.remove(name);
+    }
+
+    /// The state with what was counted since.
+    fn added_to(&self, name: &FeedName, state: &FeedState) -> FeedState {
+        let (all, alone) = self.counts.get(name).copied().unwrap_or_default();
+        FeedState {
+            stopped: state.stopped.saturating_add(all),
+            stopped_alone: state.stopped_alone.saturating_add(alone),
+            ..state.clone()
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn feed_add(
+        &self,
+        caller: &Caller,
+        mut feed: Feed,
+        now: Time,
+    ) -> Result<Decision, Refusal> {
+        let name = feed.name.clone();
+        if let Some((there, _)) = self.ledger.feeds.get(&name) {
+            return Err(no(format!(
+                "feed \"{name}\" exists already ({}): remove it first, or take another name",
+                there.source
+            )));
+        }
+        feed.check().map_err(super::plan::wrong)?;
+        feed.since = now;
+        feed.by = caller.to_string();
+        let message = format!(
+            "feed \"{name}\" is added and being fetched: \"nightlatch feed list\" shows how it goes"
+        );
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(caller, "feed add", &name, &(), &feed)];
+        plan.changes = vec![Change::PutFeed(feed, FeedState::default())];
+        Ok(plan.decided())
+    }
+
+    pub(super) fn feed_remove(
+        &self,
+        caller: &Caller,
+        name: &FeedName,
+    ) -> Result<Decision, Refusal> {
+        let (feed, _) = self.known_feed(name)?;
+        let mut plan = Plan::new(
+            caller,
+            format!("feed \"{name}\" is removed, and whom only it named is no longer shut out"),
+        );
+        plan.records = vec![Record::new(caller, "feed remove", name, feed, &())];
+        plan.changes = vec![Change::DropFeed(name.clone())];
+        Ok(plan.decided())
+    }
+
+    /// Makes feeds due at once. With `force` the next content is believed whatever its size.
+    pub(super) fn feed_refresh(
+        &mut self,
+        name: Option<&FeedName>,
+        force: bool,
+    ) -> Result<Reply, Refusal> {
+        if let Some(name) = name {
+            self.known_feed(name)?;
+        }
+        let all = self.ledger.feeds.keys();
+        let names: Vec<FeedName> =
+            all.filter(|known| name.is_none_or(|name| *known == name)).cloned().collect();
+        let message = match names.as_slice() {
+            [] => return Err(no("there is no feed: \"nightlatch feed add NAME\" adds one")),
+            [one] => format!("feed \"{one}\" is being fetched"),
+            several => format!("{} feeds are being fetched", several.len()),
+        };
+        for name in names {
+            *self.fetches.wanted.entry(name).or_default() |= force;
+        }
+        let message = format!("{message}: \"nightlatch feed list\" shows how it goes");
+        Ok(Reply::Done { message })
+    }
+
+    fn known_feed(&self, name: &FeedName) -> Result<&(Feed, FeedState), Refusal> {
+        self.ledger.feeds.get(name).ok_or_else(|| {
+            no(format!("there is no feed \"{name}\": \"nightlatch feed list\" shows all of them"))
+        })
+    }
+
+    pub(super) fn feed_list(&self, now: Time) -> Reply {
+        let view = |(feed, state): &(Feed, FeedState)| {
+            let name = &feed.name;
+            let fetching = self.fetches.underway.contains_key(name)
+                || self.fetches.wanted.contains_key(name)
+                || state.checked.is_none();
+            FeedView {
+                feed: feed.clone(),
+                stale: state.is_stale(feed.every, now),
+                state: self.stopped.added_to(name, state),
+                fetching,
+                arrived: None,
+            }
+        };
+        Reply::Feeds(self.ledger.feeds.values().map(view).collect())
+    }
+
+    /// What a fetch brought. New content is inspected; what is refused leaves the old in force.
+    pub(super) fn fetched(
+        &mut self,
+        name: &FeedName,
+        result: Result<Fetched, String>,
+        now: Time,
+    ) -> Vec<Action> {
+        let force = self.fetches.underway.remove(name).unwrap_or(false);
+        // Removed while it was being fetched.
+        let Some((feed, state)) = self.ledger.feeds.get(name).cloned() else { return Vec::new() };
+        let mut state = FeedState { checked: Some(now), ..state };
+        let mut actions = Vec::new();
+        let taken = match self.judge_content(name, result, force, &mut state, now) {
+            Ok(taken) => taken,
+            Err(reason) => {
+                state.failures = state.failures.saturating_add(1);
+                let message = format!("feed \"{name}\" is left as it was: {reason}");
+                actions.push(Action::Tell(Level::Warning, message));
+                state.result = reason;
+                None
+            }
+        };
+        let mut plan = Plan::new(&ourselves(), format!("feed \"{name}\": {}", state.result));
+        // That a list was looked at counts also where it cannot be written down: otherwise a full
+        // disk would make it be fetched again and again.
+        plan.must_happen = true;
+        state = self.stopped.added_to(name, &state);
+        self.stopped.forget(name);
+        plan.changes = vec![Change::PutFeed(feed, state.clone())];
+        if let Some(content) = taken {
+            plan.records = vec![Record::new(&ourselves(), "feed", name, &(), &state)];
+            let content = Content::Feed(name.clone(), content, state.version);
+            // Kept first: should a crash come between, the ledger names the older version, and
+            // the newer one is fetched again.
+            actions.push(Action::Keep(content.clone()));
+            plan.content = Some(content);
+            self.fetches.unsure.remove(name);
+        } else {
+            plan.tell = None;
+        }
+        actions.extend(self.begin(None, plan));
+        actions
+    }
+
+    fn judge_content(
+        &self,
+        name: &FeedName,
+        result: Result<Fetched, String>,
+        force: bool,
+        state: &mut FeedState,
+        now: Time,
+    ) -> Result<Option<Arc<RangeList>>, String> {
+        let fetched = result?;
+        let Some(content) = fetched.content else {
+            "nothing new".clone_into(&mut state.result);
+            state.failures = 0;
+            // As good as fetched anew: the source vouches for it.
+            state.fetched = Some(now);
+            return Ok(None);
+        };
+        let old = self.lists.feed(name).filter(|_| !force).map(Arc::as_ref);
+        let guard = Guard::of(&self.ledger.site);
+        let inspected = inspect(old, &content, &guard, &self.ledger).map_err(|refused| {
+            format!(
+                "{refused}{}",
+                refused.advice(&format!("nightlatch feed refresh {name} --force"))
+            )
+        })?;
+        let content = inspected.content;
+        state.failures = 0;
+        state.entries_v4 = content.len_of(crate::Family::V4);
+        state.entries_v6 = content.len_of(crate::Family::V6);
+        state.result = format!("{} entries", content.len());
+        state.notes = fetched.notes.into_iter().chain(inspected.notes).collect();
+        state.fetched = Some(now);
+        state.version = fetched.version;
+        Ok(Some(Arc::new(content)))
+    }
+
+    /// Takes in what an earlier run of the daemon kept, so that nothing waits for the network.
+    /// Each feed comes with its version; so does the table of countries.
+    pub fn restore_lists(
+        &mut self,
+        feeds: Vec<(FeedName, RangeList, Version)>,
+        table: Option<FetchedTable>,
+    ) {
+        for (name, content, version) in feeds {
+            let named = self.ledger.feeds.get(&name).map(|(_, state)| &state.version);
+            if named != Some(&version) {
+                self.fetches.unsure.insert(name.clone());
+            }
+            self.lists.put_feed(name, Arc::new(content));
+        }
+        if let Some(table) = table {
+            self.restore_table(table);
+        }
+        self.merge_lists();
+    }
+
+    /// Makes one list of all lists.
+    pub(super) fn merge_lists(&mut self) {
+        let guard = Guard::of(&self.ledger.site);
+        let merged = self.lists.merged(&self.ledger.countries, &guard);
+        // What is the same stays the same value, which is quick to compare.
+        if merged != *self.merged {
+            self.merged = Arc::new(merged);
+        }
+    }
+
+    /// When the next feed has to be looked at.
+    pub(super) fn next_fetch(&self) -> Option<Time> {
+        let idle = |feed: &Feed| !self.fetches.underway.contains_key(&feed.name);
+        let feeds = self.ledger.feeds.values().filter(|(feed, _)| idle(feed));
+        let due = feeds.map(|(feed, state)| {
+            let asked = self.fetches.wanted.contains_key(&feed.name);
+            state.next_look(feed.every).filter(|_| !asked).unwrap_or_default()
+        });
+        due.min()
+    }
+
+    /// Begins to fetch what is due.
+    pub(super) fn fetch_due(&mut self, now: Time) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (name, (feed, state)) in &self.ledger.feeds {
+            // Asked for while it is under way, it is fetched once more.
+            if self.fetches.underway.contains_key(name) {
+                continue;
+            }
+            let asked = self.fetches.wanted.remove(name);
+            let due = state.next_look(feed.every).is_none_or(|at| at <= now);
+            if asked.is_none() && !due {
+                continue;
+            }
+            let force = asked.unwrap_or(false);
+            // Without content at hand, "nothing new" would leave us with nothing.
+            let unsure = self.lists.feed(name).is_none() || self.fetches.unsure.contains(name);
+            let state = if force || unsure { FeedState::default() } else { state.clone() };
+            self.fetches.underway.insert(name.clone(), force);
+            actions.push(Action::Fetch(feed.clone(), state));
+        }
+        actions
+    }
+
+    /// Counts the packets of listed addresses to the lists that hold them.
+    pub(super) fn count_hits(&mut self, hits: Vec<(IpAddr, u64)>, now: Time) -> Vec<Action> {
+        for (address, packets) in hits {
+            let lists = self.lists.holding(address, &self.ledger.countries);
+            let alone = lists.len() == 1;
+            for listed in lists {
+                if let Listed::Feed { name, .. } = listed {
+                    let (all, only) = self.stopped.counts.entry(name).or_default();
+                    *all = all.saturating_add(packets);
+                    *only = only.saturating_add(if alone { packets } else { 0 });
+                }
+            }
+        }
+        let written = *self.stopped.written.get_or_insert(now);
+        if self.stopped.counts.is_empty() || now.since(written) < WRITE_DOWN_EVERY {
+            return Vec::new();
+        }
+        self.stopped.written = Some(now);
+        let mut plan = Plan::new(&ourselves(), "what the feeds stopped is written down");
+        plan.tell = None;
+        plan.must_happen = true;
+        for (name, (feed, state)) in &self.ledger.feeds {
+            if self.stopped.counts.contains_key(name) {
+                let state = self.stopped.added_to(name, state);
+                plan.changes.push(Change::PutFeed(feed.clone(), state));
+            }
+        }
+        self.stopped.counts.clear();
+        self.begin(None, plan)
+    }
+}

@@ -1,0 +1,320 @@
+//! Accounts, blocks, the mode: what is done, what is refused, and in which words.
+
+use super::*;
+use crate::ledger::HostName;
+
+fn no(desk: &mut Desk, request: Request) -> String {
+    desk.refused(RefusalKind::No, request)
+}
+
+fn wrong(desk: &mut Desk, request: Request) -> String {
+    desk.refused(RefusalKind::Wrong, request)
+}
+
+#[test]
+fn an_account_comes_and_goes() {
+    let mut desk = Desk::on();
+    assert_eq!(
+        desk.done(allow("office 203.0.113.7,2001:db8::/64 sip,web")),
+        "account \"office\" is open: 203.0.113.7, 2001:db8::/64 for sip, web"
+    );
+    assert_eq!(
+        desk.done(allow("joe 203.0.113.8 all for 28800")),
+        "account \"joe\" is open: 203.0.113.8 for all, until 2026-11-20 17:17:00 UTC (8h)"
+    );
+    assert_eq!(desk.projections, [Project::Difference, Project::Difference]);
+    assert_eq!(desk.cuts, []);
+    assert_eq!(
+        desk.done(remove("office")),
+        "account \"office\" is removed: 203.0.113.7, 2001:db8::/64 for sip, web is closed, running connections end"
+    );
+    assert_eq!(desk.cuts, [Flows::Of(vec![range("203.0.113.7"), range("2001:db8::/64")])]);
+    assert_eq!(desk.log(), ["anna: allow office", "anna: allow joe", "anna: remove office"]);
+    let removed = &desk.records[2];
+    assert_eq!(removed.before["name"], "office");
+    assert!(removed.after.is_null() && desk.records[0].before.is_null());
+    let told: Vec<&str> = desk.told.iter().map(|(_, message)| message.as_str()).collect();
+    assert!(told[0].starts_with("anna: account \"office\" is open"), "{told:?}");
+}
+
+#[test]
+fn a_name_is_taken_or_unknown() {
+    let mut desk = Desk::on();
+    desk.done(allow("office 203.0.113.7 sip"));
+    assert_eq!(
+        no(&mut desk, allow("office 203.0.113.8 sip")),
+        "account \"office\" exists already (203.0.113.7 for sip): use \"nightlatch show office\", remove it first, or take another name"
+    );
+    let unknown = "there is no account \"joe\": \"nightlatch list\" shows all of them";
+    assert_eq!(no(&mut desk, remove("joe")), unknown);
+    assert_eq!(no(&mut desk, Request::Show { name: "joe".parse().unwrap() }), unknown);
+    let Reply::Account(shown) = desk.ask(Request::Show { name: "office".parse().unwrap() }) else {
+        panic!()
+    };
+    assert_eq!((shown.by.as_str(), shown.since), ("anna", START));
+}
+
+#[test]
+fn an_account_needs_addresses_services_and_a_measure() {
+    let mut desk = Desk::on();
+    let nobody = NewAccount { entries: Vec::new(), ..account("x 192.0.2.1 all") };
+    assert_eq!(wrong(&mut desk, Request::Allow(nobody)), "account \"x\" needs an address");
+    let (name, addresses): (HostName, _) = ("office.example.net".parse().unwrap(), Vec::new());
+    let host = Entry::Host { name, addresses };
+    let unresolved = NewAccount { entries: vec![host], ..account("x 192.0.2.1 all") };
+    assert_eq!(wrong(&mut desk, Request::Allow(unresolved)), "account \"x\" needs an address");
+    let nothing = NewAccount { services: Grant::parse("").unwrap(), ..account("x 192.0.2.1 all") };
+    assert_eq!(wrong(&mut desk, Request::Allow(nothing)), "name at least one service, or \"all\"");
+    assert_eq!(
+        wrong(&mut desk, allow("x 192.0.2.1 spi")),
+        "there is no service \"spi\" on this server: write all, or some of iax, manager, openvpn, ping, provisioning, rtp, sip, sip-tls, ssh, web, webrtc, wireguard"
+    );
+    for wide in ["0.0.0.0/0", "::/0", "64.0.0.0/4", "2000::/3", "2001:d00::/10"] {
+        let range = range(wide);
+        assert_eq!(
+            wrong(&mut desk, allow(&format!("x 192.0.2.1,{wide} sip"))),
+            format!(
+                "{range} is a great part of the internet, and an account of it would let nearly everybody in: name the networks you trust, or use \"nightlatch mode open\""
+            )
+        );
+    }
+    for fits in ["a 64.0.0.0/5 sip", "b 2001:d00::/11 sip"] {
+        desk.done(allow(fits));
+    }
+}
+
+#[test]
+fn a_long_account_is_named_in_few_words() {
+    let mut desk = Desk::on();
+    let many: Vec<String> =
+        (0..10_000u32).map(|n| format!("10.0.{}.{}", n >> 8, n & 255)).collect();
+    let message = desk.done(allow(&format!("many {} sip", many.join(","))));
+    assert_eq!(
+        message,
+        "account \"many\" is open: 10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 9995 more for sip"
+    );
+    assert!(desk.done(remove("many")).len() < 200);
+}
+
+#[test]
+fn a_block_says_whom_it_hits() {
+    let mut desk = Desk::on();
+    assert_eq!(desk.done(block("203.0.113.9")), "203.0.113.9 is blocked");
+    assert_eq!(
+        desk.done(block("203.0.113.9 for 604800")),
+        "203.0.113.9 is blocked until 2026-11-27 09:17:00 UTC (7d)"
+    );
+    // The second one takes the place of the first, and the log has both.
+    assert_eq!(desk.engine.ledger().blocks.len(), 1);
+    assert_eq!(desk.records[1].before["range"], "203.0.113.9");
+    desk.done(allow("office 203.0.113.0/24 all"));
+    desk.done(allow("joe 203.0.113.20 all"));
+    assert_eq!(
+        desk.done(block("203.0.113.16/28")),
+        "203.0.113.16/28 is blocked\naccount \"joe\" stays open: it is more specific than the block\nattention: this shuts out addresses of account \"office\""
+    );
+    assert_eq!(desk.cuts.last(), Some(&Flows::Of(vec![range("203.0.113.16/28")])));
+    assert_eq!(
+        desk.done(allow("new 203.0.113.9 sip")),
+        "account \"new\" is open: 203.0.113.9 for sip\nattention: 203.0.113.9 is blocked and stays shut out: \"nightlatch unblock 203.0.113.9\""
+    );
+    assert_eq!(desk.done(unblock("203.0.113.9")), "203.0.113.9 is no longer blocked");
+    assert_eq!(
+        no(&mut desk, unblock("203.0.113.9")),
+        "203.0.113.9 is not blocked: \"nightlatch list\" shows all blocks"
+    );
+    assert_eq!(
+        no(&mut desk, unblock("203.0.113.17")),
+        "203.0.113.17 itself is not blocked, but 203.0.113.16/28 is: \"nightlatch unblock 203.0.113.16/28\""
+    );
+}
+
+#[test]
+fn some_things_are_never_blocked() {
+    let mut desk = Desk::on();
+    for (blocked, network, what) in [
+        ("127.0.0.1", "127.0.0.0/8", "the loopback network"),
+        ("::1", "::1", "the loopback address"),
+        ("fe80::1", "fe80::/10", "the link's own addresses"),
+        ("169.254.1.1", "169.254.0.0/16", "the link's own addresses"),
+        ("224.0.0.251", "224.0.0.0/4", "multicast"),
+    ] {
+        let expected = format!("{blocked} cannot be blocked: it reaches into {network}, {what}");
+        assert_eq!(wrong(&mut desk, block(blocked)), expected);
+        // Nor by force.
+        assert_eq!(wrong(&mut desk, block(&format!("{blocked} force"))), expected);
+    }
+    assert_eq!(
+        wrong(&mut desk, block("0.0.0.0/0 force")),
+        "0.0.0.0/0 is a great part of the internet: to be invisible to everybody but your accounts, use \"nightlatch mode allowlist\""
+    );
+    assert_eq!(
+        no(&mut desk, block("198.51.100.0/24")),
+        "198.51.100.0/24 is not blocked: 198.51.100.254 is the gateway, and the server needs it; if you are sure, add --force"
+    );
+    desk.done(block("198.51.100.0/24 force"));
+}
+
+#[test]
+fn the_callers_own_session_is_not_cut_by_mistake() {
+    let mut desk = Desk::on();
+    desk.caller = anna_from("203.0.113.7");
+    desk.done(allow("home 203.0.113.7 ssh,web"));
+    let refusal = "nothing was changed: this would end your own session from 203.0.113.7; allow 203.0.113.7 in another account first, or add --force";
+    assert_eq!(no(&mut desk, remove("home")), refusal);
+    assert_eq!(no(&mut desk, block("203.0.113.7")), refusal);
+    // The account is more specific than this block: the session stays.
+    desk.done(block("203.0.113.0/24 for 60"));
+    // A second account keeps the session.
+    desk.done(allow("also 203.0.113.0/29 ssh"));
+    desk.done(remove("also"));
+    desk.done(Request::Remove { name: "home".parse().unwrap(), force: true });
+    // Who is cut already can lose nothing.
+    desk.done(block("203.0.113.7"));
+}
+
+#[test]
+fn a_session_that_comes_by_the_mode_is_kept_too() {
+    let rules = Rules::read("[open]\nservices = [\"ssh\"]").unwrap();
+    let mut desk = Desk::on();
+    desk.engine = Engine::new(desk.engine.ledger().clone(), rules);
+    assert_eq!(
+        desk.done(mode(Mode::Open)),
+        "the mode is open now: strangers reach ssh, under rate limits"
+    );
+    desk.caller = anna_from("2001:db8::7");
+    assert_eq!(
+        no(&mut desk, mode(Mode::Allowlist)),
+        "nothing was changed: this would end your own session from 2001:db8::7; allow 2001:db8::7 in another account first, or add --force"
+    );
+    desk.done(Request::Mode { mode: Mode::Allowlist, force: true });
+}
+
+#[test]
+fn the_mode_changes_once() {
+    let mut desk = Desk::on();
+    assert_eq!(
+        desk.done(mode(Mode::Open)),
+        "the mode is open now: strangers reach sip, sip-tls, under rate limits"
+    );
+    assert_eq!(desk.done(mode(Mode::Open)), "the mode is open already");
+    assert_eq!(
+        desk.done(mode(Mode::Allowlist)),
+        "the mode is allowlist now: strangers meet silence, running calls go on"
+    );
+    assert_eq!(desk.log(), ["anna: mode mode", "anna: mode mode"]);
+    assert_eq!(
+        (&desk.records[1].before, &desk.records[1].after),
+        (&"open".into(), &"allowlist".into())
+    );
+    assert_eq!(desk.cuts, []);
+}
+
+#[test]
+fn while_the_firewall_is_off_changes_say_so() {
+    let mut desk = Desk::new(Ledger::default());
+    let off = "the firewall is OFF: this counts when \"nightlatch up\" puts it up";
+    for request in [
+        allow("office 203.0.113.7 sip"),
+        block("203.0.113.9"),
+        unblock("203.0.113.9"),
+        mode(Mode::Open),
+        remove("office"),
+    ] {
+        let message = desk.done(request);
+        assert_eq!(message.lines().last(), Some(off), "{message}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_down_does_not_happen() {
+    for request in [
+        allow("new 203.0.113.8 all"),
+        remove("office"),
+        block("203.0.113.9"),
+        unblock("192.0.2.0/24"),
+        mode(Mode::Open),
+        Request::Down,
+    ] {
+        let mut desk = Desk::on();
+        desk.done(allow("office 203.0.113.7 sip"));
+        desk.done(block("192.0.2.0/24"));
+        let projections = desk.projections.len();
+        desk.store = Err("database or disk is full".to_owned());
+        assert_eq!(
+            desk.refused(RefusalKind::Failed, request.clone()),
+            "nothing was changed: the change could not be written down: database or disk is full"
+        );
+        assert_eq!(desk.projections.len(), projections);
+        assert_eq!(desk.told.last().unwrap().0, Level::Error);
+        // With room again it goes on.
+        desk.store = Ok(());
+        desk.done(request);
+    }
+}
+
+#[test]
+fn what_the_kernel_refuses_is_tried_again() {
+    let mut desk = Desk::on();
+    desk.kernel = Err("nft is not installed: install the package nftables".to_owned());
+    let Reply::Refused(refusal) = desk.ask(allow("office 203.0.113.7 sip")) else { panic!() };
+    assert_eq!(refusal.kind, RefusalKind::Failed);
+    assert_eq!(
+        refusal.message,
+        "it is written down, but the kernel does not have it yet (nft is not installed: install the package nftables); it is tried again every 5 seconds"
+    );
+    assert_eq!(desk.engine.ledger().accounts.len(), 1);
+    desk.wait(5);
+    desk.wait(5);
+    let Reply::Status(status) = desk.ask(Request::Status) else { panic!() };
+    assert!(!status.intact);
+    assert_eq!(status.warnings, ["nft is not installed: install the package nftables"]);
+    desk.kernel = Ok(());
+    desk.wait(4);
+    assert_eq!(desk.projections, [Project::Difference, Project::Whole, Project::Whole]);
+    desk.wait(1);
+    assert_eq!(desk.projections.len(), 4);
+    let Reply::Status(status) = desk.ask(Request::Status) else { panic!() };
+    assert!(status.intact && status.warnings.is_empty());
+    assert_eq!(desk.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_retry_is_not_needed_after_a_change_that_went_well() {
+    let mut desk = Desk::on();
+    desk.kernel = Err("busy".to_owned());
+    desk.ask(allow("a 203.0.113.7 sip"));
+    desk.kernel = Ok(());
+    desk.done(allow("b 203.0.113.8 sip"));
+    assert_eq!(desk.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_new_configuration_holds_at_once_or_not_at_all() {
+    let mut desk = Desk::on();
+    let ask = |desk: &mut Desk, rules: Result<Rules, String>| {
+        let (ticket, caller) = (Ticket(0), desk.caller.clone());
+        desk.feed(Event::Configured { ticket, caller, rules });
+        desk.replies.pop().unwrap()
+    };
+    let Reply::Refused(refusal) = ask(&mut desk, Err("line 2: what".to_owned())) else { panic!() };
+    assert_eq!(
+        (refusal.kind, refusal.message.as_str()),
+        (RefusalKind::Configuration, "line 2: what")
+    );
+    assert_eq!(desk.projections, []);
+    let rules = Rules::read("[services]\nsip = [\"udp/5070\"]").unwrap();
+    let Reply::Done { message } = ask(&mut desk, Ok(rules)) else { panic!() };
+    assert_eq!(message, "the configuration was read again and holds now");
+    assert_eq!(
+        (desk.log(), desk.projections.len()),
+        (vec!["anna: reload configuration".to_owned()], 1)
+    );
+    desk.done(allow("office 203.0.113.7 sip"));
+    let to = Some("udp/5070".parse().unwrap());
+    let Reply::Why(why) = desk.ask(Request::Why { address: "203.0.113.7".parse().unwrap(), to })
+    else {
+        panic!()
+    };
+    assert!(why.passes, "{}", why.sentence);
+}

@@ -1,0 +1,196 @@
+//! Feeds: what the administrator says of a published list, and how it goes with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nightlatch_parse::feed::Format;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// A published list of bad networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// Its name, unique on this server.
+    pub name: FeedName,
+    /// Where it is: `https://...`, or a file's path. `${key}` stands for the key.
+    pub source: String,
+    /// How to read it: `auto`, `plain`, `csv:2`, `json:prefixes[].ip_prefix`.
+    pub format: String,
+    /// Headers to send; `${key}` stands for the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// The file that holds the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// How often to look for a new version.
+    pub every: Duration,
+    /// When it was added.
+    pub since: Time,
+    /// Who added it.
+    pub by: String,
+}
+
+/// The shortest and the longest pause between two looks at a feed.
+const PACES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
+/// Stands in an address or a header for the key.
+const KEY: &str = "${key}";
+
+impl Feed {
+    /// Checks what can be checked without fetching it.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub fn check(&self) -> Result<(), String> {
+        self.format.parse::<Format>().map_err(|error| error.to_string())?;
+        let is_file = self.source.starts_with('/') || self.source.starts_with("file:///");
+        let is_url = self.source.starts_with("https://") || self.source.starts_with("http://");
+        if !is_file && !is_url {
+            return Err(format!(
+                "\"{}\" is neither a file's path from the root nor begins with https:// or http://",
+                self.source
+            ));
+        }
+        let texts = self.headers.iter().map(|(_, value)| value).chain([&self.source]);
+        let wants_key = texts.clone().any(|text| text.contains(KEY));
+        match (&self.key_file, wants_key) {
+            (None, true) => {
+                return Err("it needs a key: write the key into a file, chmod 600 it, and name it with --key-file".to_owned());
+            }
+            (Some(path), _) if !path.starts_with('/') => {
+                return Err(format!("\"{path}\" is not a path from the root"));
+            }
+            (Some(_), false) => {
+                return Err(
+                    "the key is used nowhere: write ${key} in the address or in a --header"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        if self.every < PACES.0 || self.every > PACES.1 {
+            return Err("look for a new version every 1m to 30d".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// How it goes with a feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeedState {
+    /// When its content in force was fetched.
+    pub fetched: Option<Time>,
+    /// When it was last looked for a new version.
+    pub checked: Option<Time>,
+    /// How often in a row that failed.
+    pub failures: u32,
+    /// What came of the last look, in words.
+    pub result: String,
+    /// What was trimmed or refused of its content, in words.
+    pub notes: Vec<String>,
+    /// Entries in force, IPv4.
+    pub entries_v4: usize,
+    /// Entries in force, IPv6.
+    pub entries_v6: usize,
+    /// The version in force.
+    pub version: Version,
+    /// Packets of addresses on this list that were stopped.
+    pub stopped: u64,
+    /// Packets that no other list would have stopped.
+    pub stopped_alone: u64,
+}
+
+/// A version of a list, as its source names it, so that it need not be fetched twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Version {
+    /// The entity tag; of a file its number, size and time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The time of the last change, as the source writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
+/// The versions of several files, by path or address.
+pub type Versions = BTreeMap<String, Version>;
+
+impl FeedState {
+    /// When to look again: after the feed's own time, or after a failure in growing pauses, which
+    /// begin at a minute.
+    pub fn next_look(&self, every: Duration) -> Option<Time> {
+        const FIRST: u64 = 60;
+        let pause = match self.failures {
+            0 => every,
+            failures => {
+                let grown = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10));
+                Duration::from_secs(grown).min(every)
+            }
+        };
+        self.checked.map(|checked| checked.after(pause))
+    }
+
+    /// Whether the content is so old that it should be doubted: ten times the feed's own pace.
+    pub fn is_stale(&self, every: Duration, now: Time) -> bool {
+        self.fetched.is_some_and(|fetched| now.since(fetched) > every * 10)
+    }
+}
+
+/// The name of a feed: 1 to 40 of `a-z`, `0-9`, `-`, `_`, beginning with a letter or digit. It
+/// becomes a file's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct FeedName(String);
+
+impl FeedName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is wrong with the name of a feed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" cannot name a feed: use 1 to 40 of a-z, 0-9, \"-\" and \"_\"")]
+pub struct FeedNameError(String);
+
+impl FromStr for FeedName {
+    type Err = FeedNameError;
+
+    fn from_str(text: &str) -> Result<FeedName, FeedNameError> {
+        let name = text.to_ascii_lowercase();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        let well_formed = (1..=40).contains(&name.len())
+            && name.bytes().all(plain)
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if well_formed {
+            Ok(FeedName(name))
+        } else {
+            Err(FeedNameError(text.chars().take(40).collect()))
+        }
+    }
+}
+
+impl fmt::Display for FeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<FeedName> for String {
+    fn from(name: FeedName) -> String {
+        name.0
+    }
+}
+
+impl TryFrom<String> for FeedName {
+    type Error = FeedNameError;
+
+    fn try_from(text: String) -> Result<FeedName, FeedNameError> {
+        text.parse()
+    }
+}

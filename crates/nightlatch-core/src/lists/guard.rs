@@ -1,0 +1,79 @@
+//! Who is never listed.
+
+use std::net::IpAddr;
+
+use nightlatch_parse::ranges::RangeList;
+
+use crate::AddrRange;
+use crate::ledger::{Ledger, Site};
+
+/// Networks that are no stranger's: loopback, link-local, private, shared, multicast. No published
+/// list can rightly name them, and no country owns them.
+const SPECIAL: [&str; 12] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/3",
+    "::/127",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+];
+
+/// The special networks.
+pub(super) fn special() -> impl Iterator<Item = AddrRange> {
+    SPECIAL.iter().filter_map(|network| network.parse().ok())
+}
+
+/// Whether an address is in a special network.
+pub fn is_special(address: IpAddr) -> bool {
+    special().any(|network| network.contains(address))
+}
+
+/// What no list may hold: special networks, and what `up` found the server to need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// The server's own addresses, gateways, resolvers, with a word for each.
+    guarded: Vec<(AddrRange, String)>,
+}
+
+impl Guard {
+    /// The guard of a server.
+    pub fn of(site: &Site) -> Guard {
+        Guard { guarded: site.guarded.clone() }
+    }
+
+    /// Whether an address is guarded.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        is_special(address) || self.guarded.iter().any(|(range, _)| range.contains(address))
+    }
+
+    /// All that is guarded, merged.
+    pub fn ranges(&self) -> RangeList {
+        let mut ranges: RangeList =
+            special().chain(self.guarded.iter().map(|(range, _)| *range)).collect();
+        ranges.merge();
+        ranges
+    }
+
+    /// What of a merged list is guarded, or belongs to an account, in words; each thing once.
+    pub fn hits(&self, content: &RangeList, ledger: &Ledger) -> Vec<String> {
+        let mut hits = Vec::new();
+        let mut check = |range: AddrRange, what: &str| {
+            if let Some(entry) = content.first_overlap(&range) {
+                hits.push(format!("{entry} reaches into {range}, {what}: not listed"));
+            }
+        };
+        special().for_each(|range| check(range, "which is no stranger's"));
+        self.guarded.iter().for_each(|(range, what)| check(*range, what));
+        for account in ledger.accounts.values() {
+            let what = format!("of account \"{}\"", account.name);
+            account.ranges().for_each(|range| check(range, &what));
+        }
+        hits
+    }
+}

@@ -1,0 +1,122 @@
+//! The frames: 74 bytes each, Ethernet, IPv4, and UDP or a TCP SYN.
+
+use std::str::FromStr;
+
+/// The length of a frame, that of an ordinary TCP SYN.
+pub(crate) const LENGTH: usize = 74;
+/// The server's address.
+const SERVER: [u8; 4] = [192, 0, 2, 1];
+/// Where the service listens.
+pub(crate) const SERVICE: u16 = 5060;
+/// Where nothing listens, in no mode.
+const CLOSED: u16 = 9;
+
+/// What is sent, by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// UDP of an address that is not allowed.
+    Stranger,
+    /// UDP of an allowed address, each packet the first of a flow.
+    Allowed,
+    /// TCP SYN of an address that is not allowed.
+    StrangerSyn,
+    /// TCP SYN of an allowed address.
+    AllowedSyn,
+    /// UDP within 1,000 running flows of allowed addresses.
+    Running,
+    /// UDP of a stranger who is on a list.
+    Listed,
+    /// UDP of a stranger who is on no list, to a closed port.
+    Unlisted,
+}
+
+impl Kind {
+    /// What a firewall should do with it.
+    pub(crate) fn passes(self) -> bool {
+        matches!(self, Kind::Allowed | Kind::AllowedSyn | Kind::Running)
+    }
+
+    /// Whether it is TCP.
+    pub(crate) fn is_tcp(self) -> bool {
+        matches!(self, Kind::StrangerSyn | Kind::AllowedSyn)
+    }
+
+    /// In words.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Kind::Stranger => "a stranger's UDP packet",
+            Kind::Allowed => "an allowed address's first UDP packet",
+            Kind::StrangerSyn => "a stranger's TCP SYN",
+            Kind::AllowedSyn => "an allowed address's TCP SYN",
+            Kind::Running => "a UDP packet of a running flow",
+            Kind::Listed => "a UDP packet of a stranger on a list",
+            Kind::Unlisted => "a UDP packet of a stranger on no list, to a closed port",
+        }
+    }
+
+    fn port(self) -> u16 {
+        if self == Kind::Unlisted { CLOSED } else { SERVICE }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Kind, String> {
+        Ok(match text {
+            "stranger" => Kind::Stranger,
+            "allowed" => Kind::Allowed,
+            "stranger-syn" => Kind::StrangerSyn,
+            "allowed-syn" => Kind::AllowedSyn,
+            "running" => Kind::Running,
+            "listed" => Kind::Listed,
+            "unlisted" => Kind::Unlisted,
+            other => return Err(format!("{other} is no kind of packet")),
+        })
+    }
+}
+
+/// A frame from an address and port.
+pub(crate) fn frame(kind: Kind, source: u32, port: u16) -> [u8; LENGTH] {
+    let mut frame = [0; LENGTH];
+    // The server's interface, then the sender's, both as the script sets them; IPv4.
+    frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
+    let protocol = if kind.is_tcp() { 6 } else { 17 };
+    frame[14..24].copy_from_slice(&[0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, protocol]);
+    frame[26..30].copy_from_slice(&source.to_be_bytes());
+    frame[30..34].copy_from_slice(&SERVER);
+    let sum = checksum(0, &frame[14..34]);
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    frame[34..36].copy_from_slice(&port.to_be_bytes());
+    frame[36..38].copy_from_slice(&kind.port().to_be_bytes());
+    if kind.is_tcp() {
+        // Sequence 1; 40 bytes of header; SYN; window; then a maximum segment size of 1460 and
+        // padding.
+        frame[41] = 1;
+        frame[46..50].copy_from_slice(&[0xa0, 2, 0xff, 0xff]);
+        frame[54..58].copy_from_slice(&[2, 4, 5, 0xb4]);
+        frame[58..].fill(1);
+        // The sum of TCP takes in both addresses, the protocol and the length.
+        let addresses = partial(u32::from(protocol) + 40, &frame[26..34]);
+        let sum = checksum(addresses, &frame[34..]);
+        frame[50..52].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        // Without a checksum, which UDP over IPv4 allows.
+        frame[39] = 40;
+    }
+    frame
+}
+
+/// The internet checksum (RFC 1071).
+fn checksum(begin: u32, bytes: &[u8]) -> u16 {
+    let mut sum = partial(begin, bytes);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+fn partial(begin: u32, bytes: &[u8]) -> u32 {
+    let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    begin + words.sum::<u32>()
+}

@@ -1,0 +1,263 @@
+//! `country block`, `unblock`, `allow`, `list`, `refresh`, `of`.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nightlatch_core::api::{Countries, Reply, Request};
+use nightlatch_core::time::show_span;
+use nightlatch_parse::country::{self, CountryCode, NoSuch};
+
+use super::io;
+use crate::features::{Context, Run};
+use crate::shell::clock::{self, Stopwatch};
+use crate::shell::outcome::{Code, Failure, Outcome};
+use crate::shell::{client, screen};
+
+/// How often to ask the daemon how it goes.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Shut strangers of whole countries out, or let in only those of some; holds in mode open
+#[derive(clap::Args, Debug)]
+pub struct CountryCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Shut countries out, besides those that are
+    Block {
+        /// Codes or names: CN RU "North Korea"
+        #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
+        countries: Vec<CountryCode>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Shut them out no longer
+    Unblock {
+        /// Codes or names
+        #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
+        countries: Vec<CountryCode>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Let strangers in only from these; from everywhere with "all", or without any
+    Allow {
+        /// Codes or names, or "all"
+        #[arg(value_name = "COUNTRY", value_parser = country_or_all)]
+        countries: Vec<Only>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Show what is shut out, and the table it is known by
+    List,
+    /// Read the table now
+    Refresh {
+        /// Believe it whatever its size
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Say to which country an address belongs; works without the daemon
+    Of {
+        /// The address
+        address: IpAddr,
+    },
+}
+
+#[derive(clap::Args, Clone, Copy, Debug)]
+struct Waiting {
+    /// Do not wait until the table has been read
+    #[arg(long)]
+    no_wait: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Only {
+    All,
+    One(CountryCode),
+}
+
+fn country_or_all(text: &str) -> Result<Only, NoSuch> {
+    if text.eq_ignore_ascii_case("all") {
+        Ok(Only::All)
+    } else {
+        country::find(text).map(Only::One)
+    }
+}
+
+impl Run for CountryCommand {
+    fn run(&self, context: &Context) -> Outcome {
+        let set = |codes: &[CountryCode]| codes.iter().copied().collect::<BTreeSet<_>>();
+        match &self.action {
+            Action::Block { countries, waiting } => {
+                change(context, Request::CountryBlock(set(countries)), *waiting)
+            }
+            Action::Unblock { countries, waiting } => {
+                change(context, Request::CountryUnblock(set(countries)), *waiting)
+            }
+            Action::Allow { countries, waiting } => {
+                change(context, Request::CountryAllow(only(countries)?), *waiting)
+            }
+            Action::Refresh { force, waiting } => {
+                change(context, Request::CountryRefresh { force: *force }, *waiting)
+            }
+            Action::List => {
+                let countries = countries(context)?;
+                if context.json {
+                    screen::say_json(&countries);
+                } else {
+                    show(&countries);
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::Of { address } => of(context, *address),
+        }
+    }
+}
+
+fn only(countries: &[Only]) -> Result<BTreeSet<CountryCode>, Failure> {
+    let mut codes = BTreeSet::new();
+    for country in countries {
+        match country {
+            Only::One(code) => {
+                codes.insert(*code);
+            }
+            Only::All if countries.len() == 1 => {}
+            Only::All => {
+                let what = "\"all\" stands alone: it lets strangers in from everywhere";
+                return Err(Failure::new(Code::Usage, what));
+            }
+        }
+    }
+    Ok(codes)
+}
+
+/// Asks for a change, and waits until the table it needs has been read.
+fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
+    let message = client::change(&context.paths, request)?;
+    if context.json && waiting.no_wait {
+        screen::say_json(&Reply::Done { message });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sentences: Vec<&str> = message.lines().collect();
+    let begun = Stopwatch::start();
+    loop {
+        let now = countries(context)?;
+        if now.reading && !waiting.no_wait {
+            screen::progress(&format!(
+                "reading {}, {} s",
+                now.source.join(", "),
+                begun.elapsed().as_secs()
+            ));
+            std::thread::sleep(GLANCE);
+            continue;
+        }
+        screen::progress("");
+        if context.json {
+            screen::say_json(&now);
+        } else {
+            // That the table is being read is no news any more.
+            let told =
+                sentences.iter().filter(|line| waiting.no_wait || !line.contains("being read"));
+            told.for_each(screen::say);
+            tell_table(&now);
+        }
+        let well = waiting.no_wait || !now.failed || now.rules.is_empty();
+        return Ok(if well { ExitCode::SUCCESS } else { Code::No.exit() });
+    }
+}
+
+fn countries(context: &Context) -> Result<Countries, Failure> {
+    match client::ask(&context.paths, Request::CountryList)? {
+        Reply::Countries(countries) => Ok(countries),
+        other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
+    }
+}
+
+fn show(countries: &Countries) {
+    let rules = &countries.rules;
+    if rules.is_empty() {
+        screen::say("no country is shut out");
+    }
+    let rows: Vec<Vec<String>> = countries
+        .sizes
+        .iter()
+        .map(|size| {
+            let held = if rules.blocked.contains(&size.country) { "blocked" } else { "let in" };
+            vec![
+                size.country.to_string(),
+                country::name(size.country).unwrap_or("-").to_owned(),
+                held.to_owned(),
+                size.v4_addresses.to_string(),
+                size.v4_ranges.to_string(),
+                size.v6_ranges.to_string(),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        let header =
+            ["CODE", "COUNTRY", "STRANGERS", "IPV4 ADDRESSES", "IPV4 RANGES", "IPV6 RANGES"];
+        screen::table(&header, &rows);
+    }
+    if !rules.only.is_empty() {
+        screen::say("everybody else    blocked");
+    }
+    tell_table(countries);
+}
+
+fn tell_table(countries: &Countries) {
+    let source = countries.source.join(", ");
+    if countries.rules.is_empty() {
+        screen::say(format!("source    {source}, read when a country is named"));
+        return;
+    }
+    let age = countries.taken.map(|at| show_span(clock::now().since(at)));
+    let age = age.map_or_else(String::new, |age| format!(", read {age} ago"));
+    screen::say(format!("table     {} ranges of {source}{age}", countries.ranges));
+    let result = screen::printable(&countries.result);
+    if countries.failed {
+        screen::complain(format!("FAILED    the last look at the source: {result}"));
+    } else if countries.reading {
+        screen::say("reading   the source is being read");
+    }
+    if countries.ranges == 0 && !countries.reading {
+        screen::complain("WARNING   without a table no country is shut out");
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    address: IpAddr,
+    country: Option<CountryCode>,
+    name: Option<&'static str>,
+    range: Option<String>,
+    source: Option<String>,
+}
+
+fn of(context: &Context, address: IpAddr) -> Outcome {
+    let place = io::look_up(&context.paths, address)?;
+    let country = place.as_ref().map(|place| place.country);
+    let name = country.and_then(country::name);
+    if context.json {
+        screen::say_json(&Answer {
+            address,
+            country,
+            name,
+            range: place.as_ref().map(|place| place.range.to_string()),
+            source: place.as_ref().map(|place| place.from.clone()),
+        });
+    } else if let Some(place) = &place {
+        let name = name.unwrap_or("a country without a name");
+        screen::say(format!(
+            "{address} belongs to {name} ({}), as {}, says {}",
+            place.country, place.range, place.from
+        ));
+    } else {
+        screen::say(format!("{address} belongs to no country"));
+    }
+    Ok(if place.is_some() { ExitCode::SUCCESS } else { Code::No.exit() })
+}

@@ -1,0 +1,144 @@
+//! Reading the table of countries.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use nightlatch_core::AddrRange;
+use nightlatch_core::event::{Event, FetchedTable};
+use nightlatch_core::lists::{Version, Versions};
+use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
+
+use super::sources::{self, Part};
+use crate::run::Message;
+use crate::shell::configuration;
+use crate::shell::fetch::{self, CountrySink, Limits, Source};
+use crate::shell::kept::Kept;
+use crate::shell::outcome::Failure;
+use crate::shell::paths::Paths;
+
+/// How many ranges a table may have.
+const MOST_RANGES: usize = 4_000_000;
+/// How many remarks about a table are kept.
+const MOST_NOTES: usize = 5;
+
+/// Reads the table in a thread of its own; what comes of it goes to the loop.
+pub fn read_in_background(
+    source: Vec<String>,
+    countries: BTreeSet<CountryCode>,
+    known: Versions,
+    inbox: SyncSender<Message>,
+) {
+    std::thread::spawn(move || {
+        let result = read(&source, &countries, &known);
+        // The daemon has ended where nobody takes it.
+        let _ = inbox.send(Message::Happened(Event::CountriesRead(result)));
+    });
+}
+
+/// What is known of an address without the daemon: from the table it keeps, or from the source.
+pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, Failure> {
+    let found = |table: &CountryTable, from: String| {
+        table.entry(address).map(|(range, country)| Place { range, country, from })
+    };
+    if let Ok(kept) = Kept::of(paths).table()
+        && let Some(place) = found(&kept.table, "the table in force".to_owned())
+    {
+        return Ok(Some(place));
+    }
+    let source = configuration::read(&paths.config)?.countries;
+    let (partial, whole): (Vec<String>, Vec<String>) =
+        source.into_iter().partition(|source| sources::is_by_country(source));
+    if whole.is_empty() {
+        return Err(Failure::no(format!(
+            "{address} is in none of the countries that are shut out or let in; of others {} does not tell without naming one",
+            partial.join(", ")
+        )));
+    }
+    let read = read(&whole, &BTreeSet::new(), &Versions::new()).map_err(Failure::failed)?;
+    Ok(read.and_then(|fetched| found(&fetched.table, whole.join(", "))))
+}
+
+/// Where an address is.
+pub(super) struct Place {
+    pub(super) range: AddrRange,
+    pub(super) country: CountryCode,
+    /// What says so.
+    pub(super) from: String,
+}
+
+/// Reads a table whole; `None` where all of its parts are the known ones.
+fn read(
+    source: &[String],
+    countries: &BTreeSet<CountryCode>,
+    known: &Versions,
+) -> Result<Option<FetchedTable>, String> {
+    let parts = sources::parts(source, countries)?;
+    if parts.is_empty() {
+        return Err("the source names no file".to_owned());
+    }
+    let same_parts = parts
+        .iter()
+        .map(|part| &part.address)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .eq(known.keys());
+    let mut got: Vec<(Part, Option<Got>)> = Vec::new();
+    for part in parts {
+        let version = known.get(&part.address).filter(|_| same_parts);
+        let fetched = fetch_part(&part, version)?;
+        got.push((part, fetched));
+    }
+    if got.iter().all(|(_, fetched)| fetched.is_none()) {
+        return Ok(None);
+    }
+    let mut builder = Builder::new();
+    let mut table = FetchedTable::default();
+    for (part, fetched) in got {
+        // One part is new: all of them are needed for a new table.
+        let fetched = match fetched {
+            Some(fetched) => Some(fetched),
+            None => fetch_part(&part, None)?,
+        };
+        let (content, version) = fetched.ok_or("a source says \"nothing new\" of nothing")?;
+        note_refused(&mut table.notes, &part, &content);
+        for (range, code) in content.build().iter() {
+            builder.add(range, code);
+        }
+        table.versions.insert(part.address, version);
+    }
+    table.table = Arc::new(builder.build());
+    Ok(Some(table))
+}
+
+type Got = (Countries, Version);
+
+fn fetch_part(part: &Part, known: Option<&Version>) -> Result<Option<Got>, String> {
+    let place = Source { address: part.address.clone(), ..Source::default() };
+    let sink = CountrySink::new(part.layout(), MOST_RANGES);
+    let known = known.map(of_core).unwrap_or_default();
+    match fetch::fetch(&place, &known, &Limits::default(), sink) {
+        Ok(fetch::Fetched::NotModified) => Ok(None),
+        Ok(fetch::Fetched::New(new)) => {
+            let fetch::Version { etag, last_modified } = new.version;
+            Ok(Some((new.content, Version { etag, last_modified })))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn of_core(version: &Version) -> fetch::Version {
+    fetch::Version { etag: version.etag.clone(), last_modified: version.last_modified.clone() }
+}
+
+fn note_refused(notes: &mut Vec<String>, part: &Part, content: &Countries) {
+    if let Some(sample) = content.tally.samples.first()
+        && notes.len() < MOST_NOTES
+    {
+        notes.push(format!(
+            "{} lines of {} could not be read, such as \"{}\"",
+            content.tally.refused, part.address, sample.text
+        ));
+    }
+}

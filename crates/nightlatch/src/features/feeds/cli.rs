@@ -1,0 +1,236 @@
+//! `feed add`, `feed remove`, `feed list`, `feed refresh`, `feed catalogue`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nightlatch_core::api::{FeedView, Reply, Request};
+use nightlatch_core::lists::{Feed, FeedName};
+use nightlatch_core::time::{Time, parse_span};
+
+use super::{catalogue, show};
+use crate::features::{Context, Run};
+use crate::shell::clock::Stopwatch;
+use crate::shell::outcome::{Code, Failure, Outcome};
+use crate::shell::{client, screen};
+
+/// How often to look where nothing is said.
+const EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How often to ask the daemon how it goes.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Use published lists of bad networks; they hold against strangers in mode open
+#[derive(clap::Args, Debug)]
+pub struct FeedCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Add a list by its address or file, or one of the catalogue by its name alone
+    Add(Box<Add>),
+    /// Remove a list
+    Remove {
+        /// Its name
+        name: FeedName,
+    },
+    /// Show every list: entries, age, what it stopped, what was remarkable
+    List,
+    /// Fetch now
+    Refresh {
+        /// Which; all without
+        name: Option<FeedName>,
+        /// Believe what comes whatever its size, also where nothing is new
+        #[arg(long)]
+        force: bool,
+        /// Do not wait until it has come
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Show the lists that need no more than their name
+    Catalogue,
+}
+
+#[derive(clap::Args, Debug)]
+struct Add {
+    /// Its name, such as "spamhaus-drop"
+    name: FeedName,
+    /// Where it is: https://..., or a file's path; ${key} stands for the key
+    #[arg(value_name = "URL|FILE")]
+    source: Option<String>,
+    /// How to read it: auto, plain, csv:COLUMN, json:PATH such as json:prefixes[].ip_prefix
+    #[arg(long)]
+    format: Option<String>,
+    /// The file that holds the key; nobody else may read it
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// A header to send, such as 'Authorization: Bearer ${key}'; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// How often to look for a new version, such as 6h
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    every: Option<Duration>,
+    /// Do not wait until it has come
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Run for FeedCommand {
+    fn run(&self, context: &Context) -> Outcome {
+        match &self.action {
+            Action::Add(add) => add.run(context),
+            Action::Remove { name } => {
+                change(context, Request::FeedRemove { name: name.clone() })?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::List => {
+                let feeds = feeds(context)?;
+                if context.json {
+                    screen::say_json(&feeds);
+                } else {
+                    show::list(&feeds);
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::Refresh { name, force, no_wait } => {
+                let request = Request::FeedRefresh { name: name.clone(), force: *force };
+                if *no_wait {
+                    change(context, request)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                client::change(&context.paths, request)?;
+                wait(context, name.as_ref())
+            }
+            Action::Catalogue => {
+                if context.json {
+                    screen::say_json(&catalogue::CATALOGUE);
+                } else {
+                    show::catalogue();
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl Run for Add {
+    fn run(&self, context: &Context) -> Outcome {
+        let feed = self.feed()?;
+        feed.check().map_err(|what| Failure::new(Code::Usage, what))?;
+        let request = Request::FeedAdd(feed);
+        if self.no_wait {
+            change(context, request)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        client::change(&context.paths, request)?;
+        wait(context, Some(&self.name))
+    }
+}
+
+impl Add {
+    /// The feed to ask for: from the catalogue, with what was said otherwise.
+    fn feed(&self) -> Result<Feed, Failure> {
+        let known = catalogue::find(self.name.as_str()).filter(|_| self.source.is_none());
+        let mut feed = match (known, &self.source) {
+            (Some(known), _) => known.feed().map_err(Failure::failed)?,
+            (None, Some(source)) => Feed {
+                name: self.name.clone(),
+                source: full_path(source)?,
+                format: "auto".to_owned(),
+                headers: Vec::new(),
+                key_file: None,
+                every: EVERY,
+                since: Time::default(),
+                by: String::new(),
+            },
+            (None, None) => return Err(self.unknown()),
+        };
+        if let Some(format) = &self.format {
+            feed.format.clone_from(format);
+        }
+        if let Some(every) = self.every {
+            feed.every = every;
+        }
+        if let Some(path) = &self.key_file {
+            feed.key_file = Some(full_path(&path.to_string_lossy())?);
+        }
+        feed.headers.clone_from(&self.headers);
+        Ok(feed)
+    }
+
+    fn unknown(&self) -> Failure {
+        let near = match catalogue::near(self.name.as_str()).as_slice() {
+            [] => String::new(),
+            near => format!("; did you mean {}?", near.join(" or ")),
+        };
+        let what = format!(
+            "\"{}\" is not in the catalogue (\"nightlatch feed catalogue\"): name its address or file{near}",
+            self.name
+        );
+        Failure::new(Code::Usage, what)
+    }
+}
+
+/// The daemon does not know in which folder the administrator is.
+fn full_path(source: &str) -> Result<String, Failure> {
+    if source.contains("://") {
+        return Ok(source.to_owned());
+    }
+    let path = std::path::absolute(source)
+        .map_err(|error| Failure::new(Code::Usage, format!("{source}: {error}")))?;
+    let path = path.into_os_string().into_string();
+    path.map_err(|_| Failure::new(Code::Usage, format!("{source}: not a path in UTF-8")))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let wrong = || format!("\"{text}\" is no header: write 'Name: value'");
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    let sound = !name.is_empty() && name.bytes().all(token) && value.trim().bytes().all(plain);
+    if sound { Ok((name.to_owned(), value.trim().to_owned())) } else { Err(wrong()) }
+}
+
+fn change(context: &Context, request: Request) -> Result<(), Failure> {
+    let message = client::change(&context.paths, request)?;
+    if context.json {
+        screen::say_json(&Reply::Done { message });
+    } else {
+        screen::say(message);
+    }
+    Ok(())
+}
+
+fn feeds(context: &Context) -> Result<Vec<FeedView>, Failure> {
+    match client::ask(&context.paths, Request::FeedList)? {
+        Reply::Feeds(feeds) => Ok(feeds),
+        other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
+    }
+}
+
+/// Waits until what is being fetched has come through, and says how it went: exit code 1 where
+/// any of it was refused or failed.
+fn wait(context: &Context, name: Option<&FeedName>) -> Outcome {
+    let begun = Stopwatch::start();
+    loop {
+        let mut feeds = feeds(context)?;
+        feeds.retain(|view| name.is_none_or(|name| view.feed.name == *name));
+        if feeds.is_empty() {
+            return Err(Failure::no("it was removed meanwhile"));
+        }
+        if feeds.iter().any(|view| view.fetching) {
+            show::progress(&feeds, begun.elapsed());
+            std::thread::sleep(GLANCE);
+            continue;
+        }
+        screen::progress("");
+        if context.json {
+            screen::say_json(&feeds);
+        } else {
+            feeds.iter().for_each(|view| show::outcome(view, begun.elapsed()));
+        }
+        let well = feeds.iter().all(|view| view.state.failures == 0);
+        return Ok(if well { ExitCode::SUCCESS } else { Code::No.exit() });
+    }
+}

@@ -1,0 +1,111 @@
+//! Feeds on the screen.
+
+use std::time::Duration;
+
+use nightlatch_core::api::FeedView;
+use nightlatch_core::time::show_span;
+
+use super::catalogue::CATALOGUE;
+use crate::shell::{clock, screen};
+
+/// Every feed: a line with its numbers, then what is remarkable.
+pub(super) fn list(feeds: &[FeedView]) {
+    if feeds.is_empty() {
+        screen::say("no feeds: \"nightlatch feed catalogue\" shows known ones to add");
+        return;
+    }
+    let rows: Vec<Vec<String>> = feeds.iter().map(row).collect();
+    let header = ["NAME", "IPV4", "IPV6", "AGE", "STOPPED", "ALONE", "LAST LOOK"];
+    screen::table(&header, &rows);
+    screen::say("");
+    screen::say(
+        "STOPPED counts packets in mode open; ALONE those that no other list would have stopped",
+    );
+    for view in feeds {
+        for note in &view.state.notes {
+            screen::say(format!("note      {}: {}", view.feed.name, screen::printable(note)));
+        }
+        if view.stale {
+            screen::say(format!(
+                "OLD       {}: what is in force is more than ten times as old as it should be",
+                view.feed.name
+            ));
+        }
+    }
+}
+
+fn row(view: &FeedView) -> Vec<String> {
+    let state = &view.state;
+    let now = clock::now();
+    let age = state.fetched.map_or_else(|| "-".to_owned(), |at| show_span(now.since(at)));
+    let look = match (view.fetching, state.failures) {
+        (true, _) => "being fetched".to_owned(),
+        (false, 0) => state.result.clone(),
+        (false, times) => format!("FAILED {times} times: {}", state.result),
+    };
+    vec![
+        view.feed.name.to_string(),
+        state.entries_v4.to_string(),
+        state.entries_v6.to_string(),
+        age,
+        state.stopped.to_string(),
+        state.stopped_alone.to_string(),
+        screen::printable(&look),
+    ]
+}
+
+/// The lists that need no more than their name.
+pub(super) fn catalogue() {
+    let rows: Vec<Vec<String>> = CATALOGUE
+        .iter()
+        .map(|known| {
+            let key = if known.needs_key { "needs a key; " } else { "" };
+            let every = show_span(Duration::from_secs(known.every_minutes * 60));
+            vec![known.name.to_owned(), every, format!("{key}{} ({})", known.what, known.homepage)]
+        })
+        .collect();
+    screen::table(&["NAME", "EVERY", "WHO IS ON IT"], &rows);
+    screen::say("");
+    screen::say(
+        "read the terms of a list on its page before you use it: \"nightlatch feed add NAME\"",
+    );
+}
+
+/// How a fetch goes, while somebody looks on.
+pub(super) fn progress(feeds: &[FeedView], since: Duration) {
+    let under_way: Vec<String> = feeds
+        .iter()
+        .filter(|view| view.fetching)
+        .take(3)
+        .map(|view| match view.arrived {
+            Some(0) => format!("{}: asking", view.feed.name),
+            Some(bytes) => format!("{}: {} kB", view.feed.name, bytes / 1024),
+            None => format!("{}: being loaded", view.feed.name),
+        })
+        .collect();
+    let done = feeds.iter().filter(|view| !view.fetching).count();
+    screen::progress(&format!(
+        "{}   {done} of {} done, {} s",
+        under_way.join(", "),
+        feeds.len(),
+        since.as_secs()
+    ));
+}
+
+/// How it went.
+pub(super) fn outcome(view: &FeedView, took: Duration) {
+    let (name, state) = (&view.feed.name, &view.state);
+    let result = screen::printable(&state.result);
+    if state.failures > 0 {
+        let kept = match state.entries_v4 + state.entries_v6 {
+            0 => "nothing of it is in force".to_owned(),
+            entries => format!("the {entries} entries from before stay in force"),
+        };
+        screen::complain(format!("feed \"{name}\" FAILED: {result}; {kept}"));
+        return;
+    }
+    screen::say(format!("feed \"{name}\": {result} ({:.1} s)", took.as_secs_f32()));
+    for note in &state.notes {
+        screen::say(format!("note      {}", screen::printable(note)));
+    }
+}

@@ -1,0 +1,43 @@
+//! `generate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use super::io;
+use crate::cli::Cli;
+use crate::features::{Context, Run};
+use crate::shell::outcome::{Failure, Outcome};
+
+/// Write manual pages or completions into a folder
+#[derive(clap::Args, Debug)]
+pub struct Generate {
+    /// What to write
+    what: Generated,
+    /// The folder, which must exist
+    folder: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Generated {
+    /// Manual pages, section 8
+    Man,
+    /// Completions for bash, zsh and fish
+    Completions,
+}
+
+impl Run for Generate {
+    fn run(&self, _context: &Context) -> Outcome {
+        let mut tree = Cli::command();
+        tree.build();
+        let written = match self.what {
+            Generated::Man => io::manual(&tree, &self.folder),
+            Generated::Completions => io::completions(tree, &self.folder),
+        };
+        written.map_err(|error| {
+            Failure::failed(format!("{} cannot be written: {error}", self.folder.display()))
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,229 @@
+//! Why a list could not be fetched, in plain words.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::Cleaner;
+
+/// What a fetch was doing when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking up the name, connecting, agreeing on TLS.
+    Connect,
+    /// Waiting for the next byte.
+    Stalled,
+    /// All of it.
+    Whole,
+}
+
+impl Phase {
+    fn words(self) -> &'static str {
+        match self {
+            Phase::Connect => "no connection",
+            Phase::Stalled => "not a byte came",
+            Phase::Whole => "it was not whole",
+        }
+    }
+}
+
+/// Why a list could not be fetched. Where a message names an address, it is the one in the
+/// configuration, with the placeholder in place of the key.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The address cannot be used.
+    #[error("\"{address}\" is no address of a list: {reason}")]
+    Address {
+        /// The address as written.
+        address: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A header cannot be sent.
+    #[error("the header \"{name}\" for {address} cannot be sent: {reason}")]
+    Header {
+        /// The address.
+        address: String,
+        /// The header's name.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The key file cannot be used.
+    #[error("the key file {} cannot be used: {reason}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The file of trusted authorities cannot be used.
+    #[error("the certificates in {} cannot be used: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// No connection.
+    #[error(
+        "{address} cannot be reached: {reason}; the old list stays, see whether this machine's network and resolver work"
+    )]
+    Connect {
+        /// The address.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// TLS found no reason to trust the server.
+    #[error(
+        "{address} cannot be trusted: {reason}; the old list stays, see whether this machine's clock is right, and name the server's authority where it has one of its own"
+    )]
+    NotTrusted {
+        /// The address.
+        address: String,
+        /// What TLS said.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("{address}: {} within {} s; the old list stays", phase.words(), limit.as_secs_f32())]
+    TooSlow {
+        /// The address.
+        address: String,
+        /// In which phase.
+        phase: Phase,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The server answered something else than "here it is".
+    #[error("{address}: the server answered {status}{}", advice(*status))]
+    Status {
+        /// The address.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+        /// Seconds that the server asks to wait.
+        retry_after: Option<u64>,
+    },
+    /// A redirect that is not followed.
+    #[error("{address} redirects to \"{to}\", which is not followed: {reason}")]
+    Redirect {
+        /// The address.
+        address: String,
+        /// Where to.
+        to: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Too many redirects; likely a circle.
+    #[error("{address} redirects more than {most} times; name the address it should lead to")]
+    Redirects {
+        /// The address.
+        address: String,
+        /// The limit.
+        most: u32,
+    },
+    /// More bytes than allowed on the wire or after unpacking.
+    #[error("{address} sends more than {limit} bytes{}; raise the limit if that is right", if *unpacked { " after unpacking" } else { "" })]
+    TooLarge {
+        /// The address.
+        address: String,
+        /// The limit.
+        limit: u64,
+        /// Whether it is the limit after unpacking.
+        unpacked: bool,
+    },
+    /// It ended before its end.
+    #[error("{address} was cut off after {bytes} bytes; the old list stays")]
+    CutOff {
+        /// The address.
+        address: String,
+        /// Bytes received, on the wire.
+        bytes: u64,
+    },
+    /// The packed data is damaged.
+    #[error("{address}: the gzip data is damaged; the old list stays")]
+    Damaged {
+        /// The address.
+        address: String,
+    },
+    /// Packed in a way that was not asked for.
+    #[error(
+        "{address}: the server packs with \"{encoding}\", which was not asked for; only gzip is unpacked"
+    )]
+    Encoding {
+        /// The address.
+        address: String,
+        /// The encoding as the server names it.
+        encoding: String,
+    },
+    /// The answer is no sound HTTP.
+    #[error("{address}: the answer is no sound HTTP: {reason}")]
+    Protocol {
+        /// The address.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file that cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// It is here, but no list.
+    #[error("{address}: {reason}")]
+    Content {
+        /// The address.
+        address: String,
+        /// What the parser says.
+        reason: String,
+    },
+}
+
+impl FetchError {
+    /// Seconds that the server asks to wait before the next try.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            FetchError::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the same again cannot help before somebody changes something here.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            FetchError::Address { .. }
+                | FetchError::Header { .. }
+                | FetchError::Key { .. }
+                | FetchError::Authority { .. }
+        )
+    }
+
+    /// The error without a key that the other side or a library may have quoted.
+    pub(super) fn cleaned(mut self, cleaner: &Cleaner) -> FetchError {
+        match &mut self {
+            FetchError::Connect { reason, .. }
+            | FetchError::NotTrusted { reason, .. }
+            | FetchError::Protocol { reason, .. }
+            | FetchError::Redirect { to: reason, .. }
+            | FetchError::Encoding { encoding: reason, .. }
+            | FetchError::Content { reason, .. } => *reason = cleaner.clean(reason),
+            _ => {}
+        }
+        self
+    }
+}
+
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => " (not allowed); see whether the key is right",
+        404 | 410 => " (not there); see whether the address is still right",
+        429 => " (asked too often); it is tried again later",
+        500..=599 => " (trouble of its own); it is tried again later",
+        304 => " (not modified) without being asked; it is tried again later",
+        _ => ", which is no list",
+    }
+}

@@ -1,0 +1,222 @@
+//! What is fuzzed: each function reads hostile bytes and checks what must hold of any result.
+//!
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run feed_plain` in the project's root runs one of them on a stable
+//! compiler. `crates/nightlatch-parse/tests/corpus.rs` runs all of them over the committed corpus,
+//! without cargo-fuzz. A finding is kept as a file in its corpus.
+
+use nightlatch_parse::address::{AddrRange, merge};
+use nightlatch_parse::country::{self, CountryCode, CountryTable, Layout};
+use nightlatch_parse::feed::{self, Format, Parsed};
+use nightlatch_parse::http::{HttpUrl, parse_date};
+use nightlatch_parse::tally::Tally;
+
+/// A fuzz target: its name, which is its corpus's folder, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 13] = [
+    ("address", address),
+    ("country_delegated", country_delegated),
+    ("country_mmdb", country_mmdb),
+    ("country_name", country_name),
+    ("country_ranges", country_ranges),
+    ("country_zone", country_zone),
+    ("feed_auto", feed_auto),
+    ("feed_csv", feed_csv),
+    ("feed_format", feed_format),
+    ("feed_json", feed_json),
+    ("feed_plain", feed_plain),
+    ("http_date", http_date),
+    ("http_url", http_url),
+];
+
+/// The limit of entries: small, so that it is met.
+const LIMIT: usize = 200;
+
+pub fn address(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(range) = text.parse::<AddrRange>() {
+        assert!(range.first() <= range.last());
+        assert_eq!(range.to_string().parse(), Ok(range));
+    }
+}
+
+pub fn feed_plain(data: &[u8]) {
+    check_feed(data, &Format::Plain);
+}
+
+pub fn feed_auto(data: &[u8]) {
+    check_feed(data, &Format::Auto);
+}
+
+pub fn feed_csv(data: &[u8]) {
+    for format in ["csv", "csv:2", "csv:ip", "csv:ip:tab"] {
+        check_feed(data, &format_of(format));
+    }
+}
+
+pub fn feed_json(data: &[u8]) {
+    for format in ["json", "json:[].ip", "json:a[],*.b[].c,d[][],[]"] {
+        check_feed(data, &format_of(format));
+    }
+}
+
+/// The first line is a format, the rest a list.
+pub fn feed_format(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n');
+    let (name, list) = data.split_at(end.unwrap_or(data.len()));
+    let Ok(Ok(format)) = std::str::from_utf8(name).map(str::parse::<Format>) else {
+        return;
+    };
+    assert_eq!(format.to_string().parse(), Ok(format.clone()), "{format}");
+    check_feed(list, &format);
+}
+
+pub fn country_ranges(data: &[u8]) {
+    check_countries(data, Layout::Ranges);
+    check_countries(data, Layout::Auto);
+}
+
+pub fn country_delegated(data: &[u8]) {
+    check_countries(data, Layout::Delegated);
+}
+
+pub fn country_zone(data: &[u8]) {
+    check_countries(data, Layout::Zone(CountryCode::new(*b"DE").expect("a code")));
+}
+
+pub fn country_mmdb(data: &[u8]) {
+    if let Ok(countries) = country::mmdb::read(data, LIMIT) {
+        assert!(countries.builder.len() <= LIMIT);
+        check_table(&countries.build());
+    }
+}
+
+pub fn country_name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match country::find(&text) {
+        Ok(code) => assert!(country::name(code).is_some()),
+        Err(error) => {
+            assert!(error.near.len() <= 5);
+            check_shown(&error.to_string());
+        }
+    }
+}
+
+pub fn http_date(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Some(time) = parse_date(text)
+    {
+        assert!(time <= 253_402_300_800, "{text}");
+    }
+}
+
+/// The first line is an address, the second where a redirect leads.
+pub fn http_url(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (first, location) = text.split_once('\n').unwrap_or((text, ""));
+    let Ok(url) = HttpUrl::parse(first) else {
+        return;
+    };
+    let check = |url: &HttpUrl| {
+        assert!(url.full().starts_with(url.origin()));
+        assert!(url.full().bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(!url.origin().contains('@'));
+        assert_eq!(url.is_safe(), url.full().starts_with("https://"));
+        assert_eq!(HttpUrl::parse(url.full()).as_ref(), Ok(url));
+    };
+    check(&url);
+    if let Ok(target) = url.redirected(location) {
+        check(&target);
+        assert!(target.is_safe() || !url.is_safe());
+    }
+}
+
+fn format_of(name: &str) -> Format {
+    name.parse().expect("a format")
+}
+
+/// A list read whole and in blocks gives the same, in bounds.
+fn check_feed(data: &[u8], format: &Format) {
+    let whole = feed::parse(data, format, LIMIT);
+    // Blocks of sizes that the data itself decides.
+    let block = data.first().map_or(1, |byte| usize::from(*byte) + 1);
+    let mut reader = feed::Reader::new(format.clone(), LIMIT);
+    let pushed = data.chunks(block).try_for_each(|part| reader.push(part));
+    let in_blocks = pushed.and_then(|()| reader.finish());
+    assert_eq!(whole, in_blocks);
+    match whole {
+        Ok(Parsed { mut ranges, tally, .. }) => {
+            assert!(ranges.len() <= LIMIT);
+            check_tally(&tally);
+            assert_eq!(tally.lines - tally.refused, ranges.len() as u64);
+            let expected = merge(ranges.iter().collect());
+            ranges.merge();
+            assert_eq!(ranges.iter().collect::<Vec<_>>(), expected);
+        }
+        Err(error) => check_shown(&error.to_string()),
+    }
+}
+
+fn check_countries(data: &[u8], layout: Layout) {
+    let read = |block: usize| {
+        let mut reader = country::Reader::new(layout, LIMIT);
+        data.chunks(block).try_for_each(|part| reader.push(part))?;
+        reader.finish()
+    };
+    let block = data.first().map_or(1, |byte| usize::from(*byte) + 1);
+    match (read(data.len().max(1)), read(block)) {
+        (Ok(whole), Ok(in_blocks)) => {
+            check_tally(&whole.tally);
+            assert_eq!(whole.tally, in_blocks.tally);
+            let added = whole.builder.len();
+            assert!(added <= LIMIT);
+            let table = whole.build();
+            assert!(table.len() <= added * 2);
+            assert_eq!(table, in_blocks.build());
+            check_table(&table);
+        }
+        (Err(whole), Err(in_blocks)) => {
+            assert_eq!(whole, in_blocks);
+            check_shown(&whole.to_string());
+        }
+        (whole, in_blocks) => panic!("{whole:?} is not {in_blocks:?}"),
+    }
+}
+
+/// Ranges are sorted and disjoint, and each is found by its ends.
+fn check_table(table: &CountryTable) {
+    let mut previous: Option<AddrRange> = None;
+    for (range, code) in table.iter() {
+        let sorted = previous.is_none_or(|previous| {
+            previous.family() != range.family() || previous.last() < range.first()
+        });
+        assert!(sorted, "{previous:?} {range}");
+        previous = Some(range);
+        for address in [range.first_address(), range.last_address()] {
+            // What IPv6 has for IPv4 addresses is asked as IPv4.
+            if address == address.to_canonical() {
+                assert_eq!(table.of(address), Some(code), "{address}");
+            }
+        }
+    }
+    assert_eq!(table.iter().count(), table.len());
+}
+
+fn check_tally(tally: &Tally) {
+    assert!(tally.refused <= tally.lines);
+    assert!(tally.samples.len() as u64 <= tally.refused);
+    for sample in &tally.samples {
+        check_shown(&sample.text);
+    }
+}
+
+/// A text that is harmless in a log and on a terminal.
+fn check_shown(text: &str) {
+    assert!(text.len() < 1000, "{text}");
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+}
