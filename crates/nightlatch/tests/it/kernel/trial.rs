@@ -54,7 +54,15 @@ fn without_a_confirmation_everything_is_taken_back() {
     assert!(is_silent(server, stranger));
     assert!(!up.wait().unwrap().success());
     assert!(is_open(server, stranger));
-    assert!(!server.command("nft").args(["list", "table", "inet", "nightlatch"]).output().unwrap().status.success());
+    assert!(
+        !server
+            .command("nft")
+            .args(["list", "table", "inet", "nightlatch"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
     assert!(said.contains("nightlatch confirm") && said.contains("taken back"), "{said}");
 }
