@@ -174,13 +174,10 @@ impl Engine {
     }
 
     fn started(&self, stood: bool) -> Vec<Action> {
-        let mut actions = vec![Action::Project(Project::Whole)];
-        if !stood && self.ledger.protection.stands() {
-            // What slipped in meanwhile does not stay in.
-            actions.push(Action::Cut(Flows::BegunByPeers));
-        }
-        actions.extend(self.cut_again());
-        actions
+        let slipped_in = !stood && self.ledger.protection.stands();
+        let cut = slipped_in.then_some(Action::Cut(Flows::BegunByPeers));
+        let project = Action::Project(Project::Whole);
+        [project].into_iter().chain(cut).chain(self.cut_again()).collect()
     }
 
     /// Ends the flows through doors that were closed lately once more.
@@ -323,8 +320,6 @@ impl Engine {
             Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
-                // What slipped in while the table was not whole does not stay in.
-                actions.push(Action::Cut(Flows::BegunByPeers));
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,
