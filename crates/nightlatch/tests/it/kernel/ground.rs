@@ -304,6 +304,7 @@ pub(super) struct Talk {
 pub(super) struct Stream {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    _listener: TcpListener,
 }
 
 /// What the two ends of a flow have in common.
@@ -405,7 +406,8 @@ impl Stream {
             std::thread::spawn(move || talk(ours, first, true)),
             std::thread::spawn(move || talk(theirs, second, false)),
         ];
-        Stream { shared, workers }
+        // A server goes on listening.
+        Stream { shared, workers, _listener: listener }
     }
 
     /// Since when the server has heard nothing.
