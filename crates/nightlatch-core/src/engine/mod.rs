@@ -179,11 +179,14 @@ impl Engine {
             // What slipped in meanwhile does not stay in.
             actions.push(Action::Cut(Flows::BegunByPeers));
         }
-        if !self.ledger.cuts.is_empty() {
-            let ranges = self.ledger.cuts.iter().map(|cut| cut.range).collect();
-            actions.push(Action::Cut(Flows::Of(ranges)));
-        }
+        actions.extend(self.cut_again());
         actions
+    }
+
+    /// Ends again what was cut lately: the kernel's list of it is gone with the table.
+    fn cut_again(&self) -> Option<Action> {
+        let ranges: Vec<_> = self.ledger.cuts.iter().map(|cut| cut.range).collect();
+        (!ranges.is_empty()).then_some(Action::Cut(Flows::Of(ranges)))
     }
 
     fn asked(
@@ -322,6 +325,7 @@ impl Engine {
                 self.underway = Underway::Note;
                 // What slipped in while the table was not whole does not stay in.
                 actions.push(Action::Cut(Flows::BegunByPeers));
+                actions.extend(self.cut_again());
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,
