@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Ruleset, TABLE, names, render};
+use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
 use super::{Standing, elements};
@@ -54,7 +54,15 @@ fn load_structure(old: Option<&Ruleset>, desired: &Ruleset) -> Result<(), String
     for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
     }
-    text::load(&render(&structure)).map_err(|error| error.to_string())
+    let mut text = render(&structure);
+    let limit = |structure: &Structure| structure.open.as_ref().map(|open| open.per_source);
+    if old.is_none_or(|old| limit(&old.structure) != limit(&structure)) {
+        // A source that is being counted keeps the limit it was first counted under.
+        for meter in [names::METER_V4, names::METER_V6] {
+            let _ = writeln!(text, "flush set inet {TABLE} {meter}");
+        }
+    }
+    text::load(&text).map_err(|error| error.to_string())
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets

@@ -76,6 +76,13 @@ impl Firewall {
             return None;
         }
         let standing = self.standing.as_mut()?;
+        // What we did ourselves, or had seen when all was well, blames nobody: what another did
+        // since then is told of by itself.
+        if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
+            && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
+        {
+            return None;
+        }
         let generation = self.netlink.generation().ok()?;
         if generation == standing.generation {
             return None;
