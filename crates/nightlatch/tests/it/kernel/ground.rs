@@ -214,11 +214,6 @@ impl Prober {
         answers.retain(|caught| !is_neighbour_discovery(caught));
         answers
     }
-
-    /// Whether something like this comes soon.
-    pub(super) fn catches(&mut self, wanted: impl Fn(&Caught) -> bool) -> bool {
-        self.listener.find(PATIENCE, wanted).unwrap().is_some()
-    }
 }
 
 fn is_neighbour_discovery(caught: &Caught) -> bool {

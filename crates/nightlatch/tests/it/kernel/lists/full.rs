@@ -158,9 +158,8 @@ impl Traffic {
                         let mut heard = for_listener.heard.lock().unwrap();
                         heard.entry(from.ip().to_canonical()).or_default().push(number);
                     }
-                    Ok(_) => {}
                     Err(_) if for_listener.heard_all.load(Ordering::Relaxed) => return,
-                    Err(_) => {}
+                    _ => {}
                 }
             }
         };
