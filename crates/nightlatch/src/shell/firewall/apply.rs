@@ -7,6 +7,7 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
+use super::lists::{self, Known};
 use super::{Standing, elements};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
@@ -22,7 +23,8 @@ pub(super) fn apply(
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
-    let closed = old.is_none() && desired.structure.open.is_some() && !standing(netlink)?;
+    let begins = old.is_none() && !standing(netlink)?;
+    let closed = begins && desired.structure.open.is_some();
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;
@@ -31,7 +33,12 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    elements::bring_lists(netlink, old, desired)?;
+    let known = match old {
+        Some(old) => Known::As(old),
+        None if begins => Known::Empty,
+        None => Known::Nothing,
+    };
+    lists::bring(netlink, known, desired)?;
     if closed {
         load_structure(None, desired)?;
     }
