@@ -7,6 +7,7 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
+use super::lists::{self, Known};
 use super::{Standing, elements};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
@@ -35,7 +36,12 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    elements::bring_lists(netlink, old, desired)?;
+    let known = match old {
+        Some(old) => Known::As(old),
+        None if begins => Known::Empty,
+        None => Known::Nothing,
+    };
+    lists::bring(netlink, known, desired)?;
     if closed {
         load_structure(None, desired)?;
     }

@@ -3,6 +3,7 @@
 mod apply;
 mod elements;
 mod hits;
+mod lists;
 
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -107,7 +108,7 @@ impl Firewall {
             // Long lists cannot be read back in any decent time: where a program has certainly
             // been at our table they are replaced, and otherwise samples tell.
             let doubtful = !standing.ruleset.lists.is_empty()
-                && (foreign || !elements::samples_match(&mut self.netlink, &standing.ruleset));
+                && (foreign || !lists::samples_match(&mut self.netlink, &standing.ruleset));
             doubtful.then(|| "its long lists may have been changed".to_owned())
         });
         if found.is_none() {
