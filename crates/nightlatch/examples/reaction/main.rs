@@ -8,6 +8,7 @@
 //! both. Needs root.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a measuring program, which stops at any error"

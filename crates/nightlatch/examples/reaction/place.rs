@@ -88,7 +88,7 @@ impl<'a> Place<'a> {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(super::PATIENCE)).unwrap();
         let mut command = self.command();
-        command.arg("daemon").env("NOTIFY_SOCKET", &path).stderr(Stdio::inherit());
+        command.arg("daemon").env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
         let daemon = Daemon(command.stdout(Stdio::null()).spawn().unwrap());
         let mut message = [0; 100];
         loop {

@@ -107,7 +107,8 @@ impl Seen {
     pub(crate) fn opening(&self, since: Instant) -> Option<(Instant, Instant)> {
         let (first, _) = self.probes.iter().find(|(sent, answered)| *answered && *sent > since)?;
         let last = self.probes.iter().rposition(|(_, answered)| *answered)?;
-        let (silent, _) = self.probes.get(last + 1)?;
+        let silent = self.probes.get(last + 1);
+        let (silent, _) = silent.expect("the stranger is answered to the end");
         Some((*first, *silent))
     }
 }

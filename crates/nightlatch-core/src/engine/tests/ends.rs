@@ -59,6 +59,10 @@ fn a_start_makes_everything_anew_and_ends_what_a_crash_left_running() {
     restarted.feed(Event::Started { stood: true });
     assert_eq!(restarted.projections, [Project::Whole]);
     assert_eq!(restarted.cuts, [Flows::Of(vec![range("203.0.113.7")])]);
+    // Who removes the table removes the kernel's list of cut flows as well.
+    restarted.feed(Event::Tampered { by: "x".to_owned(), found: "y".to_owned() });
+    let closed = Flows::Of(vec![range("203.0.113.7")]);
+    assert_eq!(restarted.cuts, [closed.clone(), Flows::BegunByPeers, closed]);
     // The door is open again: nothing of it must be cut any more.
     restarted.done(allow("joe 203.0.113.0/29 all"));
     assert!(restarted.engine.ledger().cuts.is_empty());

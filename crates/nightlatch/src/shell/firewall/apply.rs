@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render};
+use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
 use super::{Standing, elements};
@@ -22,7 +22,11 @@ pub(super) fn apply(
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
-    let closed = old.is_none() && desired.structure.open.is_some() && !standing(netlink)?;
+    let begins = old.is_none() && !standing(netlink)?;
+    let closed = begins && desired.structure.open.is_some();
+    if begins {
+        text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;

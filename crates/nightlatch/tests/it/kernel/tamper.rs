@@ -16,7 +16,7 @@ use super::ground::{
 use crate::support::{self, Daemon, Installation, now, wait_until};
 
 /// "Within a second", and what a busy machine needs to look.
-const RESTORED_WITHIN: Duration = Duration::from_millis(2000);
+const RESTORED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Our table as far as it can be listed; chains come in the order in which they were made.
 fn table(server: &Host) -> Vec<String> {
@@ -44,8 +44,7 @@ fn every_change_by_others_is_undone_and_written_down() {
     let (nightlatch, _daemon) = protect(server, "");
     fill(&nightlatch);
     let whole = table(server);
-    let mut restored = 0;
-    for tampering in [
+    let tamperings = [
         "flush ruleset",
         "delete table inet nightlatch",
         "insert rule inet nightlatch gate accept",
@@ -59,11 +58,11 @@ fn every_change_by_others_is_undone_and_written_down() {
         "flush map inet nightlatch account6",
         "delete element inet nightlatch block4 { 203.0.113.77 }",
         "add element inet nightlatch block6 { 2001:db8:2::10 }",
-    ] {
+    ];
+    for (restored, tampering) in (1..).zip(tamperings) {
         run(server, &format!("nft {tampering}"));
         let start = now();
         wait_until(tampering, RESTORED_WITHIN, || table(server) == whole);
-        restored += 1;
         println!("{tampering}: {:?}", start.elapsed());
         wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == restored);
         let by = restores(&nightlatch).pop().unwrap();
