@@ -6,7 +6,7 @@ use nightlatch::features::demo::packet::{self, flags, protocol};
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::policy::{self, Flow, Packet, To, Verdict, What};
 use nightlatch_core::service::Protocol;
-use nightlatch_core::{AddrRange, Family};
+use nightlatch_core::AddrRange;
 
 use super::dice::Dice;
 use super::state::State;
