@@ -11,15 +11,16 @@ use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
 
 /// Brings accounts and blocks to what is desired. Without `old`, the kernel is asked what it holds.
 ///
-/// A packet looks for its single address first and for its network then. Between the two looks a
-/// transaction may take hold: an address that moves from a network to a place of its own would be
-/// found in neither. So it gets its place first, and only then the network is cut.
+/// A packet looks for its single address first and for its network then, and a transaction does
+/// not take hold in both maps at the same moment: an address that moves from one to the other would
+/// be found in neither. So it is in both for a while: single addresses come first, then networks
+/// change, and single addresses go last.
 pub(super) fn bring(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
     desired: &Ruleset,
 ) -> Result<(), String> {
-    let (mut first, mut then) = (Vec::new(), Vec::new());
+    let (mut first, mut then, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for set in listed_sets() {
         let before = match old {
             Some(old) => wanted(&set, old),
@@ -30,13 +31,14 @@ pub(super) fn bring(
             let places: BTreeSet<AddrRange> = new.iter().map(|(range, _)| *range).collect();
             let (replaced, gone) = gone.into_iter().partition(|(range, _)| places.contains(range));
             first.push((set.clone(), Difference { gone: replaced, new }));
-            then.push((set, Difference { gone, new: Vec::new() }));
+            last.push((set, Difference { gone, new: Vec::new() }));
         } else {
             then.push((set, Difference { gone, new }));
         }
     }
     commit(netlink, &first)?;
-    commit(netlink, &then)
+    commit(netlink, &then)?;
+    commit(netlink, &last)
 }
 
 fn commit(

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nightlatch::features::demo::packet::{self, flags, protocol};
+use nightlatch_core::AddrRange;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::policy::{self, Flow, Packet, To, Verdict, What};
 use nightlatch_core::service::Protocol;
-use nightlatch_core::AddrRange;
 
 use super::dice::Dice;
 use super::state::State;
