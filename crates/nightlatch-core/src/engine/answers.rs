@@ -133,14 +133,27 @@ impl Engine {
                     lists.iter().map(|listed| self.tell_listed(listed, now)).collect();
                 format!("{what} of {address} are dropped without an answer: {}", told.join("; "))
             }
-            Reason::Stranger => format!(
-                "{what} of {address} are dropped without an answer: no account lets them in{}",
-                if self.ledger.mode == Mode::Open {
-                    ", and strangers may not use this service"
-                } else {
-                    ""
-                }
-            ),
+            Reason::Stranger => {
+                let accounts = Standing::of(&self.world(now), address).accounts;
+                let lets_in: Vec<String> = accounts
+                    .iter()
+                    .map(|(account, _)| {
+                        format!(
+                            "account \"{}\" lets it in for {} only",
+                            account.name, account.services
+                        )
+                    })
+                    .collect();
+                let open = match self.ledger.mode {
+                    Mode::Open => ", and strangers may not use this service",
+                    Mode::Allowlist => "",
+                };
+                let why = match lets_in.as_slice() {
+                    [] => format!("no account lets them in{open}"),
+                    lets_in => lets_in.join("; "),
+                };
+                format!("{what} of {address} are dropped without an answer: {why}")
+            }
             Reason::Loopback => {
                 format!("{what} of {address} pass: the machine itself is never shut out")
             }

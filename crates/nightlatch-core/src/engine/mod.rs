@@ -174,16 +174,13 @@ impl Engine {
     }
 
     fn started(&self, stood: bool) -> Vec<Action> {
-        let mut actions = vec![Action::Project(Project::Whole)];
-        if !stood && self.ledger.protection.stands() {
-            // What slipped in meanwhile does not stay in.
-            actions.push(Action::Cut(Flows::BegunByPeers));
-        }
-        actions.extend(self.cut_again());
-        actions
+        let slipped_in = !stood && self.ledger.protection.stands();
+        let cut = slipped_in.then_some(Action::Cut(Flows::BegunByPeers));
+        let project = Action::Project(Project::Whole);
+        [project].into_iter().chain(cut).chain(self.cut_again()).collect()
     }
 
-    /// Ends again what was cut lately: the kernel's list of it is gone with the table.
+    /// Ends the flows through doors that were closed lately once more.
     fn cut_again(&self) -> Option<Action> {
         let ranges: Vec<_> = self.ledger.cuts.iter().map(|cut| cut.range).collect();
         (!ranges.is_empty()).then_some(Action::Cut(Flows::Of(ranges)))
@@ -323,9 +320,6 @@ impl Engine {
             Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
-                // What slipped in while the table was not whole does not stay in.
-                actions.push(Action::Cut(Flows::BegunByPeers));
-                actions.extend(self.cut_again());
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
             }
             other => self.underway = other,
@@ -345,7 +339,14 @@ impl Engine {
         let message = format!("{by} changed the firewall ({found}); it is being restored");
         self.kernel.restored_last = Some(by);
         self.underway = Underway::Restoring(Box::new(record));
-        vec![Action::Project(Project::Whole), Action::Tell(Level::Warning, message)]
+        // First closed, and rid of the strangers who came in meanwhile; long lists take longer.
+        let strangers = Action::Cut(Flows::BegunByPeers);
+        let mut actions = vec![Action::Close, strangers.clone(), Action::Project(Project::Whole)];
+        // The list of cut flows may be gone; and where closing failed, more may have come in.
+        actions.extend(self.cut_again());
+        actions.push(strangers);
+        actions.push(Action::Tell(Level::Warning, message));
+        actions
     }
 }
 

@@ -138,6 +138,11 @@ impl Engine {
                 return Err(wrong("name at least one service, or \"all\""));
             }
         }
+        if let Some(own) = account.ranges().find(is_nobody_else) {
+            return Err(wrong(format!(
+                "{own} is the machine itself or nobody in particular: nobody comes in from there"
+            )));
+        }
         if let Some(wide) = account.ranges().find(is_everybody) {
             return Err(wrong(format!(
                 "{wide} is a great part of the internet, and an account of it would let nearly everybody in: name the networks you trust, or use \"nightlatch mode open\""
@@ -387,6 +392,14 @@ const UNTOUCHABLE: [(&str, &str); 5] = [
     ("169.254.0.0/16", "the link's own addresses"),
     ("224.0.0.0/4", "multicast"),
 ];
+
+/// Whether a range lies where no peer has its address: loopback, "this host", multicast.
+fn is_nobody_else(range: &AddrRange) -> bool {
+    const NOBODY: [&str; 6] = ["127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/3", "::1", "::", "ff00::/8"];
+    NOBODY
+        .iter()
+        .any(|network| network.parse::<AddrRange>().is_ok_and(|network| network.covers(range)))
+}
 
 /// Whether a range is so wide that no list should hold it: wider than a /5 of IPv4, a /11 of IPv6.
 fn is_everybody(range: &AddrRange) -> bool {

@@ -53,6 +53,10 @@ pub mod names {
     pub const CUTS_V4: &str = "cut4";
     /// The same for IPv6.
     pub const CUTS_V6: &str = "cut6";
+    /// What each source has sent to rate-limited services, IPv4.
+    pub const METER_V4: &str = "meter4";
+    /// The same for IPv6.
+    pub const METER_V6: &str = "meter6";
     /// The families protected during a trial: they leave the set by themselves when it ends.
     pub const TRIAL: &str = "trial";
     /// Counts what strangers sent and nobody answered.

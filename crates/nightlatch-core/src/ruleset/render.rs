@@ -33,11 +33,11 @@ fn counters() -> String {
 
 fn sets() -> String {
     use names::{ACCOUNTS_V4, ACCOUNTS_V6, BLOCKS_V4, BLOCKS_V6, CUTS_V4, CUTS_V6};
-    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, LISTS_V4, LISTS_V6};
+    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, LISTS_V4, LISTS_V6, METER_V4, METER_V6};
     let mut text = String::new();
     for (family, [hosts, accounts, blocks, lists, cuts, hits, meter]) in [
-        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, "meter4"]),
-        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, "meter6"]),
+        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, METER_V4]),
+        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, METER_V6]),
     ] {
         let flow = format!("{family} . inet_proto . inet_service . inet_service");
         let ranges = "flags interval\n";
@@ -247,10 +247,11 @@ fn limits(open: &OpenServices) -> String {
     let (source, total) = (open.per_source, open.total);
     let over = format!("limit rate over {}/second burst {} packets", source.packets, source.burst);
     let limited = format!("counter name {} drop", names::LIMITED);
+    let (meter4, meter6) = (names::METER_V4, names::METER_V6);
     format!(
         "\tchain limits {{\n\
-         \t\tupdate @meter4 {{ ip saddr {over} }} {limited}\n\
-         \t\tupdate @meter6 {{ ip6 saddr & ffff:ffff:ffff:ffff:: {over} }} {limited}\n\
+         \t\tupdate @{meter4} {{ ip saddr {over} }} {limited}\n\
+         \t\tupdate @{meter6} {{ ip6 saddr & ffff:ffff:ffff:ffff:: {over} }} {limited}\n\
          \t\tlimit rate over {}/second burst {} packets {limited}\n\
          \t\taccept\n\
          \t}}\n",

@@ -15,21 +15,23 @@ pub fn now() -> Time {
 ///
 /// A server that boots without a battery-backed clock begins in 1970, and an account that ended
 /// yesterday would be open again until the time server answers. The store knows when it was last
-/// written: before that it cannot be.
+/// written: before that it cannot be. From there on time passes all the same, so that what is for
+/// an hour lasts an hour, even if a wrong clock once wrote down a moment far ahead.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     not_before: Time,
+    running: Stopwatch,
 }
 
 impl Clock {
     /// A clock that shows at least `not_before`.
     pub fn not_before(not_before: Time) -> Clock {
-        Clock { not_before }
+        Clock { not_before, running: Stopwatch::start() }
     }
 
     /// The wall clock's time, or the floor.
     pub fn now(&self) -> Time {
-        now().max(self.not_before)
+        now().max(self.not_before.after(self.running.elapsed()))
     }
 }
 

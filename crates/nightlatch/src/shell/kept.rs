@@ -14,7 +14,7 @@ use nightlatch_core::action::Content;
 use nightlatch_core::event::FetchedTable;
 use nightlatch_core::lists::{FeedName, Version, Versions};
 use nightlatch_core::time::Time;
-use nightlatch_parse::country::Builder;
+use nightlatch_parse::country::{Builder, CountryCode};
 use nightlatch_parse::ranges::RangeList;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,9 @@ impl Kept {
         let mut builder = Builder::new();
         let head: TableHead = self.read(TABLE, |line| {
             let (range, code) = line.split_once(' ')?;
-            builder.add(range.parse().ok()?, code.parse().ok()?);
+            // Not by `parse`, which searches all names of countries.
+            let code = CountryCode::new(code.as_bytes().try_into().ok()?)?;
+            builder.add(range.parse().ok()?, code);
             Some(())
         })?;
         Ok(FetchedTable {

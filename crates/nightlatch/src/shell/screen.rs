@@ -1,12 +1,23 @@
 //! The administrator's screen.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
+/// Whether the reader of standard output has gone away.
+static GONE: AtomicBool = AtomicBool::new(false);
+
 /// Writes a line. A reader that has gone away (`| head`) is no error.
 pub fn say(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stdout(), "{}", line.as_ref());
+    if writeln!(std::io::stdout(), "{}", line.as_ref()).is_err() {
+        GONE.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether what was said last could not be written any more.
+pub fn nobody_listens() -> bool {
+    GONE.load(Ordering::Relaxed)
 }
 
 /// Writes a line to standard error.

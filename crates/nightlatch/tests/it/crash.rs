@@ -73,10 +73,11 @@ fn kill_minus_nine_loses_nothing_and_opens_nothing() {
     assert!(allowed.passed > 1000 && allowed.second_tries < 10, "{allowed:?}");
     assert!(stream.acknowledged() > 50, "only {} changes", stream.acknowledged());
     println!(
-        "{} changes acknowledged, {} in doubt; {strangers} packets of a stranger, {} of a friend",
+        "{} changes acknowledged, {} in doubt; {strangers} packets of a stranger, {} of a friend, {} of them sent twice",
         stream.acknowledged(),
         stream.in_doubt,
-        allowed.passed
+        allowed.passed,
+        allowed.second_tries
     );
 
     let _daemon = nightlatch.daemon();

@@ -78,6 +78,15 @@ fn an_account_needs_addresses_services_and_a_measure() {
             )
         );
     }
+    for nobody in ["127.0.0.1", "::1", "0.0.0.0", "::", "224.0.0.251", "ff02::1", "255.255.255.255"]
+    {
+        assert_eq!(
+            wrong(&mut desk, allow(&format!("x {nobody} sip"))),
+            format!(
+                "{nobody} is the machine itself or nobody in particular: nobody comes in from there"
+            )
+        );
+    }
     for fits in ["a 64.0.0.0/5 sip", "b 2001:d00::/11 sip"] {
         desk.done(allow(fits));
     }

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nightlatch_core::ledger::{Account, Block, Entry, Protection};
 use nightlatch_core::time::{Time, parse_span};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::features::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::store::{self, Entry, Store};
+use crate::shell::store::{self, Entry as Written, Store};
 use crate::shell::{clock, screen};
 
 /// How often `--follow` looks.
@@ -34,13 +36,7 @@ pub struct Log {
 impl Run for Log {
     fn run(&self, context: &Context) -> Outcome {
         let path = context.paths.database();
-        if let Err(error) = std::fs::File::open(&path)
-            && error.kind() == std::io::ErrorKind::PermissionDenied
-        {
-            let message = "only root may read the audit log: run it with sudo";
-            return Err(Failure::new(Code::NotAllowed, message));
-        }
-        if !path.exists() {
+        if !store::is_there(&path)? {
             return Err(Failure::no(format!(
                 "there is no audit log yet: {} does not exist; \"nightlatch up\" begins it",
                 path.display()
@@ -64,7 +60,8 @@ impl Run for Log {
                 self.show(entry, context.json);
                 last = entry.number;
             }
-            if !self.follow {
+            // Who listened to `--follow` may have had enough (`| head`).
+            if !self.follow || screen::nobody_listens() {
                 return Ok(ExitCode::SUCCESS);
             }
             std::thread::sleep(LOOK_EVERY);
@@ -77,7 +74,7 @@ impl Run for Log {
 }
 
 impl Log {
-    fn show(&self, entry: &Entry, json: bool) {
+    fn show(&self, entry: &Written, json: bool) {
         if json {
             screen::say_json(entry);
         } else if self.csv {
@@ -103,22 +100,56 @@ fn verify(store: &Store, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(entry: &Entry) -> String {
+fn line(entry: &Written) -> String {
     let record = &entry.record;
     let change = match (&record.before, &record.after) {
         (Value::Null, Value::Null) => String::new(),
-        (Value::Null, after) => format!(": {after}"),
-        (before, Value::Null) => format!(": was {before}"),
-        (before, after) => format!(": {before} -> {after}"),
+        (Value::Null, after) => format!(": {}", in_words(after)),
+        (before, Value::Null) => format!(": was {}", in_words(before)),
+        (before, after) => format!(": {} -> {}", in_words(before), in_words(after)),
+    };
+    let subject = match record.subject.as_str() {
+        subject if subject == record.action => String::new(),
+        subject => format!(" {subject}"),
     };
     let line = format!(
-        "{:>5}  {}  {}  {} {}{change}",
-        entry.number, entry.time, record.caller, record.action, record.subject
+        "{:>5}  {}  {}  {}{subject}{change}",
+        entry.number, entry.time, record.caller, record.action
     );
     screen::printable(&line)
 }
 
-fn csv_line(entry: &Entry) -> String {
+/// What the log holds, for the screen; whole it is in JSON and CSV.
+fn in_words(value: &Value) -> String {
+    const LONGEST: usize = 200;
+    let until =
+        |until: Option<Time>| until.map_or("for ever".to_owned(), |at| format!("until {at}"));
+    let text = if let Ok(account) = Account::deserialize(value) {
+        let entries: Vec<String> = account.entries.iter().take(5).map(Entry::to_string).collect();
+        let more = account.entries.len().saturating_sub(5);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let entries = entries.join(", ");
+        format!("{entries}{more} for {}, {}", account.services, until(account.until))
+    } else if let Ok(block) = Block::deserialize(value) {
+        let reason =
+            if block.reason.is_empty() { String::new() } else { format!(" ({})", block.reason) };
+        format!("{}{reason}", until(block.until))
+    } else if let Ok(protection) = Protection::deserialize(value) {
+        match protection {
+            Protection::Off => "off".to_owned(),
+            Protection::Trial { until, .. } => format!("on trial until {until}"),
+            Protection::On { since } => format!("on since {since}"),
+        }
+    } else {
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
+fn csv_line(entry: &Written) -> String {
     let record = &entry.record;
     let origin = record.caller.origin.map(|origin| origin.to_string()).unwrap_or_default();
     let fields = [

@@ -77,24 +77,28 @@ fn show(standing: &Standing) {
     for warning in &standing.warnings {
         screen::say(format!("WARNING   {}", screen::printable(warning)));
     }
+    let stands = standing.protection.stands();
     screen::say(format!(
         "mode      {}",
         match standing.mode {
-            Mode::Allowlist => "allowlist: strangers meet silence",
-            Mode::Open => "open: chosen services answer strangers",
+            mode if !stands => format!("{mode}, once the firewall is up"),
+            Mode::Allowlist => "allowlist: strangers meet silence".to_owned(),
+            Mode::Open => "open: chosen services answer strangers".to_owned(),
         }
     ));
     for reached in &standing.strangers_reach {
         screen::say(format!("open to all  {reached}"));
     }
-    screen::say(format!(
-        "reboot    {}",
-        if standing.survives_reboot {
-            "survives: an early unit puts the firewall up before the network"
-        } else {
-            "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
-        }
-    ));
+    if stands {
+        screen::say(format!(
+            "reboot    {}",
+            if standing.survives_reboot {
+                "survives: an early unit puts the firewall up before the network"
+            } else {
+                "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
+            }
+        ));
+    }
     screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
     if standing.listed > 0 {
         screen::say(format!("lists     {} ranges of feeds and countries", standing.listed));

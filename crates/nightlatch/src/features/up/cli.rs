@@ -1,10 +1,12 @@
 //! `up`, `confirm`, `rollback`, `down`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::api::{Reply, Request};
 use nightlatch_core::ledger::Mode;
+use nightlatch_core::time::parse_span;
 
 use super::survey::{Proposal, proposal};
 use super::{io, logic, trial};
@@ -27,6 +29,9 @@ pub struct Up {
     /// Only show the plan
     #[arg(long)]
     plan: bool,
+    /// How long the trial lasts, for tests
+    #[arg(long, hide = true, value_name = "TIME", value_parser = parse_span)]
+    trial: Option<Duration>,
 }
 
 impl Run for Up {
@@ -52,12 +57,12 @@ impl Run for Up {
         }
         firewall::require_nftables()?;
         self.refuse_lock_out(&proposal, &plan)?;
-        if !self.yes && !Self::is_agreed()? {
+        if !self.yes && !self.is_agreed()? {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
         }
         io::start_daemon(paths)?;
-        request.trial = (!self.yes).then_some(trial::LASTS);
+        request.trial = (!self.yes).then_some(self.trial());
         let message = client::change(paths, Request::Up(request))?;
         if context.json {
             screen::say_json(&Reply::Done { message: message.clone() });
@@ -67,7 +72,7 @@ impl Run for Up {
         }
         if !self.yes && matches!(trial::standing_now(paths), Ok(true)) {
             io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
-            trial::watch(paths)?;
+            trial::watch(paths, self.trial())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -90,10 +95,15 @@ impl Up {
         )))
     }
 
-    fn is_agreed() -> Result<bool, Failure> {
-        let answer = screen::ask(
-            "\nPut the firewall up like this? It is taken back in 60 seconds unless you confirm. [y/N] ",
-        );
+    fn trial(&self) -> Duration {
+        self.trial.unwrap_or(trial::LASTS)
+    }
+
+    fn is_agreed(&self) -> Result<bool, Failure> {
+        let answer = screen::ask(&format!(
+            "\nPut the firewall up like this? It is taken back in {} seconds unless you confirm. [y/N] ",
+            self.trial().as_secs()
+        ));
         let answer = answer.ok_or_else(|| {
             Failure::new(
                 Code::Usage,

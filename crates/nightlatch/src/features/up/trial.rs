@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use nightlatch_core::api::{Caller, Reply, Request};
-use nightlatch_core::ledger::Protection;
+use nightlatch_core::ledger::{Mode, Protection};
 use nightlatch_core::time::Time;
 
 use crate::run;
@@ -21,18 +21,25 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) enum Standing {
     /// Not decided yet; until when.
     Open(Time),
-    Confirmed,
+    /// The firewall is up to stay, in this mode.
+    Kept(Mode),
+    /// The firewall is off.
     TakenBack,
 }
 
 /// Waits on the screen until the trial is decided.
-pub(super) fn watch(paths: &Paths) -> Result<(), Failure> {
+pub(super) fn watch(paths: &Paths, lasts: Duration) -> Result<(), Failure> {
     screen::say("");
     screen::say(
         "The firewall is up, ON TRIAL. Open a NEW connection to this machine now and run there:",
     );
     screen::say("    nightlatch confirm");
-    screen::say("If you cannot get in, wait: in 60 seconds everything is taken back by itself.");
+    screen::say(format!(
+        "If you cannot get in, wait: in {} seconds everything is taken back by itself.",
+        lasts.as_secs()
+    ));
+    // Taken back, a change of the mode leaves the firewall up in the mode before.
+    let tried = super::io::stored_ledger(paths)?.mode;
     loop {
         match standing(paths)? {
             Standing::Open(until) => {
@@ -40,11 +47,11 @@ pub(super) fn watch(paths: &Paths) -> Result<(), Failure> {
                 screen::progress(&format!("taken back in {left} s "));
                 std::thread::sleep(Duration::from_millis(500));
             }
-            Standing::Confirmed => {
+            Standing::Kept(mode) if mode == tried => {
                 screen::say("\nConfirmed: the firewall stays.");
                 return Ok(());
             }
-            Standing::TakenBack => {
+            Standing::Kept(_) | Standing::TakenBack => {
                 return Err(Failure::no(
                     "not confirmed: everything was taken back, as it was before",
                 ));
@@ -54,10 +61,10 @@ pub(super) fn watch(paths: &Paths) -> Result<(), Failure> {
 }
 
 fn standing(paths: &Paths) -> Result<Standing, Failure> {
-    let protection = super::io::stored_ledger(paths)?.protection;
-    Ok(match protection {
+    let ledger = super::io::stored_ledger(paths)?;
+    Ok(match ledger.protection {
         Protection::Trial { until, .. } => Standing::Open(until),
-        Protection::On { .. } => Standing::Confirmed,
+        Protection::On { .. } => Standing::Kept(ledger.mode),
         Protection::Off => Standing::TakenBack,
     })
 }

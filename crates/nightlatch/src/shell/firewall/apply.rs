@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Ruleset, TABLE, names, render};
+use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
 use super::{Standing, elements};
@@ -12,17 +12,30 @@ use super::{Standing, elements};
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
 
-/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it.
+/// Puts chains and rules back. Says whether the table was gone, and now stands without its lists:
+/// then closed, whatever is open to strangers otherwise.
+pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, String> {
+    let gone = !standing(netlink)?;
+    let mut structure = stood.structure.clone();
+    structure.open = structure.open.filter(|_| !gone);
+    text::load(&render(&structure)).map_err(|error| error.to_string())?;
+    Ok(gone)
+}
+
+/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it. `closed`
+/// says that it stands without its lists, by [`close`].
 pub(super) fn apply(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
     desired: &Ruleset,
     trial: Option<Duration>,
+    closed: bool,
 ) -> Result<(), String> {
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
-    let closed = old.is_none() && desired.structure.open.is_some() && !standing(netlink)?;
+    let begins = old.is_none() && desired.structure.open.is_some();
+    let closed = begins && (closed || !standing(netlink)?);
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;
@@ -54,7 +67,15 @@ fn load_structure(old: Option<&Ruleset>, desired: &Ruleset) -> Result<(), String
     for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
     }
-    text::load(&render(&structure)).map_err(|error| error.to_string())
+    let mut text = render(&structure);
+    let limit = |structure: &Structure| structure.open.as_ref().map(|open| open.per_source);
+    if old.is_none_or(|old| limit(&old.structure) != limit(&structure)) {
+        // A source that is being counted keeps the limit it was first counted under.
+        for meter in [names::METER_V4, names::METER_V6] {
+            let _ = writeln!(text, "flush set inet {TABLE} {meter}");
+        }
+    }
+    text::load(&text).map_err(|error| error.to_string())
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets

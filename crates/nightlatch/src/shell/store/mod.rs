@@ -19,7 +19,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 pub use audit::{Entry, Gap, entries, entries_after, verify};
 
-use super::outcome::Failure;
+use super::outcome::{Code, Failure};
 use super::paths::Paths;
 
 /// The database.
@@ -146,6 +146,22 @@ pub fn make_folder(path: &Path) -> Result<(), Failure> {
     made.map_err(|error| Failure::failed(format!("{} cannot be made: {error}", path.display())))
 }
 
+/// Whether there is a database to read.
+///
+/// # Errors
+/// The caller may not know.
+pub fn is_there(path: &Path) -> Result<bool, Failure> {
+    match std::fs::File::open(path).map_err(|error| error.kind()) {
+        Err(std::io::ErrorKind::NotFound) => Ok(false),
+        Err(std::io::ErrorKind::PermissionDenied) => {
+            let message = "only root may read this: run it with sudo";
+            Err(Failure::new(Code::NotAllowed, message))
+        }
+        // Whatever else is wrong shows when it is opened.
+        _ => Ok(true),
+    }
+}
+
 /// Refuses to begin anew where a firewall stood: the copy of it is still there.
 ///
 /// # Errors
@@ -168,3 +184,6 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
         path.display()
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use field::Field;
 /// Packets for each state.
 const EACH: usize = 60;
 /// Packets in all, unless said otherwise.
-const CASES: usize = 6000;
+const CASES: usize = 9000;
 
 #[test]
 fn policy_and_kernel_are_one() {

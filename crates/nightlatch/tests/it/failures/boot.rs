@@ -38,13 +38,17 @@ fn wait_for_copy(scene: &Scene<'_>, text: &str) {
 
 /// Puts the firewall up on trial, as `up` does at a terminal.
 fn on_trial(scene: &Scene<'_>, mode: Mode) {
+    on_trial_for(scene, mode, 60);
+}
+
+fn on_trial_for(scene: &Scene<'_>, mode: Mode, seconds: u64) {
     let nightlatch = &scene.nightlatch;
     let paths = Paths {
         config: nightlatch.config(),
         state_dir: nightlatch.state(),
         run_dir: nightlatch.run(),
     };
-    let trial = Some(Duration::from_secs(60));
+    let trial = Some(Duration::from_secs(seconds));
     let (accounts, site) = (Vec::new(), Site::default());
     let up = Up { mode: Some(mode), accounts, site, trial, dry_run: false };
     let message = client::change(&paths, Request::Up(up)).unwrap();
@@ -160,4 +164,25 @@ fn what_nobody_confirmed_is_not_put_up() {
     reboot(&scene, daemon);
     boot(&scene, &["the firewall is off, as it was left"]);
     assert_eq!(scene.table(), "");
+}
+
+#[test]
+fn a_trial_asked_for_again_lasts_as_long_again_and_ends_without_anybody() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let scene = Scene::new(&stage);
+    let daemon = scene.nightlatch.daemon();
+    let first = support::now();
+    on_trial_for(&scene, Mode::Allowlist, 3);
+    std::thread::sleep(Duration::from_secs(2));
+    let again = support::now();
+    on_trial_for(&scene, Mode::Allowlist, 4);
+    // Nobody is left to take it back but the kernel.
+    daemon.kill();
+    std::thread::sleep(Duration::from_millis(3200).saturating_sub(first.elapsed()));
+    reaches(scene.stranger, scene.server.v4(), &[]);
+    assert!(again.elapsed() < Duration::from_secs(4), "too slow a machine to tell");
+    reaches(scene.stranger, scene.server.v4(), &SERVICES);
+    assert!(again.elapsed() > Duration::from_millis(3900));
 }

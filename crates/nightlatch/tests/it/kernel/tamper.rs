@@ -1,1 +1,235 @@
-//! To come.
+//! Whoever changes our table: it is noticed, restored and written down. Killed, the daemon leaves
+//! the firewall standing.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nightlatch::features::demo::packet::{Packet, flags};
+use nightlatch::features::demo::stage::{Host, Plan};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::ground::{
+    Ears, Echo, PATIENCE, Prober, Talk, answers_udp, both, connect, echoes, ignores_tcp,
+    ignores_udp, protect, run,
+};
+use crate::support::{self, Daemon, Installation, now, wait_until};
+
+/// "Within a second", and what a busy machine needs to look.
+const RESTORED_WITHIN: Duration = Duration::from_millis(2000);
+
+/// Our table as far as it can be listed; chains come in the order in which they were made.
+fn table(server: &Host) -> Vec<String> {
+    let mut nft = server.command("nft");
+    let listed = nft.args(["-s", "list", "table", "inet", "nightlatch"]).output().unwrap();
+    let mut lines: Vec<String> =
+        String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Two accounts and a block, so that every list has something in it.
+fn fill(nightlatch: &Installation<'_>) {
+    nightlatch.must(&["allow", "office", "203.0.113.0/24", "2001:db8:2::/64"]);
+    nightlatch.must(&["allow", "calls", "192.0.2.20", "--services", "sip"]);
+    nightlatch.must(&["block", "203.0.113.77"]);
+}
+
+#[test]
+fn every_change_by_others_is_undone_and_written_down() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let (nightlatch, _daemon) = protect(server, "");
+    fill(&nightlatch);
+    let whole = table(server);
+    let mut restored = 0;
+    for tampering in [
+        "flush ruleset",
+        "delete table inet nightlatch",
+        "insert rule inet nightlatch gate accept",
+        "add rule inet nightlatch fresh accept",
+        "flush chain inet nightlatch fresh",
+        "add chain inet nightlatch gate { policy drop; }",
+        "add table inet nightlatch { flags dormant; }",
+        "add element inet nightlatch account4 { 192.0.2.166 : accept }",
+        "add element inet nightlatch account4 { 192.0.2.166 : jump to.all }",
+        "delete element inet nightlatch account4 { 203.0.113.0-203.0.113.76 }",
+        "flush map inet nightlatch account6",
+        "delete element inet nightlatch block4 { 203.0.113.77 }",
+        "add element inet nightlatch block6 { 2001:db8:2::10 }",
+    ] {
+        run(server, &format!("nft {tampering}"));
+        let start = now();
+        wait_until(tampering, RESTORED_WITHIN, || table(server) == whole);
+        restored += 1;
+        println!("{tampering}: {:?}", start.elapsed());
+        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == restored);
+        let by = restores(&nightlatch).pop().unwrap();
+        assert!(by.contains("by nft (process "), "{tampering}: {by}");
+    }
+    // One rule deleted by its handle.
+    let chain = run(server, "nft -a list chain inet nightlatch gate");
+    let last = chain.lines().rfind(|line| line.contains("goto fresh")).unwrap();
+    let handle = last.rsplit(' ').next().unwrap();
+    run(server, &format!("nft delete rule inet nightlatch gate handle {handle}"));
+    wait_until("the rule is back", RESTORED_WITHIN, || table(server) == whole);
+    assert!(support::told(&nightlatch.run_it(&["status"])).contains("nft"));
+    nightlatch.must(&["log", "--verify"]);
+}
+
+/// What the audit log says of restored tables.
+fn restores(nightlatch: &Installation<'_>) -> Vec<String> {
+    let log = nightlatch.must(&["log", "--json"]);
+    log.lines().filter(|line| line.contains("\"restore\"")).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_does_not_touch_our_table_leaves_it_standing() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    if !support::installed(&["iptables", "ip6tables"]) {
+        return;
+    }
+    let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _echo = Echo::on(server, &[5060], &[]);
+    let (nightlatch, _daemon) = protect(server, "");
+    fill(&nightlatch);
+    let whole = table(server);
+    for line in [
+        "iptables -A INPUT -j ACCEPT",
+        "ip6tables -I INPUT -j ACCEPT",
+        "iptables -F",
+        "iptables -X",
+        "ip6tables -F",
+        "nft add table inet other",
+        "nft flush table inet other",
+        "nft delete table inet other",
+    ] {
+        run(server, line);
+        assert_eq!(table(server), whole, "{line}");
+        assert!(ignores_udp(stranger, SocketAddr::new(server.v4(), 5060)), "{line}");
+    }
+    assert_eq!(restores(&nightlatch), Vec::<String>::new());
+}
+
+/// Flows that slipped in while the table was gone, and those that had been cut, end when it is
+/// restored.
+#[test]
+fn what_slipped_in_meanwhile_is_put_out_again() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let office = stage.host("office").unwrap();
+    let (nightlatch, daemon) = protect(server, "");
+    fill(&nightlatch);
+    let target = |port| SocketAddr::new(server.v4(), port);
+    let removed = Talk::between(office, server, target(4000));
+    nightlatch.must(&["remove", "office"]);
+    let quiet = Duration::from_millis(500);
+    wait_until("the flow ends", PATIENCE, || removed.silent_for() > quiet);
+    let allowed = stage.host("traveller").unwrap();
+    let call = Talk::between(allowed, server, target(5060));
+    // A daemon that is too slow: the table is gone for a while.
+    pause(&daemon);
+    run(server, "nft flush ruleset");
+    let _echo = Echo::on(server, &[], &[443]);
+    let mut stream = connect(attacker, target(443)).unwrap();
+    assert!(echoes(&mut stream, PATIENCE));
+    let slipped = Talk::between(attacker, server, target(4001));
+    resume(&daemon);
+    wait_until("they end", PATIENCE, || {
+        slipped.silent_for() > quiet && removed.silent_for() > quiet
+    });
+    assert!(!echoes(&mut stream, quiet));
+    assert!(ignores_tcp(attacker, target(443)));
+    wait_until("an allowed call goes on", PATIENCE, || {
+        call.silent_for() < Duration::from_millis(50)
+    });
+}
+
+fn pause(daemon: &Daemon) {
+    kill_process(process(daemon), Signal::STOP).unwrap();
+}
+
+fn resume(daemon: &Daemon) {
+    kill_process(process(daemon), Signal::CONT).unwrap();
+}
+
+fn process(daemon: &Daemon) -> Pid {
+    Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap()
+}
+
+#[test]
+fn killed_and_started_again_it_is_never_open_and_never_closed() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let office = stage.host("office").unwrap();
+    let (nightlatch, daemon) = protect(server, "");
+    fill(&nightlatch);
+    let calls = both(server).map(|own| Talk::between(office, server, SocketAddr::new(own, 5060)));
+    let ears = Ears::on(server);
+    let (friend, enemy) = (Prober::on(office), Prober::on(attacker));
+    let ended = AtomicBool::new(false);
+    let probe = || {
+        let mut sent = 0;
+        while !ended.load(Ordering::Relaxed) {
+            for (place, own) in both(server).into_iter().enumerate() {
+                let port = 10_000 + sent % 40_000;
+                let from = |host| SocketAddr::new(both(host)[place], port);
+                enemy.send(&Packet::udp(from(attacker), SocketAddr::new(own, 5060), b"OPTIONS"));
+                enemy.send(&Packet::tcp(from(attacker), SocketAddr::new(own, 22), flags::SYN));
+                friend.send(&Packet::other(both(office)[place], own, 253, b"friend"));
+            }
+            sent += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        usize::from(sent)
+    };
+    let sent = std::thread::scope(|scope| {
+        let prober = scope.spawn(probe);
+        let _end = Ends(&ended);
+        let mut daemon = daemon;
+        for _ in 0..3 {
+            daemon.kill();
+            // Nothing watches it now; it stands all the same.
+            std::thread::sleep(Duration::from_millis(100));
+            daemon = nightlatch.daemon();
+        }
+        assert!(daemon.stop().code().is_none_or(|code| code == 0));
+        std::thread::sleep(Duration::from_millis(100));
+        ended.store(true, Ordering::Relaxed);
+        prober.join().unwrap()
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let heard = ears.heard();
+    assert!(heard.iter().all(|heard| !both(attacker).contains(&heard.from)), "the attacker got in");
+    for source in both(office) {
+        let of = |h: &&super::ground::Heard| h.from == source && h.protocol == 253;
+        assert_eq!(heard.iter().filter(of).count(), sent, "from {source}");
+    }
+    for call in &calls {
+        wait_until("calls go on", PATIENCE, || call.silent_for() < Duration::from_millis(50));
+    }
+    assert!(answers_udp_of(office, server));
+}
+
+/// Ends the prober also where the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Without a daemon new connections of accounts are still let in.
+fn answers_udp_of(office: &Host, server: &Host) -> bool {
+    let _echo = Echo::on(server, &[4569], &[]);
+    both(server).into_iter().all(|own| answers_udp(office, SocketAddr::new(own, 4569)))
+}

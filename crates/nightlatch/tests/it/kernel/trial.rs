@@ -1,1 +1,161 @@
-//! To come.
+//! `up` on trial: taken back unless confirmed, whoever is killed meanwhile.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use nightlatch::features::demo::stage::{Host, Plan};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::ground::{Echo, PATIENCE, answers_udp, both, ignores_udp};
+use crate::support::{self, Installation, wait_until};
+
+/// How long the trials of these tests last.
+const TRIAL: Duration = Duration::from_secs(4);
+
+/// `nightlatch up` at a terminal, where somebody says yes.
+fn up(nightlatch: &Installation<'_>, more: &str) -> Child {
+    let program = env!("CARGO_BIN_EXE_nightlatch");
+    let line = format!("{program} up --trial {}s {more}", TRIAL.as_secs());
+    let mut terminal = nightlatch.command_called("script", &["-qec", &line, "/dev/null"]);
+    let log = std::fs::File::create(nightlatch.directory().join("up.log")).unwrap();
+    terminal.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut up = terminal.spawn().unwrap();
+    up.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
+    wait_until("the trial begins", PATIENCE, || {
+        let status = nightlatch.run_it(&["status", "--json"]);
+        String::from_utf8_lossy(&status.stdout).contains("\"trial\"")
+    });
+    up
+}
+
+fn is_open(server: &Host, stranger: &Host) -> bool {
+    both(server).into_iter().all(|own| answers_udp(stranger, SocketAddr::new(own, 5060)))
+}
+
+fn is_silent(server: &Host, stranger: &Host) -> bool {
+    both(server).into_iter().all(|own| ignores_udp(stranger, SocketAddr::new(own, 5060)))
+}
+
+#[test]
+fn without_a_confirmation_everything_is_taken_back() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    if !support::installed(&["script"]) {
+        return;
+    }
+    let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _echo = Echo::on(server, &[5060], &[]);
+    let nightlatch = Installation::on(server);
+    // No daemon runs: `up` starts it.
+    let mut up = up(&nightlatch, "");
+    assert!(is_silent(server, stranger));
+    assert!(!up.wait().unwrap().success());
+    assert!(is_open(server, stranger));
+    assert!(
+        !server
+            .command("nft")
+            .args(["list", "table", "inet", "nightlatch"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
+    assert!(said.contains("nightlatch confirm") && said.contains("taken back"), "{said}");
+}
+
+#[test]
+fn a_confirmation_from_another_session_keeps_it() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    if !support::installed(&["script"]) {
+        return;
+    }
+    let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _echo = Echo::on(server, &[5060], &[]);
+    let nightlatch = Installation::on(server);
+    let _daemon = nightlatch.daemon();
+    let mut first = up(&nightlatch, "");
+    nightlatch.must(&["confirm"]);
+    assert!(first.wait().unwrap().success());
+    nightlatch.must(&["allow", "office", "203.0.113.10", "--services", "sip"]);
+    nightlatch.must(&["block", "192.0.2.0/30"]);
+    std::thread::sleep(TRIAL);
+    assert!(is_silent(server, stranger));
+    // The mode on trial, too: a second `up` keeps accounts and blocks, and goes back to the mode
+    // that stood before.
+    let mut second = up(&nightlatch, "--mode open");
+    assert!(is_open(server, stranger));
+    assert!(!second.wait().unwrap().success());
+    assert!(is_silent(server, stranger));
+    let list = nightlatch.must(&["list"]);
+    assert!(list.contains("office") && list.contains("192.0.2.0/30"), "{list}");
+    nightlatch.must(&["up", "--yes", "--mode", "open"]);
+    assert!(is_open(server, stranger));
+    assert!(nightlatch.must(&["list"]).contains("office"));
+}
+
+/// The kernel itself counts the time: nobody needs to live for it.
+#[test]
+fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    if !support::installed(&["script"]) {
+        return;
+    }
+    let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _echo = Echo::on(server, &[5060], &[]);
+    let nightlatch = Installation::on(server);
+    let mut up = up(&nightlatch, "");
+    for process in server.processes().unwrap() {
+        let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+        // It may have ended already.
+        let _ = kill_process(process, Signal::KILL);
+    }
+    up.wait().unwrap();
+    assert!(is_silent(server, stranger));
+    std::thread::sleep(TRIAL);
+    assert!(is_open(server, stranger));
+    // A daemon started later knows that the time is over.
+    let _daemon = nightlatch.daemon();
+    wait_until("the table is gone", PATIENCE, || {
+        let status = nightlatch.run_it(&["status", "--json"]);
+        String::from_utf8_lossy(&status.stdout).contains("\"off\"")
+    });
+    assert!(is_open(server, stranger));
+}
+
+/// Without the daemon, the one who waits for the end of the trial takes it back, and the ledger
+/// knows.
+#[test]
+fn without_a_daemon_the_trial_is_taken_back_in_the_ledger_too() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    if !support::installed(&["script"]) {
+        return;
+    }
+    let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _echo = Echo::on(server, &[5060], &[]);
+    let nightlatch = Installation::on(server);
+    let daemon = nightlatch.daemon();
+    let mut up = up(&nightlatch, "");
+    daemon.kill();
+    assert!(is_silent(server, stranger));
+    assert!(!up.wait().unwrap().success());
+    assert!(is_open(server, stranger));
+    assert!(nightlatch.must(&["log", "--json"]).contains("\"rollback\""));
+    // And where the daemon comes back in the middle of a trial, it goes on and ends.
+    let daemon = nightlatch.daemon();
+    let mut up = self::up(&nightlatch, "");
+    daemon.kill();
+    let _daemon = nightlatch.daemon();
+    assert!(is_silent(server, stranger));
+    assert!(!up.wait().unwrap().success());
+    assert!(is_open(server, stranger));
+}

@@ -1,0 +1,215 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use nightlatch_core::audit::ourselves;
+use nightlatch_core::ledger::{Account, Block, Cut, Entry as Lets, Mode, Protection, Site};
+use nightlatch_core::service::Grant;
+use proptest::prelude::*;
+
+use super::*;
+use crate::shell::clock::Clock;
+
+const NOW: Time = Time::from_millis(1_795_166_220_000);
+
+fn paths() -> (tempfile::TempDir, Paths) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let paths = Paths { config: at("config"), state_dir: at("state"), run_dir: at("run") };
+    make_folder(&paths.state_dir).unwrap();
+    (folder, paths)
+}
+
+fn record(subject: &str) -> Record {
+    Record::new(&ourselves(), "test", subject, &(), &"x")
+}
+
+fn account(name: &str) -> Account {
+    Account {
+        name: name.parse().unwrap(),
+        entries: vec![
+            Lets::Range("203.0.113.0/24".parse().unwrap()),
+            Lets::Host {
+                name: "office.example.net".parse().unwrap(),
+                addresses: vec!["2001:db8::7".parse().unwrap()],
+            },
+        ],
+        services: Grant::parse("sip,web").unwrap(),
+        until: Some(NOW),
+        note: "über \"quotes\" and '; DROP TABLE accounts; --".to_owned(),
+        since: NOW,
+        by: "anna from 203.0.113.7".to_owned(),
+    }
+}
+
+fn block(range: &str) -> Block {
+    let (range, reason) = (range.parse().unwrap(), String::new());
+    Block { range, until: None, reason, since: NOW, by: "anna".to_owned() }
+}
+
+/// One of each kind, more than once.
+fn changes() -> Vec<Change> {
+    let range = |text: &str| text.parse().unwrap();
+    let trial = Protection::Trial {
+        since: NOW,
+        until: NOW,
+        before: Some(Mode::Open),
+        before_since: Some(NOW),
+    };
+    vec![
+        Change::PutAccount(account("a")),
+        Change::PutAccount(Account { services: Grant::All, until: None, ..account("a") }),
+        Change::PutAccount(account("b")),
+        Change::DropAccount("a".parse().unwrap()),
+        Change::PutBlock(block("192.0.2.0/24")),
+        Change::PutBlock(Block { until: Some(NOW), ..block("192.0.2.0/24") }),
+        Change::PutBlock(block("2001:db8::1-2001:db8::9")),
+        Change::DropBlock(range("192.0.2.0/24")),
+        Change::SetMode(Mode::Open),
+        Change::SetMode(Mode::Allowlist),
+        Change::SetProtection(Protection::On { since: NOW }),
+        Change::SetProtection(trial),
+        Change::SetProtection(Protection::Off),
+        Change::SetSite(Site { guarded: vec![(range("::1"), "it".to_owned())], ..Site::default() }),
+        Change::PutCut(Cut { range: range("203.0.113.7"), since: NOW }),
+        Change::PutCut(Cut { range: range("203.0.113.7"), since: Time::from_millis(1) }),
+        Change::PutCut(Cut { range: range("::/64"), since: NOW }),
+        Change::DropCut(range("::/64")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read_back(
+        picked in proptest::collection::vec(any::<proptest::sample::Index>(), 1..30)
+    ) {
+        let (_folder, paths) = paths();
+        let mut ledger = Ledger::default();
+        let all = changes();
+        for picked in picked {
+            let change = picked.get(&all).clone();
+            ledger.apply(&change);
+            let mut store = Store::open(&paths).unwrap();
+            store.commit(&[change], &[record("x")], NOW).unwrap();
+            prop_assert_eq!(&store.ledger().unwrap(), &ledger);
+        }
+        let read = Store::open_to_read(&paths.database()).unwrap();
+        prop_assert_eq!(&read.ledger().unwrap(), &ledger);
+        prop_assert!(verify(&read).is_ok());
+    }
+}
+
+#[test]
+fn a_change_and_its_record_are_written_together_or_not_at_all() {
+    let (_folder, paths) = paths();
+    let mut store = Store::open(&paths).unwrap();
+    store.commit(&[Change::PutAccount(account("a"))], &[record("a")], NOW).unwrap();
+    let (ledger, pages): (_, u32) = (
+        store.ledger().unwrap(),
+        store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap(),
+    );
+    store.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    let many: Vec<Change> =
+        (0..100).map(|n| Change::PutAccount(account(&format!("n{n}")))).collect();
+    let error = store.commit(&many, &[record("many")], NOW).unwrap_err();
+    assert!(error.contains("full"), "{error}");
+    assert_eq!(store.ledger().unwrap(), ledger);
+    assert_eq!(verify(&store), Ok(1));
+    store.connection.pragma_update(None, "max_page_count", pages + 1000).unwrap();
+    store.commit(&many, &[record("many")], NOW).unwrap();
+    assert_eq!((store.ledger().unwrap().accounts.len(), verify(&store)), (101, Ok(2)));
+}
+
+#[test]
+fn the_log_is_a_chain() {
+    let (_folder, paths) = paths();
+    let mut store = Store::open(&paths).unwrap();
+    assert_eq!((verify(&store), store.last_written()), (Ok(0), Time::from_millis(0)));
+    for second in 1..=5 {
+        let time = Time::from_millis(second * 1000);
+        store.commit(&[], &[record("same"), record("same")], time).unwrap();
+    }
+    assert_eq!((verify(&store), store.last_written()), (Ok(10), Time::from_millis(5000)));
+    let all = entries(&store, None).unwrap();
+    let numbers: Vec<i64> = all.iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+    // The same text at the same time, and yet another hash.
+    assert_ne!(all[0].hash, all[1].hash);
+    assert_eq!(entries(&store, Some(Time::from_millis(4000))).unwrap().len(), 4);
+    assert_eq!(entries_after(&store, 7).unwrap().len(), 3);
+    assert_eq!(all[9].record, record("same"));
+}
+
+#[test]
+fn the_clock_never_shows_less_than_what_was_written_last() {
+    let (_folder, paths) = paths();
+    let mut store = Store::open(&paths).unwrap();
+    let future = crate::shell::clock::now().after(Duration::from_secs(3600));
+    store.commit(&[], &[record("x")], future).unwrap();
+    // As after a boot without a battery: the wall clock shows an hour less.
+    let clock = Clock::not_before(store.last_written());
+    let first = clock.now();
+    assert!(first >= future && first < future.after(Duration::from_secs(60)));
+    // From there it runs.
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(clock.now() >= first.after(Duration::from_millis(20)));
+    let right = Clock::not_before(Time::from_millis(0)).now();
+    assert!(right < future && right.since(crate::shell::clock::now()) < Duration::from_secs(60));
+}
+
+#[test]
+fn one_writes_and_others_read() {
+    let (_folder, paths) = paths();
+    let mut writer = Store::open(&paths).unwrap();
+    let reader = Store::open_to_read(&paths.database()).unwrap();
+    assert_eq!(reader.ledger().unwrap(), Ledger::default());
+    writer.commit(&[Change::PutBlock(block("192.0.2.1"))], &[record("x")], NOW).unwrap();
+    assert_eq!(reader.ledger().unwrap().blocks.len(), 1);
+    let refused = reader.connection.execute("DELETE FROM blocks", []).unwrap_err().to_string();
+    assert!(refused.contains("readonly"), "{refused}");
+}
+
+#[test]
+fn notes_are_kept_beside_the_ledger() {
+    let (_folder, paths) = paths();
+    let store = Store::open(&paths).unwrap();
+    assert_eq!(store.note("k"), None);
+    for text in ["one", "two\n[open]\n\"'"] {
+        store.keep_note("k", text).unwrap();
+        assert_eq!(store.note("k").as_deref(), Some(text));
+    }
+    assert_eq!(store.ledger().unwrap(), Ledger::default());
+}
+
+#[test]
+fn a_database_is_begun_only_where_none_can_have_been() {
+    let (_folder, paths) = paths();
+    let mode = std::fs::metadata(&paths.state_dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert!(!is_there(&paths.database()).unwrap());
+    // Killed in its first moment, a daemon leaves an empty file, or one without tables.
+    std::fs::write(paths.database(), "").unwrap();
+    drop(Store::open(&paths).unwrap());
+    assert!(is_there(&paths.database()).unwrap());
+    std::fs::remove_file(paths.database()).unwrap();
+    let bare = Connection::open(paths.database()).unwrap();
+    bare.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(bare);
+    let read = Store::open_to_read(&paths.database()).unwrap();
+    assert_eq!(read.ledger().unwrap(), Ledger::default());
+    drop((read, Store::open(&paths).unwrap()));
+
+    // With the copy of a firewall beside it, an empty one is a lost one.
+    std::fs::write(paths.last_good(), "{}").unwrap();
+    drop(Store::open(&paths).unwrap());
+    for lost in [true, false] {
+        std::fs::remove_file(paths.database()).unwrap();
+        if lost {
+            std::fs::write(paths.database(), "").unwrap();
+        }
+        let failure = Store::open(&paths).unwrap_err();
+        assert_eq!(failure.code, Code::Failed);
+        assert!(failure.message.contains("is gone or empty"), "{failure}");
+        std::fs::write(paths.database(), "").unwrap();
+    }
+}

@@ -1,0 +1,78 @@
+//! Help, manual pages and completions: all from one definition.
+
+use std::process::Command;
+
+use crate::support::told;
+
+const COMMANDS: [&str; 19] = [
+    "up", "confirm", "rollback", "down", "status", "allow", "remove", "list", "show", "why",
+    "block", "unblock", "mode", "services", "log", "check", "reload", "demo", "daemon",
+];
+
+fn nightlatch(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nightlatch"));
+    for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"] {
+        command.env_remove(variable);
+    }
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_command_has_help() {
+    let all = nightlatch(&["--help"]);
+    for command in COMMANDS {
+        assert!(all.contains(&format!("\n  {command} ")), "{command} is not in {all}");
+        for help in [nightlatch(&[command, "--help"]), nightlatch(&["help", command])] {
+            assert!(help.contains(&format!("Usage: nightlatch {command}")), "{help}");
+            assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        }
+    }
+    for hidden in ["boot", "generate"] {
+        assert!(!all.contains(&format!("\n  {hidden} ")), "{all}");
+    }
+    for code in ["0 done", "1 the answer is no", "2 wrong use", "69", "77", "78"] {
+        assert!(all.contains(code), "{all}");
+    }
+    assert_eq!(nightlatch(&["--version"]), format!("nightlatch {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn without_a_command_the_help_is_shown() {
+    let output = Command::new(env!("CARGO_BIN_EXE_nightlatch"))
+        .env_remove("NIGHTLATCH_CONFIG")
+        .env_remove("NIGHTLATCH_STATE_DIR")
+        .env_remove("NIGHTLATCH_RUN_DIR")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("Put the firewall up"), "{}", told(&output));
+}
+
+#[test]
+fn manual_pages_and_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    nightlatch(&["generate", "man", place]);
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    for name in COMMANDS.map(|command| format!("nightlatch-{command}.8")) {
+        let text = page(&name);
+        assert!(text.contains(".TH") && text.contains(".SH DESCRIPTION"), "{name}: {text}");
+    }
+    assert!(page("nightlatch.8").contains("nightlatch\\-allow(8)"), "{}", page("nightlatch.8"));
+
+    nightlatch(&["generate", "completions", place]);
+    for name in ["nightlatch.bash", "_nightlatch", "nightlatch.fish"] {
+        let text = page(name);
+        assert!(COMMANDS.iter().all(|command| text.contains(command)), "{name}");
+        assert!(!text.contains(place));
+    }
+    let bash = folder.path().join("nightlatch.bash");
+    assert!(Command::new("bash").arg("-n").arg(bash).status().unwrap().success());
+    let missing = folder.path().join("missing");
+    let mut generate = Command::new(env!("CARGO_BIN_EXE_nightlatch"));
+    let output = generate.args(["generate", "man"]).arg(missing).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(told(&output).contains("missing cannot be written"), "{}", told(&output));
+}
