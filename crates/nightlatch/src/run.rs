@@ -22,7 +22,7 @@ use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use crate::shell::store::{self, Store};
-use crate::shell::{caller, configuration, journal, server, systemd};
+use crate::shell::{caller, configuration, journal, server, sockets, systemd};
 
 /// How many messages may wait for the loop; who brings more has to wait.
 const INBOX: usize = 256;
@@ -271,7 +271,12 @@ impl State {
 
     fn cut(&mut self, flows: Flows) {
         let mut ending = Vec::new();
+        let sockets = match flows {
+            Flows::BegunByPeers => sockets::begun_by_peers(),
+            Flows::Of(_) => Vec::new(),
+        };
         let cutter = Cutter::new(self.engine.world(self.clock.now()), flows);
+        ending.extend(sockets.into_iter().filter(|flow| cutter.must_end(flow)));
         let looked = self.firewall.for_each_flow(|flow| {
             if cutter.must_end(&flow) {
                 ending.push(flow);

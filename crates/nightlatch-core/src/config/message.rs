@@ -98,6 +98,18 @@ line 2, column 9: a rate needs packets (a second) and burst, each from 1 to 1000
     }
 
     #[test]
+    fn sources_of_countries() {
+        let sources = |text: &str| Rules::read(&format!("[countries]\nsource = {text}\n"));
+        assert_eq!(sources("\"/usr/share/tor\"").unwrap().countries, ["/usr/share/tor"]);
+        let two = sources("[\"https://x.example/{cc}.zone\", \"/x/geo.mmdb\"]").unwrap().countries;
+        assert_eq!(two, ["https://x.example/{cc}.zone", "/x/geo.mmdb"]);
+        for wrong in ["\"geoip\"", "[]", "7", "[\"/x\", \"ftp://x.example\"]", "\"file://x/y\""] {
+            let mistake = sources(wrong).unwrap_err();
+            assert_eq!((mistake.line, mistake.column), (2, 10), "{wrong}: {mistake}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_is_the_default() {
         assert_eq!(Rules::read("").unwrap(), Rules::default());
     }

@@ -37,15 +37,15 @@ struct Written {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Countries {
-    source: Option<OneOrMany>,
+    source: Option<Spanned<OneOrMany>>,
 }
 
 /// `"one"` or `["one", "another"]`.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a text or a list of texts")]
 enum OneOrMany {
-    One(Spanned<String>),
-    Many(Vec<Spanned<String>>),
+    One(String),
+    Many(Vec<String>),
 }
 
 #[derive(Default, Deserialize)]
@@ -131,25 +131,25 @@ impl Place<'_> {
     }
 
     /// Folders, files and addresses, each checked as far as its text goes.
-    fn country_sources(&self, written: OneOrMany) -> Result<Vec<String>, Mistake> {
+    fn country_sources(&self, written: Spanned<OneOrMany>) -> Result<Vec<String>, Mistake> {
         const MOST: usize = 32;
-        let sources = match written {
+        let span = written.span();
+        let sources = match written.into_inner() {
             OneOrMany::One(one) => vec![one],
             OneOrMany::Many(many) => many,
         };
-        let first = sources.first().map_or(0..0, Spanned::span);
         if sources.is_empty() || sources.len() > MOST {
-            return Err(self.mistake(first, format!("name 1 to {MOST} sources")));
+            return Err(self.mistake(span, format!("name 1 to {MOST} sources")));
         }
-        for source in &sources {
-            let text = source.get_ref();
-            let known = ["/", "file:///", "http://", "https://"];
-            if !known.iter().any(|begin| text.starts_with(begin)) {
-                let what = "a source is a path from the root (/usr/share/tor), or begins with https:// or http://";
-                return Err(self.mistake(source.span(), what));
-            }
+        let known = ["/", "file:///", "http://", "https://"];
+        let sound = |source: &String| known.iter().any(|begin| source.starts_with(begin));
+        match sources.iter().find(|source| !sound(source)) {
+            None => Ok(sources),
+            Some(wrong) => Err(self.mistake(
+                span,
+                format!("\"{wrong}\" is no source: write a path from the root (/usr/share/tor), or what begins with https:// or http://"),
+            )),
         }
-        Ok(sources.into_iter().map(Spanned::into_inner).collect())
     }
 
     fn rate(&self, rate: &Spanned<Rate>) -> Result<Rate, Mistake> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
-pub use render::render;
+pub use render::{render, render_hush};
 
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{OpenServices, ServiceChain, Structure, TABLE, names};
+use crate::ledger::Cut;
 use crate::service::{Opening, Ports, Protocol};
 
 /// One transaction that makes the table's chains and rules what `structure` says. Elements of
@@ -22,6 +23,31 @@ pub fn render(structure: &Structure) -> String {
     text.push_str("}\n");
     text
 }
+
+/// The transaction before the first one: answers are held back for the moment in which the whole
+/// table is loaded.
+///
+/// The kernel begins to track connections while it still examines the rules, some milliseconds
+/// before they hold. An answer that leaves in between would be taken for the beginning of a flow.
+/// The whole table takes the place of this chain.
+pub fn render_hush() -> String {
+    format!(
+        "table inet {TABLE} {{\n\
+         \tchain outgoing {{\n\
+         \t\ttype filter hook output priority 0; policy accept;\n\
+         \t\toif \"lo\" accept\n\
+         \t\tmeta l4proto udp @th,64,32 {SIP_RESPONSE} drop\n\
+         \t\ttcp flags & syn == 0 tcp sport < {EPHEMERAL} drop\n\
+         \t}}\n}}\n"
+    )
+}
+
+/// "SIP/", the first four bytes of a response's payload (RFC 3261, section 7.2); requests begin with
+/// their method.
+const SIP_RESPONSE: &str = "0x5349502f";
+/// From this port on the kernel takes the ports of connections that the host begins
+/// (`net.ipv4.ip_local_port_range`).
+const EPHEMERAL: u16 = 32_768;
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
@@ -117,7 +143,13 @@ fn port_matches(opening: &Opening) -> Vec<String> {
 /// can never be an answer, is dropped before it costs a connection entry.
 ///
 /// The kernel itself answers some packets before any of this can drop them: fragments whose others
-/// never come, and hop-by-hop options that it does not know. `hush` keeps these errors back.
+/// never come, and hop-by-hop options that it does not know. `outgoing` keeps these errors back.
+///
+/// It also sees to it that **an answer begins no flow**. When the table comes up on a machine that
+/// did not track connections, the first packet seen of a stranger's running conversation may be the
+/// server's own; it would make the server the one who began, whose peers are let in. What can only
+/// be the middle of something (a SIP response, a TCP packet without SYN from a port that servers
+/// use) puts its flow among the cut ones, so that the peer's packets are judged like first ones.
 fn base_chains(structure: &Structure) -> String {
     let trial = if structure.trial {
         format!("\t\tmeta nfproto != @{} accept\n", names::TRIAL)
@@ -128,6 +160,7 @@ fn base_chains(structure: &Structure) -> String {
     let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
     let blocked = format!("counter name {} drop", names::BLOCKED);
     let limited = structure.open.as_ref().map(|open| still_limited(&open.limited));
+    let lasts = Cut::LASTS.as_secs();
     // Not in open mode: there the packet would be counted twice against the limits.
     let early = match structure.open {
         None => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto fresh\n",
@@ -166,7 +199,7 @@ fn base_chains(structure: &Structure) -> String {
          \t\tmeta nfproto ipv4 udp sport 67 udp dport 68 fib daddr type broadcast accept\n\
          \t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n\
          \t}}\n\
-         \tchain hush {{\n\
+         \tchain outgoing {{\n\
          \t\ttype filter hook output priority 0; policy accept;\n\
 {trial}\
          \t\toif \"lo\" accept\n\
@@ -174,6 +207,12 @@ fn base_chains(structure: &Structure) -> String {
          \t\ticmp type parameter-problem drop\n\
          \t\ticmpv6 type time-exceeded icmpv6 code 1 drop\n\
          \t\ticmpv6 type parameter-problem icmpv6 code != 1 drop\n\
+         \t\tct state new meta l4proto udp @th,64,32 {SIP_RESPONSE} goto answers\n\
+         \t\tct state new tcp flags & syn == 0 tcp sport < {EPHEMERAL} goto answers\n\
+         \t}}\n\
+         \tchain answers {{\n\
+         \t\tupdate @{cuts4} {{ ip daddr . meta l4proto . th dport . th sport timeout {lasts}s }}\n\
+         \t\tupdate @{cuts6} {{ ip6 daddr . meta l4proto . th dport . th sport timeout {lasts}s }}\n\
          \t}}\n",
         limited.unwrap_or_default()
     )

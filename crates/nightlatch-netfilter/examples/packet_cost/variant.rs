@@ -132,7 +132,8 @@ impl Variant {
         // Some wait in the server's socket, which counts only those that no longer fit.
         let well = if wanted { share > 0.7 } else { share < 0.01 };
         // What strangers send to a closed port is not counted here.
-        if !well && !(open && kind == Kind::Unlisted) {
+        let uncounted = open && kind == Kind::Unlisted;
+        if !well && !uncounted {
             eprintln!("{}: of {count} packets {arrived} arrived: {}", self.name, kind.title());
         }
     }

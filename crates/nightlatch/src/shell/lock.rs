@@ -3,9 +3,14 @@
 use std::fs::File;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::Duration;
 
-use super::outcome::Failure;
+use super::clock::Stopwatch;
+use super::outcome::{Code, Failure};
 use super::paths::Paths;
+
+/// How long a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Held as long as the daemon lives; the kernel lets go of it when the process ends, however.
 #[derive(Debug)]
@@ -15,11 +20,24 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock.
+    /// Takes the lock, waiting a little for one that is about to be let go: a daemon that was
+    /// just killed, or a command that works without one.
     ///
     /// # Errors
     /// Another daemon holds it, or the state folder cannot be written.
     pub fn take(paths: &Paths) -> Result<Lock, Failure> {
+        let waiting = Stopwatch::start();
+        loop {
+            match Lock::try_take(paths) {
+                Err(failure) if failure.code == Code::No && waiting.elapsed() < PATIENCE => {
+                    std::thread::sleep(PATIENCE / 20);
+                }
+                taken => return taken,
+            }
+        }
+    }
+
+    fn try_take(paths: &Paths) -> Result<Lock, Failure> {
         let path = paths.state_dir.join("lock");
         let options = File::options().create(true).truncate(false).write(true).open(&path);
         let state = options.map_err(|error| {

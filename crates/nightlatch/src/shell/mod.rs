@@ -16,5 +16,6 @@ pub mod outcome;
 pub mod paths;
 pub mod screen;
 pub mod server;
+pub mod sockets;
 pub mod store;
 pub mod systemd;

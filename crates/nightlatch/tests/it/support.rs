@@ -35,7 +35,7 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     missing.is_empty()
 }
 
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(

@@ -10,13 +10,15 @@ use nightlatch_core::event::{Event, FetchedTable};
 use nightlatch_core::lists::{Version, Versions};
 use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
 
-use super::sources::{self, Part};
+mod sources;
+
 use crate::run::Message;
 use crate::shell::configuration;
 use crate::shell::fetch::{self, CountrySink, Limits, Source};
 use crate::shell::kept::Kept;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
+use sources::Part;
 
 /// How many ranges a table may have.
 const MOST_RANGES: usize = 4_000_000;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render};
+use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
 use super::{Standing, elements};
@@ -18,6 +18,9 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
     let gone = !standing(netlink)?;
     let mut structure = stood.structure.clone();
     structure.open = structure.open.filter(|_| !gone);
+    if gone {
+        text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
     text::load(&render(&structure)).map_err(|error| error.to_string())?;
     Ok(gone)
 }
@@ -34,8 +37,11 @@ pub(super) fn apply(
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
-    let begins = old.is_none() && desired.structure.open.is_some();
-    let closed = begins && (closed || !standing(netlink)?);
+    let begins = old.is_none() && (closed || !standing(netlink)?);
+    if begins && !closed {
+        text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
+    let closed = begins && desired.structure.open.is_some();
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;

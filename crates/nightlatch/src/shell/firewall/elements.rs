@@ -1,5 +1,6 @@
 //! The elements of our sets: only differences go to the kernel.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,29 +9,45 @@ use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, difference, names};
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
 
-/// Brings accounts and blocks to what is desired, in one transaction. Without `old`, the kernel
-/// is asked what it holds.
+/// Brings accounts and blocks to what is desired. Without `old`, the kernel is asked what it holds.
+///
+/// A packet looks for its single address first and for its network then. Between the two looks a
+/// transaction may take hold: an address that moves from a network to a place of its own would be
+/// found in neither. So it gets its place first, and only then the network is cut.
 pub(super) fn bring(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
     desired: &Ruleset,
 ) -> Result<(), String> {
-    let mut steps = Vec::new();
+    let (mut first, mut then) = (Vec::new(), Vec::new());
     for set in listed_sets() {
         let before = match old {
             Some(old) => wanted(&set, old),
             None => held(netlink, &set)?,
         };
-        let difference = difference(&before, &wanted(&set, desired));
-        if !difference.is_empty() {
-            steps.push((set, difference));
+        let Difference { gone, new } = difference(&before, &wanted(&set, desired));
+        if matches!(set.kind(), Kind::Addresses(_)) {
+            let places: BTreeSet<AddrRange> = new.iter().map(|(range, _)| *range).collect();
+            let (replaced, gone) = gone.into_iter().partition(|(range, _)| places.contains(range));
+            first.push((set.clone(), Difference { gone: replaced, new }));
+            then.push((set, Difference { gone, new: Vec::new() }));
+        } else {
+            then.push((set, Difference { gone, new }));
         }
     }
-    if steps.is_empty() {
+    commit(netlink, &first)?;
+    commit(netlink, &then)
+}
+
+fn commit(
+    netlink: &mut Netlink,
+    steps: &[(Set, Difference<Option<Arc<str>>>)],
+) -> Result<(), String> {
+    if steps.iter().all(|(_, difference)| difference.is_empty()) {
         return Ok(());
     }
     let mut transaction = netlink.transaction();
-    for (set, Difference { gone, new }) in &steps {
+    for (set, Difference { gone, new }) in steps {
         transaction.delete(set, gone.iter().map(|item| element(set, item)));
         transaction.add(set, new.iter().map(|item| element(set, item)));
     }

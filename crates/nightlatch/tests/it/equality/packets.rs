@@ -284,8 +284,4 @@ impl Case {
             What::Other(number) => packet::Packet::other(source, target, number, &[0; 40]),
         }
     }
-
-    pub(super) fn family(&self) -> Family {
-        Family::of(self.packet.peer)
-    }
 }

@@ -184,13 +184,13 @@ fn random_range(dice: &mut Dice) -> AddrRange {
     let offset = match dice.below(8) {
         // Far away in the family's space, and among the addresses of the link.
         0 if family == Family::V6 => return "fe80::/64".parse().unwrap(),
-        1 if family == Family::V6 => (dice.roll() as u128 % 4) << 64,
-        _ => dice.roll() as u128 % 64,
+        1 if family == Family::V6 => (u128::from(dice.roll()) % 4) << 64,
+        _ => u128::from(dice.roll()) % 64,
     };
     let first = base + offset;
     match dice.below(4) {
         0 => AddrRange::new(family, first, first).unwrap(),
-        1 => AddrRange::new(family, first, first + dice.roll() as u128 % 32).unwrap(),
+        1 => AddrRange::new(family, first, first + u128::from(dice.roll()) % 32).unwrap(),
         2 => {
             let bits = family.bits() - u32::try_from(dice.below(7)).unwrap();
             network(family, first, bits)

@@ -214,11 +214,6 @@ impl Prober {
         answers.retain(|caught| !is_neighbour_discovery(caught));
         answers
     }
-
-    /// Whether something like this comes soon.
-    pub(super) fn catches(&mut self, wanted: impl Fn(&Caught) -> bool) -> bool {
-        self.listener.find(PATIENCE, wanted).unwrap().is_some()
-    }
 }
 
 fn is_neighbour_discovery(caught: &Caught) -> bool {
@@ -304,6 +299,7 @@ pub(super) struct Talk {
 pub(super) struct Stream {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    _listener: TcpListener,
 }
 
 /// What the two ends of a flow have in common.
@@ -352,9 +348,12 @@ impl Talk {
         ours.connect(peer).unwrap();
         let talk = |socket: UdpSocket, shared: Arc<Shared>, listens: bool| {
             socket.set_nonblocking(true).unwrap();
+            // The server answers as a telephone server does: that is not the beginning of a flow,
+            // even where the kernel has not seen what it answers.
+            let words: &[u8] = if listens { b"SIP/2.0 183 goes on" } else { b"goes on" };
             while shared.goes_on() {
                 // What came back of an earlier packet, an error or an answer, does not matter.
-                let _ = socket.send(b"goes on");
+                let _ = socket.send(words);
                 while socket.recv(&mut [0; 100]).is_ok() {
                     if listens {
                         shared.hear();
@@ -402,7 +401,8 @@ impl Stream {
             std::thread::spawn(move || talk(ours, first, true)),
             std::thread::spawn(move || talk(theirs, second, false)),
         ];
-        Stream { shared, workers }
+        // A server goes on listening.
+        Stream { shared, workers, _listener: listener }
     }
 
     /// Since when the server has heard nothing.

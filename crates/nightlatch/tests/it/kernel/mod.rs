@@ -8,6 +8,7 @@ mod answers;
 mod blocks;
 mod containers;
 mod essential;
+mod lists;
 mod open;
 mod silence;
 mod switch;

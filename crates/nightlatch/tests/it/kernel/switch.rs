@@ -114,6 +114,10 @@ fn a_stream_of_changes_opens_and_closes_nothing_else() {
             // Neighbours in the same network: the office's own range is cut anew each time.
             let narrow = format!("203.0.113.{}", 20 + round);
             nightlatch.must(&["allow", "guest", &narrow, "2001:db8:2::77", "--services", "web"]);
+            // The office's own address, within its network: a closer account comes and goes.
+            let own = both(office).map(|address| address.to_string());
+            nightlatch.must(&["allow", "closer", &own[0], &own[1], "--services", "web"]);
+            nightlatch.must(&["remove", "closer"]);
             nightlatch.must(&["block", "203.0.113.128/25"]);
             nightlatch.must(&["block", "2001:db8:2:0:8000::/65"]);
             nightlatch.must(&["remove", "guest"]);
