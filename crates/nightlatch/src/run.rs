@@ -211,6 +211,14 @@ impl State {
                     self.feed(Event::Projected(projected));
                 }
                 Action::Cut(flows) => self.cut(flows),
+                Action::Close => {
+                    if let Err(error) = self.firewall.close() {
+                        journal::tell(
+                            Level::Error,
+                            &format!("it could not be closed at once: {error}"),
+                        );
+                    }
+                }
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
                 Action::Keep(content) => self.keep(&content),
                 Action::Forget(name) => {

@@ -339,10 +339,12 @@ impl Engine {
         let message = format!("{by} changed the firewall ({found}); it is being restored");
         self.kernel.restored_last = Some(by);
         self.underway = Underway::Restoring(Box::new(record));
-        let mut actions = vec![Action::Project(Project::Whole)];
-        // The list of cut flows may be gone, and strangers may have come in meanwhile.
+        // First closed, and rid of the strangers who came in meanwhile; long lists take longer.
+        let strangers = Action::Cut(Flows::BegunByPeers);
+        let mut actions = vec![Action::Close, strangers.clone(), Action::Project(Project::Whole)];
+        // The list of cut flows may be gone; and where closing failed, more may have come in.
         actions.extend(self.cut_again());
-        actions.push(Action::Cut(Flows::BegunByPeers));
+        actions.push(strangers);
         actions.push(Action::Tell(Level::Warning, message));
         actions
     }

@@ -13,21 +13,36 @@ use super::{Standing, elements};
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
 
-/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it.
+/// Puts chains and rules back. Says whether the table was gone, and now stands without its lists:
+/// then closed, whatever is open to strangers otherwise.
+pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, String> {
+    let gone = !standing(netlink)?;
+    let mut structure = stood.structure.clone();
+    structure.open = structure.open.filter(|_| !gone);
+    if gone {
+        text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
+    text::load(&render(&structure)).map_err(|error| error.to_string())?;
+    Ok(gone)
+}
+
+/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it. `closed`
+/// says that it stands without its lists, by [`close`].
 pub(super) fn apply(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
     desired: &Ruleset,
     trial: Option<Duration>,
+    closed: bool,
 ) -> Result<(), String> {
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
-    let begins = old.is_none() && !standing(netlink)?;
-    let closed = begins && desired.structure.open.is_some();
-    if begins {
+    let begins = old.is_none() && (closed || !standing(netlink)?);
+    if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
     }
+    let closed = begins && desired.structure.open.is_some();
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;

@@ -27,6 +27,8 @@ pub struct Firewall {
     /// What the kernel holds, as far as we made it so.
     standing: Option<Standing>,
     hits: Hits,
+    /// Whether chains and rules stand without the lists.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,25 @@ impl Firewall {
     /// # Errors
     /// No netlink socket can be had.
     pub fn open() -> Result<Firewall, NetlinkError> {
-        Ok(Firewall { netlink: Netlink::open()?, standing: None, hits: Hits::default() })
+        Ok(Firewall {
+            netlink: Netlink::open()?,
+            standing: None,
+            hits: Hits::default(),
+            closed: false,
+        })
+    }
+
+    /// Puts chains and rules back as they stood, so that strangers meet silence again before long
+    /// lists are worked out. Accounts have to wait for [`Firewall::project`].
+    ///
+    /// # Errors
+    /// What the kernel or `nft` said.
+    pub fn close(&mut self) -> Result<(), String> {
+        // On trial it would open, not close: the families under trial are gone with the table.
+        let standing = self.standing.as_ref().filter(|standing| !standing.ruleset.structure.trial);
+        let Some(standing) = standing else { return Ok(()) };
+        self.closed |= apply::close(&mut self.netlink, &standing.ruleset)?;
+        Ok(())
     }
 
     /// Makes the kernel's table what is desired, and reads it back. `None` takes it off.
@@ -59,13 +79,14 @@ impl Firewall {
         trial: Option<Duration>,
         how: Project,
     ) -> Result<(), String> {
+        let closed = std::mem::take(&mut self.closed);
         let Some(desired) = desired else {
             self.standing = None;
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
-        apply::apply(&mut self.netlink, old.as_ref(), &desired, trial)?;
+        apply::apply(&mut self.netlink, old.as_ref(), &desired, trial, closed)?;
         self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
         Ok(())
     }
