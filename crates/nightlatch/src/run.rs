@@ -133,6 +133,7 @@ impl State {
 
     fn run(&mut self, inbox: &Receiver<Message>) {
         let tick = systemd::watchdog_interval().map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY));
+        let mut looked = Stopwatch::start();
         loop {
             match inbox.recv_timeout(self.patience(tick)) {
                 Ok(Message::Asked { caller, request, reply_to }) => {
@@ -140,8 +141,13 @@ impl State {
                 }
                 Ok(Message::Happened(event)) => self.feed(event),
                 Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
-                Err(RecvTimeoutError::Timeout) => self.look(None),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // However busy the inbox is.
+            if looked.elapsed() >= tick {
+                self.look(None);
+                looked = Stopwatch::start();
             }
             while self.engine.next_deadline().is_some_and(|at| at <= self.clock.now()) {
                 let actions = self.engine.handle_timeout(self.clock.now());
