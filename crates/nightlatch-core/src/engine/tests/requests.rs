@@ -355,7 +355,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
             let mut content = RangeList::default();
             content.push(origin);
             content.merge();
-            engine.restore_lists(vec![("bad".parse().unwrap(), content)], None);
+            engine.lists.put_feed("bad".parse().unwrap(), std::sync::Arc::new(content));
         }
         let request = Request::Remove { name: "anna".parse().unwrap(), force: false };
         let asked = Event::Asked { ticket: Ticket(1), caller: caller.clone(), request };
