@@ -78,6 +78,10 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
 /// As [`daemon`].
 pub fn once(paths: &Paths, caller: Caller, request: Request) -> Result<Reply, Failure> {
     let mut state = State::begin(paths)?;
+    if request == Request::Down {
+        // What the ledger knows nothing of, as after its loss, goes too.
+        state.feed(Event::Started { stood: true });
+    }
     let (reply_to, reply) = sync_channel(1);
     state.ask(caller, request, reply_to);
     reply.try_recv().map_err(|_| Failure::failed("no answer came"))

@@ -39,7 +39,10 @@ pub(super) fn bring(
     commit(netlink, &then)
 }
 
-fn commit(netlink: &mut Netlink, steps: &[(Set, Difference<Option<Arc<str>>>)]) -> Result<(), String> {
+fn commit(
+    netlink: &mut Netlink,
+    steps: &[(Set, Difference<Option<Arc<str>>>)],
+) -> Result<(), String> {
     if steps.iter().all(|(_, difference)| difference.is_empty()) {
         return Ok(());
     }
