@@ -182,7 +182,7 @@ impl Engine {
 
     /// Ends the flows through doors that were closed lately once more.
     fn cut_again(&self) -> Option<Action> {
-        let ranges: Vec<_> = self.ledger.cuts.iter().map(|cut| cut.range).collect();
+        let ranges: Vec<_> = self.ledger.cuts.keys().copied().collect();
         (!ranges.is_empty()).then_some(Action::Cut(Flows::Of(ranges)))
     }
 

@@ -142,6 +142,10 @@ fn port_matches(opening: &Opening) -> Vec<String> {
 /// tracking (-200): blocks hold for running flows too, and a stranger's first TCP packet, which
 /// can never be an answer, is dropped before it costs a connection entry.
 ///
+/// What is addressed to another host is no business of theirs. Whether it is so they ask the
+/// kernel's table of local addresses; but rules of routing may have others delivered here (a VRF,
+/// a transparent proxy), and what comes in that way is judged by `late`.
+///
 /// The kernel itself answers some packets before any of this can drop them: fragments whose others
 /// never come, and hop-by-hop options that it does not know. `outgoing` keeps these errors back.
 ///
@@ -199,6 +203,15 @@ fn base_chains(structure: &Structure) -> String {
          \t\tmeta nfproto ipv4 udp sport 67 udp dport 68 fib daddr type broadcast accept\n\
          \t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n\
          \t}}\n\
+         \tchain late {{\n\
+         \t\ttype filter hook input priority -150; policy accept;\n\
+{trial}\
+         \t\tct state established,related accept\n\
+         \t\tiif \"lo\" accept\n\
+         \t\tfib daddr type != unicast accept\n\
+         \t\tjump essential\n\
+         \t\tgoto judged\n\
+         \t}}\n\
          \tchain outgoing {{\n\
          \t\ttype filter hook output priority 0; policy accept;\n\
 {trial}\
@@ -221,8 +234,10 @@ fn base_chains(structure: &Structure) -> String {
 /// In open mode, what peers send within flows they began themselves stays under the limits of its
 /// service: a guesser of passwords needs but one flow.
 fn still_limited(limited: &Opening) -> String {
-    let matches = port_matches(limited).into_iter();
-    matches.map(|ports| format!("\t\tct direction original {ports} goto fresh\n")).collect()
+    port_matches(limited).into_iter().fold(String::new(), |mut text, ports| {
+        let _ = writeln!(text, "\t\tct direction original {ports} goto fresh");
+        text
+    })
 }
 
 /// The judgement of a packet that is addressed to this host and belongs to no running flow. Lists
@@ -231,6 +246,9 @@ fn fresh(open: Option<&OpenServices>) -> String {
     let mut text = format!(
         "\tchain fresh {{\n\
          \t\tfib daddr type unicast accept\n\
+         \t\tgoto judged\n\
+         \t}}\n\
+         \tchain judged {{\n\
          \t\tip saddr vmap @{}\n\
          \t\tip saddr vmap @{}\n\
          \t\tip6 saddr vmap @{}\n\

@@ -1,7 +1,9 @@
 //! Accounts, blocks, the mode: what is done, what is refused, and in which words.
 
 use super::*;
-use crate::ledger::HostName;
+use crate::ledger::{Account, HostName};
+use crate::service::ServiceName;
+use nightlatch_parse::ranges::RangeList;
 
 fn no(desk: &mut Desk, request: Request) -> String {
     desk.refused(RefusalKind::No, request)
@@ -326,4 +328,40 @@ fn a_new_configuration_holds_at_once_or_not_at_all() {
         panic!()
     };
     assert!(why.passes, "{}", why.sentence);
+}
+
+/// In mode open SSH may answer strangers, but not those on a list.
+#[test]
+fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
+    let mut rules = Rules::default();
+    rules.open.insert(ServiceName::known("ssh"));
+    let mut ledger = Ledger { mode: Mode::Open, ..Ledger::default() };
+    ledger.protection = Protection::On { since: START };
+    let caller = Caller { origin: Some("203.0.113.7".parse().unwrap()), ..anna() };
+    let origin = AddrRange::from(caller.origin.unwrap());
+    let account = Account {
+        name: "anna".parse().unwrap(),
+        entries: vec![Entry::Range(origin)],
+        services: Grant::All,
+        until: None,
+        note: String::new(),
+        since: START,
+        by: String::new(),
+    };
+    ledger.apply(&Change::PutAccount(account));
+    let remove = |listed: bool| {
+        let mut engine = Engine::new(ledger.clone(), rules.clone());
+        if listed {
+            let mut content = RangeList::default();
+            content.push(origin);
+            content.merge();
+            engine.lists.put_feed("bad".parse().unwrap(), std::sync::Arc::new(content));
+        }
+        let request = Request::Remove { name: "anna".parse().unwrap(), force: false };
+        let asked = Event::Asked { ticket: Ticket(1), caller: caller.clone(), request };
+        let actions = engine.handle(asked, START);
+        matches!(actions.as_slice(), [Action::Reply(_, Reply::Refused(_))])
+    };
+    assert!(!remove(false), "SSH is open to strangers: nothing is lost");
+    assert!(remove(true), "the account is removed, and the caller shut out");
 }

@@ -133,7 +133,9 @@ pub(super) fn read_back(
     let generation = netlink.generation().map_err(|error| error.to_string())?;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or("it is not there after it was loaded: another program removes it")?;
-    for chain in desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate"]) {
+    for chain in
+        desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate", "late"])
+    {
         if !found.chains.iter().any(|there| there.name == chain) {
             return Err(format!("read back, the chain {chain} is missing"));
         }
