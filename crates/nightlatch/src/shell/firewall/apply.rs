@@ -7,7 +7,7 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
-use super::{Standing, elements};
+use super::{Seen, elements};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
@@ -106,8 +106,8 @@ const MANY: usize = 50_000;
 pub(super) fn read_back(
     netlink: &mut Netlink,
     anew: bool,
-    desired: Ruleset,
-) -> Result<Standing, String> {
+    desired: &Ruleset,
+) -> Result<Seen, String> {
     // First the count, then the look: a change in between makes the count differ next time.
     let generation = netlink.generation().map_err(|error| error.to_string())?;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
@@ -121,8 +121,8 @@ pub(super) fn read_back(
         return Err("read back, the table is dormant".to_owned());
     }
     let few = desired.accounts.len() + desired.blocks.len() <= MANY;
-    if (anew || few) && !elements::all_match(netlink, &desired) {
+    if (anew || few) && !elements::all_match(netlink, desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
-    Ok(Standing { ruleset: desired, digest: found.digest, generation })
+    Ok(Seen { digest: found.digest, generation })
 }

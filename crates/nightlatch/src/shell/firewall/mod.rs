@@ -19,6 +19,14 @@ use super::outcome::Failure;
 use crate::run::Message;
 use hits::Hits;
 
+/// How long to wait before trying again what has failed.
+const PAUSES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(30),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+];
+
 /// The firewall in this network namespace.
 #[derive(Debug)]
 pub struct Firewall {
@@ -31,6 +39,12 @@ pub struct Firewall {
 #[derive(Debug)]
 struct Standing {
     ruleset: Ruleset,
+    seen: Seen,
+}
+
+/// What was seen when it was read back.
+#[derive(Debug)]
+struct Seen {
     /// The fingerprint of chains and rules, taken right after they were loaded.
     digest: [u8; 32],
     /// The kernel's count of changes up to which all was seen to be well.
@@ -63,10 +77,32 @@ impl Firewall {
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
         let old = self.standing.take().filter(|_| how == Project::Difference);
-        let old = old.map(|standing| standing.ruleset);
-        apply::apply(&mut self.netlink, old.as_ref(), &desired, trial)?;
-        self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
-        Ok(())
+        let mut old = old.map(|standing| standing.ruleset);
+        let mut pauses = PAUSES.iter();
+        loop {
+            match self.try_once(old.take().as_ref(), &desired, trial) {
+                Ok(seen) => {
+                    self.standing = Some(Standing { ruleset: desired, seen });
+                    return Ok(());
+                }
+                // Somebody may have removed the table in the middle of it, and does it again:
+                // `nft flush ruleset` stands at the beginning of many a script.
+                Err(error) => match pauses.next() {
+                    Some(pause) => std::thread::sleep(*pause),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn try_once(
+        &mut self,
+        old: Option<&Ruleset>,
+        desired: &Ruleset,
+        trial: Option<Duration>,
+    ) -> Result<Seen, String> {
+        apply::apply(&mut self.netlink, old, desired, trial)?;
+        apply::read_back(&mut self.netlink, old.is_none(), desired)
     }
 
     /// What somebody else has changed in our table, after the kernel reported a change.
@@ -79,17 +115,18 @@ impl Firewall {
         // What we did ourselves, or had seen when all was well, blames nobody: what another did
         // since then is told of by itself.
         if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
-            && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
+            && (*port == Some(self.netlink.port())
+                || !is_after(Some(*told), standing.seen.generation))
         {
             return None;
         }
         let generation = self.netlink.generation().ok()?;
-        if generation == standing.generation {
+        if generation == standing.seen.generation {
             return None;
         }
         let found = match self.netlink.structure(TABLE) {
             Ok(None) => Some("the table was removed".to_owned()),
-            Ok(Some(found)) if found.digest != standing.digest => {
+            Ok(Some(found)) if found.digest != standing.seen.digest => {
                 Some("its rules were changed".to_owned())
             }
             Ok(Some(_)) => None,
@@ -102,7 +139,7 @@ impl Firewall {
         let found = found.or_else(|| {
             let foreign = change.is_some_and(|change| {
                 let own = change.port == Some(self.netlink.port());
-                !own && !change.lost && is_after(change.generation, standing.generation)
+                !own && !change.lost && is_after(change.generation, standing.seen.generation)
             });
             // Long lists cannot be read back in any decent time: where a program has certainly
             // been at our table they are replaced, and otherwise samples tell.
@@ -114,9 +151,9 @@ impl Firewall {
             // A change that came later than the one told of may be a foreign one, and is told of
             // by itself; what we know of already changes nothing.
             match change.and_then(|change| change.generation) {
-                None => standing.generation = generation,
-                told if is_after(told, standing.generation) => {
-                    standing.generation = told.unwrap_or(generation);
+                None => standing.seen.generation = generation,
+                told if is_after(told, standing.seen.generation) => {
+                    standing.seen.generation = told.unwrap_or(generation);
                 }
                 Some(_) => {}
             }
