@@ -31,16 +31,21 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
 pub(super) fn apply(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
-    desired: &Ruleset,
+    desired: &mut Ruleset,
     trial: Option<Duration>,
     closed: bool,
 ) -> Result<(), String> {
+    desired.structure.other_lists = old.is_some_and(|old| old.structure.other_lists);
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
     let begins = old.is_none() && (closed || !standing(netlink)?);
     if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
+    let takes_over = old.is_none() && !begins;
+    if takes_over {
+        desired.structure.other_lists = lists::put_together(netlink, &desired.lists)?;
     }
     let closed = begins && desired.structure.open.is_some();
     if closed {
@@ -51,12 +56,11 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    let known = match old {
-        Some(old) => Known::As(old),
-        None if begins => Known::Empty,
-        None => Known::Nothing,
-    };
-    lists::bring(netlink, known, desired)?;
+    if takes_over {
+        lists::remove_old(desired.structure.other_lists)?;
+    } else {
+        lists::bring(netlink, old.map_or(Known::Empty, Known::As), desired)?;
+    }
     if closed {
         load_structure(None, desired)?;
     }

@@ -80,13 +80,13 @@ impl Firewall {
         how: Project,
     ) -> Result<(), String> {
         let closed = std::mem::take(&mut self.closed);
-        let Some(desired) = desired else {
+        let Some(mut desired) = desired else {
             self.standing = None;
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
-        apply::apply(&mut self.netlink, old.as_ref(), &desired, trial, closed)?;
+        apply::apply(&mut self.netlink, old.as_ref(), &mut desired, trial, closed)?;
         self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
         Ok(())
     }
