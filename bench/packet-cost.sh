@@ -153,16 +153,10 @@ nightlatch_allows() {
 nightlatch_open() {
     nightlatch_here up --yes --mode open
     if (($# > 0)); then
+        # Returns when it is in force.
         nightlatch_here feed add bench "$1"
-        until nightlatch_lists_loaded; do
-            sleep 1
-        done
     fi
     end_daemon
-}
-
-nightlatch_lists_loaded() {
-    inside nft list set inet nightlatch list4 | grep -q elements
 }
 
 # Ends the daemon of the last server: whatever runs in its namespace beside the holder.

@@ -24,6 +24,9 @@ pub enum Action {
         /// What the audit log says of them.
         records: Vec<Record>,
     },
+    /// Put chains and rules back at once, as they stood, before anything is worked out: what was
+    /// opened is closed, however long the lists are. A whole projection follows.
+    Close,
     /// Make the kernel's table what the ledger says now. The kernel's answer comes back as
     /// [`crate::event::Event::Projected`], at once.
     Project(Project),

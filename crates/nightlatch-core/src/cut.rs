@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::action::Flows;
-use crate::address::{Family, merge, to_number};
+use crate::address::merge;
 use crate::policy::{self, Flow, Packet, To, What, World};
 use crate::service::{Opening, Protocol};
 
@@ -57,7 +57,7 @@ impl<'a> Cutter<'a> {
         let concerned = match &self.ranges {
             None => flow.began_by_peer,
             Some(ranges) => {
-                is_in(ranges, flow.peer)
+                is_in(ranges, &AddrRange::from(flow.peer.to_canonical()))
                     && (flow.began_by_peer
                         || self.services.contains(flow.protocol, flow.local_port))
             }
@@ -72,11 +72,9 @@ impl<'a> Cutter<'a> {
     }
 }
 
-/// Whether sorted disjoint ranges hold an address.
-fn is_in(ranges: &[AddrRange], address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    let (family, number) = (Family::of(address), to_number(address));
-    let behind =
-        ranges.partition_point(|range| (range.family(), range.first()) <= (family, number));
-    behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| range.contains(address))
+/// Whether merged ranges cover another one.
+pub(crate) fn is_in(merged: &[AddrRange], other: &AddrRange) -> bool {
+    let place = |range: &AddrRange| (range.family(), range.first());
+    let behind = merged.partition_point(|range| place(range) <= place(other));
+    behind.checked_sub(1).and_then(|at| merged.get(at)).is_some_and(|range| range.covers(other))
 }

@@ -78,6 +78,10 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
 /// As [`daemon`].
 pub fn once(paths: &Paths, caller: Caller, request: Request) -> Result<Reply, Failure> {
     let mut state = State::begin(paths)?;
+    if request == Request::Down {
+        // What the ledger knows nothing of, as after its loss, goes too.
+        state.feed(Event::Started { stood: true });
+    }
     let (reply_to, reply) = sync_channel(1);
     state.ask(caller, request, reply_to);
     reply.try_recv().map_err(|_| Failure::failed("no answer came"))
@@ -133,6 +137,7 @@ impl State {
 
     fn run(&mut self, inbox: &Receiver<Message>) {
         let tick = systemd::watchdog_interval().map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY));
+        let mut looked = Stopwatch::start();
         loop {
             match inbox.recv_timeout(self.patience(tick)) {
                 Ok(Message::Asked { caller, request, reply_to }) => {
@@ -140,8 +145,13 @@ impl State {
                 }
                 Ok(Message::Happened(event)) => self.feed(event),
                 Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
-                Err(RecvTimeoutError::Timeout) => self.look(None),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // However busy the inbox is.
+            if looked.elapsed() >= tick {
+                self.look(None);
+                looked = Stopwatch::start();
             }
             while self.engine.next_deadline().is_some_and(|at| at <= self.clock.now()) {
                 let actions = self.engine.handle_timeout(self.clock.now());
@@ -211,6 +221,14 @@ impl State {
                     self.feed(Event::Projected(projected));
                 }
                 Action::Cut(flows) => self.cut(flows),
+                Action::Close => {
+                    if let Err(error) = self.firewall.close() {
+                        journal::tell(
+                            Level::Error,
+                            &format!("it could not be closed at once: {error}"),
+                        );
+                    }
+                }
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
                 Action::Keep(content) => self.keep(&content),
                 Action::Forget(name) => {

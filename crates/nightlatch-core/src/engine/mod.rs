@@ -33,8 +33,11 @@ use crate::service::Catalogue;
 use crate::time::Time;
 use plan::{Decision, Plan};
 
-/// How soon to try again after the kernel refused the table.
+/// How often at most to try again where the kernel goes on refusing the table.
 const RETRY: Duration = Duration::from_secs(5);
+/// How soon for the first time: another program may have been at it in the same moment, and until
+/// then the machine may be open. Then each time after twice as long.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// The engine.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ struct Kernel {
     /// Why it is not what it should be.
     trouble: Option<String>,
     retry_at: Option<Time>,
+    /// How often it was refused in a row.
+    refused: u32,
     restored: u64,
     restored_last: Option<String>,
 }
@@ -182,7 +187,7 @@ impl Engine {
 
     /// Ends the flows through doors that were closed lately once more.
     fn cut_again(&self) -> Option<Action> {
-        let ranges: Vec<_> = self.ledger.cuts.iter().map(|cut| cut.range).collect();
+        let ranges: Vec<_> = self.ledger.cuts.keys().copied().collect();
         (!ranges.is_empty()).then_some(Action::Cut(Flows::Of(ranges)))
     }
 
@@ -308,10 +313,15 @@ impl Engine {
     fn projected(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
         match &result {
-            Ok(()) => (self.kernel.trouble, self.kernel.retry_at) = (None, None),
+            Ok(()) => {
+                (self.kernel.trouble, self.kernel.retry_at) = (None, None);
+                self.kernel.refused = 0;
+            }
             Err(error) => {
                 self.kernel.trouble = Some(error.clone());
-                self.kernel.retry_at = Some(now.after(RETRY));
+                let pause = FIRST_RETRY.saturating_mul(1 << self.kernel.refused.min(10)).min(RETRY);
+                self.kernel.retry_at = Some(now.after(pause));
+                self.kernel.refused = self.kernel.refused.saturating_add(1);
                 let message = format!("the kernel's table is not what it should be: {error}");
                 actions.push(Action::Tell(Level::Error, message));
             }
@@ -339,10 +349,12 @@ impl Engine {
         let message = format!("{by} changed the firewall ({found}); it is being restored");
         self.kernel.restored_last = Some(by);
         self.underway = Underway::Restoring(Box::new(record));
-        let mut actions = vec![Action::Project(Project::Whole)];
-        // The list of cut flows may be gone, and strangers may have come in meanwhile.
+        // First closed, and rid of the strangers who came in meanwhile; long lists take longer.
+        let strangers = Action::Cut(Flows::BegunByPeers);
+        let mut actions = vec![Action::Close, strangers.clone(), Action::Project(Project::Whole)];
+        // The list of cut flows may be gone; and where closing failed, more may have come in.
         actions.extend(self.cut_again());
-        actions.push(Action::Cut(Flows::BegunByPeers));
+        actions.push(strangers);
         actions.push(Action::Tell(Level::Warning, message));
         actions
     }

@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use super::plan::{Decision, Plan, no, wrong};
 use super::{Engine, answers};
 use crate::action::Flows;
+use crate::address::merge;
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
 use crate::audit::Record;
 use crate::ledger::{Account, AccountName, Block, Change, Cut, Mode};
 use crate::lists::CountryRules;
-use crate::policy::{self, Flow, Packet, To, What};
+use crate::policy::{self, Flow, Packet, To, What, World};
 use crate::service::{Grant, ServiceName};
 use crate::time::{Time, show_span};
-use crate::{AddrRange, Family};
+use crate::{AddrRange, Family, cut};
 
 impl Engine {
     pub(super) fn decide(
@@ -100,12 +101,9 @@ impl Engine {
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "allow", &account.name, &(), &account)];
         // A door that is open again needs no cut.
-        let reopened = self
-            .ledger
-            .cuts
-            .iter()
-            .filter(|cut| account.ranges().any(|range| range.covers(&cut.range)));
-        plan.changes = reopened.map(|cut| Change::DropCut(cut.range)).collect();
+        let open = merge(account.ranges().collect());
+        let reopened = self.ledger.cuts.keys().filter(|range| cut::is_in(&open, range));
+        plan.changes = reopened.map(|range| Change::DropCut(*range)).collect();
         plan.changes.push(Change::PutAccount(account));
         Ok(plan.decided())
     }
@@ -200,8 +198,8 @@ impl Engine {
         now: Time,
     ) {
         let ranges: Vec<AddrRange> = ranges.collect();
-        let old = self.ledger.cuts.iter().filter(|cut| cut.since.after(Cut::LASTS) <= now);
-        plan.changes.extend(old.map(|cut| Change::DropCut(cut.range)));
+        let old = self.ledger.cuts.iter().filter(|(_, since)| since.after(Cut::LASTS) <= now);
+        plan.changes.extend(old.map(|(range, _)| Change::DropCut(*range)));
         let cuts = ranges.iter().map(|range| Change::PutCut(Cut { range: *range, since: now }));
         plan.changes.extend(cuts);
         plan.cut = Some(match plan.cut.take() {
@@ -362,26 +360,25 @@ impl Engine {
 
     /// Where the caller came from, if a plan would shut out that address, which comes in now.
     pub(super) fn ends_session(&self, caller: &Caller, plan: &Plan, now: Time) -> Option<IpAddr> {
-        let origin = caller.origin.filter(|origin| self.reaches_ssh(*origin, now))?;
-        let rules = plan.rules.as_ref().unwrap_or(&self.rules).clone();
+        let origin = caller.origin.filter(|origin| reaches_ssh(&self.world(now), *origin))?;
+        let rules = plan.rules.as_ref().unwrap_or(&self.rules);
         let mut ledger = self.ledger.clone();
         plan.changes.iter().for_each(|change| ledger.apply(change));
-        let mut after = Engine::new(ledger, rules);
-        after.lists = self.lists.clone();
-        (!after.reaches_ssh(origin, now)).then_some(origin)
+        let catalogue = &rules.catalogue(&ledger.site);
+        let after = World { ledger: &ledger, rules, catalogue, lists: &self.lists, now };
+        (!reaches_ssh(&after, origin)).then_some(origin)
     }
+}
 
-    /// Whether the address may begin an SSH session.
-    pub(super) fn reaches_ssh(&self, address: IpAddr, now: Time) -> bool {
-        let ssh = self.catalogue.opening([&ServiceName::known("ssh")]);
-        let judged = ssh.ports.iter().map(|ports| {
-            let what = What::Tcp { port: ports.first };
-            let packet =
-                Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
-            policy::judge(&self.world(now), &packet)
-        });
-        judged.into_iter().any(|verdict| verdict.passes)
-    }
+/// Whether the address may begin an SSH session.
+fn reaches_ssh(world: &World<'_>, address: IpAddr) -> bool {
+    let ssh = world.catalogue.opening([&ServiceName::known("ssh")]);
+    ssh.ports.iter().any(|ports| {
+        let what = What::Tcp { port: ports.first };
+        let packet =
+            Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
+        policy::judge(world, &packet).passes
+    })
 }
 
 /// Networks that no block may touch: the host would lose itself or its link.

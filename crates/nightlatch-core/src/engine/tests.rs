@@ -38,6 +38,8 @@ struct Desk {
     records: Vec<Record>,
     projections: Vec<Project>,
     cuts: Vec<Flows>,
+    /// How often the table was closed at once.
+    closed: u32,
     told: Vec<(Level, String)>,
     replies: Vec<Reply>,
     next_ticket: u64,
@@ -57,6 +59,7 @@ impl Desk {
             records: Vec::new(),
             projections: Vec::new(),
             cuts: Vec::new(),
+            closed: 0,
             told: Vec::new(),
             replies: Vec::new(),
             next_ticket: 0,
@@ -93,6 +96,7 @@ impl Desk {
                     self.feed(Event::Projected(self.kernel.clone()));
                 }
                 Action::Cut(flows) => self.cuts.push(flows),
+                Action::Close => self.closed += 1,
                 Action::Reply(_, reply) => self.replies.push(reply),
                 Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
                 Action::Tell(level, message) => self.told.push((level, message)),

@@ -6,7 +6,7 @@ mod block;
 mod change;
 mod protection;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::lists::{CountryRules, Feed, FeedName, FeedState};
 
@@ -35,8 +35,8 @@ pub struct Ledger {
     pub feeds: BTreeMap<FeedName, (Feed, FeedState)>,
     /// Which countries are shut out.
     pub countries: CountryRules,
-    /// Doors that were closed lately: flows through them must not go on.
-    pub cuts: BTreeSet<Cut>,
+    /// Doors that were closed lately, and when: flows through them must not go on.
+    pub cuts: BTreeMap<AddrRange, Time>,
 }
 
 impl Ledger {
@@ -59,8 +59,7 @@ impl Ledger {
             Change::SetProtection(protection) => self.protection = protection,
             Change::SetSite(site) => self.site = site,
             Change::PutCut(cut) => {
-                self.cuts.retain(|known| known.range != cut.range);
-                self.cuts.insert(cut);
+                self.cuts.insert(cut.range, cut.since);
             }
             Change::PutFeed(feed, state) => {
                 self.feeds.insert(feed.name.clone(), (feed, state));
@@ -69,7 +68,9 @@ impl Ledger {
                 self.feeds.remove(&name);
             }
             Change::SetCountries(countries) => self.countries = countries,
-            Change::DropCut(range) => self.cuts.retain(|known| known.range != range),
+            Change::DropCut(range) => {
+                self.cuts.remove(&range);
+            }
         }
     }
 
@@ -94,4 +95,23 @@ impl Ledger {
 /// Whether an end has come.
 pub fn is_over(until: Option<Time>, now: Time) -> bool {
     until.is_some_and(|until| until <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Family;
+
+    /// With one look at all others for each this takes minutes.
+    #[test]
+    fn a_hundred_thousand_doors_close_at_once() {
+        let mut ledger = Ledger::default();
+        let since = Time::from_millis(0);
+        for at in 0..100_000 {
+            let range = AddrRange::new(Family::V4, 2 * at, 2 * at).unwrap();
+            ledger.apply(&Change::PutCut(Cut { range, since }));
+            ledger.apply(&Change::PutCut(Cut { range, since }));
+        }
+        assert_eq!(ledger.cuts.len(), 100_000);
+    }
 }

@@ -89,16 +89,16 @@ pub fn inspect(
     ledger: &Ledger,
 ) -> Result<Inspected, Refused> {
     let mut notes = Vec::new();
-    let (wide, narrow): (Vec<AddrRange>, Vec<AddrRange>) = new.iter().partition(is_too_wide);
-    if let Some(first) = wide.first() {
-        notes.push(match wide.len() {
+    let wide = || new.iter().filter(is_too_wide);
+    if let Some(first) = wide().next() {
+        notes.push(match wide().count() {
             1 => format!("{first} is wider than any list should name: left out"),
             many => format!(
                 "{many} entries are wider than any list should name, such as {first}: left out"
             ),
         });
     }
-    let mut content: RangeList = narrow.into_iter().collect();
+    let mut content: RangeList = new.iter().filter(|range| !is_too_wide(range)).collect();
     content.merge();
     notes.extend(guard.hits(&content, ledger));
     // Many narrow entries must not add up to what a wide one may not.

@@ -31,8 +31,7 @@ pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
         match answer {
             Answer::Blocked => ruleset.blocks.push(range),
             Answer::Account { grant, walled } => {
-                let chain = chain_name(&grant, walled);
-                add_chain(&mut ruleset.structure, &chain, &grant, walled, world);
+                let chain = add_chain(&mut ruleset.structure, &grant, walled, world);
                 ruleset.accounts.push((range, chain));
             }
         }
@@ -211,29 +210,27 @@ fn chain_name(grant: &Grant, walled: bool) -> String {
     format!("{}.{name}", if walled { "walled" } else { "to" })
 }
 
-/// FNV-1a, 64 bits: a short name that is the same in every run. An accidental collision is
-/// caught where the chain is added.
+/// FNV-1a, 64 bits: a short name that is the same in every run. Names that collide are told apart
+/// where the chain is added.
 fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-fn add_chain(
-    structure: &mut Structure,
-    name: &str,
-    grant: &Grant,
-    walled: bool,
-    world: &World<'_>,
-) {
-    if structure.chains.contains_key(name) {
-        return;
-    }
+/// Adds the chain of a grant, and returns its name. Chains that open the same may share one.
+fn add_chain(structure: &mut Structure, grant: &Grant, walled: bool, world: &World<'_>) -> String {
     let opening = match grant {
         Grant::All => None,
         Grant::Some(names) => Some(world.catalogue.opening(names)),
     };
-    structure.chains.insert(name.to_owned(), ServiceChain { opening, walled });
+    let chain = ServiceChain { opening, walled };
+    let mut name = chain_name(grant, walled);
+    while structure.chains.get(&name).is_some_and(|there| *there != chain) {
+        name.push('_');
+    }
+    structure.chains.insert(name.clone(), chain);
+    name
 }
 
 #[cfg(test)]
@@ -262,6 +259,21 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn names_that_collide_are_told_apart() {
+        let (ledger, rules) = (crate::ledger::Ledger::default(), crate::config::Rules::default());
+        let catalogue = rules.catalogue(&ledger.site);
+        let lists = crate::lists::Lists::default();
+        let now = crate::time::Time::from_millis(0);
+        let world =
+            World { ledger: &ledger, rules: &rules, catalogue: &catalogue, lists: &lists, now };
+        let mut structure = Structure::default();
+        structure.chains.insert("to.web".to_owned(), ServiceChain { opening: None, walled: false });
+        assert_eq!(add_chain(&mut structure, &grant("web"), false, &world), "to.web_");
+        assert_eq!(add_chain(&mut structure, &grant("web"), false, &world), "to.web_");
+        assert_eq!(add_chain(&mut structure, &grant("sip"), false, &world), "to.sip");
     }
 
     #[test]

@@ -17,7 +17,10 @@ const EVERY: Duration = Duration::from_millis(1);
 /// How many ports it asks from in turn; an answer has so many milliseconds to arrive.
 const PORTS: usize = 400;
 
-/// A service that sends everything back.
+/// How the server's answers begin, as those of a telephone server do.
+const ANSWER: &[u8; 8] = b"SIP/2.0 ";
+
+/// A service that sends everything back, as the answer to a request.
 pub(crate) struct Echo(Running);
 
 impl Echo {
@@ -30,7 +33,7 @@ impl Echo {
             while !ended.load(Ordering::Relaxed) {
                 if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                     // Who asks may be cut off meanwhile.
-                    let _ = socket.send_to(&buffer[..length], peer);
+                    let _ = socket.send_to(&[&ANSWER[..], &buffer[..length]].concat(), peer);
                 }
             }
             Vec::new()
@@ -139,8 +142,9 @@ fn listen(sockets: &[UdpSocket], ended: &AtomicBool) -> Noted {
         poll(&mut waiting, Some(&soon)).unwrap();
         let ready: Vec<bool> = waiting.iter().map(|fd| !fd.revents().is_empty()).collect();
         for (socket, _) in sockets.iter().zip(ready).filter(|(_, ready)| *ready) {
-            let mut number = [0; size_of::<usize>()];
-            while socket.recv(&mut number).is_ok() {
+            let mut answer = [0; 64];
+            while let Ok(length) = socket.recv(&mut answer) {
+                let number = answer[ANSWER.len()..length].try_into().unwrap();
                 noted.push((usize::from_ne_bytes(number), Instant::now()));
             }
         }

@@ -5,9 +5,16 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
+use nightlatch_core::action::Level;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
 use super::clock::Stopwatch;
+use super::journal;
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
+
+/// The name that says that this network namespace is guarded.
+const NAME: &str = "nightlatch-daemon";
 
 /// How long a lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Lock {
     _state: File,
-    _namespace: UnixListener,
+    _namespace: Option<UnixListener>,
 }
 
 impl Lock {
@@ -51,14 +58,42 @@ impl Lock {
                 ))
             },
         )?;
-        // Names of abstract sockets belong to the network namespace, as the firewall does.
-        let held = SocketAddr::from_abstract_name("nightlatch-daemon")
-            .and_then(|name| UnixListener::bind_addr(&name));
-        let namespace = held.map_err(|_| {
-            Failure::no(
-                "another nightlatch daemon guards this network namespace already, with another state folder: stop it first",
-            )
-        })?;
-        Ok(Lock { _state: state, _namespace: namespace })
+        Ok(Lock { _state: state, _namespace: take_namespace()? })
     }
+}
+
+/// Names of abstract sockets belong to the network namespace, as the firewall does. But every
+/// local user may take one: a name that nobody of ours holds keeps nobody from guarding.
+fn take_namespace() -> Result<Option<UnixListener>, Failure> {
+    let held = SocketAddr::from_abstract_name(NAME).and_then(|name| UnixListener::bind_addr(&name));
+    match held {
+        Ok(listener) => Ok(Some(listener)),
+        Err(_) if is_held_by_us() => Err(Failure::no(
+            "another nightlatch daemon guards this network namespace already, with another state folder: stop it first",
+        )),
+        Err(error) => {
+            let message = format!(
+                "a program of another user holds the name @{NAME}, perhaps to keep the daemon from running; it runs all the same ({error})"
+            );
+            journal::tell(Level::Warning, &message);
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the name's holder listens, and began to as root or as the user that we are. Never
+/// waits: a full queue is not ours either, since nobody but a stranger fills it.
+fn is_held_by_us() -> bool {
+    let holder = || -> rustix::io::Result<rustix::process::Uid> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&socket, &SocketAddrUnix::new_abstract_name(NAME.as_bytes())?)?;
+        Ok(rustix::net::sockopt::socket_peercred(&socket)?.uid)
+    };
+    // A daemon that begins has the name a moment before it listens.
+    let uid = holder().or_else(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        holder()
+    });
+    uid.is_ok_and(|uid| uid.is_root() || uid == rustix::process::geteuid())
 }

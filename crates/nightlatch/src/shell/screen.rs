@@ -8,9 +8,14 @@ use serde::Serialize;
 /// Whether the reader of standard output has gone away.
 static GONE: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line. A reader that has gone away (`| head`) is no error.
-pub fn say(line: impl AsRef<str>) {
-    if writeln!(std::io::stdout(), "{}", line.as_ref()).is_err() {
+/// Writes one or several lines, without what could rewrite the screen, wherever it came from. A
+/// reader that has gone away (`| head`) is no error.
+pub fn say(lines: impl AsRef<str>) {
+    write_out(&harmless(lines.as_ref()));
+}
+
+fn write_out(text: &str) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
         GONE.store(true, Ordering::Relaxed);
     }
 }
@@ -20,15 +25,15 @@ pub fn nobody_listens() -> bool {
     GONE.load(Ordering::Relaxed)
 }
 
-/// Writes a line to standard error.
-pub fn complain(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+/// Writes one or several lines to standard error, as [`say`].
+pub fn complain(lines: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", harmless(lines.as_ref()));
 }
 
 /// Writes a value as one line of JSON.
 pub fn say_json(value: &impl Serialize) {
     match serde_json::to_string(value) {
-        Ok(text) => say(text),
+        Ok(text) => write_out(&text),
         Err(error) => complain(format!("nightlatch: cannot be written as JSON: {error}")),
     }
 }
@@ -74,7 +79,37 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) {
     rows.iter().for_each(|row| line(row));
 }
 
-/// Text from outside without control characters, which could rewrite the screen.
+/// Text from outside as one line, without control characters, which could rewrite the screen, and
+/// without marks that turn the direction of writing.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same, but lines and columns stay.
+fn harmless(text: &str) -> String {
+    let harmful = |c: char| is_harmful(c) && !matches!(c, '\n' | '\t');
+    text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_rewrites_the_screen() {
+        for (text, line, lines) in [
+            ("Büro, 2. Stock", "Büro, 2. Stock", "Büro, 2. Stock"),
+            ("a\nb\tc", "a\u{fffd}b\u{fffd}c", "a\nb\tc"),
+            ("\u{1b}[2J", "\u{fffd}[2J", "\u{fffd}[2J"),
+            ("\u{9b}2J\u{7f}", "\u{fffd}2J\u{fffd}", "\u{fffd}2J\u{fffd}"),
+            ("a\u{202e}b", "a\u{fffd}b", "a\u{fffd}b"),
+        ] {
+            assert_eq!((printable(text), harmless(text)), (line.to_owned(), lines.to_owned()));
+        }
+    }
 }

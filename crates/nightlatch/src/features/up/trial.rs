@@ -8,6 +8,7 @@ use nightlatch_core::ledger::{Mode, Protection};
 use nightlatch_core::time::Time;
 
 use crate::run;
+use crate::shell::clock::Stopwatch;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
 use crate::shell::{caller, client, clock, screen};
@@ -75,9 +76,14 @@ fn standing(paths: &Paths) -> Result<Standing, Failure> {
 /// # Errors
 /// The database or the kernel fails.
 pub(super) fn guard(paths: &Paths) -> Result<(), Failure> {
+    let mut watched = None;
     loop {
         let Standing::Open(until) = standing(paths)? else { return Ok(()) };
-        if until.after(GRACE) <= clock::now() {
+        // Measured, since the wall clock may be set back; from the start where it begins anew.
+        if watched.is_none_or(|(known, _, _)| known != until) {
+            watched = Some((until, until.since(clock::now()), Stopwatch::start()));
+        }
+        if watched.is_some_and(|(_, left, watch)| watch.elapsed() > left + GRACE) {
             // Either way the trial has ended; what is left is to know that it did.
             return match ask_or_do(paths, Request::Rollback) {
                 Err(failure) if failure.code != Code::No => Err(failure),

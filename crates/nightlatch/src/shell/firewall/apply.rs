@@ -7,26 +7,47 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
-use super::{Seen, elements};
+use super::lists::{self, Known};
+use super::{Standing, elements};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
 
-/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it.
+/// Puts chains and rules back. Says whether the table was gone, and now stands without its lists:
+/// then closed, whatever is open to strangers otherwise.
+pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, String> {
+    let gone = !standing(netlink)?;
+    let mut structure = stood.structure.clone();
+    structure.open = structure.open.filter(|_| !gone);
+    if gone {
+        text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
+    text::load(&render(&structure)).map_err(|error| error.to_string())?;
+    Ok(gone)
+}
+
+/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it. `closed`
+/// says that it stands without its lists, by [`close`].
 pub(super) fn apply(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
-    desired: &Ruleset,
+    desired: &mut Ruleset,
     trial: Option<Duration>,
+    closed: bool,
 ) -> Result<(), String> {
+    desired.structure.other_lists = old.is_some_and(|old| old.structure.other_lists);
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
-    let begins = old.is_none() && !standing(netlink)?;
-    let closed = begins && desired.structure.open.is_some();
-    if begins {
+    let begins = old.is_none() && (closed || !standing(netlink)?);
+    if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
     }
+    let takes_over = old.is_none() && !begins;
+    if takes_over {
+        desired.structure.other_lists = lists::put_together(netlink, &desired.lists)?;
+    }
+    let closed = begins && desired.structure.open.is_some();
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;
@@ -35,7 +56,11 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    elements::bring_lists(netlink, old, desired)?;
+    if takes_over {
+        lists::remove_old(desired.structure.other_lists)?;
+    } else {
+        lists::bring(netlink, old.map_or(Known::Empty, Known::As), desired)?;
+    }
     if closed {
         load_structure(None, desired)?;
     }
@@ -106,13 +131,15 @@ const MANY: usize = 50_000;
 pub(super) fn read_back(
     netlink: &mut Netlink,
     anew: bool,
-    desired: &Ruleset,
-) -> Result<Seen, String> {
+    desired: Ruleset,
+) -> Result<Standing, String> {
     // First the count, then the look: a change in between makes the count differ next time.
     let generation = netlink.generation().map_err(|error| error.to_string())?;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or("it is not there after it was loaded: another program removes it")?;
-    for chain in desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate"]) {
+    for chain in
+        desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate", "late"])
+    {
         if !found.chains.iter().any(|there| there.name == chain) {
             return Err(format!("read back, the chain {chain} is missing"));
         }
@@ -121,8 +148,8 @@ pub(super) fn read_back(
         return Err("read back, the table is dormant".to_owned());
     }
     let few = desired.accounts.len() + desired.blocks.len() <= MANY;
-    if (anew || few) && !elements::all_match(netlink, desired) {
+    if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
-    Ok(Seen { digest: found.digest, generation })
+    Ok(Standing { ruleset: desired, digest: found.digest, generation })
 }

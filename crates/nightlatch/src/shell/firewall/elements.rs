@@ -56,53 +56,6 @@ fn commit(
     transaction.commit().map_err(|error| error.to_string())
 }
 
-/// Brings feeds and countries to what is desired, in one transaction: only the difference where it
-/// is known, and otherwise all of it in the place of whatever is there. (Reading a long list back
-/// takes the kernel longer than replacing it.)
-pub(super) fn bring_lists(
-    netlink: &mut Netlink,
-    old: Option<&Ruleset>,
-    desired: &Ruleset,
-) -> Result<(), String> {
-    if old.is_some_and(|old| old.lists == desired.lists) {
-        return Ok(());
-    }
-    for (set, family) in list_sets() {
-        let of_family = |range: &AddrRange| range.family() == family;
-        // A transaction for each family: a packet is of one of them, and together they would take
-        // twice the memory.
-        let mut transaction = netlink.transaction();
-        if let Some(old) = old {
-            let (old, new) = (&old.lists, &desired.lists);
-            transaction.delete(&set, old.not_in(new).filter(of_family));
-            transaction.add(&set, new.not_in(old).filter(of_family));
-        } else {
-            transaction.flush(&set);
-            transaction.add(&set, desired.lists.iter().filter(of_family));
-        }
-        transaction.commit().map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-/// Whether the kernel holds some of the ranges that it should hold, here and there in each list,
-/// and nothing at some places where nothing should be. Asked one by one, which takes no time
-/// however long the lists are.
-pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
-    const SAMPLES: usize = 32;
-    list_sets().iter().all(|(set, family)| {
-        let count = ruleset.lists.len_of(*family);
-        let of_family = ruleset.lists.iter().filter(|range| range.family() == *family);
-        let mut samples = of_family.step_by((count / SAMPLES).max(1));
-        samples.all(|range| netlink.holds(set, range).unwrap_or(false))
-    })
-}
-
-fn list_sets() -> [(Set, Family); 2] {
-    [(names::LISTS_V4, Family::V4), (names::LISTS_V6, Family::V6)]
-        .map(|(name, family)| (Set::new(TABLE, name, Kind::Ranges(family)), family))
-}
-
 /// How often, and how long apart, a hash table is read before what it says is believed: while the
 /// kernel makes it larger or smaller, which it does shortly after a change, a listing may name
 /// elements twice or leave some out.

@@ -3,6 +3,7 @@
 mod apply;
 mod elements;
 mod hits;
+mod lists;
 
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -19,14 +20,6 @@ use super::outcome::Failure;
 use crate::run::Message;
 use hits::Hits;
 
-/// How long to wait before trying again what has failed.
-const PAUSES: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_millis(30),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-];
-
 /// The firewall in this network namespace.
 #[derive(Debug)]
 pub struct Firewall {
@@ -34,17 +27,13 @@ pub struct Firewall {
     /// What the kernel holds, as far as we made it so.
     standing: Option<Standing>,
     hits: Hits,
+    /// Whether chains and rules stand without the lists.
+    closed: bool,
 }
 
 #[derive(Debug)]
 struct Standing {
     ruleset: Ruleset,
-    seen: Seen,
-}
-
-/// What was seen when it was read back.
-#[derive(Debug)]
-struct Seen {
     /// The fingerprint of chains and rules, taken right after they were loaded.
     digest: [u8; 32],
     /// The kernel's count of changes up to which all was seen to be well.
@@ -57,7 +46,25 @@ impl Firewall {
     /// # Errors
     /// No netlink socket can be had.
     pub fn open() -> Result<Firewall, NetlinkError> {
-        Ok(Firewall { netlink: Netlink::open()?, standing: None, hits: Hits::default() })
+        Ok(Firewall {
+            netlink: Netlink::open()?,
+            standing: None,
+            hits: Hits::default(),
+            closed: false,
+        })
+    }
+
+    /// Puts chains and rules back as they stood, so that strangers meet silence again before long
+    /// lists are worked out. Accounts have to wait for [`Firewall::project`].
+    ///
+    /// # Errors
+    /// What the kernel or `nft` said.
+    pub fn close(&mut self) -> Result<(), String> {
+        // On trial it would open, not close: the families under trial are gone with the table.
+        let standing = self.standing.as_ref().filter(|standing| !standing.ruleset.structure.trial);
+        let Some(standing) = standing else { return Ok(()) };
+        self.closed |= apply::close(&mut self.netlink, &standing.ruleset)?;
+        Ok(())
     }
 
     /// Makes the kernel's table what is desired, and reads it back. `None` takes it off.
@@ -72,37 +79,16 @@ impl Firewall {
         trial: Option<Duration>,
         how: Project,
     ) -> Result<(), String> {
-        let Some(desired) = desired else {
+        let closed = std::mem::take(&mut self.closed);
+        let Some(mut desired) = desired else {
             self.standing = None;
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
         let old = self.standing.take().filter(|_| how == Project::Difference);
-        let mut old = old.map(|standing| standing.ruleset);
-        let mut pauses = PAUSES.iter();
-        loop {
-            match self.try_once(old.take().as_ref(), &desired, trial) {
-                Ok(seen) => {
-                    self.standing = Some(Standing { ruleset: desired, seen });
-                    return Ok(());
-                }
-                // Somebody may have removed the table in the middle of it, and does it again:
-                // `nft flush ruleset` stands at the beginning of many a script.
-                Err(error) => match pauses.next() {
-                    Some(pause) => std::thread::sleep(*pause),
-                    None => return Err(error),
-                },
-            }
-        }
-    }
-
-    fn try_once(
-        &mut self,
-        old: Option<&Ruleset>,
-        desired: &Ruleset,
-        trial: Option<Duration>,
-    ) -> Result<Seen, String> {
-        apply::apply(&mut self.netlink, old, desired, trial)?;
-        apply::read_back(&mut self.netlink, old.is_none(), desired)
+        let old = old.map(|standing| standing.ruleset);
+        apply::apply(&mut self.netlink, old.as_ref(), &mut desired, trial, closed)?;
+        self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
+        Ok(())
     }
 
     /// What somebody else has changed in our table, after the kernel reported a change.
@@ -115,18 +101,17 @@ impl Firewall {
         // What we did ourselves, or had seen when all was well, blames nobody: what another did
         // since then is told of by itself.
         if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
-            && (*port == Some(self.netlink.port())
-                || !is_after(Some(*told), standing.seen.generation))
+            && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
         {
             return None;
         }
         let generation = self.netlink.generation().ok()?;
-        if generation == standing.seen.generation {
+        if generation == standing.generation {
             return None;
         }
         let found = match self.netlink.structure(TABLE) {
             Ok(None) => Some("the table was removed".to_owned()),
-            Ok(Some(found)) if found.digest != standing.seen.digest => {
+            Ok(Some(found)) if found.digest != standing.digest => {
                 Some("its rules were changed".to_owned())
             }
             Ok(Some(_)) => None,
@@ -139,21 +124,21 @@ impl Firewall {
         let found = found.or_else(|| {
             let foreign = change.is_some_and(|change| {
                 let own = change.port == Some(self.netlink.port());
-                !own && !change.lost && is_after(change.generation, standing.seen.generation)
+                !own && !change.lost && is_after(change.generation, standing.generation)
             });
             // Long lists cannot be read back in any decent time: where a program has certainly
             // been at our table they are replaced, and otherwise samples tell.
             let doubtful = !standing.ruleset.lists.is_empty()
-                && (foreign || !elements::samples_match(&mut self.netlink, &standing.ruleset));
+                && (foreign || !lists::samples_match(&mut self.netlink, &standing.ruleset));
             doubtful.then(|| "its long lists may have been changed".to_owned())
         });
         if found.is_none() {
             // A change that came later than the one told of may be a foreign one, and is told of
             // by itself; what we know of already changes nothing.
             match change.and_then(|change| change.generation) {
-                None => standing.seen.generation = generation,
-                told if is_after(told, standing.seen.generation) => {
-                    standing.seen.generation = told.unwrap_or(generation);
+                None => standing.generation = generation,
+                told if is_after(told, standing.generation) => {
+                    standing.generation = told.unwrap_or(generation);
                 }
                 Some(_) => {}
             }

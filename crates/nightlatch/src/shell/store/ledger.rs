@@ -73,7 +73,8 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         ledger.feeds.insert(feed.name.clone(), (feed, state));
     }
     let cuts = "SELECT json_object('range', range, 'since', since) FROM cuts";
-    ledger.cuts.extend(bodies::<Cut>(connection, "cuts", cuts)?);
+    let cuts = bodies::<Cut>(connection, "cuts", cuts)?;
+    ledger.cuts.extend(cuts.into_iter().map(|cut| (cut.range, cut.since)));
     Ok(ledger)
 }
 

@@ -8,8 +8,8 @@ mod audit;
 mod ledger;
 mod migrations;
 
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nightlatch_core::audit::Record;
@@ -26,6 +26,9 @@ use super::paths::Paths;
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    path: PathBuf,
+    /// Device and number of the file that was opened.
+    file: Option<(u64, u64)>,
 }
 
 impl Store {
@@ -44,7 +47,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
         check_whole(&connection, path)?;
         migrations::run(&mut connection, path)?;
-        Ok(Store { connection })
+        Ok(Store { connection, path: path.to_owned(), file: file_at(path) })
     }
 
     /// Opens the database only to read, beside a daemon that writes.
@@ -58,7 +61,7 @@ impl Store {
         connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
         check_whole(&connection, path)?;
         migrations::check(&connection, path)?;
-        Ok(Store { connection })
+        Ok(Store { connection, path: path.to_owned(), file: file_at(path) })
     }
 
     /// The whole ledger.
@@ -79,13 +82,20 @@ impl Store {
     /// Writes changes and their audit records down, in one transaction.
     ///
     /// # Errors
-    /// The disk fails or is full; then nothing was written.
+    /// The disk fails or is full, or the file is no longer in its place; then nothing was written.
     pub fn commit(
         &mut self,
         changes: &[Change],
         records: &[Record],
         now: Time,
     ) -> Result<(), String> {
+        // A file that was removed takes what is written into it along.
+        if self.file != file_at(&self.path) {
+            return Err(format!(
+                "the database {} was removed or replaced while the daemon runs: put it back, and restart the daemon",
+                self.path.display()
+            ));
+        }
         let write = |connection: &mut Connection| -> Result<(), rusqlite::Error> {
             let transaction = connection.transaction()?;
             for change in changes {
@@ -127,6 +137,10 @@ impl Store {
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// A damaged page is noticed when the daemon starts, not in the middle of a change.

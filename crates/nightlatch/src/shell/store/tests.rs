@@ -213,3 +213,16 @@ fn a_database_is_begun_only_where_none_can_have_been() {
         std::fs::write(paths.database(), "").unwrap();
     }
 }
+
+#[test]
+fn what_is_written_into_a_removed_file_is_not_acknowledged() {
+    let (_folder, paths) = paths();
+    let mut store = Store::open(&paths).unwrap();
+    let mode = [Change::SetMode(Mode::Open)];
+    store.commit(&mode, &[], Time::from_millis(1)).unwrap();
+    std::fs::remove_file(paths.database()).unwrap();
+    let error = store.commit(&mode, &[], Time::from_millis(2)).unwrap_err();
+    assert!(error.contains("was removed or replaced"), "{error}");
+    std::fs::write(paths.database(), "another file").unwrap();
+    assert!(store.commit(&mode, &[], Time::from_millis(3)).is_err());
+}

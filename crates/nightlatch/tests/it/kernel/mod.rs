@@ -10,6 +10,7 @@ mod containers;
 mod essential;
 mod lists;
 mod open;
+mod routed;
 mod silence;
 mod switch;
 mod tamper;
