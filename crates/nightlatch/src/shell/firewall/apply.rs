@@ -26,15 +26,25 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
     Ok(gone)
 }
 
-/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it. `closed`
-/// says that it stands without its lists, by [`close`].
+/// What is known of the kernel's table before it is changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin<'a> {
+    /// All of it, where we left it so.
+    pub(super) old: Option<&'a Ruleset>,
+    /// Whether it stands without its lists, by [`close`].
+    pub(super) closed: bool,
+    /// Whether at least the long lists are the desired ones.
+    pub(super) lists_stand: bool,
+}
+
+/// Makes the kernel's table what `desired` says.
 pub(super) fn apply(
     netlink: &mut Netlink,
-    old: Option<&Ruleset>,
+    begin: Begin<'_>,
     desired: &Ruleset,
     trial: Option<Duration>,
-    closed: bool,
 ) -> Result<(), String> {
+    let Begin { old, closed, lists_stand } = begin;
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
@@ -54,6 +64,7 @@ pub(super) fn apply(
     let known = match old {
         Some(old) => Known::As(old),
         None if begins => Known::Empty,
+        None if lists_stand => Known::As(desired),
         None => Known::Nothing,
     };
     lists::bring(netlink, known, desired)?;
@@ -147,5 +158,5 @@ pub(super) fn read_back(
     if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
-    Ok(Standing { ruleset: desired, digest: found.digest, generation })
+    Ok(Standing { ruleset: desired, digest: found.digest, generation, loaded: generation })
 }
