@@ -48,6 +48,7 @@ main() {
         skipped+=("a real boot: run ./test.sh --boot, as root")
     fi
     step "tests of the program" program_tests
+    step "lists at full size" full_size_test
 
     say_what_was_skipped
     printf '%s passed, %s failed\n' "$passed" "$failed"
@@ -230,6 +231,12 @@ program_tests() {
     failed=$((failed + ${counts#* }))
     mapfile -t -O "${#skipped[@]}" skipped < <(grep -ao 'SKIPPED.*' "$log" | sort -u)
     return "$status"
+}
+
+# Alone: with other tests beside it, the kernel would keep gigabytes for their listeners.
+full_size_test() {
+    NIGHTLATCH_TEST_FULL_SIZE=1 cargo test --locked -p nightlatch --test it -- \
+        --nocapture kernel::lists::full
 }
 
 without_captured_output() {

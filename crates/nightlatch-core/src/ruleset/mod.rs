@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
-pub use render::{render, render_hush};
+pub use render::{render, render_emptied_lists, render_hush, render_without_lists};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +39,11 @@ pub mod names {
     pub const BLOCKS_V4: &str = "block4";
     /// The same for IPv6.
     pub const BLOCKS_V6: &str = "block6";
-    /// Feeds and countries, IPv4.
-    pub const LISTS_V4: &str = "list4";
-    /// The same for IPv6.
-    pub const LISTS_V6: &str = "list6";
+    /// Feeds and countries, IPv4 and IPv6. There are two pairs, of which one is in force: long lists
+    /// are put together in the other one before it takes the first one's place.
+    pub const fn lists(other: bool) -> [&'static str; 2] {
+        if other { ["list4b", "list6b"] } else { ["list4", "list6"] }
+    }
     /// Listed addresses that came lately, each with a counter, IPv4.
     pub const HITS_V4: &str = "hit4";
     /// The same for IPv6.
@@ -91,6 +92,9 @@ pub struct Structure {
     pub chains: BTreeMap<String, ServiceChain>,
     /// What strangers reach; `None` where silence is for everyone.
     pub open: Option<OpenServices>,
+    /// Which pair of sets holds the lists: see [`names::lists`]. The kernel's side decides.
+    #[serde(default)]
+    pub other_lists: bool,
 }
 
 /// The chain of one union of services.

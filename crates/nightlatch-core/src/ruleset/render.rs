@@ -16,10 +16,10 @@ pub fn render(structure: &Structure) -> String {
     let _ =
         writeln!(text, "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{");
     text.push_str(&counters());
-    text.push_str(&sets());
+    text.push_str(&sets(names::lists(structure.other_lists)));
     text.push_str(&chains);
     text.push_str(&base_chains(structure));
-    text.push_str(&fresh(structure.open.as_ref()));
+    text.push_str(&fresh(structure.open.as_ref(), names::lists(structure.other_lists)));
     text.push_str("}\n");
     text
 }
@@ -42,6 +42,26 @@ pub fn render_hush() -> String {
     )
 }
 
+/// The transaction that makes one pair of list sets anew and empty. It is refused, and changes
+/// nothing, where that pair is in force.
+pub fn render_emptied_lists(other: bool) -> String {
+    let [lists4, lists6] = names::lists(other);
+    let (four, six) = (list_set(lists4, "ipv4_addr"), list_set(lists6, "ipv6_addr"));
+    format!("{}{four}{six}", render_without_lists(other))
+}
+
+/// The transaction that removes one pair of list sets, there or not.
+pub fn render_without_lists(other: bool) -> String {
+    let remove =
+        |name, family| format!("{}delete set inet {TABLE} {name}\n", list_set(name, family));
+    let [lists4, lists6] = names::lists(other);
+    remove(lists4, "ipv4_addr") + &remove(lists6, "ipv6_addr")
+}
+
+fn list_set(name: &str, family: &str) -> String {
+    format!("add set inet {TABLE} {name} {{ type {family}; flags interval; }}\n")
+}
+
 /// "SIP/", the first four bytes of a response's payload (RFC 3261, section 7.2); requests begin with
 /// their method.
 const SIP_RESPONSE: &str = "0x5349502f";
@@ -57,13 +77,13 @@ fn counters() -> String {
         .collect()
 }
 
-fn sets() -> String {
+fn sets([lists4, lists6]: [&str; 2]) -> String {
     use names::{ACCOUNTS_V4, ACCOUNTS_V6, BLOCKS_V4, BLOCKS_V6, CUTS_V4, CUTS_V6};
-    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, LISTS_V4, LISTS_V6, METER_V4, METER_V6};
+    use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, METER_V4, METER_V6};
     let mut text = String::new();
     for (family, [hosts, accounts, blocks, lists, cuts, hits, meter]) in [
-        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, LISTS_V4, CUTS_V4, HITS_V4, METER_V4]),
-        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, LISTS_V6, CUTS_V6, HITS_V6, METER_V6]),
+        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, lists4, CUTS_V4, HITS_V4, METER_V4]),
+        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, lists6, CUTS_V6, HITS_V6, METER_V6]),
     ] {
         let flow = format!("{family} . inet_proto . inet_service . inet_service");
         let ranges = "flags interval\n";
@@ -242,7 +262,7 @@ fn still_limited(limited: &Opening) -> String {
 
 /// The judgement of a packet that is addressed to this host and belongs to no running flow. Lists
 /// are asked only in open mode: otherwise a stranger meets silence, listed or not.
-fn fresh(open: Option<&OpenServices>) -> String {
+fn fresh(open: Option<&OpenServices>, lists: [&str; 2]) -> String {
     let mut text = format!(
         "\tchain fresh {{\n\
          \t\tfib daddr type unicast accept\n\
@@ -259,7 +279,7 @@ fn fresh(open: Option<&OpenServices>) -> String {
         names::ACCOUNTS_V6
     );
     if open.is_some() {
-        let (lists4, lists6) = (names::LISTS_V4, names::LISTS_V6);
+        let [lists4, lists6] = lists;
         let _ = writeln!(text, "\t\tip saddr @{lists4} goto listed");
         let _ = writeln!(text, "\t\tip6 saddr @{lists6} goto listed");
     }

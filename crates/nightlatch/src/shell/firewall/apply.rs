@@ -33,24 +33,30 @@ pub(super) struct Begin<'a> {
     pub(super) old: Option<&'a Ruleset>,
     /// Whether it stands without its lists, by [`close`].
     pub(super) closed: bool,
-    /// Whether at least the long lists are the desired ones.
-    pub(super) lists_stand: bool,
+    /// Whether at least the long lists are the desired ones, and in which pair of sets they are.
+    pub(super) lists_stand: Option<bool>,
 }
 
 /// Makes the kernel's table what `desired` says.
 pub(super) fn apply(
     netlink: &mut Netlink,
     begin: Begin<'_>,
-    desired: &Ruleset,
+    desired: &mut Ruleset,
     trial: Option<Duration>,
 ) -> Result<(), String> {
     let Begin { old, closed, lists_stand } = begin;
+    desired.structure.other_lists =
+        old.map(|old| old.structure.other_lists).or(lists_stand).unwrap_or(false);
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
     let begins = old.is_none() && (closed || !standing(netlink)?);
     if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
+    }
+    let takes_over = old.is_none() && !begins && lists_stand.is_none();
+    if takes_over {
+        desired.structure.other_lists = lists::put_together(netlink, &desired.lists)?;
     }
     let closed = begins && desired.structure.open.is_some();
     if closed {
@@ -61,13 +67,11 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    let known = match old {
-        Some(old) => Known::As(old),
-        None if begins => Known::Empty,
-        None if lists_stand => Known::As(desired),
-        None => Known::Nothing,
-    };
-    lists::bring(netlink, known, desired)?;
+    if takes_over {
+        lists::remove_old(desired.structure.other_lists)?;
+    } else if lists_stand.is_none() || begins {
+        lists::bring(netlink, old.map_or(Known::Empty, Known::As), desired)?;
+    }
     if closed {
         load_structure(None, desired)?;
     }

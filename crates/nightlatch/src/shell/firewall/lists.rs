@@ -3,9 +3,9 @@
 
 use std::iter::Peekable;
 
-use nightlatch_core::ruleset::{Ruleset, TABLE, names};
+use nightlatch_core::ruleset::{Ruleset, TABLE, names, render_emptied_lists, render_without_lists};
 use nightlatch_core::{AddrRange, Family};
-use nightlatch_netfilter::{Kind, Netlink, Set};
+use nightlatch_netfilter::{Kind, Netlink, Set, text};
 use nightlatch_parse::ranges::RangeList;
 
 /// How many changes go to the kernel in one transaction.
@@ -22,15 +22,10 @@ pub(super) enum Known<'a> {
     As(&'a Ruleset),
     /// They are empty: the table has just been made.
     Empty,
-    /// Nothing.
-    Nothing,
 }
 
-/// Brings the lists to what is desired. What is and stays listed never leaves them, and what is
-/// not and does not become listed never comes in.
-///
-/// Where nothing is known, all of a list takes the place of whatever is there, in one transaction:
-/// reading a long list back takes the kernel longer than replacing it.
+/// Brings the lists in force to what is desired. What is and stays listed never leaves them, and
+/// what is not and does not become listed never comes in.
 pub(super) fn bring(
     netlink: &mut Netlink,
     known: Known<'_>,
@@ -38,20 +33,34 @@ pub(super) fn bring(
 ) -> Result<(), String> {
     let none = RangeList::new();
     let new = desired.lists.as_ref();
-    for (set, family) in sets() {
+    for (set, family) in sets(desired.structure.other_lists) {
         match known {
             Known::As(old) if old.lists == desired.lists => {}
             Known::As(old) => change(netlink, &set, family, &old.lists, new)?,
             Known::Empty => change(netlink, &set, family, &none, new)?,
-            Known::Nothing => {
-                let mut transaction = netlink.transaction();
-                transaction.flush(&set);
-                transaction.add(&set, new.iter().filter(|range| range.family() == family));
-                transaction.commit().map_err(|error| error.to_string())?;
-            }
         }
     }
     Ok(())
+}
+
+/// Where a table stands but nothing is known of its lists: puts them together in the pair of sets
+/// that is not in force, part by part, and says which that is. Reading a long list back takes the
+/// kernel longer, and replacing it in one transaction gigabytes where somebody listens.
+pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<bool, String> {
+    let other = text::load(&render_emptied_lists(true)).is_ok();
+    if !other {
+        // That pair is in force, so the first one is free.
+        text::load(&render_emptied_lists(false)).map_err(|error| error.to_string())?;
+    }
+    for (set, family) in sets(other) {
+        change(netlink, &set, family, &RangeList::new(), lists)?;
+    }
+    Ok(other)
+}
+
+/// Removes the pair of sets that is no longer in force.
+pub(super) fn remove_old(in_force: bool) -> Result<(), String> {
+    text::load(&render_without_lists(!in_force)).map_err(|error| error.to_string())
 }
 
 /// Sends the difference in several transactions. Ranges that overlap, old and new, go together, so
@@ -111,7 +120,7 @@ fn next_part(
 /// Asked one by one, which takes no time however long the lists are.
 pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     const SAMPLES: usize = 32;
-    sets().iter().all(|(set, family)| {
+    sets(ruleset.structure.other_lists).iter().all(|(set, family)| {
         let count = ruleset.lists.len_of(*family);
         let of_family = ruleset.lists.iter().filter(|range| range.family() == *family);
         let mut samples = of_family.step_by((count / SAMPLES).max(1));
@@ -119,8 +128,9 @@ pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     })
 }
 
-fn sets() -> [(Set, Family); 2] {
-    [(names::LISTS_V4, Family::V4), (names::LISTS_V6, Family::V6)]
+fn sets(other: bool) -> [(Set, Family); 2] {
+    let [lists4, lists6] = names::lists(other);
+    [(lists4, Family::V4), (lists6, Family::V6)]
         .map(|(name, family)| (Set::new(TABLE, name, Kind::Ranges(family)), family))
 }
 

@@ -97,21 +97,21 @@ impl Firewall {
         how: Project,
     ) -> Result<(), String> {
         let closed = std::mem::take(&mut self.closed);
-        let Some(desired) = desired else {
+        let Some(mut desired) = desired else {
             self.standing = None;
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
-        let first = !std::mem::replace(&mut self.begun, true);
-        let lists_stand = first && {
+        let mut lists_stand = None;
+        if !std::mem::replace(&mut self.begun, true) && !closed {
             let generation = self.netlink.generation().map_err(|error| error.to_string())?;
-            self.left.stand(&desired.lists, generation)
-        };
+            lists_stand = self.left.pair_of(&desired.lists, generation);
+        }
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
         let begin = Begin { old: old.as_ref(), closed, lists_stand };
-        apply::apply(&mut self.netlink, begin, &desired, trial)?;
+        apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
         let standing = apply::read_back(&mut self.netlink, old.is_none(), desired)?;
-        self.left.note_that(&standing.ruleset.lists, standing.generation);
+        self.left.note_that(&standing.ruleset, standing.generation);
         self.standing = Some(standing);
         Ok(())
     }
@@ -168,7 +168,7 @@ impl Firewall {
                 }
                 Some(_) => {}
             }
-            self.left.note_that(&standing.ruleset.lists, standing.generation);
+            self.left.note_that(&standing.ruleset, standing.generation);
         }
         found
     }

@@ -64,12 +64,12 @@ impl Echo {
     pub(super) fn on(host: &Host, udp: &[u16], tcp: &[u16]) -> Echo {
         let mut echo = Echo { ended: Arc::default(), workers: Vec::new() };
         for &port in udp {
-            let socket = host.run(|| UdpSocket::bind(any(port))).unwrap().unwrap();
+            let socket = patiently(host, || UdpSocket::bind(any(port)));
             let ended = Arc::clone(&echo.ended);
             echo.workers.push(std::thread::spawn(move || echo_datagrams(&socket, &ended)));
         }
         for &port in tcp {
-            let listener = host.run(|| TcpListener::bind(any(port))).unwrap().unwrap();
+            let listener = patiently(host, || TcpListener::bind(any(port)));
             let ended = Arc::clone(&echo.ended);
             echo.workers.push(std::thread::spawn(move || echo_streams(&listener, &ended)));
         }
@@ -83,6 +83,20 @@ impl Drop for Echo {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
+    }
+}
+
+/// Opens a socket on a host. A port that was closed just now may be taken for a moment longer: a
+/// process that another test starts holds a copy of everything until it runs its program.
+fn patiently<T: Send>(host: &Host, open: impl Fn() -> io::Result<T> + Sync) -> T {
+    let start = now();
+    loop {
+        match host.run(&open).unwrap() {
+            Ok(opened) => return opened,
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => panic!("{error}"),
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -339,7 +353,7 @@ impl Talk {
     /// this flow alone.
     pub(super) fn between(client: &Host, server: &Host, target: SocketAddr) -> Talk {
         let shared = Shared::new();
-        let ours = server.run(|| UdpSocket::bind(target)).unwrap().unwrap();
+        let ours = patiently(server, || UdpSocket::bind(target));
         let theirs = client.run(|| UdpSocket::bind(unspecified(target))).unwrap().unwrap();
         theirs.connect(target).unwrap();
         theirs.send(b"first").unwrap();
@@ -380,7 +394,7 @@ impl Stream {
     /// The client connects; then both send.
     pub(super) fn between(client: &Host, server: &Host, target: SocketAddr) -> Stream {
         let shared = Shared::new();
-        let listener = server.run(|| TcpListener::bind(target)).unwrap().unwrap();
+        let listener = patiently(server, || TcpListener::bind(target));
         let theirs = connect(client, target).unwrap();
         let (ours, _) = listener.accept().unwrap();
         let talk = |mut stream: TcpStream, shared: Arc<Shared>, listens: bool| {
