@@ -122,7 +122,7 @@ impl State {
         restore_lists(&mut engine, &kept);
         Ok(State {
             engine,
-            firewall: Firewall::open().map_err(Failure::failed)?,
+            firewall: Firewall::open().map_err(Failure::failed)?.noting_in(paths.lists_stand()),
             clock,
             store,
             paths: paths.clone(),
@@ -287,7 +287,8 @@ impl State {
     fn project(&mut self, how: Project) -> Result<(), String> {
         let now = self.clock.now();
         let trial = self.engine.ledger().protection.trial_end().map(|end| end.since(now));
-        self.firewall.project(self.engine.desired(now), trial, how)
+        let desired = self.engine.desired(now);
+        systemd::patiently(|| self.firewall.project(desired, trial, how))
     }
 
     fn cut(&mut self, flows: Flows) {
