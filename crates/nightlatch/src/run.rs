@@ -29,7 +29,7 @@ const INBOX: usize = 256;
 /// How often the loop looks for itself whether the table is whole.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long word of a change may take from the kernel to the loop.
-const HEARSAY: Duration = Duration::from_millis(100);
+const HEARSAY: Duration = Duration::from_millis(400);
 /// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
