@@ -134,8 +134,8 @@ impl Bench<'_> {
         let (mut open, mut silent, mut whole, mut nft) = (vec![], vec![], vec![], vec![]);
         let mut unseen = 0;
         for _ in 0..self.rounds {
-            // Without it, the daemon might still be busy with the round before.
-            std::thread::sleep(Duration::from_millis(500));
+            // The daemon may still be reading back what it restored the round before.
+            std::thread::sleep(size.settling());
             let prober = Prober::start(self.attacker, self.server);
             std::thread::sleep(Duration::from_millis(50));
             let begin = Instant::now();
@@ -175,7 +175,8 @@ fn when_whole(size: Size) -> Instant {
             return Instant::now();
         }
         assert!(begin.elapsed() < PATIENCE, "the table does not come back");
-        std::thread::sleep(Duration::from_millis(1));
+        // To count a long set takes the kernel long, and holds up the daemon.
+        std::thread::sleep(size.settling() / 200);
     }
 }
 

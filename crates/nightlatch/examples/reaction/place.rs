@@ -32,6 +32,16 @@ impl Size {
     }
 }
 
+impl Size {
+    /// How long the daemon may be busy after a change.
+    pub(crate) fn settling(self) -> Duration {
+        match self {
+            Size::Small => Duration::from_millis(500),
+            Size::Large => Duration::from_secs(5),
+        }
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
