@@ -10,11 +10,17 @@ use crate::shell::outcome::Outcome;
 
 /// Put the last good firewall up, before the network and without the daemon
 #[derive(clap::Args, Debug)]
-pub struct Boot {}
+pub struct Boot {
+    /// Do nothing where a firewall of ours stands already
+    #[arg(long, hide = true)]
+    unless_standing: bool,
+}
 
 impl Run for Boot {
     fn run(&self, context: &Context) -> Outcome {
-        io::put_up(&context.paths)?;
+        if !self.unless_standing || !io::stands()? {
+            io::put_up(&context.paths)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -26,6 +26,15 @@ const LAST_GOOD_CONFIGURATION: &str = "last good configuration";
 /// The copy is renewed at most this often: it is the third line behind ledger and configuration.
 const COPY_EVERY: Duration = Duration::from_secs(5);
 
+/// Whether a firewall of ours is in the kernel.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn stands() -> Result<bool, Failure> {
+    caller::require_root()?;
+    Ok(Firewall::open().map_err(Failure::failed)?.table_is_there())
+}
+
 /// Puts up what should stand.
 ///
 /// # Errors
