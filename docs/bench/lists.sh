@@ -5,8 +5,9 @@
 #   docs/bench/lists.sh [SIZE...]        10000 100000 600000 without
 #
 # Needs root, nft and ipset, and a machine that is otherwise quiet. It works in network namespaces of
-# its own. A program that listens to changes of rulesets in any namespace (nft monitor, another
-# nightlatch) makes every tool several times slower, ours too, and is named.
+# its own. A program that listens to changes of rulesets in any namespace of the machine (nft
+# monitor, another nightlatch) makes nft and ours several times slower: the kernel then writes a
+# message for every element. End those first.
 # The scripts in single quotes are for other shells.
 # shellcheck disable=SC2016
 set -euo pipefail
@@ -95,13 +96,15 @@ change_ipset() {
         echo "create x hash:net family inet maxelem 2000000"
         sed 's/^/add x /' "$work/networks"
     } >"$work/ipset.all"
-    { sed 's/^/del x /' "$work/gone"; sed 's/^/add x /' "$work/come"; } >"$work/ipset.change"
+    {
+        sed 's/^/del x /' "$work/gone"; sed 's/^/add x /' "$work/come"; } >"$work/ipset.change"
     timed_after "ipset restore -file $work/ipset.all" "ipset restore -file $work/ipset.change"
 }
 
 change_nft() {
     {
-        echo "table inet t { set x { type ipv4_addr; flags interval; } }"
+        echo "add table inet t"
+        echo "add set inet t x { type ipv4_addr; flags interval; }"
         echo "add element inet t x {"
         sed 's/$/,/' "$work/networks"
         echo "}"
@@ -119,7 +122,7 @@ change_nft() {
 
 # How long the second command takes in a network namespace where the first one has run.
 timed_after() {
-    unshare -n bash -c '
+    unshare -n bash -ec '
         $1
         begun=$(date +%s.%N)
         $2
@@ -189,7 +192,8 @@ networks() {
 }
 
 median() {
-    sort -g | awk '{ all[NR] = $1 } END { print (NR % 2) ? all[(NR + 1) / 2] : (all[NR / 2] + all[NR / 2 + 1]) / 2 }'
+    sort -g | awk '{ all[NR] = $1 }
+        END { printf "%.3g", (NR % 2) ? all[(NR + 1) / 2] : (all[NR / 2] + all[NR / 2 + 1]) / 2 }'
 }
 
 main
