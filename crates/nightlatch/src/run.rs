@@ -28,6 +28,8 @@ use crate::shell::{caller, configuration, journal, server, sockets, systemd};
 const INBOX: usize = 256;
 /// How often the loop looks for itself whether the table is whole.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long word of a change may take from the kernel to the loop.
+const HEARSAY: Duration = Duration::from_millis(400);
 /// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
@@ -120,7 +122,7 @@ impl State {
         restore_lists(&mut engine, &kept);
         Ok(State {
             engine,
-            firewall: Firewall::open().map_err(Failure::failed)?,
+            firewall: Firewall::open().map_err(Failure::failed)?.noting_in(paths.lists_stand()),
             clock,
             store,
             paths: paths.clone(),
@@ -140,18 +142,19 @@ impl State {
         let mut looked = Stopwatch::start();
         loop {
             match inbox.recv_timeout(self.patience(tick)) {
-                Ok(Message::Asked { caller, request, reply_to }) => {
-                    self.ask(caller, request, reply_to);
-                }
-                Ok(Message::Happened(event)) => self.feed(event),
-                Ok(Message::RulesetChanged(change)) => self.look(Some(&change)),
+                Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // However busy the inbox is.
             if looked.elapsed() >= tick {
-                self.look(None);
+                // Who did it is told of at the same moment: rather wait for that.
                 looked = Stopwatch::start();
+                while looked.elapsed() < HEARSAY && self.firewall.verify(None).is_some() {
+                    let Ok(message) = inbox.recv_timeout(HEARSAY) else { break };
+                    self.take(message);
+                }
+                self.look(None);
             }
             while self.engine.next_deadline().is_some_and(|at| at <= self.clock.now()) {
                 let actions = self.engine.handle_timeout(self.clock.now());
@@ -165,6 +168,14 @@ impl State {
             }
             self.snapshot.keep(&self.engine, self.clock.now());
             systemd::notify("WATCHDOG=1");
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Asked { caller, request, reply_to } => self.ask(caller, request, reply_to),
+            Message::Happened(event) => self.feed(event),
+            Message::RulesetChanged(change) => self.look(Some(&change)),
         }
     }
 
@@ -276,7 +287,8 @@ impl State {
     fn project(&mut self, how: Project) -> Result<(), String> {
         let now = self.clock.now();
         let trial = self.engine.ledger().protection.trial_end().map(|end| end.since(now));
-        self.firewall.project(self.engine.desired(now), trial, how)
+        let desired = self.engine.desired(now);
+        systemd::patiently(|| self.firewall.project(desired, trial, how))
     }
 
     fn cut(&mut self, flows: Flows) {

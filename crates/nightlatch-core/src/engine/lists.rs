@@ -29,12 +29,18 @@ pub(super) struct Fetches {
     wanted: BTreeMap<FeedName, bool>,
     /// Feeds whose kept content is not the version that the ledger names: a crash came between.
     unsure: BTreeSet<FeedName>,
+    /// Under way, but the feed was removed meanwhile: what comes is not that of a feed which was
+    /// added under the same name since.
+    orphaned: BTreeSet<FeedName>,
 }
 
 impl Fetches {
     pub(super) fn forget(&mut self, name: &FeedName) {
         self.wanted.remove(name);
         self.unsure.remove(name);
+        if self.underway.contains_key(name) {
+            self.orphaned.insert(name.clone());
+        }
     }
 }
 
@@ -159,6 +165,9 @@ impl Engine {
     ) -> Vec<Action> {
         let force = self.fetches.underway.remove(name).unwrap_or(false);
         // Removed while it was being fetched.
+        if self.fetches.orphaned.remove(name) {
+            return Vec::new();
+        }
         let Some((feed, state)) = self.ledger.feeds.get(name).cloned() else { return Vec::new() };
         let mut state = FeedState { checked: Some(now), ..state };
         let mut actions = Vec::new();

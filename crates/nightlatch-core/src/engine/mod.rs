@@ -280,7 +280,7 @@ impl Engine {
             Some(Content::Table(fetched)) => self.take_table(fetched),
             None => {}
         }
-        self.forget_gone_feeds(&mut actions);
+        self.forget_gone_feeds(&plan.changes, &mut actions);
         if let Some(rules) = &plan.rules {
             if self.rules.countries != rules.countries {
                 self.countries_again();
@@ -300,13 +300,14 @@ impl Engine {
         actions
     }
 
-    fn forget_gone_feeds(&mut self, actions: &mut Vec<Action>) {
-        let gone = self.lists.feed_names().filter(|name| !self.ledger.feeds.contains_key(*name));
-        for name in gone.cloned().collect::<Vec<_>>() {
-            self.lists.drop_feed(&name);
-            self.stopped.forget(&name);
-            self.fetches.forget(&name);
-            actions.push(Action::Forget(name));
+    fn forget_gone_feeds(&mut self, changes: &[Change], actions: &mut Vec<Action>) {
+        for change in changes {
+            if let Change::DropFeed(name) = change {
+                self.lists.drop_feed(name);
+                self.stopped.forget(name);
+                self.fetches.forget(name);
+                actions.push(Action::Forget(name.clone()));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Requests, refusals and ends, through all stations: store, kernel, reply.
 
 mod ends;
+mod lists;
 mod model;
 mod requests;
 mod up;

@@ -89,11 +89,6 @@ impl Lists {
         self.feeds.remove(name);
     }
 
-    /// The names of the feeds that hold something.
-    pub fn feed_names(&self) -> impl Iterator<Item = &FeedName> {
-        self.feeds.keys()
-    }
-
     /// What a feed holds.
     pub fn feed(&self, name: &FeedName) -> Option<&Arc<RangeList>> {
         self.feeds.get(name)

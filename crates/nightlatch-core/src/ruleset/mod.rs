@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
-pub use render::{render, render_emptied_lists, render_hush, render_without_lists};
+pub use render::{
+    render, render_emptied_lists, render_flushed_lists, render_hush, render_without_lists,
+};
 
 use serde::{Deserialize, Serialize};
 

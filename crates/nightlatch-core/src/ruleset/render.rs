@@ -50,6 +50,13 @@ pub fn render_emptied_lists(other: bool) -> String {
     format!("{}{four}{six}", render_without_lists(other))
 }
 
+/// The transaction that empties one pair of list sets, in force or not.
+pub fn render_flushed_lists(other: bool) -> String {
+    let empty = |name, family| format!("{}flush set inet {TABLE} {name}\n", list_set(name, family));
+    let [lists4, lists6] = names::lists(other);
+    empty(lists4, "ipv4_addr") + &empty(lists6, "ipv6_addr")
+}
+
 /// The transaction that removes one pair of list sets, there or not.
 pub fn render_without_lists(other: bool) -> String {
     let remove =

@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use nightlatch_core::config::Rules;
+use nightlatch_core::config::{DEFAULT_COUNTRIES, Rules};
 
 use super::outcome::{Code, Failure};
 
 /// The longest configuration file that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
+
+/// Where `install.sh` puts the tables of `tor-geoipdb`, since the package itself would bring a Tor
+/// server along.
+const OWN_COUNTRIES: &str = "/usr/local/share/nightlatch";
 
 /// Reads and checks the file. A file that is not there is the default configuration.
 ///
@@ -21,8 +25,21 @@ pub fn read(path: &Path) -> Result<Rules, Failure> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)) {
         Ok(read) if read as u64 > LONGEST => Err(bad("longer than 1 MiB".to_owned())),
-        Ok(_) => Rules::read(&text).map_err(|mistake| bad(mistake.to_string())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Rules::default()),
+        Ok(_) => {
+            Rules::read(&text).map(with_own_countries).map_err(|mistake| bad(mistake.to_string()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(with_own_countries(Rules::default()))
+        }
         Err(error) => Err(bad(format!("cannot be read: {error}"))),
     }
+}
+
+/// The usual source of countries is the package's folder, or ours where that is not there.
+fn with_own_countries(mut rules: Rules) -> Rules {
+    let usual = rules.countries == [DEFAULT_COUNTRIES];
+    if usual && !Path::new(DEFAULT_COUNTRIES).exists() && Path::new(OWN_COUNTRIES).exists() {
+        rules.countries = vec![OWN_COUNTRIES.to_owned()];
+    }
+    rules
 }

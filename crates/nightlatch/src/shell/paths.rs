@@ -31,6 +31,11 @@ impl Paths {
         self.state_dir.join("last-good.json")
     }
 
+    /// A note of the long lists that stand in the kernel.
+    pub fn lists_stand(&self) -> PathBuf {
+        self.run_dir.join("lists-stand.json")
+    }
+
     /// The socket that takes requests.
     pub fn control_socket(&self) -> PathBuf {
         self.run_dir.join("control.sock")

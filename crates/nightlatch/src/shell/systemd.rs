@@ -27,6 +27,32 @@ pub fn notify(state: &str) {
     }
 }
 
+/// Does something that may take long, such as loading very long lists on a busy machine, and tells
+/// systemd meanwhile that we live; for ten minutes at most.
+pub fn patiently<T>(work: impl FnOnce() -> T) -> T {
+    const EVERY: Duration = Duration::from_secs(5);
+    const TIMES: usize = 120;
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return work();
+    }
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..TIMES {
+                match waiting.recv_timeout(EVERY) {
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                        notify("WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000");
+                    }
+                    _ => return,
+                }
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
 /// How often systemd wants to hear of us: half of what it waits for.
 pub fn watchdog_interval() -> Option<Duration> {
     let micros: u64 = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;

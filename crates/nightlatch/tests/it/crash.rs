@@ -68,10 +68,10 @@ fn kill_minus_nine_loses_nothing_and_opens_nothing() {
     });
 
     assert_eq!(sentry.strangers(attacker), [] as [&str; 0], "somebody got in");
-    assert!(strangers > 1000, "the stranger sent only {strangers} packets");
+    assert!(strangers > 100, "the stranger sent only {strangers} packets");
     assert_eq!(allowed.failed, 0, "an allowed packet was lost: {allowed:?}");
-    assert!(allowed.passed > 1000 && allowed.second_tries < 10, "{allowed:?}");
-    assert!(stream.acknowledged() > 50, "only {} changes", stream.acknowledged());
+    assert!(allowed.passed > 100 && allowed.second_tries < 10, "{allowed:?}");
+    assert!(stream.acknowledged() > 10, "only {} changes", stream.acknowledged());
     println!(
         "{} changes acknowledged, {} in doubt; {strangers} packets of a stranger, {} of a friend, {} of them sent twice",
         stream.acknowledged(),

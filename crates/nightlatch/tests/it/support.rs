@@ -170,7 +170,7 @@ impl<'a> Installation<'a> {
         let mut command = self.command(&["daemon"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let mut daemon = Daemon { child: command.spawn().unwrap() };
-        wait_until("the daemon answers", Duration::from_secs(10), || {
+        wait_until("the daemon answers", Duration::from_secs(60), || {
             if let Some(status) = daemon.child.try_wait().unwrap() {
                 panic!("the daemon ended with {status}: {}", self.log());
             }

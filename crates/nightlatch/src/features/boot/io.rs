@@ -47,7 +47,8 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
         journal::tell(Level::Info, "the firewall is off, as it was left");
         return Ok(());
     };
-    let mut firewall = Firewall::open().map_err(Failure::failed)?;
+    let firewall = Firewall::open().map_err(Failure::failed)?;
+    let mut firewall = firewall.noting_in(paths.lists_stand());
     firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)
 }
 

@@ -42,7 +42,12 @@ pub(super) fn watch(paths: &Paths, lasts: Duration) -> Result<(), Failure> {
     // Taken back, a change of the mode leaves the firewall up in the mode before.
     let tried = super::io::stored_ledger(paths)?.mode;
     loop {
-        match standing(paths)? {
+        let standing = standing(paths)?;
+        if !matches!(standing, Standing::Open(_)) {
+            // Decided is what is written down; whoever asks now is answered once it is done.
+            let _ = client::ask(paths, Request::Services);
+        }
+        match standing {
             Standing::Open(until) => {
                 let left = until.since(clock::now()).as_secs();
                 screen::progress(&format!("taken back in {left} s "));

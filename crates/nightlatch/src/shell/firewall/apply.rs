@@ -26,16 +26,27 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
     Ok(gone)
 }
 
-/// Makes the kernel's table what `desired` says. Without `old` nothing is known of it. `closed`
-/// says that it stands without its lists, by [`close`].
+/// What is known of the kernel's table before it is changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin<'a> {
+    /// All of it, where we left it so.
+    pub(super) old: Option<&'a Ruleset>,
+    /// Whether it stands without its lists, by [`close`].
+    pub(super) closed: bool,
+    /// Whether at least the long lists are the desired ones, and in which pair of sets they are.
+    pub(super) lists_stand: Option<bool>,
+}
+
+/// Makes the kernel's table what `desired` says.
 pub(super) fn apply(
     netlink: &mut Netlink,
-    old: Option<&Ruleset>,
+    begin: Begin<'_>,
     desired: &mut Ruleset,
     trial: Option<Duration>,
-    closed: bool,
 ) -> Result<(), String> {
-    desired.structure.other_lists = old.is_some_and(|old| old.structure.other_lists);
+    let Begin { old, closed, lists_stand } = begin;
+    desired.structure.other_lists =
+        old.map(|old| old.structure.other_lists).or(lists_stand).unwrap_or(false);
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
@@ -43,7 +54,7 @@ pub(super) fn apply(
     if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
     }
-    let takes_over = old.is_none() && !begins;
+    let takes_over = old.is_none() && !begins && lists_stand.is_none();
     if takes_over {
         desired.structure.other_lists = lists::put_together(netlink, &desired.lists)?;
     }
@@ -58,7 +69,7 @@ pub(super) fn apply(
     elements::bring(netlink, old, desired)?;
     if takes_over {
         lists::remove_old(desired.structure.other_lists)?;
-    } else {
+    } else if lists_stand.is_none() || begins {
         lists::bring(netlink, old.map_or(Known::Empty, Known::As), desired)?;
     }
     if closed {
@@ -151,5 +162,5 @@ pub(super) fn read_back(
     if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
-    Ok(Standing { ruleset: desired, digest: found.digest, generation })
+    Ok(Standing { ruleset: desired, digest: found.digest, generation, loaded: generation })
 }

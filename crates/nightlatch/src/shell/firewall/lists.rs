@@ -3,7 +3,9 @@
 
 use std::iter::Peekable;
 
-use nightlatch_core::ruleset::{Ruleset, TABLE, names, render_emptied_lists, render_without_lists};
+use nightlatch_core::ruleset::{
+    Ruleset, TABLE, names, render_emptied_lists, render_flushed_lists, render_without_lists,
+};
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Kind, Netlink, Set, text};
 use nightlatch_parse::ranges::RangeList;
@@ -47,6 +49,10 @@ pub(super) fn bring(
 /// that is not in force, part by part, and says which that is. Reading a long list back takes the
 /// kernel longer, and replacing it in one transaction gigabytes where somebody listens.
 pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<bool, String> {
+    if lists.is_empty() {
+        text::load(&render_flushed_lists(false)).map_err(|error| error.to_string())?;
+        return Ok(false);
+    }
     let other = text::load(&render_emptied_lists(true)).is_ok();
     if !other {
         // That pair is in force, so the first one is free.

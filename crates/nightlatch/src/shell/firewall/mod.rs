@@ -3,6 +3,7 @@
 mod apply;
 mod elements;
 mod hits;
+mod left;
 mod lists;
 
 use std::sync::mpsc::SyncSender;
@@ -18,7 +19,9 @@ use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, Netl
 use super::addresses;
 use super::outcome::Failure;
 use crate::run::Message;
+use apply::Begin;
 use hits::Hits;
+use left::Left;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
@@ -27,8 +30,11 @@ pub struct Firewall {
     /// What the kernel holds, as far as we made it so.
     standing: Option<Standing>,
     hits: Hits,
+    left: Left,
     /// Whether chains and rules stand without the lists.
     closed: bool,
+    /// Whether anything was projected yet.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +44,8 @@ struct Standing {
     digest: [u8; 32],
     /// The kernel's count of changes up to which all was seen to be well.
     generation: u32,
+    /// That count when all of it was loaded.
+    loaded: u32,
 }
 
 impl Firewall {
@@ -50,8 +58,17 @@ impl Firewall {
             netlink: Netlink::open()?,
             standing: None,
             hits: Hits::default(),
+            left: Left::default(),
             closed: false,
+            begun: false,
         })
+    }
+
+    /// Keeps a note of what stands in that file, so that a later run need not load long lists anew.
+    #[must_use]
+    pub fn noting_in(mut self, file: std::path::PathBuf) -> Firewall {
+        self.left = Left::at(file);
+        self
     }
 
     /// Puts chains and rules back as they stood, so that strangers meet silence again before long
@@ -84,10 +101,18 @@ impl Firewall {
             self.standing = None;
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
+        let mut lists_stand = None;
+        if !std::mem::replace(&mut self.begun, true) && !closed {
+            let generation = self.netlink.generation().map_err(|error| error.to_string())?;
+            lists_stand = self.left.pair_of(&desired.lists, generation);
+        }
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let old = old.map(|standing| standing.ruleset);
-        apply::apply(&mut self.netlink, old.as_ref(), &mut desired, trial, closed)?;
-        self.standing = Some(apply::read_back(&mut self.netlink, old.is_none(), desired)?);
+        let begin = Begin { old: old.as_ref(), closed, lists_stand };
+        apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
+        let standing = apply::read_back(&mut self.netlink, old.is_none(), desired)?;
+        self.left.note_that(&standing.ruleset, standing.generation);
+        self.standing = Some(standing);
         Ok(())
     }
 
@@ -98,15 +123,23 @@ impl Firewall {
             return None;
         }
         let standing = self.standing.as_mut()?;
+        // Long lists cannot be read back in any decent time: where a program has certainly been at
+        // our table since they were loaded, they are replaced; otherwise samples tell.
+        let foreign = change.is_some_and(|change| {
+            let own = change.port == Some(self.netlink.port());
+            !own && !change.lost && is_after(change.generation, standing.loaded)
+        });
+        let doubtful = foreign && !standing.ruleset.lists.is_empty();
         // What we did ourselves, or had seen when all was well, blames nobody: what another did
         // since then is told of by itself.
         if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
+            && !doubtful
             && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
         {
             return None;
         }
         let generation = self.netlink.generation().ok()?;
-        if generation == standing.generation {
+        if generation == standing.generation && !doubtful {
             return None;
         }
         let found = match self.netlink.structure(TABLE) {
@@ -122,15 +155,8 @@ impl Firewall {
             wrong.then(|| "its lists were changed".to_owned())
         });
         let found = found.or_else(|| {
-            let foreign = change.is_some_and(|change| {
-                let own = change.port == Some(self.netlink.port());
-                !own && !change.lost && is_after(change.generation, standing.generation)
-            });
-            // Long lists cannot be read back in any decent time: where a program has certainly
-            // been at our table they are replaced, and otherwise samples tell.
-            let doubtful = !standing.ruleset.lists.is_empty()
-                && (foreign || !lists::samples_match(&mut self.netlink, &standing.ruleset));
-            doubtful.then(|| "its long lists may have been changed".to_owned())
+            let wrong = doubtful || !lists::samples_match(&mut self.netlink, &standing.ruleset);
+            wrong.then(|| "its long lists may have been changed".to_owned())
         });
         if found.is_none() {
             // A change that came later than the one told of may be a foreign one, and is told of
@@ -142,6 +168,7 @@ impl Firewall {
                 }
                 Some(_) => {}
             }
+            self.left.note_that(&standing.ruleset, standing.generation);
         }
         found
     }

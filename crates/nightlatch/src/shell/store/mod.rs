@@ -56,10 +56,16 @@ impl Store {
     /// There is no database, or it cannot be read.
     pub fn open_to_read(path: &Path) -> Result<Store, Failure> {
         let fail = |error: rusqlite::Error| unreadable(path, &error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
-        check_whole(&connection, path)?;
+        let open = |mode| -> Result<Connection, Failure> {
+            let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+            connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+            check_whole(&connection, path)?;
+            Ok(connection)
+        };
+        // After a kill -9 the journal has to be played back first, which needs to write.
+        let connection = open(OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .or_else(|_| open(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
         migrations::check(&connection, path)?;
         Ok(Store { connection, path: path.to_owned(), file: file_at(path) })
     }

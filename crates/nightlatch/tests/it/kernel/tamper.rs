@@ -18,7 +18,8 @@ use crate::support::{self, Daemon, Installation, now, wait_until};
 /// "Within a second", and what a busy machine needs to look.
 const RESTORED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Our table as far as it can be listed; chains come in the order in which they were made.
+/// Our table as far as it can be listed; chains come in the order in which they were made. Of the
+/// long lists there are two places, taken in turn.
 fn table(server: &Host) -> Vec<String> {
     let mut nft = server.command("nft");
     let listed = nft.args(["-s", "list", "table", "inet", "nightlatch"]).output().unwrap();

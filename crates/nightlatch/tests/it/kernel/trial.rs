@@ -23,11 +23,20 @@ fn up(nightlatch: &Installation<'_>, more: &str) -> Child {
     terminal.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
     let mut up = terminal.spawn().unwrap();
     up.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
+    // From then on the one who takes it back lives, too.
     wait_until("the trial begins", PATIENCE, || {
-        let status = nightlatch.run_it(&["status", "--json"]);
-        String::from_utf8_lossy(&status.stdout).contains("\"trial\"")
+        let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
+        said.contains("nightlatch confirm")
     });
     up
+}
+
+/// Waits until `up` has ended and has said why.
+fn is_taken_back(nightlatch: &Installation<'_>, mut up: Child) {
+    let ended = up.wait().unwrap();
+    let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
+    assert!(!ended.success() && said.contains("nightlatch confirm"), "{said}");
+    assert!(said.contains("not confirmed: everything was taken back"), "{said}");
 }
 
 fn is_open(server: &Host, stranger: &Host) -> bool {
@@ -50,9 +59,9 @@ fn without_a_confirmation_everything_is_taken_back() {
     let _echo = Echo::on(server, &[5060], &[]);
     let nightlatch = Installation::on(server);
     // No daemon runs: `up` starts it.
-    let mut up = up(&nightlatch, "");
+    let up = up(&nightlatch, "");
     assert!(is_silent(server, stranger));
-    assert!(!up.wait().unwrap().success());
+    is_taken_back(&nightlatch, up);
     assert!(is_open(server, stranger));
     assert!(
         !server
@@ -63,8 +72,6 @@ fn without_a_confirmation_everything_is_taken_back() {
             .status
             .success()
     );
-    let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
-    assert!(said.contains("nightlatch confirm") && said.contains("taken back"), "{said}");
 }
 
 #[test]
@@ -88,9 +95,9 @@ fn a_confirmation_from_another_session_keeps_it() {
     assert!(is_silent(server, stranger));
     // The mode on trial, too: a second `up` keeps accounts and blocks, and goes back to the mode
     // that stood before.
-    let mut second = up(&nightlatch, "--mode open");
+    let second = up(&nightlatch, "--mode open");
     assert!(is_open(server, stranger));
-    assert!(!second.wait().unwrap().success());
+    is_taken_back(&nightlatch, second);
     assert!(is_silent(server, stranger));
     let list = nightlatch.must(&["list"]);
     assert!(list.contains("office") && list.contains("192.0.2.0/30"), "{list}");
@@ -144,18 +151,18 @@ fn without_a_daemon_the_trial_is_taken_back_in_the_ledger_too() {
     let _echo = Echo::on(server, &[5060], &[]);
     let nightlatch = Installation::on(server);
     let daemon = nightlatch.daemon();
-    let mut up = up(&nightlatch, "");
+    let up = up(&nightlatch, "");
     daemon.kill();
     assert!(is_silent(server, stranger));
-    assert!(!up.wait().unwrap().success());
+    is_taken_back(&nightlatch, up);
     assert!(is_open(server, stranger));
     assert!(nightlatch.must(&["log", "--json"]).contains("\"rollback\""));
     // And where the daemon comes back in the middle of a trial, it goes on and ends.
     let daemon = nightlatch.daemon();
-    let mut up = self::up(&nightlatch, "");
+    let up = self::up(&nightlatch, "");
     daemon.kill();
     let _daemon = nightlatch.daemon();
     assert!(is_silent(server, stranger));
-    assert!(!up.wait().unwrap().success());
+    is_taken_back(&nightlatch, up);
     assert!(is_open(server, stranger));
 }

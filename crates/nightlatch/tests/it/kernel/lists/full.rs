@@ -298,9 +298,26 @@ fn restart_and_boot(
     drop(web);
     let traffic = Traffic::between(attacker, server);
     daemon.kill();
+    let (daemon, ready) = timed("restart, nothing changed meanwhile", || nightlatch.daemon());
+    traffic.must_be_right("restart");
+    aim("complete at once", ready < Duration::from_secs(2));
+    // Somebody has changed a ruleset: then nothing is certain, and all is replaced.
+    daemon.kill();
+    run(server, "nft add table inet foreign");
+    run(server, "nft add element inet nightlatch list4 { 192.0.2.20 }");
     let (daemon, ready) = timed("restart, everything replaced", || nightlatch.daemon());
-    traffic.must_be_right("whole replacement at restart");
+    let traffic = {
+        let traffic = Traffic::between(attacker, server);
+        std::thread::sleep(Duration::from_millis(500));
+        traffic
+    };
+    traffic.must_be_right("after a restart with everything replaced");
     aim("complete within seconds", ready < Duration::from_secs(5));
+    let traffic = Traffic::between(attacker, server);
+    daemon.kill();
+    run(server, "nft delete table inet foreign");
+    let daemon = nightlatch.daemon();
+    traffic.must_be_right("whole replacement at restart");
     eprintln!("peak memory after a restart: {} MB", peak_of(daemon.id()));
     let entries = feed(nightlatch, "four")["state"]["entries_v4"].as_u64().unwrap();
     assert!(entries > sizes().0 as u64 * 5 / 6, "{entries}");

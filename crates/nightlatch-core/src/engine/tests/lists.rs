@@ -1,0 +1,320 @@
+//! Feeds and countries through the engine: when they are fetched, what is believed, what follows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightlatch_parse::country::Builder;
+use nightlatch_parse::ranges::RangeList;
+
+use crate::AddrRange;
+use crate::action::Action;
+use crate::api::{Caller, FeedView, Reply, Request};
+use crate::config::Rules;
+use crate::engine::Engine;
+use crate::event::{Event, Fetched, FetchedTable, Ticket};
+use crate::ledger::Ledger;
+use crate::lists::{Feed, FeedName, Version, Versions};
+use crate::time::Time;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An engine whose store and kernel do as told; fetches are noted.
+struct Bench {
+    engine: Engine,
+    now: Time,
+    store: Result<(), String>,
+    /// Feeds that are to be fetched, each with the version that is known.
+    fetches: Vec<(String, Version)>,
+    readings: Vec<Versions>,
+    replies: Vec<Reply>,
+    projections: usize,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            engine: Engine::new(Ledger::default(), Rules::default()),
+            now: Time::from_millis(1_800_000_000_000),
+            store: Ok(()),
+            fetches: Vec::new(),
+            readings: Vec::new(),
+            replies: Vec::new(),
+            projections: 0,
+        }
+    }
+
+    fn execute(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Commit { .. } => self.feed(Event::Stored(self.store.clone())),
+                Action::Project(_) => {
+                    self.projections += 1;
+                    self.feed(Event::Projected(Ok(())));
+                }
+                Action::Fetch(feed, state) => {
+                    self.fetches.push((feed.name.to_string(), state.version));
+                }
+                Action::ReadCountries { known, .. } => self.readings.push(known),
+                Action::Reply(_, reply) => self.replies.push(reply),
+                _ => {}
+            }
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let actions = self.engine.handle(event, self.now);
+        self.execute(actions);
+    }
+
+    fn ask(&mut self, request: Request) -> Reply {
+        self.feed(Event::Asked { ticket: Ticket(1), caller: Caller::default(), request });
+        self.replies.pop().unwrap()
+    }
+
+    /// As the loop does it; a deadline that is due and leads to nothing would make it spin.
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        for _ in 0..100 {
+            if self.engine.next_deadline().is_none_or(|at| at > self.now) {
+                return;
+            }
+            let actions = self.engine.handle_timeout(self.now);
+            assert!(!actions.is_empty(), "due, but nothing to do: the loop would spin");
+            self.execute(actions);
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn fetched(&mut self, name: &str, result: Result<Fetched, &str>) {
+        let result = result.map_err(ToOwned::to_owned);
+        self.feed(Event::Fetched { name: name.parse().unwrap(), result });
+    }
+
+    fn view(&mut self, name: &str) -> FeedView {
+        let Reply::Feeds(feeds) = self.ask(Request::FeedList) else { panic!("no feeds") };
+        feeds.into_iter().find(|view| view.feed.name.as_str() == name).unwrap()
+    }
+
+    fn add(&mut self, name: &str) {
+        let reply = self.ask(Request::FeedAdd(feed(name)));
+        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    }
+
+    fn refresh(&mut self, name: &str, force: bool) {
+        let name: Option<FeedName> = Some(name.parse().unwrap());
+        self.ask(Request::FeedRefresh { name, force });
+        self.pass(Duration::ZERO);
+    }
+}
+
+fn feed(name: &str) -> Feed {
+    Feed {
+        name: name.parse().unwrap(),
+        source: "https://list.example/".to_owned(),
+        format: "auto".to_owned(),
+        headers: Vec::new(),
+        key_file: None,
+        every: HOUR,
+        since: Time::default(),
+        by: String::new(),
+    }
+}
+
+fn version(etag: &str) -> Version {
+    Version { etag: Some(etag.to_owned()), last_modified: None }
+}
+
+/// So many single addresses.
+#[expect(clippy::unnecessary_wraps, reason = "as a fetch answers")]
+fn content(count: u128, etag: &str) -> Result<Fetched, &'static str> {
+    let first = 0x0800_0000;
+    let ranges = (0..count).map(|n| first + n * 2);
+    let ranges = ranges.filter_map(|at| AddrRange::new(crate::Family::V4, at, at));
+    let content: RangeList = ranges.collect();
+    Ok(Fetched { content: Some(content), version: version(etag), notes: Vec::new() })
+}
+
+#[test]
+fn a_feed_is_fetched_at_its_pace() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    assert!(bench.view("bad").fetching, "it is next to be fetched");
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.fetches, [("bad".to_owned(), Version::default())]);
+    // While it is under way nothing is due, and nothing spins.
+    bench.pass(HOUR * 5);
+    assert_eq!(bench.fetches.len(), 1);
+    bench.fetched("bad", content(500, "a"));
+    assert!(!bench.view("bad").fetching);
+    assert_eq!(bench.view("bad").state.entries_v4, 500);
+    bench.pass(Duration::from_secs(3599));
+    assert_eq!(bench.fetches.len(), 1);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.fetches.last(), Some(&("bad".to_owned(), version("a"))));
+    bench.fetched("bad", Ok(Fetched::default()));
+    assert_eq!(bench.view("bad").state.result, "nothing new");
+    assert_eq!(bench.view("bad").state.entries_v4, 500);
+}
+
+#[test]
+fn failures_are_tried_again_in_growing_pauses() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    for pause in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
+        bench.fetched("bad", Err("no network"));
+        let before = bench.fetches.len();
+        bench.pass(Duration::from_secs(pause - 1));
+        assert_eq!(bench.fetches.len(), before, "{pause}");
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.fetches.len(), before + 1, "{pause}");
+    }
+    assert_eq!(bench.view("bad").state.failures, 8);
+    bench.fetched("bad", content(3, "a"));
+    assert_eq!(bench.view("bad").state.failures, 0);
+}
+
+/// A full disk: that a list was looked at cannot be written down. It must not be fetched again
+/// and again, and what it brought is in force.
+#[test]
+fn a_full_disk_makes_no_storm_of_fetches() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.store = Err("disk full".to_owned());
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(3, "a"));
+    bench.pass(Duration::from_secs(600));
+    assert_eq!(bench.fetches.len(), 1);
+    assert_eq!(bench.view("bad").state.entries_v4, 3);
+    bench.fetched("bad", Err("no network"));
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.fetches.len(), 1);
+}
+
+#[test]
+fn doubtful_content_leaves_the_old_in_force_until_it_is_forced() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(500, "a"));
+    bench.refresh("bad", false);
+    bench.fetched("bad", content(10, "b"));
+    let view = bench.view("bad");
+    assert_eq!((view.state.entries_v4, view.state.failures), (500, 1));
+    assert!(view.state.result.contains("nightlatch feed refresh bad --force"));
+    assert_eq!(view.state.version, version("a"));
+    // Asked for with force while a fetch without it is under way: fetched once more, whole.
+    bench.refresh("bad", false);
+    bench.refresh("bad", true);
+    let before = bench.fetches.len();
+    bench.fetched("bad", content(10, "b"));
+    assert_eq!(bench.view("bad").state.entries_v4, 500);
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.fetches.len(), before + 1);
+    assert_eq!(bench.fetches.last(), Some(&("bad".to_owned(), Version::default())));
+    bench.fetched("bad", content(10, "b"));
+    assert_eq!(bench.view("bad").state.entries_v4, 10);
+}
+
+#[test]
+fn what_comes_after_a_feed_was_removed_is_dropped() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    bench.ask(Request::FeedRemove { name: "bad".parse().unwrap() });
+    bench.fetched("bad", content(10, "a"));
+    assert_eq!(bench.ask(Request::FeedList), Reply::Feeds(Vec::new()));
+    bench.pass(HOUR * 100);
+    assert_eq!(bench.fetches.len(), 1);
+    // Added anew under the same name while the old fetch is under way: what that brings is not its.
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.fetches.len(), 2);
+    bench.ask(Request::FeedRemove { name: "bad".parse().unwrap() });
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.fetches.len(), 2);
+    bench.fetched("bad", content(10, "old"));
+    assert_eq!(bench.view("bad").state.entries_v4, 0);
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.fetches.len(), 3);
+    bench.fetched("bad", content(4, "new"));
+    assert_eq!(bench.view("bad").state.entries_v4, 4);
+}
+
+#[test]
+fn hits_are_counted_to_every_feed_that_holds_the_address() {
+    let mut bench = Bench::new();
+    for name in ["one", "two"] {
+        bench.add(name);
+    }
+    bench.pass(Duration::ZERO);
+    bench.fetched("one", content(10, "a"));
+    bench.fetched("two", content(5, "a"));
+    let hit = |at: &str, packets| (at.parse().unwrap(), packets);
+    bench.feed(Event::Hits(vec![hit("8.0.0.0", 7), hit("8.0.0.18", 2), hit("9.9.9.9", 5)]));
+    let stopped = |bench: &mut Bench, name| {
+        let state = bench.view(name).state;
+        (state.stopped, state.stopped_alone)
+    };
+    assert_eq!((stopped(&mut bench, "one"), stopped(&mut bench, "two")), ((9, 2), (7, 0)));
+    // Written down now and then, and with the next fetch; never twice.
+    bench.pass(Duration::from_secs(700));
+    let before = bench.projections;
+    bench.feed(Event::Hits(vec![hit("8.0.0.18", 1)]));
+    assert_eq!(bench.projections, before + 1);
+    assert_eq!(bench.engine.ledger().feeds[&"one".parse().unwrap()].1.stopped, 10);
+    bench.feed(Event::Hits(vec![hit("8.0.0.18", 1)]));
+    bench.refresh("one", false);
+    bench.fetched("one", Ok(Fetched::default()));
+    assert_eq!((stopped(&mut bench, "one"), stopped(&mut bench, "two")), ((11, 4), (7, 0)));
+}
+
+#[test]
+fn the_table_of_countries_is_read_when_it_is_needed() {
+    let mut bench = Bench::new();
+    bench.pass(HOUR * 100);
+    assert!(bench.readings.is_empty(), "no country is named");
+    let china: BTreeSet<_> = ["CN".parse().unwrap()].into();
+    bench.ask(Request::CountryBlock(china));
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.readings, [Versions::new()]);
+    bench.feed(Event::CountriesRead(Err("no such file".to_owned())));
+    bench.pass(Duration::from_secs(599));
+    assert_eq!(bench.readings.len(), 1);
+    bench.pass(Duration::from_secs(1));
+    let table = |count: u128, etag: &str| {
+        let mut builder = Builder::new();
+        for n in 0..count {
+            let range = AddrRange::new(crate::Family::V4, n * 4, n * 4).unwrap();
+            builder.add(range, "CN".parse().unwrap());
+        }
+        let versions = Versions::from([("/table".to_owned(), version(etag))]);
+        FetchedTable { table: Arc::new(builder.build()), versions, ..FetchedTable::default() }
+    };
+    bench.feed(Event::CountriesRead(Ok(Some(table(5000, "a")))));
+    let of = |reply| match reply {
+        Reply::Countries(countries) => countries,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of(bench.ask(Request::CountryList)).sizes[0].v4_addresses, 5000);
+    // Another country is named: the source is looked at, and has nothing new.
+    let russia: BTreeSet<_> = ["RU".parse().unwrap()].into();
+    bench.ask(Request::CountryBlock(russia));
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.readings.last().unwrap()["/table"], version("a"));
+    bench.feed(Event::CountriesRead(Ok(None)));
+    assert!(!of(bench.ask(Request::CountryList)).reading);
+    // Doubtful, then forced.
+    bench.ask(Request::CountryRefresh { force: false });
+    bench.pass(Duration::ZERO);
+    bench.feed(Event::CountriesRead(Ok(Some(table(10, "b")))));
+    let list = of(bench.ask(Request::CountryList));
+    assert!(list.failed && list.ranges == 5000, "{list:?}");
+    bench.ask(Request::CountryRefresh { force: true });
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.readings.last(), Some(&Versions::new()));
+    bench.feed(Event::CountriesRead(Ok(Some(table(10, "b")))));
+    assert_eq!(of(bench.ask(Request::CountryList)).ranges, 10);
+}
