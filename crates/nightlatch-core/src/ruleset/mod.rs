@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
 pub use list_sets::{ListSet, ListSets};
-pub use render::{render, render_hush, render_list_sets};
+pub use render::{COUNTED_BY_ADDRESS, render, render_hush, render_list_sets};
 
 use serde::{Deserialize, Serialize};
 

@@ -68,6 +68,8 @@ fn list_set(set: &ListSet) -> String {
     format!("\tset {} {{\n\t\ttype {family}\n{how}\t}}\n", set.name)
 }
 
+/// How many packets of listed addresses are counted by address in a second, of each family.
+pub const COUNTED_BY_ADDRESS: u64 = 1_000;
 /// "SIP/", the first four bytes of a response's payload (RFC 3261, section 7.2); requests begin with
 /// their method.
 const SIP_RESPONSE: &str = "0x5349502f";
@@ -185,6 +187,9 @@ fn base_chains(structure: &Structure) -> String {
     } else {
         String::new()
     };
+    // Nothing else can be essential; most packets are spared the rest of the questions.
+    let essential = "\t\tmeta l4proto { icmp, ipv6-icmp } jump essential\n\
+                     \t\tudp dport { 68, 546 } jump essential\n";
     let (blocks4, blocks6) = (names::BLOCKS_V4, names::BLOCKS_V6);
     let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
     let blocked = format!("counter name {} drop", names::BLOCKED);
@@ -200,7 +205,7 @@ fn base_chains(structure: &Structure) -> String {
          \t\ttype filter hook prerouting priority -300; policy accept;\n\
          {trial}\
          \t\tiif \"lo\" accept\n\
-         \t\tjump essential\n\
+{essential}\
          \t\tip saddr @{blocks4} {blocked}\n\
          \t\tip6 saddr @{blocks6} {blocked}\n\
          {early}\
@@ -210,7 +215,7 @@ fn base_chains(structure: &Structure) -> String {
          {trial}\
          \t\tiif \"lo\" accept\n\
          \t\tct state established,related goto running\n\
-         \t\tjump essential\n\
+{essential}\
          \t\tgoto fresh\n\
          \t}}\n\
          \tchain running {{\n\
@@ -234,7 +239,7 @@ fn base_chains(structure: &Structure) -> String {
          \t\tct state established,related accept\n\
          \t\tiif \"lo\" accept\n\
          \t\tfib daddr type != unicast accept\n\
-         \t\tjump essential\n\
+{essential}\
          \t\tgoto judged\n\
          \t}}\n\
          \tchain outgoing {{\n\
@@ -325,13 +330,17 @@ fn strangers(open: Option<&OpenServices>) -> String {
     text
 }
 
-/// Counts each listed address by itself, so that the lists can be told apart that hold it. Where
-/// the set is full the packet is dropped all the same, and counted in the sum.
+/// Counts each listed address by itself, so that the lists can be told apart that hold it: up to
+/// so many packets a second, as an entry for each address of a flood would cost more than all the
+/// rest. Beyond, and where the set is full, the packet is dropped all the same, and counted in the
+/// sum.
 fn listed() -> String {
+    let limit =
+        format!("limit rate {COUNTED_BY_ADDRESS}/second burst {COUNTED_BY_ADDRESS} packets");
     format!(
         "\tchain listed {{\n\
-         \t\tupdate @{} {{ ip saddr counter }}\n\
-         \t\tupdate @{} {{ ip6 saddr counter }}\n\
+         \t\tmeta nfproto ipv4 {limit} update @{} {{ ip saddr counter }}\n\
+         \t\tmeta nfproto ipv6 {limit} update @{} {{ ip6 saddr counter }}\n\
          \t\tcounter name {} drop\n\
          \t}}\n",
         names::HITS_V4,
