@@ -45,7 +45,7 @@ const MOST_NETWORKS: usize = 4;
 const FEW: usize = 8_192;
 /// A length of which there are less than this part of all is left to the tree: each hash table costs
 /// every stranger's packet a look-up.
-const PART: usize = 16;
+const PART: usize = 24;
 
 impl ListSets {
     /// Those that suit these lists best, in the place that is in force first.

@@ -82,8 +82,10 @@ fn change(
 ) -> Result<(), NetlinkError> {
     let (tables, trees): (Vec<ListSet>, Vec<ListSet>) =
         sets.all().partition(|set| set.prefix.is_some());
-    let going = |set| parts(sets, set, old, new);
-    let coming = |set| parts(sets, set, new, old);
+    let gone: RangeList = old.not_in(new).collect();
+    let come: RangeList = new.not_in(old).collect();
+    let going = |set| parts(sets, set, &gone);
+    let coming = |set| parts(sets, set, &come);
     for set in &tables {
         let come = without(coming(set), going(set));
         in_parts(come, |part| send(netlink, set, Vec::new(), part))?;
@@ -105,14 +107,13 @@ fn change(
     Ok(())
 }
 
-/// What a set holds of the ranges of a list that do not stand in the other one, ascending.
+/// What a set holds of the ranges of a list, ascending.
 fn parts<'a>(
     sets: &'a ListSets,
     set: &'a ListSet,
     list: &'a RangeList,
-    other: &'a RangeList,
 ) -> impl Iterator<Item = AddrRange> + 'a {
-    let ranges = list.not_in(other).filter(|range| range.family() == set.family);
+    let ranges = list.iter().filter(|range| range.family() == set.family);
     ranges.flat_map(|range| sets.part_of(range, set))
 }
 
