@@ -133,13 +133,13 @@ whole_daemon() {
     timed 'feed refresh, one in a hundred is another one' "$program" feed refresh four
     memory 'peak memory of the daemon by then'
     memory 'memory of the daemon then' VmRSS
-    kill -KILL "$process"
+    end_daemon
     timed 'restart, nothing changed meanwhile' daemon
-    kill -KILL "$process"
+    end_daemon
     nft add table inet foreign
     timed 'restart, somebody else changed a ruleset' daemon
     memory 'peak memory of the daemon by then'
-    kill -KILL "$process"
+    end_daemon
     nft flush ruleset
     timed 'boot: from the disk, without a daemon' "$program" boot
 }
@@ -149,6 +149,11 @@ daemon() {
     "$program" daemon 2>>"$work/log" &
     process=$!
     until "$program" status >"$work/said" 2>&1 || [[ $? != 69 ]]; do sleep 0.01; done
+}
+
+end_daemon() {
+    kill -KILL "$process"
+    wait "$process" 2>/dev/null || true
 }
 
 timed() {
