@@ -124,6 +124,8 @@ whole_daemon() {
     mkdir "$work/state" "$work/run"
     export NIGHTLATCH_CONFIG=$work/none.toml NIGHTLATCH_STATE_DIR=$work/state
     export NIGHTLATCH_RUN_DIR=$work/run
+    # As in pkg/systemd/nightlatch.service.
+    export MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_ARENA_MAX=2
     daemon
     "$program" up --yes --mode open >"$work/said" 2>&1
     timed 'feed add, IPv4: read, checked, kept, in force' "$program" feed add four "$work/four"
