@@ -84,6 +84,33 @@ fn every_change_by_others_is_undone_and_written_down() {
     nightlatch.must(&["log", "--verify"]);
 }
 
+/// The regular look and the kernel's word come at the same moment, again and again: whichever is
+/// first, the audit log names the program.
+#[test]
+fn the_program_is_named_though_the_regular_look_came_first() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let nightlatch = Installation::on(server);
+    // A watchdog makes the daemon look every tenth of a second.
+    let daemon = nightlatch.daemon_in(&[("WATCHDOG_USEC", "200000")]);
+    nightlatch.must(&["up", "--yes"]);
+    let whole = table(server);
+    for times in 1..=20 {
+        // Both are due when it goes on.
+        pause(&daemon);
+        run(server, "nft insert rule inet nightlatch gate accept");
+        std::thread::sleep(Duration::from_millis(150));
+        resume(&daemon);
+        wait_until("it is restored", RESTORED_WITHIN, || table(server) == whole);
+        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == times);
+    }
+    for restore in restores(&nightlatch) {
+        assert!(restore.contains("by nft (process "), "{restore}");
+    }
+}
+
 /// What the audit log says of restored tables.
 fn restores(nightlatch: &Installation<'_>) -> Vec<String> {
     let log = nightlatch.must(&["log", "--json"]);
