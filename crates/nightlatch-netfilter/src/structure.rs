@@ -28,6 +28,27 @@ pub struct Structure {
     pub chains: Vec<Chain>,
     /// The names of its named sets and maps, sorted.
     pub sets: Vec<String>,
+    /// The kernel's count of changes at which it was read.
+    pub generation: u32,
+    /// What the digest is made of, by kind and name.
+    parts: Parts,
+}
+
+/// The digest of each part of a table, by its kind and name.
+type Parts = BTreeMap<(&'static str, String), [u8; 32]>;
+
+impl Structure {
+    /// Whether this is `earlier` without some of its chains and sets: what is here was there, just
+    /// so, and nothing is missing but what `may_go` says yes to, by its name. Sets inside rules go
+    /// with their rules.
+    pub fn is_left_of(&self, earlier: &Structure, may_go: impl Fn(&str) -> bool) -> bool {
+        self.parts.iter().all(|(part, digest)| earlier.parts.get(part) == Some(digest))
+            && earlier
+                .parts
+                .keys()
+                .filter(|part| !self.parts.contains_key(part))
+                .all(|(_, name)| name.starts_with("__") || may_go(name))
+    }
 }
 
 /// A chain of a table.
@@ -65,7 +86,7 @@ impl Netlink {
             if !consistent || netlink.generation()? != before {
                 return Ok(None);
             }
-            Ok(Some(collector.finish()))
+            Ok(Some(collector.finish(before)))
         })
     }
 
@@ -254,14 +275,16 @@ impl Collector {
         part.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> Option<Structure> {
+    pub(crate) fn finish(self, generation: u32) -> Option<Structure> {
         let mut digest = Sha256::new();
-        for ((kind, name), part) in self.parts {
-            for text in [kind, &name] {
+        let finished = self.parts.into_iter().map(|(name, part)| (name, part.finalize().into()));
+        let parts: Parts = finished.collect();
+        for ((kind, name), part) in &parts {
+            for text in [kind, name.as_str()] {
                 digest.update(text.len().to_be_bytes());
                 digest.update(text);
             }
-            digest.update(part.finalize());
+            digest.update(part);
         }
         let mut sets = self.sets;
         sets.sort_unstable();
@@ -270,6 +293,8 @@ impl Collector {
             table: self.table?,
             chains: self.chains.into_values().collect(),
             sets,
+            generation,
+            parts,
         })
     }
 }

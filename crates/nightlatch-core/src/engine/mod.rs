@@ -17,7 +17,6 @@ mod retry;
 mod up;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use nightlatch_parse::ranges::RangeList;
 

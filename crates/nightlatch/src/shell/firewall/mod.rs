@@ -14,12 +14,14 @@ use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::Cut;
 use nightlatch_core::ruleset::{Ruleset, TABLE};
 use nightlatch_core::service::Protocol;
-use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError};
+use nightlatch_netfilter::{
+    Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError, Structure,
+};
 
 use super::addresses;
 use super::outcome::Failure;
 use crate::run::Message;
-use apply::Begin;
+use apply::{Begin, Known};
 use hits::Hits;
 use left::Left;
 
@@ -40,12 +42,14 @@ pub struct Firewall {
 #[derive(Debug)]
 struct Standing {
     ruleset: Ruleset,
-    /// The fingerprint of chains and rules, taken right after they were loaded.
-    digest: [u8; 32],
+    /// Chains and rules as we loaded them.
+    structure: Structure,
     /// The kernel's count of changes up to which all was seen to be well.
     generation: u32,
     /// That count when all of it was loaded.
     loaded: u32,
+    /// How many of the changes up to `generation` were our own.
+    own: u32,
 }
 
 impl Firewall {
@@ -107,10 +111,11 @@ impl Firewall {
             lists_stand = self.left.pair_of(&desired.lists, generation);
         }
         let old = self.standing.take().filter(|_| how == Project::Difference);
-        let old = old.map(|standing| standing.ruleset);
         let begin = Begin { old: old.as_ref(), closed, lists_stand };
-        apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
-        let standing = apply::read_back(&mut self.netlink, old.is_none(), desired)?;
+        let loaded = apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
+        let anew = old.is_none();
+        let known = loaded.or(old.map(Known::from)).ok_or("nothing was loaded")?;
+        let standing = apply::read_back(&mut self.netlink, anew, known, desired)?;
         self.left.note_that(&standing.ruleset, standing.generation);
         self.standing = Some(standing);
         Ok(())
@@ -144,7 +149,7 @@ impl Firewall {
         }
         let found = match self.netlink.structure(TABLE) {
             Ok(None) => Some("the table was removed".to_owned()),
-            Ok(Some(found)) if found.digest != standing.digest => {
+            Ok(Some(found)) if found.digest != standing.structure.digest => {
                 Some("its rules were changed".to_owned())
             }
             Ok(Some(_)) => None,
@@ -168,6 +173,7 @@ impl Firewall {
                 }
                 Some(_) => {}
             }
+            standing.own = self.netlink.own_changes();
             self.left.note_that(&standing.ruleset, standing.generation);
         }
         found

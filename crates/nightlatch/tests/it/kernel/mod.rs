@@ -12,6 +12,7 @@ mod lists;
 mod open;
 mod routed;
 mod silence;
+mod slipped;
 mod switch;
 mod tamper;
 mod trial;
