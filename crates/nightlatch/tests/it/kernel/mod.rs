@@ -7,6 +7,7 @@ mod accounts;
 mod answers;
 mod blocks;
 mod containers;
+mod cuts;
 mod essential;
 mod lists;
 mod open;
