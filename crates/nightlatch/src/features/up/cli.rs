@@ -45,6 +45,7 @@ impl Run for Up {
         let now = clock::now();
         let stored = io::stored_ledger(paths)?;
         logic::name_apart(&mut request, &stored);
+        let stood = stored.protection.stands();
         let ledger = logic::ledger_after(stored, &request, now);
         let plan = logic::plan(&survey, &proposal, &flows, &ledger, &rules, now);
         if context.json && self.plan {
@@ -57,6 +58,13 @@ impl Run for Up {
         }
         firewall::require_nftables()?;
         self.refuse_lock_out(&proposal, &plan)?;
+        // A trial would open again by itself.
+        let shut_out = logic::shut_out(&survey, &proposal, &ledger, &rules, now);
+        if let Some(address) = shut_out.filter(|_| self.yes && !stood) {
+            return Err(Failure::no(format!(
+                "nothing was changed: this would end your own session from {address}; \"nightlatch why {address}\" says what shuts it out"
+            )));
+        }
         if !self.yes && !self.is_agreed()? {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
