@@ -1,6 +1,6 @@
 //! The structure of a table, and a digest that tells whether anybody changed it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -60,6 +60,8 @@ pub struct Chain {
     pub base: Option<BaseChain>,
     /// How many rules it has.
     pub rules: u32,
+    /// The sets in which its rules look something up.
+    pub looks_in: BTreeSet<String>,
 }
 
 impl Netlink {
@@ -209,7 +211,8 @@ impl Collector {
         let name = text(attributes, chain::NAME);
         self.note("chain", &name, &stable(attributes, CHAIN));
         let base = read_base_chain(message.family(), attributes);
-        let chain = Chain { name: name.clone(), base, rules: 0 };
+        let looks_in = BTreeSet::new();
+        let chain = Chain { name: name.clone(), base, rules: 0, looks_in };
         self.chains.insert(name, chain);
     }
 
@@ -217,12 +220,15 @@ impl Collector {
         let attributes = message.attributes();
         let chain = text(attributes, rule::CHAIN);
         let mut bytes = stable(attributes, RULE);
+        let mut looks_in = BTreeSet::new();
         for expression in attributes.nested(rule::EXPRESSIONS) {
             bytes.extend(stable_expression(expression.nested()));
+            looks_in.extend(set_looked_in(expression.nested()));
         }
         self.note("rule", &chain, &bytes);
         if let Some(chain) = self.chains.get_mut(&chain) {
             chain.rules += 1;
+            chain.looks_in.extend(looks_in);
         }
     }
 
@@ -324,6 +330,13 @@ fn stable_expression(attributes: Attributes<'_>) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     bytes.splice(0..0, length.to_be_bytes());
     bytes
+}
+
+/// The set that a rule's expression asks, where that is what it does.
+fn set_looked_in(attributes: Attributes<'_>) -> Option<String> {
+    let name = attributes.find(rule::EXPRESSION_NAME)?;
+    let data = attributes.find(rule::EXPRESSION_DATA).filter(|_| name.text_bytes() == b"lookup")?;
+    data.nested().find(rule::LOOKUP_SET).map(|set| set.text())
 }
 
 /// A quota without how much of it is used up.

@@ -16,7 +16,7 @@ use nightlatch_netfilter::Change;
 
 use crate::features::{boot, countries, feeds};
 use crate::shell::clock::{Clock, Stopwatch};
-use crate::shell::firewall::{self, Firewall};
+use crate::shell::firewall::{self, Firewall, Seen};
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
@@ -65,7 +65,8 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
     firewall::watch(&mut state.firewall, sender.clone()).map_err(Failure::failed)?;
-    let stood = state.firewall.table_is_there();
+    // A table that lets everything through guarded nothing.
+    let stood = matches!(state.firewall.seen(), Some(Seen::Stands | Seen::OnTrial));
     state.read_hits();
     state.feed(Event::Started { stood });
     server::start(paths, &sender)?;

@@ -193,6 +193,9 @@ fn what_a_structure_tells() {
         let base = structure.chains[0].base.as_ref().unwrap();
         assert_eq!((base.hook.as_str(), base.priority, base.policy_drop), ("input", -5, false));
         assert_eq!(structure.chains[1].base, None);
+        let looks_in = |chain: usize| structure.chains[chain].looks_in.iter().collect::<Vec<_>>();
+        assert_eq!(looks_in(0), ["bans"]);
+        assert_eq!(looks_in(1), ["__map1", "__set0"]);
     });
 }
 

@@ -71,15 +71,20 @@ impl Run for Up {
         }
         io::start_daemon(paths)?;
         request.trial = (!self.yes).then_some(self.trial());
-        let message = client::change(paths, Request::Up(request))?;
+        let answered = client::change(paths, Request::Up(request));
+        // Also where the daemon was killed before it could answer: it may be written down.
+        let on_trial = !self.yes && matches!(trial::standing_now(paths), Ok(true));
+        if on_trial {
+            io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
+        }
+        let message = answered?;
         if context.json {
             screen::say_json(&Reply::Done { message: message.clone() });
         } else {
             screen::say(&message);
             screen::say(io::after_a_reboot(paths));
         }
-        if !self.yes && matches!(trial::standing_now(paths), Ok(true)) {
-            io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
+        if on_trial {
             trial::watch(paths, self.trial())?;
         }
         Ok(ExitCode::SUCCESS)

@@ -12,10 +12,10 @@ use std::time::Duration;
 use nightlatch_core::action::Project;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::Cut;
-use nightlatch_core::ruleset::{Ruleset, TABLE};
+use nightlatch_core::ruleset::{Ruleset, TABLE, names};
 use nightlatch_core::service::Protocol;
 use nightlatch_netfilter::{
-    Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError, Structure,
+    Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set, Structure,
 };
 
 use super::addresses;
@@ -235,10 +235,38 @@ impl Firewall {
         self.hits.since_last(&mut self.netlink)
     }
 
+    /// What of ours is in the kernel, whoever put it there; `None` where the kernel does not tell.
+    pub fn seen(&mut self) -> Option<Seen> {
+        let Some(found) = self.netlink.structure(TABLE).ok()? else { return Some(Seen::Gone) };
+        let guards = |name: &str| found.chains.iter().find(|chain| chain.name == name);
+        let Some(gate) = guards("guard").and(guards("gate")) else { return Some(Seen::Open) };
+        if found.table.dormant {
+            return Some(Seen::Open);
+        }
+        if !gate.looks_in.contains(names::TRIAL) {
+            return Some(Seen::Stands);
+        }
+        let left = self.netlink.read(&Set::new(TABLE, names::TRIAL, Kind::Number)).ok()?;
+        Some(if left.is_empty() { Seen::Open } else { Seen::OnTrial })
+    }
+
     /// Whether our table is in the kernel, whoever put it there.
     pub fn table_is_there(&mut self) -> bool {
         self.netlink.table_exists(TABLE).unwrap_or(false)
     }
+}
+
+/// What of ours is in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// No table.
+    Gone,
+    /// The table, and it judges.
+    Stands,
+    /// The table, and it judges until the time of its trial is over.
+    OnTrial,
+    /// A table that lets everything through: its trial is over, or it was never finished.
+    Open,
 }
 
 /// Whether a table like ours could be loaded here. Changes nothing.
