@@ -195,7 +195,7 @@ fn what_a_structure_tells() {
         assert_eq!(structure.chains[1].base, None);
         let looks_in = |chain: usize| structure.chains[chain].looks_in.iter().collect::<Vec<_>>();
         assert_eq!(looks_in(0), ["bans"]);
-        assert_eq!(looks_in(1), ["__map1", "__set0"]);
+        assert_eq!(looks_in(1), ["__map0", "__set0"]);
     });
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{Reply, Request};
+use nightlatch_core::api::Request;
 use nightlatch_core::ledger::Mode;
 use nightlatch_core::time::parse_span;
 
@@ -78,10 +78,8 @@ impl Run for Up {
             io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
         }
         let message = answered?;
-        if context.json {
-            screen::say_json(&Reply::Done { message: message.clone() });
-        } else {
-            screen::say(&message);
+        context.say_done(&message);
+        if !context.json {
             screen::say(io::after_a_reboot(paths));
         }
         if on_trial {
@@ -133,7 +131,7 @@ pub struct Confirm {}
 
 impl Run for Confirm {
     fn run(&self, context: &Context) -> Outcome {
-        done(context, &trial::ask_or_do(&context.paths, Request::Confirm)?);
+        context.say_done(&trial::ask_or_do(&context.paths, Request::Confirm)?);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -158,7 +156,7 @@ impl Run for Rollback {
             trial::guard(&context.paths)?;
             return Ok(ExitCode::SUCCESS);
         }
-        done(context, &trial::ask_or_do(&context.paths, Request::Rollback)?);
+        context.say_done(&trial::ask_or_do(&context.paths, Request::Rollback)?);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -187,15 +185,7 @@ impl Run for Down {
         }
         let message = trial::ask_or_do(&context.paths, Request::Down)?;
         io::disable_units(&context.paths)?;
-        done(context, &message);
+        context.say_done(&message);
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn done(context: &Context, message: &str) {
-    if context.json {
-        screen::say_json(&Reply::Done { message: message.to_owned() });
-    } else {
-        screen::say(message);
     }
 }
