@@ -84,6 +84,7 @@ pub(crate) mod rule {
 
     pub(crate) const EXPRESSION_NAME: u16 = 1;
     pub(crate) const EXPRESSION_DATA: u16 = 2;
+    pub(crate) const LOOKUP_SET: u16 = 1;
     pub(crate) const QUOTA_BYTES: u16 = 1;
     pub(crate) const QUOTA_FLAGS: u16 = 2;
     pub(crate) const QUOTA_FLAG_INVERT: u32 = 1;

@@ -72,7 +72,7 @@ fn read_all(message: &Message<'_>) {
     for read in Collector::READERS {
         (read.1)(&mut collector, message);
     }
-    let _ = collector.finish();
+    let _ = collector.finish(1);
     for entry in message.attributes() {
         for kind in [
             Kind::Ranges(Family::V4),

@@ -28,6 +28,8 @@ pub struct Netlink {
     sequence: u32,
     /// The monitors that pause while this socket commits a large transaction.
     pub(crate) listeners: Vec<Weak<Ear>>,
+    /// How many transactions it has committed.
+    pub(crate) commits: u32,
 }
 
 /// Why the kernel's firewall could not be read or changed. A change that failed changed nothing.
@@ -118,7 +120,7 @@ impl Netlink {
     /// [`NetlinkError::Open`].
     pub fn open() -> Result<Netlink, NetlinkError> {
         let socket = Socket::open(RECEIVE_BUFFER, TIMEOUT).map_err(NetlinkError::Open)?;
-        Ok(Netlink { socket, sequence: 1, listeners: Vec::new() })
+        Ok(Netlink { socket, sequence: 1, listeners: Vec::new(), commits: 0 })
     }
 
     /// The netlink port of this socket: a [`Change`](crate::Change) with this port was made here.
@@ -139,6 +141,14 @@ impl Netlink {
             |message| message.attributes().find(c::generation::ID)?.u32(),
         )?
         .ok_or(NetlinkError::NoAnswer { doing })
+    }
+
+    /// How many times the generation was counted up by this socket and, in this thread, by
+    /// [`text::load`](crate::text::load): where the generation has grown by more between two
+    /// looks, another program was at it. Each change counts one; where nothing was to be changed
+    /// the kernel may not count, so another's change is missed rather than one invented.
+    pub fn own_changes(&self) -> u32 {
+        self.commits.wrapping_add(crate::text::loads())
     }
 
     /// Takes `count` sequence numbers and gives the first.

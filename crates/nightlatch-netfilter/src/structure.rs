@@ -1,6 +1,6 @@
 //! The structure of a table, and a digest that tells whether anybody changed it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -28,6 +28,27 @@ pub struct Structure {
     pub chains: Vec<Chain>,
     /// The names of its named sets and maps, sorted.
     pub sets: Vec<String>,
+    /// The kernel's count of changes at which it was read.
+    pub generation: u32,
+    /// What the digest is made of, by kind and name.
+    parts: Parts,
+}
+
+/// The digest of each part of a table, by its kind and name.
+type Parts = BTreeMap<(&'static str, String), [u8; 32]>;
+
+impl Structure {
+    /// Whether this is `earlier` without some of its chains and sets: what is here was there, just
+    /// so, and nothing is missing but what `may_go` says yes to, by its name. Sets inside rules go
+    /// with their rules.
+    pub fn is_left_of(&self, earlier: &Structure, may_go: impl Fn(&str) -> bool) -> bool {
+        self.parts.iter().all(|(part, digest)| earlier.parts.get(part) == Some(digest))
+            && earlier
+                .parts
+                .keys()
+                .filter(|part| !self.parts.contains_key(part))
+                .all(|(_, name)| name.starts_with("__") || may_go(name))
+    }
 }
 
 /// A chain of a table.
@@ -39,6 +60,8 @@ pub struct Chain {
     pub base: Option<BaseChain>,
     /// How many rules it has.
     pub rules: u32,
+    /// The sets in which its rules look something up.
+    pub looks_in: BTreeSet<String>,
 }
 
 impl Netlink {
@@ -65,7 +88,7 @@ impl Netlink {
             if !consistent || netlink.generation()? != before {
                 return Ok(None);
             }
-            Ok(Some(collector.finish()))
+            Ok(Some(collector.finish(before)))
         })
     }
 
@@ -188,7 +211,8 @@ impl Collector {
         let name = text(attributes, chain::NAME);
         self.note("chain", &name, &stable(attributes, CHAIN));
         let base = read_base_chain(message.family(), attributes);
-        let chain = Chain { name: name.clone(), base, rules: 0 };
+        let looks_in = BTreeSet::new();
+        let chain = Chain { name: name.clone(), base, rules: 0, looks_in };
         self.chains.insert(name, chain);
     }
 
@@ -196,12 +220,15 @@ impl Collector {
         let attributes = message.attributes();
         let chain = text(attributes, rule::CHAIN);
         let mut bytes = stable(attributes, RULE);
+        let mut looks_in = BTreeSet::new();
         for expression in attributes.nested(rule::EXPRESSIONS) {
             bytes.extend(stable_expression(expression.nested()));
+            looks_in.extend(set_looked_in(expression.nested()));
         }
         self.note("rule", &chain, &bytes);
         if let Some(chain) = self.chains.get_mut(&chain) {
             chain.rules += 1;
+            chain.looks_in.extend(looks_in);
         }
     }
 
@@ -254,14 +281,16 @@ impl Collector {
         part.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> Option<Structure> {
+    pub(crate) fn finish(self, generation: u32) -> Option<Structure> {
         let mut digest = Sha256::new();
-        for ((kind, name), part) in self.parts {
-            for text in [kind, &name] {
+        let finished = self.parts.into_iter().map(|(name, part)| (name, part.finalize().into()));
+        let parts: Parts = finished.collect();
+        for ((kind, name), part) in &parts {
+            for text in [kind, name.as_str()] {
                 digest.update(text.len().to_be_bytes());
                 digest.update(text);
             }
-            digest.update(part.finalize());
+            digest.update(part);
         }
         let mut sets = self.sets;
         sets.sort_unstable();
@@ -270,6 +299,8 @@ impl Collector {
             table: self.table?,
             chains: self.chains.into_values().collect(),
             sets,
+            generation,
+            parts,
         })
     }
 }
@@ -299,6 +330,13 @@ fn stable_expression(attributes: Attributes<'_>) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     bytes.splice(0..0, length.to_be_bytes());
     bytes
+}
+
+/// The set that a rule's expression asks, where that is what it does.
+fn set_looked_in(attributes: Attributes<'_>) -> Option<String> {
+    let name = attributes.find(rule::EXPRESSION_NAME)?;
+    let data = attributes.find(rule::EXPRESSION_DATA).filter(|_| name.text_bytes() == b"lookup")?;
+    data.nested().find(rule::LOOKUP_SET).map(|set| set.text())
 }
 
 /// A quota without how much of it is used up.

@@ -1,5 +1,6 @@
 //! Structure as text, by the program `nft`.
 
+use std::cell::Cell;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -42,7 +43,19 @@ pub enum NftError {
 /// # Errors
 /// Each says what to do; nothing was changed. After [`NftError::TimedOut`] read back.
 pub fn load(text: &str) -> Result<(), NftError> {
-    run(&["-f", "-"], text)
+    run(&["-f", "-"], text)?;
+    LOADS.set(loads().wrapping_add(1));
+    Ok(())
+}
+
+thread_local! {
+    /// A network namespace belongs to a thread.
+    static LOADS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How many texts this thread has loaded.
+pub(crate) fn loads() -> u32 {
+    LOADS.get()
 }
 
 /// Whether `nft` would load a text; changes nothing.

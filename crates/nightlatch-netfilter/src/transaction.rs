@@ -115,11 +115,16 @@ impl Transaction<'_> {
         let large = self.batch.buffer.len() > LARGE;
         // How much a set holds that is emptied is not known here.
         let large = large || self.steps.iter().any(|step| step.verb == Verb::Empty);
+        // Of emptying alone it is not known here whether it changes anything.
+        let changes = self.steps.iter().any(|step| step.verb != Verb::Empty);
         let result = if large {
             self.netlink.unheard(|netlink| self.batch.commit(netlink))
         } else {
             self.batch.commit(self.netlink)
         };
+        if changes && result.is_ok() {
+            self.netlink.commits = self.netlink.commits.wrapping_add(1);
+        }
         result.map_err(|error| match error {
             BatchError::Refused { sequence, refusal, buffer } => {
                 explain(&self.steps, sequence, refusal, &buffer)

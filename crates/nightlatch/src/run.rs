@@ -16,7 +16,7 @@ use nightlatch_netfilter::Change;
 
 use crate::features::{boot, countries, feeds};
 use crate::shell::clock::{Clock, Stopwatch};
-use crate::shell::firewall::{self, Firewall};
+use crate::shell::firewall::{self, Firewall, Seen};
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
@@ -28,8 +28,9 @@ use crate::shell::{caller, configuration, journal, server, sockets, systemd};
 const INBOX: usize = 256;
 /// How often the loop looks for itself whether the table is whole.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long word of a change may take from the kernel to the loop.
-const HEARSAY: Duration = Duration::from_millis(400);
+/// How long the kernel's word of a change, which names the program, is waited for where the loop
+/// has seen the change before it came.
+const HEARSAY: Duration = Duration::from_millis(300);
 /// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
@@ -64,7 +65,8 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     state.inbox = Some(sender.clone());
     // First watch, then look: what changes in between is reported.
     firewall::watch(&mut state.firewall, sender.clone()).map_err(Failure::failed)?;
-    let stood = state.firewall.table_is_there();
+    // A table that lets everything through guarded nothing.
+    let stood = matches!(state.firewall.seen(), Some(Seen::Stands | Seen::OnTrial));
     state.read_hits();
     state.feed(Event::Started { stood });
     server::start(paths, &sender)?;
@@ -148,13 +150,8 @@ impl State {
             }
             // However busy the inbox is.
             if looked.elapsed() >= tick {
-                // Who did it is told of at the same moment: rather wait for that.
                 looked = Stopwatch::start();
-                while looked.elapsed() < HEARSAY && self.firewall.verify(None).is_some() {
-                    let Ok(message) = inbox.recv_timeout(HEARSAY) else { break };
-                    self.take(message);
-                }
-                self.look(None);
+                self.look_for_ourselves(inbox);
             }
             while self.engine.next_deadline().is_some_and(|at| at <= self.clock.now()) {
                 let actions = self.engine.handle_timeout(self.clock.now());
@@ -175,7 +172,9 @@ impl State {
         match message {
             Message::Asked { caller, request, reply_to } => self.ask(caller, request, reply_to),
             Message::Happened(event) => self.feed(event),
-            Message::RulesetChanged(change) => self.look(Some(&change)),
+            Message::RulesetChanged(change) => {
+                self.look(Some(&change));
+            }
         }
     }
 
@@ -198,11 +197,31 @@ impl State {
         }
     }
 
-    /// Looks whether somebody changed the table.
-    fn look(&mut self, change: Option<&Change>) {
-        if let Some(found) = self.firewall.verify(change) {
-            let by = change.map_or_else(|| "an unknown program".to_owned(), by_whom);
-            self.feed(Event::Tampered { by, found });
+    /// Looks whether somebody changed the table, and then restores it.
+    fn look(&mut self, change: Option<&Change>) -> bool {
+        let Some(found) = self.firewall.verify(change) else { return false };
+        let by = change.map_or_else(|| "an unknown program".to_owned(), by_whom);
+        self.feed(Event::Tampered { by, found });
+        true
+    }
+
+    /// The regular look. The kernel tells of the same change, and by whom it was: where the look came
+    /// first, that word is waited for, so that the audit log names the program. Whatever else comes
+    /// meanwhile is done; a deadline, and the table, wait so long at most.
+    fn look_for_ourselves(&mut self, inbox: &Receiver<Message>) {
+        let waiting = Stopwatch::start();
+        while self.firewall.verify(None).is_some() {
+            let left = HEARSAY.saturating_sub(waiting.elapsed());
+            let message = if left.is_zero() { None } else { inbox.recv_timeout(left).ok() };
+            match message {
+                Some(Message::RulesetChanged(change)) if self.look(Some(&change)) => return,
+                Some(Message::RulesetChanged(_)) => {}
+                Some(message) => self.take(message),
+                None => {
+                    self.look(None);
+                    return;
+                }
+            }
         }
     }
 

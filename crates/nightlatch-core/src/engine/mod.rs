@@ -13,10 +13,10 @@ mod ends;
 mod lists;
 mod plan;
 mod requests;
+mod retry;
 mod up;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use nightlatch_parse::ranges::RangeList;
 
@@ -32,12 +32,6 @@ use crate::ruleset::{self, Ruleset};
 use crate::service::Catalogue;
 use crate::time::Time;
 use plan::{Decision, Plan};
-
-/// How often at most to try again where the kernel goes on refusing the table.
-const RETRY: Duration = Duration::from_secs(5);
-/// How soon for the first time: another program may have been at it in the same moment, and until
-/// then the machine may be open. Then each time after twice as long.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// The engine.
 #[derive(Debug)]
@@ -185,6 +179,14 @@ impl Engine {
         [project].into_iter().chain(cut).chain(self.cut_again()).collect()
     }
 
+    /// What follows when the table stands again after the kernel had not taken it. Another program
+    /// may have removed it: strangers may have come in meanwhile, and the list of cut flows be gone.
+    fn put_out_again(&self) -> impl Iterator<Item = Action> {
+        let strangers = Action::Cut(Flows::BegunByPeers);
+        let again = self.ledger.protection.stands().then(|| [self.cut_again(), Some(strangers)]);
+        again.into_iter().flatten().flatten()
+    }
+
     /// Ends the flows through doors that were closed lately once more.
     fn cut_again(&self) -> Option<Action> {
         let ranges: Vec<_> = self.ledger.cuts.keys().copied().collect();
@@ -315,14 +317,17 @@ impl Engine {
         let mut actions = Vec::new();
         match &result {
             Ok(()) => {
+                if self.kernel.refused > 0 {
+                    actions.extend(self.put_out_again());
+                }
                 (self.kernel.trouble, self.kernel.retry_at) = (None, None);
                 self.kernel.refused = 0;
             }
             Err(error) => {
                 self.kernel.trouble = Some(error.clone());
-                let pause = FIRST_RETRY.saturating_mul(1 << self.kernel.refused.min(10)).min(RETRY);
-                self.kernel.retry_at = Some(now.after(pause));
                 self.kernel.refused = self.kernel.refused.saturating_add(1);
+                let pause = retry::pause_after(self.kernel.refused);
+                self.kernel.retry_at = Some(now.after(pause));
                 let message = format!("the kernel's table is not what it should be: {error}");
                 actions.push(Action::Tell(Level::Error, message));
             }
@@ -375,8 +380,8 @@ fn finish(ticket: Option<Ticket>, plan: Plan, projected: Result<(), String>) -> 
             Ok(()) => Action::Reply(ticket, plan.reply),
             Err(error) => {
                 let message = format!(
-                    "it is written down, but the kernel does not have it yet ({error}); it is tried again every {} seconds",
-                    RETRY.as_secs()
+                    "it is written down, but the kernel does not have it yet ({error}); it is tried again at once, and then every {} seconds",
+                    retry::CALM_PAUSE.as_secs()
                 );
                 refuse(ticket, RefusalKind::Failed, message)
             }

@@ -8,6 +8,9 @@ use crate::audit::Record;
 use crate::ledger::{Block, Change, Mode, Protection};
 use crate::time::{Time, show_span};
 
+/// What `up` adds where it leaves the machine without a door.
+const NOBODY: &str = "\nattention: NOBODY from outside gets in, you neither: there is no account yet; \"nightlatch allow NAME ADDRESS\" makes one";
+
 impl Engine {
     /// Puts the firewall up. Accounts that exist stay as they are, so a second `up` keeps them.
     pub(super) fn up(&self, caller: &Caller, up: Up, now: Time) -> Result<Decision, Refusal> {
@@ -23,6 +26,10 @@ impl Engine {
                     "\nattention: {guarded}, {what}, is shut out by a block: \"nightlatch unblock {range}\""
                 );
             }
+        }
+        let someone = self.ledger.accounts_at(now).next().is_some() || !up.accounts.is_empty();
+        if mode == Mode::Allowlist && !someone {
+            attention += NOBODY;
         }
         if self.ledger.site != up.site {
             records.push(Record::new(caller, "survey", "server", &self.ledger.site, &up.site));
@@ -48,7 +55,8 @@ impl Engine {
             changes.push(Change::SetProtection(protection.clone()));
         }
         if changes.is_empty() {
-            let message = "the firewall is up already, and nothing has to change".to_owned();
+            let message =
+                format!("the firewall is up already, and nothing has to change{attention}");
             return Ok(Decision::Answer(Reply::Done { message }));
         }
         let mut plan = Plan::new(caller, up_message(&protection, mode, now) + &attention);

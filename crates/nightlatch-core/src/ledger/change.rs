@@ -50,6 +50,6 @@ pub struct Cut {
 impl Cut {
     /// How long a cut flow stays cut: as long as a telephone server keeps a registration at most
     /// (7200 s in chan_pjsip), since until then it writes to the phone and would reopen the flow
-    /// from the inside.
+    /// from the inside. In the kernel it begins anew with each packet that the peer sends.
     pub const LASTS: std::time::Duration = std::time::Duration::from_secs(7200);
 }

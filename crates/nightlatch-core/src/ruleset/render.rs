@@ -171,10 +171,14 @@ fn port_matches(opening: &Opening) -> Vec<String> {
 ///
 /// What is addressed to another host is no business of theirs. Whether it is so they ask the
 /// kernel's table of local addresses; but rules of routing may have others delivered here (a VRF,
-/// a transparent proxy), and what comes in that way is judged by `late`.
+/// a transparent proxy), and what comes in that way is judged by `late`, cut flows too.
 ///
 /// The kernel itself answers some packets before any of this can drop them: fragments whose others
 /// never come, and hop-by-hop options that it does not know. `outgoing` keeps these errors back.
+///
+/// A flow that was **cut** stays so for as long as its peer goes on sending: each of its packets
+/// that comes to `ended` begins the time of its element anew. Only what is in the set gets there,
+/// so no stranger can fill it.
 ///
 /// It also sees to it that **an answer begins no flow**. When the table comes up on a machine that
 /// did not track connections, the first packet seen of a stranger's running conversation may be the
@@ -195,6 +199,8 @@ fn base_chains(structure: &Structure) -> String {
     let blocked = format!("counter name {} drop", names::BLOCKED);
     let limited = structure.open.as_ref().map(|open| still_limited(&open.limited));
     let lasts = Cut::LASTS.as_secs();
+    let flow4 = "ip saddr . meta l4proto . th sport . th dport";
+    let flow6 = "ip6 saddr . meta l4proto . th sport . th dport";
     // Not in open mode: there the packet would be counted twice against the limits.
     let early = match structure.open {
         None => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto fresh\n",
@@ -219,11 +225,16 @@ fn base_chains(structure: &Structure) -> String {
          \t\tgoto fresh\n\
          \t}}\n\
          \tchain running {{\n\
-         \t\tip saddr . meta l4proto . th sport . th dport @{cuts4} goto fresh\n\
-         \t\tip6 saddr . meta l4proto . th sport . th dport @{cuts6} goto fresh\n\
+         \t\t{flow4} @{cuts4} goto ended\n\
+         \t\t{flow6} @{cuts6} goto ended\n\
          \t\tct state established ct direction original meta l4proto != {{ tcp, udp }} goto fresh\n\
          {}\
          \t\taccept\n\
+         \t}}\n\
+         \tchain ended {{\n\
+         \t\tupdate @{cuts4} {{ {flow4} timeout {lasts}s }}\n\
+         \t\tupdate @{cuts6} {{ {flow6} timeout {lasts}s }}\n\
+         \t\tgoto fresh\n\
          \t}}\n\
          \tchain essential {{\n\
          \t\ticmp type destination-unreachable icmp code frag-needed accept\n\
@@ -236,8 +247,13 @@ fn base_chains(structure: &Structure) -> String {
          \tchain late {{\n\
          \t\ttype filter hook input priority -150; policy accept;\n\
 {trial}\
-         \t\tct state established,related accept\n\
          \t\tiif \"lo\" accept\n\
+         \t\t{flow4} @{cuts4} goto delivered\n\
+         \t\t{flow6} @{cuts6} goto delivered\n\
+         \t\tct state established,related accept\n\
+         \t\tgoto delivered\n\
+         \t}}\n\
+         \tchain delivered {{\n\
          \t\tfib daddr type != unicast accept\n\
 {essential}\
          \t\tgoto judged\n\

@@ -107,7 +107,7 @@ fn packets_time_and_elements_do_not_alter_the_digest() {
             let element = Element::from(address).lasting(Duration::from_millis(20));
             transaction.add(&bans, [element]);
             transaction.commit().unwrap();
-            assert_eq!(structure(&mut netlink), before, "round {round}");
+            assert_eq!(structure(&mut netlink).digest, before.digest, "round {round}");
         }
         // It was a real test: the counters moved, the quota is used up, the meter filled.
         let list = run("nft list table inet t");
@@ -116,7 +116,66 @@ fn packets_time_and_elements_do_not_alter_the_digest() {
         assert!(list.contains("127.0.0.1 limit rate"), "{list}");
         // Others' tables do not count.
         load("table inet other { chain input { type filter hook input priority 0; accept; } }");
-        assert_eq!(structure(&mut netlink), before);
+        assert_eq!(structure(&mut netlink).digest, before.digest);
+    });
+}
+
+/// A change of the table, and whether what is found then is what is left of it.
+#[test]
+fn what_is_left_is_told_from_what_is_new() {
+    in_namespace("structure::what_is_left_is_told_from_what_is_new", || {
+        let mut netlink = Netlink::open().unwrap();
+        for (change, left) in [
+            ("delete chain inet t spare.1", true),
+            ("delete set inet t spare.2", true),
+            ("delete chain inet t other", false),
+            ("flush chain inet t spare.1", true),
+            ("insert rule inet t judge accept", false),
+            ("flush chain inet t judge", false),
+            ("add chain inet t new", false),
+            ("add chain inet t input { policy drop; }", false),
+        ] {
+            load(STRUCTURE);
+            load(
+                "table inet t { set spare.2 { type ipv4_addr; }
+                  chain spare.1 { tcp dport { 22, 80 } accept; }\n chain other { } }",
+            );
+            let before = structure(&mut netlink);
+            load(change);
+            let after = structure(&mut netlink);
+            assert_eq!(after.is_left_of(&before, |name| name.contains('.')), left, "{change}");
+            assert!(netlink.delete_table("t").unwrap());
+        }
+    });
+}
+
+#[test]
+fn own_changes_are_told_from_others() {
+    in_namespace("structure::own_changes_are_told_from_others", || {
+        let mut netlink = Netlink::open().unwrap();
+        text::load(STRUCTURE).unwrap();
+        let (before, own) = (netlink.generation().unwrap(), netlink.own_changes());
+        let others = |netlink: &mut Netlink| {
+            let all = netlink.generation().unwrap().wrapping_sub(before);
+            all - netlink.own_changes().wrapping_sub(own)
+        };
+        let bans = Set::new("t", "bans", Kind::Addresses(Family::V4));
+        let address = std::net::IpAddr::from([192, 0, 2, 1]);
+        for verb in ["add", "empty"] {
+            let mut transaction = netlink.transaction();
+            transaction.flush(&bans);
+            if verb == "add" {
+                transaction.add(&bans, [Element::from(address)]);
+            }
+            transaction.commit().unwrap();
+        }
+        // Of emptying alone it is not known whether it changes anything: rather another's.
+        assert_eq!(others(&mut netlink), 1);
+        text::load("flush chain inet t judge\nadd rule inet t judge accept").unwrap();
+        text::load("no such thing").unwrap_err();
+        assert_eq!(others(&mut netlink), 1);
+        run("nft add rule inet t judge accept");
+        assert_eq!(others(&mut netlink), 2);
     });
 }
 
@@ -134,6 +193,9 @@ fn what_a_structure_tells() {
         let base = structure.chains[0].base.as_ref().unwrap();
         assert_eq!((base.hook.as_str(), base.priority, base.policy_drop), ("input", -5, false));
         assert_eq!(structure.chains[1].base, None);
+        let looks_in = |chain: usize| structure.chains[chain].looks_in.iter().collect::<Vec<_>>();
+        assert_eq!(looks_in(0), ["bans"]);
+        assert_eq!(looks_in(1), ["__map0", "__set0"]);
     });
 }
 
@@ -145,7 +207,7 @@ fn a_digest_holds_while_another_table_is_rewritten() {
         let before = structure(&mut netlink);
         for _ in 0..20 {
             load("table inet other { chain x { accept; } }\ndelete table inet other");
-            assert_eq!(structure(&mut netlink), before);
+            assert_eq!(structure(&mut netlink).digest, before.digest);
         }
     });
 }

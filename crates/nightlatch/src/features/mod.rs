@@ -1,8 +1,13 @@
 //! One folder per feature, registered by one line below: its name on the command line and the
 //! arguments it takes. Help, manual pages and completions come from the same lines.
 
+use std::process::ExitCode;
+
+use nightlatch_core::api::{Reply, Request};
+
 use crate::shell::outcome::Outcome;
 use crate::shell::paths::Paths;
+use crate::shell::{client, screen};
 
 pub mod accounts;
 pub mod audit;
@@ -26,6 +31,23 @@ pub struct Context {
     pub paths: Paths,
     /// Whether to write JSON.
     pub json: bool,
+}
+
+impl Context {
+    /// Asks the daemon for a change and shows the sentence it answers.
+    pub(crate) fn change(&self, request: Request) -> Outcome {
+        self.say_done(&client::change(&self.paths, request)?);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Shows what was done.
+    pub(crate) fn say_done(&self, message: &str) {
+        if self.json {
+            screen::say_json(&Reply::Done { message: message.to_owned() });
+        } else {
+            screen::say(message);
+        }
+    }
 }
 
 /// A command of a feature.

@@ -6,6 +6,7 @@ mod log;
 mod names;
 mod oldnames;
 mod status;
+mod unattended;
 
 use nightlatch::features::demo::stage::{Plan, Stage};
 

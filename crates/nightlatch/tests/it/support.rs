@@ -166,9 +166,14 @@ impl<'a> Installation<'a> {
 
     /// Starts the daemon and waits until it answers.
     pub(crate) fn daemon(&self) -> Daemon {
+        self.daemon_in(&[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn daemon_in(&self, environment: &[(&str, &str)]) -> Daemon {
         let log = std::fs::File::create(self.directory.path().join("daemon.log")).unwrap();
         let mut command = self.command(&["daemon"]);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command.stdout(log.try_clone().unwrap()).stderr(log).envs(environment.iter().copied());
         let mut daemon = Daemon { child: command.spawn().unwrap() };
         wait_until("the daemon answers", Duration::from_secs(60), || {
             if let Some(status) = daemon.child.try_wait().unwrap() {

@@ -38,6 +38,28 @@ fn up_without_a_trial_stays() {
 }
 
 #[test]
+fn up_without_an_account_says_that_nobody_gets_in() {
+    let mut desk = off();
+    let none = |mode| {
+        let (accounts, site) = (Vec::new(), Site::default());
+        Request::Up(Up { mode: Some(mode), accounts, site, trial: None, dry_run: false })
+    };
+    let nobody = "\nattention: NOBODY from outside gets in, you neither: there is no account yet; \"nightlatch allow NAME ADDRESS\" makes one";
+    assert_eq!(
+        desk.done(none(Mode::Allowlist)),
+        format!("the firewall is up in mode allowlist{nobody}")
+    );
+    assert_eq!(
+        desk.done(none(Mode::Allowlist)),
+        format!("the firewall is up already, and nothing has to change{nobody}")
+    );
+    // What is open answers everybody.
+    assert_eq!(desk.done(none(Mode::Open)), "the firewall is up in mode open");
+    desk.done(allow("office 203.0.113.7 sip"));
+    assert_eq!(desk.done(none(Mode::Allowlist)), "the firewall is up in mode allowlist");
+}
+
+#[test]
 fn a_trial_is_confirmed() {
     let mut desk = off();
     assert_eq!(

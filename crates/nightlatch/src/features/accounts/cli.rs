@@ -51,7 +51,7 @@ impl Allow {
 
 impl Run for Allow {
     fn run(&self, context: &Context) -> Outcome {
-        change(context, Request::Allow(self.account()?))
+        context.change(Request::Allow(self.account()?))
     }
 }
 
@@ -67,7 +67,7 @@ pub struct Remove {
 
 impl Run for Remove {
     fn run(&self, context: &Context) -> Outcome {
-        change(context, Request::Remove { name: self.name.clone(), force: self.force })
+        context.change(Request::Remove { name: self.name.clone(), force: self.force })
     }
 }
 
@@ -105,16 +105,6 @@ impl Run for Show {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn change(context: &Context, request: Request) -> Outcome {
-    let message = client::change(&context.paths, request)?;
-    if context.json {
-        screen::say_json(&Reply::Done { message });
-    } else {
-        screen::say(message);
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn list_accounts(accounts: &[Account]) {

@@ -1,15 +1,13 @@
 //! `block`, `unblock`.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{NewBlock, Reply, Request};
+use nightlatch_core::api::{NewBlock, Request};
 use nightlatch_core::time::parse_span;
 
 use crate::features::{Context, Run};
 use crate::shell::outcome::Outcome;
-use crate::shell::{client, screen};
 
 /// Shut an address or network out, running connections too
 #[derive(clap::Args, Debug)]
@@ -31,7 +29,7 @@ impl Run for Block {
     fn run(&self, context: &Context) -> Outcome {
         let (range, lasts, force) = (self.address, self.lasts, self.force);
         let reason = self.reason.clone();
-        change(context, Request::Block(NewBlock { range, lasts, reason, force }))
+        context.change(Request::Block(NewBlock { range, lasts, reason, force }))
     }
 }
 
@@ -44,16 +42,6 @@ pub struct Unblock {
 
 impl Run for Unblock {
     fn run(&self, context: &Context) -> Outcome {
-        change(context, Request::Unblock { range: self.address })
+        context.change(Request::Unblock { range: self.address })
     }
-}
-
-fn change(context: &Context, request: Request) -> Outcome {
-    let message = client::change(&context.paths, request)?;
-    if context.json {
-        screen::say_json(&Reply::Done { message });
-    } else {
-        screen::say(message);
-    }
-    Ok(ExitCode::SUCCESS)
 }

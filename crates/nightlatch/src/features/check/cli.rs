@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nightlatch_core::api::{Reply, Request};
+use nightlatch_core::api::Request;
 use nightlatch_core::config::Rules;
 
 use crate::features::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{client, configuration, screen};
+use crate::shell::{configuration, screen};
 
 /// Check the configuration file; exit code 78 if it is bad
 #[derive(clap::Args, Debug)]
@@ -43,13 +43,7 @@ pub struct Reload {}
 
 impl Run for Reload {
     fn run(&self, context: &Context) -> Outcome {
-        let message = client::change(&context.paths, Request::Reload)?;
-        if context.json {
-            screen::say_json(&Reply::Done { message });
-        } else {
-            screen::say(message);
-        }
-        Ok(ExitCode::SUCCESS)
+        context.change(Request::Reload)
     }
 }
 

@@ -24,14 +24,7 @@ impl Run for SetMode {
         let Some(mode) = self.mode else {
             return tell(context);
         };
-        let request = Request::Mode { mode, force: self.force };
-        let message = client::change(&context.paths, request)?;
-        if context.json {
-            screen::say_json(&Reply::Done { message });
-        } else {
-            screen::say(message);
-        }
-        Ok(ExitCode::SUCCESS)
+        context.change(Request::Mode { mode, force: self.force })
     }
 }
 

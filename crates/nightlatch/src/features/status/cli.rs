@@ -8,6 +8,7 @@ use nightlatch_core::time::show_span;
 
 use super::io;
 use crate::features::{Context, Run};
+use crate::shell::firewall::Seen;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{client, clock, screen};
 
@@ -21,8 +22,14 @@ impl Run for Status {
             Ok(Reply::Status(standing)) => *standing,
             Ok(other) => return Err(Failure::failed(format!("unfitting answer: {other:?}"))),
             Err(failure) if failure.code == Code::NotRunning && context.json => {
-                let table = io::table_is_there();
-                screen::say_json(&serde_json::json!({ "running": false, "table": table }));
+                let seen = io::seen();
+                let table = seen.map(|seen| seen != Seen::Gone);
+                screen::say_json(&match seen {
+                    Some(seen @ (Seen::OnTrial | Seen::Open)) => serde_json::json!({
+                        "running": false, "table": table, "open": seen == Seen::Open
+                    }),
+                    _ => serde_json::json!({ "running": false, "table": table }),
+                });
                 return Ok(failure.code.exit());
             }
             Err(failure) if failure.code == Code::NotRunning => {
@@ -46,11 +53,17 @@ impl Run for Status {
 
 /// The daemon is gone: whether the firewall is too matters most.
 fn without_daemon(failure: &Failure) -> Failure {
-    let table = match io::table_is_there() {
-        Some(true) => {
+    let table = match io::seen() {
+        Some(Seen::Stands) => {
             "THE DAEMON IS DOWN. The last good firewall stands in the kernel; nothing watches it, and nothing that was for a time ends."
         }
-        Some(false) => {
+        Some(Seen::OnTrial) => {
+            "THE DAEMON IS DOWN. The firewall stands in the kernel, ON TRIAL: when its time is over the kernel lets everything through, unless you run \"nightlatch confirm\"."
+        }
+        Some(Seen::Open) => {
+            "THE DAEMON IS DOWN, AND THE TABLE IN THE KERNEL LETS EVERYTHING THROUGH: its trial is over, or it was never finished. Unless another firewall stands, this machine is open."
+        }
+        Some(Seen::Gone) => {
             "THE DAEMON IS DOWN AND ITS FIREWALL IS NOT IN THE KERNEL: unless another one stands, this machine is open."
         }
         None => "THE DAEMON IS DOWN; whether a firewall stands only root can see.",

@@ -1,8 +1,8 @@
 //! What can be seen without the daemon.
 
-use crate::shell::firewall::Firewall;
+use crate::shell::firewall::{Firewall, Seen};
 
-/// Whether our table is in the kernel; `None` where the kernel does not tell.
-pub fn table_is_there() -> Option<bool> {
-    Firewall::open().ok().map(|mut firewall| firewall.table_is_there())
+/// What of our firewall is in the kernel; `None` where the kernel does not tell.
+pub fn seen() -> Option<Seen> {
+    Firewall::open().ok()?.seen()
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{Reply, Request};
+use nightlatch_core::api::Request;
 use nightlatch_core::ledger::Mode;
 use nightlatch_core::time::parse_span;
 
@@ -45,6 +45,7 @@ impl Run for Up {
         let now = clock::now();
         let stored = io::stored_ledger(paths)?;
         logic::name_apart(&mut request, &stored);
+        let stood = stored.protection.stands();
         let ledger = logic::ledger_after(stored, &request, now);
         let plan = logic::plan(&survey, &proposal, &flows, &ledger, &rules, now);
         if context.json && self.plan {
@@ -57,21 +58,31 @@ impl Run for Up {
         }
         firewall::require_nftables()?;
         self.refuse_lock_out(&proposal, &plan)?;
+        // A trial would open again by itself.
+        let shut_out = logic::shut_out(&survey, &proposal, &ledger, &rules, now);
+        if let Some(address) = shut_out.filter(|_| self.yes && !stood) {
+            return Err(Failure::no(format!(
+                "nothing was changed: this would end your own session from {address}; \"nightlatch why {address}\" says what shuts it out"
+            )));
+        }
         if !self.yes && !self.is_agreed()? {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
         }
         io::start_daemon(paths)?;
         request.trial = (!self.yes).then_some(self.trial());
-        let message = client::change(paths, Request::Up(request))?;
-        if context.json {
-            screen::say_json(&Reply::Done { message: message.clone() });
-        } else {
-            screen::say(&message);
+        let answered = client::change(paths, Request::Up(request));
+        // Also where the daemon was killed before it could answer: it may be written down.
+        let on_trial = !self.yes && matches!(trial::standing_now(paths), Ok(true));
+        if on_trial {
+            io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
+        }
+        let message = answered?;
+        context.say_done(&message);
+        if !context.json {
             screen::say(io::after_a_reboot(paths));
         }
-        if !self.yes && matches!(trial::standing_now(paths), Ok(true)) {
-            io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
+        if on_trial {
             trial::watch(paths, self.trial())?;
         }
         Ok(ExitCode::SUCCESS)
@@ -120,7 +131,7 @@ pub struct Confirm {}
 
 impl Run for Confirm {
     fn run(&self, context: &Context) -> Outcome {
-        done(context, &trial::ask_or_do(&context.paths, Request::Confirm)?);
+        context.say_done(&trial::ask_or_do(&context.paths, Request::Confirm)?);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -145,7 +156,7 @@ impl Run for Rollback {
             trial::guard(&context.paths)?;
             return Ok(ExitCode::SUCCESS);
         }
-        done(context, &trial::ask_or_do(&context.paths, Request::Rollback)?);
+        context.say_done(&trial::ask_or_do(&context.paths, Request::Rollback)?);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -174,15 +185,7 @@ impl Run for Down {
         }
         let message = trial::ask_or_do(&context.paths, Request::Down)?;
         io::disable_units(&context.paths)?;
-        done(context, &message);
+        context.say_done(&message);
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn done(context: &Context, message: &str) {
-    if context.json {
-        screen::say_json(&Reply::Done { message: message.to_owned() });
-    } else {
-        screen::say(message);
     }
 }

@@ -13,7 +13,7 @@ use crate::shell::firewall::Firewall;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
 use crate::shell::store::{self, Store};
-use crate::shell::{client, systemd};
+use crate::shell::{client, detach, systemd};
 
 /// How long the daemon may take to begin: it may have to load long lists.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
@@ -92,7 +92,7 @@ pub(super) fn spawn_detached(paths: &Paths, command: &[&str], log: &str) -> Resu
         |error: std::io::Error| Failure::failed(format!("the daemon cannot be started: {error}"));
     store::make_folder(&paths.state_dir)?;
     let log = File::create(paths.state_dir.join(log)).map_err(failed)?;
-    Command::new(std::env::current_exe().map_err(failed)?)
+    let child = Command::new(std::env::current_exe().map_err(failed)?)
         .args(command)
         .arg("--detached")
         .args(paths.options())
@@ -103,7 +103,9 @@ pub(super) fn spawn_detached(paths: &Paths, command: &[&str], log: &str) -> Resu
         .env_remove("JOURNAL_STREAM")
         .current_dir("/")
         .spawn()
-        .map_err(failed)
+        .map_err(failed)?;
+    detach::wait_until_it_has_left(&child);
+    Ok(child)
 }
 
 fn wait_for_daemon(paths: &Paths, mut child: Option<Child>) -> Result<(), Failure> {

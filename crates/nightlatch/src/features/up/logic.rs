@@ -1,6 +1,7 @@
 //! From the survey to the request and the plan on the screen.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::api::{NewAccount, Up};
@@ -39,6 +40,9 @@ pub(super) struct Plan {
     pub(super) warnings: Vec<String>,
 }
 
+/// The account of whoever ran `up`.
+const ADMIN: &str = "admin";
+
 /// What `up` asks of the daemon.
 pub(super) fn request(
     survey: &Survey,
@@ -52,8 +56,8 @@ pub(super) fn request(
         .filter_map(|account| new_account(&account.name, &account.addresses, &account.note))
         .collect();
     if !extra.is_empty() {
-        let given = new_account("admin", extra, "given to nightlatch up");
-        match accounts.iter_mut().find(|account| account.name.as_str() == "admin") {
+        let given = new_account(ADMIN, extra, "given to nightlatch up");
+        match accounts.iter_mut().find(|account| account.name.as_str() == ADMIN) {
             Some(admin) => admin.entries.extend(extra.iter().map(|range| Entry::Range(*range))),
             None => accounts.extend(given),
         }
@@ -64,7 +68,6 @@ pub(super) fn request(
 /// An account "admin" that exists stays as it is; who comes in by it now and did not before gets
 /// an account of another name, or a second `up` from elsewhere would shut its caller out.
 pub(super) fn name_apart(up: &mut Up, ledger: &Ledger) {
-    const ADMIN: &str = "admin";
     if !ledger.accounts.keys().any(|name| name.as_str() == ADMIN) {
         return;
     }
@@ -211,6 +214,27 @@ fn stays(ledger: &Ledger, proposal: &Proposal) -> Vec<String> {
     ledger.accounts.values().map(line).collect()
 }
 
+/// The caller's address, if he could not come in by SSH any more: a block may be held against it.
+pub(super) fn shut_out(
+    survey: &Survey,
+    proposal: &Proposal,
+    ledger: &Ledger,
+    rules: &Rules,
+    now: Time,
+) -> Option<IpAddr> {
+    // Where nobody was found who came from outside, there is no account of his either.
+    proposal.accounts.iter().find(|account| account.name == ADMIN)?;
+    let peer = survey.caller.address?;
+    let port = survey.caller.ssh_port.or(proposal.ssh.first().copied()).unwrap_or(22);
+    let catalogue = rules.catalogue(&ledger.site);
+    let lists = Lists::default();
+    let world = World { ledger, rules, catalogue: &catalogue, lists: &lists, now };
+    let protocol = Protocol::Tcp;
+    let session =
+        LiveFlow { protocol, peer, peer_port: 1024, local_port: port, began_by_peer: true };
+    (!lets_in(&world, &session)).then_some(peer)
+}
+
 /// Whether a connection of the flow's peer would be let in.
 pub(super) fn lets_in(world: &World<'_>, flow: &LiveFlow) -> bool {
     let what = match flow.protocol {
@@ -277,7 +301,7 @@ impl Plan {
         for (title, entries) in sections {
             section(&mut lines, title, entries.iter().map(String::as_str));
         }
-        if self.stays.is_empty() {
+        if self.stays.is_empty() && self.mode == Mode::Allowlist {
             lines.push("NOBODY comes in: there is no account yet".to_owned());
         }
         let cut = self.would_cut.iter().map(|line| line.text.as_str());

@@ -6,9 +6,9 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{
     ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
 };
-use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
+use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Structure as Found, text};
 
-use super::lists::{self, Known};
+use super::lists;
 use super::{Standing, elements};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
@@ -27,25 +27,50 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
     Ok(gone)
 }
 
+/// How often chains and rules are loaded until it is certain that what stands is what was loaded.
+const LOADS: u32 = 5;
+const REMOVED: &str = "it is not there after it was loaded: another program removes it";
+
 /// What is known of the kernel's table before it is changed.
 #[derive(Clone, Debug)]
 pub(super) struct Begin<'a> {
     /// All of it, where we left it so.
-    pub(super) old: Option<&'a Ruleset>,
+    pub(super) old: Option<&'a Standing>,
     /// Whether it stands without its lists, by [`close`].
     pub(super) closed: bool,
     /// Whether at least the long lists are the desired ones, and in which sets they are.
     pub(super) lists_stand: Option<ListSets>,
 }
 
-/// Makes the kernel's table what `desired` says.
+/// Chains and rules of which it is certain that they are ours, and since when.
+#[derive(Debug)]
+pub(super) struct Known {
+    structure: Found,
+    /// The kernel's count of changes up to which that is so.
+    generation: u32,
+    /// That count when all of the table was loaded.
+    loaded: u32,
+    /// How many changes up to `generation` were our own.
+    own: u32,
+}
+
+impl From<Standing> for Known {
+    fn from(standing: Standing) -> Known {
+        let Standing { structure, generation, loaded, own, .. } = standing;
+        Known { structure, generation, loaded, own }
+    }
+}
+
+/// Makes the kernel's table what `desired` says. Gives chains and rules where they were loaded.
 pub(super) fn apply(
     netlink: &mut Netlink,
     begin: Begin<'_>,
     desired: &mut Ruleset,
     trial: Option<Duration>,
-) -> Result<(), String> {
+) -> Result<Option<Known>, String> {
     let Begin { old, closed, lists_stand } = begin;
+    let old = old.map(|standing| &standing.ruleset);
+    let mut loaded = None;
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
     let begins = old.is_none() && (closed || !standing(netlink)?);
@@ -68,22 +93,23 @@ pub(super) fn apply(
     if closed {
         let mut first = desired.clone();
         first.structure.open = None;
-        load_structure(None, &first)?;
+        load_structure(netlink, None, &first)?;
     } else if anew {
-        load_structure(old, desired)?;
+        loaded = Some(load_structure(netlink, old, desired)?);
     }
     elements::bring(netlink, old, desired)?;
     if !put_together && (lists_stand.is_none() || begins) {
-        lists::bring(netlink, old.map_or(Known::Empty, Known::As), desired)?;
+        lists::bring(netlink, old.map_or(lists::Known::Empty, lists::Known::As), desired)?;
     }
     if closed {
-        load_structure(None, desired)?;
+        loaded = Some(load_structure(netlink, None, desired)?);
     }
     // During a trial each time anew: it may have been asked to last longer.
     if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
-    remove_stale(netlink, desired)
+    remove_stale(netlink, desired)?;
+    Ok(loaded)
 }
 
 /// Whether a table of ours is in the kernel.
@@ -93,7 +119,16 @@ fn standing(netlink: &mut Netlink) -> Result<bool, String> {
 
 /// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
 /// elements are gone, so that between the two transactions no account loses its services.
-fn load_structure(old: Option<&Ruleset>, desired: &Ruleset) -> Result<(), String> {
+///
+/// What is found right behind a load counts as ours only if the kernel has counted exactly one
+/// change, the load itself: a rule that somebody slips in between would otherwise stand for good.
+/// The fingerprint of an earlier load of the same text could not tell, as it differs from load to
+/// load; so after any other change, be it in another's table, all is loaded again.
+fn load_structure(
+    netlink: &mut Netlink,
+    old: Option<&Ruleset>,
+    desired: &Ruleset,
+) -> Result<Known, String> {
     let mut structure = desired.structure.clone();
     for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
@@ -106,7 +141,18 @@ fn load_structure(old: Option<&Ruleset>, desired: &Ruleset) -> Result<(), String
             let _ = writeln!(text, "flush set inet {TABLE} {meter}");
         }
     }
-    text::load(&text).map_err(|error| error.to_string())
+    for _ in 0..LOADS {
+        let before = netlink.generation().map_err(|error| error.to_string())?;
+        text::load(&text).map_err(|error| error.to_string())?;
+        let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+        let structure = found.ok_or(REMOVED)?;
+        let generation = structure.generation;
+        if generation == before.wrapping_add(1) {
+            let own = netlink.own_changes();
+            return Ok(Known { structure, generation, loaded: generation, own });
+        }
+    }
+    Err("it is loaded, but another program changes rulesets all the time, so that it is not certain whose rules stand".to_owned())
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets
@@ -124,25 +170,27 @@ fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), Strin
     transaction.commit().map_err(|error| error.to_string())
 }
 
-/// Removes what nothing leads to any more: chains of accounts, and sets that held the lists.
+/// Removes what nothing leads to any more.
 fn remove_stale(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> {
-    let Structure { chains, list_sets, .. } = &desired.structure;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let Some(found) = found else { return Ok(()) };
     let mut text = String::new();
-    for chain in found.chains {
-        // Only chains that accounts lead to come and go; they have a dot in their name.
-        if chain.name.contains('.') && !chains.contains_key(&chain.name) {
-            let _ = writeln!(text, "delete chain inet {TABLE} {}", chain.name);
-        }
+    for chain in found.chains.iter().filter(|chain| is_stale(&chain.name, desired)) {
+        let _ = writeln!(text, "delete chain inet {TABLE} {}", chain.name);
     }
-    for set in found.sets {
-        let is_list = [false, true].iter().any(|place| ListSet::is_of_place(&set, *place));
-        if is_list && !list_sets.all().any(|desired| desired.name == set) {
-            let _ = writeln!(text, "delete set inet {TABLE} {set}");
-        }
+    for set in found.sets.iter().filter(|set| is_stale(set, desired)) {
+        let _ = writeln!(text, "delete set inet {TABLE} {set}");
     }
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
+}
+
+/// Whether it is of those that come and go, and gone: chains of accounts, which have a dot in their
+/// name, and sets that held the lists.
+fn is_stale(name: &str, desired: &Ruleset) -> bool {
+    let Structure { chains, list_sets, .. } = &desired.structure;
+    let is_list = [false, true].iter().any(|place| ListSet::is_of_place(name, *place));
+    (name.contains('.') && !chains.contains_key(name))
+        || (is_list && !list_sets.all().any(|set| set.name == name))
 }
 
 /// Above so many account ranges a change is not followed by reading all of them back: the kernel
@@ -151,15 +199,21 @@ const MANY: usize = 50_000;
 
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was
 /// made anew, and after a change unless they are very long.
+///
+/// What is found is ours if its rules are those known to be; and long lists, which cannot be read
+/// back, if the kernel has counted no changes but our own since. Otherwise what was known before is
+/// all that is known now: what the other program did is still to be told of, and judged then.
 pub(super) fn read_back(
     netlink: &mut Netlink,
     anew: bool,
+    known: Known,
     desired: Ruleset,
 ) -> Result<Standing, String> {
     // First the count, then the look: a change in between makes the count differ next time.
     let generation = netlink.generation().map_err(|error| error.to_string())?;
+    let own = netlink.own_changes();
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
-    let found = found.ok_or("it is not there after it was loaded: another program removes it")?;
+    let found = found.ok_or(REMOVED)?;
     for chain in
         desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate", "late"])
     {
@@ -174,5 +228,15 @@ pub(super) fn read_back(
     if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
-    Ok(Standing { ruleset: desired, digest: found.digest, generation, loaded: generation })
+    // What is stale we have removed ourselves since the load.
+    let is_ours = found.is_left_of(&known.structure, |name| is_stale(name, &desired));
+    let changes = generation.wrapping_sub(known.generation);
+    let alone = changes <= own.wrapping_sub(known.own);
+    let structure = if is_ours { found } else { known.structure };
+    let ruleset = desired;
+    if is_ours && (alone || ruleset.lists.is_empty()) {
+        return Ok(Standing { ruleset, structure, generation, loaded: generation, own });
+    }
+    let Known { generation, loaded, own, .. } = known;
+    Ok(Standing { ruleset, structure, generation, loaded, own })
 }

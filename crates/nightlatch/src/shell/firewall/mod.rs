@@ -12,14 +12,16 @@ use std::time::Duration;
 use nightlatch_core::action::Project;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::Cut;
-use nightlatch_core::ruleset::{Ruleset, TABLE};
+use nightlatch_core::ruleset::{Ruleset, TABLE, names};
 use nightlatch_core::service::Protocol;
-use nightlatch_netfilter::{Change, Element, FlowKey, Key, Monitor, Netlink, NetlinkError};
+use nightlatch_netfilter::{
+    Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set, Structure,
+};
 
 use super::addresses;
 use super::outcome::Failure;
 use crate::run::Message;
-use apply::Begin;
+use apply::{Begin, Known};
 use hits::Hits;
 use left::Left;
 
@@ -40,12 +42,14 @@ pub struct Firewall {
 #[derive(Debug)]
 struct Standing {
     ruleset: Ruleset,
-    /// The fingerprint of chains and rules, taken right after they were loaded.
-    digest: [u8; 32],
+    /// Chains and rules as we loaded them.
+    structure: Structure,
     /// The kernel's count of changes up to which all was seen to be well.
     generation: u32,
     /// That count when all of it was loaded.
     loaded: u32,
+    /// How many of the changes up to `generation` were our own.
+    own: u32,
 }
 
 impl Firewall {
@@ -107,10 +111,11 @@ impl Firewall {
             lists_stand = self.left.sets_of(&desired.lists, generation);
         }
         let old = self.standing.take().filter(|_| how == Project::Difference);
-        let old = old.map(|standing| standing.ruleset);
         let begin = Begin { old: old.as_ref(), closed, lists_stand };
-        apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
-        let standing = apply::read_back(&mut self.netlink, old.is_none(), desired)?;
+        let loaded = apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
+        let anew = old.is_none();
+        let known = loaded.or(old.map(Known::from)).ok_or("nothing was loaded")?;
+        let standing = apply::read_back(&mut self.netlink, anew, known, desired)?;
         self.left.note_that(&standing.ruleset, standing.generation);
         self.standing = Some(standing);
         Ok(())
@@ -144,7 +149,7 @@ impl Firewall {
         }
         let found = match self.netlink.structure(TABLE) {
             Ok(None) => Some("the table was removed".to_owned()),
-            Ok(Some(found)) if found.digest != standing.digest => {
+            Ok(Some(found)) if found.digest != standing.structure.digest => {
                 Some("its rules were changed".to_owned())
             }
             Ok(Some(_)) => None,
@@ -168,6 +173,7 @@ impl Firewall {
                 }
                 Some(_) => {}
             }
+            standing.own = self.netlink.own_changes();
             self.left.note_that(&standing.ruleset, standing.generation);
         }
         found
@@ -229,10 +235,38 @@ impl Firewall {
         self.hits.since_last(&mut self.netlink)
     }
 
+    /// What of ours is in the kernel, whoever put it there; `None` where the kernel does not tell.
+    pub fn seen(&mut self) -> Option<Seen> {
+        let Some(found) = self.netlink.structure(TABLE).ok()? else { return Some(Seen::Gone) };
+        let guards = |name: &str| found.chains.iter().find(|chain| chain.name == name);
+        let Some(gate) = guards("guard").and(guards("gate")) else { return Some(Seen::Open) };
+        if found.table.dormant {
+            return Some(Seen::Open);
+        }
+        if !gate.looks_in.contains(names::TRIAL) {
+            return Some(Seen::Stands);
+        }
+        let left = self.netlink.read(&Set::new(TABLE, names::TRIAL, Kind::Number)).ok()?;
+        Some(if left.is_empty() { Seen::Open } else { Seen::OnTrial })
+    }
+
     /// Whether our table is in the kernel, whoever put it there.
     pub fn table_is_there(&mut self) -> bool {
         self.netlink.table_exists(TABLE).unwrap_or(false)
     }
+}
+
+/// What of ours is in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// No table.
+    Gone,
+    /// The table, and it judges.
+    Stands,
+    /// The table, and it judges until the time of its trial is over.
+    OnTrial,
+    /// A table that lets everything through: its trial is over, or it was never finished.
+    Open,
 }
 
 /// Whether a table like ours could be loaded here. Changes nothing.

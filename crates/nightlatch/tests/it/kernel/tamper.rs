@@ -21,8 +21,19 @@ const RESTORED_WITHIN: Duration = Duration::from_secs(2);
 /// Our table as far as it can be listed; chains come in the order in which they were made. Of the
 /// long lists there are two places, taken in turn.
 fn table(server: &Host) -> Vec<String> {
-    let mut nft = server.command("nft");
-    let listed = nft.args(["-s", "list", "table", "inet", "nightlatch"]).output().unwrap();
+    listed(server, &["-s", "list", "table", "inet", "nightlatch"])
+}
+
+/// The same without the flows that were cut: of all elements, accounts alone.
+fn table_but_cuts(server: &Host) -> Vec<String> {
+    let mut lines = listed(server, &["-s", "-t", "list", "table", "inet", "nightlatch"]);
+    lines.extend(listed(server, &["list", "map", "inet", "nightlatch", "account4"]));
+    lines.extend(listed(server, &["list", "map", "inet", "nightlatch", "account6"]));
+    lines
+}
+
+fn listed(server: &Host, arguments: &[&str]) -> Vec<String> {
+    let listed = server.command("nft").args(arguments).output().unwrap();
     // Of the two pairs of sets for lists, one or the other is in force.
     let text = String::from_utf8(listed.stdout).unwrap();
     let text = text.replace("list4b", "list4").replace("list6b", "list6");
@@ -82,6 +93,68 @@ fn every_change_by_others_is_undone_and_written_down() {
     wait_until("the rule is back", RESTORED_WITHIN, || table(server) == whole);
     assert!(support::told(&nightlatch.run_it(&["status"])).contains("nft"));
     nightlatch.must(&["log", "--verify"]);
+}
+
+/// The regular look and the kernel's word come at the same moment, again and again: whichever is
+/// first, the audit log names the program.
+#[test]
+fn the_program_is_named_though_the_regular_look_came_first() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let nightlatch = Installation::on(server);
+    // A watchdog makes the daemon look every tenth of a second.
+    let daemon = nightlatch.daemon_in(&[("WATCHDOG_USEC", "200000")]);
+    nightlatch.must(&["up", "--yes"]);
+    let whole = table(server);
+    for times in 1..=20 {
+        // Both are due when it goes on.
+        pause(&daemon);
+        run(server, "nft insert rule inet nightlatch gate accept");
+        std::thread::sleep(Duration::from_millis(150));
+        resume(&daemon);
+        wait_until("it is restored", RESTORED_WITHIN, || table(server) == whole);
+        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == times);
+    }
+    for restore in restores(&nightlatch) {
+        assert!(restore.contains("by nft (process "), "{restore}");
+    }
+}
+
+/// A neighbour that flushes again while the table is being restored: a second after it has stopped
+/// the table stands again, and who came in meanwhile is out.
+#[test]
+fn a_burst_of_flushes_is_outlasted() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let (nightlatch, daemon) = protect(server, "");
+    fill(&nightlatch);
+    let whole = table_but_cuts(server);
+    // As it is loaded anew by another firewall's service: its own table stays, so that connections
+    // are tracked all the time.
+    let other = nightlatch.directory().join("other.nft");
+    let rules = "flush ruleset\ntable inet other { chain input { type filter hook input priority 0; ct state new accept; }; }\n";
+    std::fs::write(&other, rules).unwrap();
+    let other = other.display();
+    for (at, (times, rests)) in
+        (0..).zip([(1, ""), (10, ""), (10, "sleep 0.01"), (10, "sleep 0.03"), (600, "")])
+    {
+        pause(&daemon);
+        run(server, &format!("nft -f {other}"));
+        let slipped = Talk::between(attacker, server, SocketAddr::new(server.v4(), 4000 + at));
+        resume(&daemon);
+        let burst = format!("for i in $(seq {times}); do nft -f {other}; {rests}\ndone");
+        shell(server, &burst);
+        let start = now();
+        wait_until(&burst, PATIENCE, || table_but_cuts(server) == whole);
+        println!("{burst}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(1), "{burst}: {:?}", start.elapsed());
+        let quiet = Duration::from_millis(500);
+        wait_until("they end", PATIENCE, || slipped.silent_for() > quiet);
+    }
 }
 
 /// What the audit log says of restored tables.

@@ -1,7 +1,10 @@
 //! `up` on trial: taken back unless confirmed, whoever is killed meanwhile.
 
+use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -16,6 +19,17 @@ const TRIAL: Duration = Duration::from_secs(4);
 
 /// `nightlatch up` at a terminal, where somebody says yes.
 fn up(nightlatch: &Installation<'_>, more: &str) -> Child {
+    let up = begin_up(nightlatch, more);
+    // From then on the one who takes it back lives, too.
+    wait_until("the trial begins", PATIENCE, || {
+        let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
+        said.contains("nightlatch confirm")
+    });
+    up
+}
+
+/// The same, not waited for.
+fn begin_up(nightlatch: &Installation<'_>, more: &str) -> Child {
     let program = env!("CARGO_BIN_EXE_nightlatch");
     let line = format!("{program} up --trial {}s {more}", TRIAL.as_secs());
     let mut terminal = nightlatch.command_called("script", &["-qec", &line, "/dev/null"]);
@@ -23,11 +37,6 @@ fn up(nightlatch: &Installation<'_>, more: &str) -> Child {
     terminal.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
     let mut up = terminal.spawn().unwrap();
     up.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
-    // From then on the one who takes it back lives, too.
-    wait_until("the trial begins", PATIENCE, || {
-        let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
-        said.contains("nightlatch confirm")
-    });
     up
 }
 
@@ -125,9 +134,14 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
         let _ = kill_process(process, Signal::KILL);
     }
     up.wait().unwrap();
+    let status = || nightlatch.must_exit(69, &["status"]);
+    assert!(status().contains("ON TRIAL"), "{}", status());
+    assert_eq!(nightlatch.json(&["status"])["open"], false);
     assert!(is_silent(server, stranger));
     std::thread::sleep(TRIAL);
     assert!(is_open(server, stranger));
+    assert!(status().contains("LETS EVERYTHING THROUGH"), "{}", status());
+    assert_eq!(nightlatch.json(&["status"])["open"], true);
     // A daemon started later knows that the time is over.
     let _daemon = nightlatch.daemon();
     wait_until("the table is gone", PATIENCE, || {
@@ -165,4 +179,86 @@ fn without_a_daemon_the_trial_is_taken_back_in_the_ledger_too() {
     assert!(is_silent(server, stranger));
     is_taken_back(&nightlatch, up);
     assert!(is_open(server, stranger));
+}
+
+/// An `nft` which waits, while the file `hold` is there, before it loads a text, and while the file
+/// `hold-then` is there, behind the load that brings the chain `gate`.
+fn waiting_nft(directory: &Path) {
+    let script = format!(
+        "#!/bin/sh\n\
+         PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\n\
+         while [ -e '{0}/hold' ]; do touch '{0}/held'; sleep 0.02; done\n\
+         nft \"$@\" || exit\n\
+         nft list chain inet nightlatch gate > /dev/null 2>&1 || exit 0\n\
+         while [ -e '{0}/hold-then' ]; do touch '{0}/held'; sleep 0.02; done\n",
+        directory.display()
+    );
+    let program = directory.join("nft");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Killed between writing the trial down and answering: nobody is shut out, `status` tells the
+/// truth, and in the end the ledger knows, with a daemon and without one.
+#[test]
+fn killed_before_it_answers_a_trial_ends_all_the_same() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    if !support::installed(&["script"]) {
+        return;
+    }
+    let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _echo = Echo::on(server, &[5060], &[]);
+    for (hold, stands) in [("hold", "NOT IN THE KERNEL"), ("hold-then", "LETS EVERYTHING THROUGH")]
+    {
+        for restarts in [false, true] {
+            let nightlatch = Installation::on(server);
+            let place = nightlatch.directory().to_owned();
+            waiting_nft(&place);
+            let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
+            let daemon = nightlatch.daemon_in(&[("PATH", &path)]);
+            let held = place.join(hold);
+            std::fs::write(&held, "").unwrap();
+            let mut up = begin_up(&nightlatch, "");
+            wait_until("it is being loaded", PATIENCE, || place.join("held").exists());
+            // Not the program that loads: it goes on, or never begins.
+            let before = server.processes().unwrap();
+            daemon.kill();
+            assert!(!up.wait().unwrap().success());
+            let said = std::fs::read_to_string(place.join("up.log")).unwrap();
+            assert!(said.contains("did not answer"), "{said}");
+            if hold == "hold" {
+                kill_nft(&before);
+            }
+            let status = nightlatch.must_exit(69, &["status"]);
+            assert!(status.contains(stands), "{hold}: {status}");
+            assert!(is_open(server, stranger), "{hold}");
+            std::fs::remove_file(&held).unwrap();
+            let again = restarts.then(|| nightlatch.daemon());
+            if restarts {
+                let status = nightlatch.must(&["status"]);
+                assert!(status.contains("ON TRIAL"), "{hold}: {status}");
+                assert!(is_silent(server, stranger), "{hold}");
+            }
+            wait_until("it is taken back", TRIAL + PATIENCE, || {
+                nightlatch.must(&["log", "--json"]).contains("\"rollback\"")
+            });
+            assert!(is_open(server, stranger), "{hold}");
+            drop(again);
+            let status = nightlatch.must_exit(69, &["status"]);
+            assert!(status.contains("NOT IN THE KERNEL"), "{hold}: {status}");
+        }
+    }
+}
+
+/// Ends the loading program, so that it never loads.
+fn kill_nft(among: &[u32]) {
+    for process in among {
+        let command = std::fs::read_to_string(format!("/proc/{process}/cmdline"));
+        if command.is_ok_and(|command| command.starts_with("/bin/sh") && command.contains("/nft")) {
+            let process = Pid::from_raw(i32::try_from(*process).unwrap()).unwrap();
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
 }
