@@ -110,11 +110,23 @@ pub enum Request {
         force: bool,
     },
     /// Shut countries out.
-    CountryBlock(BTreeSet<CountryCode>),
+    CountryBlock {
+        /// These.
+        countries: BTreeSet<CountryCode>,
+        /// Even if the caller could not come in any more.
+        #[serde(default)]
+        force: bool,
+    },
     /// Shut them out no longer.
     CountryUnblock(BTreeSet<CountryCode>),
     /// Let strangers in only from these; from everywhere where there are none.
-    CountryAllow(BTreeSet<CountryCode>),
+    CountryAllow {
+        /// These.
+        countries: BTreeSet<CountryCode>,
+        /// Even if the caller could not come in any more.
+        #[serde(default)]
+        force: bool,
+    },
     /// Which countries are shut out.
     CountryList,
     /// Read the table of countries now.
@@ -276,6 +288,12 @@ pub struct Countries {
     pub result: String,
     /// Whether that look failed.
     pub failed: bool,
+    /// Why the last change of the rules was taken back, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
+    /// Whether the table in force is so old that it should be doubted.
+    #[serde(default)]
+    pub stale: bool,
     /// Whether it is being read now, or is next to be.
     pub reading: bool,
     /// How many ranges the table has.

@@ -1,9 +1,10 @@
 //! Every fact that can reach the engine.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use nightlatch_parse::country::CountryTable;
+use nightlatch_parse::country::{CountryCode, CountryTable};
 use nightlatch_parse::ranges::RangeList;
 
 use crate::api::{Caller, Request};
@@ -81,6 +82,8 @@ pub struct Fetched {
 pub struct FetchedTable {
     /// The table.
     pub table: Arc<CountryTable>,
+    /// The countries that it tells of, where its source has a file for each; else all.
+    pub tells_of: Option<BTreeSet<CountryCode>>,
     /// The versions of all the files that it was made of.
     pub versions: Versions,
     /// When it was taken in.

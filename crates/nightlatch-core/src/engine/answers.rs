@@ -227,7 +227,7 @@ impl Engine {
             (state.failures > 0 || !stale.is_empty())
                 .then(|| format!("feed \"{}\": {}{stale}", feed.name, state.result))
         });
-        troubled.chain(self.country_trouble()).collect()
+        troubled.chain(self.country_trouble(now)).collect()
     }
 
     fn service_line(&self, name: &ServiceName) -> String {

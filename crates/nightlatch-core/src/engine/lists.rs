@@ -9,12 +9,15 @@ use nightlatch_parse::ranges::RangeList;
 
 use super::Engine;
 use super::plan::{Decision, Plan, no};
+use super::requests::reaches_ssh;
+use crate::AddrRange;
 use crate::action::{Action, Content, Level};
 use crate::api::{Caller, FeedView, Refusal, Reply};
 use crate::audit::{Record, ourselves};
 use crate::event::{Fetched, FetchedTable};
 use crate::ledger::Change;
 use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
+use crate::policy::World;
 use crate::time::Time;
 
 /// How often what the feeds stopped is written down.
@@ -32,11 +35,14 @@ pub(super) struct Fetches {
     /// Under way, but the feed was removed meanwhile: what comes is not that of a feed which was
     /// added under the same name since.
     orphaned: BTreeSet<FeedName>,
+    /// From where somebody came who asked for what is to be fetched.
+    askers: BTreeMap<FeedName, IpAddr>,
 }
 
 impl Fetches {
     pub(super) fn forget(&mut self, name: &FeedName) {
         self.wanted.remove(name);
+        self.askers.remove(name);
         self.unsure.remove(name);
         if self.underway.contains_key(name) {
             self.orphaned.insert(name.clone());
@@ -85,6 +91,7 @@ impl Engine {
         feed.check().map_err(super::plan::wrong)?;
         feed.since = now;
         feed.by = caller.to_string();
+        feed.origin = caller.origin;
         let message = format!(
             "feed \"{name}\" is added and being fetched: \"nightlatch feed list\" shows how it goes"
         );
@@ -112,6 +119,7 @@ impl Engine {
     /// Makes feeds due at once. With `force` the next content is believed whatever its size.
     pub(super) fn feed_refresh(
         &mut self,
+        caller: &Caller,
         name: Option<&FeedName>,
         force: bool,
     ) -> Result<Reply, Refusal> {
@@ -127,6 +135,9 @@ impl Engine {
             several => format!("{} feeds are being fetched", several.len()),
         };
         for name in names {
+            if let Some(origin) = caller.origin {
+                self.fetches.askers.insert(name.clone(), origin);
+            }
             *self.fetches.wanted.entry(name).or_default() |= force;
         }
         let message = format!("{message}: \"nightlatch feed list\" shows how it goes");
@@ -168,10 +179,13 @@ impl Engine {
         if self.fetches.orphaned.remove(name) {
             return Vec::new();
         }
-        let Some((feed, state)) = self.ledger.feeds.get(name).cloned() else { return Vec::new() };
+        let Some((mut feed, state)) = self.ledger.feeds.get(name).cloned() else {
+            return Vec::new();
+        };
+        feed.origin = self.fetches.askers.remove(name).or(feed.origin);
         let mut state = FeedState { checked: Some(now), ..state };
         let mut actions = Vec::new();
-        let taken = match self.judge_content(name, result, force, &mut state, now) {
+        let taken = match self.judge_content(&feed, result, force, &mut state, now) {
             Ok(taken) => taken,
             Err(reason) => {
                 state.failures = state.failures.saturating_add(1);
@@ -205,12 +219,13 @@ impl Engine {
 
     fn judge_content(
         &self,
-        name: &FeedName,
+        feed: &Feed,
         result: Result<Fetched, String>,
         force: bool,
         state: &mut FeedState,
         now: Time,
     ) -> Result<Option<Arc<RangeList>>, String> {
+        let name = &feed.name;
         let fetched = result?;
         let Some(content) = fetched.content else {
             "nothing new".clone_into(&mut state.result);
@@ -227,15 +242,38 @@ impl Engine {
                 refused.advice(&format!("nightlatch feed refresh {name} --force"))
             )
         })?;
-        let content = inspected.content;
+        let mut content = inspected.content;
+        let spared = self.spared(feed, &content, now);
+        if let Some(origin) = spared {
+            content = content.without(&RangeList::from_iter([AddrRange::from(origin)]));
+        }
         state.failures = 0;
         state.entries_v4 = content.len_of(crate::Family::V4);
         state.entries_v6 = content.len_of(crate::Family::V6);
         state.result = format!("{} entries", content.len());
-        state.notes = fetched.notes.into_iter().chain(inspected.notes).collect();
+        let spared = spared.map(|origin| {
+            format!(
+                "{origin} is where you came from, and in no account: not listed; allow it in one"
+            )
+        });
+        let notes = fetched.notes.into_iter().chain(spared).chain(inspected.notes);
+        state.notes = notes.collect();
         state.fetched = Some(now);
         state.version = fetched.version;
         Ok(Some(Arc::new(content)))
+    }
+
+    /// The address of whoever added or fetched a feed, where its content would shut it out of the
+    /// server, and nothing else does.
+    fn spared(&self, feed: &Feed, content: &RangeList, now: Time) -> Option<IpAddr> {
+        let origin = feed.origin.filter(|origin| content.find(*origin).is_some())?;
+        let mut lists = self.lists.clone();
+        lists.drop_feed(&feed.name);
+        let before = World { lists: &lists, ..self.world(now) };
+        let comes_in = reaches_ssh(&before, origin);
+        lists.put_feed(feed.name.clone(), Arc::new(content.clone()));
+        let after = World { lists: &lists, ..self.world(now) };
+        (comes_in && !reaches_ssh(&after, origin)).then_some(origin)
     }
 
     /// Takes in what an earlier run of the daemon kept, so that nothing waits for the network.

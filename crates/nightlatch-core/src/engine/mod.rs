@@ -223,7 +223,12 @@ impl Engine {
                 );
                 vec![refuse(ticket, RefusalKind::No, message)]
             }
-            None => self.begin(Some(ticket), plan),
+            None => {
+                if plan.rules.as_ref().is_some_and(|new| new.countries != self.rules.countries) {
+                    self.spare_asker(caller, false, now);
+                }
+                self.begin(Some(ticket), plan)
+            }
         }
     }
 

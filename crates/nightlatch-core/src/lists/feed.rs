@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ pub struct Feed {
     pub since: Time,
     /// Who added it.
     pub by: String,
+    /// From where the person came who added or fetched it last: an address that it must not shut
+    /// out of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<IpAddr>,
 }
 
 /// The shortest and the longest pause between two looks at a feed.

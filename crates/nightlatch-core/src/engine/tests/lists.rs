@@ -1,5 +1,7 @@
 //! Feeds and countries through the engine: when they are fetched, what is believed, what follows.
 
+mod shut_out;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +15,13 @@ use crate::api::{Caller, FeedView, Reply, Request};
 use crate::config::Rules;
 use crate::engine::Engine;
 use crate::event::{Event, Fetched, FetchedTable, Ticket};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Mode, Protection};
 use crate::lists::{Feed, FeedName, Version, Versions};
+use crate::service::ServiceName;
 use crate::time::Time;
 
+/// Where the administrator is today.
+const HOTEL: &str = "203.0.113.7";
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An engine whose store and kernel do as told; fetches are noted.
@@ -29,18 +34,34 @@ struct Bench {
     readings: Vec<Versions>,
     replies: Vec<Reply>,
     projections: usize,
+    caller: Caller,
 }
 
 impl Bench {
     fn new() -> Bench {
+        Bench::with(Engine::new(Ledger::default(), Rules::default()))
+    }
+
+    /// A server whose SSH is open to strangers, and an administrator who is one.
+    fn with_a_stranger_at_ssh() -> Bench {
+        let mut rules = Rules::default();
+        rules.open.insert(ServiceName::known("ssh"));
+        let protection = Protection::On { since: Time::default() };
+        let ledger = Ledger { mode: Mode::Open, protection, ..Ledger::default() };
+        let caller = Caller { origin: Some(HOTEL.parse().unwrap()), ..Caller::default() };
+        Bench { caller, ..Bench::with(Engine::new(ledger, rules)) }
+    }
+
+    fn with(engine: Engine) -> Bench {
         Bench {
-            engine: Engine::new(Ledger::default(), Rules::default()),
+            engine,
             now: Time::from_millis(1_800_000_000_000),
             store: Ok(()),
             fetches: Vec::new(),
             readings: Vec::new(),
             replies: Vec::new(),
             projections: 0,
+            caller: Caller::default(),
         }
     }
 
@@ -68,7 +89,8 @@ impl Bench {
     }
 
     fn ask(&mut self, request: Request) -> Reply {
-        self.feed(Event::Asked { ticket: Ticket(1), caller: Caller::default(), request });
+        let caller = self.caller.clone();
+        self.feed(Event::Asked { ticket: Ticket(1), caller, request });
         self.replies.pop().unwrap()
     }
 
@@ -118,6 +140,7 @@ fn feed(name: &str) -> Feed {
         every: HOUR,
         since: Time::default(),
         by: String::new(),
+        origin: None,
     }
 }
 
@@ -277,7 +300,7 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     bench.pass(HOUR * 100);
     assert!(bench.readings.is_empty(), "no country is named");
     let china: BTreeSet<_> = ["CN".parse().unwrap()].into();
-    bench.ask(Request::CountryBlock(china));
+    bench.ask(Request::CountryBlock { countries: china, force: false });
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings, [Versions::new()]);
     bench.feed(Event::CountriesRead(Err("no such file".to_owned())));
@@ -301,7 +324,7 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     assert_eq!(of(bench.ask(Request::CountryList)).sizes[0].v4_addresses, 5000);
     // Another country is named: the source is looked at, and has nothing new.
     let russia: BTreeSet<_> = ["RU".parse().unwrap()].into();
-    bench.ask(Request::CountryBlock(russia));
+    bench.ask(Request::CountryBlock { countries: russia, force: false });
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings.last().unwrap()["/table"], version("a"));
     bench.feed(Event::CountriesRead(Ok(None)));

@@ -187,6 +187,7 @@ impl Known {
             every: Duration::from_secs(self.every_minutes * 60),
             since: Time::default(),
             by: String::new(),
+            origin: None,
         })
     }
 }

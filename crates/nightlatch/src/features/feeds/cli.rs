@@ -143,6 +143,7 @@ impl Add {
                 every: EVERY,
                 since: Time::default(),
                 by: String::new(),
+                origin: None,
             },
             (None, None) => return Err(self.unknown()),
         };
