@@ -361,6 +361,18 @@ pub struct Status {
     pub blocks: usize,
     /// How many ranges all lists together hold.
     pub listed: usize,
+    /// Those of them that are IPv6.
+    #[serde(default)]
+    pub listed_v6: usize,
+    /// About how many bytes the kernel needs for them; 0 while the firewall is off.
+    #[serde(default)]
+    pub listed_bytes: u64,
+    /// How many feeds there are.
+    #[serde(default)]
+    pub feeds: usize,
+    /// How many countries are named: shut out, or the only ones let in.
+    #[serde(default)]
+    pub countries: usize,
     /// What feeds report as trouble.
     pub feed_troubles: Vec<String>,
     /// Packets dropped since the table was put up, by counter.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nightlatch_parse::feed::Format;
+use nightlatch_parse::http::HttpUrl;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -59,6 +60,16 @@ impl Feed {
                 self.source
             ));
         }
+        if is_url {
+            // Whatever the key is, it is escaped.
+            HttpUrl::parse(&self.source.replace(KEY, "key"))
+                .map_err(|reason| format!("the address cannot be used: {reason}"))?;
+        }
+        if let Some(place) = self.bare_key() {
+            return Err(format!(
+                "{place} looks like a key, which would stand in logs: write ${{key}} there, and the key into a file that --key-file names"
+            ));
+        }
         let texts = self.headers.iter().map(|(_, value)| value).chain([&self.source]);
         let wants_key = texts.clone().any(|text| text.contains(KEY));
         match (&self.key_file, wants_key) {
@@ -80,6 +91,22 @@ impl Feed {
             return Err("look for a new version every 1m to 30d".to_owned());
         }
         Ok(())
+    }
+
+    /// Where a key seems to be written out that belongs into a file.
+    fn bare_key(&self) -> Option<String> {
+        let bare = |name: &str, value: &str| {
+            let name = name.to_ascii_lowercase();
+            let secret = ["auth", "authorization", "cookie", "key", "password", "secret", "token"];
+            let is_secret = secret.iter().any(|word| name.ends_with(word));
+            is_secret && !value.is_empty() && !value.contains(KEY)
+        };
+        let header = self.headers.iter().find(|(name, value)| bare(name, value));
+        let query = self.source.split_once('?').map_or("", |(_, query)| query);
+        let parameters = query.split('&').filter_map(|part| part.split_once('='));
+        let parameter = parameters.into_iter().find(|(name, value)| bare(name, value));
+        let header = header.map(|(name, _)| format!("the header {name}"));
+        header.or_else(|| parameter.map(|(name, _)| format!("the parameter {name}")))
     }
 }
 
@@ -197,5 +224,49 @@ impl TryFrom<String> for FeedName {
 
     fn try_from(text: String) -> Result<FeedName, FeedNameError> {
         text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, header: Option<(&str, &str)>, key_file: Option<&str>, wrong: &str) {
+        let feed = Feed {
+            name: "x".parse().unwrap(),
+            source: source.to_owned(),
+            format: "auto".to_owned(),
+            headers: header.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+            key_file: key_file.map(ToOwned::to_owned),
+            every: Duration::from_secs(3600),
+            since: Time::default(),
+            by: String::new(),
+            origin: None,
+        };
+        let said = feed.check().err().unwrap_or_default();
+        assert_eq!(said.is_empty(), wrong.is_empty(), "{source} {header:?}: {said}");
+        assert!(said.contains(wrong), "{source} {header:?}: {said}");
+        assert!(!said.contains("s3cr3t"), "{said}");
+    }
+
+    #[test]
+    fn keys_are_in_files() {
+        let file = Some("/etc/key");
+        check("https://x.example/list?limit=7&author=x", None, None, "");
+        check("https://x.example/${key}/list", None, file, "");
+        check("https://x.example/list?apikey=${key}", None, file, "");
+        check("https://x.example/list", Some(("Authorization", "Bearer ${key}")), file, "");
+        check("https://x.example/list", Some(("Accept", "text/plain")), None, "");
+        check("https://x.example/${key}/list", None, None, "--key-file");
+        check("https://x.example/list", None, file, "used nowhere");
+        for source in ["https://x.example/?a=b&apikey=s3cr3t", "http://x.example/list?Token=s3cr3t"]
+        {
+            check(source, None, None, "looks like a key");
+        }
+        for header in ["Authorization", "X-API-Key", "Cookie", "Private-Token"] {
+            check("https://x.example/", Some((header, "s3cr3t")), None, "looks like a key");
+        }
+        check("https://me:s3cr3t@x.example/", None, None, "a name or password");
+        check("https://", None, None, "names no server");
     }
 }

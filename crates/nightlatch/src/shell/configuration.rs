@@ -38,7 +38,9 @@ pub fn read(path: &Path) -> Result<Rules, Failure> {
 /// The usual source of countries is the package's folder, or ours where that is not there.
 fn with_own_countries(mut rules: Rules) -> Rules {
     let usual = rules.countries == [DEFAULT_COUNTRIES];
-    if usual && !Path::new(DEFAULT_COUNTRIES).exists() && Path::new(OWN_COUNTRIES).exists() {
+    let holds_table = |folder: &str| Path::new(folder).join("geoip").exists();
+    // Without its companion the package tor leaves a folder without a table.
+    if usual && !holds_table(DEFAULT_COUNTRIES) && holds_table(OWN_COUNTRIES) {
         rules.countries = vec![OWN_COUNTRIES.to_owned()];
     }
     rules
