@@ -335,7 +335,17 @@ pub struct Why {
     /// The blocks that cover it, the most specific first.
     pub blocks: Vec<Block>,
     /// The lists that hold it.
-    pub lists: Vec<Listed>,
+    pub lists: Vec<Holding>,
+}
+
+/// A list that holds an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Which list, and its entry.
+    #[serde(flatten)]
+    pub listed: Listed,
+    /// When the content in force was fetched, or last confirmed by its source.
+    pub fetched: Option<Time>,
 }
 
 /// How things stand, as the daemon knows it.

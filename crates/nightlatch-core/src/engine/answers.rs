@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::Family;
-use crate::api::{Ending, Reply, Services, Status, Why, reason_word};
+use crate::api::{Ending, Holding, Reply, Services, Status, Why, reason_word};
 use crate::ledger::{Account, Entry, Mode};
 use crate::lists::Listed;
 use crate::policy::{self, Flow, Packet, Reason, Standing, To, Verdict, What, World};
@@ -47,7 +47,10 @@ impl Engine {
             reaches,
             accounts: standing.accounts.iter().map(|(account, _)| (*account).clone()).collect(),
             blocks: blocks.into_iter().cloned().collect(),
-            lists: policy::listed(&world, &standing, address),
+            lists: policy::listed(&world, &standing, address)
+                .into_iter()
+                .map(|listed| Holding { fetched: self.fetched_at(&listed), listed })
+                .collect(),
         })
     }
 
@@ -214,22 +217,36 @@ impl Engine {
     }
 
     fn tell_listed(&self, listed: &Listed, now: Time) -> String {
+        let age = |verb: &str| {
+            self.fetched_at(listed).map_or_else(
+                || "of unknown age".to_owned(),
+                |at| format!("{verb} {} ago", show_span(now.since(at))),
+            )
+        };
         match listed {
             Listed::Feed { name, entry } => {
-                let fetched = self.ledger.feeds.get(name).and_then(|(_, state)| state.fetched);
-                let age = fetched.map_or_else(
-                    || "of unknown age".to_owned(),
-                    |at| format!("fetched {} ago", show_span(now.since(at))),
-                );
-                format!("feed \"{name}\" names {entry}, {age}")
+                format!("feed \"{name}\" names {entry}, {}", age("fetched"))
             }
-            Listed::Country { country: Some(code) } => {
+            Listed::Country { country: Some(code), entry } => {
                 let name = nightlatch_parse::country::name(*code).unwrap_or("unknown country");
-                format!("strangers from {name} ({code}) are shut out")
+                let entry = entry.map_or_else(String::new, |entry| format!(" {entry},"));
+                let age = age("read");
+                format!("strangers from {name} ({code}) are shut out:{entry} by the table {age}")
             }
-            Listed::Country { country: None } => {
-                "it belongs to no country, and only some are let in".to_owned()
+            Listed::Country { country: None, .. } => format!(
+                "it belongs to no country, and only some are let in: by the table {}",
+                age("read")
+            ),
+        }
+    }
+
+    /// When the list was fetched, or its source confirmed it.
+    fn fetched_at(&self, listed: &Listed) -> Option<Time> {
+        match listed {
+            Listed::Feed { name, .. } => {
+                self.ledger.feeds.get(name).and_then(|(_, state)| state.fetched)
             }
+            Listed::Country { .. } => self.table_taken(),
         }
     }
 

@@ -135,6 +135,7 @@ impl Engine {
         if self.ledger.mode == Mode::Allowlist && !rules.is_empty() {
             message += "\nin mode allowlist strangers meet silence, whatever their country";
         }
+        message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, action, "countries", before, &rules)];
         plan.changes = vec![Change::SetCountries(rules)];
@@ -303,6 +304,11 @@ impl Engine {
             ));
         }
         Ok(new)
+    }
+
+    /// When the table in force was read, or confirmed by its source.
+    pub(super) fn table_taken(&self) -> Option<Time> {
+        self.countries.taken
     }
 
     /// A table takes hold.

@@ -15,7 +15,7 @@ use crate::action::{Action, Content, Level};
 use crate::api::{Caller, FeedView, Refusal, Reply};
 use crate::audit::{Record, ourselves};
 use crate::event::{Fetched, FetchedTable};
-use crate::ledger::Change;
+use crate::ledger::{Change, Mode};
 use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
 use crate::policy::World;
 use crate::time::Time;
@@ -92,9 +92,13 @@ impl Engine {
         feed.since = now;
         feed.by = caller.to_string();
         feed.origin = caller.origin;
-        let message = format!(
+        let mut message = format!(
             "feed \"{name}\" is added and being fetched: \"nightlatch feed list\" shows how it goes"
         );
+        if self.ledger.mode == Mode::Allowlist {
+            message += "\nin mode allowlist strangers meet silence, listed or not";
+        }
+        message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "feed add", &name, &(), &feed)];
         plan.changes = vec![Change::PutFeed(feed, FeedState::default())];

@@ -329,7 +329,7 @@ impl Engine {
     }
 
     /// What to know of every change while no firewall stands.
-    fn hint_of_off(&self) -> &'static str {
+    pub(super) fn hint_of_off(&self) -> &'static str {
         if self.ledger.protection.stands() {
             return "";
         }

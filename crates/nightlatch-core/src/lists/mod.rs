@@ -77,6 +77,9 @@ pub enum Listed {
     Country {
         /// The country; none where the address belongs to no country and only some are let in.
         country: Option<CountryCode>,
+        /// The range of the table that says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entry: Option<AddrRange>,
     },
 }
 
@@ -117,9 +120,9 @@ impl Lists {
         });
         let mut found: Vec<Listed> = feeds.collect();
         if let Some(table) = self.table.as_ref().filter(|_| !countries.is_empty()) {
-            let country = table.of(address);
+            let (entry, country) = table.entry(address).unzip();
             if self.known(countries).shut_out(country) && !is_special(address) {
-                found.push(Listed::Country { country });
+                found.push(Listed::Country { country, entry });
             }
         }
         found

@@ -46,10 +46,10 @@ enum Action {
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Let strangers in only from these; from everywhere with "all", or without any
+    /// Let strangers in only from these; from everywhere with "all"
     Allow {
         /// Codes or names, or "all"
-        #[arg(value_name = "COUNTRY", value_parser = country_or_all)]
+        #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
         countries: Vec<Only>,
         /// Even if you could not come in any more
         #[arg(long)]
@@ -234,6 +234,11 @@ fn tell_table(countries: &Countries) {
         screen::complain(format!("FAILED    the last look at the source: {result}"));
     } else if countries.reading {
         screen::say("reading   the source is being read");
+    }
+    let unknown = countries.sizes.iter().filter(|size| size.v4_ranges + size.v6_ranges == 0);
+    for size in unknown.filter(|_| countries.ranges > 0 && !countries.reading) {
+        let name = country::name(size.country).unwrap_or("-");
+        screen::complain(format!("WARNING   the table knows no address of {name}"));
     }
     if countries.stale {
         screen::complain(
