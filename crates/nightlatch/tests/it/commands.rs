@@ -2,6 +2,7 @@
 
 mod day;
 mod generated;
+mod lists;
 mod log;
 mod names;
 mod oldnames;
