@@ -1,6 +1,7 @@
 //! The command line: what is typed, what is printed, how it ends.
 
 mod day;
+mod examples;
 mod generated;
 mod lists;
 mod log;
