@@ -101,7 +101,7 @@ impl Engine {
         message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "feed add", &name, &(), &feed)];
-        plan.changes = vec![Change::PutFeed(feed, FeedState::default())];
+        plan.changes = vec![Change::PutFeed(Box::new(feed), FeedState::default())];
         Ok(plan.decided())
     }
 
@@ -205,7 +205,7 @@ impl Engine {
         plan.must_happen = true;
         state = self.stopped.added_to(name, &state);
         self.stopped.forget(name);
-        plan.changes = vec![Change::PutFeed(feed, state.clone())];
+        plan.changes = vec![Change::PutFeed(Box::new(feed), state.clone())];
         if let Some(content) = taken {
             plan.records = vec![Record::new(&ourselves(), "feed", name, &(), &state)];
             let content = Content::Feed(name.clone(), content, state.version);
@@ -368,7 +368,7 @@ impl Engine {
         for (name, (feed, state)) in &self.ledger.feeds {
             if self.stopped.counts.contains_key(name) {
                 let state = self.stopped.added_to(name, state);
-                plan.changes.push(Change::PutFeed(feed.clone(), state));
+                plan.changes.push(Change::PutFeed(Box::new(feed.clone()), state));
             }
         }
         self.stopped.counts.clear();

@@ -164,7 +164,7 @@ fn in_words(value: &Value) -> String {
 
 fn rules_in_words(rules: &CountryRules) -> String {
     let list = |codes: &BTreeSet<CountryCode>| {
-        codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(" ")
+        codes.iter().map(CountryCode::as_str).collect::<Vec<_>>().join(" ")
     };
     match (rules.blocked.is_empty(), rules.only.is_empty()) {
         (true, true) => "everywhere".to_owned(),

@@ -67,6 +67,19 @@ fn every_kind_of_source() {
     let file = nightlatch.directory().join("table.csv");
     std::fs::write(&file, csv).unwrap();
     check(&nightlatch, &probes, &format!("\"{}\"", file.display()));
+
+    // MaxMind's own database for tests: Japan and the United Kingdom are in it.
+    let data =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../nightlatch-parse/tests/data");
+    let database = data.join("GeoIP2-Country-Test.mmdb").canonicalize().unwrap();
+    nightlatch.configure(&format!("[countries]\nsource = \"{}\"\n", database.display()));
+    nightlatch.must(&["reload"]);
+    let two = addresses(&["2001:218::1", "81.2.69.142"]);
+    nightlatch.must(&["country", "block", "Japan"]);
+    assert_eq!(probes.passing(&two), set(&["81.2.69.142"]));
+    nightlatch.must(&["country", "unblock", "Japan"]);
+    nightlatch.must(&["country", "allow", "JPN"]);
+    assert_eq!(probes.passing(&two), set(&["2001:218::1"]));
 }
 
 /// Nothing new is asked for and told; what is doubtful leaves the old in force.
