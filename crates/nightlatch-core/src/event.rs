@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightlatch_parse::country::{CountryCode, CountryTable};
 use nightlatch_parse::ranges::RangeList;
@@ -49,7 +50,7 @@ pub enum Event {
         /// The feed.
         name: FeedName,
         /// What it brought, or why not, in words.
-        result: Result<Fetched, String>,
+        result: Result<Fetched, Failed>,
     },
     /// The table of countries was read; `None` where there is nothing new.
     CountriesRead(Result<Option<FetchedTable>, String>),
@@ -64,6 +65,15 @@ pub enum Event {
         /// What the file says now, or its mistake.
         rules: Result<Rules, String>,
     },
+}
+
+/// Why a fetch brought nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// In words.
+    pub reason: String,
+    /// How long the server asks to be left alone.
+    pub wait: Option<Duration>,
 }
 
 /// What a fetch brought.

@@ -14,7 +14,7 @@ use crate::AddrRange;
 use crate::action::{Action, Content, Level};
 use crate::api::{Caller, FeedView, Refusal, Reply};
 use crate::audit::{Record, ourselves};
-use crate::event::{Fetched, FetchedTable};
+use crate::event::{Failed, Fetched, FetchedTable};
 use crate::ledger::{Change, Mode};
 use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
 use crate::policy::World;
@@ -22,6 +22,9 @@ use crate::time::Time;
 
 /// How often what the feeds stopped is written down.
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(600);
+
+/// No server is left alone for longer because it asks for that.
+const LONGEST_REST: Duration = Duration::from_secs(86_400);
 
 /// What is being fetched, and what is to be.
 #[derive(Debug, Default)]
@@ -175,7 +178,7 @@ impl Engine {
     pub(super) fn fetched(
         &mut self,
         name: &FeedName,
-        result: Result<Fetched, String>,
+        result: Result<Fetched, Failed>,
         now: Time,
     ) -> Vec<Action> {
         let force = self.fetches.underway.remove(name).unwrap_or(false);
@@ -187,7 +190,10 @@ impl Engine {
             return Vec::new();
         };
         feed.origin = self.fetches.askers.remove(name).or(feed.origin);
-        let mut state = FeedState { checked: Some(now), ..state };
+        let wait = result.as_ref().err().and_then(|failed| failed.wait);
+        let rests_until = wait.map(|wait| now.after(wait.min(LONGEST_REST)));
+        let mut state = FeedState { checked: Some(now), rests_until, ..state };
+        let result = result.map_err(|failed| failed.reason);
         let mut actions = Vec::new();
         let taken = match self.judge_content(&feed, result, force, &mut state, now) {
             Ok(taken) => taken,

@@ -120,6 +120,9 @@ pub struct FeedState {
     pub checked: Option<Time>,
     /// How often in a row that failed.
     pub failures: u32,
+    /// Until when the server asks to be left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Time>,
     /// What came of the last look, in words.
     pub result: String,
     /// What was trimmed or refused of its content, in words.
@@ -153,7 +156,7 @@ pub type Versions = BTreeMap<String, Version>;
 
 impl FeedState {
     /// When to look again: after the feed's own time, or after a failure in growing pauses, which
-    /// begin at a minute.
+    /// begin at a minute, and not before the server wants to be asked again.
     pub fn next_look(&self, every: Duration) -> Option<Time> {
         const FIRST: u64 = 60;
         let pause = match self.failures {
@@ -163,7 +166,7 @@ impl FeedState {
                 Duration::from_secs(grown).min(every)
             }
         };
-        self.checked.map(|checked| checked.after(pause))
+        self.checked.map(|checked| checked.after(pause).max(self.rests_until.unwrap_or_default()))
     }
 
     /// Whether the content is so old that it should be doubted: ten times the feed's own pace.

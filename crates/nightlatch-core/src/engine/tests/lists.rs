@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::api::{Caller, FeedView, Reply, Request};
 use crate::config::Rules;
 use crate::engine::Engine;
-use crate::event::{Event, Fetched, FetchedTable, Ticket};
+use crate::event::{Event, Failed, Fetched, FetchedTable, Ticket};
 use crate::ledger::{Ledger, Mode, Protection};
 use crate::lists::{Feed, FeedName, Version, Versions};
 use crate::service::ServiceName;
@@ -109,7 +109,7 @@ impl Bench {
     }
 
     fn fetched(&mut self, name: &str, result: Result<Fetched, &str>) {
-        let result = result.map_err(ToOwned::to_owned);
+        let result = result.map_err(|reason| Failed { reason: reason.to_owned(), wait: None });
         self.feed(Event::Fetched { name: name.parse().unwrap(), result });
     }
 
@@ -196,6 +196,43 @@ fn failures_are_tried_again_in_growing_pauses() {
     assert_eq!(bench.view("bad").state.failures, 8);
     bench.fetched("bad", content(3, "a"));
     assert_eq!(bench.view("bad").state.failures, 0);
+}
+
+#[test]
+fn a_server_that_asks_for_rest_gets_it() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    for (asked, given) in [(600, 600), (7, 60 * 2), (u64::MAX / 2, 86_400)] {
+        let wait = Some(Duration::from_secs(asked));
+        let result = Err(Failed { reason: "429".to_owned(), wait });
+        bench.feed(Event::Fetched { name: "bad".parse().unwrap(), result });
+        let before = bench.fetches.len();
+        bench.pass(Duration::from_secs(given - 1));
+        assert_eq!(bench.fetches.len(), before, "{asked}");
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.fetches.len(), before + 1, "{asked}");
+    }
+    bench.fetched("bad", content(3, "a"));
+    bench.pass(HOUR);
+    assert_eq!(bench.fetches.len(), 5);
+}
+
+#[test]
+fn what_is_old_is_told() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(3, "a"));
+    for hour in 1..=11 {
+        bench.pass(HOUR);
+        bench.fetched("bad", Err("no network"));
+        assert_eq!(bench.view("bad").stale, hour > 10, "{hour}");
+    }
+    let Reply::Status(status) = bench.ask(Request::Status) else { panic!("no status") };
+    assert!(status.feed_troubles[0].contains("is old"), "{:?}", status.feed_troubles);
+    assert_eq!(bench.view("bad").state.entries_v4, 3);
+    bench.fetched("bad", Ok(Fetched::default()));
 }
 
 /// A full disk: that a list was looked at cannot be written down. It must not be fetched again

@@ -139,7 +139,9 @@ fn an_old_table_is_told() {
     let mut bench = Bench::new();
     bench.block("CN", false);
     bench.read(two_countries(None));
+    // It is looked at once a day, in the background.
     bench.pass(HOUR * 24);
+    assert_eq!(bench.readings.len(), 2);
     for day in 1..=12 {
         assert_eq!(bench.countries().stale, day > 10, "{day}");
         bench.feed(Event::CountriesRead(Err("no network".to_owned())));
