@@ -1,7 +1,9 @@
-//! The files under `examples/`, as `nightlatch check` sees them.
+//! What is written for users holds: the files under `examples/`, and the commands in README.md.
 
 use std::path::Path;
 use std::process::Command;
+
+use clap::Parser as _;
 
 use crate::support::told;
 
@@ -28,4 +30,42 @@ fn every_example_is_accepted() {
 fn check(path: &Path) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nightlatch"));
     command.arg("check").arg("--config").arg(path).env_remove("NIGHTLATCH_CONFIG").output().unwrap()
+}
+
+/// Every command shown there is one, and so are the lists of the catalogue that it names.
+#[test]
+fn the_readme_shows_real_commands() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let mut seen = 0;
+    for line in readme.lines().filter(|line| line.starts_with("nightlatch ")) {
+        let line = line.split(" #").next().unwrap();
+        let words = words_of(line);
+        let parsed = nightlatch::cli::Cli::try_parse_from(&words);
+        assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        if let ["nightlatch", "feed", "add", name] =
+            words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_nightlatch"));
+            let output = command.args(["feed", "catalogue", "--json"]).output().unwrap();
+            let known: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let mut known = known.as_array().unwrap().iter();
+            assert!(known.any(|known| known["name"] == name), "{name} is not in the catalogue");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+/// The words of a line as a shell has them, with texts in double quotes.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in line.split('"').enumerate() {
+        if number % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(ToOwned::to_owned));
+        }
+    }
+    words
 }

@@ -4,7 +4,12 @@
 mod keys;
 mod session;
 
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::oldnames::type_at_terminal;
 use super::*;
+use crate::fetch::server::Server;
 use crate::support::{Daemon, Installation, told};
 
 /// A table of countries in which documentation networks stand for China, Germany and the USA.
@@ -318,4 +323,56 @@ reaches   nothing",
     let file = nightlatch.directory().join("bad.txt");
     assert!(log.contains(&format!("feed add bad: {} every 6h", file.display())), "{log}");
     assert!(log.contains("nightlatch  feed bad: 3 entries"), "{log}");
+}
+
+/// The lists of the catalogue need no more than their name; no network is at hand here.
+#[test]
+fn a_list_of_the_catalogue() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let (nightlatch, _daemon) = open(&stage, "");
+    nightlatch.must(&["feed", "add", "spamhaus-drop", "--no-wait"]);
+    nightlatch.must(&["feed", "add", "voipbl", "--every", "2d", "--format", "auto", "--no-wait"]);
+    let feeds = nightlatch.json(&["feed", "list"]);
+    let known = nightlatch.json(&["feed", "catalogue"]);
+    let known = known.as_array().unwrap();
+    let drop = known.iter().find(|known| known["name"] == "spamhaus-drop").unwrap();
+    assert_eq!(feeds[0]["feed"]["source"], drop["source"]);
+    assert_eq!(feeds[0]["feed"]["format"], drop["format"]);
+    let minutes = drop["every_minutes"].as_u64().unwrap();
+    assert_eq!(feeds[0]["feed"]["every"]["secs"], minutes * 60);
+    assert_eq!(feeds[1]["feed"]["every"]["secs"], 2 * 86_400);
+    assert_eq!(feeds[1]["feed"]["format"], "auto");
+    // One that needs a key says so before anything is asked.
+    let said = nightlatch.must_exit(2, &["feed", "add", "apiban"]);
+    assert!(said.contains("chmod 600") && said.contains("--key-file"), "{said}");
+}
+
+/// Whoever waits for more than a moment sees how it goes; a script sees the end alone.
+#[test]
+fn progress_on_the_screen() {
+    if !support::installed(&["script"]) {
+        return;
+    }
+    let Some(stage) = stage() else {
+        return;
+    };
+    let (nightlatch, _daemon) = open(&stage, "");
+    let web = stage.host("server").unwrap().run(|| {
+        Server::start(|_, stream| {
+            let list = format!("{LIST}{}", "# slowly\n".repeat(2000));
+            let (first, rest) = list.split_at(10_000);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{first}", list.len())?;
+            std::thread::sleep(Duration::from_millis(1500));
+            write!(stream, "{rest}")
+        })
+    });
+    let url = web.unwrap().url("/slow");
+    let output = type_at_terminal(&nightlatch, "nightlatch", &format!("feed add slow {url}"), "");
+    let said = told(&output);
+    assert!(said.contains("slow: 9 kB   0 of 1 done, 1 s"), "{said}");
+    assert!(said.contains("feed \"slow\": 3 entries (1."), "{said}");
+    let script = nightlatch.must(&["feed", "refresh", "slow"]);
+    assert!(!script.contains("kB") && script.contains("3 entries"), "{script}");
 }
