@@ -25,6 +25,10 @@ const EVERY: Duration = Duration::from_secs(86_400);
 const AGAIN: Duration = Duration::from_secs(600);
 /// Tables with fewer ranges may shrink as they like.
 const SMALL: usize = 1000;
+/// Countries with fewer addresses may shrink and grow as they like.
+const MOST_UNWATCHED: u64 = 1 << 20;
+/// How many times more or fewer addresses a country may have than before.
+const MOST_TIMES: u64 = 3;
 
 /// When the source is to be looked at, and what came of it.
 #[derive(Debug, Default)]
@@ -303,7 +307,28 @@ impl Engine {
                 "it shrank from {before} to {now} ranges: \"nightlatch country refresh --force\" believes it"
             ));
         }
+        if same_files && !force && before > SMALL {
+            self.countries_alike(&new)?;
+        }
         Ok(new)
+    }
+
+    /// No country that matters gives away, or gets, most of its addresses from one day to the next.
+    fn countries_alike(&self, new: &FetchedTable) -> Result<(), String> {
+        let old = self.lists.table().map(|table| table.sizes()).unwrap_or_default();
+        let new = new.table.sizes();
+        for country in self.ledger.countries.named() {
+            let [before, now] =
+                [&old, &new].map(|sizes| sizes.get(&country).map_or(0, |size| size.v4_addresses));
+            let (less, more) = (before.min(now), before.max(now));
+            if more > MOST_UNWATCHED && less < more / MOST_TIMES {
+                let name = country_name(country).unwrap_or(country.as_str());
+                return Err(format!(
+                    "{name} had {before} IPv4 addresses and would have {now}: \"nightlatch country refresh --force\" believes it"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// When the table in force was read, or confirmed by its source.

@@ -134,6 +134,43 @@ fn a_table_that_shuts_out_who_asked_for_it_is_left_aside() {
     assert!(!bench.comes_in());
 }
 
+/// A country that matters cannot lose or get most of its addresses overnight.
+#[test]
+fn a_table_in_which_a_country_is_another_is_doubted() {
+    let table = |most: u128| {
+        let mut builder = Builder::new();
+        for n in 0..2000 {
+            let range = AddrRange::new(crate::Family::V4, n * 4, n * 4).unwrap();
+            builder.add(range, code("FR"));
+        }
+        for (first, size, country) in [(1 << 28, most, "DE"), (1 << 30, 1 << 24, "CN")] {
+            let range = AddrRange::new(crate::Family::V4, first, first + size - 1).unwrap();
+            builder.add(range, code(country));
+        }
+        FetchedTable { table: Arc::new(builder.build()), ..FetchedTable::default() }
+    };
+    let mut bench = Bench::new();
+    bench.block("DE", false);
+    bench.read(table(1 << 24));
+    for (most, believed) in [(1 << 25, true), (1 << 27, false), (1 << 20, false), (1 << 24, true)] {
+        bench.ask(Request::CountryRefresh { force: false });
+        bench.pass(Duration::ZERO);
+        bench.read(table(most));
+        let countries = bench.countries();
+        assert_eq!(countries.failed, !believed, "{most}: {}", countries.result);
+        assert!(
+            believed || countries.result.contains("Germany had 33554432"),
+            "{}",
+            countries.result
+        );
+        assert_eq!(u128::from(countries.sizes[0].v4_addresses) == most, believed);
+    }
+    bench.ask(Request::CountryRefresh { force: true });
+    bench.pass(Duration::ZERO);
+    bench.read(table(7));
+    assert_eq!(bench.countries().sizes[0].v4_addresses, 7);
+}
+
 #[test]
 fn an_old_table_is_told() {
     let mut bench = Bench::new();
