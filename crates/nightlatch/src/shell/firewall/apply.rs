@@ -1,10 +1,11 @@
 //! From one ruleset to the next.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
+use nightlatch_core::ruleset::{
+    ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
+};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, text};
 
 use super::lists::{self, Known};
@@ -27,14 +28,14 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
 }
 
 /// What is known of the kernel's table before it is changed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Begin<'a> {
     /// All of it, where we left it so.
     pub(super) old: Option<&'a Ruleset>,
     /// Whether it stands without its lists, by [`close`].
     pub(super) closed: bool,
-    /// Whether at least the long lists are the desired ones, and in which pair of sets they are.
-    pub(super) lists_stand: Option<bool>,
+    /// Whether at least the long lists are the desired ones, and in which sets they are.
+    pub(super) lists_stand: Option<ListSets>,
 }
 
 /// Makes the kernel's table what `desired` says.
@@ -45,19 +46,24 @@ pub(super) fn apply(
     trial: Option<Duration>,
 ) -> Result<(), String> {
     let Begin { old, closed, lists_stand } = begin;
-    desired.structure.other_lists =
-        old.map(|old| old.structure.other_lists).or(lists_stand).unwrap_or(false);
-    let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
     let begins = old.is_none() && (closed || !standing(netlink)?);
     if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
     }
-    let takes_over = old.is_none() && !begins && lists_stand.is_none();
-    if takes_over {
-        desired.structure.other_lists = lists::put_together(netlink, &desired.lists)?;
-    }
+    let stand = old.map(|old| &old.structure.list_sets).or(lists_stand.as_ref());
+    let suit = |sets: &&ListSets| {
+        old.is_none_or(|old| old.lists == desired.lists) || sets.suit(&desired.lists)
+    };
+    let kept = stand.filter(suit).cloned();
+    let put_together = kept.is_none() && !begins;
+    desired.structure.list_sets = match kept {
+        Some(sets) => sets,
+        None if begins => ListSets::suiting(&desired.lists),
+        None => lists::put_together(netlink, &desired.lists)?,
+    };
+    let anew = old.is_none_or(|old| old.structure != desired.structure);
     let closed = begins && desired.structure.open.is_some();
     if closed {
         let mut first = desired.clone();
@@ -67,9 +73,7 @@ pub(super) fn apply(
         load_structure(old, desired)?;
     }
     elements::bring(netlink, old, desired)?;
-    if takes_over {
-        lists::remove_old(desired.structure.other_lists)?;
-    } else if lists_stand.is_none() || begins {
+    if !put_together && (lists_stand.is_none() || begins) {
         lists::bring(netlink, old.map_or(Known::Empty, Known::As), desired)?;
     }
     if closed {
@@ -79,7 +83,7 @@ pub(super) fn apply(
     if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
-    remove_stale_chains(netlink, desired)
+    remove_stale(netlink, desired)
 }
 
 /// Whether a table of ours is in the kernel.
@@ -120,15 +124,23 @@ fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), Strin
     transaction.commit().map_err(|error| error.to_string())
 }
 
-fn remove_stale_chains(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> {
+/// Removes what nothing leads to any more: chains of accounts, and sets that held the lists.
+fn remove_stale(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> {
+    let Structure { chains, list_sets, .. } = &desired.structure;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
-    let chains = found.into_iter().flat_map(|found| found.chains).map(|chain| chain.name);
-    // Only chains that accounts lead to come and go; they have a dot in their name.
-    let stale =
-        chains.filter(|name| name.contains('.') && !desired.structure.chains.contains_key(name));
+    let Some(found) = found else { return Ok(()) };
     let mut text = String::new();
-    for name in stale.collect::<BTreeSet<_>>() {
-        let _ = writeln!(text, "delete chain inet {TABLE} {name}");
+    for chain in found.chains {
+        // Only chains that accounts lead to come and go; they have a dot in their name.
+        if chain.name.contains('.') && !chains.contains_key(&chain.name) {
+            let _ = writeln!(text, "delete chain inet {TABLE} {}", chain.name);
+        }
+    }
+    for set in found.sets {
+        let is_list = [false, true].iter().any(|place| ListSet::is_of_place(&set, *place));
+        if is_list && !list_sets.all().any(|desired| desired.name == set) {
+            let _ = writeln!(text, "delete set inet {TABLE} {set}");
+        }
     }
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
 }
