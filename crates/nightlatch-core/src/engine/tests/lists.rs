@@ -378,3 +378,25 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     bench.feed(Event::CountriesRead(Ok(Some(table(10, "b")))));
     assert_eq!(of(bench.ask(Request::CountryList)).ranges, 10);
 }
+
+/// Long lists of single addresses are in a hash table, which needs less than a tree.
+#[test]
+fn what_the_lists_need_in_the_kernel() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    let status = |bench: &mut Bench| match bench.ask(Request::Status) {
+        Reply::Status(status) => (status.listed, status.listed_bytes),
+        other => panic!("{other:?}"),
+    };
+    bench.fetched("bad", content(20_000, "a"));
+    assert_eq!(status(&mut bench), (20_000, 0), "the firewall is off");
+    let mut bench = Bench::with_a_stranger_at_ssh();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(1000, "a"));
+    assert_eq!(status(&mut bench), (1000, 160_000));
+    bench.refresh("bad", true);
+    bench.fetched("bad", content(20_000, "b"));
+    assert_eq!(status(&mut bench), (20_000, 2_040_000));
+}
