@@ -226,7 +226,14 @@ impl Engine {
         if let Ok(Some(fetched)) = &result
             && let Some(origin) = self.shuts_asker_out(fetched, now)
         {
-            return self.undo_rules(origin, now);
+            return self.undo_rules(shuts_out_caller(origin), now);
+        }
+        if let Err(reason) = &result
+            && self.lists.table().is_some()
+            && !self.lists.tells_of(&self.ledger.countries.only)
+        {
+            // What was in force before is better than rules of which nothing is known.
+            return self.undo_rules(format!("nothing was changed: {reason}"), now);
         }
         let pace = &mut self.countries;
         if result.is_ok() {
@@ -273,8 +280,7 @@ impl Engine {
     }
 
     /// The rules go back to what they were; where only a new table was asked for, the old stays.
-    fn undo_rules(&mut self, origin: IpAddr, now: Time) -> Vec<Action> {
-        let reason = shuts_out_caller(origin);
+    fn undo_rules(&mut self, reason: String, now: Time) -> Vec<Action> {
         let pace = &mut self.countries;
         pace.due = Some(now.after(AGAIN));
         (pace.again, pace.failed) = (false, true);

@@ -70,6 +70,13 @@ impl Feed {
                 "{place} looks like a key, which would stand in logs: write ${{key}} there, and the key into a file that --key-file names"
             ));
         }
+        let elsewhere = |host: &&str| !["127.0.0.1", "[::1]", "localhost"].contains(host);
+        let host = self.source.strip_prefix("http://").map(host_of).filter(elsewhere);
+        if let (Some(host), Some(_)) = (host, &self.key_file) {
+            return Err(format!(
+                "over http:// anybody on the way to {host} could read the key: write https://"
+            ));
+        }
         let texts = self.headers.iter().map(|(_, value)| value).chain([&self.source]);
         let wants_key = texts.clone().any(|text| text.contains(KEY));
         match (&self.key_file, wants_key) {
@@ -107,6 +114,15 @@ impl Feed {
         let parameter = parameters.into_iter().find(|(name, value)| bare(name, value));
         let header = header.map(|(name, _)| format!("the header {name}"));
         header.or_else(|| parameter.map(|(name, _)| format!("the parameter {name}")))
+    }
+}
+
+/// The host in what follows `http://`, without its port.
+fn host_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     }
 }
 
@@ -269,6 +285,10 @@ mod tests {
         for header in ["Authorization", "X-API-Key", "Cookie", "Private-Token"] {
             check("https://x.example/", Some((header, "s3cr3t")), None, "looks like a key");
         }
+        check("http://x.example:80/${key}", None, file, "anybody on the way to x.example ");
+        check("http://127.0.0.1:8080/${key}", None, file, "");
+        check("http://[::1]/${key}", None, file, "");
+        check("http://x.example/list", None, None, "");
         check("https://me:s3cr3t@x.example/", None, None, "a name or password");
         check("https://", None, None, "names no server");
     }

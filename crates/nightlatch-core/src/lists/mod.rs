@@ -141,6 +141,11 @@ impl Lists {
         all.without(&guard.ranges())
     }
 
+    /// Whether the table tells of all of these countries.
+    pub fn tells_of(&self, countries: &BTreeSet<CountryCode>) -> bool {
+        self.tells_of.as_ref().is_none_or(|tells_of| countries.is_subset(tells_of))
+    }
+
     /// The rules as far as the table tells of their countries. Whom a table for each country does
     /// not tell of yet would look like a stranger from nowhere, and all of the world with it.
     fn known(&self, countries: &CountryRules) -> CountryRules {

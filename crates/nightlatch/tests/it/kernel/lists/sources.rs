@@ -51,6 +51,20 @@ fn every_kind_of_source() {
     web.put("/cn.zone", cn);
     web.put("/de.zone", de);
     check(&nightlatch, &probes, &format!("\"{}\"", web.url("/{cc}.zone")));
+    // Only these, of which the table at hand tells nothing before; one that is not to be had.
+    nightlatch.must(&["country", "block", "CN"]);
+    nightlatch.must(&["country", "unblock", "CN"]);
+    for (countries, passing) in
+        [(&["DE"][..], &GERMAN[..]), (&["CN"], &CHINESE), (&["CN", "DE"], &both())]
+    {
+        nightlatch.must(&[&["country", "allow"], countries].concat());
+        assert_eq!(probes.passing(&addresses(&both())), set(passing), "{countries:?}");
+    }
+    nightlatch.must(&["country", "allow", "DE"]);
+    let told = nightlatch.must_exit(1, &["country", "allow", "US"]);
+    assert!(told.contains("nothing was changed") && told.contains("404"), "{told}");
+    assert_eq!(probes.passing(&addresses(&both())), set(&GERMAN), "as before");
+    nightlatch.must(&["country", "allow", "all"]);
 
     // The statistics of two registries.
     let statistics = |registry: &str, lines: &str| {
