@@ -12,6 +12,11 @@
 //!
 //! The source is looked at once a day in the background; a new table takes the old one's place only
 //! if it can be read whole and has not lost most of its ranges.
+//!
+//! In JSON there are the `rules` (`blocked`, `only`), the `source`, the number of `ranges` of the table
+//! in force, when it was `taken` in milliseconds since 1970, the `result` of the last look and whether
+//! that `failed`, whether the table is `stale` or just `reading`, and the `sizes` of the countries.
+//!
 //! `nightlatch country of 203.0.113.7` says to which country an address belongs.
 
 pub mod cli;

@@ -20,6 +20,11 @@
 //!
 //! `nightlatch feed list` shows entries, age and how many packets each list stopped, and of those
 //! the ones that no other would have stopped: a list that stops nothing alone can go.
+//!
+//! In JSON each list has its `feed` (`name`, `source`, `format`, `every`), its `state` (`entries_v4`,
+//! `entries_v6`, when it was `fetched` and last `checked` in milliseconds since 1970, the `result` of
+//! that, `failures` in a row, `notes`, packets `stopped` and `stopped_alone`), and whether it is
+//! `stale` or just `fetching`.
 
 mod catalogue;
 pub mod cli;

@@ -376,3 +376,26 @@ fn progress_on_the_screen() {
     let script = nightlatch.must(&["feed", "refresh", "slow"]);
     assert!(!script.contains("kB") && script.contains("3 entries"), "{script}");
 }
+
+/// What the manual says of JSON is there.
+#[test]
+fn the_fields_in_the_manual() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let (nightlatch, _daemon) = open(&stage, "");
+    std::fs::write(nightlatch.directory().join("bad.txt"), LIST).unwrap();
+    let list = nightlatch.directory().join("bad.txt");
+    nightlatch.must(&["feed", "add", "bad", list.to_str().unwrap()]);
+    nightlatch.must(&["country", "block", "CN"]);
+    for command in ["feed", "country"] {
+        let manual = nightlatch::features::manual_of(command).unwrap();
+        let paragraph = manual.split("\n\n").find(|text| text.starts_with("In JSON")).unwrap();
+        let json = nightlatch.json(&[command, "list"]).to_string();
+        let fields: Vec<&str> = paragraph.split('`').skip(1).step_by(2).collect();
+        assert!(fields.len() > 5, "{fields:?}");
+        for field in fields {
+            assert!(json.contains(&format!("\"{field}\":")), "{command}: {field} is not in {json}");
+        }
+    }
+}
