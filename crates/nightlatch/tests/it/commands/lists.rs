@@ -1,6 +1,7 @@
 //! `country` and `feed`, command by command, as they stand on the screen; and what `why`, `status`
 //! and `log` say of them.
 
+mod formats;
 mod keys;
 mod session;
 
