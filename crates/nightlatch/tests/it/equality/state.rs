@@ -67,7 +67,7 @@ impl State {
         for (range, code) in &self.countries {
             table.add(*range, *code);
         }
-        lists.put_table(Arc::new(table.build()));
+        lists.put_table(Arc::new(table.build()), None);
         lists
     }
 

@@ -201,3 +201,34 @@ fn wrong_use_is_answered_before_the_daemon_is_asked() {
     assert!(nightlatch.must(&["feed", "catalogue"]).contains("spamhaus-drop"));
     assert!(nightlatch.json(&["feed", "catalogue"]).as_array().unwrap().len() > 9);
 }
+
+/// Nobody asks: at its own pace the daemon looks, and sends the version that it knows.
+#[test]
+fn lists_are_looked_at_in_the_background() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let host = |name| stage.host(name).unwrap();
+    let (server, office, attacker) = (host("server"), host("office"), host("attacker"));
+    let (nightlatch, _daemon) = open(server, office, "");
+    let probes = Probes::from(attacker, server, office);
+    let web = Web::on(server);
+    web.put("/same", "192.0.2.161\n");
+    web.put("/new", "192.0.2.162\n");
+    for name in ["same", "new"] {
+        nightlatch.must(&["feed", "add", name, &web.url(&format!("/{name}")), "--every", "1m"]);
+    }
+    // One that fails is tried again after the same minute.
+    nightlatch.must_exit(1, &["feed", "add", "late", &web.url("/late"), "--every", "1d"]);
+    web.put("/new", "192.0.2.163\n");
+    web.put("/late", "192.0.2.164\n");
+    support::wait_until("all are looked at", std::time::Duration::from_secs(75), || {
+        [("/same", 304), ("/new", 200), ("/late", 200)]
+            .iter()
+            .all(|(path, status)| web.answers(path).get(1) == Some(status))
+    });
+    let all = addresses(&["192.0.2.161", "192.0.2.162", "192.0.2.163", "192.0.2.164"]);
+    support::wait_until("they are in force", std::time::Duration::from_secs(5), || {
+        probes.passing(&all) == set(&["192.0.2.162"])
+    });
+}
