@@ -22,13 +22,15 @@ main() {
     esac
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     cargo build --quiet --release --locked --package nightlatch --bin nightlatch \
-        --example reaction
+        --example reaction --example lists
     cargo build --quiet --release --locked --package nightlatch-netfilter --example packet_cost
     echo "# $(date --utc +%F), kernel $(uname -r), $(nft --version), $(nproc) cores"
     printf '\n## Cost per packet, mode allowlist\n'
     bench/packet-cost.sh allowlist
     printf '\n## Cost per packet, mode open with long lists\n'
     bench/packet-cost.sh lists
+    printf '\n## Loading lists\n'
+    bench/lists.sh
     printf '\n## Reaction and memory\n'
     bench/reaction.sh
     printf '\n## Size\n\n'

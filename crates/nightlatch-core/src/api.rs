@@ -110,11 +110,23 @@ pub enum Request {
         force: bool,
     },
     /// Shut countries out.
-    CountryBlock(BTreeSet<CountryCode>),
+    CountryBlock {
+        /// These.
+        countries: BTreeSet<CountryCode>,
+        /// Even if the caller could not come in any more.
+        #[serde(default)]
+        force: bool,
+    },
     /// Shut them out no longer.
     CountryUnblock(BTreeSet<CountryCode>),
     /// Let strangers in only from these; from everywhere where there are none.
-    CountryAllow(BTreeSet<CountryCode>),
+    CountryAllow {
+        /// These.
+        countries: BTreeSet<CountryCode>,
+        /// Even if the caller could not come in any more.
+        #[serde(default)]
+        force: bool,
+    },
     /// Which countries are shut out.
     CountryList,
     /// Read the table of countries now.
@@ -276,6 +288,12 @@ pub struct Countries {
     pub result: String,
     /// Whether that look failed.
     pub failed: bool,
+    /// Why the last change of the rules was taken back, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
+    /// Whether the table in force is so old that it should be doubted.
+    #[serde(default)]
+    pub stale: bool,
     /// Whether it is being read now, or is next to be.
     pub reading: bool,
     /// How many ranges the table has.
@@ -317,7 +335,17 @@ pub struct Why {
     /// The blocks that cover it, the most specific first.
     pub blocks: Vec<Block>,
     /// The lists that hold it.
-    pub lists: Vec<Listed>,
+    pub lists: Vec<Holding>,
+}
+
+/// A list that holds an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Which list, and its entry.
+    #[serde(flatten)]
+    pub listed: Listed,
+    /// When the content in force was fetched, or last confirmed by its source.
+    pub fetched: Option<Time>,
 }
 
 /// How things stand, as the daemon knows it.
@@ -343,6 +371,18 @@ pub struct Status {
     pub blocks: usize,
     /// How many ranges all lists together hold.
     pub listed: usize,
+    /// Those of them that are IPv6.
+    #[serde(default)]
+    pub listed_v6: usize,
+    /// About how many bytes the kernel needs for them; 0 while the firewall is off.
+    #[serde(default)]
+    pub listed_bytes: u64,
+    /// How many feeds there are.
+    #[serde(default)]
+    pub feeds: usize,
+    /// How many countries are named: shut out, or the only ones let in.
+    #[serde(default)]
+    pub countries: usize,
     /// What feeds report as trouble.
     pub feed_troubles: Vec<String>,
     /// Packets dropped since the table was put up, by counter.

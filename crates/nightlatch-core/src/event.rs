@@ -1,9 +1,11 @@
 //! Every fact that can reach the engine.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use nightlatch_parse::country::CountryTable;
+use nightlatch_parse::country::{CountryCode, CountryTable};
 use nightlatch_parse::ranges::RangeList;
 
 use crate::api::{Caller, Request};
@@ -48,7 +50,7 @@ pub enum Event {
         /// The feed.
         name: FeedName,
         /// What it brought, or why not, in words.
-        result: Result<Fetched, String>,
+        result: Result<Fetched, Failed>,
     },
     /// The table of countries was read; `None` where there is nothing new.
     CountriesRead(Result<Option<FetchedTable>, String>),
@@ -63,6 +65,15 @@ pub enum Event {
         /// What the file says now, or its mistake.
         rules: Result<Rules, String>,
     },
+}
+
+/// Why a fetch brought nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// In words.
+    pub reason: String,
+    /// How long the server asks to be left alone.
+    pub wait: Option<Duration>,
 }
 
 /// What a fetch brought.
@@ -81,6 +92,8 @@ pub struct Fetched {
 pub struct FetchedTable {
     /// The table.
     pub table: Arc<CountryTable>,
+    /// The countries that it tells of, where its source has a file for each; else all.
+    pub tells_of: Option<BTreeSet<CountryCode>>,
     /// The versions of all the files that it was made of.
     pub versions: Versions,
     /// When it was taken in.

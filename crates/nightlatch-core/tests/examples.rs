@@ -34,3 +34,46 @@ fn the_example_shows_the_default_source_of_countries() {
         (default.open, default.per_source, default.total)
     );
 }
+
+/// The names that the parser knows in a table: it tells them of itself, when it meets another.
+fn known_in(table: &str) -> Vec<String> {
+    let text = if table.is_empty() { "[nothing]\n" } else { &format!("[{table}]\nnothing = 1\n") };
+    let mistake = Rules::read(text).unwrap_err().to_string();
+    let line = mistake.lines().next().unwrap();
+    assert!(line.contains("unknown field `nothing`"), "{line}");
+    line.split('`').skip(3).step_by(2).map(ToOwned::to_owned).collect()
+}
+
+/// Every key is in the example, behind a comment that explains it.
+#[test]
+fn the_example_shows_every_key_with_a_sentence() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let text = std::fs::read_to_string(folder.join("nightlatch.toml")).unwrap();
+    let mut explained = Vec::new();
+    let (mut table, mut sentence) = (String::new(), false);
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            name.clone_into(&mut table);
+            explained.push(name.to_owned());
+            sentence = false;
+        } else if line.starts_with('#') {
+            sentence = true;
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            // Services of the administrator's own share one sentence.
+            assert!(sentence, "no comment before {table}.{key}");
+            sentence = table == "services";
+            explained.push(format!("{table}.{key}"));
+        }
+    }
+    let tables = known_in("");
+    assert!(tables.len() >= 4, "{tables:?}");
+    for table in tables {
+        assert!(explained.contains(&table), "[{table}] is not in the example");
+        // Whose names are free, knows none.
+        let keys = if table == "services" { Vec::new() } else { known_in(&table) };
+        for key in keys {
+            let key = format!("{table}.{key}");
+            assert!(explained.contains(&key), "{key} is not in the example");
+        }
+    }
+}

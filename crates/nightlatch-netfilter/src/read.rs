@@ -50,8 +50,8 @@ impl Netlink {
         })
     }
 
-    /// Whether a set of [`Kind::Ranges`] has exactly this range as an element. Takes no longer
-    /// with a long set than with a short one.
+    /// Whether a set of [`Kind::Ranges`] has exactly this range as an element, or a set of
+    /// [`Kind::Addresses`] its first address. Takes no longer with a long set than with a short one.
     ///
     /// Of a range right before another one the kernel does not tell the end, so that the answer is
     /// no: ask only where ranges that touch were merged.
@@ -60,6 +60,10 @@ impl Netlink {
     /// As [`read`](Netlink::read), but where table or set do not exist the answer is no.
     pub fn holds(&mut self, set: &Set, range: AddrRange) -> Result<bool, NetlinkError> {
         let family = range.family();
+        if matches!(set.kind(), Kind::Addresses(_)) {
+            let address = RawKey::Whole(Key::Address(range.first_address()));
+            return self.finds(set, family, range.first(), false, |key| key == address);
+        }
         let starts = |key| key == RawKey::Start(range.first());
         if !self.finds(set, family, range.first(), false, starts)? {
             return Ok(false);
@@ -71,7 +75,8 @@ impl Netlink {
         self.finds(set, family, behind, true, |key| key == RawKey::End(behind))
     }
 
-    /// Asks which end of an interval is at or before a place, and whether that is the one.
+    /// Asks for the element at a place, or which end of an interval is at or before it, and whether
+    /// that is the one.
     fn finds(
         &mut self,
         set: &Set,

@@ -147,6 +147,24 @@ impl AddrRange {
         let is_network = width & width.wrapping_add(1) == 0 && self.first & width == 0;
         is_network.then(|| self.family.bits() - width.count_ones())
     }
+
+    /// The fewest networks that hold exactly the addresses of the range, ascending: at most two
+    /// for each bit of an address.
+    pub fn networks(&self) -> impl Iterator<Item = AddrRange> + use<> {
+        let AddrRange { family, first, last } = *self;
+        let mut rest = Some(first);
+        std::iter::from_fn(move || {
+            let from = rest?;
+            // As many free bits as the place where it begins has, and as fit.
+            let fit = (last - from).checked_add(1).map_or(128, u128::ilog2);
+            let hosts = match from.trailing_zeros().min(fit) {
+                0 => 0,
+                free => u128::MAX >> (128 - free),
+            };
+            rest = (from | hosts).checked_add(1).filter(|next| *next <= last);
+            Some(AddrRange { family, first: from, last: from | hosts })
+        })
+    }
 }
 
 /// An address as a number (network order).
@@ -345,7 +363,41 @@ mod tests {
         assert_eq!(merged, ["192.0.2.0-192.0.2.4", "::/0"]);
     }
 
+    #[test]
+    fn networks_of_a_range() {
+        let check = |range: &str, expected: &[&str]| {
+            let range: AddrRange = range.parse().unwrap();
+            let networks: Vec<String> = range.networks().map(|net| net.to_string()).collect();
+            assert_eq!(networks, expected);
+        };
+        check("192.0.2.1", &["192.0.2.1"]);
+        check("192.0.2.0/24", &["192.0.2.0/24"]);
+        check("192.0.2.1-192.0.2.2", &["192.0.2.1", "192.0.2.2"]);
+        check("192.0.2.1-192.0.2.6", &["192.0.2.1", "192.0.2.2/31", "192.0.2.4/31", "192.0.2.6"]);
+        check("0.0.0.0/0", &["0.0.0.0/0"]);
+        check("::/0", &["::/0"]);
+        check("2001:db8::ffff-2001:db8::1:0", &["2001:db8::ffff", "2001:db8::1:0"]);
+        check(
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffd-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            &[
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffd",
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127",
+            ],
+        );
+    }
+
     proptest! {
+        #[test]
+        fn networks_join_to_the_range(a: u128, b: u128, v6: bool, narrow in 0_u32..120) {
+            let family = if v6 { Family::V6 } else { Family::V4 };
+            let (a, b) = (a & family.highest(), a.wrapping_add(b >> narrow) & family.highest());
+            let range = AddrRange::new(family, a.min(b), a.max(b)).unwrap();
+            let networks: Vec<AddrRange> = range.networks().collect();
+            prop_assert!(networks.iter().all(|network| network.prefix().is_some()));
+            prop_assert!(networks.windows(2).all(|pair| pair[0].last() + 1 == pair[1].first()));
+            prop_assert_eq!(merge(networks), vec![range]);
+        }
+
         #[test]
         fn any_text_is_refused_or_read_back(text in "\\PC{0,40}") {
             if let Ok(range) = text.parse::<AddrRange>() {

@@ -4,13 +4,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Engine;
-use crate::api::{Ending, Reply, Services, Status, Why, reason_word};
+use crate::Family;
+use crate::api::{Ending, Holding, Reply, Services, Status, Why, reason_word};
 use crate::ledger::{Account, Entry, Mode};
 use crate::lists::Listed;
 use crate::policy::{self, Flow, Packet, Reason, Standing, To, Verdict, What, World};
+use crate::ruleset::ListSets;
 use crate::service::{Ports, Protocol, ServiceName};
 use crate::time::{Time, show_span};
 
+/// What a range in a tree costs the kernel, whatever its family (6.18, measured by its slabs before
+/// and after).
+const BYTES_IN_A_TREE: u64 = 160;
+/// The same for a network in a hash table.
+const BYTES_IN_A_TABLE: u64 = 102;
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 impl Engine {
@@ -44,7 +51,10 @@ impl Engine {
             reaches,
             accounts: standing.accounts.iter().map(|(account, _)| (*account).clone()).collect(),
             blocks: blocks.into_iter().cloned().collect(),
-            lists: policy::listed(&world, &standing, address),
+            lists: policy::listed(&world, &standing, address)
+                .into_iter()
+                .map(|listed| Holding { fetched: self.fetched_at(&listed), listed })
+                .collect(),
         })
     }
 
@@ -192,6 +202,10 @@ impl Engine {
             accounts: self.ledger.accounts.len(),
             blocks: self.ledger.blocks.len(),
             listed: self.merged.len(),
+            listed_v6: self.merged.len_of(Family::V6),
+            listed_bytes: self.listed_bytes(),
+            feeds: self.ledger.feeds.len(),
+            countries: self.ledger.countries.named().len(),
             feed_troubles: self.feed_troubles(now),
             ending,
             restored: self.kernel.restored,
@@ -200,23 +214,55 @@ impl Engine {
         }))
     }
 
+    /// The kernel does not tell how much memory a set needs: this is what was measured.
+    fn listed_bytes(&self) -> u64 {
+        if !self.ledger.protection.stands() {
+            return 0;
+        }
+        let sets = ListSets::suiting(&self.merged);
+        let lengths_of = |family| sets.of(family).filter_map(|set| set.prefix).collect::<Vec<_>>();
+        let [v4, v6] = [Family::V4, Family::V6].map(lengths_of);
+        let bytes = self.merged.iter().map(|range| {
+            let lengths = if range.family() == Family::V4 { &v4 } else { &v6 };
+            let mut prefixes = range.networks().map(|network| network.prefix());
+            let first = prefixes.next().flatten().filter(|prefix| lengths.contains(prefix));
+            let more = u64::try_from(prefixes.take(3).count()).unwrap_or(0);
+            first.map_or(BYTES_IN_A_TREE, |_| BYTES_IN_A_TABLE * (1 + more))
+        });
+        bytes.sum()
+    }
+
     fn tell_listed(&self, listed: &Listed, now: Time) -> String {
+        let age = |verb: &str| {
+            self.fetched_at(listed).map_or_else(
+                || "of unknown age".to_owned(),
+                |at| format!("{verb} {} ago", show_span(now.since(at))),
+            )
+        };
         match listed {
             Listed::Feed { name, entry } => {
-                let fetched = self.ledger.feeds.get(name).and_then(|(_, state)| state.fetched);
-                let age = fetched.map_or_else(
-                    || "of unknown age".to_owned(),
-                    |at| format!("fetched {} ago", show_span(now.since(at))),
-                );
-                format!("feed \"{name}\" names {entry}, {age}")
+                format!("feed \"{name}\" names {entry}, {}", age("fetched"))
             }
-            Listed::Country { country: Some(code) } => {
+            Listed::Country { country: Some(code), entry } => {
                 let name = nightlatch_parse::country::name(*code).unwrap_or("unknown country");
-                format!("strangers from {name} ({code}) are shut out")
+                let entry = entry.map_or_else(String::new, |entry| format!(" {entry},"));
+                let age = age("read");
+                format!("strangers from {name} ({code}) are shut out:{entry} by the table {age}")
             }
-            Listed::Country { country: None } => {
-                "it belongs to no country, and only some are let in".to_owned()
+            Listed::Country { country: None, .. } => format!(
+                "it belongs to no country, and only some are let in: by the table {}",
+                age("read")
+            ),
+        }
+    }
+
+    /// When the list was fetched, or its source confirmed it.
+    fn fetched_at(&self, listed: &Listed) -> Option<Time> {
+        match listed {
+            Listed::Feed { name, .. } => {
+                self.ledger.feeds.get(name).and_then(|(_, state)| state.fetched)
             }
+            Listed::Country { .. } => self.table_taken(),
         }
     }
 
@@ -227,7 +273,7 @@ impl Engine {
             (state.failures > 0 || !stale.is_empty())
                 .then(|| format!("feed \"{}\": {}{stale}", feed.name, state.result))
         });
-        troubled.chain(self.country_trouble()).collect()
+        troubled.chain(self.country_trouble(now)).collect()
     }
 
     fn service_line(&self, name: &ServiceName) -> String {

@@ -9,16 +9,22 @@ use nightlatch_parse::ranges::RangeList;
 
 use super::Engine;
 use super::plan::{Decision, Plan, no};
+use super::requests::reaches_ssh;
+use crate::AddrRange;
 use crate::action::{Action, Content, Level};
 use crate::api::{Caller, FeedView, Refusal, Reply};
 use crate::audit::{Record, ourselves};
-use crate::event::{Fetched, FetchedTable};
-use crate::ledger::Change;
+use crate::event::{Failed, Fetched, FetchedTable};
+use crate::ledger::{Change, Mode};
 use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
+use crate::policy::World;
 use crate::time::Time;
 
 /// How often what the feeds stopped is written down.
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(600);
+
+/// No server is left alone for longer because it asks for that.
+const LONGEST_REST: Duration = Duration::from_secs(86_400);
 
 /// What is being fetched, and what is to be.
 #[derive(Debug, Default)]
@@ -32,11 +38,14 @@ pub(super) struct Fetches {
     /// Under way, but the feed was removed meanwhile: what comes is not that of a feed which was
     /// added under the same name since.
     orphaned: BTreeSet<FeedName>,
+    /// From where somebody came who asked for what is to be fetched.
+    askers: BTreeMap<FeedName, IpAddr>,
 }
 
 impl Fetches {
     pub(super) fn forget(&mut self, name: &FeedName) {
         self.wanted.remove(name);
+        self.askers.remove(name);
         self.unsure.remove(name);
         if self.underway.contains_key(name) {
             self.orphaned.insert(name.clone());
@@ -85,12 +94,17 @@ impl Engine {
         feed.check().map_err(super::plan::wrong)?;
         feed.since = now;
         feed.by = caller.to_string();
-        let message = format!(
+        feed.origin = caller.origin;
+        let mut message = format!(
             "feed \"{name}\" is added and being fetched: \"nightlatch feed list\" shows how it goes"
         );
+        if self.ledger.mode == Mode::Allowlist {
+            message += "\nin mode allowlist strangers meet silence, listed or not";
+        }
+        message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "feed add", &name, &(), &feed)];
-        plan.changes = vec![Change::PutFeed(feed, FeedState::default())];
+        plan.changes = vec![Change::PutFeed(Box::new(feed), FeedState::default())];
         Ok(plan.decided())
     }
 
@@ -112,6 +126,7 @@ impl Engine {
     /// Makes feeds due at once. With `force` the next content is believed whatever its size.
     pub(super) fn feed_refresh(
         &mut self,
+        caller: &Caller,
         name: Option<&FeedName>,
         force: bool,
     ) -> Result<Reply, Refusal> {
@@ -127,6 +142,9 @@ impl Engine {
             several => format!("{} feeds are being fetched", several.len()),
         };
         for name in names {
+            if let Some(origin) = caller.origin {
+                self.fetches.askers.insert(name.clone(), origin);
+            }
             *self.fetches.wanted.entry(name).or_default() |= force;
         }
         let message = format!("{message}: \"nightlatch feed list\" shows how it goes");
@@ -160,7 +178,7 @@ impl Engine {
     pub(super) fn fetched(
         &mut self,
         name: &FeedName,
-        result: Result<Fetched, String>,
+        result: Result<Fetched, Failed>,
         now: Time,
     ) -> Vec<Action> {
         let force = self.fetches.underway.remove(name).unwrap_or(false);
@@ -168,10 +186,16 @@ impl Engine {
         if self.fetches.orphaned.remove(name) {
             return Vec::new();
         }
-        let Some((feed, state)) = self.ledger.feeds.get(name).cloned() else { return Vec::new() };
-        let mut state = FeedState { checked: Some(now), ..state };
+        let Some((mut feed, state)) = self.ledger.feeds.get(name).cloned() else {
+            return Vec::new();
+        };
+        feed.origin = self.fetches.askers.remove(name).or(feed.origin);
+        let wait = result.as_ref().err().and_then(|failed| failed.wait);
+        let rests_until = wait.map(|wait| now.after(wait.min(LONGEST_REST)));
+        let mut state = FeedState { checked: Some(now), rests_until, ..state };
+        let result = result.map_err(|failed| failed.reason);
         let mut actions = Vec::new();
-        let taken = match self.judge_content(name, result, force, &mut state, now) {
+        let taken = match self.judge_content(&feed, result, force, &mut state, now) {
             Ok(taken) => taken,
             Err(reason) => {
                 state.failures = state.failures.saturating_add(1);
@@ -187,7 +211,7 @@ impl Engine {
         plan.must_happen = true;
         state = self.stopped.added_to(name, &state);
         self.stopped.forget(name);
-        plan.changes = vec![Change::PutFeed(feed, state.clone())];
+        plan.changes = vec![Change::PutFeed(Box::new(feed), state.clone())];
         if let Some(content) = taken {
             plan.records = vec![Record::new(&ourselves(), "feed", name, &(), &state)];
             let content = Content::Feed(name.clone(), content, state.version);
@@ -205,12 +229,13 @@ impl Engine {
 
     fn judge_content(
         &self,
-        name: &FeedName,
+        feed: &Feed,
         result: Result<Fetched, String>,
         force: bool,
         state: &mut FeedState,
         now: Time,
     ) -> Result<Option<Arc<RangeList>>, String> {
+        let name = &feed.name;
         let fetched = result?;
         let Some(content) = fetched.content else {
             "nothing new".clone_into(&mut state.result);
@@ -227,15 +252,38 @@ impl Engine {
                 refused.advice(&format!("nightlatch feed refresh {name} --force"))
             )
         })?;
-        let content = inspected.content;
+        let mut content = inspected.content;
+        let spared = self.spared(feed, &content, now);
+        if let Some(origin) = spared {
+            content = content.without(&RangeList::from_iter([AddrRange::from(origin)]));
+        }
         state.failures = 0;
         state.entries_v4 = content.len_of(crate::Family::V4);
         state.entries_v6 = content.len_of(crate::Family::V6);
         state.result = format!("{} entries", content.len());
-        state.notes = fetched.notes.into_iter().chain(inspected.notes).collect();
+        let spared = spared.map(|origin| {
+            format!(
+                "{origin} is where you came from, and in no account: not listed; allow it in one"
+            )
+        });
+        let notes = fetched.notes.into_iter().chain(spared).chain(inspected.notes);
+        state.notes = notes.collect();
         state.fetched = Some(now);
         state.version = fetched.version;
         Ok(Some(Arc::new(content)))
+    }
+
+    /// The address of whoever added or fetched a feed, where its content would shut it out of the
+    /// server, and nothing else does.
+    fn spared(&self, feed: &Feed, content: &RangeList, now: Time) -> Option<IpAddr> {
+        let origin = feed.origin.filter(|origin| content.find(*origin).is_some())?;
+        let mut lists = self.lists.clone();
+        lists.drop_feed(&feed.name);
+        let before = World { lists: &lists, ..self.world(now) };
+        let comes_in = reaches_ssh(&before, origin);
+        lists.put_feed(feed.name.clone(), Arc::new(content.clone()));
+        let after = World { lists: &lists, ..self.world(now) };
+        (comes_in && !reaches_ssh(&after, origin)).then_some(origin)
     }
 
     /// Takes in what an earlier run of the daemon kept, so that nothing waits for the network.
@@ -326,7 +374,7 @@ impl Engine {
         for (name, (feed, state)) in &self.ledger.feeds {
             if self.stopped.counts.contains_key(name) {
                 let state = self.stopped.added_to(name, state);
-                plan.changes.push(Change::PutFeed(feed.clone(), state));
+                plan.changes.push(Change::PutFeed(Box::new(feed.clone()), state));
             }
         }
         self.stopped.counts.clear();

@@ -218,15 +218,16 @@ impl Engine {
         now: Time,
     ) -> Vec<Action> {
         let plan = Plan::configure(caller, rules);
-        match self.ends_session(caller, &plan, now) {
-            Some(origin) => {
-                let message = format!(
-                    "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
-                );
-                vec![refuse(ticket, RefusalKind::No, message)]
-            }
-            None => self.begin(Some(ticket), plan),
+        if let Some(origin) = self.ends_session(caller, &plan, now) {
+            let message = format!(
+                "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
+            );
+            return vec![refuse(ticket, RefusalKind::No, message)];
         }
+        if plan.rules.as_ref().is_some_and(|new| new.countries != self.rules.countries) {
+            self.spare_asker(caller, false, now);
+        }
+        self.begin(Some(ticket), plan)
     }
 
     fn begin(&mut self, ticket: Option<Ticket>, plan: Plan) -> Vec<Action> {

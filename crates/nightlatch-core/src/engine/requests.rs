@@ -9,7 +9,6 @@ use crate::address::merge;
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
 use crate::audit::Record;
 use crate::ledger::{Account, AccountName, Block, Change, Cut, Mode};
-use crate::lists::CountryRules;
 use crate::policy::{self, Flow, Packet, To, What, World};
 use crate::service::{Grant, ServiceName};
 use crate::time::{Time, show_span};
@@ -46,24 +45,19 @@ impl Engine {
             Request::FeedRemove { name } => self.feed_remove(caller, &name),
             Request::FeedList => Ok(Decision::Answer(self.feed_list(now))),
             Request::FeedRefresh { name, force } => {
-                self.feed_refresh(name.as_ref(), force).map(Decision::Answer)
+                self.feed_refresh(caller, name.as_ref(), force).map(Decision::Answer)
             }
-            Request::CountryBlock(codes) => {
-                let mut rules = self.ledger.countries.clone();
-                rules.blocked.extend(codes);
-                self.country_rules(caller, "country block", rules, now)
+            Request::CountryBlock { countries, force } => {
+                self.country_block(caller, countries, force, now)
             }
-            Request::CountryUnblock(codes) => {
-                let mut rules = self.ledger.countries.clone();
-                rules.blocked.retain(|code| !codes.contains(code));
-                self.country_rules(caller, "country unblock", rules, now)
-            }
-            Request::CountryAllow(only) => {
-                let rules = CountryRules { only, ..self.ledger.countries.clone() };
-                self.country_rules(caller, "country allow", rules, now)
+            Request::CountryUnblock(countries) => self.country_unblock(caller, &countries, now),
+            Request::CountryAllow { countries, force } => {
+                self.country_allow(caller, countries, force, now)
             }
             Request::CountryList => Ok(Decision::Answer(self.country_list(now))),
-            Request::CountryRefresh { force } => self.country_refresh(force).map(Decision::Answer),
+            Request::CountryRefresh { force } => {
+                self.country_refresh(caller, force, now).map(Decision::Answer)
+            }
             Request::Status => Ok(Decision::Answer(self.status(now))),
         }
     }
@@ -335,7 +329,7 @@ impl Engine {
     }
 
     /// What to know of every change while no firewall stands.
-    fn hint_of_off(&self) -> &'static str {
+    pub(super) fn hint_of_off(&self) -> &'static str {
         if self.ledger.protection.stands() {
             return "";
         }
@@ -371,7 +365,7 @@ impl Engine {
 }
 
 /// Whether the address may begin an SSH session.
-fn reaches_ssh(world: &World<'_>, address: IpAddr) -> bool {
+pub(super) fn reaches_ssh(world: &World<'_>, address: IpAddr) -> bool {
     let ssh = world.catalogue.opening([&ServiceName::known("ssh")]);
     ssh.ports.iter().any(|ports| {
         let what = What::Tcp { port: ports.first };

@@ -26,7 +26,7 @@ pub enum Change {
     /// Sets what is known of the server.
     SetSite(Site),
     /// Adds or replaces a feed, with how it goes.
-    PutFeed(Feed, FeedState),
+    PutFeed(Box<Feed>, FeedState),
     /// Removes a feed.
     DropFeed(FeedName),
     /// Sets which countries are shut out.

@@ -62,7 +62,7 @@ impl Ledger {
                 self.cuts.insert(cut.range, cut.since);
             }
             Change::PutFeed(feed, state) => {
-                self.feeds.insert(feed.name.clone(), (feed, state));
+                self.feeds.insert(feed.name.clone(), (*feed, state));
             }
             Change::DropFeed(name) => {
                 self.feeds.remove(&name);

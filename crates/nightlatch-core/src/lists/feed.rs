@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use nightlatch_parse::feed::Format;
+use nightlatch_parse::http::HttpUrl;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -32,6 +34,10 @@ pub struct Feed {
     pub since: Time,
     /// Who added it.
     pub by: String,
+    /// From where the person came who added or fetched it last: an address that it must not shut
+    /// out of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<IpAddr>,
 }
 
 /// The shortest and the longest pause between two looks at a feed.
@@ -52,6 +58,23 @@ impl Feed {
             return Err(format!(
                 "\"{}\" is neither a file's path from the root nor begins with https:// or http://",
                 self.source
+            ));
+        }
+        if is_url {
+            // Whatever the key is, it is escaped.
+            HttpUrl::parse(&self.source.replace(KEY, "key"))
+                .map_err(|reason| format!("the address cannot be used: {reason}"))?;
+        }
+        if let Some(place) = self.bare_key() {
+            return Err(format!(
+                "{place} looks like a key, which would stand in logs: write ${{key}} there, and the key into a file that --key-file names"
+            ));
+        }
+        let elsewhere = |host: &&str| !["127.0.0.1", "[::1]", "localhost"].contains(host);
+        let host = self.source.strip_prefix("http://").map(host_of).filter(elsewhere);
+        if let (Some(host), Some(_)) = (host, &self.key_file) {
+            return Err(format!(
+                "over http:// anybody on the way to {host} could read the key: write https://"
             ));
         }
         let texts = self.headers.iter().map(|(_, value)| value).chain([&self.source]);
@@ -76,6 +99,31 @@ impl Feed {
         }
         Ok(())
     }
+
+    /// Where a key seems to be written out that belongs into a file.
+    fn bare_key(&self) -> Option<String> {
+        let bare = |name: &str, value: &str| {
+            let name = name.to_ascii_lowercase();
+            let secret = ["auth", "authorization", "cookie", "key", "password", "secret", "token"];
+            let is_secret = secret.iter().any(|word| name.ends_with(word));
+            is_secret && !value.is_empty() && !value.contains(KEY)
+        };
+        let header = self.headers.iter().find(|(name, value)| bare(name, value));
+        let query = self.source.split_once('?').map_or("", |(_, query)| query);
+        let parameters = query.split('&').filter_map(|part| part.split_once('='));
+        let parameter = parameters.into_iter().find(|(name, value)| bare(name, value));
+        let header = header.map(|(name, _)| format!("the header {name}"));
+        header.or_else(|| parameter.map(|(name, _)| format!("the parameter {name}")))
+    }
+}
+
+/// The host in what follows `http://`, without its port.
+fn host_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
 }
 
 /// How it goes with a feed.
@@ -88,6 +136,9 @@ pub struct FeedState {
     pub checked: Option<Time>,
     /// How often in a row that failed.
     pub failures: u32,
+    /// Until when the server asks to be left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Time>,
     /// What came of the last look, in words.
     pub result: String,
     /// What was trimmed or refused of its content, in words.
@@ -121,7 +172,7 @@ pub type Versions = BTreeMap<String, Version>;
 
 impl FeedState {
     /// When to look again: after the feed's own time, or after a failure in growing pauses, which
-    /// begin at a minute.
+    /// begin at a minute, and not before the server wants to be asked again.
     pub fn next_look(&self, every: Duration) -> Option<Time> {
         const FIRST: u64 = 60;
         let pause = match self.failures {
@@ -131,7 +182,7 @@ impl FeedState {
                 Duration::from_secs(grown).min(every)
             }
         };
-        self.checked.map(|checked| checked.after(pause))
+        self.checked.map(|checked| checked.after(pause).max(self.rests_until.unwrap_or_default()))
     }
 
     /// Whether the content is so old that it should be doubted: ten times the feed's own pace.
@@ -192,5 +243,53 @@ impl TryFrom<String> for FeedName {
 
     fn try_from(text: String) -> Result<FeedName, FeedNameError> {
         text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, header: Option<(&str, &str)>, key_file: Option<&str>, wrong: &str) {
+        let feed = Feed {
+            name: "x".parse().unwrap(),
+            source: source.to_owned(),
+            format: "auto".to_owned(),
+            headers: header.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+            key_file: key_file.map(ToOwned::to_owned),
+            every: Duration::from_secs(3600),
+            since: Time::default(),
+            by: String::new(),
+            origin: None,
+        };
+        let said = feed.check().err().unwrap_or_default();
+        assert_eq!(said.is_empty(), wrong.is_empty(), "{source} {header:?}: {said}");
+        assert!(said.contains(wrong), "{source} {header:?}: {said}");
+        assert!(!said.contains("s3cr3t"), "{said}");
+    }
+
+    #[test]
+    fn keys_are_in_files() {
+        let file = Some("/etc/key");
+        check("https://x.example/list?limit=7&author=x", None, None, "");
+        check("https://x.example/${key}/list", None, file, "");
+        check("https://x.example/list?apikey=${key}", None, file, "");
+        check("https://x.example/list", Some(("Authorization", "Bearer ${key}")), file, "");
+        check("https://x.example/list", Some(("Accept", "text/plain")), None, "");
+        check("https://x.example/${key}/list", None, None, "--key-file");
+        check("https://x.example/list", None, file, "used nowhere");
+        for source in ["https://x.example/?a=b&apikey=s3cr3t", "http://x.example/list?Token=s3cr3t"]
+        {
+            check(source, None, None, "looks like a key");
+        }
+        for header in ["Authorization", "X-API-Key", "Cookie", "Private-Token"] {
+            check("https://x.example/", Some((header, "s3cr3t")), None, "looks like a key");
+        }
+        check("http://x.example:80/${key}", None, file, "anybody on the way to x.example ");
+        check("http://127.0.0.1:8080/${key}", None, file, "");
+        check("http://[::1]/${key}", None, file, "");
+        check("http://x.example/list", None, None, "");
+        check("https://me:s3cr3t@x.example/", None, None, "a name or password");
+        check("https://", None, None, "names no server");
     }
 }

@@ -58,6 +58,8 @@ impl CountryRules {
 pub struct Lists {
     feeds: BTreeMap<FeedName, Arc<RangeList>>,
     table: Option<Arc<CountryTable>>,
+    /// The countries that the table tells of, where it does not tell of all.
+    tells_of: Option<BTreeSet<CountryCode>>,
 }
 
 /// Why an address is on a list.
@@ -75,6 +77,9 @@ pub enum Listed {
     Country {
         /// The country; none where the address belongs to no country and only some are let in.
         country: Option<CountryCode>,
+        /// The range of the table that says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entry: Option<AddrRange>,
     },
 }
 
@@ -94,9 +99,10 @@ impl Lists {
         self.feeds.get(name)
     }
 
-    /// Takes in the table of countries.
-    pub fn put_table(&mut self, table: Arc<CountryTable>) {
+    /// Takes in the table of countries, which tells of all of them, or only of some.
+    pub fn put_table(&mut self, table: Arc<CountryTable>, tells_of: Option<BTreeSet<CountryCode>>) {
         self.table = Some(table);
+        self.tells_of = tells_of;
     }
 
     /// The table of countries.
@@ -114,9 +120,9 @@ impl Lists {
         });
         let mut found: Vec<Listed> = feeds.collect();
         if let Some(table) = self.table.as_ref().filter(|_| !countries.is_empty()) {
-            let country = table.of(address);
-            if countries.shut_out(country) && !is_special(address) {
-                found.push(Listed::Country { country });
+            let (entry, country) = table.entry(address).unzip();
+            if self.known(countries).shut_out(country) && !is_special(address) {
+                found.push(Listed::Country { country, entry });
             }
         }
         found
@@ -129,10 +135,25 @@ impl Lists {
             all.extend(content.iter());
         }
         if let Some(table) = &self.table {
-            all.extend(shut_out_ranges(table, countries).iter());
+            all.extend(shut_out_ranges(table, &self.known(countries)).iter());
         }
         all.merge();
         all.without(&guard.ranges())
+    }
+
+    /// Whether the table tells of all of these countries.
+    pub fn tells_of(&self, countries: &BTreeSet<CountryCode>) -> bool {
+        self.tells_of.as_ref().is_none_or(|tells_of| countries.is_subset(tells_of))
+    }
+
+    /// The rules as far as the table tells of their countries. Whom a table for each country does
+    /// not tell of yet would look like a stranger from nowhere, and all of the world with it.
+    fn known(&self, countries: &CountryRules) -> CountryRules {
+        let mut known = countries.clone();
+        if let Some(tells_of) = &self.tells_of {
+            known.only.retain(|country| tells_of.contains(country));
+        }
+        known
     }
 }
 

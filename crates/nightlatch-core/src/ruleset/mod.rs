@@ -3,15 +3,15 @@
 
 mod compile;
 mod difference;
+mod list_sets;
 mod render;
 
 use std::collections::BTreeMap;
 
 pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
-pub use render::{
-    render, render_emptied_lists, render_flushed_lists, render_hush, render_without_lists,
-};
+pub use list_sets::{ListSet, ListSets};
+pub use render::{COUNTED_BY_ADDRESS, render, render_hush, render_list_sets};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ use crate::service::Opening;
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "nightlatch";
 
-/// Names of the sets and counters in the table.
+/// Names of the sets and counters in the table; those of the lists are told by [`ListSets`](super::ListSets).
 pub mod names {
     /// Map of the accounts' single addresses to the chain of their services, IPv4: a hash table,
     /// in which a look-up takes as long whatever their number.
@@ -41,11 +41,6 @@ pub mod names {
     pub const BLOCKS_V4: &str = "block4";
     /// The same for IPv6.
     pub const BLOCKS_V6: &str = "block6";
-    /// Feeds and countries, IPv4 and IPv6. There are two pairs, of which one is in force: long lists
-    /// are put together in the other one before it takes the first one's place.
-    pub const fn lists(other: bool) -> [&'static str; 2] {
-        if other { ["list4b", "list6b"] } else { ["list4", "list6"] }
-    }
     /// Listed addresses that came lately, each with a counter, IPv4.
     pub const HITS_V4: &str = "hit4";
     /// The same for IPv6.
@@ -94,9 +89,9 @@ pub struct Structure {
     pub chains: BTreeMap<String, ServiceChain>,
     /// What strangers reach; `None` where silence is for everyone.
     pub open: Option<OpenServices>,
-    /// Which pair of sets holds the lists: see [`names::lists`]. The kernel's side decides.
+    /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
-    pub other_lists: bool,
+    pub list_sets: ListSets,
 }
 
 /// The chain of one union of services.

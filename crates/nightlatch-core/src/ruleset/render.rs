@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{OpenServices, ServiceChain, Structure, TABLE, names};
+use super::{ListSet, ListSets, OpenServices, ServiceChain, Structure, TABLE, names};
+use crate::Family;
+use crate::address::from_number;
 use crate::ledger::Cut;
 use crate::service::{Opening, Ports, Protocol};
 
@@ -16,10 +18,11 @@ pub fn render(structure: &Structure) -> String {
     let _ =
         writeln!(text, "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{");
     text.push_str(&counters());
-    text.push_str(&sets(names::lists(structure.other_lists)));
+    text.push_str(&sets());
+    structure.list_sets.all().for_each(|set| text.push_str(&list_set(&set)));
     text.push_str(&chains);
     text.push_str(&base_chains(structure));
-    text.push_str(&fresh(structure.open.as_ref(), names::lists(structure.other_lists)));
+    text.push_str(&fresh(structure.open.as_ref(), &structure.list_sets));
     text.push_str("}\n");
     text
 }
@@ -42,33 +45,31 @@ pub fn render_hush() -> String {
     )
 }
 
-/// The transaction that makes one pair of list sets anew and empty. It is refused, and changes
-/// nothing, where that pair is in force.
-pub fn render_emptied_lists(other: bool) -> String {
-    let [lists4, lists6] = names::lists(other);
-    let (four, six) = (list_set(lists4, "ipv4_addr"), list_set(lists6, "ipv6_addr"));
-    format!("{}{four}{six}", render_without_lists(other))
+/// The transaction that makes the sets of lists anew and empty, where `stale` are those of them, or
+/// of others in the same place, that may be there. It is refused, and changes nothing, where rules
+/// still ask one of the stale ones.
+pub fn render_list_sets<'a>(sets: &ListSets, stale: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for name in stale {
+        let _ = writeln!(text, "delete set inet {TABLE} {name}");
+    }
+    let _ = writeln!(text, "table inet {TABLE} {{");
+    sets.all().for_each(|set| text.push_str(&list_set(&set)));
+    text.push_str("}\n");
+    text
 }
 
-/// The transaction that empties one pair of list sets, in force or not.
-pub fn render_flushed_lists(other: bool) -> String {
-    let empty = |name, family| format!("{}flush set inet {TABLE} {name}\n", list_set(name, family));
-    let [lists4, lists6] = names::lists(other);
-    empty(lists4, "ipv4_addr") + &empty(lists6, "ipv6_addr")
+fn list_set(set: &ListSet) -> String {
+    let family = match set.family {
+        Family::V4 => "ipv4_addr",
+        Family::V6 => "ipv6_addr",
+    };
+    let how = if set.prefix.is_none() { "\t\tflags interval\n" } else { "" };
+    format!("\tset {} {{\n\t\ttype {family}\n{how}\t}}\n", set.name)
 }
 
-/// The transaction that removes one pair of list sets, there or not.
-pub fn render_without_lists(other: bool) -> String {
-    let remove =
-        |name, family| format!("{}delete set inet {TABLE} {name}\n", list_set(name, family));
-    let [lists4, lists6] = names::lists(other);
-    remove(lists4, "ipv4_addr") + &remove(lists6, "ipv6_addr")
-}
-
-fn list_set(name: &str, family: &str) -> String {
-    format!("add set inet {TABLE} {name} {{ type {family}; flags interval; }}\n")
-}
-
+/// How many packets of listed addresses are counted by address in a second, of each family.
+pub const COUNTED_BY_ADDRESS: u64 = 1_000;
 /// "SIP/", the first four bytes of a response's payload (RFC 3261, section 7.2); requests begin with
 /// their method.
 const SIP_RESPONSE: &str = "0x5349502f";
@@ -84,13 +85,13 @@ fn counters() -> String {
         .collect()
 }
 
-fn sets([lists4, lists6]: [&str; 2]) -> String {
+fn sets() -> String {
     use names::{ACCOUNTS_V4, ACCOUNTS_V6, BLOCKS_V4, BLOCKS_V6, CUTS_V4, CUTS_V6};
     use names::{HITS_V4, HITS_V6, HOSTS_V4, HOSTS_V6, METER_V4, METER_V6};
     let mut text = String::new();
-    for (family, [hosts, accounts, blocks, lists, cuts, hits, meter]) in [
-        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, lists4, CUTS_V4, HITS_V4, METER_V4]),
-        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, lists6, CUTS_V6, HITS_V6, METER_V6]),
+    for (family, [hosts, accounts, blocks, cuts, hits, meter]) in [
+        ("ipv4_addr", [HOSTS_V4, ACCOUNTS_V4, BLOCKS_V4, CUTS_V4, HITS_V4, METER_V4]),
+        ("ipv6_addr", [HOSTS_V6, ACCOUNTS_V6, BLOCKS_V6, CUTS_V6, HITS_V6, METER_V6]),
     ] {
         let flow = format!("{family} . inet_proto . inet_service . inet_service");
         let ranges = "flags interval\n";
@@ -99,7 +100,6 @@ fn sets([lists4, lists6]: [&str; 2]) -> String {
             ("map", hosts, format!("{family} : verdict"), String::new()),
             ("map", accounts, format!("{family} : verdict"), ranges.to_owned()),
             ("set", blocks, family.to_owned(), ranges.to_owned()),
-            ("set", lists, family.to_owned(), ranges.to_owned()),
             ("set", cuts, flow, kept(262_144, "")),
             ("set", hits, family.to_owned(), kept(65_536, "timeout 1h\n")),
             ("set", meter, family.to_owned(), kept(65_536, "timeout 1m\n")),
@@ -191,6 +191,9 @@ fn base_chains(structure: &Structure) -> String {
     } else {
         String::new()
     };
+    // Nothing else can be essential; most packets are spared the rest of the questions.
+    let essential = "\t\tmeta l4proto { icmp, ipv6-icmp } jump essential\n\
+                     \t\tudp dport { 68, 546 } jump essential\n";
     let (blocks4, blocks6) = (names::BLOCKS_V4, names::BLOCKS_V6);
     let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
     let blocked = format!("counter name {} drop", names::BLOCKED);
@@ -208,7 +211,7 @@ fn base_chains(structure: &Structure) -> String {
          \t\ttype filter hook prerouting priority -300; policy accept;\n\
          {trial}\
          \t\tiif \"lo\" accept\n\
-         \t\tjump essential\n\
+{essential}\
          \t\tip saddr @{blocks4} {blocked}\n\
          \t\tip6 saddr @{blocks6} {blocked}\n\
          {early}\
@@ -218,7 +221,7 @@ fn base_chains(structure: &Structure) -> String {
          {trial}\
          \t\tiif \"lo\" accept\n\
          \t\tct state established,related goto running\n\
-         \t\tjump essential\n\
+{essential}\
          \t\tgoto fresh\n\
          \t}}\n\
          \tchain running {{\n\
@@ -252,7 +255,7 @@ fn base_chains(structure: &Structure) -> String {
          \t}}\n\
          \tchain delivered {{\n\
          \t\tfib daddr type != unicast accept\n\
-         \t\tjump essential\n\
+{essential}\
          \t\tgoto judged\n\
          \t}}\n\
          \tchain outgoing {{\n\
@@ -285,7 +288,7 @@ fn still_limited(limited: &Opening) -> String {
 
 /// The judgement of a packet that is addressed to this host and belongs to no running flow. Lists
 /// are asked only in open mode: otherwise a stranger meets silence, listed or not.
-fn fresh(open: Option<&OpenServices>, lists: [&str; 2]) -> String {
+fn fresh(open: Option<&OpenServices>, lists: &ListSets) -> String {
     let mut text = format!(
         "\tchain fresh {{\n\
          \t\tfib daddr type unicast accept\n\
@@ -302,9 +305,9 @@ fn fresh(open: Option<&OpenServices>, lists: [&str; 2]) -> String {
         names::ACCOUNTS_V6
     );
     if open.is_some() {
-        let [lists4, lists6] = lists;
-        let _ = writeln!(text, "\t\tip saddr @{lists4} goto listed");
-        let _ = writeln!(text, "\t\tip6 saddr @{lists6} goto listed");
+        for set in lists.all() {
+            let _ = writeln!(text, "\t\t{} @{} goto listed", looked_up(&set), set.name);
+        }
     }
     text.push_str("\t\tgoto strangers\n\t}\n");
     text.push_str(&strangers(open));
@@ -313,6 +316,23 @@ fn fresh(open: Option<&OpenServices>, lists: [&str; 2]) -> String {
         text.push_str(&limits(open));
     }
     text
+}
+
+/// What of a packet is looked for in a set of lists: `ip saddr & 255.255.255.0`.
+fn looked_up(set: &ListSet) -> String {
+    let source = match set.family {
+        Family::V4 => "ip saddr",
+        Family::V6 => "ip6 saddr",
+    };
+    let bits = set.family.bits();
+    match set.prefix {
+        Some(prefix) if prefix < bits => {
+            let hosts = set.family.highest() >> prefix;
+            let mask = from_number(set.family, set.family.highest() & !hosts);
+            format!("{source} & {mask}")
+        }
+        _ => source.to_owned(),
+    }
 }
 
 /// What strangers reach, and silence for the rest.
@@ -326,13 +346,17 @@ fn strangers(open: Option<&OpenServices>) -> String {
     text
 }
 
-/// Counts each listed address by itself, so that the lists can be told apart that hold it. Where
-/// the set is full the packet is dropped all the same, and counted in the sum.
+/// Counts each listed address by itself, so that the lists can be told apart that hold it: up to
+/// so many packets a second, as an entry for each address of a flood would cost more than all the
+/// rest. Beyond, and where the set is full, the packet is dropped all the same, and counted in the
+/// sum.
 fn listed() -> String {
+    let limit =
+        format!("limit rate {COUNTED_BY_ADDRESS}/second burst {COUNTED_BY_ADDRESS} packets");
     format!(
         "\tchain listed {{\n\
-         \t\tupdate @{} {{ ip saddr counter }}\n\
-         \t\tupdate @{} {{ ip6 saddr counter }}\n\
+         \t\tmeta nfproto ipv4 {limit} update @{} {{ ip saddr counter }}\n\
+         \t\tmeta nfproto ipv6 {limit} update @{} {{ ip6 saddr counter }}\n\
          \t\tcounter name {} drop\n\
          \t}}\n",
         names::HITS_V4,

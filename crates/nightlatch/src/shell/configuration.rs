@@ -37,9 +37,37 @@ pub fn read(path: &Path) -> Result<Rules, Failure> {
 
 /// The usual source of countries is the package's folder, or ours where that is not there.
 fn with_own_countries(mut rules: Rules) -> Rules {
-    let usual = rules.countries == [DEFAULT_COUNTRIES];
-    if usual && !Path::new(DEFAULT_COUNTRIES).exists() && Path::new(OWN_COUNTRIES).exists() {
-        rules.countries = vec![OWN_COUNTRIES.to_owned()];
+    if rules.countries == [DEFAULT_COUNTRIES] {
+        rules.countries = vec![with_table(&[DEFAULT_COUNTRIES, OWN_COUNTRIES]).to_owned()];
     }
     rules
+}
+
+/// The first of the folders that holds a table: the package tor alone leaves one without. Where
+/// none does, the first, so that a message names it.
+fn with_table<'a>(folders: &[&'a str]) -> &'a str {
+    let found = folders.iter().find(|folder| Path::new(folder).join("geoip").exists());
+    found.or(folders.first()).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_table_or_the_one_that_was_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (tor, own) = (path("tor"), path("own"));
+        let found = || with_table(&[&tor, &own]).to_owned();
+        assert_eq!(found(), tor);
+        std::fs::create_dir(&tor).unwrap();
+        std::fs::write(format!("{tor}/tor-service-defaults-torrc"), "").unwrap();
+        assert_eq!(found(), tor);
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(format!("{own}/geoip"), "").unwrap();
+        assert_eq!(found(), own);
+        std::fs::write(format!("{tor}/geoip"), "").unwrap();
+        assert_eq!(found(), tor);
+    }
 }

@@ -4,6 +4,7 @@
 //! of each is `# ` and, as JSON, what version of which source it is. A file is written beside the
 //! old one and takes its place whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Kept {
 struct TableHead {
     taken: Option<Time>,
     versions: Versions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tells_of: Option<BTreeSet<CountryCode>>,
 }
 
 impl Kept {
@@ -56,7 +59,11 @@ impl Kept {
                 ranges.iter().try_for_each(|range| writeln!(file, "{range}"))
             }),
             Content::Table(fetched) => {
-                let head = TableHead { taken: fetched.taken, versions: fetched.versions.clone() };
+                let head = TableHead {
+                    taken: fetched.taken,
+                    versions: fetched.versions.clone(),
+                    tells_of: fetched.tells_of.clone(),
+                };
                 self.write(TABLE, &head, |file| {
                     fetched
                         .table
@@ -107,6 +114,7 @@ impl Kept {
         })?;
         Ok(FetchedTable {
             table: Arc::new(builder.build()),
+            tells_of: head.tells_of,
             versions: head.versions,
             taken: head.taken,
             notes: Vec::new(),
@@ -206,6 +214,7 @@ mod tests {
         let table = FetchedTable {
             table: Arc::new(builder.build()),
             versions: Versions::from([("/usr/share/tor/geoip".to_owned(), version)]),
+            tells_of: Some(["DE", "FR"].map(|code| code.parse().unwrap()).into()),
             taken: Some(Time::from_millis(17)),
             notes: Vec::new(),
         };

@@ -1,7 +1,9 @@
 //! The command line: what is typed, what is printed, how it ends.
 
 mod day;
+mod examples;
 mod generated;
+mod lists;
 mod log;
 mod names;
 mod oldnames;

@@ -2,7 +2,7 @@
 
 mod hostile;
 mod safe;
-mod server;
+pub(crate) mod server;
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

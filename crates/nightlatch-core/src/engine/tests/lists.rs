@@ -1,5 +1,7 @@
 //! Feeds and countries through the engine: when they are fetched, what is believed, what follows.
 
+mod shut_out;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +14,14 @@ use crate::action::Action;
 use crate::api::{Caller, FeedView, Reply, Request};
 use crate::config::Rules;
 use crate::engine::Engine;
-use crate::event::{Event, Fetched, FetchedTable, Ticket};
-use crate::ledger::Ledger;
+use crate::event::{Event, Failed, Fetched, FetchedTable, Ticket};
+use crate::ledger::{Ledger, Mode, Protection};
 use crate::lists::{Feed, FeedName, Version, Versions};
+use crate::service::ServiceName;
 use crate::time::Time;
 
+/// Where the administrator is today.
+const HOTEL: &str = "203.0.113.7";
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An engine whose store and kernel do as told; fetches are noted.
@@ -29,18 +34,34 @@ struct Bench {
     readings: Vec<Versions>,
     replies: Vec<Reply>,
     projections: usize,
+    caller: Caller,
 }
 
 impl Bench {
     fn new() -> Bench {
+        Bench::with(Engine::new(Ledger::default(), Rules::default()))
+    }
+
+    /// A server whose SSH is open to strangers, and an administrator who is one.
+    fn with_a_stranger_at_ssh() -> Bench {
+        let mut rules = Rules::default();
+        rules.open.insert(ServiceName::known("ssh"));
+        let protection = Protection::On { since: Time::default() };
+        let ledger = Ledger { mode: Mode::Open, protection, ..Ledger::default() };
+        let caller = Caller { origin: Some(HOTEL.parse().unwrap()), ..Caller::default() };
+        Bench { caller, ..Bench::with(Engine::new(ledger, rules)) }
+    }
+
+    fn with(engine: Engine) -> Bench {
         Bench {
-            engine: Engine::new(Ledger::default(), Rules::default()),
+            engine,
             now: Time::from_millis(1_800_000_000_000),
             store: Ok(()),
             fetches: Vec::new(),
             readings: Vec::new(),
             replies: Vec::new(),
             projections: 0,
+            caller: Caller::default(),
         }
     }
 
@@ -68,7 +89,8 @@ impl Bench {
     }
 
     fn ask(&mut self, request: Request) -> Reply {
-        self.feed(Event::Asked { ticket: Ticket(1), caller: Caller::default(), request });
+        let caller = self.caller.clone();
+        self.feed(Event::Asked { ticket: Ticket(1), caller, request });
         self.replies.pop().unwrap()
     }
 
@@ -87,7 +109,7 @@ impl Bench {
     }
 
     fn fetched(&mut self, name: &str, result: Result<Fetched, &str>) {
-        let result = result.map_err(ToOwned::to_owned);
+        let result = result.map_err(|reason| Failed { reason: reason.to_owned(), wait: None });
         self.feed(Event::Fetched { name: name.parse().unwrap(), result });
     }
 
@@ -118,6 +140,7 @@ fn feed(name: &str) -> Feed {
         every: HOUR,
         since: Time::default(),
         by: String::new(),
+        origin: None,
     }
 }
 
@@ -173,6 +196,43 @@ fn failures_are_tried_again_in_growing_pauses() {
     assert_eq!(bench.view("bad").state.failures, 8);
     bench.fetched("bad", content(3, "a"));
     assert_eq!(bench.view("bad").state.failures, 0);
+}
+
+#[test]
+fn a_server_that_asks_for_rest_gets_it() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    for (asked, given) in [(600, 600), (7, 60 * 2), (u64::MAX / 2, 86_400)] {
+        let wait = Some(Duration::from_secs(asked));
+        let result = Err(Failed { reason: "429".to_owned(), wait });
+        bench.feed(Event::Fetched { name: "bad".parse().unwrap(), result });
+        let before = bench.fetches.len();
+        bench.pass(Duration::from_secs(given - 1));
+        assert_eq!(bench.fetches.len(), before, "{asked}");
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.fetches.len(), before + 1, "{asked}");
+    }
+    bench.fetched("bad", content(3, "a"));
+    bench.pass(HOUR);
+    assert_eq!(bench.fetches.len(), 5);
+}
+
+#[test]
+fn what_is_old_is_told() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(3, "a"));
+    for hour in 1..=11 {
+        bench.pass(HOUR);
+        bench.fetched("bad", Err("no network"));
+        assert_eq!(bench.view("bad").stale, hour > 10, "{hour}");
+    }
+    let Reply::Status(status) = bench.ask(Request::Status) else { panic!("no status") };
+    assert!(status.feed_troubles[0].contains("is old"), "{:?}", status.feed_troubles);
+    assert_eq!(bench.view("bad").state.entries_v4, 3);
+    bench.fetched("bad", Ok(Fetched::default()));
 }
 
 /// A full disk: that a list was looked at cannot be written down. It must not be fetched again
@@ -277,7 +337,7 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     bench.pass(HOUR * 100);
     assert!(bench.readings.is_empty(), "no country is named");
     let china: BTreeSet<_> = ["CN".parse().unwrap()].into();
-    bench.ask(Request::CountryBlock(china));
+    bench.ask(Request::CountryBlock { countries: china, force: false });
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings, [Versions::new()]);
     bench.feed(Event::CountriesRead(Err("no such file".to_owned())));
@@ -301,7 +361,7 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     assert_eq!(of(bench.ask(Request::CountryList)).sizes[0].v4_addresses, 5000);
     // Another country is named: the source is looked at, and has nothing new.
     let russia: BTreeSet<_> = ["RU".parse().unwrap()].into();
-    bench.ask(Request::CountryBlock(russia));
+    bench.ask(Request::CountryBlock { countries: russia, force: false });
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings.last().unwrap()["/table"], version("a"));
     bench.feed(Event::CountriesRead(Ok(None)));
@@ -317,4 +377,26 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     assert_eq!(bench.readings.last(), Some(&Versions::new()));
     bench.feed(Event::CountriesRead(Ok(Some(table(10, "b")))));
     assert_eq!(of(bench.ask(Request::CountryList)).ranges, 10);
+}
+
+/// Long lists of single addresses are in a hash table, which needs less than a tree.
+#[test]
+fn what_the_lists_need_in_the_kernel() {
+    let mut bench = Bench::new();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    let status = |bench: &mut Bench| match bench.ask(Request::Status) {
+        Reply::Status(status) => (status.listed, status.listed_bytes),
+        other => panic!("{other:?}"),
+    };
+    bench.fetched("bad", content(20_000, "a"));
+    assert_eq!(status(&mut bench), (20_000, 0), "the firewall is off");
+    let mut bench = Bench::with_a_stranger_at_ssh();
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(1000, "a"));
+    assert_eq!(status(&mut bench), (1000, 160_000));
+    bench.refresh("bad", true);
+    bench.fetched("bad", content(20_000, "b"));
+    assert_eq!(status(&mut bench), (20_000, 2_040_000));
 }

@@ -1,10 +1,13 @@
 //! `log`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::ledger::{Account, Block, Entry, Protection};
-use nightlatch_core::time::{Time, parse_span};
+use nightlatch_core::lists::{CountryRules, Feed, FeedState};
+use nightlatch_core::time::{Time, parse_span, show_span};
+use nightlatch_parse::country::CountryCode;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -140,12 +143,34 @@ fn in_words(value: &Value) -> String {
             Protection::Trial { until, .. } => format!("on trial until {until}"),
             Protection::On { since } => format!("on since {since}"),
         }
+    } else if let Ok(feed) = Feed::deserialize(value) {
+        format!("{} every {}", feed.source, show_span(feed.every))
+    } else if let Ok(rules) = CountryRules::deserialize(value)
+        && value.get("blocked").is_some()
+    {
+        rules_in_words(&rules)
+    } else if let Ok(state) = FeedState::deserialize(value)
+        && value.get("checked").is_some()
+    {
+        state.result
     } else {
         value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     };
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
         None => text,
+    }
+}
+
+fn rules_in_words(rules: &CountryRules) -> String {
+    let list = |codes: &BTreeSet<CountryCode>| {
+        codes.iter().map(CountryCode::as_str).collect::<Vec<_>>().join(" ")
+    };
+    match (rules.blocked.is_empty(), rules.only.is_empty()) {
+        (true, true) => "everywhere".to_owned(),
+        (false, true) => format!("not {}", list(&rules.blocked)),
+        (true, false) => format!("only {}", list(&rules.only)),
+        (false, false) => format!("only {}, not {}", list(&rules.only), list(&rules.blocked)),
     }
 }
 

@@ -32,6 +32,9 @@ enum Action {
         /// Codes or names: CN RU "North Korea"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
         countries: Vec<CountryCode>,
+        /// Even if you could not come in any more
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -43,11 +46,14 @@ enum Action {
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Let strangers in only from these; from everywhere with "all", or without any
+    /// Let strangers in only from these; from everywhere with "all"
     Allow {
         /// Codes or names, or "all"
-        #[arg(value_name = "COUNTRY", value_parser = country_or_all)]
+        #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
         countries: Vec<Only>,
+        /// Even if you could not come in any more
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -55,7 +61,7 @@ enum Action {
     List,
     /// Read the table now
     Refresh {
-        /// Believe it whatever its size
+        /// Believe it whatever its size and whomever it shuts out
         #[arg(long)]
         force: bool,
         #[command(flatten)]
@@ -93,14 +99,16 @@ impl Run for CountryCommand {
     fn run(&self, context: &Context) -> Outcome {
         let set = |codes: &[CountryCode]| codes.iter().copied().collect::<BTreeSet<_>>();
         match &self.action {
-            Action::Block { countries, waiting } => {
-                change(context, Request::CountryBlock(set(countries)), *waiting)
+            Action::Block { countries, force, waiting } => {
+                let request = Request::CountryBlock { countries: set(countries), force: *force };
+                change(context, request, *waiting)
             }
             Action::Unblock { countries, waiting } => {
                 change(context, Request::CountryUnblock(set(countries)), *waiting)
             }
-            Action::Allow { countries, waiting } => {
-                change(context, Request::CountryAllow(only(countries)?), *waiting)
+            Action::Allow { countries, force, waiting } => {
+                let request = Request::CountryAllow { countries: only(countries)?, force: *force };
+                change(context, request, *waiting)
             }
             Action::Refresh { force, waiting } => {
                 change(context, Request::CountryRefresh { force: *force }, *waiting)
@@ -157,6 +165,9 @@ fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
             continue;
         }
         screen::progress("");
+        if let Some(reason) = now.taken_back {
+            return Err(Failure::no(reason));
+        }
         if context.json {
             screen::say_json(&now);
         } else {
@@ -223,6 +234,16 @@ fn tell_table(countries: &Countries) {
         screen::complain(format!("FAILED    the last look at the source: {result}"));
     } else if countries.reading {
         screen::say("reading   the source is being read");
+    }
+    let unknown = countries.sizes.iter().filter(|size| size.v4_ranges + size.v6_ranges == 0);
+    for size in unknown.filter(|_| countries.ranges > 0 && !countries.reading) {
+        let name = country::name(size.country).unwrap_or("-");
+        screen::complain(format!("WARNING   the table knows no address of {name}"));
+    }
+    if countries.stale {
+        screen::complain(
+            "OLD       the table in force is more than ten times as old as it should be",
+        );
     }
     if countries.ranges == 0 && !countries.reading {
         screen::complain("WARNING   without a table no country is shut out");

@@ -111,6 +111,8 @@ fn read(
         table.versions.insert(part.address, version);
     }
     table.table = Arc::new(builder.build());
+    let by_country = source.iter().all(|source| sources::is_by_country(source));
+    table.tells_of = by_country.then(|| countries.clone());
     Ok(Some(table))
 }
 

@@ -37,13 +37,13 @@ const DAY: u64 = 24 * 60;
 /// All known lists, by name.
 pub(super) const CATALOGUE: [Known; 14] = [
     Known {
-        // All active addresses, one a line, as the README of its own clients has it; those ask
-        // every 4 minutes, but only for what is new. The whole list is fetched less often.
+        // All active addresses, as the README of its own clients has it; those ask every 4 minutes,
+        // but only for what is new. The whole list is fetched less often.
         needs_key: true,
         ..known(
             "apiban",
             "https://apiban.org/ipset/${key}/list",
-            "plain",
+            "auto",
             60,
             "https://www.apiban.org/",
             "caught attacking SIP honeypots",
@@ -187,6 +187,7 @@ impl Known {
             every: Duration::from_secs(self.every_minutes * 60),
             since: Time::default(),
             by: String::new(),
+            origin: None,
         })
     }
 }

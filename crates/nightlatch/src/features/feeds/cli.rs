@@ -123,8 +123,13 @@ impl Run for Add {
             change(context, request)?;
             return Ok(ExitCode::SUCCESS);
         }
-        client::change(&context.paths, request)?;
-        wait(context, Some(&self.name))
+        let message = client::change(&context.paths, request)?;
+        let outcome = wait(context, Some(&self.name))?;
+        if !context.json {
+            // That it is being fetched is no news any more.
+            message.lines().skip(1).for_each(screen::say);
+        }
+        Ok(outcome)
     }
 }
 
@@ -143,6 +148,7 @@ impl Add {
                 every: EVERY,
                 since: Time::default(),
                 by: String::new(),
+                origin: None,
             },
             (None, None) => return Err(self.unknown()),
         };

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use nightlatch_core::event::{Event, Fetched};
+use nightlatch_core::event::{Event, Failed, Fetched};
 use nightlatch_core::lists::{Feed, FeedName, FeedState, Version};
 use nightlatch_parse::feed::{FeedError, Format, Parsed, Reader};
 
@@ -54,8 +55,11 @@ pub fn fetch_in_background(
     });
 }
 
-fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<Fetched, String> {
-    let format: Format = feed.format.parse().map_err(|error| format!("{error}"))?;
+fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<Fetched, Failed> {
+    let format: Format = feed
+        .format
+        .parse()
+        .map_err(|error: FeedError| Failed { reason: error.to_string(), wait: None })?;
     let source = Source {
         address: feed.source.clone(),
         headers: feed.headers.clone(),
@@ -73,7 +77,10 @@ fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<F
             let notes = remarks(&new.content);
             Ok(Fetched { content: Some(new.content.ranges), version, notes })
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            let wait = error.retry_after().map(Duration::from_secs);
+            Err(Failed { reason: error.to_string(), wait })
+        }
     }
 }
 

@@ -41,7 +41,8 @@ fn row(view: &FeedView) -> Vec<String> {
     let look = match (view.fetching, state.failures) {
         (true, _) => "being fetched".to_owned(),
         (false, 0) => state.result.clone(),
-        (false, times) => format!("FAILED {times} times: {}", state.result),
+        (false, 1) => format!("FAILED: {}", state.result),
+        (false, times) => format!("FAILED {times} times in a row: {}", state.result),
     };
     vec![
         view.feed.name.to_string(),
@@ -98,7 +99,9 @@ pub(super) fn outcome(view: &FeedView, took: Duration) {
     let result = screen::printable(&state.result);
     if state.failures > 0 {
         let kept = match state.entries_v4 + state.entries_v6 {
-            0 => "nothing of it is in force".to_owned(),
+            0 => format!(
+                "nothing of it is in force; it is tried again until \"nightlatch feed remove {name}\""
+            ),
             entries => format!("the {entries} entries from before stay in force"),
         };
         screen::complain(format!("feed \"{name}\" FAILED: {result}; {kept}"));

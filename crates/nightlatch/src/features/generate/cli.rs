@@ -29,15 +29,26 @@ enum Generated {
 
 impl Run for Generate {
     fn run(&self, _context: &Context) -> Outcome {
-        let mut tree = Cli::command();
-        tree.build();
         let written = match self.what {
-            Generated::Man => io::manual(&tree, &self.folder),
-            Generated::Completions => io::completions(tree, &self.folder),
+            Generated::Man => {
+                let mut tree = without_help(Cli::command());
+                tree.build();
+                io::manual(&tree, &self.folder)
+            }
+            Generated::Completions => {
+                let mut tree = Cli::command();
+                tree.build();
+                io::completions(tree, &self.folder)
+            }
         };
         written.map_err(|error| {
             Failure::failed(format!("{} cannot be written: {error}", self.folder.display()))
         })?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// "help" needs no page of its own.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::features::manual_of;
 
-/// One page for the program, one for each command.
+/// One page for the program, one for each command, and one for each command within a command.
 pub(super) fn manual(tree: &clap::Command, folder: &Path) -> std::io::Result<()> {
     let page = |command: clap::Command, name: &str| {
         let manual = clap_mangen::Man::new(command).title(name.to_uppercase()).section("8");
@@ -14,11 +14,13 @@ pub(super) fn manual(tree: &clap::Command, folder: &Path) -> std::io::Result<()>
     };
     page(tree.clone(), "nightlatch")?;
     for command in tree.get_subcommands().filter(|command| !command.is_hide_set()) {
-        if command.get_name() != "help" {
-            // The page of a command is called as it is typed.
-            let name = format!("nightlatch-{}", command.get_name());
-            let manual = manual_of(command.get_name()).unwrap_or_default();
-            page(renamed(command, &name).long_about(manual), &name)?;
+        // The page of a command is called as it is typed.
+        let name = format!("nightlatch-{}", command.get_name());
+        let manual = manual_of(command.get_name()).unwrap_or_default();
+        page(renamed(command, &name).long_about(manual), &name)?;
+        for part in command.get_subcommands() {
+            let name = format!("{name}-{}", part.get_name());
+            page(renamed(part, &name), &name)?;
         }
     }
     Ok(())

@@ -51,6 +51,26 @@ impl Run for Status {
     }
 }
 
+/// The size of all lists together.
+fn in_words(standing: &Standing) -> String {
+    let many = |number: usize, one: &str, several: &str| match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {several}"),
+    };
+    let memory = match standing.listed_bytes {
+        0 => String::new(),
+        bytes if bytes < 1_000_000 => format!(", about {} kB of kernel memory", bytes / 1000 + 1),
+        bytes => format!(", about {} MB of kernel memory", bytes / 1_000_000 + 1),
+    };
+    format!(
+        "{} and {}: {} of IPv4, {} of IPv6{memory}",
+        many(standing.feeds, "feed", "feeds"),
+        many(standing.countries, "country", "countries"),
+        many(standing.listed - standing.listed_v6.min(standing.listed), "range", "ranges"),
+        standing.listed_v6,
+    )
+}
+
 /// The daemon is gone: whether the firewall is too matters most.
 fn without_daemon(failure: &Failure) -> Failure {
     let table = match io::seen() {
@@ -113,8 +133,8 @@ fn show(standing: &Standing) {
         ));
     }
     screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
-    if standing.listed > 0 {
-        screen::say(format!("lists     {} ranges of feeds and countries", standing.listed));
+    if standing.feeds + standing.countries > 0 {
+        screen::say(format!("lists     {}", in_words(standing)));
     }
     for trouble in &standing.feed_troubles {
         screen::say(format!("TROUBLE   {}", screen::printable(trouble)));

@@ -13,7 +13,6 @@ mod error;
 mod file;
 mod http;
 mod place;
-mod retry;
 mod secret;
 mod sink;
 
@@ -21,7 +20,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{FetchError, Phase};
-pub use retry::next_try;
 pub use secret::Secret;
 pub use sink::{CountrySink, Sink};
 

@@ -1,10 +1,11 @@
 //! From one ruleset to the next.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Ruleset, Structure, TABLE, names, render, render_hush};
+use nightlatch_core::ruleset::{
+    ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
+};
 use nightlatch_netfilter::{
     Change, Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text,
 };
@@ -33,14 +34,14 @@ const LOADS: u32 = 5;
 const REMOVED: &str = "it is not there after it was loaded: another program removes it";
 
 /// What is known of the kernel's table before it is changed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Begin<'a> {
     /// All of it, where we left it so.
     pub(super) old: Option<&'a Standing>,
     /// Whether it stands without its lists, by [`close`].
     pub(super) closed: bool,
-    /// Whether at least the long lists are the desired ones, and in which pair of sets they are.
-    pub(super) lists_stand: Option<bool>,
+    /// Whether at least the long lists are the desired ones, and in which sets they are.
+    pub(super) lists_stand: Option<ListSets>,
 }
 
 /// Chains and rules of which it is certain that they are ours, and since when.
@@ -85,19 +86,24 @@ pub(super) fn apply(
     let Begin { old, closed, lists_stand } = begin;
     let old = old.map(|standing| &standing.ruleset);
     let mut loaded = None;
-    desired.structure.other_lists =
-        old.map(|old| old.structure.other_lists).or(lists_stand).unwrap_or(false);
-    let anew = old.is_none_or(|old| old.structure != desired.structure);
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
     let begins = old.is_none() && (closed || !standing(netlink)?);
     if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
     }
-    let takes_over = old.is_none() && !begins && lists_stand.is_none();
-    if takes_over {
-        desired.structure.other_lists = lists::put_together(netlink, &desired.lists)?;
-    }
+    let stand = old.map(|old| &old.structure.list_sets).or(lists_stand.as_ref());
+    let suit = |sets: &&ListSets| {
+        old.is_none_or(|old| old.lists == desired.lists) || sets.suit(&desired.lists)
+    };
+    let kept = stand.filter(suit).cloned();
+    let put_together = kept.is_none() && !begins;
+    desired.structure.list_sets = match kept {
+        Some(sets) => sets,
+        None if begins => ListSets::suiting(&desired.lists),
+        None => lists::put_together(netlink, &desired.lists)?,
+    };
+    let anew = old.is_none_or(|old| old.structure != desired.structure);
     let closed = begins && desired.structure.open.is_some();
     if closed {
         let mut first = desired.clone();
@@ -107,9 +113,7 @@ pub(super) fn apply(
         loaded = Some(load_structure(netlink, old, desired)?);
     }
     elements::bring(netlink, old, desired)?;
-    if takes_over {
-        lists::remove_old(desired.structure.other_lists)?;
-    } else if lists_stand.is_none() || begins {
+    if !put_together && (lists_stand.is_none() || begins) {
         lists::bring(netlink, old.map_or(lists::Known::Empty, lists::Known::As), desired)?;
     }
     if closed {
@@ -119,7 +123,7 @@ pub(super) fn apply(
     if desired.structure.trial || old.is_none_or(|old| old.structure.trial) {
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
-    remove_stale_chains(netlink, desired)?;
+    remove_stale(netlink, desired)?;
     Ok(loaded)
 }
 
@@ -203,17 +207,27 @@ fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Result<(), Strin
     transaction.commit().map_err(|error| error.to_string())
 }
 
-fn remove_stale_chains(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> {
+/// Removes what nothing leads to any more.
+fn remove_stale(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
-    let chains = found.into_iter().flat_map(|found| found.chains).map(|chain| chain.name);
-    // Only chains that accounts lead to come and go; they have a dot in their name.
-    let stale =
-        chains.filter(|name| name.contains('.') && !desired.structure.chains.contains_key(name));
+    let Some(found) = found else { return Ok(()) };
     let mut text = String::new();
-    for name in stale.collect::<BTreeSet<_>>() {
-        let _ = writeln!(text, "delete chain inet {TABLE} {name}");
+    for chain in found.chains.iter().filter(|chain| is_stale(&chain.name, desired)) {
+        let _ = writeln!(text, "delete chain inet {TABLE} {}", chain.name);
+    }
+    for set in found.sets.iter().filter(|set| is_stale(set, desired)) {
+        let _ = writeln!(text, "delete set inet {TABLE} {set}");
     }
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
+}
+
+/// Whether it is of those that come and go, and gone: chains of accounts, which have a dot in their
+/// name, and sets that held the lists.
+fn is_stale(name: &str, desired: &Ruleset) -> bool {
+    let Structure { chains, list_sets, .. } = &desired.structure;
+    let is_list = [false, true].iter().any(|place| ListSet::is_of_place(name, *place));
+    (name.contains('.') && !chains.contains_key(name))
+        || (is_list && !list_sets.all().any(|set| set.name == name))
 }
 
 /// Above so many account ranges a change is not followed by reading all of them back: the kernel
@@ -251,14 +265,8 @@ pub(super) fn read_back(
     if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
-    // What we remove ourselves after a load: chains of services that nobody has any more, and the
-    // pair of lists that is no longer in force.
-    let other = names::lists(!desired.structure.other_lists);
-    let may_go = |name: &str| {
-        (name.contains('.') && !desired.structure.chains.contains_key(name))
-            || other.contains(&name)
-    };
-    let is_ours = found.is_left_of(&known.structure, may_go);
+    // What is stale we have removed ourselves since the load.
+    let is_ours = found.is_left_of(&known.structure, |name| is_stale(name, &desired));
     let alone = generation.wrapping_sub(known.generation) <= own.all.wrapping_sub(known.own.all);
     // What was changed by text since then would be taken for another's when it is told of.
     let told_apart = own.texts == known.own.texts;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use nightlatch_core::Family;
-use nightlatch_core::ruleset::{TABLE, names};
+use nightlatch_core::ruleset::{COUNTED_BY_ADDRESS, TABLE, names};
 use nightlatch_netfilter::{Kind, Netlink, Set};
 
 /// After so many readings without it, an address is taken to have left the set. While the kernel
@@ -16,6 +16,11 @@ const ABSENCES: u8 = 3;
 pub(super) struct Hits {
     seen: HashMap<IpAddr, Seen>,
     begun: bool,
+    /// What the counter of all listed packets said last.
+    sum: u64,
+    /// How many of these were told of by address; more than there were, where some came between
+    /// two readings.
+    told: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +35,14 @@ impl Hits {
     ///
     /// Bounded by the kernel, whose sets hold 65,536 addresses of a family. An address that has
     /// left them begins at nothing when it comes again.
+    ///
+    /// In a flood the kernel counts only a part of the packets by address. The others are taken to
+    /// be of the same senders.
     pub(super) fn since_last(&mut self, netlink: &mut Netlink) -> Vec<(IpAddr, u64)> {
         let mut now = HashMap::new();
+        // First the sum: what comes in between must not be taken for uncounted.
+        let counters = netlink.counters(TABLE).unwrap_or_default();
+        let sum = counters.get(names::LISTED).map_or(0, |counter| counter.packets);
         for (name, family) in [(names::HITS_V4, Family::V4), (names::HITS_V6, Family::V6)] {
             let set = Set::new(TABLE, name, Kind::Addresses(family));
             // Without a table nothing was stopped.
@@ -39,7 +50,31 @@ impl Hits {
             now.extend(counters.into_iter().map(|(from, counter)| (from, counter.packets)));
         }
         let since = self.compare(now);
-        if std::mem::replace(&mut self.begun, true) { since } else { Vec::new() }
+        if std::mem::replace(&mut self.begun, true) {
+            self.stretch(since, sum)
+        } else {
+            (self.sum, self.told) = (sum, sum);
+            Vec::new()
+        }
+    }
+
+    /// Spreads what was not counted by address over the addresses that were.
+    fn stretch(&mut self, mut since: Vec<(IpAddr, u64)>, sum: u64) -> Vec<(IpAddr, u64)> {
+        if sum < self.sum {
+            // The table was made anew.
+            self.told = 0;
+        }
+        self.sum = sum;
+        let seen: u64 = since.iter().map(|(_, packets)| packets).sum();
+        let all = sum.saturating_sub(self.told);
+        if seen > 0 && all > seen.max(COUNTED_BY_ADDRESS) {
+            for (_, packets) in &mut since {
+                let part = u128::from(*packets) * u128::from(all) / u128::from(seen);
+                *packets = u64::try_from(part).unwrap_or(u64::MAX);
+            }
+        }
+        self.told = self.told.saturating_add(since.iter().map(|(_, packets)| packets).sum());
+        since
     }
 
     fn compare(&mut self, now: HashMap<IpAddr, u64>) -> Vec<(IpAddr, u64)> {
@@ -64,6 +99,29 @@ impl Hits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_is_spread_over_its_senders() {
+        let mut hits = Hits::default();
+        let mut check = |sum: u64, counted: &[u64], expected: &[u64]| {
+            let addresses = (1..).map(|number| IpAddr::from([192, 0, 2, number]));
+            let counted = addresses.zip(counted.iter().copied()).collect();
+            let told: Vec<u64> =
+                hits.stretch(counted, sum).into_iter().map(|(_, packets)| packets).collect();
+            assert_eq!(told, expected);
+        };
+        // As many as were counted.
+        check(4, &[3, 1], &[3, 1]);
+        // Some are missing, but too few for a flood: they are nobody's.
+        check(900, &[3, 1], &[3, 1]);
+        check(10_008, &[1_000, 3_000], &[2_500, 7_500]);
+        // Some came between the two readings, and are not told of twice.
+        check(10_008, &[5], &[5]);
+        check(10_018, &[5], &[5]);
+        // A new table.
+        check(2, &[2], &[2]);
+        check(50_002, &[], &[]);
+    }
 
     #[test]
     fn differences_of_counters() {

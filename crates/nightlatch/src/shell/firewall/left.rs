@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nightlatch_core::ruleset::Ruleset;
+use nightlatch_core::ruleset::{ListSets, Ruleset};
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 
@@ -22,14 +22,14 @@ pub(super) struct Left {
     written: Option<Note>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     generation: u32,
     /// The number of the network namespace, each of which counts for itself.
     namespace: u64,
     lists: u64,
-    /// Which pair of sets holds them.
-    other_lists: bool,
+    /// The sets that hold them.
+    list_sets: ListSets,
 }
 
 impl Left {
@@ -38,17 +38,17 @@ impl Left {
         Left { path: Some(path), ..Left::default() }
     }
 
-    /// In which pair of sets exactly these lists were left, where nothing has changed since.
-    pub(super) fn pair_of(&mut self, lists: &Arc<RangeList>, generation: u32) -> Option<bool> {
+    /// In which sets exactly these lists were left, where nothing has changed since.
+    pub(super) fn sets_of(&mut self, lists: &Arc<RangeList>, generation: u32) -> Option<ListSets> {
         let text = fs::read(self.path.as_ref()?).ok()?;
         let note: Note = serde_json::from_slice(&text).ok()?;
-        let now = self.note(lists, note.other_lists, generation)?;
-        (note == now).then_some(note.other_lists)
+        let now = self.note(lists, &note.list_sets, generation)?;
+        (note == now).then_some(note.list_sets)
     }
 
     /// Notes that the lists of a ruleset stand. A note that cannot be written costs only time.
     pub(super) fn note_that(&mut self, ruleset: &Ruleset, generation: u32) {
-        let note = self.note(&ruleset.lists, ruleset.structure.other_lists, generation);
+        let note = self.note(&ruleset.lists, &ruleset.structure.list_sets, generation);
         if note == self.written {
             return;
         }
@@ -59,12 +59,17 @@ impl Left {
         self.written = written.is_ok().then_some(note);
     }
 
-    fn note(&mut self, lists: &Arc<RangeList>, other_lists: bool, generation: u32) -> Option<Note> {
+    fn note(
+        &mut self,
+        lists: &Arc<RangeList>,
+        list_sets: &ListSets,
+        generation: u32,
+    ) -> Option<Note> {
         let namespace = fs::metadata(Path::new("/proc/self/ns/net")).ok()?.ino();
         let known = self.hashed.as_ref().filter(|(known, _)| Arc::ptr_eq(known, lists));
         let hash = known.map_or_else(|| hash(lists), |(_, hash)| *hash);
         self.hashed = Some((Arc::clone(lists), hash));
-        Some(Note { generation, namespace, lists: hash, other_lists })
+        Some(Note { generation, namespace, lists: hash, list_sets: list_sets.clone() })
     }
 }
 

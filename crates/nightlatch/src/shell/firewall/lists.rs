@@ -1,13 +1,12 @@
 //! Feeds and countries in the kernel: hundreds of thousands of ranges, of which only the difference
 //! goes there.
 
+use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use nightlatch_core::ruleset::{
-    Ruleset, TABLE, names, render_emptied_lists, render_flushed_lists, render_without_lists,
-};
+use nightlatch_core::ruleset::{ListSet, ListSets, Ruleset, TABLE, render_list_sets};
 use nightlatch_core::{AddrRange, Family};
-use nightlatch_netfilter::{Kind, Netlink, Set, text};
+use nightlatch_netfilter::{Element, Key, Kind, Netlink, NetlinkError, Set, text};
 use nightlatch_parse::ranges::RangeList;
 
 /// How many changes go to the kernel in one transaction.
@@ -20,7 +19,7 @@ const AT_ONCE: usize = 30_000;
 /// What is known of the lists in the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Known<'a> {
-    /// They are as we left them.
+    /// They are as we left them, in the desired sets.
     As(&'a Ruleset),
     /// They are empty: the table has just been made.
     Empty,
@@ -34,62 +33,137 @@ pub(super) fn bring(
     desired: &Ruleset,
 ) -> Result<(), String> {
     let none = RangeList::new();
-    let new = desired.lists.as_ref();
-    for (set, family) in sets(desired.structure.other_lists) {
-        match known {
-            Known::As(old) if old.lists == desired.lists => {}
-            Known::As(old) => change(netlink, &set, family, &old.lists, new)?,
-            Known::Empty => change(netlink, &set, family, &none, new)?,
+    let old = match known {
+        Known::As(old) if old.lists == desired.lists => return Ok(()),
+        Known::As(old) => &old.lists,
+        Known::Empty => &none,
+    };
+    change(netlink, &desired.structure.list_sets, old, &desired.lists)
+        .map_err(|error| error.to_string())
+}
+
+/// Puts the lists together in sets of their own, in the place that is not in force, part by part,
+/// and says which sets these are: where nothing is known of the lists that stand, or their sets do
+/// not suit what is desired. Reading a long list back takes the kernel longer, and replacing it in
+/// one transaction gigabytes where somebody listens.
+pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<ListSets, String> {
+    let there = sets_there(netlink)?;
+    let empty = |sets: &ListSets| {
+        let stale = there.iter().map(String::as_str);
+        let stale = stale.filter(|name| ListSet::is_of_place(name, sets.other));
+        text::load(&render_list_sets(sets, stale))
+    };
+    let mut sets = ListSets::suiting(lists).in_other_place();
+    if empty(&sets).is_err() {
+        // Those are in force, so the first place is free.
+        sets = sets.in_other_place();
+        empty(&sets).map_err(|error| error.to_string())?;
+    }
+    change(netlink, &sets, &RangeList::new(), lists).map_err(|error| error.to_string())?;
+    Ok(sets)
+}
+
+/// The names of all sets of lists in the kernel's table, of whichever place.
+pub(super) fn sets_there(netlink: &mut Netlink) -> Result<Vec<String>, String> {
+    let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let sets = found.into_iter().flat_map(|found| found.sets);
+    let is_list = |name: &String| [false, true].iter().any(|it| ListSet::is_of_place(name, *it));
+    Ok(sets.filter(is_list).collect())
+}
+
+/// Sends the difference in several transactions. A packet asks one set after the other, and a
+/// transaction does not take hold in all of them at the same moment; so what comes into hash tables
+/// comes first, then the trees change, and what leaves hash tables leaves last.
+fn change(
+    netlink: &mut Netlink,
+    sets: &ListSets,
+    old: &RangeList,
+    new: &RangeList,
+) -> Result<(), NetlinkError> {
+    let (tables, trees): (Vec<ListSet>, Vec<ListSet>) =
+        sets.all().partition(|set| set.prefix.is_some());
+    let gone: RangeList = old.not_in(new).collect();
+    let come: RangeList = new.not_in(old).collect();
+    let going = |set| parts(sets, set, &gone);
+    let coming = |set| parts(sets, set, &come);
+    for set in &tables {
+        let come = without(coming(set), going(set));
+        in_parts(come, |part| send(netlink, set, Vec::new(), part))?;
+    }
+    for set in &trees {
+        let (mut gone, mut come) = (going(set).peekable(), coming(set).peekable());
+        loop {
+            let (gone, come) = next_part(&mut gone, &mut come, AT_ONCE);
+            if gone.is_empty() && come.is_empty() {
+                break;
+            }
+            send(netlink, set, gone, come)?;
         }
+    }
+    for set in &tables {
+        let gone = without(going(set), coming(set));
+        in_parts(gone, |part| send(netlink, set, part, Vec::new()))?;
     }
     Ok(())
 }
 
-/// Where a table stands but nothing is known of its lists: puts them together in the pair of sets
-/// that is not in force, part by part, and says which that is. Reading a long list back takes the
-/// kernel longer, and replacing it in one transaction gigabytes where somebody listens.
-pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<bool, String> {
-    if lists.is_empty() {
-        text::load(&render_flushed_lists(false)).map_err(|error| error.to_string())?;
-        return Ok(false);
-    }
-    let other = text::load(&render_emptied_lists(true)).is_ok();
-    if !other {
-        // That pair is in force, so the first one is free.
-        text::load(&render_emptied_lists(false)).map_err(|error| error.to_string())?;
-    }
-    for (set, family) in sets(other) {
-        change(netlink, &set, family, &RangeList::new(), lists)?;
-    }
-    Ok(other)
+/// What a set holds of the ranges of a list, ascending.
+fn parts<'a>(
+    sets: &'a ListSets,
+    set: &'a ListSet,
+    list: &'a RangeList,
+) -> impl Iterator<Item = AddrRange> + 'a {
+    let ranges = list.iter().filter(|range| range.family() == set.family);
+    ranges.flat_map(|range| sets.part_of(range, set))
 }
 
-/// Removes the pair of sets that is no longer in force.
-pub(super) fn remove_old(in_force: bool) -> Result<(), String> {
-    text::load(&render_without_lists(!in_force)).map_err(|error| error.to_string())
-}
-
-/// Sends the difference in several transactions. Ranges that overlap, old and new, go together, so
-/// that each address is in one of them.
-fn change(
+fn send(
     netlink: &mut Netlink,
-    set: &Set,
-    family: Family,
-    old: &RangeList,
-    new: &RangeList,
-) -> Result<(), String> {
-    let of_family = |range: &AddrRange| range.family() == family;
-    let mut gone = old.not_in(new).filter(of_family).peekable();
-    let mut come = new.not_in(old).filter(of_family).peekable();
+    set: &ListSet,
+    gone: Vec<AddrRange>,
+    come: Vec<AddrRange>,
+) -> Result<(), NetlinkError> {
+    let (kernel, hashed) = (kernel_set(set), set.prefix.is_some());
+    let element = |range: AddrRange| match hashed {
+        true => Element::from(Key::Address(range.first_address())),
+        false => Element::from(Key::Range(range)),
+    };
+    let mut transaction = netlink.transaction();
+    transaction.delete(&kernel, gone.into_iter().map(element));
+    transaction.add(&kernel, come.into_iter().map(element));
+    transaction.commit()
+}
+
+fn kernel_set(set: &ListSet) -> Set {
+    let kind = match set.prefix {
+        Some(_) => Kind::Addresses(set.family),
+        None => Kind::Ranges(set.family),
+    };
+    Set::new(TABLE, set.name.as_str(), kind)
+}
+
+/// Those of an ascending list that are not in another one.
+fn without(
+    list: impl Iterator<Item = AddrRange>,
+    other: impl Iterator<Item = AddrRange>,
+) -> impl Iterator<Item = AddrRange> {
+    let mut other = other.peekable();
+    list.filter(move |range| {
+        while other.next_if(|known| known.cmp(range) == Ordering::Less).is_some() {}
+        other.peek() != Some(range)
+    })
+}
+
+fn in_parts(
+    mut list: impl Iterator<Item = AddrRange>,
+    mut send: impl FnMut(Vec<AddrRange>) -> Result<(), NetlinkError>,
+) -> Result<(), NetlinkError> {
     loop {
-        let (gone, come) = next_part(&mut gone, &mut come, AT_ONCE);
-        if gone.is_empty() && come.is_empty() {
+        let part: Vec<AddrRange> = list.by_ref().take(AT_ONCE).collect();
+        if part.is_empty() {
             return Ok(());
         }
-        let mut transaction = netlink.transaction();
-        transaction.delete(set, gone);
-        transaction.add(set, come);
-        transaction.commit().map_err(|error| error.to_string())?;
+        send(part)?;
     }
 }
 
@@ -126,18 +200,18 @@ fn next_part(
 /// Asked one by one, which takes no time however long the lists are.
 pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     const SAMPLES: usize = 32;
-    sets(ruleset.structure.other_lists).iter().all(|(set, family)| {
-        let count = ruleset.lists.len_of(*family);
-        let of_family = ruleset.lists.iter().filter(|range| range.family() == *family);
-        let mut samples = of_family.step_by((count / SAMPLES).max(1));
-        samples.all(|range| netlink.holds(set, range).unwrap_or(false))
+    let sets = &ruleset.structure.list_sets;
+    let mut holds = |range: AddrRange| {
+        sets.of(range.family()).all(|set| {
+            let kernel = kernel_set(&set);
+            sets.part_of(range, &set).all(|part| netlink.holds(&kernel, part).unwrap_or(false))
+        })
+    };
+    [Family::V4, Family::V6].into_iter().all(|family| {
+        let count = ruleset.lists.len_of(family);
+        let of_family = ruleset.lists.iter().filter(|range| range.family() == family);
+        of_family.step_by((count / SAMPLES).max(1)).all(&mut holds)
     })
-}
-
-fn sets(other: bool) -> [(Set, Family); 2] {
-    let [lists4, lists6] = names::lists(other);
-    [(lists4, Family::V4), (lists6, Family::V6)]
-        .map(|(name, family)| (Set::new(TABLE, name, Kind::Ranges(family)), family))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Firewall {
         let mut lists_stand = None;
         if !std::mem::replace(&mut self.begun, true) && !closed {
             let generation = self.netlink.generation().map_err(|error| error.to_string())?;
-            lists_stand = self.left.pair_of(&desired.lists, generation);
+            lists_stand = self.left.sets_of(&desired.lists, generation);
         }
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let begin = Begin { old: old.as_ref(), closed, lists_stand };

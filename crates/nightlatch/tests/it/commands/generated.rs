@@ -4,9 +4,24 @@ use std::process::Command;
 
 use crate::support::told;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "up", "confirm", "rollback", "down", "status", "allow", "remove", "list", "show", "why",
-    "block", "unblock", "mode", "services", "log", "check", "reload", "demo", "daemon",
+    "block", "unblock", "country", "feed", "mode", "services", "log", "check", "reload", "demo",
+    "daemon",
+];
+/// Commands within commands.
+const PARTS: [&str; 11] = [
+    "country block",
+    "country unblock",
+    "country allow",
+    "country list",
+    "country refresh",
+    "country of",
+    "feed add",
+    "feed remove",
+    "feed list",
+    "feed refresh",
+    "feed catalogue",
 ];
 
 fn nightlatch(arguments: &[&str]) -> String {
@@ -28,6 +43,12 @@ fn every_command_has_help() {
             assert!(help.contains(&format!("Usage: nightlatch {command}")), "{help}");
             assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
         }
+    }
+    for part in PARTS {
+        let words: Vec<&str> = part.split(' ').chain(["--help"]).collect();
+        let help = nightlatch(&words);
+        assert!(help.contains(&format!("Usage: nightlatch {part}")), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
     for hidden in ["boot", "generate"] {
         assert!(!all.contains(&format!("\n  {hidden} ")), "{all}");
@@ -56,11 +77,24 @@ fn manual_pages_and_completions() {
     let place = folder.path().to_str().unwrap();
     nightlatch(&["generate", "man", place]);
     let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    for name in COMMANDS.map(|command| format!("nightlatch-{command}.8")) {
+    let parts = PARTS.map(|part| part.replace(' ', "-"));
+    let named = COMMANDS.iter().copied().chain(parts.iter().map(String::as_str));
+    for name in named.map(|command| format!("nightlatch-{command}.8")) {
         let text = page(&name);
         assert!(text.contains(".TH") && text.contains(".SH DESCRIPTION"), "{name}: {text}");
     }
     assert!(page("nightlatch.8").contains("nightlatch\\-allow(8)"), "{}", page("nightlatch.8"));
+
+    // Every page that is named somewhere is there.
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap().replace('\\', "");
+        for (before, _) in text.match_indices("(8)").map(|(at, _)| text.split_at(at)) {
+            let name = before.rsplit(|c: char| c.is_whitespace() || c == ',').next().unwrap();
+            assert!(folder.path().join(format!("{name}.8")).exists(), "{name}(8)");
+        }
+    }
+    assert!(page("nightlatch-feed.8").contains("feed catalogue"));
+    assert!(page("nightlatch-feed-add.8").contains("key\\-file"));
 
     nightlatch(&["generate", "completions", place]);
     for name in ["nightlatch.bash", "_nightlatch", "nightlatch.fish"] {

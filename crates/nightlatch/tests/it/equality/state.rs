@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) rules: Rules,
     /// What each feed names.
     pub(super) feeds: Vec<Vec<AddrRange>>,
+    /// A feed long enough for hash tables in the kernel.
+    long: Arc<RangeList>,
     /// The table of countries.
     pub(super) countries: Vec<(AddrRange, CountryCode)>,
 }
@@ -60,11 +62,12 @@ impl State {
             content.merge();
             lists.put_feed(format!("feed-{number}").parse().unwrap(), Arc::new(content));
         }
+        lists.put_feed("long".parse().unwrap(), Arc::clone(&self.long));
         let mut table = Builder::new();
         for (range, code) in &self.countries {
             table.add(*range, *code);
         }
-        lists.put_table(Arc::new(table.build()));
+        lists.put_table(Arc::new(table.build()), None);
         lists
     }
 
@@ -73,13 +76,15 @@ impl State {
         self.rules.per_source == TIGHT
     }
 
-    /// Every range that an account or a block names.
+    /// Every range that an account, a block or a list names; of the long list some.
     pub(super) fn ranges(&self) -> Vec<AddrRange> {
         let accounts = self.ledger.accounts.values().flat_map(Account::ranges);
         let feeds = self.feeds.iter().flatten().copied();
         let countries = self.countries.iter().map(|(range, _)| *range);
         let guarded = self.ledger.site.guarded.iter().map(|(range, _)| *range);
+        let some_of_long = self.long.iter().step_by((self.long.len() / 10).max(1));
         accounts
+            .chain(some_of_long)
             .chain(self.ledger.blocks.keys().copied())
             .chain(feeds)
             .chain(countries)
@@ -100,8 +105,8 @@ pub(super) fn random(dice: &mut Dice) -> State {
             rules.services.insert(name.parse().unwrap(), ports);
         }
     }
-    let mut state =
-        State { ledger: Ledger::default(), rules, feeds: Vec::new(), countries: Vec::new() };
+    let (feeds, countries, long) = (Vec::new(), Vec::new(), Arc::default());
+    let mut state = State { ledger: Ledger::default(), rules, feeds, long, countries };
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
     let ledger = &mut state.ledger;
@@ -142,6 +147,13 @@ fn add_lists(dice: &mut Dice, state: &mut State) {
     for _ in 0..dice.below(4) {
         state.feeds.push((0..dice.below(12)).map(|_| random_range(dice)).collect());
     }
+    if dice.one_in(6) {
+        state.long = Arc::new(long(dice));
+        // Networks of other lists within it, and around it.
+        let ranges: Vec<AddrRange> = state.long.iter().collect();
+        let some = (0..8).map(|_| widened(dice, *dice.clone().pick(&ranges))).collect();
+        state.feeds.push(some);
+    }
     let codes = ["DE", "US", "CN"].map(|code| code.parse().unwrap());
     for _ in 0..dice.below(10) {
         state.countries.push((random_range(dice), *dice.pick(&codes)));
@@ -156,6 +168,33 @@ fn add_lists(dice: &mut Dice, state: &mut State) {
         let range = AddrRange::from(random_range(dice).first_address());
         state.ledger.site.guarded.push((range, "the gateway".to_owned()));
     }
+}
+
+/// So many single addresses, pairs and small networks of both families that the kernel keeps them
+/// in hash tables, and between them what has to be in trees.
+fn long(dice: &mut Dice) -> RangeList {
+    const PLACES: u128 = 32_768;
+    const NOTHING: (u128, u128) = (1, 0);
+    let mut list = RangeList::new();
+    for start in ["198.18.0.0", "2001:db8:f::"] {
+        let start = AddrRange::from(start.parse::<std::net::IpAddr>().unwrap());
+        for place in 0..PLACES {
+            let at = start.first() + place * 4;
+            let (from, to) = match place % 2 {
+                0 => *dice.pick(&[(0, 3), (0, 3), (0, 3), (0, 3), NOTHING]),
+                _ => *dice.pick(&[(1, 1), (1, 1), (1, 2), (1, 2), (0, 0), NOTHING]),
+            };
+            list.extend(AddrRange::new(start.family(), at + from, at + to));
+        }
+    }
+    list.merge();
+    list
+}
+
+/// A network around a range, or within it.
+fn widened(dice: &mut Dice, range: AddrRange) -> AddrRange {
+    let bits = u32::try_from(dice.below(12)).unwrap();
+    network(range.family(), range.first(), range.family().bits() - bits)
 }
 
 fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
@@ -244,6 +283,14 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
                 less.ledger.accounts.get_mut(name).unwrap().services = Grant::Some(fewer);
                 smaller.push(less);
             }
+        }
+    }
+    if !state.long.is_empty() {
+        smaller.push(State { long: Arc::default(), ..state.clone() });
+        for half in 0..2 {
+            let keeps = |(place, _): &(usize, AddrRange)| (place * 2 / state.long.len()) == half;
+            let less = state.long.iter().enumerate().filter(keeps).map(|(_, range)| range);
+            smaller.push(State { long: Arc::new(less.collect()), ..state.clone() });
         }
     }
     for place in 0..state.feeds.len() {

@@ -8,29 +8,29 @@ use std::time::Duration;
 
 /// What a client asked.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// The path with the query.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The headers, names in lower case.
-    pub(super) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Question {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(known, _)| known == name);
         header.map(|(_, value)| value.as_str())
     }
 }
 
 /// A server that runs until the test's process ends.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     questions: Arc<Mutex<Vec<Question>>>,
 }
 
 impl Server {
     /// A server that answers each question with what `answer` writes; then it hangs up.
-    pub(super) fn start<F>(answer: F) -> Server
+    pub(crate) fn start<F>(answer: F) -> Server
     where
         F: Fn(&Question, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     {
@@ -56,24 +56,24 @@ impl Server {
     }
 
     /// A server that sends these bytes, head and body, to everyone.
-    pub(super) fn sending(bytes: impl Into<Vec<u8>>) -> Server {
+    pub(crate) fn sending(bytes: impl Into<Vec<u8>>) -> Server {
         let bytes = bytes.into();
         Server::start(move |_, stream| stream.write_all(&bytes))
     }
 
     /// A server that sends this body with these header lines, each with its line end.
-    pub(super) fn with_body(headers: &str, body: impl AsRef<[u8]>) -> Server {
+    pub(crate) fn with_body(headers: &str, body: impl AsRef<[u8]>) -> Server {
         let body = body.as_ref();
         let length = body.len();
         let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n");
         Server::sending([head.as_bytes(), body].concat())
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn questions(&self) -> Vec<Question> {
+    pub(crate) fn questions(&self) -> Vec<Question> {
         self.questions.lock().unwrap().clone()
     }
 }

@@ -1,6 +1,11 @@
 //! A feed from its server to the packets it stops, and all that can go wrong on the way.
 
-use nightlatch::features::demo::stage::Plan;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use nightlatch::features::demo::packet::{Packet, Sender};
+use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_core::ruleset::COUNTED_BY_ADDRESS;
 
 use super::web::Web;
 use super::{Probes, SIP, addresses, feed, open, set};
@@ -23,6 +28,18 @@ const OTHERS: [&str; 4] = ["192.0.2.160", "192.0.2.176", "203.0.113.77", "2001:d
 /// So many entries that the watch over a list's size wakes up, apart from all test addresses.
 fn padding(count: usize) -> String {
     (0..count).map(|n| format!("198.18.{}.{}\n", n / 100, n % 100 * 2)).collect()
+}
+
+/// Sends several times as many packets as are counted by address in a second.
+fn flood(attacker: &Host, server: &Host, source: IpAddr) {
+    let sender = Sender::in_host(attacker).unwrap();
+    let to = SocketAddr::new(server.v4(), SIP);
+    for number in 0..COUNTED_BY_ADDRESS * 5 {
+        let packet = Packet::udp(SocketAddr::new(source, 4000), to, &number.to_be_bytes());
+        // A full queue on the way is no verdict.
+        let _ = sender.send(&packet);
+    }
+    std::thread::sleep(Duration::from_millis(200));
 }
 
 #[test]
@@ -57,6 +74,15 @@ fn from_the_server_to_the_packets_and_back() {
     assert_eq!(view["state"]["stopped_alone"], 4);
     let status = nightlatch.json(&["status"]);
     assert_eq!((&status["listed"], &status["dropped"]["listed"]), (&503.into(), &4.into()));
+
+    // A flood is counted as well, though not each of its packets by address.
+    flood(attacker, server, "192.0.2.161".parse().unwrap());
+    let (stopped, dropped) = (
+        feed(&nightlatch, "bad")["state"]["stopped"].clone(),
+        nightlatch.json(&["status"])["dropped"]["listed"].clone(),
+    );
+    assert_eq!(stopped, dropped);
+    assert!(stopped.as_u64().unwrap() > 3 * COUNTED_BY_ADDRESS, "{stopped}");
 
     // `why` names list, entry and age.
     let why = nightlatch.must_exit(1, &["why", "192.0.2.170", "--to", "udp/5060"]);
@@ -174,4 +200,35 @@ fn wrong_use_is_answered_before_the_daemon_is_asked() {
     nightlatch.must_exit(69, &["feed", "add", "spamhaus-drop"]);
     assert!(nightlatch.must(&["feed", "catalogue"]).contains("spamhaus-drop"));
     assert!(nightlatch.json(&["feed", "catalogue"]).as_array().unwrap().len() > 9);
+}
+
+/// Nobody asks: at its own pace the daemon looks, and sends the version that it knows.
+#[test]
+fn lists_are_looked_at_in_the_background() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let host = |name| stage.host(name).unwrap();
+    let (server, office, attacker) = (host("server"), host("office"), host("attacker"));
+    let (nightlatch, _daemon) = open(server, office, "");
+    let probes = Probes::from(attacker, server, office);
+    let web = Web::on(server);
+    web.put("/same", "192.0.2.161\n");
+    web.put("/new", "192.0.2.162\n");
+    for name in ["same", "new"] {
+        nightlatch.must(&["feed", "add", name, &web.url(&format!("/{name}")), "--every", "1m"]);
+    }
+    // One that fails is tried again after the same minute.
+    nightlatch.must_exit(1, &["feed", "add", "late", &web.url("/late"), "--every", "1d"]);
+    web.put("/new", "192.0.2.163\n");
+    web.put("/late", "192.0.2.164\n");
+    support::wait_until("all are looked at", std::time::Duration::from_secs(75), || {
+        [("/same", 304), ("/new", 200), ("/late", 200)]
+            .iter()
+            .all(|(path, status)| web.answers(path).get(1) == Some(status))
+    });
+    let all = addresses(&["192.0.2.161", "192.0.2.162", "192.0.2.163", "192.0.2.164"]);
+    support::wait_until("they are in force", std::time::Duration::from_secs(5), || {
+        probes.passing(&all) == set(&["192.0.2.162"])
+    });
 }

@@ -17,6 +17,7 @@ use nightlatch::features::demo::packet::{Packet, Sender};
 use nightlatch::features::demo::stage::{Host, Plan};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
+use super::restart::in_force;
 use super::web::Web;
 use super::{SIP, feed, open};
 use crate::kernel::ground::{any, run};
@@ -266,13 +267,20 @@ fn long_lists() {
     eprintln!("peak memory of the daemon: {peak} MB");
     aim("under 80 MB", peak < 80);
 
-    let traffic = Traffic::between(attacker, server);
-    let patience = Questions::to(&nightlatch);
-    web.put("/four", text(1, 0, &changed(four_old, four_more)));
-    web.put("/six", text(1, 1, &changed(six_old, six_more)));
-    timed("1 % changed, fetched and taken over", || nightlatch.must(&["feed", "refresh"]));
-    patience.end("1 % change");
-    traffic.must_be_right("1 % change");
+    for version in 1..=3 {
+        let traffic = Traffic::between(attacker, server);
+        let patience = Questions::to(&nightlatch);
+        // One in a hundred others, and back.
+        let part = version % 2;
+        web.put(
+            "/four",
+            text(version, 0, &changed(four_old, &four_more[..four_more.len() * part])),
+        );
+        web.put("/six", text(version, 1, &changed(six_old, &six_more[..six_more.len() * part])));
+        timed("1 % changed, fetched and taken over", || nightlatch.must(&["feed", "refresh"]));
+        patience.end("1 % change");
+        traffic.must_be_right("1 % change");
+    }
     eprintln!("peak memory of the daemon: {} MB", peak_of(daemon.id()));
 
     let traffic = Traffic::between(attacker, server);
@@ -304,7 +312,7 @@ fn restart_and_boot(
     // Somebody has changed a ruleset: then nothing is certain, and all is replaced.
     daemon.kill();
     run(server, "nft add table inet foreign");
-    run(server, "nft add element inet nightlatch list4 { 192.0.2.20 }");
+    run(server, &in_force(server, "nft add element inet nightlatch LIST4 { 192.0.2.20 }"));
     let (daemon, ready) = timed("restart, everything replaced", || nightlatch.daemon());
     let traffic = {
         let traffic = Traffic::between(attacker, server);

@@ -114,3 +114,44 @@ fn everything_in_small_pieces() {
     assert_eq!(passing.len(), 2);
     assert_eq!(feed(&nightlatch, "all")["state"]["entries_v4"], 0);
 }
+
+/// A table of countries that has the server's own people and neighbours in a country that is shut
+/// out, or in none while only some are let in.
+#[test]
+fn a_table_of_countries_shuts_out_nobody_who_is_needed() {
+    let plan = Plan::standard().with_resolver();
+    let plan = plan.change("server", |host| host.with_copy("/etc"));
+    let Some(stage) = support::stage(&plan) else {
+        return;
+    };
+    let host = |name| stage.host(name).unwrap();
+    let (server, office, attacker) = (host("server"), host("office"), host("attacker"));
+    let resolvers = "nameserver 198.51.100.53\\nnameserver 2001:db8:1::53\\n";
+    shell(server, &format!("rm -f /etc/resolv.conf; printf '{resolvers}' > /etc/resolv.conf"));
+    let web = Web::on(server);
+    let rules = format!("[countries]\nsource = \"{}\"\n", web.url("/table.csv"));
+    web.put(
+        "/table.csv",
+        "0.0.0.0,223.255.255.255,CN\n::,ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe,CN\n",
+    );
+    let (nightlatch, _daemon) = open(server, office, &rules);
+    let probes = Probes::from(attacker, server, office);
+    let never = addresses(&NEVER);
+    let others = addresses(&["198.51.100.77", "192.0.2.20", "2001:db8:66::66", "2001:db8:1::77"]);
+    for command in [["block", "CN"], ["allow", "US"]] {
+        nightlatch.must(&["country", command[0], command[1]]);
+        let passing = probes.passing(&never);
+        for address in &never {
+            assert!(passing.contains(address), "{command:?}: {address} is shut out");
+        }
+        assert!(probes.passing(&others).is_empty(), "{command:?}");
+        for own in
+            ["198.51.100.1", "2001:db8:1::1", "198.51.100.254", "2001:db8:1::fe", "127.0.0.1"]
+        {
+            let why = nightlatch.json(&["why", own]);
+            assert_ne!(why["reason"], "listed", "{command:?}: {why}");
+        }
+        // What is blocked cannot be let in.
+        nightlatch.run_it(&["country", "unblock", "CN"]);
+    }
+}

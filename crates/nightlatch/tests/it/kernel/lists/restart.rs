@@ -77,8 +77,8 @@ fn a_restart_needs_no_network() {
     assert!(nightlatch.json(&["status"])["restored"].as_u64().unwrap() >= 4);
 }
 
-/// The command with the names of the sets that are in force: of the two pairs one is.
-fn in_force(server: &Host, command: &str) -> String {
+/// The command with the names of the trees that are in force: of the two places one is.
+pub(super) fn in_force(server: &Host, command: &str) -> String {
     let listed = server.command("nft").args(["-t", "list", "table", "inet", "nightlatch"]).output();
     let other = String::from_utf8(listed.unwrap().stdout).unwrap().contains("@list4b");
     let suffix = if other { "b" } else { "" };

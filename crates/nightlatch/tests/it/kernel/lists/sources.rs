@@ -51,6 +51,20 @@ fn every_kind_of_source() {
     web.put("/cn.zone", cn);
     web.put("/de.zone", de);
     check(&nightlatch, &probes, &format!("\"{}\"", web.url("/{cc}.zone")));
+    // Only these, of which the table at hand tells nothing before; one that is not to be had.
+    nightlatch.must(&["country", "block", "CN"]);
+    nightlatch.must(&["country", "unblock", "CN"]);
+    for (countries, passing) in
+        [(&["DE"][..], &GERMAN[..]), (&["CN"], &CHINESE), (&["CN", "DE"], &both())]
+    {
+        nightlatch.must(&[&["country", "allow"], countries].concat());
+        assert_eq!(probes.passing(&addresses(&both())), set(passing), "{countries:?}");
+    }
+    nightlatch.must(&["country", "allow", "DE"]);
+    let told = nightlatch.must_exit(1, &["country", "allow", "US"]);
+    assert!(told.contains("nothing was changed") && told.contains("404"), "{told}");
+    assert_eq!(probes.passing(&addresses(&both())), set(&GERMAN), "as before");
+    nightlatch.must(&["country", "allow", "all"]);
 
     // The statistics of two registries.
     let statistics = |registry: &str, lines: &str| {
@@ -67,6 +81,19 @@ fn every_kind_of_source() {
     let file = nightlatch.directory().join("table.csv");
     std::fs::write(&file, csv).unwrap();
     check(&nightlatch, &probes, &format!("\"{}\"", file.display()));
+
+    // MaxMind's own database for tests: Japan and the United Kingdom are in it.
+    let data =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../nightlatch-parse/tests/data");
+    let database = data.join("GeoIP2-Country-Test.mmdb").canonicalize().unwrap();
+    nightlatch.configure(&format!("[countries]\nsource = \"{}\"\n", database.display()));
+    nightlatch.must(&["reload"]);
+    let two = addresses(&["2001:218::1", "81.2.69.142"]);
+    nightlatch.must(&["country", "block", "Japan"]);
+    assert_eq!(probes.passing(&two), set(&["81.2.69.142"]));
+    nightlatch.must(&["country", "unblock", "Japan"]);
+    nightlatch.must(&["country", "allow", "JPN"]);
+    assert_eq!(probes.passing(&two), set(&["2001:218::1"]));
 }
 
 /// Nothing new is asked for and told; what is doubtful leaves the old in force.

@@ -1,0 +1,55 @@
+//! What the daemon does with a list: reads it, joins it, brings the kernel's table to it, and reads
+//! that back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nightlatch::shell::firewall::Firewall;
+use nightlatch_core::action::Project;
+use nightlatch_core::config::Rules;
+use nightlatch_core::ledger::{Ledger, Mode, Protection};
+use nightlatch_core::lists::Lists;
+use nightlatch_core::policy::World;
+use nightlatch_core::ruleset::{self, Ruleset};
+use nightlatch_core::time::Time;
+use nightlatch_parse::feed::{self, Format};
+use nightlatch_parse::ranges::RangeList;
+
+use crate::{Taken, peak_of};
+
+const NOW: Time = Time::from_millis(0);
+
+pub(crate) fn load(old: &Path, new: Option<&Path>) -> Taken {
+    let mut firewall = Firewall::open().unwrap();
+    let mut bring = |file: Option<&Path>| {
+        let started = Instant::now();
+        let list = file.map_or_else(RangeList::new, read);
+        firewall.project(Some(with(list)), None, Project::Difference).unwrap();
+        started.elapsed().as_secs_f64()
+    };
+    // A firewall without lists stands before, as it does where the first feed is added.
+    bring(None);
+    let first = bring(Some(old));
+    let seconds = new.map_or(first, |new| bring(Some(new)));
+    Taken { seconds, kilobytes: peak_of("self").unwrap() }
+}
+
+fn read(file: &Path) -> RangeList {
+    let text = std::fs::read(file).unwrap();
+    let mut list = feed::parse(&text, &Format::Auto, 1_000_000).unwrap().ranges;
+    list.merge();
+    list
+}
+
+/// The open mode of a new installation, with one list.
+fn with(list: RangeList) -> Ruleset {
+    let rules = Rules::default();
+    let mut ledger = Ledger::default();
+    (ledger.mode, ledger.protection) = (Mode::Open, Protection::On { since: NOW });
+    let catalogue = rules.catalogue(&ledger.site);
+    let lists = Lists::default();
+    let world =
+        World { ledger: &ledger, rules: &rules, catalogue: &catalogue, lists: &lists, now: NOW };
+    ruleset::compile(&world, Arc::new(list))
+}
