@@ -312,13 +312,15 @@ impl State {
 
     fn cut(&mut self, flows: Flows) {
         let mut ending = Vec::new();
-        let sockets = match flows {
-            Flows::BegunByPeers => sockets::begun_by_peers(),
-            Flows::Of(_) => Vec::new(),
+        let own = sockets::Connections::read();
+        let of_sockets = match flows {
+            Flows::BegunByPeers => own.begun_by_peers.as_slice(),
+            Flows::Of(_) => &[],
         };
         let cutter = Cutter::new(self.engine.world(self.clock.now()), flows);
-        ending.extend(sockets.into_iter().filter(|flow| cutter.must_end(flow)));
-        let looked = self.firewall.for_each_flow(|flow| {
+        ending.extend(of_sockets.iter().filter(|flow| cutter.must_end(flow)));
+        let looked = self.firewall.for_each_flow(|mut flow| {
+            flow.began_by_peer &= !own.has_begun(&flow);
             if cutter.must_end(&flow) {
                 ending.push(flow);
             }

@@ -9,15 +9,9 @@ use crate::api::{Ending, Holding, Reply, Services, Status, Why, reason_word};
 use crate::ledger::{Account, Entry, Mode};
 use crate::lists::Listed;
 use crate::policy::{self, Flow, Packet, Reason, Standing, To, Verdict, What, World};
-use crate::ruleset::ListSets;
 use crate::service::{Ports, Protocol, ServiceName};
 use crate::time::{Time, show_span};
 
-/// What a range in a tree costs the kernel, whatever its family (6.18, measured by its slabs before
-/// and after).
-const BYTES_IN_A_TREE: u64 = 160;
-/// The same for a network in a hash table.
-const BYTES_IN_A_TABLE: u64 = 102;
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 impl Engine {
@@ -203,7 +197,7 @@ impl Engine {
             blocks: self.ledger.blocks.len(),
             listed: self.merged.len(),
             listed_v6: self.merged.len_of(Family::V6),
-            listed_bytes: self.listed_bytes(),
+            listed_bytes: if self.ledger.protection.stands() { self.merged_bytes } else { 0 },
             feeds: self.ledger.feeds.len(),
             countries: self.ledger.countries.named().len(),
             feed_troubles: self.feed_troubles(now),
@@ -212,24 +206,6 @@ impl Engine {
             restored_last: self.kernel.restored_last.clone(),
             ..Status::default()
         }))
-    }
-
-    /// The kernel does not tell how much memory a set needs: this is what was measured.
-    fn listed_bytes(&self) -> u64 {
-        if !self.ledger.protection.stands() {
-            return 0;
-        }
-        let sets = ListSets::suiting(&self.merged);
-        let lengths_of = |family| sets.of(family).filter_map(|set| set.prefix).collect::<Vec<_>>();
-        let [v4, v6] = [Family::V4, Family::V6].map(lengths_of);
-        let bytes = self.merged.iter().map(|range| {
-            let lengths = if range.family() == Family::V4 { &v4 } else { &v6 };
-            let mut prefixes = range.networks().map(|network| network.prefix());
-            let first = prefixes.next().flatten().filter(|prefix| lengths.contains(prefix));
-            let more = u64::try_from(prefixes.take(3).count()).unwrap_or(0);
-            first.map_or(BYTES_IN_A_TREE, |_| BYTES_IN_A_TABLE * (1 + more))
-        });
-        bytes.sum()
     }
 
     fn tell_listed(&self, listed: &Listed, now: Time) -> String {

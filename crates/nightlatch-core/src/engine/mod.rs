@@ -45,6 +45,8 @@ pub struct Engine {
     lists: Lists,
     /// All lists as one, as the kernel gets them.
     merged: Arc<RangeList>,
+    /// What these need in the kernel.
+    merged_bytes: u64,
     fetches: lists::Fetches,
     stopped: lists::Stopped,
     countries: countries::Pace,
@@ -88,6 +90,7 @@ impl Engine {
             revision: 0,
             lists: Lists::default(),
             merged: Arc::default(),
+            merged_bytes: 0,
             fetches: lists::Fetches::default(),
             stopped: lists::Stopped::default(),
             countries: countries::Pace::default(),

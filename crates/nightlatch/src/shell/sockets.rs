@@ -13,31 +13,50 @@ use nightlatch_core::service::Protocol;
 /// The states of `/proc/net/tcp` (`net/tcp_states.h`).
 const LISTEN: &str = "0A";
 
-/// The TCP connections that peers have begun: those to ports on which somebody listens.
-pub fn begun_by_peers() -> Vec<LiveFlow> {
-    let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
-    // A host without IPv6 has no table of it.
-    let text: String = tables.map(|path| fs::read_to_string(path).unwrap_or_default()).concat();
-    connections(&text)
+/// The TCP connections of this host's own sockets.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Those to ports on which somebody listens: peers have begun them.
+    pub begun_by_peers: Vec<LiveFlow>,
+    begun_here: BTreeSet<(SocketAddr, u16)>,
 }
 
-fn connections(text: &str) -> Vec<LiveFlow> {
-    let sockets: Vec<Socket<'_>> = text.lines().filter_map(read).collect();
-    let listening = sockets.iter().filter(|socket| socket.state == LISTEN);
-    let ports: BTreeSet<u16> = listening.map(|socket| socket.local.port()).collect();
-    let begun = sockets.iter().filter(|socket| {
-        socket.state != LISTEN
-            && ports.contains(&socket.local.port())
-            && !socket.remote.ip().is_loopback()
-    });
-    let flow = |socket: &Socket<'_>| LiveFlow {
-        protocol: Protocol::Tcp,
-        peer: socket.remote.ip(),
-        peer_port: socket.remote.port(),
-        local_port: socket.local.port(),
-        began_by_peer: true,
-    };
-    begun.map(flow).collect()
+impl Connections {
+    /// Reads the kernel's tables.
+    pub fn read() -> Connections {
+        let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
+        // A host without IPv6 has no table of it.
+        Connections::of(&tables.map(|path| fs::read_to_string(path).unwrap_or_default()).concat())
+    }
+
+    /// Whether this host has begun a flow, whatever connection tracking thinks: where it took the
+    /// flow up in the middle, the first packet it saw may have been the peer's.
+    pub fn has_begun(&self, flow: &LiveFlow) -> bool {
+        let peer = SocketAddr::new(flow.peer.to_canonical(), flow.peer_port);
+        flow.protocol == Protocol::Tcp && self.begun_here.contains(&(peer, flow.local_port))
+    }
+
+    fn of(text: &str) -> Connections {
+        let sockets: Vec<Socket<'_>> = text.lines().filter_map(read).collect();
+        let listening = sockets.iter().filter(|socket| socket.state == LISTEN);
+        let ports: BTreeSet<u16> = listening.map(|socket| socket.local.port()).collect();
+        let mut connections = Connections::default();
+        for socket in sockets.iter().filter(|socket| socket.state != LISTEN) {
+            let (peer, local_port) = (socket.remote, socket.local.port());
+            if !ports.contains(&local_port) {
+                connections.begun_here.insert((peer, local_port));
+            } else if !peer.ip().is_loopback() {
+                connections.begun_by_peers.push(LiveFlow {
+                    protocol: Protocol::Tcp,
+                    peer: peer.ip(),
+                    peer_port: peer.port(),
+                    local_port,
+                    began_by_peer: true,
+                });
+            }
+        }
+        connections
+    }
 }
 
 struct Socket<'a> {
@@ -79,7 +98,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn only_connections_to_listened_ports() {
+    fn who_began_is_told_by_who_listens() {
         let table = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
    0: 00000000:13C4 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0
@@ -89,7 +108,9 @@ mod tests {
    4: B80D0120000001000000000001000000:13C4 B80D0120000066000000000066000000:9C41 01 0
    5: 0000000000000000FFFF0000016433C6:13C4 0000000000000000FFFF0000A60200C0:9C42 01 0
 ";
-        let found: Vec<String> = connections(table)
+        let connections = Connections::of(table);
+        let found: Vec<String> = connections
+            .begun_by_peers
             .iter()
             .map(|flow| format!("{} {} {}", flow.peer, flow.peer_port, flow.local_port))
             .collect();
@@ -97,5 +118,17 @@ mod tests {
             found,
             ["192.0.2.166 40000 5060", "2001:db8:66::66 40001 5060", "192.0.2.166 40002 5060",]
         );
+        let flow = |peer_port, local_port| LiveFlow {
+            protocol: Protocol::Tcp,
+            peer: "192.0.2.166".parse().unwrap(),
+            peer_port,
+            local_port,
+            began_by_peer: true,
+        };
+        assert!(connections.has_begun(&flow(443, 50_000)));
+        assert!(!connections.has_begun(&flow(444, 50_000)));
+        assert!(!connections.has_begun(&flow(40_000, 5060)));
+        let datagrams = LiveFlow { protocol: Protocol::Udp, ..flow(443, 50_000) };
+        assert!(!connections.has_begun(&datagrams));
     }
 }
