@@ -53,8 +53,9 @@ thread_local! {
     static LOADS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How many texts this thread has loaded.
-pub(crate) fn loads() -> u32 {
+/// How many texts this thread has loaded by now.
+#[must_use]
+pub fn loads() -> u32 {
     LOADS.get()
 }
 

@@ -248,12 +248,9 @@ fn base_chains(structure: &Structure) -> String {
          \t\ttype filter hook input priority -150; policy accept;\n\
 {trial}\
          \t\tiif \"lo\" accept\n\
-         \t\t{flow4} @{cuts4} goto delivered\n\
-         \t\t{flow6} @{cuts6} goto delivered\n\
-         \t\tct state established,related accept\n\
-         \t\tgoto delivered\n\
-         \t}}\n\
-         \tchain delivered {{\n\
+         \t\tct state established,related meta l4proto != {{ tcp, udp }} accept\n\
+         \t\tct state established,related {flow4} != @{cuts4} accept\n\
+         \t\tct state established,related {flow6} != @{cuts6} accept\n\
          \t\tfib daddr type != unicast accept\n\
 {essential}\
          \t\tgoto judged\n\

@@ -6,7 +6,9 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{
     ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
 };
-use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Structure as Found, text};
+use nightlatch_netfilter::{
+    Change, Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text,
+};
 
 use super::lists;
 use super::{Standing, elements};
@@ -50,8 +52,21 @@ pub(super) struct Known {
     generation: u32,
     /// That count when all of the table was loaded.
     loaded: u32,
-    /// How many changes up to `generation` were our own.
-    own: u32,
+    own: Own,
+}
+
+/// How many changes we had made ourselves when the count of changes was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    all: u32,
+    /// Those by text.
+    texts: u32,
+}
+
+impl Own {
+    pub(super) fn by_now(netlink: &Netlink) -> Own {
+        Own { all: netlink.own_changes(), texts: text::loads() }
+    }
 }
 
 impl From<Standing> for Known {
@@ -120,10 +135,11 @@ fn standing(netlink: &mut Netlink) -> Result<bool, String> {
 /// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
 /// elements are gone, so that between the two transactions no account loses its services.
 ///
-/// What is found right behind a load counts as ours only if the kernel has counted exactly one
-/// change, the load itself: a rule that somebody slips in between would otherwise stand for good.
-/// The fingerprint of an earlier load of the same text could not tell, as it differs from load to
-/// load; so after any other change, be it in another's table, all is loaded again.
+/// What is found right behind a load counts as ours only if nobody else changed the table in
+/// between: a rule slipped in there would stand for good. Usually the kernel has counted exactly one
+/// change, the load itself. Where there were more, it has told which tables they were about; what
+/// others do to their own is no matter. The fingerprint of an earlier load of the same text could
+/// not tell, as it differs from load to load, so in doubt all is loaded again.
 fn load_structure(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
@@ -141,18 +157,39 @@ fn load_structure(
             let _ = writeln!(text, "flush set inet {TABLE} {meter}");
         }
     }
+    let mut monitor = Monitor::open().map_err(|error| error.to_string())?;
     for _ in 0..LOADS {
         let before = netlink.generation().map_err(|error| error.to_string())?;
         text::load(&text).map_err(|error| error.to_string())?;
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
         let structure = found.ok_or(REMOVED)?;
         let generation = structure.generation;
-        if generation == before.wrapping_add(1) {
-            let own = netlink.own_changes();
+        let one = generation == before.wrapping_add(1);
+        if one || only_one_change(&mut monitor, before, generation) {
+            let own = Own::by_now(netlink);
             return Ok(Known { structure, generation, loaded: generation, own });
         }
     }
-    Err("it is loaded, but another program changes rulesets all the time, so that it is not certain whose rules stand".to_owned())
+    Err("it is loaded, but another program changes it all the time, so that it is not certain whose rules stand".to_owned())
+}
+
+/// Whether our table was changed but once, by our load, after one count of changes up to another.
+fn only_one_change(monitor: &mut Monitor, after: u32, until: u32) -> bool {
+    let mut times = 0;
+    loop {
+        // The kernel tells of a change before it is done with it.
+        match monitor.next(Duration::from_millis(50)) {
+            Ok(Some(Change { generation: Some(told), lost: false, tables, .. })) => {
+                let later = told.wrapping_sub(after).cast_signed() > 0;
+                let ours = |(_, name): &(_, String)| name == TABLE;
+                times += u32::from(later && tables.iter().any(ours));
+                if told == until {
+                    return times == 1;
+                }
+            }
+            _ => return false,
+        }
+    }
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets
@@ -200,9 +237,9 @@ const MANY: usize = 50_000;
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was
 /// made anew, and after a change unless they are very long.
 ///
-/// What is found is ours if its rules are those known to be; and long lists, which cannot be read
-/// back, if the kernel has counted no changes but our own since. Otherwise what was known before is
-/// all that is known now: what the other program did is still to be told of, and judged then.
+/// What is found is ours if its rules are those known to be. Otherwise what was known before is all
+/// that is known now: what the other program did is still to be told of, and judged then. So it is
+/// with long lists, which cannot be read back, where others have changed something since.
 pub(super) fn read_back(
     netlink: &mut Netlink,
     anew: bool,
@@ -211,7 +248,7 @@ pub(super) fn read_back(
 ) -> Result<Standing, String> {
     // First the count, then the look: a change in between makes the count differ next time.
     let generation = netlink.generation().map_err(|error| error.to_string())?;
-    let own = netlink.own_changes();
+    let own = Own::by_now(netlink);
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or(REMOVED)?;
     for chain in
@@ -230,11 +267,16 @@ pub(super) fn read_back(
     }
     // What is stale we have removed ourselves since the load.
     let is_ours = found.is_left_of(&known.structure, |name| is_stale(name, &desired));
-    let changes = generation.wrapping_sub(known.generation);
-    let alone = changes <= own.wrapping_sub(known.own);
+    let alone = generation.wrapping_sub(known.generation) <= own.all.wrapping_sub(known.own.all);
+    // What was changed by text since then would be taken for another's when it is told of.
+    let told_apart = own.texts == known.own.texts;
+    let settled = alone || !told_apart || desired.lists.is_empty();
+    if is_ours && settled && !alone && !lists::samples_match(netlink, &desired) {
+        return Err("read back, the long lists are not what was written".to_owned());
+    }
     let structure = if is_ours { found } else { known.structure };
     let ruleset = desired;
-    if is_ours && (alone || ruleset.lists.is_empty()) {
+    if is_ours && settled {
         return Ok(Standing { ruleset, structure, generation, loaded: generation, own });
     }
     let Known { generation, loaded, own, .. } = known;

@@ -21,7 +21,7 @@ use nightlatch_netfilter::{
 use super::addresses;
 use super::outcome::Failure;
 use crate::run::Message;
-use apply::{Begin, Known};
+use apply::{Begin, Known, Own};
 use hits::Hits;
 use left::Left;
 
@@ -48,8 +48,8 @@ struct Standing {
     generation: u32,
     /// That count when all of it was loaded.
     loaded: u32,
-    /// How many of the changes up to `generation` were our own.
-    own: u32,
+    /// How many changes we had made ourselves by then.
+    own: Own,
 }
 
 impl Firewall {
@@ -173,7 +173,7 @@ impl Firewall {
                 }
                 Some(_) => {}
             }
-            standing.own = self.netlink.own_changes();
+            standing.own = Own::by_now(&self.netlink);
             self.left.note_that(&standing.ruleset, standing.generation);
         }
         found

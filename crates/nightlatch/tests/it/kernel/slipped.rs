@@ -93,12 +93,72 @@ fn a_rule_slipped_in_while_accounts_change_is_not_ours() {
         });
         wait_until("it is restored", NOTICED_WITHIN, || !is_slipped_in(server));
         // And the audit log names the program.
-        let restored = || {
-            let log = nightlatch.must(&["log", "--json"]);
-            let restores = log.lines().filter(|line| line.contains("\"restore\""));
-            restores.map(|line| line.contains("by nft (process ")).collect::<Vec<_>>()
-        };
-        wait_until("it is written down", NOTICED_WITHIN, || restored().len() == times + 1);
-        assert!(restored().iter().all(|named| *named), "{}", nightlatch.log());
+        wait_until("it is written down", NOTICED_WITHIN, || {
+            restores(&nightlatch).len() == times + 1
+        });
+        let named = |line: &String| line.contains("by nft (process ");
+        assert!(restores(&nightlatch).iter().all(named), "{}", nightlatch.log());
     }
+}
+
+/// A container engine that writes its own table all the time is in nobody's way, and is not blamed;
+/// neither are we.
+#[test]
+fn a_busy_neighbour_does_not_matter() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let nightlatch = Installation::on(server);
+    let place = nightlatch.directory().to_owned();
+    let mut daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes"]);
+    let list: String = (0..600).map(|n| format!("198.18.{}.{}\n", n / 100, n % 100 * 2)).collect();
+    std::fs::write(place.join("list"), list).unwrap();
+    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    let busy = place.join("busy");
+    std::fs::write(&busy, "").unwrap();
+    let neighbour = format!(
+        "while [ -e '{}' ]; do nft 'add table inet other; delete table inet other'; sleep 0.01; done",
+        busy.display()
+    );
+    let _daemon = std::thread::scope(|scope| {
+        let _end = Ends(&busy);
+        scope.spawn(|| shell(server, &neighbour));
+        for times in 0..5 {
+            let (name, address) = (format!("a{times}"), format!("192.0.2.{times}"));
+            nightlatch.must(&["mode", "open"]);
+            nightlatch.must(&["allow", &name, &address, "--services", "iax,web"]);
+            nightlatch.must(&["mode", "allowlist"]);
+            nightlatch.must(&["remove", &name]);
+            let insert = format!("nft insert rule inet nightlatch gate accept {MARK}");
+            shell(server, &insert);
+            wait_until("it is restored", NOTICED_WITHIN, || {
+                restores(&nightlatch).len() == times + 1
+            });
+            daemon.kill();
+            daemon = nightlatch.daemon();
+        }
+        // So long that the regular look has come.
+        std::thread::sleep(Duration::from_secs(6));
+        daemon
+    });
+    assert_eq!(restores(&nightlatch).len(), 5, "{}", nightlatch.log());
+    assert!(!is_slipped_in(server));
+    nightlatch.must(&["status"]);
+}
+
+/// Ends the neighbour also where the test fails.
+struct Ends<'a>(&'a Path);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+/// What the audit log says of restored tables.
+fn restores(nightlatch: &Installation<'_>) -> Vec<String> {
+    let log = nightlatch.must(&["log", "--json"]);
+    log.lines().filter(|line| line.contains("\"restore\"")).map(str::to_owned).collect()
 }
