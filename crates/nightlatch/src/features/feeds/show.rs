@@ -100,8 +100,9 @@ pub(super) fn outcome(view: &FeedView, took: Duration) {
     if state.failures > 0 {
         let kept = match state.entries_v4 + state.entries_v6 {
             0 => format!(
-                "nothing of it is in force; it is tried again until \"nightlatch feed remove {name}\""
+                "nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add {name} ...\" or take it out with \"nightlatch feed remove {name}\""
             ),
+            1 => "the 1 entry from before stays in force".to_owned(),
             entries => format!("the {entries} entries from before stay in force"),
         };
         screen::complain(format!("feed \"{name}\" FAILED: {result}; {kept}"));
