@@ -75,7 +75,9 @@ fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<F
             let fetch::Version { etag, last_modified } = new.version;
             let version = Version { etag, last_modified };
             let notes = remarks(&new.content);
-            Ok(Fetched { content: Some(new.content.ranges), version, notes })
+            let tally = &new.content.tally;
+            let read = usize::try_from(tally.lines.saturating_sub(tally.refused)).ok();
+            Ok(Fetched { content: Some(new.content.ranges), read, version, notes })
         }
         Err(error) => {
             let wait = error.retry_after().map(Duration::from_secs);
@@ -108,7 +110,10 @@ impl Sink for Counting {
 fn remarks(parsed: &Parsed) -> Vec<String> {
     let first = parsed.tally.samples.first();
     let remark = first.map(|sample| {
-        format!("{} lines could not be read, such as \"{}\"", parsed.tally.refused, sample.text)
+        match parsed.tally.refused {
+            1 => format!("1 line could not be read: \"{}\"", sample.text),
+            many => format!("{many} lines could not be read, such as \"{}\"", sample.text),
+        }
     });
     remark.into_iter().collect()
 }
