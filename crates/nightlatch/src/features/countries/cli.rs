@@ -13,7 +13,7 @@ use super::io;
 use crate::features::{Context, Run};
 use crate::shell::clock::{self, Stopwatch};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{client, screen};
+use crate::shell::{addresses, client, screen};
 
 /// How often to ask the daemon how it goes.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -30,8 +30,8 @@ enum Action {
     /// Shut countries out, besides those that are
     Block {
         /// Codes or names: CN RU "North Korea"
-        #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
-        countries: Vec<CountryCode>,
+        #[arg(required = true, value_name = "COUNTRY", value_parser = several)]
+        countries: Vec<Several>,
         /// Even if you could not come in any more
         #[arg(long)]
         force: bool,
@@ -41,12 +41,13 @@ enum Action {
     /// Shut them out no longer
     Unblock {
         /// Codes or names
-        #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
-        countries: Vec<CountryCode>,
+        #[arg(required = true, value_name = "COUNTRY", value_parser = several)]
+        countries: Vec<Several>,
         #[command(flatten)]
         waiting: Waiting,
     },
     /// Let strangers in only from these; from everywhere with "all"
+    #[command(visible_alias = "only")]
     Allow {
         /// Codes or names, or "all"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
@@ -70,6 +71,7 @@ enum Action {
     /// Say to which country an address belongs; works without the daemon
     Of {
         /// The address
+        #[arg(value_parser = addresses::one)]
         address: IpAddr,
     },
 }
@@ -81,23 +83,38 @@ struct Waiting {
     no_wait: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What one word of the command line names: a country, or several with commas between them.
+#[derive(Clone, Debug)]
+struct Several(Vec<CountryCode>);
+
+fn several(text: &str) -> Result<Several, NoSuch> {
+    if let Ok(one) = country::find(text) {
+        return Ok(Several(vec![one]));
+    }
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let found: Vec<CountryCode> = parts.map(country::find).collect::<Result<_, _>>()?;
+    if found.is_empty() {
+        country::find(text).map(|one| Several(vec![one]))
+    } else {
+        Ok(Several(found))
+    }
+}
+
+#[derive(Clone, Debug)]
 enum Only {
     All,
-    One(CountryCode),
+    These(Several),
 }
 
 fn country_or_all(text: &str) -> Result<Only, NoSuch> {
-    if text.eq_ignore_ascii_case("all") {
-        Ok(Only::All)
-    } else {
-        country::find(text).map(Only::One)
-    }
+    if text.eq_ignore_ascii_case("all") { Ok(Only::All) } else { several(text).map(Only::These) }
 }
 
 impl Run for CountryCommand {
     fn run(&self, context: &Context) -> Outcome {
-        let set = |codes: &[CountryCode]| codes.iter().copied().collect::<BTreeSet<_>>();
+        let set = |named: &[Several]| -> BTreeSet<CountryCode> {
+            named.iter().flat_map(|several| several.0.iter().copied()).collect()
+        };
         match &self.action {
             Action::Block { countries, force, waiting } => {
                 let request = Request::CountryBlock { countries: set(countries), force: *force };
@@ -131,9 +148,7 @@ fn only(countries: &[Only]) -> Result<BTreeSet<CountryCode>, Failure> {
     let mut codes = BTreeSet::new();
     for country in countries {
         match country {
-            Only::One(code) => {
-                codes.insert(*code);
-            }
+            Only::These(several) => codes.extend(several.0.iter().copied()),
             Only::All if countries.len() == 1 => {}
             Only::All => {
                 let what = "\"all\" stands alone: it lets strangers in from everywhere";
