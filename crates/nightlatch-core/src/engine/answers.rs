@@ -135,7 +135,15 @@ impl Engine {
             Reason::Listed { lists } => {
                 let told: Vec<String> =
                     lists.iter().map(|listed| self.tell_listed(listed, now)).collect();
-                format!("{what} of {address} are dropped without an answer: {}", told.join("; "))
+                // In mode allowlist they would be dropped without any list.
+                let also = match self.ledger.mode {
+                    Mode::Open => "",
+                    Mode::Allowlist => "no account lets them in; nor would mode open: ",
+                };
+                format!(
+                    "{what} of {address} are dropped without an answer: {also}{}",
+                    told.join("; ")
+                )
             }
             Reason::Stranger => {
                 let accounts = Standing::of(&self.world(now), address).accounts;
