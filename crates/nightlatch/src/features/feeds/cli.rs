@@ -1,5 +1,6 @@
 //! `feed add`, `feed remove`, `feed list`, `feed refresh`, `feed catalogue`.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,6 +38,11 @@ enum Action {
     },
     /// Show every list: entries, age, what it stopped, what was remarkable
     List,
+    /// Show one list: where it comes from, how it is read, when it is looked at
+    Show {
+        /// Its name
+        name: FeedName,
+    },
     /// Fetch now
     Refresh {
         /// Which; all without
@@ -71,7 +77,7 @@ struct Add {
     /// How often to look for a new version, such as 6h
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     every: Option<Duration>,
-    /// Do not wait until it has come
+    /// Do not wait until it has come; a file need not be there yet
     #[arg(long)]
     no_wait: bool,
 }
@@ -93,6 +99,7 @@ impl Run for FeedCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }
+            Action::Show { name } => show_one(context, name),
             Action::Refresh { name, force, no_wait } => {
                 let request = Request::FeedRefresh { name: name.clone(), force: *force };
                 if *no_wait {
@@ -118,6 +125,9 @@ impl Run for Add {
     fn run(&self, context: &Context) -> Outcome {
         let feed = self.feed()?;
         feed.check().map_err(|what| Failure::new(Code::Usage, what))?;
+        if !self.no_wait {
+            self.look_for_files(&feed)?;
+        }
         let request = Request::FeedAdd(feed);
         if self.no_wait {
             change(context, request)?;
@@ -165,6 +175,30 @@ impl Add {
         Ok(feed)
     }
 
+    /// A file that is not there is a typing mistake, most often: nothing is added for it. What
+    /// cannot be told from here, such as a file in another's folder, the daemon will tell.
+    fn look_for_files(&self, feed: &Feed) -> Result<(), Failure> {
+        let path = feed.source.strip_prefix("file://").unwrap_or(&feed.source);
+        let list = Some(path).filter(|path| path.starts_with('/'));
+        for (path, is_key) in [(list, false), (feed.key_file.as_deref(), true)] {
+            let Some(path) = path else { continue };
+            let trouble = match std::fs::metadata(path) {
+                Ok(found) if found.is_file() => continue,
+                Ok(_) => "is no file; name the file itself",
+                Err(error) if error.kind() == ErrorKind::NotFound => "does not exist",
+                Err(_) => continue,
+            };
+            let written = self.source.as_deref().filter(|written| !is_key && names_host(written));
+            let hint = written.map_or_else(String::new, |written| {
+                format!("; if it is on the web, write https://{written}")
+            });
+            let what = if is_key { "the key file " } else { "" };
+            let what = format!("{what}{path} {trouble}: nothing is added{hint}");
+            return Err(Failure::new(Code::Usage, what));
+        }
+        Ok(())
+    }
+
     fn unknown(&self) -> Failure {
         let near = match catalogue::near(self.name.as_str()).as_slice() {
             [] => String::new(),
@@ -187,6 +221,12 @@ fn full_path(source: &str) -> Result<String, Failure> {
         .map_err(|error| Failure::new(Code::Usage, format!("{source}: {error}")))?;
     let path = path.into_os_string().into_string();
     path.map_err(|_| Failure::new(Code::Usage, format!("{source}: not a path in UTF-8")))
+}
+
+/// Whether it looks like `list.example.net/bad.txt`: a web address without its beginning.
+fn names_host(written: &str) -> bool {
+    let host = written.split_once('/').map_or("", |(host, _)| host);
+    host.contains('.') && !host.starts_with('.')
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -213,6 +253,20 @@ fn feeds(context: &Context) -> Result<Vec<FeedView>, Failure> {
         Reply::Feeds(feeds) => Ok(feeds),
         other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
     }
+}
+
+fn show_one(context: &Context, name: &FeedName) -> Outcome {
+    let feeds = feeds(context)?;
+    let view = feeds.iter().find(|view| view.feed.name == *name).ok_or_else(|| {
+        let list = "\"nightlatch feed list\" shows all of them";
+        Failure::no(format!("there is no feed \"{name}\": {list}"))
+    })?;
+    if context.json {
+        screen::say_json(view);
+    } else {
+        show::one(view);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Waits until what is being fetched has come through, and says how it went: exit code 1 where

@@ -109,11 +109,9 @@ impl Sink for Counting {
 /// What could not be read.
 fn remarks(parsed: &Parsed) -> Vec<String> {
     let first = parsed.tally.samples.first();
-    let remark = first.map(|sample| {
-        match parsed.tally.refused {
-            1 => format!("1 line could not be read: \"{}\"", sample.text),
-            many => format!("{many} lines could not be read, such as \"{}\"", sample.text),
-        }
+    let remark = first.map(|sample| match parsed.tally.refused {
+        1 => format!("1 line could not be read: \"{}\"", sample.text),
+        many => format!("{many} lines could not be read, such as \"{}\"", sample.text),
     });
     remark.into_iter().collect()
 }

@@ -120,7 +120,7 @@ table     5 ranges of DIR/table.csv, read AGO",
     check(
         &["country", "allow", "US", "DE"],
         1,
-        "nightlatch: US is both allowed and blocked: unblock it, or leave it out",
+        "nightlatch: blocked: United States; \"nightlatch country unblock US\" takes that back (\"country allow\" would shut out all other countries)",
     );
     check(
         &["country", "unblock", "US", "China"],
@@ -130,7 +130,7 @@ table     5 ranges of DIR/table.csv, read AGO",
 
     // Only these.
     check(
-        &["country", "allow", "US", "CA"],
+        &["country", "allow", "US,CA"],
         0,
         "
 strangers come in only from Canada, United States
@@ -158,6 +158,13 @@ WARNING   the table knows no address of Canada",
         1,
         "new packets to udp/5060 of 198.51.100.77 are dropped without an answer: it belongs to no country, and only some are let in: by the table read AGO",
     );
+    check(
+        &["country", "block", "US, DE"],
+        1,
+        "nightlatch: strangers come in only from Canada, United States: say with \"nightlatch country allow\" from where instead, without United States",
+    );
+    let said = nightlatch.must_exit(2, &["country", "block", "US,Germny"]);
+    assert!(said.contains("\"Germny\"; did you mean Germany"), "{said}");
     nightlatch.must(&["why", "203.0.113.7", "--to", "udp/5060"]);
     let why = nightlatch.json(&["why", "2001:db8:66::1"]);
     assert_eq!(why["lists"][0]["country"], "CN", "{why}");
@@ -216,6 +223,8 @@ fn countries_as_json_and_by_address() {
     nightlatch.must(&["mode", "allowlist"]);
     let told = nightlatch.must(&["country", "block", "CN"]);
     assert!(told.contains("in mode allowlist strangers meet silence"), "{told}");
+    let why = nightlatch.must_exit(1, &["why", "192.0.2.200"]);
+    assert!(why.contains("no account lets them in; nor would mode open: strangers from"), "{why}");
     nightlatch.must(&["down", "--yes"]);
     let told = nightlatch.must(&["country", "block", "DE"]);
     assert!(told.contains("the firewall is OFF"), "{told}");
@@ -246,22 +255,45 @@ fn feeds() {
         1,
         "nightlatch: there is no feed: \"nightlatch feed add NAME\" adds one",
     );
-    // A path is meant from where one stands. What fails is told, and stays to be tried again.
+    // A path is meant from where one stands. For a mistyped one nothing is added.
     let lost = "DIR/bad.txt cannot be read: No such file or directory (os error 2)";
     check(
         &["feed", "add", "bad", "bad.txt"],
-        1,
-        &format!(
-            "feed \"bad\" FAILED: {lost}; nothing of it is in force; it is tried again until \"nightlatch feed remove bad\""
-        ),
+        2,
+        "nightlatch: DIR/bad.txt does not exist: nothing is added",
     );
+    assert_eq!(nightlatch.json(&["feed", "list"]), serde_json::json!([]));
+    // What fails otherwise is told, and stays to be tried again, or to be corrected.
+    check(
+        &["feed", "add", "bad", "http://127.0.0.1:1/bad.txt"],
+        1,
+        "feed \"bad\" FAILED: http://127.0.0.1:1/bad.txt cannot be reached: Connection refused (os error 111); see whether this machine's network and resolver work; nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add bad ...\" or take it out with \"nightlatch feed remove bad\"",
+    );
+    let status = nightlatch.must(&["status"]);
+    assert!(status.contains("resolver work, and nothing of it is in force"), "{status}");
     std::fs::write(nightlatch.directory().join("bad.txt"), LIST).unwrap();
-    check(&["feed", "refresh"], 0, "feed \"bad\": 3 entries (TIME)");
+    check(&["feed", "add", "bad", "bad.txt"], 0, "feed \"bad\": 3 entries (TIME)");
     check(&["feed", "refresh", "bad"], 0, "feed \"bad\": nothing new (TIME)");
     check(
         &["feed", "add", "bad", "bad.txt"],
         1,
         "nightlatch: feed \"bad\" exists already (DIR/bad.txt): remove it first, or take another name",
+    );
+    let shown = nightlatch.must(&["feed", "show", "bad"]);
+    for line in [
+        &format!("source    {}", nightlatch.directory().join("bad.txt").display()),
+        "format    auto",
+        "entries   2 of IPv4, 1 of IPv6",
+        "stopped   0 packets, 0 of them no other list would have stopped",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    assert!(shown.contains("ago: nothing new") && shown.contains("again in 5h 59m"), "{shown}");
+    assert_eq!(nightlatch.json(&["feed", "show", "bad"])["feed"]["name"], "bad");
+    check(
+        &["feed", "show", "bda"],
+        1,
+        "nightlatch: there is no feed \"bda\": \"nightlatch feed list\" shows all of them",
     );
     let listed = timeless(&nightlatch.must(&["feed", "list"]));
     let lines: Vec<&str> = listed.lines().collect();
