@@ -105,6 +105,11 @@ impl Engine {
         if self.ledger.mode == Mode::Allowlist {
             message += "\nin mode allowlist strangers meet silence, listed or not";
         }
+        let mut others = self.ledger.feeds.values().map(|(other, _)| other);
+        let twin = |other: &&Feed| other.name != name && other.source == feed.source;
+        if let Some(twin) = others.find(twin) {
+            message += &format!("\nfeed \"{}\" comes from there too", twin.name);
+        }
         message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         if let Some((there, _)) = mistyped {

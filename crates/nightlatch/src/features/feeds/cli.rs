@@ -1,7 +1,6 @@
 //! `feed add`, `feed remove`, `feed list`, `feed refresh`, `feed catalogue`.
 
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use nightlatch_core::api::{FeedView, Reply, Request};
 use nightlatch_core::lists::{Feed, FeedName};
 use nightlatch_core::time::{Time, parse_span};
 
-use super::{catalogue, show};
+use super::{catalogue, io, show};
 use crate::features::{Context, Run};
 use crate::shell::clock::Stopwatch;
 use crate::shell::outcome::{Code, Failure, Outcome};
@@ -17,6 +16,8 @@ use crate::shell::{client, screen};
 
 /// How often to look where nothing is said.
 const EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How often to look at a file here: it costs next to nothing, and whoever edits it waits for it.
+const EVERY_FILE: Duration = Duration::from_secs(5 * 60);
 /// How often to ask the daemon how it goes.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -74,7 +75,7 @@ struct Add {
     /// A header to send, such as 'Authorization: Bearer ${key}'; may be given several times
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// How often to look for a new version, such as 6h
+    /// How often to look for a new version, such as 12h; every 6h without, a file every 5m
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     every: Option<Duration>,
     /// Do not wait until it has come; a file need not be there yet
@@ -155,13 +156,16 @@ impl Add {
                 format: "auto".to_owned(),
                 headers: Vec::new(),
                 key_file: None,
-                every: EVERY,
+                every: if source.starts_with("http") { EVERY } else { EVERY_FILE },
                 since: Time::default(),
                 by: String::new(),
                 origin: None,
             },
             (None, None) => return Err(self.unknown()),
         };
+        if let (Some(known), None) = (known.filter(|known| known.needs_key), &self.key_file) {
+            return Err(self.without_key(known.homepage));
+        }
         if let Some(format) = &self.format {
             feed.format.clone_from(format);
         }
@@ -182,12 +186,7 @@ impl Add {
         let list = Some(path).filter(|path| path.starts_with('/'));
         for (path, is_key) in [(list, false), (feed.key_file.as_deref(), true)] {
             let Some(path) = path else { continue };
-            let trouble = match std::fs::metadata(path) {
-                Ok(found) if found.is_file() => continue,
-                Ok(_) => "is no file; name the file itself",
-                Err(error) if error.kind() == ErrorKind::NotFound => "does not exist",
-                Err(_) => continue,
-            };
+            let Some(trouble) = io::trouble_with(Path::new(path)) else { continue };
             let written = self.source.as_deref().filter(|written| !is_key && names_host(written));
             let hint = written.map_or_else(String::new, |written| {
                 format!("; if it is on the web, write https://{written}")
@@ -197,6 +196,14 @@ impl Add {
             return Err(Failure::new(Code::Usage, what));
         }
         Ok(())
+    }
+
+    fn without_key(&self, homepage: &str) -> Failure {
+        let name = &self.name;
+        let what = format!(
+            "{name} needs a key, which you get at {homepage}: write it into a file, chmod 600 that, and \"nightlatch feed add {name} --key-file /etc/nightlatch/{name}.key\""
+        );
+        Failure::new(Code::Usage, what)
     }
 
     fn unknown(&self) -> Failure {

@@ -1,7 +1,8 @@
 //! Fetching.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +54,16 @@ pub fn fetch_in_background(
         // The daemon has ended where nobody takes it.
         let _ = inbox.send(Message::Happened(Event::Fetched { name: feed.name, result }));
     });
+}
+
+/// Why a path cannot be that of a file, in words; `None` also where that cannot be seen from here.
+pub(super) fn trouble_with(path: &Path) -> Option<&'static str> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => None,
+        Ok(_) => Some("is no file; name the file itself"),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some("does not exist"),
+        Err(_) => None,
+    }
 }
 
 fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<Fetched, Failed> {

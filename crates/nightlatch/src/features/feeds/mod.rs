@@ -16,8 +16,9 @@
 //!
 //! A list that never came may be added again under its name, corrected.
 //!
-//! Each list is looked at in the background at its own pace (`--every`), after a failure in growing
-//! pauses; only what has changed is sent. Lists are kept on disk, so that a restart needs no network.
+//! Each list is looked at in the background at its own pace (`--every`; a file every 5 minutes, so
+//! that what you write into it soon counts), after a failure in growing pauses; only what has changed
+//! is sent. Lists are kept on disk, so that a restart needs no network.
 //! An account, the gateway, the resolver, the server's own addresses, private networks, and the
 //! address from which you add a list over SSH are never shut out by any.
 //!

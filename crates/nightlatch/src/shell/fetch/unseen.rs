@@ -33,7 +33,7 @@ mod tests {
         for (path, kind, told) in [
             ("/root/list.txt", ErrorKind::NotFound, true),
             ("/tmp/list.txt", ErrorKind::NotFound, true),
-            ("/home/anna/key", ErrorKind::PermissionDenied, true),
+            ("/root/feed.key", ErrorKind::PermissionDenied, true),
             ("/root/list.txt", ErrorKind::InvalidData, false),
             ("/rooted/list.txt", ErrorKind::NotFound, false),
             ("/etc/nightlatch/list.txt", ErrorKind::NotFound, false),

@@ -3,6 +3,7 @@
 
 mod formats;
 mod keys;
+mod mistakes;
 mod session;
 
 use std::io::Write as _;
@@ -158,13 +159,6 @@ WARNING   the table knows no address of Canada",
         1,
         "new packets to udp/5060 of 198.51.100.77 are dropped without an answer: it belongs to no country, and only some are let in: by the table read AGO",
     );
-    check(
-        &["country", "block", "US, DE"],
-        1,
-        "nightlatch: strangers come in only from Canada, United States: say with \"nightlatch country allow\" from where instead, without United States",
-    );
-    let said = nightlatch.must_exit(2, &["country", "block", "US,Germny"]);
-    assert!(said.contains("\"Germny\"; did you mean Germany"), "{said}");
     nightlatch.must(&["why", "203.0.113.7", "--to", "udp/5060"]);
     let why = nightlatch.json(&["why", "2001:db8:66::1"]);
     assert_eq!(why["lists"][0]["country"], "CN", "{why}");
@@ -255,22 +249,8 @@ fn feeds() {
         1,
         "nightlatch: there is no feed: \"nightlatch feed add NAME\" adds one",
     );
-    // A path is meant from where one stands. For a mistyped one nothing is added.
+    // A path is meant from where one stands.
     let lost = "DIR/bad.txt cannot be read: No such file or directory (os error 2)";
-    check(
-        &["feed", "add", "bad", "bad.txt"],
-        2,
-        "nightlatch: DIR/bad.txt does not exist: nothing is added",
-    );
-    assert_eq!(nightlatch.json(&["feed", "list"]), serde_json::json!([]));
-    // What fails otherwise is told, and stays to be tried again, or to be corrected.
-    check(
-        &["feed", "add", "bad", "http://127.0.0.1:1/bad.txt"],
-        1,
-        "feed \"bad\" FAILED: http://127.0.0.1:1/bad.txt cannot be reached: Connection refused (os error 111); see whether this machine's network and resolver work; nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add bad ...\" or take it out with \"nightlatch feed remove bad\"",
-    );
-    let status = nightlatch.must(&["status"]);
-    assert!(status.contains("resolver work, and nothing of it is in force"), "{status}");
     std::fs::write(nightlatch.directory().join("bad.txt"), LIST).unwrap();
     check(&["feed", "add", "bad", "bad.txt"], 0, "feed \"bad\": 3 entries (TIME)");
     check(&["feed", "refresh", "bad"], 0, "feed \"bad\": nothing new (TIME)");
@@ -278,22 +258,6 @@ fn feeds() {
         &["feed", "add", "bad", "bad.txt"],
         1,
         "nightlatch: feed \"bad\" exists already (DIR/bad.txt): remove it first, or take another name",
-    );
-    let shown = nightlatch.must(&["feed", "show", "bad"]);
-    for line in [
-        &format!("source    {}", nightlatch.directory().join("bad.txt").display()),
-        "format    auto",
-        "entries   2 of IPv4, 1 of IPv6",
-        "stopped   0 packets, 0 of them no other list would have stopped",
-    ] {
-        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
-    }
-    assert!(shown.contains("ago: nothing new") && shown.contains("again in 5h 59m"), "{shown}");
-    assert_eq!(nightlatch.json(&["feed", "show", "bad"])["feed"]["name"], "bad");
-    check(
-        &["feed", "show", "bda"],
-        1,
-        "nightlatch: there is no feed \"bda\": \"nightlatch feed list\" shows all of them",
     );
     let listed = timeless(&nightlatch.must(&["feed", "list"]));
     let lines: Vec<&str> = listed.lines().collect();
@@ -354,7 +318,7 @@ reaches   nothing",
     );
     let log = nightlatch.must(&["log"]);
     let file = nightlatch.directory().join("bad.txt");
-    assert!(log.contains(&format!("feed add bad: {} every 6h", file.display())), "{log}");
+    assert!(log.contains(&format!("feed add bad: {} every 5m", file.display())), "{log}");
     assert!(log.contains("nightlatch  feed bad: 3 entries"), "{log}");
 }
 
@@ -379,7 +343,8 @@ fn a_list_of_the_catalogue() {
     assert_eq!(feeds[1]["feed"]["format"], "auto");
     // One that needs a key says so before anything is asked.
     let said = nightlatch.must_exit(2, &["feed", "add", "apiban"]);
-    assert!(said.contains("chmod 600") && said.contains("--key-file"), "{said}");
+    assert!(said.contains("www.apiban.org") && said.contains("chmod 600"), "{said}");
+    assert!(said.contains("feed add apiban --key-file /etc/nightlatch/apiban.key"), "{said}");
 }
 
 /// Whoever waits for more than a moment sees how it goes; a script sees the end alone.

@@ -1,0 +1,67 @@
+//! What is mistyped, contradicted or said twice, and how one finds out.
+
+use super::*;
+
+#[test]
+fn countries() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let (nightlatch, _daemon) = open(&stage, "");
+    let check =
+        |arguments: &[&str], code: i32, text: &str| check(&nightlatch, arguments, code, text);
+    nightlatch.must(&["country", "allow", "US,CA"]);
+    check(
+        &["country", "block", "US, DE"],
+        1,
+        "nightlatch: strangers come in only from Canada, United States: say with \"nightlatch country allow\" from where instead, without United States",
+    );
+    let said = nightlatch.must_exit(2, &["country", "block", "US,Germny"]);
+    assert!(said.contains("\"Germny\"; did you mean Germany"), "{said}");
+}
+
+#[test]
+fn feeds() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let (nightlatch, _daemon) = open(&stage, "");
+    let check =
+        |arguments: &[&str], code: i32, text: &str| check(&nightlatch, arguments, code, text);
+    // A path is meant from where one stands. For a mistyped one nothing is added.
+    check(
+        &["feed", "add", "bad", "bad.txt"],
+        2,
+        "nightlatch: DIR/bad.txt does not exist: nothing is added",
+    );
+    assert_eq!(nightlatch.json(&["feed", "list"]), serde_json::json!([]));
+    // What fails otherwise is told, and stays to be tried again, or to be corrected.
+    check(
+        &["feed", "add", "bad", "http://127.0.0.1:1/bad.txt"],
+        1,
+        "feed \"bad\" FAILED: http://127.0.0.1:1/bad.txt cannot be reached: Connection refused (os error 111); see whether this machine's network and resolver work; nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add bad ...\" or take it out with \"nightlatch feed remove bad\"",
+    );
+    let status = nightlatch.must(&["status"]);
+    assert!(status.contains("resolver work, and nothing of it is in force"), "{status}");
+    std::fs::write(nightlatch.directory().join("bad.txt"), LIST).unwrap();
+    check(&["feed", "add", "bad", "bad.txt"], 0, "feed \"bad\": 3 entries (TIME)");
+    let file = nightlatch.directory().join("bad.txt");
+    let twin = nightlatch.must(&["feed", "add", "twin", file.to_str().unwrap()]);
+    assert!(twin.contains("\nfeed \"bad\" comes from there too\n"), "{twin}");
+    let shown = nightlatch.must(&["feed", "show", "bad"]);
+    for line in [
+        &format!("source    {}", file.display()),
+        "format    auto",
+        "entries   2 of IPv4, 1 of IPv6",
+        "stopped   0 packets, 0 of them no other list would have stopped",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    assert!(shown.contains("ago: 3 entries; again in 4m "), "{shown}");
+    assert_eq!(nightlatch.json(&["feed", "show", "bad"])["feed"]["name"], "bad");
+    check(
+        &["feed", "show", "bda"],
+        1,
+        "nightlatch: there is no feed \"bda\": \"nightlatch feed list\" shows all of them",
+    );
+}
