@@ -76,7 +76,7 @@ pub enum FetchError {
     },
     /// TLS found no reason to trust the server.
     #[error(
-        "{address} cannot be trusted: {reason}; see whether this machine's clock is right, and name the server's authority where it has one of its own"
+        "{address} cannot be trusted: {reason}; see whether this machine's clock is right; where the server has an authority of its own, fetch the list by other means and name its file"
     )]
     NotTrusted {
         /// The address.
@@ -221,9 +221,9 @@ fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => " (not allowed); see whether the key is right",
         404 | 410 => " (not there); see whether the address is still right",
-        429 => " (asked too often); it is tried again later",
-        500..=599 => " (trouble of its own); it is tried again later",
-        304 => " (not modified) without being asked; it is tried again later",
+        429 => " (asked too often)",
+        500..=599 => " (trouble of its own)",
+        304 => " (not modified) without being asked",
         _ => ", which is no list",
     }
 }
