@@ -18,6 +18,9 @@ use crate::shell::{addresses, client, screen};
 /// How often to ask the daemon how it goes.
 const GLANCE: Duration = Duration::from_millis(200);
 
+/// What "all" means where strangers are let in.
+const LETS_IN: &str = "it lets strangers in from everywhere";
+
 /// Shut strangers of whole countries out, or let in only those of some; holds in mode open
 #[derive(clap::Args, Debug)]
 pub struct CountryCommand {
@@ -40,9 +43,9 @@ enum Action {
     },
     /// Shut them out no longer
     Unblock {
-        /// Codes or names
-        #[arg(required = true, value_name = "COUNTRY", value_parser = several)]
-        countries: Vec<Several>,
+        /// Codes or names, or "all"
+        #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
+        countries: Vec<Only>,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -120,11 +123,19 @@ impl Run for CountryCommand {
                 let request = Request::CountryBlock { countries: set(countries), force: *force };
                 change(context, request, *waiting)
             }
-            Action::Unblock { countries, waiting } => {
-                change(context, Request::CountryUnblock(set(countries)), *waiting)
+            Action::Unblock { countries: named, waiting } => {
+                let mut named = only(named, "it unblocks every country")?;
+                if named.is_empty() {
+                    named = countries(context)?.rules.blocked;
+                }
+                if named.is_empty() {
+                    return Err(Failure::no("no country is blocked"));
+                }
+                change(context, Request::CountryUnblock(named), *waiting)
             }
             Action::Allow { countries, force, waiting } => {
-                let request = Request::CountryAllow { countries: only(countries)?, force: *force };
+                let request =
+                    Request::CountryAllow { countries: only(countries, LETS_IN)?, force: *force };
                 change(context, request, *waiting)
             }
             Action::Refresh { force, waiting } => {
@@ -144,14 +155,15 @@ impl Run for CountryCommand {
     }
 }
 
-fn only(countries: &[Only]) -> Result<BTreeSet<CountryCode>, Failure> {
+/// The countries named; none for "all".
+fn only(countries: &[Only], all: &str) -> Result<BTreeSet<CountryCode>, Failure> {
     let mut codes = BTreeSet::new();
     for country in countries {
         match country {
             Only::These(several) => codes.extend(several.0.iter().copied()),
             Only::All if countries.len() == 1 => {}
             Only::All => {
-                let what = "\"all\" stands alone: it lets strangers in from everywhere";
+                let what = format!("\"all\" stands alone: {all}");
                 return Err(Failure::new(Code::Usage, what));
             }
         }

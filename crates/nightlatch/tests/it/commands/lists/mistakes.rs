@@ -1,5 +1,8 @@
 //! What is mistyped, contradicted or said twice, and how one finds out.
 
+use std::io::Read as _;
+use std::net::TcpListener;
+
 use super::*;
 
 #[test]
@@ -18,6 +21,14 @@ fn countries() {
     );
     let said = nightlatch.must_exit(2, &["country", "block", "US,Germny"]);
     assert!(said.contains("\"Germny\"; did you mean Germany"), "{said}");
+
+    nightlatch.must(&["country", "allow", "all"]);
+    check(&["country", "unblock", "all"], 1, "nightlatch: no country is blocked");
+    nightlatch.must(&["country", "block", "US,DE", "cn"]);
+    let said = nightlatch.must_exit(2, &["country", "unblock", "all", "DE"]);
+    assert!(said.contains("\"all\" stands alone: it unblocks every country"), "{said}");
+    let said = nightlatch.must(&["country", "unblock", "all"]);
+    assert!(said.starts_with("no country is shut out\n"), "{said}");
 }
 
 #[test]
@@ -45,6 +56,18 @@ fn feeds() {
     assert!(status.contains("resolver work, and nothing of it is in force"), "{status}");
     std::fs::write(nightlatch.directory().join("bad.txt"), LIST).unwrap();
     check(&["feed", "add", "bad", "bad.txt"], 0, "feed \"bad\": 3 entries (TIME)");
+    // Encryption asked of a server that has none.
+    let plain = stage.host("server").unwrap().run(|| TcpListener::bind("127.0.0.1:0"));
+    let plain = plain.unwrap().unwrap();
+    let url = format!("https://{}/list", plain.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = plain.accept().unwrap();
+        stream.read(&mut [0; 1024]).unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let said = nightlatch.must_exit(1, &["feed", "add", "plain", &url]);
+    answering.join().unwrap();
+    assert!(said.contains("it is not encrypted; the address may be one of http://"), "{said}");
     let file = nightlatch.directory().join("bad.txt");
     let twin = nightlatch.must(&["feed", "add", "twin", file.to_str().unwrap()]);
     assert!(twin.contains("\nfeed \"bad\" comes from there too\n"), "{twin}");
