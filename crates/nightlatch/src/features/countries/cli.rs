@@ -198,6 +198,9 @@ fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
         if context.json {
             screen::say_json(&now);
         } else {
+            if lacks_table(&now) && !waiting.no_wait {
+                screen::complain("NOT YET   for want of a table of countries:");
+            }
             // That the table is being read is no news any more.
             let told =
                 sentences.iter().filter(|line| waiting.no_wait || !line.contains("being read"));
@@ -255,7 +258,12 @@ fn tell_table(countries: &Countries) {
     }
     let age = countries.taken.map(|at| show_span(clock::now().since(at)));
     let age = age.map_or_else(String::new, |age| format!(", read {age} ago"));
-    screen::say(format!("table     {} ranges of {source}{age}", countries.ranges));
+    match (countries.ranges, countries.failed) {
+        (0, true) => screen::say("table     none"),
+        // It may come from another source, named before.
+        (ranges, true) => screen::say(format!("table     {ranges} ranges{age}")),
+        (ranges, false) => screen::say(format!("table     {ranges} ranges of {source}{age}")),
+    }
     let result = screen::printable(&countries.result);
     if countries.failed {
         screen::complain(format!("FAILED    the last look at the source: {result}"));
@@ -272,9 +280,18 @@ fn tell_table(countries: &Countries) {
             "OLD       the table in force is more than ten times as old as it should be",
         );
     }
-    if countries.ranges == 0 && !countries.reading {
-        screen::complain("WARNING   without a table no country is shut out");
+    if lacks_table(countries) {
+        let advice = match source.starts_with("/usr/share/tor") {
+            true => "Debian's package tor-geoipdb brings one",
+            false => "see [countries] source in the configuration",
+        };
+        screen::complain(format!("WARNING   without a table no country is shut out; {advice}"));
     }
+}
+
+/// Whether rules hold for nobody, since there is no table.
+fn lacks_table(countries: &Countries) -> bool {
+    countries.ranges == 0 && !countries.reading && !countries.rules.is_empty()
 }
 
 #[derive(serde::Serialize)]

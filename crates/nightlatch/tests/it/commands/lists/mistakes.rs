@@ -32,6 +32,44 @@ fn countries() {
 }
 
 #[test]
+fn a_table_that_is_not_there() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let (nightlatch, _daemon) = open(&stage, "");
+    let check =
+        |arguments: &[&str], code: i32, text: &str| check(&nightlatch, arguments, code, text);
+    let nowhere = "[countries]\nsource = \"/nowhere/table.csv\"\n";
+    nightlatch.configure(nowhere);
+    nightlatch.must(&["reload"]);
+    // Standard output first, then standard error.
+    check(
+        &["country", "block", "CN"],
+        1,
+        "
+shut out: strangers from China
+table     none
+NOT YET   for want of a table of countries:
+FAILED    the last look at the source: /nowhere/table.csv cannot be read: No such file or directory (os error 2)
+WARNING   without a table no country is shut out; see [countries] source in the configuration",
+    );
+    // One that is in force is not said to be of a source that gave none.
+    let table = nightlatch.directory().join("table.csv");
+    nightlatch.configure(&format!("[countries]\nsource = \"{}\"\n", table.display()));
+    nightlatch.must(&["reload"]);
+    nightlatch.must(&["country", "refresh"]);
+    nightlatch.configure(nowhere);
+    nightlatch.must(&["reload"]);
+    check(
+        &["country", "refresh"],
+        1,
+        "
+table     5 ranges, read AGO
+FAILED    the last look at the source: /nowhere/table.csv cannot be read: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
 fn feeds() {
     let Some(stage) = stage() else {
         return;
