@@ -100,7 +100,7 @@ fn feeds() {
     let url = format!("https://{}/list", plain.local_addr().unwrap());
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = plain.accept().unwrap();
-        stream.read(&mut [0; 1024]).unwrap();
+        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
     let said = nightlatch.must_exit(1, &["feed", "add", "plain", &url]);
