@@ -81,6 +81,9 @@ pub struct Failed {
 pub struct Fetched {
     /// The content; `None` where the version at hand is the newest.
     pub content: Option<RangeList>,
+    /// How many entries it was read from: neighbours and repetitions became one. `None` where
+    /// nobody counted.
+    pub read: Option<usize>,
     /// Its version, as the source names it.
     pub version: Version,
     /// What was remarkable about it, in words: lines that could not be read.

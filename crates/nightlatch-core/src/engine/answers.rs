@@ -135,7 +135,15 @@ impl Engine {
             Reason::Listed { lists } => {
                 let told: Vec<String> =
                     lists.iter().map(|listed| self.tell_listed(listed, now)).collect();
-                format!("{what} of {address} are dropped without an answer: {}", told.join("; "))
+                // In mode allowlist they would be dropped without any list.
+                let also = match self.ledger.mode {
+                    Mode::Open => "",
+                    Mode::Allowlist => "no account lets them in; nor would mode open: ",
+                };
+                format!(
+                    "{what} of {address} are dropped without an answer: {also}{}",
+                    told.join("; ")
+                )
             }
             Reason::Stranger => {
                 let accounts = Standing::of(&self.world(now), address).accounts;
@@ -245,9 +253,13 @@ impl Engine {
     fn feed_troubles(&self, now: Time) -> Vec<String> {
         let troubled = self.ledger.feeds.values().filter_map(|(feed, state)| {
             let stale = state.is_stale(feed.every, now);
-            let stale = if stale { ", and what is in force is old" } else { "" };
-            (state.failures > 0 || !stale.is_empty())
-                .then(|| format!("feed \"{}\": {}{stale}", feed.name, state.result))
+            let force = match state.fetched {
+                None => ", and nothing of it is in force",
+                Some(_) if stale => ", and what is in force is old",
+                Some(_) => "",
+            };
+            (state.failures > 0 || stale)
+                .then(|| format!("feed \"{}\": {}{force}", feed.name, state.result))
         });
         troubled.chain(self.country_trouble(now)).collect()
     }

@@ -127,10 +127,21 @@ impl Engine {
             self.countries.taken_back = None;
             return Ok(Decision::Answer(Reply::Done { message: already }));
         }
-        if let Some(both) = rules.blocked.intersection(&rules.only).next() {
-            return Err(no(format!(
-                "{both} is both allowed and blocked: unblock it, or leave it out"
-            )));
+        let both: BTreeSet<_> = rules.blocked.intersection(&rules.only).copied().collect();
+        if !both.is_empty() {
+            let codes: Vec<String> = both.iter().map(ToString::to_string).collect();
+            return Err(no(match before.blocked.is_disjoint(&both) {
+                false => format!(
+                    "blocked: {}; \"nightlatch country unblock {}\" takes that back (\"country allow\" would shut out all other countries)",
+                    names(&both),
+                    codes.join(" ")
+                ),
+                true => format!(
+                    "strangers come in only from {}: say with \"nightlatch country allow\" from where instead, without {}",
+                    names(&before.only),
+                    names(&both)
+                ),
+            }));
         }
         let mut message = describe(&rules);
         if self.lists.table().is_none() && !rules.is_empty() {

@@ -86,7 +86,10 @@ impl Engine {
         now: Time,
     ) -> Result<Decision, Refusal> {
         let name = feed.name.clone();
-        if let Some((there, _)) = self.ledger.feeds.get(&name) {
+        let there = self.ledger.feeds.get(&name);
+        // One that never came was mistyped, more often than not: the new one takes its place.
+        let mistyped = there.filter(|(_, state)| state.fetched.is_none() && state.failures > 0);
+        if let (Some((there, _)), None) = (there, mistyped) {
             return Err(no(format!(
                 "feed \"{name}\" exists already ({}): remove it first, or take another name",
                 there.source
@@ -102,10 +105,19 @@ impl Engine {
         if self.ledger.mode == Mode::Allowlist {
             message += "\nin mode allowlist strangers meet silence, listed or not";
         }
+        let mut others = self.ledger.feeds.values().map(|(other, _)| other);
+        let twin = |other: &&Feed| other.name != name && other.source == feed.source;
+        if let Some(twin) = others.find(twin) {
+            message += &format!("\nfeed \"{}\" comes from there too", twin.name);
+        }
         message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
-        plan.records = vec![Record::new(caller, "feed add", &name, &(), &feed)];
-        plan.changes = vec![Change::PutFeed(Box::new(feed), FeedState::default())];
+        if let Some((there, _)) = mistyped {
+            plan.records.push(Record::new(caller, "feed remove", &name, there, &()));
+            plan.changes.push(Change::DropFeed(name.clone()));
+        }
+        plan.records.push(Record::new(caller, "feed add", &name, &(), &feed));
+        plan.changes.push(Change::PutFeed(Box::new(feed), FeedState::default()));
         Ok(plan.decided())
     }
 
@@ -261,7 +273,9 @@ impl Engine {
         state.failures = 0;
         state.entries_v4 = content.len_of(crate::Family::V4);
         state.entries_v6 = content.len_of(crate::Family::V6);
-        state.result = format!("{} entries", content.len());
+        // Where something was taken out, a note says so.
+        let merged_from = fetched.read.filter(|_| inspected.notes.is_empty() && spared.is_none());
+        state.result = entries_in_words(content.len(), merged_from);
         let spared = spared.map(|origin| {
             format!(
                 "{origin} is where you came from, and in no account: not listed; allow it in one"
@@ -382,4 +396,12 @@ impl Engine {
         self.stopped.counts.clear();
         self.begin(None, plan)
     }
+}
+
+/// How many entries there are, and from how many they were merged.
+fn entries_in_words(entries: usize, read: Option<usize>) -> String {
+    let noun = if entries == 1 { "entry" } else { "entries" };
+    let merged = read.filter(|read| *read > entries);
+    let merged = merged.map_or_else(String::new, |read| format!(", merged from {read}"));
+    format!("{entries} {noun}{merged}")
 }

@@ -65,13 +65,18 @@ impl Guard {
         let mut hits = Vec::new();
         let mut check = |range: AddrRange, what: &str| {
             if let Some(entry) = content.first_overlap(&range) {
-                hits.push(format!("{entry} reaches into {range}, {what}: not listed"));
+                let place = match (entry == range, range.covers(&entry)) {
+                    (true, _) => "is".to_owned(),
+                    (false, true) => format!("lies in {range}, which is"),
+                    (false, false) => format!("reaches into {range}, which is"),
+                };
+                hits.push(format!("{entry} {place} {what}: not listed"));
             }
         };
-        special().for_each(|range| check(range, "which is no stranger's"));
+        special().for_each(|range| check(range, "no stranger's"));
         self.guarded.iter().for_each(|(range, what)| check(*range, what));
         for account in ledger.accounts.values() {
-            let what = format!("of account \"{}\"", account.name);
+            let what = format!("in account \"{}\"", account.name);
             account.ranges().for_each(|range| check(range, &what));
         }
         hits

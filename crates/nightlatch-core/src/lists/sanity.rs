@@ -22,11 +22,14 @@ const MOST_OF_IPV4: u64 = 1 << 30;
 const MOST_OF_IPV6_BITS: u32 = 122;
 
 /// Why content is refused as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Nothing is left of it.
-    #[error("it holds no entry that may be listed")]
-    Empty,
+    #[error("it holds no entry that may be listed{}", reasons(notes))]
+    Empty {
+        /// What was taken out, in words.
+        notes: Vec<String>,
+    },
     /// It has lost most of its entries: a broken download.
     #[error("it shrank from {old} to {new} entries, and is refused until it recovers")]
     Shrank {
@@ -59,7 +62,7 @@ pub enum Refused {
 
 impl Refused {
     /// What to do about it: the command that believes the content all the same, where one does.
-    pub fn advice(self, command: &str) -> String {
+    pub fn advice(&self, command: &str) -> String {
         match self {
             Refused::Shrank { .. } | Refused::Grew { .. } => {
                 format!("; \"{command}\" believes it")
@@ -104,7 +107,7 @@ pub fn inspect(
     // Many narrow entries must not add up to what a wide one may not.
     let content = without_full_eights(content.without(&guard.ranges()), &mut notes)?;
     if content.is_empty() {
-        return Err(Refused::Empty);
+        return Err(Refused::Empty { notes });
     }
     if let Some(old) = old {
         beyond_belief(old.len(), content.len())?;
@@ -115,6 +118,15 @@ pub fn inspect(
         notes.push(format!("and {more} more"));
     }
     Ok(Inspected { content, notes })
+}
+
+/// The first of the notes, and how many there are besides.
+fn reasons(notes: &[String]) -> String {
+    match notes {
+        [] => String::new(),
+        [one] => format!(": {one}"),
+        [first, more @ ..] => format!(": {first}; and {} more like that", more.len()),
+    }
 }
 
 /// Wider than a /8 of IPv4 or a /16 of IPv6.
@@ -207,12 +219,20 @@ mod tests {
         check(
             &["198.51.100.0/30", "203.0.113.9"],
             &["198.51.100.0", "198.51.100.2/31", "203.0.113.9"],
-            &["198.51.100.0/30 reaches into 198.51.100.1, the gateway"],
+            &["198.51.100.0/30 reaches into 198.51.100.1, which is the gateway: not listed"],
         );
         check(
             &["127.0.0.1", "10.1.0.0/16", "203.0.113.9"],
             &["203.0.113.9"],
-            &["10.1.0.0/16", "127.0.0.1"],
+            &[
+                "10.1.0.0/16 lies in 10.0.0.0/8, which is no stranger's: not listed",
+                "127.0.0.1 lies in 127.0.0.0/8, which is no stranger's: not listed",
+            ],
+        );
+        check(
+            &["198.51.100.1", "203.0.113.9"],
+            &["203.0.113.9"],
+            &["198.51.100.1 is the gateway: not listed"],
         );
         check(&["fe80::/64", "2001:db8::/32"], &["2001:db8::/32"], &["fe80::/64"]);
         check(
@@ -229,7 +249,14 @@ mod tests {
         let refused = |old: Option<&RangeList>, new: &RangeList| {
             inspect(old, new, &guard(), &Ledger::default()).unwrap_err().to_string()
         };
-        assert!(refused(None, &list(&["0.0.0.0/0"])).contains("no entry"));
+        assert_eq!(
+            refused(None, &list(&["0.0.0.0/0"])),
+            "it holds no entry that may be listed: 0.0.0.0/0 is wider than any list should name: left out"
+        );
+        assert_eq!(
+            refused(None, &list(&["10.0.0.0/8", "198.51.100.1"])),
+            "it holds no entry that may be listed: 10.0.0.0/8 is no stranger's: not listed; and 1 more like that"
+        );
         // Many /9s: none is too wide by itself.
         let halves: RangeList = (1..120u128)
             .flat_map(|eight| [eight << 24, eight << 24 | 1 << 23])

@@ -1,14 +1,30 @@
-//! This machine's own addresses, as the kernel shows them.
+//! This machine's own addresses, as the kernel shows them, and those that people write.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nightlatch_core::AddrRange;
 
 /// Every address of this network namespace, loopback included.
 pub fn own() -> BTreeSet<IpAddr> {
     let v4 = fs::read_to_string("/proc/self/net/fib_trie").unwrap_or_default();
     let v6 = fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
     local_v4(&v4).map(IpAddr::V4).chain(local_v6(&v6).map(IpAddr::V6)).collect()
+}
+
+/// Reads a single address that somebody wrote.
+///
+/// # Errors
+/// What to write instead.
+pub fn one(text: &str) -> Result<IpAddr, String> {
+    let address = text.trim().parse::<IpAddr>().map(|address| address.to_canonical());
+    address.map_err(|_| match text.parse::<AddrRange>() {
+        Ok(range) => {
+            format!("it holds many addresses: name one, such as {}", range.first_address())
+        }
+        Err(_) => "name one address, such as 203.0.113.7 or 2001:db8::1".to_owned(),
+    })
 }
 
 /// In the routing trie a local address is a line with the address, followed by one that says
@@ -31,6 +47,20 @@ fn local_v6(table: &str) -> impl Iterator<Item = Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_is_written() {
+        for (text, expected) in [
+            ("203.0.113.7", "203.0.113.7"),
+            (" 2001:db8::1 ", "2001:db8::1"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("203.0.113.0/24", "it holds many addresses: name one, such as 203.0.113.0"),
+            ("nowhere", "name one address, such as 203.0.113.7 or 2001:db8::1"),
+        ] {
+            let said = one(text).map_or_else(|wrong| wrong, |address| address.to_string());
+            assert_eq!(said, expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_kernels_tables() {

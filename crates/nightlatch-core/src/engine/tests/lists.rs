@@ -155,7 +155,7 @@ fn content(count: u128, etag: &str) -> Result<Fetched, &'static str> {
     let ranges = (0..count).map(|n| first + n * 2);
     let ranges = ranges.filter_map(|at| AddrRange::new(crate::Family::V4, at, at));
     let content: RangeList = ranges.collect();
-    Ok(Fetched { content: Some(content), version: version(etag), notes: Vec::new() })
+    Ok(Fetched { content: Some(content), version: version(etag), ..Fetched::default() })
 }
 
 #[test]
@@ -301,6 +301,30 @@ fn what_comes_after_a_feed_was_removed_is_dropped() {
     assert_eq!(bench.fetches.len(), 3);
     bench.fetched("bad", content(4, "new"));
     assert_eq!(bench.view("bad").state.entries_v4, 4);
+}
+
+/// A mistyped address is corrected by adding the feed again; one that came is not lost that way.
+#[test]
+fn what_never_came_may_be_added_anew() {
+    let mut bench = Bench::new();
+    let corrected = Feed { source: "https://right.example/".to_owned(), ..feed("bad") };
+    bench.add("bad");
+    bench.pass(Duration::ZERO);
+    let early = bench.ask(Request::FeedAdd(corrected.clone()));
+    assert!(matches!(early, Reply::Refused(_)), "it may still come: {early:?}");
+    bench.fetched("bad", Err("not there"));
+    // Looked for again when the correction arrives: what comes of that is no concern of the new.
+    bench.refresh("bad", false);
+    let reply = bench.ask(Request::FeedAdd(corrected.clone()));
+    assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    bench.fetched("bad", content(7, "\"old\""));
+    let view = bench.view("bad");
+    assert_eq!((view.feed.source.as_str(), view.state.entries_v4), ("https://right.example/", 0));
+    bench.pass(Duration::ZERO);
+    bench.fetched("bad", content(1, "\"new\""));
+    assert_eq!(bench.view("bad").state.result, "1 entry");
+    let again = bench.ask(Request::FeedAdd(corrected));
+    assert!(matches!(again, Reply::Refused(_)), "{again:?}");
 }
 
 #[test]

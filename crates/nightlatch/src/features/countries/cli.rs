@@ -13,10 +13,13 @@ use super::io;
 use crate::features::{Context, Run};
 use crate::shell::clock::{self, Stopwatch};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{client, screen};
+use crate::shell::{addresses, client, screen};
 
 /// How often to ask the daemon how it goes.
 const GLANCE: Duration = Duration::from_millis(200);
+
+/// What "all" means where strangers are let in.
+const LETS_IN: &str = "it lets strangers in from everywhere";
 
 /// Shut strangers of whole countries out, or let in only those of some; holds in mode open
 #[derive(clap::Args, Debug)]
@@ -30,8 +33,8 @@ enum Action {
     /// Shut countries out, besides those that are
     Block {
         /// Codes or names: CN RU "North Korea"
-        #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
-        countries: Vec<CountryCode>,
+        #[arg(required = true, value_name = "COUNTRY", value_parser = several)]
+        countries: Vec<Several>,
         /// Even if you could not come in any more
         #[arg(long)]
         force: bool,
@@ -40,13 +43,14 @@ enum Action {
     },
     /// Shut them out no longer
     Unblock {
-        /// Codes or names
-        #[arg(required = true, value_name = "COUNTRY", value_parser = country::find)]
-        countries: Vec<CountryCode>,
+        /// Codes or names, or "all"
+        #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
+        countries: Vec<Only>,
         #[command(flatten)]
         waiting: Waiting,
     },
     /// Let strangers in only from these; from everywhere with "all"
+    #[command(visible_alias = "only")]
     Allow {
         /// Codes or names, or "all"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
@@ -70,6 +74,7 @@ enum Action {
     /// Say to which country an address belongs; works without the daemon
     Of {
         /// The address
+        #[arg(value_parser = addresses::one)]
         address: IpAddr,
     },
 }
@@ -81,33 +86,56 @@ struct Waiting {
     no_wait: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What one word of the command line names: a country, or several with commas between them.
+#[derive(Clone, Debug)]
+struct Several(Vec<CountryCode>);
+
+fn several(text: &str) -> Result<Several, NoSuch> {
+    if let Ok(one) = country::find(text) {
+        return Ok(Several(vec![one]));
+    }
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let found: Vec<CountryCode> = parts.map(country::find).collect::<Result<_, _>>()?;
+    if found.is_empty() {
+        country::find(text).map(|one| Several(vec![one]))
+    } else {
+        Ok(Several(found))
+    }
+}
+
+#[derive(Clone, Debug)]
 enum Only {
     All,
-    One(CountryCode),
+    These(Several),
 }
 
 fn country_or_all(text: &str) -> Result<Only, NoSuch> {
-    if text.eq_ignore_ascii_case("all") {
-        Ok(Only::All)
-    } else {
-        country::find(text).map(Only::One)
-    }
+    if text.eq_ignore_ascii_case("all") { Ok(Only::All) } else { several(text).map(Only::These) }
 }
 
 impl Run for CountryCommand {
     fn run(&self, context: &Context) -> Outcome {
-        let set = |codes: &[CountryCode]| codes.iter().copied().collect::<BTreeSet<_>>();
+        let set = |named: &[Several]| -> BTreeSet<CountryCode> {
+            named.iter().flat_map(|several| several.0.iter().copied()).collect()
+        };
         match &self.action {
             Action::Block { countries, force, waiting } => {
                 let request = Request::CountryBlock { countries: set(countries), force: *force };
                 change(context, request, *waiting)
             }
-            Action::Unblock { countries, waiting } => {
-                change(context, Request::CountryUnblock(set(countries)), *waiting)
+            Action::Unblock { countries: named, waiting } => {
+                let mut named = only(named, "it unblocks every country")?;
+                if named.is_empty() {
+                    named = countries(context)?.rules.blocked;
+                }
+                if named.is_empty() {
+                    return Err(Failure::no("no country is blocked"));
+                }
+                change(context, Request::CountryUnblock(named), *waiting)
             }
             Action::Allow { countries, force, waiting } => {
-                let request = Request::CountryAllow { countries: only(countries)?, force: *force };
+                let request =
+                    Request::CountryAllow { countries: only(countries, LETS_IN)?, force: *force };
                 change(context, request, *waiting)
             }
             Action::Refresh { force, waiting } => {
@@ -127,16 +155,15 @@ impl Run for CountryCommand {
     }
 }
 
-fn only(countries: &[Only]) -> Result<BTreeSet<CountryCode>, Failure> {
+/// The countries named; none for "all".
+fn only(countries: &[Only], all: &str) -> Result<BTreeSet<CountryCode>, Failure> {
     let mut codes = BTreeSet::new();
     for country in countries {
         match country {
-            Only::One(code) => {
-                codes.insert(*code);
-            }
+            Only::These(several) => codes.extend(several.0.iter().copied()),
             Only::All if countries.len() == 1 => {}
             Only::All => {
-                let what = "\"all\" stands alone: it lets strangers in from everywhere";
+                let what = format!("\"all\" stands alone: {all}");
                 return Err(Failure::new(Code::Usage, what));
             }
         }
@@ -171,6 +198,9 @@ fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
         if context.json {
             screen::say_json(&now);
         } else {
+            if lacks_table(&now) && !waiting.no_wait {
+                screen::complain("NOT YET   for want of a table of countries:");
+            }
             // That the table is being read is no news any more.
             let told =
                 sentences.iter().filter(|line| waiting.no_wait || !line.contains("being read"));
@@ -228,7 +258,12 @@ fn tell_table(countries: &Countries) {
     }
     let age = countries.taken.map(|at| show_span(clock::now().since(at)));
     let age = age.map_or_else(String::new, |age| format!(", read {age} ago"));
-    screen::say(format!("table     {} ranges of {source}{age}", countries.ranges));
+    match (countries.ranges, countries.failed) {
+        (0, true) => screen::say("table     none"),
+        // It may come from another source, named before.
+        (ranges, true) => screen::say(format!("table     {ranges} ranges{age}")),
+        (ranges, false) => screen::say(format!("table     {ranges} ranges of {source}{age}")),
+    }
     let result = screen::printable(&countries.result);
     if countries.failed {
         screen::complain(format!("FAILED    the last look at the source: {result}"));
@@ -245,9 +280,18 @@ fn tell_table(countries: &Countries) {
             "OLD       the table in force is more than ten times as old as it should be",
         );
     }
-    if countries.ranges == 0 && !countries.reading {
-        screen::complain("WARNING   without a table no country is shut out");
+    if lacks_table(countries) {
+        let advice = match source.starts_with("/usr/share/tor") {
+            true => "Debian's package tor-geoipdb brings one",
+            false => "see [countries] source in the configuration",
+        };
+        screen::complain(format!("WARNING   without a table no country is shut out; {advice}"));
     }
+}
+
+/// Whether rules hold for nobody, since there is no table.
+fn lacks_table(countries: &Countries) -> bool {
+    countries.ranges == 0 && !countries.reading && !countries.rules.is_empty()
 }
 
 #[derive(serde::Serialize)]

@@ -7,6 +7,7 @@
 //!
 //! A country is named by its code of two or three letters or by its name: `CN`, `CHN`, `China`. What
 //! belongs to no country is let in with `block`, and shut out with `allow`. Both can hold at once.
+//! `allow`, also called `only`, does not undo `block`, which `unblock` does: it shuts out all the rest.
 //! Rules that would shut out the address from which you came over SSH are refused, or taken back as
 //! soon as the table says so.
 //!

@@ -1,6 +1,6 @@
 //! `feed add`, `feed remove`, `feed list`, `feed refresh`, `feed catalogue`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use nightlatch_core::api::{FeedView, Reply, Request};
 use nightlatch_core::lists::{Feed, FeedName};
 use nightlatch_core::time::{Time, parse_span};
 
-use super::{catalogue, show};
+use super::{catalogue, io, show};
 use crate::features::{Context, Run};
 use crate::shell::clock::Stopwatch;
 use crate::shell::outcome::{Code, Failure, Outcome};
@@ -16,6 +16,8 @@ use crate::shell::{client, screen};
 
 /// How often to look where nothing is said.
 const EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How often to look at a file here: it costs next to nothing, and whoever edits it waits for it.
+const EVERY_FILE: Duration = Duration::from_secs(5 * 60);
 /// How often to ask the daemon how it goes.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -37,6 +39,11 @@ enum Action {
     },
     /// Show every list: entries, age, what it stopped, what was remarkable
     List,
+    /// Show one list: where it comes from, how it is read, when it is looked at
+    Show {
+        /// Its name
+        name: FeedName,
+    },
     /// Fetch now
     Refresh {
         /// Which; all without
@@ -68,10 +75,10 @@ struct Add {
     /// A header to send, such as 'Authorization: Bearer ${key}'; may be given several times
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// How often to look for a new version, such as 6h
+    /// How often to look for a new version, such as 12h; every 6h without, a file every 5m
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     every: Option<Duration>,
-    /// Do not wait until it has come
+    /// Do not wait until it has come; a file need not be there yet
     #[arg(long)]
     no_wait: bool,
 }
@@ -93,6 +100,7 @@ impl Run for FeedCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }
+            Action::Show { name } => show_one(context, name),
             Action::Refresh { name, force, no_wait } => {
                 let request = Request::FeedRefresh { name: name.clone(), force: *force };
                 if *no_wait {
@@ -118,6 +126,9 @@ impl Run for Add {
     fn run(&self, context: &Context) -> Outcome {
         let feed = self.feed()?;
         feed.check().map_err(|what| Failure::new(Code::Usage, what))?;
+        if !self.no_wait {
+            self.look_for_files(&feed)?;
+        }
         let request = Request::FeedAdd(feed);
         if self.no_wait {
             change(context, request)?;
@@ -145,13 +156,16 @@ impl Add {
                 format: "auto".to_owned(),
                 headers: Vec::new(),
                 key_file: None,
-                every: EVERY,
+                every: if source.starts_with("http") { EVERY } else { EVERY_FILE },
                 since: Time::default(),
                 by: String::new(),
                 origin: None,
             },
             (None, None) => return Err(self.unknown()),
         };
+        if let (Some(known), None) = (known.filter(|known| known.needs_key), &self.key_file) {
+            return Err(self.without_key(known.homepage));
+        }
         if let Some(format) = &self.format {
             feed.format.clone_from(format);
         }
@@ -163,6 +177,33 @@ impl Add {
         }
         feed.headers.clone_from(&self.headers);
         Ok(feed)
+    }
+
+    /// A file that is not there is a typing mistake, most often: nothing is added for it. What
+    /// cannot be told from here, such as a file in another's folder, the daemon will tell.
+    fn look_for_files(&self, feed: &Feed) -> Result<(), Failure> {
+        let path = feed.source.strip_prefix("file://").unwrap_or(&feed.source);
+        let list = Some(path).filter(|path| path.starts_with('/'));
+        for (path, is_key) in [(list, false), (feed.key_file.as_deref(), true)] {
+            let Some(path) = path else { continue };
+            let Some(trouble) = io::trouble_with(Path::new(path)) else { continue };
+            let written = self.source.as_deref().filter(|written| !is_key && names_host(written));
+            let hint = written.map_or_else(String::new, |written| {
+                format!("; if it is on the web, write https://{written}")
+            });
+            let what = if is_key { "the key file " } else { "" };
+            let what = format!("{what}{path} {trouble}: nothing is added{hint}");
+            return Err(Failure::new(Code::Usage, what));
+        }
+        Ok(())
+    }
+
+    fn without_key(&self, homepage: &str) -> Failure {
+        let name = &self.name;
+        let what = format!(
+            "{name} needs a key, which you get at {homepage}: write it into a file, chmod 600 that, and \"nightlatch feed add {name} --key-file /etc/nightlatch/{name}.key\""
+        );
+        Failure::new(Code::Usage, what)
     }
 
     fn unknown(&self) -> Failure {
@@ -189,6 +230,12 @@ fn full_path(source: &str) -> Result<String, Failure> {
     path.map_err(|_| Failure::new(Code::Usage, format!("{source}: not a path in UTF-8")))
 }
 
+/// Whether it looks like `list.example.net/bad.txt`: a web address without its beginning.
+fn names_host(written: &str) -> bool {
+    let host = written.split_once('/').map_or("", |(host, _)| host);
+    host.contains('.') && !host.starts_with('.')
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let wrong = || format!("\"{text}\" is no header: write 'Name: value'");
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
@@ -213,6 +260,20 @@ fn feeds(context: &Context) -> Result<Vec<FeedView>, Failure> {
         Reply::Feeds(feeds) => Ok(feeds),
         other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
     }
+}
+
+fn show_one(context: &Context, name: &FeedName) -> Outcome {
+    let feeds = feeds(context)?;
+    let view = feeds.iter().find(|view| view.feed.name == *name).ok_or_else(|| {
+        let list = "\"nightlatch feed list\" shows all of them";
+        Failure::no(format!("there is no feed \"{name}\": {list}"))
+    })?;
+    if context.json {
+        screen::say_json(view);
+    } else {
+        show::one(view);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Waits until what is being fetched has come through, and says how it went: exit code 1 where

@@ -1,7 +1,8 @@
 //! Fetching.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +56,16 @@ pub fn fetch_in_background(
     });
 }
 
+/// Why a path cannot be that of a file, in words; `None` also where that cannot be seen from here.
+pub(super) fn trouble_with(path: &Path) -> Option<&'static str> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => None,
+        Ok(_) => Some("is no file; name the file itself"),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some("does not exist"),
+        Err(_) => None,
+    }
+}
+
 fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<Fetched, Failed> {
     let format: Format = feed
         .format
@@ -75,7 +86,9 @@ fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<F
             let fetch::Version { etag, last_modified } = new.version;
             let version = Version { etag, last_modified };
             let notes = remarks(&new.content);
-            Ok(Fetched { content: Some(new.content.ranges), version, notes })
+            let tally = &new.content.tally;
+            let read = usize::try_from(tally.lines.saturating_sub(tally.refused)).ok();
+            Ok(Fetched { content: Some(new.content.ranges), read, version, notes })
         }
         Err(error) => {
             let wait = error.retry_after().map(Duration::from_secs);
@@ -107,8 +120,9 @@ impl Sink for Counting {
 /// What could not be read.
 fn remarks(parsed: &Parsed) -> Vec<String> {
     let first = parsed.tally.samples.first();
-    let remark = first.map(|sample| {
-        format!("{} lines could not be read, such as \"{}\"", parsed.tally.refused, sample.text)
+    let remark = first.map(|sample| match parsed.tally.refused {
+        1 => format!("1 line could not be read: \"{}\"", sample.text),
+        many => format!("{many} lines could not be read, such as \"{}\"", sample.text),
     });
     remark.into_iter().collect()
 }

@@ -34,16 +34,54 @@ pub(super) fn list(feeds: &[FeedView]) {
     }
 }
 
-fn row(view: &FeedView) -> Vec<String> {
+/// One feed: all that was said of it, and how it goes.
+pub(super) fn one(view: &FeedView) {
+    let (feed, state, now) = (&view.feed, &view.state, clock::now());
+    let ago = |at| format!("{} ago", show_span(now.since(at)));
+    let mut lines = vec![
+        ("feed", feed.name.to_string()),
+        ("source", feed.source.clone()),
+        ("format", feed.format.clone()),
+        ("every", show_span(feed.every)),
+        ("added", format!("at {} by {}", feed.since, feed.by)),
+    ];
+    lines.extend(feed.key_file.iter().map(|path| ("key file", path.clone())));
+    lines.extend(feed.headers.iter().map(|(name, value)| ("header", format!("{name}: {value}"))));
+    lines.push(("entries", format!("{} of IPv4, {} of IPv6", state.entries_v4, state.entries_v6)));
+    lines.extend(state.fetched.map(|at| ("fetched", ago(at))));
+    let again = match state.next_look(feed.every) {
+        Some(at) if at > now => format!("; again in {}", show_span(at.since(now))),
+        _ => String::new(),
+    };
+    let when = state.checked.map_or_else(String::new, |at| format!("{}: ", ago(at)));
+    lines.push(("looked at", format!("{when}{}{again}", last_look(view))));
+    lines.push((
+        "stopped",
+        format!(
+            "{} packets, {} of them no other list would have stopped",
+            state.stopped, state.stopped_alone
+        ),
+    ));
+    lines.extend(state.notes.iter().map(|note| ("note", note.clone())));
+    for (name, what) in lines {
+        screen::say(format!("{name:<10}{}", screen::printable(&what)));
+    }
+}
+
+fn last_look(view: &FeedView) -> String {
     let state = &view.state;
-    let now = clock::now();
-    let age = state.fetched.map_or_else(|| "-".to_owned(), |at| show_span(now.since(at)));
-    let look = match (view.fetching, state.failures) {
+    match (view.fetching, state.failures) {
         (true, _) => "being fetched".to_owned(),
         (false, 0) => state.result.clone(),
         (false, 1) => format!("FAILED: {}", state.result),
         (false, times) => format!("FAILED {times} times in a row: {}", state.result),
-    };
+    }
+}
+
+fn row(view: &FeedView) -> Vec<String> {
+    let state = &view.state;
+    let now = clock::now();
+    let age = state.fetched.map_or_else(|| "-".to_owned(), |at| show_span(now.since(at)));
     vec![
         view.feed.name.to_string(),
         state.entries_v4.to_string(),
@@ -51,7 +89,7 @@ fn row(view: &FeedView) -> Vec<String> {
         age,
         state.stopped.to_string(),
         state.stopped_alone.to_string(),
-        screen::printable(&look),
+        screen::printable(&last_look(view)),
     ]
 }
 
@@ -100,8 +138,9 @@ pub(super) fn outcome(view: &FeedView, took: Duration) {
     if state.failures > 0 {
         let kept = match state.entries_v4 + state.entries_v6 {
             0 => format!(
-                "nothing of it is in force; it is tried again until \"nightlatch feed remove {name}\""
+                "nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add {name} ...\" or take it out with \"nightlatch feed remove {name}\""
             ),
+            1 => "the 1 entry from before stays in force".to_owned(),
             entries => format!("the {entries} entries from before stay in force"),
         };
         screen::complain(format!("feed \"{name}\" FAILED: {result}; {kept}"));

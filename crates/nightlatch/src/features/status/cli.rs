@@ -120,7 +120,7 @@ fn show(standing: &Standing) {
         }
     ));
     for reached in &standing.strangers_reach {
-        screen::say(format!("open to all  {reached}"));
+        screen::say(format!("open      to all: {reached}"));
     }
     if stands {
         screen::say(format!(

@@ -3,19 +3,18 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use nightlatch_core::AddrRange;
 use nightlatch_core::api::{Reply, Request, Why as Answer};
 use nightlatch_core::service::Ports;
 
 use crate::features::{Context, Run};
 use crate::shell::outcome::{Code, Outcome};
-use crate::shell::{client, screen};
+use crate::shell::{addresses, client, screen};
 
 /// Say what happens to packets of an address, and why; exit code 1 if they are dropped
 #[derive(clap::Args, Debug)]
 pub struct Why {
     /// The address
-    #[arg(value_parser = one_address)]
+    #[arg(value_parser = addresses::one)]
     address: IpAddr,
     /// To which port, such as udp/5060; to any service without
     #[arg(long, value_name = "PORT")]
@@ -35,17 +34,6 @@ impl Run for Why {
         }
         Ok(if answer.passes { ExitCode::SUCCESS } else { Code::No.exit() })
     }
-}
-
-/// Reads a single address.
-fn one_address(text: &str) -> Result<IpAddr, String> {
-    let address = text.trim().parse::<IpAddr>().map(|address| address.to_canonical());
-    address.map_err(|_| match text.parse::<AddrRange>() {
-        Ok(range) => {
-            format!("it holds many addresses: name one, such as {}", range.first_address())
-        }
-        Err(_) => "name one address, such as 203.0.113.7 or 2001:db8::1".to_owned(),
-    })
 }
 
 fn show(answer: &Answer) {

@@ -66,7 +66,7 @@ pub enum FetchError {
     },
     /// No connection.
     #[error(
-        "{address} cannot be reached: {reason}; the old list stays, see whether this machine's network and resolver work"
+        "{address} cannot be reached: {reason}; see whether this machine's network and resolver work"
     )]
     Connect {
         /// The address.
@@ -76,7 +76,7 @@ pub enum FetchError {
     },
     /// TLS found no reason to trust the server.
     #[error(
-        "{address} cannot be trusted: {reason}; the old list stays, see whether this machine's clock is right, and name the server's authority where it has one of its own"
+        "{address} cannot be trusted: {reason}; see whether this machine's clock is right; where the server has an authority of its own, fetch the list by other means and name its file"
     )]
     NotTrusted {
         /// The address.
@@ -85,7 +85,7 @@ pub enum FetchError {
         reason: String,
     },
     /// It took too long.
-    #[error("{address}: {} within {} s; the old list stays", phase.words(), limit.as_secs_f32())]
+    #[error("{address}: {} within {} s", phase.words(), limit.as_secs_f32())]
     TooSlow {
         /// The address.
         address: String,
@@ -133,7 +133,7 @@ pub enum FetchError {
         unpacked: bool,
     },
     /// It ended before its end.
-    #[error("{address} was cut off after {bytes} bytes; the old list stays")]
+    #[error("{address} was cut off after {bytes} bytes")]
     CutOff {
         /// The address.
         address: String,
@@ -141,7 +141,7 @@ pub enum FetchError {
         bytes: u64,
     },
     /// The packed data is damaged.
-    #[error("{address}: the gzip data is damaged; the old list stays")]
+    #[error("{address}: the gzip data is damaged")]
     Damaged {
         /// The address.
         address: String,
@@ -221,9 +221,9 @@ fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => " (not allowed); see whether the key is right",
         404 | 410 => " (not there); see whether the address is still right",
-        429 => " (asked too often); it is tried again later",
-        500..=599 => " (trouble of its own); it is tried again later",
-        304 => " (not modified) without being asked; it is tried again later",
+        429 => " (asked too often)",
+        500..=599 => " (trouble of its own)",
+        304 => " (not modified) without being asked",
         _ => ", which is no list",
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::secret::Cleaner;
-use super::{FetchError, Fetched, Limits, New, Sink, Version, body};
+use super::{FetchError, Fetched, Limits, New, Sink, Version, body, unseen};
 
 /// Reads a file into `sink`, unless it is the version at hand.
 pub(super) fn fetch<S: Sink>(
@@ -17,7 +17,7 @@ pub(super) fn fetch<S: Sink>(
     cleaner: &Cleaner,
 ) -> Result<Fetched<S::Output>, FetchError> {
     let wrong = |reason: String| FetchError::File { path: path.to_owned(), reason };
-    let unreadable = |error: io::Error| wrong(error.to_string());
+    let unreadable = |error: io::Error| wrong(unseen::reason(path, &error));
     // Looked at before it is opened: opening a pipe would wait for its other end.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(wrong("it is no file; name the file itself".to_owned()));

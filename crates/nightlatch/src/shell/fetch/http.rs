@@ -224,9 +224,13 @@ fn explained(error: Error, address: &str, limits: &Limits) -> FetchError {
             FetchError::Connect { address, reason: "its name cannot be resolved".to_owned() }
         }
         // What TLS has to say comes as invalid data.
-        Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            FetchError::NotTrusted { address, reason: error.to_string() }
-        }
+        Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => match error.to_string() {
+            reason if reason.contains("InvalidContentType") => FetchError::Protocol {
+                address,
+                reason: "it is not encrypted; the address may be one of http://".to_owned(),
+            },
+            reason => FetchError::NotTrusted { address, reason },
+        },
         Error::Rustls(error) => FetchError::NotTrusted { address, reason: error.to_string() },
         Error::Tls(reason) => FetchError::NotTrusted { address, reason: reason.to_owned() },
         Error::Io(error) => FetchError::Connect { address, reason: error.to_string() },

@@ -15,6 +15,7 @@ mod http;
 mod place;
 mod secret;
 mod sink;
+mod unseen;
 
 use std::path::PathBuf;
 use std::time::Duration;

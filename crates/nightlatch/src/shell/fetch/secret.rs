@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{FetchError, PLACEHOLDER};
+use super::{FetchError, PLACEHOLDER, unseen};
 
 /// No key is longer.
 const LONGEST: u64 = 4096;
@@ -23,7 +23,7 @@ impl Secret {
     /// Where it cannot be read, everyone may read it, or it holds no line of visible ASCII.
     pub fn read(path: &Path) -> Result<Secret, FetchError> {
         let wrong = |reason: String| FetchError::Key { path: path.to_owned(), reason };
-        let unreadable = |error: std::io::Error| wrong(error.to_string());
+        let unreadable = |error: std::io::Error| wrong(unseen::reason(path, &error));
         let kind = std::fs::metadata(path).map_err(unreadable)?;
         if !kind.is_file() {
             return Err(wrong("it is no file".to_owned()));

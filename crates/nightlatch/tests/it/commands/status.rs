@@ -29,8 +29,11 @@ fn off_on_trial_on_and_down() {
     let json = nightlatch.json(&["status"]);
     assert_eq!(json, serde_json::json!({ "running": false, "table": false }));
     let daemon = nightlatch.daemon();
-    let off =
-        ["OFF       THE FIREWALL IS OFF", "open to all  everything", "once the firewall is up"];
+    let off = [
+        "OFF       THE FIREWALL IS OFF",
+        "open      to all: everything",
+        "once the firewall is up",
+    ];
     check(&nightlatch, 1, &off, &["silence", "REBOOT"]);
 
     // No, and then yes.

@@ -200,7 +200,7 @@ fn a_feed_spares_who_added_or_fetched_it() {
     let names = |etag: &str| {
         let content: RangeList =
             ["203.0.113.0/24", "192.0.2.1"].iter().map(|range| range.parse().unwrap()).collect();
-        Ok(Fetched { content: Some(content), version: version(etag), notes: Vec::new() })
+        Ok(Fetched { content: Some(content), version: version(etag), ..Fetched::default() })
     };
     let mut bench = Bench::with_a_stranger_at_ssh();
     bench.add("bad");

@@ -76,7 +76,7 @@ fn a_key_is_told_to_nobody_else() {
     };
     let said = add("good", 0);
     assert!(
-        said.contains("3 entries") && said.contains("such as \"the key ${key} is valid"),
+        said.contains("3 entries") && said.contains("read: \"the key ${key} is valid"),
         "{said}"
     );
     let question = web.questions().remove(0);

@@ -66,7 +66,7 @@ fn from_the_server_to_the_packets_and_back() {
         (&502.into(), &1.into())
     );
     assert_eq!(view["state"]["result"], "503 entries");
-    let taken = nightlatch.must_exit(1, &["feed", "add", "bad", "/other"]);
+    let taken = nightlatch.must_exit(1, &["feed", "add", "bad", "/other", "--no-wait"]);
     assert!(taken.contains("exists already"), "{taken}");
 
     // What it stopped is counted, to the packet.
@@ -126,7 +126,10 @@ fn from_the_server_to_the_packets_and_back() {
     // A missing file, another thing than a list, a server that is gone: the old stays.
     web.put("/bad.txt", "<html><body>Sign in to the hotel's network</body></html>");
     let told = nightlatch.must_exit(1, &["feed", "refresh", "bad"]);
-    assert!(told.contains("FAILED") && told.contains("stay in force"), "{told}");
+    assert!(
+        told.contains("FAILED") && told.contains("the 1 entry from before stays in force"),
+        "{told}"
+    );
     drop(web);
     let told = nightlatch.must_exit(1, &["feed", "refresh", "bad"]);
     assert!(told.contains("FAILED"), "{told}");
@@ -188,6 +191,10 @@ fn wrong_use_is_answered_before_the_daemon_is_asked() {
         (&["feed", "add", "x", "/list", "--every", "1s"], "every 1m to 30d"),
         (&["feed", "add", "x", "https://x.example/", "--header", "no colon"], "is no header"),
         (&["feed", "add", "apiban"], "--key-file"),
+        (&["feed", "add", "x", "/nowhere"], "/nowhere does not exist: nothing is added"),
+        (&["feed", "add", "x", "/etc"], "/etc is no file"),
+        (&["feed", "add", "x", "list.example/bad.txt"], "write https://list.example/bad.txt"),
+        (&["feed", "add", "apiban", "--key-file", "/nowhere"], "the key file /nowhere does not"),
         (&["feed", "add", "x", "https://x.example/", "--key-file", "/key"], "used nowhere"),
         (&["country", "block", "Germny"], "Germany"),
         (&["country", "allow", "all", "DE"], "stands alone"),
