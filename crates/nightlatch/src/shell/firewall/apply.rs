@@ -38,20 +38,20 @@ pub(super) struct Begin<'a> {
     pub(super) old: Option<&'a Standing>,
     /// Whether it stands without its lists, by [`close`].
     pub(super) closed: bool,
-    /// Whether at least the long lists are the desired ones, and in which sets they are.
-    pub(super) lists_stand: Option<ListSets>,
+    /// Whether at least the long lists are the desired ones, in which sets they are, and the
+    /// kernel's count of changes at which that is so.
+    pub(super) lists_stand: Option<(ListSets, u32)>,
 }
 
-/// Chains and rules of which it is certain that they are ours, and since when.
+/// Chains and rules of which it is certain that they are ours, and since when it is so of the long
+/// lists.
 #[derive(Debug)]
 pub(super) struct Known {
     structure: Found,
-    /// The kernel's count of changes up to which that is so.
+    /// As [`Standing`] has them.
     generation: u32,
-    /// That count when all of the table was loaded.
     loaded: u32,
-    /// How many changes up to `generation` were our own.
-    own: u32,
+    own: Option<u32>,
 }
 
 impl From<Standing> for Known {
@@ -61,7 +61,8 @@ impl From<Standing> for Known {
     }
 }
 
-/// Makes the kernel's table what `desired` says. Gives chains and rules where they were loaded.
+/// Makes the kernel's table what `desired` says. Gives what is known of it where chains and rules
+/// were loaded.
 pub(super) fn apply(
     netlink: &mut Netlink,
     begin: Begin<'_>,
@@ -69,6 +70,12 @@ pub(super) fn apply(
     trial: Option<Duration>,
 ) -> Result<Option<Known>, String> {
     let Begin { old, closed, lists_stand } = begin;
+    // Counted before anything is done: what another program does to the lists while chains and
+    // rules are loaded, and loaded again, must not be taken for ours.
+    let generation = netlink.generation().map_err(|error| error.to_string())?;
+    let now = (generation, generation, Some(netlink.own_changes()));
+    let lists_stand = lists_stand.filter(|(_, seen)| *seen == generation).map(|(sets, _)| sets);
+    let before = old.map(|standing| (standing.generation, standing.loaded, standing.own));
     let old = old.map(|standing| &standing.ruleset);
     let mut loaded = None;
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
@@ -109,7 +116,8 @@ pub(super) fn apply(
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
     remove_stale(netlink, desired)?;
-    Ok(loaded)
+    let (generation, loaded_at, own) = before.filter(|_| !put_together).unwrap_or(now);
+    Ok(loaded.map(|structure| Known { structure, generation, loaded: loaded_at, own }))
 }
 
 /// Whether a table of ours is in the kernel.
@@ -128,7 +136,7 @@ fn load_structure(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
     desired: &Ruleset,
-) -> Result<Known, String> {
+) -> Result<Found, String> {
     let mut structure = desired.structure.clone();
     for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
@@ -146,10 +154,8 @@ fn load_structure(
         text::load(&text).map_err(|error| error.to_string())?;
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
         let structure = found.ok_or(REMOVED)?;
-        let generation = structure.generation;
-        if generation == before.wrapping_add(1) {
-            let own = netlink.own_changes();
-            return Ok(Known { structure, generation, loaded: generation, own });
+        if structure.generation == before.wrapping_add(1) {
+            return Ok(structure);
         }
     }
     Err("it is loaded, but another program changes rulesets all the time, so that it is not certain whose rules stand".to_owned())
@@ -200,7 +206,7 @@ const MANY: usize = 50_000;
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was
 /// made anew, and after a change unless they are very long.
 ///
-/// What is found is ours if its rules are those known to be; and long lists, which cannot be read
+/// What is found is ours if its rules are those known to be; and lists that are too long to be read
 /// back, if the kernel has counted no changes but our own since. Otherwise what was known before is
 /// all that is known now: what the other program did is still to be told of, and judged then.
 pub(super) fn read_back(
@@ -231,10 +237,11 @@ pub(super) fn read_back(
     // What is stale we have removed ourselves since the load.
     let is_ours = found.is_left_of(&known.structure, |name| is_stale(name, &desired));
     let changes = generation.wrapping_sub(known.generation);
-    let alone = changes <= own.wrapping_sub(known.own);
+    let alone = known.own.is_some_and(|before| changes <= own.wrapping_sub(before));
     let structure = if is_ours { found } else { known.structure };
     let ruleset = desired;
-    if is_ours && (alone || ruleset.lists.is_empty()) {
+    if is_ours && alone {
+        let own = Some(own);
         return Ok(Standing { ruleset, structure, generation, loaded: generation, own });
     }
     let Known { generation, loaded, own, .. } = known;
