@@ -151,7 +151,8 @@ fn load_structure(
     }
     for _ in 0..LOADS {
         let before = netlink.generation().map_err(|error| error.to_string())?;
-        text::load(&text).map_err(|error| error.to_string())?;
+        let others = without_others_hooks(netlink, &text)?;
+        text::load(&(others + &text)).map_err(|error| error.to_string())?;
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
         let structure = found.ok_or(REMOVED)?;
         if structure.generation == before.wrapping_add(1) {
@@ -159,6 +160,23 @@ fn load_structure(
         }
     }
     Err("it is loaded, but another program changes rulesets all the time, so that it is not certain whose rules stand".to_owned())
+}
+
+/// The commands that remove the base chains of our table that `text` does not make: the kernel calls
+/// them without any rule of ours, and with the policy "drop" they shut everybody out.
+fn without_others_hooks(netlink: &mut Netlink, text: &str) -> Result<String, String> {
+    let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let chains = found.into_iter().flat_map(|found| found.chains);
+    let others = chains.filter(|chain| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let ours = text.contains(&format!("\tchain {} {{", chain.name));
+        chain.base.is_some() && !ours && chain.name.bytes().all(plain)
+    });
+    Ok(others.fold(String::new(), |mut commands, chain| {
+        let chain = format!("chain inet {TABLE} {}", chain.name);
+        let _ = writeln!(commands, "flush {chain}\ndelete {chain}");
+        commands
+    }))
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets

@@ -65,6 +65,7 @@ fn every_change_by_others_is_undone_and_written_down() {
         "add rule inet nightlatch fresh accept",
         "flush chain inet nightlatch fresh",
         "add chain inet nightlatch gate { policy drop; }",
+        "add chain inet nightlatch evil { type filter hook input priority 10; policy drop; }",
         "add table inet nightlatch { flags dormant; }",
         "add element inet nightlatch account4 { 192.0.2.166 : accept }",
         "add element inet nightlatch account4 { 192.0.2.166 : jump to.all }",
