@@ -6,10 +6,10 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{
     ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
 };
-use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Structure as Found, text};
+use nightlatch_netfilter::{Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text};
 
 use super::lists;
-use super::{Standing, elements};
+use super::{Standing, elements, is_after};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
@@ -129,9 +129,9 @@ fn standing(netlink: &mut Netlink) -> Result<bool, String> {
 /// elements are gone, so that between the two transactions no account loses its services.
 ///
 /// What is found right behind a load counts as ours only if the kernel has counted exactly one
-/// change, the load itself: a rule that somebody slips in between would otherwise stand for good.
-/// The fingerprint of an earlier load of the same text could not tell, as it differs from load to
-/// load; so after any other change, be it in another's table, all is loaded again.
+/// change, the load itself, or told of no others than in others' tables: a rule that somebody slips
+/// in between would otherwise stand for good. The fingerprint of an earlier load of the same text
+/// could not tell, as it differs from load to load; so otherwise all is loaded again.
 fn load_structure(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
@@ -149,17 +149,38 @@ fn load_structure(
             let _ = writeln!(text, "flush set inet {TABLE} {meter}");
         }
     }
+    let mut monitor = None;
     for _ in 0..LOADS {
         let before = netlink.generation().map_err(|error| error.to_string())?;
         let others = without_others_hooks(netlink, &text)?;
         text::load(&(others + &text)).map_err(|error| error.to_string())?;
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
         let structure = found.ok_or(REMOVED)?;
-        if structure.generation == before.wrapping_add(1) {
+        let alone = structure.generation == before.wrapping_add(1);
+        if alone || monitor.as_mut().is_some_and(|it| is_untouched(it, netlink, before, &structure))
+        {
             return Ok(structure);
         }
+        // From the second time on, it listens to what the others do.
+        monitor = monitor.or_else(|| Monitor::open().ok());
     }
     Err("it is loaded, but another program changes rulesets all the time, so that it is not certain whose rules stand".to_owned())
+}
+
+/// Whether others changed nothing of our table from that count on until it was read.
+fn is_untouched(monitor: &mut Monitor, netlink: &Netlink, before: u32, structure: &Found) -> bool {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    loop {
+        let Ok(Some(change)) = monitor.next(PATIENCE) else { return false };
+        let Some(told) = change.generation.filter(|_| !change.lost) else { return false };
+        let counts = is_after(Some(told), before) && !is_after(Some(told), structure.generation);
+        if counts && change.touches(TABLE) && !netlink.has_made(&change) {
+            return false;
+        }
+        if !is_after(Some(structure.generation), told) {
+            return true;
+        }
+    }
 }
 
 /// The commands that remove the base chains of our table that `text` does not make: the kernel calls

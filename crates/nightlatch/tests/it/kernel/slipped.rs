@@ -137,7 +137,7 @@ fn an_entry_of_a_list_taken_away_before_a_load_comes_back() {
 }
 
 #[test]
-fn a_busy_neighbour_is_no_reason_to_restore() {
+fn a_busy_neighbour_is_no_hindrance_and_no_reason_to_restore() {
     let Some(stage) = support::stage(&Plan::standard()) else {
         return;
     };
@@ -153,7 +153,7 @@ fn a_busy_neighbour_is_no_reason_to_restore() {
         "nft add table inet neighbour; nft 'add set inet neighbour s {{ type ipv4_addr; }}'\n\
          while [ ! -e '{}' ]; do\n\
          nft 'add element inet neighbour s {{ 192.0.2.1 }}'; nft flush set inet neighbour s\n\
-         sleep 0.02\ndone",
+         sleep 0.002\ndone",
         stop.display()
     );
     std::thread::scope(|scope| {
@@ -161,8 +161,8 @@ fn a_busy_neighbour_is_no_reason_to_restore() {
         // Chains come and go.
         for times in 0..6 {
             let name = format!("a{times}");
-            nightlatch.run_it(&["allow", &name, "203.0.113.9", "--services", "sip"]);
-            nightlatch.run_it(&["remove", &name]);
+            nightlatch.must(&["allow", &name, "203.0.113.9", "--services", "sip"]);
+            nightlatch.must(&["remove", &name]);
         }
         std::thread::sleep(Duration::from_secs(1));
         std::fs::write(&stop, "").unwrap();
