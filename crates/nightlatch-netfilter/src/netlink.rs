@@ -145,10 +145,17 @@ impl Netlink {
 
     /// How many times the generation was counted up by this socket and, in this thread, by
     /// [`text::load`](crate::text::load): where the generation has grown by more between two
-    /// looks, another program was at it. Each change counts one; where nothing was to be changed
-    /// the kernel may not count, so another's change is missed rather than one invented.
+    /// looks, another program was at it. What may have changed
+    /// nothing is not counted, as the kernel then does not count either: so another's change is
+    /// invented rather than one missed.
     pub fn own_changes(&self) -> u32 {
         self.commits.wrapping_add(crate::text::loads())
+    }
+
+    /// Whether a change was made by this socket or, in this thread, lately by
+    /// [`text::load`](crate::text::load), which runs a program.
+    pub fn has_made(&self, change: &crate::Change) -> bool {
+        change.port == Some(self.port()) || crate::text::has_made(change)
     }
 
     /// Takes `count` sequence numbers and gives the first.

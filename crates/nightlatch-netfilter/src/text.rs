@@ -1,6 +1,7 @@
 //! Structure as text, by the program `nft`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -8,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use crate::monitor::Change;
 
 /// `nft` needs milliseconds for a structure of ours.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,14 +46,39 @@ pub enum NftError {
 /// # Errors
 /// Each says what to do; nothing was changed. After [`NftError::TimedOut`] read back.
 pub fn load(text: &str) -> Result<(), NftError> {
-    run(&["-f", "-"], text)?;
+    run(&["-f", "-"], text, note_process)?;
     LOADS.set(loads().wrapping_add(1));
     Ok(())
 }
 
+/// How many of the processes that loaded texts are known again: the kernel tells of what they did
+/// within a second or so, and numbers of processes are used anew some time.
+const REMEMBERED: usize = 64;
+
 thread_local! {
     /// A network namespace belongs to a thread.
     static LOADS: Cell<u32> = const { Cell::new(0) };
+    /// The processes that loaded texts last.
+    static PROCESSES: RefCell<VecDeque<u32>> = const { RefCell::new(VecDeque::new()) };
+}
+
+fn note_process(process: u32) {
+    PROCESSES.with_borrow_mut(|processes| {
+        processes.push_back(process);
+        if processes.len() > REMEMBERED {
+            processes.pop_front();
+        }
+    });
+}
+
+/// Whether a change was made by a process that loaded a text for this thread.
+///
+/// The kernel gives a program's first netlink socket the number of its process as port, as the
+/// program itself knows it; and the change names the process as it is numbered outside all
+/// containers. One of the two is right, wherever we run.
+pub(crate) fn has_made(change: &Change) -> bool {
+    let named = [change.port, change.process_id];
+    PROCESSES.with_borrow(|processes| processes.iter().any(|it| named.contains(&Some(*it))))
 }
 
 /// How many texts this thread has loaded by now.
@@ -64,10 +92,10 @@ pub fn loads() -> u32 {
 /// # Errors
 /// As [`load`].
 pub fn check(text: &str) -> Result<(), NftError> {
-    run(&["-c", "-f", "-"], text)
+    run(&["-c", "-f", "-"], text, |_| {})
 }
 
-fn run(arguments: &[&str], text: &str) -> Result<(), NftError> {
+fn run(arguments: &[&str], text: &str, on_process: impl FnOnce(u32)) -> Result<(), NftError> {
     let mut child = Command::new("nft")
         .args(arguments)
         .env("LC_ALL", "C")
@@ -80,6 +108,7 @@ fn run(arguments: &[&str], text: &str) -> Result<(), NftError> {
             io::ErrorKind::NotFound => NftError::Missing,
             _ => NftError::Io(error),
         })?;
+    on_process(child.id());
     let said = talk(&mut child, text);
     // Its end of file on the error stream means that it has ended, or is about to.
     let Some(said) = said else {

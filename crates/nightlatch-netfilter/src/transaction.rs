@@ -26,6 +26,8 @@ pub struct Transaction<'a> {
     batch: Batch,
     steps: Vec<Step>,
     wrong: Option<NetlinkError>,
+    /// Whether the kernel certainly counts it as a change.
+    counts: bool,
 }
 
 /// From which message on the batch does what to which set.
@@ -46,7 +48,8 @@ enum Verb {
 impl Netlink {
     /// Begins a transaction.
     pub fn transaction(&mut self) -> Transaction<'_> {
-        Transaction { batch: Batch::begin(self), netlink: self, steps: Vec::new(), wrong: None }
+        let (batch, steps) = (Batch::begin(self), Vec::new());
+        Transaction { batch, netlink: self, steps, wrong: None, counts: false }
     }
 }
 
@@ -115,14 +118,12 @@ impl Transaction<'_> {
         let large = self.batch.buffer.len() > LARGE;
         // How much a set holds that is emptied is not known here.
         let large = large || self.steps.iter().any(|step| step.verb == Verb::Empty);
-        // Of emptying alone it is not known here whether it changes anything.
-        let changes = self.steps.iter().any(|step| step.verb != Verb::Empty);
         let result = if large {
             self.netlink.unheard(|netlink| self.batch.commit(netlink))
         } else {
             self.batch.commit(self.netlink)
         };
-        if changes && result.is_ok() {
+        if self.counts && result.is_ok() {
             self.netlink.commits = self.netlink.commits.wrapping_add(1);
         }
         result.map_err(|error| match error {
@@ -178,6 +179,9 @@ impl Transaction<'_> {
         } else {
             list
         };
+        // One that lasts a while may be there already, as it is: nothing is changed then, nor by
+        // emptying what is empty.
+        self.counts |= verb == Verb::Delete || element.timeout.is_none();
         element::write(&mut self.batch.buffer, element, verb == Verb::Delete);
         list
     }

@@ -15,7 +15,7 @@ use crate::api::{Caller, Countries, CountrySize, Refusal, Reply};
 use crate::audit::{Record, ourselves};
 use crate::event::FetchedTable;
 use crate::ledger::{Change, Mode};
-use crate::lists::{CountryRules, Versions};
+use crate::lists::{CountryAsker, CountryRules, Versions};
 use crate::policy::World;
 use crate::time::Time;
 
@@ -49,17 +49,16 @@ pub(super) struct Pace {
     /// When the source was last looked at with success.
     vouched: Option<Time>,
     /// Who waits for the next table, which must not shut that person out.
-    asker: Option<Asker>,
+    asker: Option<CountryAsker>,
     /// Why the last change of the rules was taken back.
     taken_back: Option<String>,
 }
 
-/// Somebody who changed the rules, or asked for a new table, before what comes of it is known.
-#[derive(Debug)]
-struct Asker {
-    caller: Caller,
-    /// The rules to go back to.
-    before: CountryRules,
+impl Pace {
+    /// That of a daemon which begins, while somebody of before may still be waiting.
+    pub(super) fn with(asker: Option<CountryAsker>) -> Pace {
+        Pace { asker, ..Pace::default() }
+    }
 }
 
 impl Engine {
@@ -157,12 +156,13 @@ impl Engine {
         if let Some(origin) = self.ends_session(caller, &plan, now).filter(|_| !force) {
             return Err(no(shuts_out_caller(origin)));
         }
-        self.spare_asker(caller, force, now);
+        plan.changes.push(self.spare_asker(caller, force, now));
         Ok(plan.decided())
     }
 
-    /// Remembers who waits for the next table. With `force` nobody is spared.
-    pub(super) fn spare_asker(&mut self, caller: &Caller, force: bool, now: Time) {
+    /// Remembers who waits for the next table, also after a restart by the change that is given.
+    /// With `force` nobody is spared.
+    pub(super) fn spare_asker(&mut self, caller: &Caller, force: bool, now: Time) -> Change {
         let pace = &self.countries;
         let waiting = pace.underway.is_some() || self.next_reading().is_some_and(|due| due <= now);
         let pace = &mut self.countries;
@@ -170,8 +170,9 @@ impl Engine {
             Some(asker) => asker.before,
             None => self.ledger.countries.clone(),
         };
-        pace.asker = (!force).then(|| Asker { caller: caller.clone(), before });
+        pace.asker = (!force).then_some(CountryAsker { origin: caller.origin, before });
         pace.taken_back = None;
+        Change::SetCountryAsker(pace.asker.clone())
     }
 
     pub(super) fn country_list(&self, now: Time) -> Reply {
@@ -214,7 +215,7 @@ impl Engine {
                 "no country is shut out, so no table is needed: \"nightlatch country block CC\" shuts one out",
             ));
         }
-        self.spare_asker(caller, force, now);
+        let _ = self.spare_asker(caller, force, now);
         self.countries.forced |= force;
         self.countries_again();
         let message =
@@ -264,6 +265,7 @@ impl Engine {
                 plan.must_happen = true;
                 let content = Content::Table(FetchedTable { taken: Some(now), ..fetched });
                 plan.content = Some(content.clone());
+                plan.changes.extend(self.nobody_waits());
                 let keep = Action::Keep(content);
                 std::iter::once(keep).chain(self.begin(None, plan)).collect()
             }
@@ -271,7 +273,10 @@ impl Engine {
                 "nothing new".clone_into(&mut pace.result);
                 // As good as read anew.
                 pace.taken = Some(now);
-                Vec::new()
+                let mut plan = Plan::new(&ourselves(), "nothing new of countries");
+                (plan.tell, plan.must_happen) = (None, true);
+                plan.changes.extend(self.nobody_waits());
+                if plan.changes.is_empty() { Vec::new() } else { self.begin(None, plan) }
             }
             Err(reason) => {
                 let message = format!("the table of countries is left as it was: {reason}");
@@ -281,9 +286,14 @@ impl Engine {
         }
     }
 
+    /// What forgets who waited, where somebody did.
+    fn nobody_waits(&self) -> Option<Change> {
+        self.ledger.country_asker.is_some().then_some(Change::SetCountryAsker(None))
+    }
+
     /// Where the asker came from, if this table would shut out that address, which comes in now.
     fn shuts_asker_out(&self, fetched: &FetchedTable, now: Time) -> Option<IpAddr> {
-        let origin = self.countries.asker.as_ref()?.caller.origin?;
+        let origin = self.countries.asker.as_ref()?.origin?;
         let mut lists = self.lists.clone();
         lists.put_table(Arc::clone(&fetched.table), fetched.tells_of.clone());
         let after = World { lists: &lists, ..self.world(now) };
@@ -306,7 +316,7 @@ impl Engine {
         let mut plan = Plan::new(&ourselves(), reason);
         plan.must_happen = true;
         plan.records = vec![Record::new(&ourselves(), "country undo", "countries", rules, &before)];
-        plan.changes = vec![Change::SetCountries(before)];
+        plan.changes = vec![Change::SetCountries(before), Change::SetCountryAsker(None)];
         self.begin(None, plan)
     }
 

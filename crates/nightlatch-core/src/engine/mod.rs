@@ -80,6 +80,7 @@ impl Engine {
     /// An engine over the stored ledger and the checked configuration.
     pub fn new(ledger: Ledger, rules: Rules) -> Engine {
         let catalogue = rules.catalogue(&ledger.site);
+        let countries = countries::Pace::with(ledger.country_asker.clone());
         let (underway, kernel) = (Underway::Nothing, Kernel::default());
         Engine {
             ledger,
@@ -93,7 +94,7 @@ impl Engine {
             merged_bytes: 0,
             fetches: lists::Fetches::default(),
             stopped: lists::Stopped::default(),
-            countries: countries::Pace::default(),
+            countries,
         }
     }
 
@@ -220,7 +221,7 @@ impl Engine {
         rules: Rules,
         now: Time,
     ) -> Vec<Action> {
-        let plan = Plan::configure(caller, rules);
+        let mut plan = Plan::configure(caller, rules);
         if let Some(origin) = self.ends_session(caller, &plan, now) {
             let message = format!(
                 "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
@@ -228,7 +229,7 @@ impl Engine {
             return vec![refuse(ticket, RefusalKind::No, message)];
         }
         if plan.rules.as_ref().is_some_and(|new| new.countries != self.rules.countries) {
-            self.spare_asker(caller, false, now);
+            plan.changes.push(self.spare_asker(caller, false, now));
         }
         self.begin(Some(ticket), plan)
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, AccountName, Block, Mode, Protection, Site};
 use crate::AddrRange;
-use crate::lists::{CountryRules, Feed, FeedName, FeedState};
+use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
 use crate::time::Time;
 
 /// One change of the ledger. Whole, not a step: made twice, it leaves the same ledger.
@@ -31,6 +31,8 @@ pub enum Change {
     DropFeed(FeedName),
     /// Sets which countries are shut out.
     SetCountries(CountryRules),
+    /// Sets who waits for the next table of countries.
+    SetCountryAsker(Option<CountryAsker>),
     /// Remembers that running flows of a range must end.
     PutCut(Cut),
     /// Forgets that.

@@ -8,7 +8,7 @@ mod protection;
 
 use std::collections::BTreeMap;
 
-use crate::lists::{CountryRules, Feed, FeedName, FeedState};
+use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
 
 pub use account::{Account, AccountName, Entry, HostName, NameError};
 pub use block::Block;
@@ -35,6 +35,8 @@ pub struct Ledger {
     pub feeds: BTreeMap<FeedName, (Feed, FeedState)>,
     /// Which countries are shut out.
     pub countries: CountryRules,
+    /// Who waits for the next table of countries: a restart may come first.
+    pub country_asker: Option<CountryAsker>,
     /// Doors that were closed lately, and when: flows through them must not go on.
     pub cuts: BTreeMap<AddrRange, Time>,
 }
@@ -68,6 +70,7 @@ impl Ledger {
                 self.feeds.remove(&name);
             }
             Change::SetCountries(countries) => self.countries = countries,
+            Change::SetCountryAsker(asker) => self.country_asker = asker,
             Change::DropCut(range) => {
                 self.cuts.remove(&range);
             }

@@ -53,6 +53,16 @@ impl CountryRules {
     }
 }
 
+/// Somebody who changed the rules of countries, or asked for a new table, before it is known what
+/// comes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountryAsker {
+    /// From where: an address that what comes must not shut out.
+    pub origin: Option<IpAddr>,
+    /// The rules to go back to.
+    pub before: CountryRules,
+}
+
 /// What all lists hold now.
 #[derive(Clone, Debug, Default)]
 pub struct Lists {

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use nightlatch_netfilter::{
-    Counter, Element, Kind, Netlink, NftError, Set, Structure, TableFamily, text,
+    Counter, Element, Kind, Monitor, Netlink, NftError, Set, Structure, TableFamily, text,
 };
 use nightlatch_parse::address::Family;
 
@@ -171,11 +171,36 @@ fn own_changes_are_told_from_others() {
         }
         // Of emptying alone it is not known whether it changes anything: rather another's.
         assert_eq!(others(&mut netlink), 1);
+        // Nor of an element that may be there already: added twice, it is a change but once.
+        for _ in 0..2 {
+            let mut transaction = netlink.transaction();
+            transaction.add(&bans, [Element::from(address).lasting(Duration::from_secs(600))]);
+            transaction.commit().unwrap();
+        }
+        assert_eq!(others(&mut netlink), 2);
         text::load("flush chain inet t judge\nadd rule inet t judge accept").unwrap();
         text::load("no such thing").unwrap_err();
-        assert_eq!(others(&mut netlink), 1);
-        run("nft add rule inet t judge accept");
         assert_eq!(others(&mut netlink), 2);
+        run("nft add rule inet t judge accept");
+        assert_eq!(others(&mut netlink), 3);
+    });
+}
+
+#[test]
+fn what_was_made_here_is_known() {
+    in_namespace("structure::what_was_made_here_is_known", || {
+        let mut netlink = Netlink::open().unwrap();
+        let mut monitor = Monitor::open().unwrap();
+        let mut check = |netlink: &Netlink, expected| {
+            let change = monitor.next(Duration::from_secs(1)).unwrap().unwrap();
+            assert_eq!(netlink.has_made(&change), expected, "{change:?}");
+        };
+        text::load(STRUCTURE).unwrap();
+        check(&netlink, true);
+        run("nft add rule inet t judge accept");
+        check(&netlink, false);
+        netlink.delete_table("t").unwrap();
+        check(&netlink, true);
     });
 }
 

@@ -37,6 +37,16 @@ pub struct Countries {
 }
 
 impl Countries {
+    /// How many ranges were read.
+    pub fn len(&self) -> usize {
+        self.builder.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
     /// The table.
     pub fn build(self) -> CountryTable {
         self.builder.build()

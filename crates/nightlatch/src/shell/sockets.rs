@@ -13,6 +13,10 @@ use nightlatch_core::service::Protocol;
 /// The states of `/proc/net/tcp` (`net/tcp_states.h`).
 const LISTEN: &str = "0A";
 
+/// From this port on the kernel takes the ports of connections that the host begins, where it does
+/// not tell (`net.ipv4.ip_local_port_range`).
+const EPHEMERAL: u16 = 32_768;
+
 /// The TCP connections of this host's own sockets.
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -26,7 +30,10 @@ impl Connections {
     pub fn read() -> Connections {
         let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
         // A host without IPv6 has no table of it.
-        Connections::of(&tables.map(|path| fs::read_to_string(path).unwrap_or_default()).concat())
+        let text = tables.map(|path| fs::read_to_string(path).unwrap_or_default()).concat();
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
+        let first = range.and_then(|range| range.split_whitespace().next()?.parse().ok());
+        Connections::of(&text, first.unwrap_or(EPHEMERAL))
     }
 
     /// Whether this host has begun a flow, whatever connection tracking thinks: where it took the
@@ -36,7 +43,9 @@ impl Connections {
         flow.protocol == Protocol::Tcp && self.begun_here.contains(&(peer, flow.local_port))
     }
 
-    fn of(text: &str) -> Connections {
+    /// `ephemeral` is the first of the ports that the host takes itself. On a lower one where nobody
+    /// listens any more, a server has ended or took but one guest: who began is not known then.
+    fn of(text: &str, ephemeral: u16) -> Connections {
         let sockets: Vec<Socket<'_>> = text.lines().filter_map(read).collect();
         let listening = sockets.iter().filter(|socket| socket.state == LISTEN);
         let ports: BTreeSet<u16> = listening.map(|socket| socket.local.port()).collect();
@@ -44,7 +53,9 @@ impl Connections {
         for socket in sockets.iter().filter(|socket| socket.state != LISTEN) {
             let (peer, local_port) = (socket.remote, socket.local.port());
             if !ports.contains(&local_port) {
-                connections.begun_here.insert((peer, local_port));
+                if local_port >= ephemeral {
+                    connections.begun_here.insert((peer, local_port));
+                }
             } else if !peer.ip().is_loopback() {
                 connections.begun_by_peers.push(LiveFlow {
                     protocol: Protocol::Tcp,
@@ -107,8 +118,9 @@ mod tests {
    3: 0100007F:13C4 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0
    4: B80D0120000001000000000001000000:13C4 B80D0120000066000000000066000000:9C41 01 0
    5: 0000000000000000FFFF0000016433C6:13C4 0000000000000000FFFF0000A60200C0:9C42 01 0
+   6: 016433C6:115C A60200C0:9C43 01 00000000:00000000 00:00000000 00000000     0
 ";
-        let connections = Connections::of(table);
+        let connections = Connections::of(table, EPHEMERAL);
         let found: Vec<String> = connections
             .begun_by_peers
             .iter()
@@ -128,6 +140,8 @@ mod tests {
         assert!(connections.has_begun(&flow(443, 50_000)));
         assert!(!connections.has_begun(&flow(444, 50_000)));
         assert!(!connections.has_begun(&flow(40_000, 5060)));
+        // The last guest of a server that is gone.
+        assert!(!connections.has_begun(&flow(40_003, 4444)));
         let datagrams = LiveFlow { protocol: Protocol::Udp, ..flow(443, 50_000) };
         assert!(!connections.has_begun(&datagrams));
     }

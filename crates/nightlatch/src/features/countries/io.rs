@@ -20,7 +20,7 @@ use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use sources::Part;
 
-/// How many ranges a table may have.
+/// How many ranges a table may have, whatever the number of its parts.
 const MOST_RANGES: usize = 4_000_000;
 /// How many remarks about a table are kept.
 const MOST_NOTES: usize = 5;
@@ -33,7 +33,7 @@ pub fn read_in_background(
     inbox: SyncSender<Message>,
 ) {
     std::thread::spawn(move || {
-        let result = read(&source, &countries, &known);
+        let result = read(&source, &countries, &known, MOST_RANGES);
         // The daemon has ended where nobody takes it.
         let _ = inbox.send(Message::Happened(Event::CountriesRead(result)));
     });
@@ -58,7 +58,8 @@ pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, F
             partial.join(", ")
         )));
     }
-    let read = read(&whole, &BTreeSet::new(), &Versions::new()).map_err(Failure::failed)?;
+    let read =
+        read(&whole, &BTreeSet::new(), &Versions::new(), MOST_RANGES).map_err(Failure::failed)?;
     Ok(read.and_then(|fetched| found(&fetched.table, whole.join(", "))))
 }
 
@@ -75,7 +76,9 @@ fn read(
     source: &[String],
     countries: &BTreeSet<CountryCode>,
     known: &Versions,
+    most_ranges: usize,
 ) -> Result<Option<FetchedTable>, String> {
+    let mut left = most_ranges;
     let parts = sources::parts(source, countries)?;
     if parts.is_empty() {
         return Err("the source names no file".to_owned());
@@ -89,7 +92,7 @@ fn read(
     let mut got: Vec<(Part, Option<Got>)> = Vec::new();
     for part in parts {
         let version = known.get(&part.address).filter(|_| same_parts);
-        let fetched = fetch_part(&part, version)?;
+        let fetched = fetch_part(&part, version, &mut left)?;
         got.push((part, fetched));
     }
     if got.iter().all(|(_, fetched)| fetched.is_none()) {
@@ -101,7 +104,7 @@ fn read(
         // One part is new: all of them are needed for a new table.
         let fetched = match fetched {
             Some(fetched) => Some(fetched),
-            None => fetch_part(&part, None)?,
+            None => fetch_part(&part, None, &mut left)?,
         };
         let (content, version) = fetched.ok_or("a source says \"nothing new\" of nothing")?;
         note_refused(&mut table.notes, &part, &content);
@@ -118,13 +121,19 @@ fn read(
 
 type Got = (Countries, Version);
 
-fn fetch_part(part: &Part, known: Option<&Version>) -> Result<Option<Got>, String> {
+/// Reads a part of so many ranges as are left of those that the table may have.
+fn fetch_part(
+    part: &Part,
+    known: Option<&Version>,
+    left: &mut usize,
+) -> Result<Option<Got>, String> {
     let place = Source { address: part.address.clone(), ..Source::default() };
-    let sink = CountrySink::new(part.layout(), MOST_RANGES);
+    let sink = CountrySink::new(part.layout(), *left);
     let known = known.map(of_core).unwrap_or_default();
     match fetch::fetch(&place, &known, &Limits::default(), sink) {
         Ok(fetch::Fetched::NotModified) => Ok(None),
         Ok(fetch::Fetched::New(new)) => {
+            *left = left.saturating_sub(new.content.len());
             let fetch::Version { etag, last_modified } = new.version;
             Ok(Some((new.content, Version { etag, last_modified })))
         }
@@ -144,5 +153,26 @@ fn note_refused(notes: &mut Vec<String>, part: &Part, content: &Countries) {
             "{} lines of {} could not be read, such as \"{}\"",
             content.tally.refused, part.address, sample.text
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server with a file for each country cannot fill the memory by their number.
+    #[test]
+    fn all_parts_together_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        for (code, network) in [("cn", "192.0.2"), ("de", "203.0.113")] {
+            let zone = (0..3).map(|at| format!("{network}.{}/32\n", at * 2));
+            std::fs::write(folder.path().join(format!("{code}.zone")), zone.collect::<String>())
+                .unwrap();
+        }
+        let source = [folder.path().join("{cc}.zone").display().to_string()];
+        let codes = ["CN", "DE"].iter().map(|code| code.parse().unwrap()).collect();
+        let read = |most| read(&source, &codes, &Versions::new(), most);
+        assert_eq!(read(6).unwrap().unwrap().table.len(), 6);
+        assert!(read(5).unwrap_err().contains("more than"));
     }
 }

@@ -6,12 +6,10 @@ use std::time::Duration;
 use nightlatch_core::ruleset::{
     ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
 };
-use nightlatch_netfilter::{
-    Change, Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text,
-};
+use nightlatch_netfilter::{Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text};
 
 use super::lists;
-use super::{Standing, elements};
+use super::{Standing, elements, is_after};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
@@ -40,33 +38,20 @@ pub(super) struct Begin<'a> {
     pub(super) old: Option<&'a Standing>,
     /// Whether it stands without its lists, by [`close`].
     pub(super) closed: bool,
-    /// Whether at least the long lists are the desired ones, and in which sets they are.
-    pub(super) lists_stand: Option<ListSets>,
+    /// Whether at least the long lists are the desired ones, in which sets they are, and the
+    /// kernel's count of changes at which that is so.
+    pub(super) lists_stand: Option<(ListSets, u32)>,
 }
 
-/// Chains and rules of which it is certain that they are ours, and since when.
+/// Chains and rules of which it is certain that they are ours, and since when it is so of the long
+/// lists.
 #[derive(Debug)]
 pub(super) struct Known {
     structure: Found,
-    /// The kernel's count of changes up to which that is so.
+    /// As [`Standing`] has them.
     generation: u32,
-    /// That count when all of the table was loaded.
     loaded: u32,
-    own: Own,
-}
-
-/// How many changes we had made ourselves when the count of changes was read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Own {
-    all: u32,
-    /// Those by text.
-    texts: u32,
-}
-
-impl Own {
-    pub(super) fn by_now(netlink: &Netlink) -> Own {
-        Own { all: netlink.own_changes(), texts: text::loads() }
-    }
+    own: Option<u32>,
 }
 
 impl From<Standing> for Known {
@@ -76,7 +61,8 @@ impl From<Standing> for Known {
     }
 }
 
-/// Makes the kernel's table what `desired` says. Gives chains and rules where they were loaded.
+/// Makes the kernel's table what `desired` says. Gives what is known of it where chains and rules
+/// were loaded.
 pub(super) fn apply(
     netlink: &mut Netlink,
     begin: Begin<'_>,
@@ -84,6 +70,12 @@ pub(super) fn apply(
     trial: Option<Duration>,
 ) -> Result<Option<Known>, String> {
     let Begin { old, closed, lists_stand } = begin;
+    // Counted before anything is done: what another program does to the lists while chains and
+    // rules are loaded, and loaded again, must not be taken for ours.
+    let generation = netlink.generation().map_err(|error| error.to_string())?;
+    let now = (generation, generation, Some(netlink.own_changes()));
+    let lists_stand = lists_stand.filter(|(_, seen)| *seen == generation).map(|(sets, _)| sets);
+    let before = old.map(|standing| (standing.generation, standing.loaded, standing.own));
     let old = old.map(|standing| &standing.ruleset);
     let mut loaded = None;
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
@@ -124,7 +116,8 @@ pub(super) fn apply(
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
     remove_stale(netlink, desired)?;
-    Ok(loaded)
+    let (generation, loaded_at, own) = before.filter(|_| !put_together).unwrap_or(now);
+    Ok(loaded.map(|structure| Known { structure, generation, loaded: loaded_at, own }))
 }
 
 /// Whether a table of ours is in the kernel.
@@ -135,16 +128,15 @@ fn standing(netlink: &mut Netlink) -> Result<bool, String> {
 /// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
 /// elements are gone, so that between the two transactions no account loses its services.
 ///
-/// What is found right behind a load counts as ours only if nobody else changed the table in
-/// between: a rule slipped in there would stand for good. Usually the kernel has counted exactly one
-/// change, the load itself. Where there were more, it has told which tables they were about; what
-/// others do to their own is no matter. The fingerprint of an earlier load of the same text could
-/// not tell, as it differs from load to load, so in doubt all is loaded again.
+/// What is found right behind a load counts as ours only if the kernel has counted exactly one
+/// change, the load itself, or told of no others than in others' tables: a rule that somebody slips
+/// in between would otherwise stand for good. The fingerprint of an earlier load of the same text
+/// could not tell, as it differs from load to load; so otherwise all is loaded again.
 fn load_structure(
     netlink: &mut Netlink,
     old: Option<&Ruleset>,
     desired: &Ruleset,
-) -> Result<Known, String> {
+) -> Result<Found, String> {
     let mut structure = desired.structure.clone();
     for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
@@ -157,39 +149,55 @@ fn load_structure(
             let _ = writeln!(text, "flush set inet {TABLE} {meter}");
         }
     }
-    let mut monitor = Monitor::open().map_err(|error| error.to_string())?;
+    let mut monitor = None;
     for _ in 0..LOADS {
         let before = netlink.generation().map_err(|error| error.to_string())?;
-        text::load(&text).map_err(|error| error.to_string())?;
+        let others = without_others_hooks(netlink, &text)?;
+        text::load(&(others + &text)).map_err(|error| error.to_string())?;
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
         let structure = found.ok_or(REMOVED)?;
-        let generation = structure.generation;
-        let one = generation == before.wrapping_add(1);
-        if one || only_one_change(&mut monitor, before, generation) {
-            let own = Own::by_now(netlink);
-            return Ok(Known { structure, generation, loaded: generation, own });
+        let alone = structure.generation == before.wrapping_add(1);
+        if alone || monitor.as_mut().is_some_and(|it| is_untouched(it, netlink, before, &structure))
+        {
+            return Ok(structure);
         }
+        // From the second time on, it listens to what the others do.
+        monitor = monitor.or_else(|| Monitor::open().ok());
     }
     Err("it is loaded, but another program changes it all the time, so that it is not certain whose rules stand".to_owned())
 }
 
-/// Whether our table was changed but once, by our load, after one count of changes up to another.
-fn only_one_change(monitor: &mut Monitor, after: u32, until: u32) -> bool {
-    let mut times = 0;
+/// Whether others changed nothing of our table from that count on until it was read.
+fn is_untouched(monitor: &mut Monitor, netlink: &Netlink, before: u32, structure: &Found) -> bool {
+    const PATIENCE: Duration = Duration::from_millis(200);
     loop {
-        // The kernel tells of a change before it is done with it.
-        match monitor.next(Duration::from_millis(50)) {
-            Ok(Some(Change { generation: Some(told), lost: false, tables, .. })) => {
-                let later = told.wrapping_sub(after).cast_signed() > 0;
-                let ours = |(_, name): &(_, String)| name == TABLE;
-                times += u32::from(later && tables.iter().any(ours));
-                if told == until {
-                    return times == 1;
-                }
-            }
-            _ => return false,
+        let Ok(Some(change)) = monitor.next(PATIENCE) else { return false };
+        let Some(told) = change.generation.filter(|_| !change.lost) else { return false };
+        let counts = is_after(Some(told), before) && !is_after(Some(told), structure.generation);
+        if counts && change.touches(TABLE) && !netlink.has_made(&change) {
+            return false;
+        }
+        if !is_after(Some(structure.generation), told) {
+            return true;
         }
     }
+}
+
+/// The commands that remove the base chains of our table that `text` does not make: the kernel calls
+/// them without any rule of ours, and with the policy "drop" they shut everybody out.
+fn without_others_hooks(netlink: &mut Netlink, text: &str) -> Result<String, String> {
+    let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let chains = found.into_iter().flat_map(|found| found.chains);
+    let others = chains.filter(|chain| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let ours = text.contains(&format!("\tchain {} {{", chain.name));
+        chain.base.is_some() && !ours && chain.name.bytes().all(plain)
+    });
+    Ok(others.fold(String::new(), |mut commands, chain| {
+        let chain = format!("chain inet {TABLE} {}", chain.name);
+        let _ = writeln!(commands, "flush {chain}\ndelete {chain}");
+        commands
+    }))
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets
@@ -237,9 +245,9 @@ const MANY: usize = 50_000;
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was
 /// made anew, and after a change unless they are very long.
 ///
-/// What is found is ours if its rules are those known to be. Otherwise what was known before is all
-/// that is known now: what the other program did is still to be told of, and judged then. So it is
-/// with long lists, which cannot be read back, where others have changed something since.
+/// What is found is ours if its rules are those known to be; and lists that are too long to be read
+/// back, if the kernel has counted no changes but our own since. Otherwise what was known before is
+/// all that is known now: what the other program did is still to be told of, and judged then.
 pub(super) fn read_back(
     netlink: &mut Netlink,
     anew: bool,
@@ -248,7 +256,7 @@ pub(super) fn read_back(
 ) -> Result<Standing, String> {
     // First the count, then the look: a change in between makes the count differ next time.
     let generation = netlink.generation().map_err(|error| error.to_string())?;
-    let own = Own::by_now(netlink);
+    let own = netlink.own_changes();
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or(REMOVED)?;
     for chain in
@@ -267,16 +275,12 @@ pub(super) fn read_back(
     }
     // What is stale we have removed ourselves since the load.
     let is_ours = found.is_left_of(&known.structure, |name| is_stale(name, &desired));
-    let alone = generation.wrapping_sub(known.generation) <= own.all.wrapping_sub(known.own.all);
-    // What was changed by text since then would be taken for another's when it is told of.
-    let told_apart = own.texts == known.own.texts;
-    let settled = alone || !told_apart || desired.lists.is_empty();
-    if is_ours && settled && !alone && !lists::samples_match(netlink, &desired) {
-        return Err("read back, the long lists are not what was written".to_owned());
-    }
+    let changes = generation.wrapping_sub(known.generation);
+    let alone = known.own.is_some_and(|before| changes <= own.wrapping_sub(before));
     let structure = if is_ours { found } else { known.structure };
     let ruleset = desired;
-    if is_ours && settled {
+    if is_ours && alone {
+        let own = Some(own);
         return Ok(Standing { ruleset, structure, generation, loaded: generation, own });
     }
     let Known { generation, loaded, own, .. } = known;

@@ -197,18 +197,24 @@ fn next_part(
 }
 
 /// Whether the kernel holds some of the ranges that it should hold, here and there in each list.
-/// Asked one by one, which takes no time however long the lists are.
+/// Asked one by one, which takes no time however long the lists are. Where there is to be nothing,
+/// nothing may be.
 pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     const SAMPLES: usize = 32;
     let sets = &ruleset.structure.list_sets;
-    let mut holds = |range: AddrRange| {
-        sets.of(range.family()).all(|set| {
-            let kernel = kernel_set(&set);
-            sets.part_of(range, &set).all(|part| netlink.holds(&kernel, part).unwrap_or(false))
-        })
-    };
     [Family::V4, Family::V6].into_iter().all(|family| {
         let count = ruleset.lists.len_of(family);
+        if count == 0 {
+            return sets.of(family).all(|set| {
+                netlink.read(&kernel_set(&set)).is_ok_and(|elements| elements.is_empty())
+            });
+        }
+        let mut holds = |range: AddrRange| {
+            sets.of(family).all(|set| {
+                let kernel = kernel_set(&set);
+                sets.part_of(range, &set).all(|part| netlink.holds(&kernel, part).unwrap_or(false))
+            })
+        };
         let of_family = ruleset.lists.iter().filter(|range| range.family() == family);
         of_family.step_by((count / SAMPLES).max(1)).all(&mut holds)
     })

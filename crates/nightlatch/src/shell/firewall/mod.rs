@@ -21,7 +21,7 @@ use nightlatch_netfilter::{
 use super::addresses;
 use super::outcome::Failure;
 use crate::run::Message;
-use apply::{Begin, Known, Own};
+use apply::{Begin, Known};
 use hits::Hits;
 use left::Left;
 
@@ -46,10 +46,12 @@ struct Standing {
     structure: Structure,
     /// The kernel's count of changes up to which all was seen to be well.
     generation: u32,
-    /// That count when all of it was loaded.
+    /// That count when the long lists were loaded, or when they were last known to be well by the
+    /// count or by all that was told of.
     loaded: u32,
-    /// How many changes we had made ourselves by then.
-    own: Own,
+    /// How many of the changes up to `generation` were our own; none where samples of the long
+    /// lists said that all is well, and not the count.
+    own: Option<u32>,
 }
 
 impl Firewall {
@@ -108,7 +110,7 @@ impl Firewall {
         let mut lists_stand = None;
         if !std::mem::replace(&mut self.begun, true) && !closed {
             let generation = self.netlink.generation().map_err(|error| error.to_string())?;
-            lists_stand = self.left.sets_of(&desired.lists, generation);
+            lists_stand = self.left.sets_of(&desired.lists, generation).map(|it| (it, generation));
         }
         let old = self.standing.take().filter(|_| how == Project::Difference);
         let begin = Begin { old: old.as_ref(), closed, lists_stand };
@@ -123,15 +125,16 @@ impl Firewall {
 
     /// What somebody else has changed in our table, after the kernel reported a change.
     pub fn verify(&mut self, change: Option<&Change>) -> Option<String> {
+        let standing = self.standing.as_mut()?;
         // Another's busy table costs us nothing; what the report lost, the next look finds.
-        if change.is_some_and(|change| !change.touches(TABLE)) {
+        if let Some(change) = change.filter(|change| !change.touches(TABLE)) {
+            standing.heard(change);
             return None;
         }
-        let standing = self.standing.as_mut()?;
         // Long lists cannot be read back in any decent time: where a program has certainly been at
         // our table since they were loaded, they are replaced; otherwise samples tell.
         let foreign = change.is_some_and(|change| {
-            let own = change.port == Some(self.netlink.port());
+            let own = self.netlink.has_made(change);
             !own && !change.lost && is_after(change.generation, standing.loaded)
         });
         let doubtful = foreign && !standing.ruleset.lists.is_empty();
@@ -141,6 +144,7 @@ impl Firewall {
             && !doubtful
             && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
         {
+            change.into_iter().for_each(|change| standing.heard(change));
             return None;
         }
         let generation = self.netlink.generation().ok()?;
@@ -167,13 +171,13 @@ impl Firewall {
             // A change that came later than the one told of may be a foreign one, and is told of
             // by itself; what we know of already changes nothing.
             match change.and_then(|change| change.generation) {
-                None => standing.generation = generation,
+                None => (standing.generation, standing.own) = (generation, None),
                 told if is_after(told, standing.generation) => {
-                    standing.generation = told.unwrap_or(generation);
+                    (standing.generation, standing.own) = (told.unwrap_or(generation), None);
                 }
                 Some(_) => {}
             }
-            standing.own = Own::by_now(&self.netlink);
+            change.into_iter().for_each(|change| standing.heard(change));
             self.left.note_that(&standing.ruleset, standing.generation);
         }
         found
@@ -277,6 +281,18 @@ pub fn require_nftables() -> Result<(), Failure> {
     let text = format!("add table inet {TABLE}\n");
     nightlatch_netfilter::text::check(&text)
         .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
+}
+
+impl Standing {
+    /// Notes that a change was told of and left the long lists as they are. The kernel tells of
+    /// changes in their order, so those before it were told of as well.
+    fn heard(&mut self, change: &Change) {
+        if let Some(told) = change.generation.filter(|told| is_after(Some(*told), self.loaded))
+            && !change.lost
+        {
+            self.loaded = told;
+        }
+    }
 }
 
 /// Whether a change came after what was seen; the kernel's count may begin anew.

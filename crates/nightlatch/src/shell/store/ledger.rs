@@ -10,6 +10,7 @@ const MODE: &str = "mode";
 const PROTECTION: &str = "protection";
 const SITE: &str = "site";
 const COUNTRIES: &str = "countries";
+const COUNTRY_ASKER: &str = "country_asker";
 
 /// Writes one change.
 pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
@@ -44,6 +45,7 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite:
         ),
         Change::DropFeed(name) => run("DELETE FROM feeds WHERE name = ?1", params![name.as_str()]),
         Change::SetCountries(countries) => set(transaction, COUNTRIES, countries),
+        Change::SetCountryAsker(asker) => set(transaction, COUNTRY_ASKER, asker),
         Change::SetMode(mode) => set(transaction, MODE, mode),
         Change::SetProtection(protection) => set(transaction, PROTECTION, protection),
         Change::SetSite(site) => set(transaction, SITE, site),
@@ -60,6 +62,7 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         protection: setting(connection, PROTECTION)?,
         site: setting(connection, SITE)?,
         countries: setting(connection, COUNTRIES)?,
+        country_asker: setting(connection, COUNTRY_ASKER)?,
         ..Ledger::default()
     };
     for account in bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")? {

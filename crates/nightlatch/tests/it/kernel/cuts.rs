@@ -1,6 +1,7 @@
 //! Flows that were cut stay cut: for as long as their peer goes on sending, and on every way in.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -95,6 +96,33 @@ fn a_flow_to_an_address_of_a_rule_of_routing_is_cut_too() {
         nightlatch.must(&["allow", "office", &office.v4().to_string()]);
         wait_until("let in again it goes on", PATIENCE, asks);
     });
+}
+
+/// A server that takes one guest and no longer listens then, as a back door does: its guest is no
+/// peer of the host's own choice.
+#[test]
+fn the_last_guest_of_a_server_that_is_gone_is_put_out() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    // Connections are tracked before the firewall comes up.
+    run(server, "nft add table inet other");
+    run(server, "nft add chain inet other c { type filter hook input priority 0; }");
+    run(server, "nft add rule inet other c ct state new accept");
+    let door = SocketAddr::new(server.v4(), 4444);
+    let listener = server.run(|| TcpListener::bind(door)).unwrap().unwrap();
+    let mut guest = attacker.run(|| TcpStream::connect(door)).unwrap().unwrap();
+    let (mut host, _) = listener.accept().unwrap();
+    drop(listener);
+    host.set_read_timeout(Some(QUIET)).unwrap();
+    let mut hears = || {
+        guest.write_all(b"x").unwrap();
+        host.read(&mut [0]).is_ok_and(|read| read == 1)
+    };
+    assert!(hears(), "before the firewall is up");
+    let (_nightlatch, _daemon) = protect(server, "");
+    assert!(!hears());
 }
 
 /// Sends back whatever comes for an address that is none of the host's own.

@@ -1,5 +1,5 @@
-//! A rule that another program slips in at the very moment in which we change the table ourselves:
-//! it never counts as ours.
+//! What another program slips in at the very moment in which we change the table ourselves: it never
+//! counts as ours. And what a neighbour does to its own table is never held against anybody.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -16,17 +16,18 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 const MARK: &str = "comment slipped";
 
 /// An `nft` which does what it is asked; where the file `slip` is there and it was given a text,
-/// it slips in a rule right behind it. With `once` there as well, only the first time.
-fn slipping_nft(directory: &Path) {
+/// it does something else `before` and `behind`. With `once` there as well, only the first time.
+fn slipping_nft(directory: &Path, before: &str, behind: &str) {
     let script = format!(
         "#!/bin/sh\n\
          PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\n\
+         slip=true\n\
+         if [ -e '{0}/slip' ] && [ \"$1\" = -f ]; then slip=false; fi\n\
+         if ! $slip && [ -e '{0}/once' ]; then rm '{0}/slip'; fi\n\
+         $slip || {before}\n\
          nft \"$@\"\n\
          result=$?\n\
-         if [ -e '{0}/slip' ] && [ \"$1\" = -f ]; then\n\
-         \tif [ -e '{0}/once' ]; then rm '{0}/slip'; fi\n\
-         \tnft insert rule inet nightlatch gate accept {MARK} || true\n\
-         fi\n\
+         $slip || {behind}\n\
          exit $result\n",
         directory.display()
     );
@@ -47,7 +48,8 @@ fn a_rule_slipped_in_behind_a_load_is_not_ours() {
     let server = stage.host("server").unwrap();
     let nightlatch = Installation::on(server);
     let place = nightlatch.directory().to_owned();
-    slipping_nft(&place);
+    let insert = format!("nft insert rule inet nightlatch gate accept {MARK}");
+    slipping_nft(&place, "true", &insert);
     let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
     let _daemon = nightlatch.daemon_in(&[("PATH", &path)]);
     nightlatch.must(&["up", "--yes"]);
@@ -161,4 +163,70 @@ impl Drop for Ends<'_> {
 fn restores(nightlatch: &Installation<'_>) -> Vec<String> {
     let log = nightlatch.must(&["log", "--json"]);
     log.lines().filter(|line| line.contains("\"restore\"")).map(str::to_owned).collect()
+}
+
+#[test]
+fn an_entry_of_a_list_taken_away_before_a_load_comes_back() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let nightlatch = Installation::on(server);
+    let place = nightlatch.directory().to_owned();
+    slipping_nft(&place, "nft delete element inet nightlatch list4 '{ 192.0.2.161 }'", "true");
+    let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
+    let _daemon = nightlatch.daemon_in(&[("PATH", &path)]);
+    nightlatch.must(&["up", "--yes", "--mode", "open"]);
+    let list: String = (1..200).map(|number| format!("192.0.2.{}\n", number | 1)).collect();
+    std::fs::write(place.join("list"), list).unwrap();
+    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    // In the one place or the other.
+    let is_listed = || {
+        let get = |set| format!("nft get element inet nightlatch {set} '{{ 192.0.2.161 }}'");
+        let command = format!("{} || {}", get("list4"), get("list4b"));
+        server.command("sh").args(["-c", &command]).output().unwrap().status.success()
+    };
+    assert!(is_listed());
+    std::fs::write(place.join("once"), "").unwrap();
+    let slip = place.join("slip");
+    std::fs::write(&slip, "").unwrap();
+    // Its services are new, so that chains and rules are loaded.
+    nightlatch.must(&["allow", "office", "203.0.113.7", "--services", "sip"]);
+    assert!(!slip.exists(), "nothing was slipped in");
+    wait_until("it is listed again", NOTICED_WITHIN, is_listed);
+}
+
+#[test]
+fn a_busy_neighbour_is_no_hindrance_and_no_reason_to_restore() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let nightlatch = Installation::on(server);
+    let place = nightlatch.directory().to_owned();
+    let _daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes", "--mode", "open"]);
+    std::fs::write(place.join("list"), "192.0.2.161\n").unwrap();
+    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    let stop = place.join("stop");
+    let busy = format!(
+        "nft add table inet neighbour; nft 'add set inet neighbour s {{ type ipv4_addr; }}'\n\
+         while [ ! -e '{}' ]; do\n\
+         nft 'add element inet neighbour s {{ 192.0.2.1 }}'; nft flush set inet neighbour s\n\
+         sleep 0.002\ndone",
+        stop.display()
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| shell(server, &busy));
+        // Chains come and go.
+        for times in 0..6 {
+            let name = format!("a{times}");
+            nightlatch.must(&["allow", &name, "203.0.113.9", "--services", "sip"]);
+            nightlatch.must(&["remove", &name]);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        std::fs::write(&stop, "").unwrap();
+    });
+    let status = nightlatch.json(&["status"]);
+    assert_eq!(status["restored"], 0, "{}", nightlatch.log());
 }

@@ -65,6 +65,7 @@ fn every_change_by_others_is_undone_and_written_down() {
         "add rule inet nightlatch fresh accept",
         "flush chain inet nightlatch fresh",
         "add chain inet nightlatch gate { policy drop; }",
+        "add chain inet nightlatch evil { type filter hook input priority 10; policy drop; }",
         "add table inet nightlatch { flags dormant; }",
         "add element inet nightlatch account4 { 192.0.2.166 : accept }",
         "add element inet nightlatch account4 { 192.0.2.166 : jump to.all }",
@@ -91,6 +92,10 @@ fn every_change_by_others_is_undone_and_written_down() {
     let handle = last.rsplit(' ').next().unwrap();
     run(server, &format!("nft delete rule inet nightlatch gate handle {handle}"));
     wait_until("the rule is back", RESTORED_WITHIN, || table(server) == whole);
+    // Somebody listed, where no list is.
+    let add = |set| format!("nft add element inet nightlatch {set} '{{ 192.0.2.166 }}'");
+    shell(server, &format!("{} || {}", add("list4"), add("list4b")));
+    wait_until("it is empty again", PATIENCE, || table(server) == whole);
     assert!(support::told(&nightlatch.run_it(&["status"])).contains("nft"));
     nightlatch.must(&["log", "--verify"]);
 }

@@ -79,6 +79,28 @@ fn rules_that_shut_their_author_out_are_taken_back_when_the_table_comes() {
     }
 }
 
+/// The daemon is killed, or the machine boots, before the table is there.
+#[test]
+fn who_waits_for_the_table_is_not_forgotten_in_a_restart() {
+    let mut bench = Bench::with_a_stranger_at_ssh();
+    bench.block("DE", false);
+    bench.engine = Engine::new(bench.engine.ledger().clone(), bench.engine.rules.clone());
+    bench.pass(Duration::ZERO);
+    bench.read(two_countries(None));
+    assert!(bench.comes_in());
+    assert!(bench.countries().rules.is_empty());
+    assert_eq!(bench.engine.ledger().country_asker, None);
+    // Nobody waits any more once it is there.
+    bench.block("CN", false);
+    assert!(bench.engine.ledger().country_asker.is_some());
+    bench.read(two_countries(None));
+    assert_eq!(bench.engine.ledger().country_asker, None);
+    bench.ask(Request::CountryBlock { countries: [code("US")].into(), force: false });
+    bench.pass(Duration::ZERO);
+    bench.feed(Event::CountriesRead(Ok(None)));
+    assert_eq!(bench.engine.ledger().country_asker, None);
+}
+
 /// A source with a file for each country knows nothing yet of one that is named only now.
 #[test]
 fn whom_the_table_does_not_tell_of_yet_is_not_shut_out_with_the_world() {
