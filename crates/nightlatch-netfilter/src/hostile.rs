@@ -1,7 +1,5 @@
 //! Every reader of what comes from a socket, fed with bytes that no kernel would send.
 
-use std::collections::BTreeSet;
-
 use nightlatch_parse::address::Family;
 use proptest::prelude::*;
 
@@ -94,12 +92,12 @@ proptest! {
         for message in Messages(&datagram) {
             read_all(&message);
         }
-        let _ = monitor::gather(&datagram, &mut BTreeSet::new(), &mut false);
+        let _ = monitor::gather(&datagram, &mut monitor::Touched::default());
     }
 
     #[test]
     fn nor_with_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         read_all(&Message { kind: 2, flags: 0x200, sequence: 0, port: 0, body: &bytes });
-        let _ = monitor::gather(&bytes, &mut BTreeSet::new(), &mut false);
+        let _ = monitor::gather(&bytes, &mut monitor::Touched::default());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::constants::{NFNLGRP_NFTABLES, SUBSYS_NFTABLES, TABLE, generation, nft};
+use crate::constants::{NFNLGRP_NFTABLES, SUBSYS_NFTABLES, TABLE, element, generation, nft};
 use crate::inventory::TableFamily;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::socket::{Membership, Received, Socket};
@@ -17,8 +17,8 @@ use crate::wire::{Message, Messages};
 /// Every element that somebody adds is told of by itself. More room would slow down the kernel
 /// for others: it waits for slow listeners.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-/// Beyond that many tables in one change, `lost` is said instead.
-const TABLES: usize = 64;
+/// Beyond that many tables or sets in one change, `lost` is said instead.
+const PLACES: usize = 64;
 
 /// Hears of every change of the ruleset in the network namespace where it was opened.
 ///
@@ -27,7 +27,15 @@ const TABLES: usize = 64;
 pub struct Monitor {
     socket: Socket,
     ear: Arc<Ear>,
+    touched: Touched,
+}
+
+/// What was changed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
     tables: BTreeSet<(TableFamily, String)>,
+    elements_of: BTreeSet<(String, String)>,
+    rules_of: BTreeSet<String>,
     lost: bool,
 }
 
@@ -45,6 +53,11 @@ pub struct Change {
     pub port: Option<u32>,
     /// The tables in which anything changed. Incomplete where `lost`.
     pub tables: BTreeSet<(TableFamily, String)>,
+    /// Table and name of the sets whose elements were changed, of whatever family. Incomplete where
+    /// `lost`.
+    pub elements_of: BTreeSet<(String, String)>,
+    /// The names of the tables in which anything else was changed.
+    pub rules_of: BTreeSet<String>,
     /// Whether anything was lost on the way: verify everything.
     pub lost: bool,
 }
@@ -57,6 +70,13 @@ impl Change {
                 .tables
                 .iter()
                 .any(|(family, table)| *family == TableFamily::Inet && table == name)
+    }
+
+    /// Whether in the table `inet NAME` anything may have been changed but elements of other sets
+    /// than these.
+    pub fn touches_more(&self, name: &str, these: impl Fn(&str) -> bool) -> bool {
+        let elements = || self.elements_of.iter().any(|(table, set)| table == name && these(set));
+        self.lost || self.touches(name) && (self.rules_of.contains(name) || elements())
     }
 }
 
@@ -77,7 +97,7 @@ impl Monitor {
             Ok((socket, ear))
         };
         let (socket, ear) = open().map_err(NetlinkError::Open)?;
-        Ok(Monitor { socket, ear: Arc::new(ear), tables: BTreeSet::new(), lost: false })
+        Ok(Monitor { socket, ear: Arc::new(ear), touched: Touched::default() })
     }
 
     /// From now on this monitor does not listen while `netlink` commits a large transaction.
@@ -102,14 +122,14 @@ impl Monitor {
             if self.ear.missed.swap(false, Ordering::AcqRel) {
                 // After a pause that could not be ended, this ends it.
                 self.ear.membership.join().map_err(failed)?;
-                self.lost = true;
+                self.touched.lost = true;
                 return Ok(Some(self.finish(None)));
             }
             let received = self.socket.receive_now().map_err(failed)?;
             let generation = match received {
-                Received::Datagram(datagram) => gather(datagram, &mut self.tables, &mut self.lost),
+                Received::Datagram(datagram) => gather(datagram, &mut self.touched),
                 Received::Lost => {
-                    self.lost = true;
+                    self.touched.lost = true;
                     return Ok(Some(self.finish(None)));
                 }
                 Received::Nothing => {
@@ -128,13 +148,16 @@ impl Monitor {
 
     fn finish(&mut self, generation: Option<Generation>) -> Change {
         let generation = generation.unwrap_or_default();
+        let touched = mem::take(&mut self.touched);
         Change {
             generation: generation.number,
             process_id: generation.process_id,
             program: generation.program,
             port: generation.port,
-            tables: mem::take(&mut self.tables),
-            lost: mem::take(&mut self.lost),
+            tables: touched.tables,
+            elements_of: touched.elements_of,
+            rules_of: touched.rules_of,
+            lost: touched.lost,
         }
     }
 }
@@ -192,15 +215,11 @@ pub(crate) struct Generation {
     port: Option<u32>,
 }
 
-/// Notes which tables a datagram is about. The message that ends a generation comes last, in a
-/// datagram of its own.
-pub(crate) fn gather(
-    datagram: &[u8],
-    tables: &mut BTreeSet<(TableFamily, String)>,
-    lost: &mut bool,
-) -> Option<Generation> {
+/// Notes what a datagram is about. The message that ends a generation comes last, in a datagram of
+/// its own.
+pub(crate) fn gather(datagram: &[u8], touched: &mut Touched) -> Option<Generation> {
     let mut end = None;
-    let mut previous: Option<(u8, &[u8])> = None;
+    let mut previous = None;
     for message in Messages(datagram).filter(|m| m.kind >> 8 == SUBSYS_NFTABLES) {
         if message.kind == nft::NEWGEN {
             end = Some(read_generation(&message));
@@ -209,19 +228,32 @@ pub(crate) fn gather(
         let Some(table) = message.attributes().find(TABLE) else {
             continue;
         };
-        let table = (message.family(), table.text_bytes());
-        if previous == Some(table) {
-            continue;
-        }
-        previous = Some(table);
-        if tables.len() < TABLES {
-            let name = String::from_utf8_lossy(table.1).into_owned();
-            tables.insert((TableFamily::from_number(table.0), name));
-        } else {
-            *lost = true;
+        let elements = matches!(message.kind, nft::NEWSETELEM | nft::DELSETELEM);
+        let set = message.attributes().find(element::LIST_SET).filter(|_| elements);
+        let set = set.map(|set| set.text_bytes());
+        // Most messages are about elements of the same set as the one before.
+        let place = (message.family(), table.text_bytes(), set);
+        if previous != Some(place) {
+            previous = Some(place);
+            touched.note(place);
         }
     }
     end
+}
+
+impl Touched {
+    fn note(&mut self, (family, table, set): (u8, &[u8], Option<&[u8]>)) {
+        if self.tables.len() + self.elements_of.len() + self.rules_of.len() >= PLACES {
+            self.lost = true;
+            return;
+        }
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        self.tables.insert((TableFamily::from_number(family), text(table)));
+        match set {
+            Some(set) => drop(self.elements_of.insert((text(table), text(set)))),
+            None => drop(self.rules_of.insert(text(table))),
+        }
+    }
 }
 
 fn read_generation(message: &Message<'_>) -> Generation {

@@ -145,6 +145,11 @@ impl ListSet {
         }
     }
 
+    /// Whether a set of that name holds lists, in whichever place.
+    pub fn is_name_of_one(name: &str) -> bool {
+        ListSet::is_of_place(name, false) || ListSet::is_of_place(name, true)
+    }
+
     /// Whether a set of that name is of that place.
     pub fn is_of_place(name: &str, other: bool) -> bool {
         let tree = name.split_once('_').map_or(name, |(tree, _)| tree);
@@ -229,6 +234,7 @@ mod tests {
         check("list4b_32", true, true);
         check("list4b_32", false, false);
         check("listing", false, false);
+        assert!(ListSet::is_name_of_one("list6b_48") && !ListSet::is_name_of_one("cut4"));
     }
 
     proptest! {

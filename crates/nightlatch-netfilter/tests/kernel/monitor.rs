@@ -34,6 +34,7 @@ fn who_changed_what() {
             [(TableFamily::Inet, "t".to_owned()), (TableFamily::Ip, "other".to_owned())]
         );
         assert!(change.touches("t") && !change.touches("other"));
+        assert!(change.touches_more("t", |_| false));
 
         let set = Set::new("t", "s", Kind::Addresses(Family::V4));
         let mut transaction = netlink.transaction();
@@ -43,9 +44,12 @@ fn who_changed_what() {
         assert_eq!(change.port, Some(netlink.port()));
         assert!(change.process_id.is_some());
         assert!(change.touches("t"));
+        assert!(change.touches_more("t", |set| set == "s"));
+        assert!(!change.touches_more("t", |set| set != "s"));
 
         load("flush ruleset");
         let change = monitor.next(SOON).unwrap().unwrap();
+        assert!(change.touches_more("t", |_| false));
         assert!(change.touches("t") && !change.lost);
         assert_eq!(change.generation, Some(netlink.generation().unwrap()));
         assert_eq!(monitor.next(NOW).unwrap(), None);

@@ -233,9 +233,8 @@ fn remove_stale(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> 
 /// name, and sets that held the lists.
 fn is_stale(name: &str, desired: &Ruleset) -> bool {
     let Structure { chains, list_sets, .. } = &desired.structure;
-    let is_list = [false, true].iter().any(|place| ListSet::is_of_place(name, *place));
     (name.contains('.') && !chains.contains_key(name))
-        || (is_list && !list_sets.all().any(|set| set.name == name))
+        || (ListSet::is_name_of_one(name) && !list_sets.all().any(|set| set.name == name))
 }
 
 /// Above so many account ranges a change is not followed by reading all of them back: the kernel

@@ -67,8 +67,7 @@ pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<L
 pub(super) fn sets_there(netlink: &mut Netlink) -> Result<Vec<String>, String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let sets = found.into_iter().flat_map(|found| found.sets);
-    let is_list = |name: &String| [false, true].iter().any(|it| ListSet::is_of_place(name, *it));
-    Ok(sets.filter(is_list).collect())
+    Ok(sets.filter(|name| ListSet::is_name_of_one(name)).collect())
 }
 
 /// Sends the difference in several transactions. A packet asks one set after the other, and a

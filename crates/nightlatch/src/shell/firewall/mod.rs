@@ -12,7 +12,7 @@ use std::time::Duration;
 use nightlatch_core::action::Project;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::Cut;
-use nightlatch_core::ruleset::{Ruleset, TABLE, names};
+use nightlatch_core::ruleset::{ListSet, Ruleset, TABLE, names};
 use nightlatch_core::service::Protocol;
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set, Structure,
@@ -132,10 +132,12 @@ impl Firewall {
             return None;
         }
         // Long lists cannot be read back in any decent time: where a program has certainly been at
-        // our table since they were loaded, they are replaced; otherwise samples tell.
+        // them since they were loaded, or at the rules, they are replaced; otherwise samples tell.
         let foreign = change.is_some_and(|change| {
             let own = self.netlink.has_made(change);
-            !own && !change.lost && is_after(change.generation, standing.loaded)
+            !own && !change.lost
+                && is_after(change.generation, standing.loaded)
+                && change.touches_more(TABLE, ListSet::is_name_of_one)
         });
         let doubtful = foreign && !standing.ruleset.lists.is_empty();
         // What we did ourselves, or had seen when all was well, blames nobody: what another did

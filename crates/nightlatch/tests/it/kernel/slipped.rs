@@ -230,3 +230,26 @@ fn a_busy_neighbour_is_no_hindrance_and_no_reason_to_restore() {
     let status = nightlatch.json(&["status"]);
     assert_eq!(status["restored"], 0, "{}", nightlatch.log());
 }
+
+/// Somebody who changes what time changes anyway is no reason to load long lists anew.
+#[test]
+fn other_sets_of_ours_do_not_make_the_lists_doubtful() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let nightlatch = Installation::on(server);
+    let place = nightlatch.directory().to_owned();
+    let _daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes", "--mode", "open"]);
+    std::fs::write(place.join("list"), "192.0.2.161\n").unwrap();
+    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    for number in 1..4 {
+        let flow = format!("192.0.2.{number} . udp . 5060 . 5060");
+        shell(server, &format!("nft 'add element inet nightlatch cut4 {{ {flow} }}'"));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(restores(&nightlatch), Vec::<String>::new());
+    shell(server, "nft flush set inet nightlatch list4 || nft flush set inet nightlatch list4b");
+    wait_until("it is restored", NOTICED_WITHIN, || restores(&nightlatch).len() == 1);
+}
