@@ -171,14 +171,14 @@ fn port_matches(opening: &Opening) -> Vec<String> {
 ///
 /// What is addressed to another host is no business of theirs. Whether it is so they ask the
 /// kernel's table of local addresses; but rules of routing may have others delivered here (a VRF,
-/// a transparent proxy), and what comes in that way is judged by `late`, cut flows too.
+/// a transparent proxy), and what comes in that way is judged by `late`.
 ///
 /// The kernel itself answers some packets before any of this can drop them: fragments whose others
 /// never come, and hop-by-hop options that it does not know. `outgoing` keeps these errors back.
 ///
 /// A flow that was **cut** stays so for as long as its peer goes on sending: each of its packets
 /// that comes to `ended` begins the time of its element anew. Only what is in the set gets there,
-/// so no stranger can fill it.
+/// so no stranger can fill it. That table is not asked of them: only this host's own flows are cut.
 ///
 /// It also sees to it that **an answer begins no flow**. When the table comes up on a machine that
 /// did not track connections, the first packet seen of a stranger's running conversation may be the
@@ -234,7 +234,7 @@ fn base_chains(structure: &Structure) -> String {
          \tchain ended {{\n\
          \t\tupdate @{cuts4} {{ {flow4} timeout {lasts}s }}\n\
          \t\tupdate @{cuts6} {{ {flow6} timeout {lasts}s }}\n\
-         \t\tgoto fresh\n\
+         \t\tgoto judged\n\
          \t}}\n\
          \tchain essential {{\n\
          \t\ticmp type destination-unreachable icmp code frag-needed accept\n\
@@ -247,10 +247,8 @@ fn base_chains(structure: &Structure) -> String {
          \tchain late {{\n\
          \t\ttype filter hook input priority -150; policy accept;\n\
 {trial}\
+         \t\tct state established,related accept\n\
          \t\tiif \"lo\" accept\n\
-         \t\tct state established,related meta l4proto != {{ tcp, udp }} accept\n\
-         \t\tct state established,related {flow4} != @{cuts4} accept\n\
-         \t\tct state established,related {flow6} != @{cuts6} accept\n\
          \t\tfib daddr type != unicast accept\n\
 {essential}\
          \t\tgoto judged\n\

@@ -8,7 +8,7 @@ use nightlatch_core::ruleset::{
 };
 use nightlatch_netfilter::{Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text};
 
-use super::lists;
+use super::lists::{self, InPlace};
 use super::{Standing, elements, is_after};
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
@@ -84,17 +84,7 @@ pub(super) fn apply(
     if begins && !closed {
         text::load(&render_hush()).map_err(|error| error.to_string())?;
     }
-    let stand = old.map(|old| &old.structure.list_sets).or(lists_stand.as_ref());
-    let suit = |sets: &&ListSets| {
-        old.is_none_or(|old| old.lists == desired.lists) || sets.suit(&desired.lists)
-    };
-    let kept = stand.filter(suit).cloned();
-    let put_together = kept.is_none() && !begins;
-    desired.structure.list_sets = match kept {
-        Some(sets) => sets,
-        None if begins => ListSets::suiting(&desired.lists),
-        None => lists::put_together(netlink, &desired.lists)?,
-    };
+    let in_place = lists::place(netlink, begins, old, lists_stand.as_ref(), desired)?;
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     let closed = begins && desired.structure.open.is_some();
     if closed {
@@ -105,8 +95,8 @@ pub(super) fn apply(
         loaded = Some(load_structure(netlink, old, desired)?);
     }
     elements::bring(netlink, old, desired)?;
-    if !put_together && (lists_stand.is_none() || begins) {
-        lists::bring(netlink, old.map_or(lists::Known::Empty, lists::Known::As), desired)?;
+    if in_place == InPlace::ToBeBrought {
+        lists::bring(netlink, old, desired)?;
     }
     if closed {
         loaded = Some(load_structure(netlink, None, desired)?);
@@ -116,7 +106,8 @@ pub(super) fn apply(
         set_trial(netlink, trial.filter(|_| desired.structure.trial))?;
     }
     remove_stale(netlink, desired)?;
-    let (generation, loaded_at, own) = before.filter(|_| !put_together).unwrap_or(now);
+    let (generation, loaded_at, own) =
+        before.filter(|_| in_place != InPlace::PutTogether).unwrap_or(now);
     Ok(loaded.map(|structure| Known { structure, generation, loaded: loaded_at, own }))
 }
 

@@ -16,27 +16,53 @@ use nightlatch_parse::ranges::RangeList;
 /// smaller ones keep that within some hundred megabytes.
 const AT_ONCE: usize = 30_000;
 
-/// What is known of the lists in the kernel.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Known<'a> {
-    /// They are as we left them, in the desired sets.
-    As(&'a Ruleset),
-    /// They are empty: the table has just been made.
-    Empty,
+/// How far the lists are when their sets are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InPlace {
+    /// They stand already.
+    Stand,
+    /// They have just been put together.
+    PutTogether,
+    /// The sets are those of the old lists, or empty.
+    ToBeBrought,
 }
 
-/// Brings the lists in force to what is desired. What is and stays listed never leaves them, and
-/// what is not and does not become listed never comes in.
+/// Chooses the sets of the desired lists: those of the old ones or, at a restart, those that
+/// `stand`; and where none do, or they do not suit, others, in which the lists are put together.
+/// Where the table `begins` nothing is there yet.
+pub(super) fn place(
+    netlink: &mut Netlink,
+    begins: bool,
+    old: Option<&Ruleset>,
+    stand: Option<&ListSets>,
+    desired: &mut Ruleset,
+) -> Result<InPlace, String> {
+    let lists = &desired.lists;
+    let old_sets = old
+        .filter(|old| old.lists == *lists || old.structure.list_sets.suit(lists))
+        .map(|old| &old.structure.list_sets);
+    let (sets, in_place) = match (old_sets, stand) {
+        (Some(sets), _) => (sets.clone(), InPlace::ToBeBrought),
+        (None, Some(sets)) if old.is_none() && !begins => (sets.clone(), InPlace::Stand),
+        _ if begins => (ListSets::suiting(lists), InPlace::ToBeBrought),
+        _ => (put_together(netlink, lists)?, InPlace::PutTogether),
+    };
+    desired.structure.list_sets = sets;
+    Ok(in_place)
+}
+
+/// Brings the lists in force from the old ones, or none, to what is desired. What is and stays
+/// listed never leaves them, and what is not and does not become listed never comes in.
 pub(super) fn bring(
     netlink: &mut Netlink,
-    known: Known<'_>,
+    old: Option<&Ruleset>,
     desired: &Ruleset,
 ) -> Result<(), String> {
     let none = RangeList::new();
-    let old = match known {
-        Known::As(old) if old.lists == desired.lists => return Ok(()),
-        Known::As(old) => &old.lists,
-        Known::Empty => &none,
+    let old = match old {
+        Some(old) if old.lists == desired.lists => return Ok(()),
+        Some(old) => &old.lists,
+        None => &none,
     };
     change(netlink, &desired.structure.list_sets, old, &desired.lists)
         .map_err(|error| error.to_string())
@@ -46,7 +72,7 @@ pub(super) fn bring(
 /// and says which sets these are: where nothing is known of the lists that stand, or their sets do
 /// not suit what is desired. Reading a long list back takes the kernel longer, and replacing it in
 /// one transaction gigabytes where somebody listens.
-pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<ListSets, String> {
+fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<ListSets, String> {
     let there = sets_there(netlink)?;
     let empty = |sets: &ListSets| {
         let stale = there.iter().map(String::as_str);
@@ -64,7 +90,7 @@ pub(super) fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<L
 }
 
 /// The names of all sets of lists in the kernel's table, of whichever place.
-pub(super) fn sets_there(netlink: &mut Netlink) -> Result<Vec<String>, String> {
+fn sets_there(netlink: &mut Netlink) -> Result<Vec<String>, String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let sets = found.into_iter().flat_map(|found| found.sets);
     Ok(sets.filter(|name| ListSet::is_name_of_one(name)).collect())
