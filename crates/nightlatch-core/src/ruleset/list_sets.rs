@@ -1,7 +1,5 @@
 //! In which sets the lists are kept, so that a look-up costs little and loading too.
 
-use std::collections::BTreeMap;
-
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +57,8 @@ impl ListSets {
     pub fn suit(&self, lists: &RangeList) -> bool {
         const WORTH: usize = 30_000;
         let best = ListSets::suiting(lists);
-        self.in_trees(lists) <= WORTH.max(2 * best.in_trees(lists))
+        let same = (&self.v4, &self.v6) == (&best.v4, &best.v6);
+        same || self.in_trees(lists) <= WORTH.max(2 * best.in_trees(lists))
     }
 
     /// The same in the place that is not in force.
@@ -114,11 +113,10 @@ impl ListSets {
     /// Whether a range is in hash tables only; otherwise it is in the tree only.
     fn is_hashed(&self, range: &AddrRange) -> bool {
         let lengths = self.lengths(range.family());
-        let frequent =
-            |network: AddrRange| network.prefix().is_some_and(|prefix| lengths.contains(&prefix));
         !lengths.is_empty()
-            && range.networks().nth(MOST_NETWORKS).is_none()
-            && range.networks().all(frequent)
+            && prefixes(range).is_some_and(|prefixes| {
+                prefixes.into_iter().flatten().all(|prefix| lengths.contains(&prefix))
+            })
     }
 
     fn in_trees(&self, lists: &RangeList) -> usize {
@@ -157,20 +155,33 @@ impl ListSet {
     }
 }
 
+/// The lengths of the networks that a range consists of, where they are few.
+fn prefixes(range: &AddrRange) -> Option<[Option<u32>; MOST_NETWORKS]> {
+    let mut prefixes = [None; MOST_NETWORKS];
+    // Nearly every range is a network.
+    if let Some(prefix) = range.prefix() {
+        prefixes[0] = Some(prefix);
+        return Some(prefixes);
+    }
+    let mut networks = range.networks();
+    for (place, network) in prefixes.iter_mut().zip(&mut networks) {
+        *place = network.prefix();
+    }
+    networks.next().is_none().then_some(prefixes)
+}
+
 /// The lengths of which there are many, the longest first.
 fn frequent(lists: &RangeList, family: Family) -> Vec<u32> {
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    let mut all = 0;
-    for range in lists.iter().filter(|range| range.family() == family) {
-        if range.networks().nth(MOST_NETWORKS).is_none() {
-            for prefix in range.networks().filter_map(|network| network.prefix()) {
-                *counts.entry(prefix).or_default() += 1;
-                all += 1;
-            }
+    let mut counts = [0_usize; 129];
+    let of_family = lists.iter().filter(|range| range.family() == family);
+    for prefix in of_family.filter_map(|range| prefixes(&range)).flatten().flatten() {
+        if let Some(count) = counts.get_mut(prefix as usize) {
+            *count += 1;
         }
     }
-    let many = FEW.max(all / PART);
-    counts.into_iter().rev().filter(|(_, count)| *count >= many).map(|(prefix, _)| prefix).collect()
+    let many = FEW.max(counts.iter().sum::<usize>() / PART);
+    let counts = (0..129_u32).zip(counts).rev();
+    counts.filter(|(_, count)| *count >= many).map(|(prefix, _)| prefix).collect()
 }
 
 #[cfg(test)]
