@@ -191,8 +191,9 @@ fn base_chains(structure: &Structure) -> String {
     } else {
         String::new()
     };
-    // Nothing else can be essential; most packets are spared the rest of the questions.
-    let essential = "\t\tmeta l4proto { icmp, ipv6-icmp } jump essential\n\
+    // Nothing else can be essential; most packets are spared the rest of the questions. ICMP and
+    // ICMPv6 by their numbers: a small system has no /etc/protocols to find "ipv6-icmp" in.
+    let essential = "\t\tmeta l4proto { 1, 58 } jump essential\n\
                      \t\tudp dport { 68, 546 } jump essential\n";
     let (blocks4, blocks6) = (names::BLOCKS_V4, names::BLOCKS_V6);
     let (cuts4, cuts6) = (names::CUTS_V4, names::CUTS_V6);
