@@ -87,10 +87,7 @@ impl Run for FeedCommand {
     fn run(&self, context: &Context) -> Outcome {
         match &self.action {
             Action::Add(add) => add.run(context),
-            Action::Remove { name } => {
-                change(context, Request::FeedRemove { name: name.clone() })?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Action::Remove { name } => context.change(Request::FeedRemove { name: name.clone() }),
             Action::List => {
                 let feeds = feeds(context)?;
                 if context.json {
@@ -104,8 +101,7 @@ impl Run for FeedCommand {
             Action::Refresh { name, force, no_wait } => {
                 let request = Request::FeedRefresh { name: name.clone(), force: *force };
                 if *no_wait {
-                    change(context, request)?;
-                    return Ok(ExitCode::SUCCESS);
+                    return context.change(request);
                 }
                 client::change(&context.paths, request)?;
                 wait(context, name.as_ref())
@@ -131,8 +127,7 @@ impl Run for Add {
         }
         let request = Request::FeedAdd(feed);
         if self.no_wait {
-            change(context, request)?;
-            return Ok(ExitCode::SUCCESS);
+            return context.change(request);
         }
         let message = client::change(&context.paths, request)?;
         let outcome = wait(context, Some(&self.name))?;
@@ -243,16 +238,6 @@ fn header(text: &str) -> Result<(String, String), String> {
     let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let sound = !name.is_empty() && name.bytes().all(token) && value.trim().bytes().all(plain);
     if sound { Ok((name.to_owned(), value.trim().to_owned())) } else { Err(wrong()) }
-}
-
-fn change(context: &Context, request: Request) -> Result<(), Failure> {
-    let message = client::change(&context.paths, request)?;
-    if context.json {
-        screen::say_json(&Reply::Done { message });
-    } else {
-        screen::say(message);
-    }
-    Ok(())
 }
 
 fn feeds(context: &Context) -> Result<Vec<FeedView>, Failure> {
