@@ -116,8 +116,7 @@ fn a_busy_neighbour_does_not_matter() {
     let mut daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     let list: String = (0..600).map(|n| format!("198.18.{}.{}\n", n / 100, n % 100 * 2)).collect();
-    std::fs::write(place.join("list"), list).unwrap();
-    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    add_feed(&nightlatch, &list);
     let busy = place.join("busy");
     std::fs::write(&busy, "").unwrap();
     let neighbour = format!(
@@ -150,6 +149,12 @@ fn a_busy_neighbour_does_not_matter() {
     nightlatch.must(&["status"]);
 }
 
+fn add_feed(nightlatch: &Installation<'_>, list: &str) {
+    let file = nightlatch.directory().join("list");
+    std::fs::write(&file, list).unwrap();
+    nightlatch.must(&["feed", "add", "bad", file.to_str().unwrap()]);
+}
+
 /// Ends the neighbour also where the test fails.
 struct Ends<'a>(&'a Path);
 
@@ -178,8 +183,7 @@ fn an_entry_of_a_list_taken_away_before_a_load_comes_back() {
     let _daemon = nightlatch.daemon_in(&[("PATH", &path)]);
     nightlatch.must(&["up", "--yes", "--mode", "open"]);
     let list: String = (1..200).map(|number| format!("192.0.2.{}\n", number | 1)).collect();
-    std::fs::write(place.join("list"), list).unwrap();
-    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    add_feed(&nightlatch, &list);
     // In the one place or the other.
     let is_listed = || {
         let get = |set| format!("nft get element inet nightlatch {set} '{{ 192.0.2.161 }}'");
@@ -203,21 +207,21 @@ fn a_busy_neighbour_is_no_hindrance_and_no_reason_to_restore() {
     };
     let server = stage.host("server").unwrap();
     let nightlatch = Installation::on(server);
-    let place = nightlatch.directory().to_owned();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes", "--mode", "open"]);
-    std::fs::write(place.join("list"), "192.0.2.161\n").unwrap();
-    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
-    let stop = place.join("stop");
-    let busy = format!(
+    add_feed(&nightlatch, "192.0.2.161\n");
+    let busy = nightlatch.directory().join("busy");
+    std::fs::write(&busy, "").unwrap();
+    let neighbour = format!(
         "nft add table inet neighbour; nft 'add set inet neighbour s {{ type ipv4_addr; }}'\n\
-         while [ ! -e '{}' ]; do\n\
+         while [ -e '{}' ]; do\n\
          nft 'add element inet neighbour s {{ 192.0.2.1 }}'; nft flush set inet neighbour s\n\
          sleep 0.002\ndone",
-        stop.display()
+        busy.display()
     );
     std::thread::scope(|scope| {
-        scope.spawn(|| shell(server, &busy));
+        let _end = Ends(&busy);
+        scope.spawn(|| shell(server, &neighbour));
         // Chains come and go.
         for times in 0..6 {
             let name = format!("a{times}");
@@ -225,7 +229,6 @@ fn a_busy_neighbour_is_no_hindrance_and_no_reason_to_restore() {
             nightlatch.must(&["remove", &name]);
         }
         std::thread::sleep(Duration::from_secs(1));
-        std::fs::write(&stop, "").unwrap();
     });
     let status = nightlatch.json(&["status"]);
     assert_eq!(status["restored"], 0, "{}", nightlatch.log());
@@ -239,11 +242,9 @@ fn other_sets_of_ours_do_not_make_the_lists_doubtful() {
     };
     let server = stage.host("server").unwrap();
     let nightlatch = Installation::on(server);
-    let place = nightlatch.directory().to_owned();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes", "--mode", "open"]);
-    std::fs::write(place.join("list"), "192.0.2.161\n").unwrap();
-    nightlatch.must(&["feed", "add", "bad", place.join("list").to_str().unwrap()]);
+    add_feed(&nightlatch, "192.0.2.161\n");
     for number in 1..4 {
         let flow = format!("192.0.2.{number} . udp . 5060 . 5060");
         shell(server, &format!("nft 'add element inet nightlatch cut4 {{ {flow} }}'"));
