@@ -5,10 +5,15 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: bench/packet-cost.sh allowlist|lists [SAMPLES]
+usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists [SAMPLES]
 
+  kinds       every kind of packet, with 1,000 allowed addresses, against iptables with ten rules
+              and with an ipset, and against Nightlatch itself
   allowlist   10, 1,000 and 100,000 allowed addresses, against linear iptables rules
   lists       open mode with 600,000 listed networks, against iptables with an ipset
+  SAMPLES     9; of kinds 15
+  OLD         a nightlatch of another version for `kinds`: a program, or a revision of this
+              repository, which is built first
 TEXT
 }
 
@@ -17,12 +22,18 @@ patience=60
 
 main() {
     what=${1:-allowlist}
-    samples=${2:-9}
-    if [[ $# -gt 2 || ($what != allowlist && $what != lists) ]]; then
-        usage >&2
-        exit 2
-    fi
+    samples=9
+    case "$what" in
+    kinds) samples=15 ;;
+    allowlist | lists) ;;
+    *) refuse ;;
+    esac
+    samples=${2:-$samples}
+    (($# <= 2)) || refuse
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+    # shellcheck source=bench/old.sh
+    source bench/old.sh
+    old_program
     target=${CARGO_TARGET_DIR:-target}
     nightlatch=$(readlink -f "$target/release/nightlatch")
     tool=$(readlink -f "$target/release/examples/packet_cost")
@@ -33,13 +44,48 @@ main() {
     fi
     # A lock and a state of its own for every program that keeps one.
     mount -t tmpfs tmpfs /run
+    # Ports are those of a machine without a PBX, whatever this one has.
+    local folder
+    for folder in /etc/asterisk /etc/freeswitch /etc/kamailio; do
+        [[ ! -d $folder ]] || mount -t tmpfs tmpfs "$folder"
+    done
     work=/run/nightlatch-bench
     mkdir "$work"
     echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
     number=0
+    compared="no firewall"
     : >"$work/variants"
+    # What a server sends arrives here, where nobody wants it.
+    nft add table netdev bench
     "$what"
-    "$tool" measure "$samples" "$kinds" <"$work/variants"
+    "$tool" measure "$samples" "$kinds" "$compared" <"$work/variants"
+}
+
+refuse() {
+    usage >&2
+    exit 2
+}
+
+kinds() {
+    kinds=stranger,allowed,running,trunk,rtp-in,rtp-out,response-out,stranger-syn
+    local size
+    for size in 10 1000; do
+        "$tool" addresses "$size" >"$work/addresses.$size"
+    done
+    floors
+    linear nft 10
+    server 1000 0 "iptables-nft and an ipset, 1000 addresses"
+    ipset_of hash:ip <"$work/addresses.1000" | inside ipset restore
+    allow_set | inside iptables-nft-restore
+    server 1000 0 "Nightlatch"
+    nightlatch_allows 1000
+    if [[ -n $old ]]; then
+        server 1000 0 "Nightlatch, the old one"
+        nightlatch=$old nightlatch_allows 1000
+    fi
+    server 1000 0 "Nightlatch once more"
+    nightlatch_allows 1000
+    compared="iptables-nft, 10 linear rules"
 }
 
 allowlist() {
@@ -104,6 +150,8 @@ server() {
     done
     ip link add "server$number" type veth peer name eth0 address 02:00:00:00:00:01 netns "$holder"
     ip link set "server$number" address 02:00:00:00:00:02 up
+    nft add chain netdev bench "from$number" \
+        "{ type filter hook ingress device \"server$number\" priority 0; policy drop; }"
     inside sh -c '
         echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
         echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter

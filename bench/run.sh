@@ -4,9 +4,10 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: bench/run.sh [--build-time]
+usage: [OLD=PROGRAM] bench/run.sh [--build-time]
 
   --build-time  also measures a cold build, which takes minutes
+  OLD           a nightlatch of another version, for those benchmarks that compare
 TEXT
 }
 
@@ -22,13 +23,17 @@ main() {
     esac
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     cargo build --quiet --release --locked --package nightlatch --bin nightlatch \
-        --example reaction --example lists
+        --example reaction --example lists --example flood
     cargo build --quiet --release --locked --package nightlatch-netfilter --example packet_cost
     echo "# $(date --utc +%F), kernel $(uname -r), $(nft --version), $(nproc) cores"
+    printf '\n## Cost per packet, every kind\n'
+    bench/packet-cost.sh kinds
     printf '\n## Cost per packet, mode allowlist\n'
     bench/packet-cost.sh allowlist
     printf '\n## Cost per packet, mode open with long lists\n'
     bench/packet-cost.sh lists
+    printf '\n## A flood of strangers\n'
+    bench/flood.sh
     printf '\n## Loading lists\n'
     bench/lists.sh
     printf '\n## Reaction and memory\n'

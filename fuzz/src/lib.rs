@@ -6,21 +6,25 @@
 
 use nightlatch_parse::address::{AddrRange, merge};
 use nightlatch_parse::country::{self, CountryCode, CountryTable, Layout};
+use nightlatch_parse::dns;
 use nightlatch_parse::feed::{self, Format, Parsed};
 use nightlatch_parse::http::{HttpUrl, parse_date};
+use nightlatch_parse::packet;
+use nightlatch_parse::pbx::{self, SipPlace, kamailio};
 use nightlatch_parse::tally::Tally;
 
 /// A fuzz target: its name, which is its corpus's folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 17] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
     ("country_name", country_name),
     ("country_ranges", country_ranges),
     ("country_zone", country_zone),
+    ("dns_srv", dns_srv),
     ("feed_auto", feed_auto),
     ("feed_csv", feed_csv),
     ("feed_format", feed_format),
@@ -28,6 +32,9 @@ pub const TARGETS: [Target; 13] = [
     ("feed_plain", feed_plain),
     ("http_date", http_date),
     ("http_url", http_url),
+    ("packet_udp", packet_udp),
+    ("pbx_asterisk", pbx_asterisk),
+    ("pbx_kamailio", pbx_kamailio),
 ];
 
 /// The limit of entries: small, so that it is met.
@@ -40,6 +47,15 @@ pub fn address(data: &[u8]) {
     if let Ok(range) = text.parse::<AddrRange>() {
         assert!(range.first() <= range.last());
         assert_eq!(range.to_string().parse(), Ok(range));
+    }
+}
+
+pub fn packet_udp(data: &[u8]) {
+    if let Some(datagram) = packet::udp(data) {
+        assert_eq!(datagram.source.is_ipv4(), datagram.destination.is_ipv4());
+        // What was read needs no more than the headers.
+        let ports = [datagram.source.port(), datagram.destination.port()].map(u16::to_be_bytes);
+        assert!(data.windows(4).any(|window| window == ports.as_flattened()));
     }
 }
 
@@ -134,6 +150,89 @@ pub fn http_url(data: &[u8]) {
         check(&target);
         assert!(target.is_safe() || !url.is_safe());
     }
+}
+
+/// The first line is the name that was asked for, the rest a packet.
+pub fn dns_srv(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (name, packet) = data.split_at(end);
+    let packet = packet.get(1..).unwrap_or_default();
+    let name = String::from_utf8_lossy(name);
+    let id = packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    if let Some(question) = dns::srv_question(id, &name) {
+        assert!(question.len() < 300);
+        // A question answers nothing.
+        assert_eq!(dns::srv_answer(&question, id, &name), Err(dns::DnsError::NotOurs));
+    }
+    if let Ok(answer) = dns::srv_answer(packet, id, &name) {
+        assert!(answer.servers.len() <= 64);
+        for server in &answer.servers {
+            assert!(dns::srv_question(id, &server.target).is_some(), "{}", server.target);
+        }
+    }
+    assert!(dns::resolvers(&String::from_utf8_lossy(data)).len() <= 3);
+}
+
+/// Any answer of Asterisk, to each reader.
+pub fn pbx_asterisk(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines = text.lines().count();
+    for registration in pbx::registrations(&text) {
+        check_name(&registration.name);
+    }
+    for aor in pbx::aors(&text) {
+        aor.contacts.iter().for_each(|contact| check_name(&contact.aor));
+    }
+    for contact in pbx::registrar(&text) {
+        check_name(&contact.aor);
+        check_place(SipPlace::parse(&contact.uri));
+        check_place(pbx::first_route(&contact.path));
+    }
+    for identify in pbx::identifies(&text) {
+        check_name(&identify.endpoint);
+        assert!(!identify.ranges.is_empty());
+    }
+    assert!(pbx::channels(&text).len() <= lines);
+    for peers in [pbx::sip_peers(&text), pbx::iax_peers(&text)] {
+        assert!(peers.len() < lines.max(1) && peers.iter().all(|peer| peer.port != 0));
+    }
+    for registry in [pbx::sip_registry(&text), pbx::iax_registry(&text)] {
+        registry.iter().for_each(|entry| check_name(&entry.user));
+    }
+    pbx::channel_count(&text);
+    assert!(pbx::settings(&text, "contact").len() <= lines);
+    for line in text.lines() {
+        check_place(SipPlace::parse(line));
+        check_place(pbx::first_route(line));
+        pbx::address(line);
+    }
+}
+
+/// Any answer of Kamailio, to each reader.
+pub fn pbx_kamailio(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for registration in kamailio::uac_registrations(&text) {
+        check_name(&registration.name);
+        check_place(Some(registration.server));
+        check_place(registration.proxy);
+    }
+    let locations = kamailio::locations(&text);
+    assert!(locations.len() <= text.lines().count());
+    locations.into_iter().for_each(|location| check_place(Some(location.place)));
+}
+
+/// A name that is harmless on a terminal.
+fn check_name(name: &str) {
+    assert!(name.chars().count() <= 200 && !name.chars().any(char::is_control), "{name:?}");
+}
+
+/// A host that is harmless on a terminal and in a question to a name server.
+fn check_place(place: Option<SipPlace>) {
+    let Some(SipPlace { host, port, .. }) = place else {
+        return;
+    };
+    assert!((1..=255).contains(&host.len()) && port != Some(0));
+    assert!(host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'), "{host}");
 }
 
 fn format_of(name: &str) -> Format {

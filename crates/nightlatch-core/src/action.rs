@@ -1,7 +1,9 @@
 //! Every effect the engine can ask for. The loop executes them in order.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightlatch_parse::country::CountryCode;
 use nightlatch_parse::ranges::RangeList;
@@ -12,6 +14,7 @@ use crate::audit::Record;
 use crate::event::{FetchedTable, Ticket};
 use crate::ledger::Change;
 use crate::lists::{Feed, FeedName, FeedState, Version, Versions};
+use crate::signalling::{LearnedBy, Peer};
 
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,15 @@ pub enum Action {
     Project(Project),
     /// End running flows that would not be let in now.
     Cut(Flows),
+    /// Take peers into the kernel's sets, each for so long: they were known before the table was
+    /// made, or the PBX has named them. Who is known for as long already stays so. Failing is no
+    /// reason to stop.
+    Teach(Vec<(Peer, Duration)>),
+    /// Delete peers from the kernel's sets, and from what was saved of them.
+    Unlearn(Unlearn),
+    /// Ask the PBX in the background which registrations and contacts it has. It comes back as
+    /// [`crate::event::Event::PbxTold`].
+    AskPbx,
     /// Keep what a list holds, so that a restart does not need the network.
     Keep(Content),
     /// Forget what a feed held.
@@ -55,6 +67,28 @@ pub enum Action {
     ReadConfiguration(Ticket, Caller),
     /// Tell the administrator, through the journal.
     Tell(Level, String),
+}
+
+/// Which peers are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlearn {
+    /// All within these ranges.
+    Within(Vec<AddrRange>),
+    /// All that this host called or asked, but those at these addresses: registrations stay.
+    CalledOrAskedBut(BTreeSet<IpAddr>),
+}
+
+impl Unlearn {
+    /// Whether a peer is forgotten.
+    pub fn concerns(&self, peer: &Peer) -> bool {
+        match self {
+            Unlearn::Within(ranges) => ranges.iter().any(|range| range.contains(peer.address)),
+            Unlearn::CalledOrAskedBut(spared) => {
+                matches!(peer.by, LearnedBy::Called | LearnedBy::Asked)
+                    && !spared.contains(&peer.address)
+            }
+        }
+    }
 }
 
 /// What a list holds.

@@ -9,11 +9,13 @@ use nightlatch_parse::country::CountryCode;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
-use crate::ledger::{Account, AccountName, Block, Entry, Mode, Protection, Site};
+use crate::ledger::{Account, AccountName, Block, Denial, Entry, Mode, Protection, Site};
 use crate::lists::{CountryRules, Feed, FeedName, FeedState, Listed};
+use crate::pbx::PbxPeers;
 use crate::policy::{Reason, Verdict};
 use crate::product::Product;
 use crate::service::{Catalogue, Grant, Ports, ServiceName};
+use crate::signalling::Peer;
 use crate::time::Time;
 
 /// The number of the protocol. Both sides refuse another one.
@@ -135,6 +137,11 @@ pub enum Request {
         #[serde(default)]
         force: bool,
     },
+    /// Forget what this host's own requests made known of an address.
+    ForgetPeer {
+        /// The address.
+        address: IpAddr,
+    },
     /// How things stand.
     Status,
     /// Read the configuration again.
@@ -155,6 +162,9 @@ pub struct Up {
     /// Whether it is enough to say what would happen.
     #[serde(default)]
     pub dry_run: bool,
+    /// What the PBX knows of its peers.
+    #[serde(default)]
+    pub pbx: PbxPeers,
 }
 
 /// An account to make.
@@ -215,7 +225,7 @@ pub enum Reply {
     /// The countries.
     Countries(Countries),
     /// A verdict.
-    Why(Why),
+    Why(Box<Why>),
     /// How things stand.
     Status(Box<Status>),
 }
@@ -336,6 +346,40 @@ pub struct Why {
     pub blocks: Vec<Block>,
     /// The lists that hold it.
     pub lists: Vec<Holding>,
+    /// For a port of signalling by UDP: the verdict for each kind of packet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packets: Vec<PacketVerdict>,
+    /// What this host's own requests made known of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownPeer>,
+    /// The denials that cover it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<Denial>,
+}
+
+/// The verdict for one kind of packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketVerdict {
+    /// `request`, `registration`, `response`.
+    pub kind: String,
+    /// Whether it passes.
+    pub passes: bool,
+    /// Why, in one word.
+    pub reason: String,
+    /// The verdict in a sentence.
+    pub sentence: String,
+}
+
+/// A peer that this host's own requests made known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPeer {
+    /// The peer.
+    #[serde(flatten)]
+    pub peer: Peer,
+    /// When this host sent the last packet that counts.
+    pub seen: Time,
+    /// When it is forgotten, unless another one follows.
+    pub until: Time,
 }
 
 /// A list that holds an address.
@@ -387,6 +431,21 @@ pub struct Status {
     pub feed_troubles: Vec<String>,
     /// Packets dropped since the table was put up, by counter.
     pub dropped: BTreeMap<String, u64>,
+    /// The peers that this host's own requests made known, the first [`MAX_LISTED_PEERS`].
+    #[serde(default)]
+    pub known_peers: Vec<KnownPeer>,
+    /// How many there are in all.
+    #[serde(default)]
+    pub known_peer_count: usize,
+    /// Ranges to which services and media are denied, the first [`MAX_LISTED_PEERS`].
+    #[serde(default)]
+    pub denials: Vec<Denial>,
+    /// How many there are in all.
+    #[serde(default)]
+    pub denial_count: usize,
+    /// When the PBX last said which registrations and contacts it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pbx_answered: Option<Time>,
     /// What ends by itself within a day.
     pub ending: Vec<Ending>,
     /// How often somebody else changed the table, and the last of them.
@@ -395,6 +454,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_last: Option<String>,
 }
+
+/// How many peers and denials a status lists at most.
+pub const MAX_LISTED_PEERS: usize = 1_000;
 
 /// Something that ends by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -415,6 +477,9 @@ pub fn reason_word(verdict: &Verdict) -> &'static str {
         Reason::Essential => "essential",
         Reason::NotForThisHost => "not_for_this_host",
         Reason::Blocked { .. } => "blocked",
+        Reason::Denied { .. } => "denied",
+        Reason::Peer { .. } => "known_peer",
+        Reason::Media => "media",
         Reason::Listed { .. } => "listed",
         Reason::Account { .. } => "account",
         Reason::OpenService { .. } => "open_service",

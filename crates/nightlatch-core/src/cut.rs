@@ -1,18 +1,29 @@
-//! Which running flows have to end when a door is closed.
+//! Which running flows have to end when services are closed.
 //!
 //! Deleting a flow from connection tracking would not end it: the next packet the host itself
 //! sends would begin it anew, from the inside, and answers to the host pass. So the kernel keeps a
 //! list of cut flows, and their packets are judged as if each were the first.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::action::Flows;
 use crate::address::merge;
-use crate::policy::{self, Flow, Packet, To, What, World};
-use crate::service::{Opening, Protocol};
+pub use crate::began::Began;
+use crate::policy::{self, Packet, What, World};
+use crate::service::{Catalogue, Opening, Protocol, Role};
+use crate::signalling;
+
+#[cfg(test)]
+mod tests;
+
+/// How long a cut flow stays cut: as long as a telephone server keeps a registration at most (7200 s
+/// in chan_pjsip), since until then it writes to the phone and would reopen the flow from the
+/// inside. It begins anew with each packet that the peer sends.
+pub const CUT_TIMEOUT: Duration = Duration::from_secs(7200);
 
 /// A running flow, seen from this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,17 +36,88 @@ pub struct LiveFlow {
     pub peer_port: u16,
     /// This host's port.
     pub local_port: u16,
-    /// Whether the other side began it.
-    pub began_by_peer: bool,
+    /// Who began it.
+    pub began: Began,
+    /// Whether this host itself sends packets in it: it began it, or its packets were seen.
+    pub host_sends: bool,
+}
+
+/// What a port is used for, as far as running flows depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// SIP and IAX2 by UDP: each packet is judged without connection tracking, so there is nothing
+    /// to cut.
+    Signalling,
+    /// Voice and video.
+    Media,
+    /// WireGuard and OpenVPN, which authenticate each packet themselves.
+    Vpn,
+    /// Another service of this host.
+    Service,
+    /// No service: from such ports this host begins flows itself.
+    Other,
+}
+
+/// What the ports of this host are used for.
+#[derive(Clone, Debug)]
+pub struct PortUses {
+    signalling: Opening,
+    media: Opening,
+    vpn: Opening,
+    /// The ports of every service but those.
+    services: Opening,
+}
+
+impl PortUses {
+    /// The uses that a catalogue names.
+    pub fn of(catalogue: &Catalogue) -> PortUses {
+        let of = |wanted: &dyn Fn(Role) -> bool| {
+            let services = catalogue.0.values().filter(|service| wanted(service.role));
+            let ports = services.flat_map(|service| service.ports.iter().copied()).collect();
+            Opening { ports, ping: false }
+        };
+        PortUses {
+            signalling: of(&|role| role.is_signalling()),
+            media: of(&|role| role == Role::Media),
+            vpn: of(&|role| role == Role::Vpn),
+            services: of(&|role| !matches!(role, Role::Media | Role::Vpn)),
+        }
+    }
+
+    /// The first and the last UDP port of media.
+    pub fn media_range(&self) -> Option<(u16, u16)> {
+        let first = self.media.of(Protocol::Udp).map(|ports| ports.first).min()?;
+        let last = self.media.of(Protocol::Udp).map(|ports| ports.last).max()?;
+        Some((first, last))
+    }
+
+    /// What a port is used for. A port that several services share counts for the first use in the
+    /// order of [`Use`], but for a VPN only where no other service has it.
+    pub fn at(&self, protocol: Protocol, port: u16) -> Use {
+        let is_udp = protocol == Protocol::Udp;
+        if is_udp && self.signalling.contains(protocol, port) {
+            Use::Signalling
+        } else if is_udp && self.media.contains(protocol, port) {
+            Use::Media
+        } else if self.services.contains(protocol, port) {
+            Use::Service
+        } else if self.vpn.contains(protocol, port) {
+            Use::Vpn
+        } else if self.media.contains(protocol, port) {
+            Use::Service
+        } else {
+            Use::Other
+        }
+    }
 }
 
 /// Decides which flows end.
 #[derive(Debug)]
 pub struct Cutter<'a> {
     world: World<'a>,
-    /// `None`: whatever peers began.
+    /// `None`: those of all strangers.
     ranges: Option<Vec<AddrRange>>,
-    services: Opening,
+    uses: PortUses,
 }
 
 impl<'a> Cutter<'a> {
@@ -45,30 +127,86 @@ impl<'a> Cutter<'a> {
             Flows::BegunByPeers => None,
             Flows::Of(ranges) => Some(merge(ranges)),
         };
-        Cutter { world, ranges, services: world.catalogue.every_port() }
+        Cutter { world, ranges, uses: PortUses::of(world.catalogue) }
     }
 
-    /// Whether the flow ends: it is concerned, and as a new one it would not be let in.
-    ///
-    /// Where an account was closed, flows that the host began from a service's own port end too:
-    /// a telephone server writes to a registered phone every minute, and that is the very flow in
-    /// which the phone would go on to register. What the host began otherwise goes on.
+    /// Whether the flow ends: it is concerned, and as a new one it would be denied.
     pub fn must_end(&self, flow: &LiveFlow) -> bool {
-        let concerned = match &self.ranges {
-            None => flow.began_by_peer,
-            Some(ranges) => {
-                is_in(ranges, &AddrRange::from(flow.peer.to_canonical()))
-                    && (flow.began_by_peer
-                        || self.services.contains(flow.protocol, flow.local_port))
-            }
-        };
+        self.concerns(flow) && !self.allows(flow)
+    }
+
+    /// Whether the flow ends only if this host sends nothing in it: connection tracking that has
+    /// just begun to see a call may not have seen the host's packets yet. Before such a flow is
+    /// cut, it is looked at again.
+    pub fn is_in_doubt(&self, flow: &LiveFlow) -> bool {
+        self.ranges.is_none() && self.use_of(flow) == Use::Media && self.must_end(flow)
+    }
+
+    /// Whether the flow is one of UDP signalling that the peer began and whose packets are denied:
+    /// it is not cut, but the peer is no longer answered.
+    pub fn denies_signalling(&self, flow: &LiveFlow) -> bool {
+        let begun_by_peer = flow.began == Began::Peer;
+        begun_by_peer && self.use_of(flow) == Use::Signalling && !self.allows(flow)
+    }
+
+    /// Whether the flow continues although a new one would be denied, since nobody knows who began
+    /// it.
+    pub fn continues_unknown(&self, flow: &LiveFlow) -> bool {
+        let by_beginning = matches!(self.use_of(flow), Use::Service | Use::Other);
+        let unknown = flow.began == Began::Unknown && by_beginning;
+        unknown && !self.must_end(flow) && !self.allows(flow)
+    }
+
+    /// Whether the flow is one of a VPN and continues although a new one would be denied.
+    pub fn continues_as_vpn(&self, flow: &LiveFlow) -> bool {
+        self.use_of(flow) == Use::Vpn && !self.must_end(flow) && !self.allows(flow)
+    }
+
+    /// Whether the flow's first packet would be accepted now.
+    pub fn allows(&self, flow: &LiveFlow) -> bool {
         let what = match flow.protocol {
             Protocol::Tcp => What::Tcp { port: flow.local_port },
             Protocol::Udp => What::Udp { from: flow.peer_port, port: flow.local_port },
         };
-        let packet =
-            Packet { peer: flow.peer, to: To::Host, what, flow: Flow::New, on_loopback: false };
-        concerned && !policy::judge(&self.world, &packet).passes
+        let packet = Packet::new(flow.peer, what);
+        let passes = |packet: &Packet| policy::judge(&self.world, packet).passes;
+        // A peer of the host's own choice may send requests, though it may not register.
+        let request = || {
+            let role = self.world.catalogue.role(flow.local_port);
+            Packet { first: signalling::examples(role).request, ..packet }
+        };
+        passes(&packet) || (self.use_of(flow) == Use::Signalling && passes(&request()))
+    }
+
+    /// Whose flows are looked at, whether or not they are allowed.
+    ///
+    /// Of strangers: TCP that the peer began; UDP at the ports of services whoever began it, since
+    /// connection tracking takes an answer for a beginning, but not the streams to which this host
+    /// sends (they belong to calls of its telephone server) and not VPNs; other UDP that the peer
+    /// began.
+    ///
+    /// Of addresses whose accounts were removed: everything but what this host began itself from
+    /// ports of no service. A telephone server writes to a registered phone every minute, and that
+    /// is the very flow in which the phone would go on to register; it goes on to send to a removed
+    /// phone what the other side of the call says.
+    fn concerns(&self, flow: &LiveFlow) -> bool {
+        let used = self.use_of(flow);
+        let Some(ranges) = &self.ranges else {
+            return match (used, flow.protocol) {
+                (Use::Signalling | Use::Vpn, _) => false,
+                (Use::Media, _) => !flow.host_sends,
+                (Use::Service, Protocol::Udp) => true,
+                (Use::Service | Use::Other, _) => flow.began == Began::Peer,
+            };
+        };
+        let at_service = matches!(used, Use::Media | Use::Vpn | Use::Service);
+        used != Use::Signalling
+            && (at_service || flow.began != Began::Host)
+            && is_in(ranges, &AddrRange::from(flow.peer.to_canonical()))
+    }
+
+    fn use_of(&self, flow: &LiveFlow) -> Use {
+        self.uses.at(flow.protocol, flow.local_port)
     }
 }
 

@@ -11,6 +11,8 @@ use nightlatch_parse::ranges::RangeList;
 use crate::api::{Caller, Request};
 use crate::config::Rules;
 use crate::lists::{FeedName, Version, Versions};
+use crate::pbx::PbxPeers;
+use crate::signalling::Peer;
 use crate::time::Time;
 
 /// The number of a request, to find the one who asked.
@@ -56,6 +58,10 @@ pub enum Event {
     CountriesRead(Result<Option<FetchedTable>, String>),
     /// Packets of listed addresses that were stopped since the last time, by address.
     Hits(Vec<(IpAddr, u64)>),
+    /// The peers that the kernel's sets hold now, each with the moment at which it is forgotten.
+    Learned(Vec<(Peer, Time)>),
+    /// The PBX has answered [`crate::action::Action::AskPbx`].
+    PbxTold(PbxPeers),
     /// The configuration was read again, because somebody asked for it.
     Configured {
         /// Where the reply goes.

@@ -8,16 +8,19 @@
 pub mod action;
 pub mod api;
 pub mod audit;
+pub mod began;
 pub mod config;
 pub mod cut;
 pub mod engine;
 pub mod event;
 pub mod ledger;
 pub mod lists;
+pub mod pbx;
 pub mod policy;
 pub mod product;
 pub mod ruleset;
 pub mod service;
+pub mod signalling;
 pub mod time;
 
 pub use nightlatch_parse::address::{self, AddrRange, Family};

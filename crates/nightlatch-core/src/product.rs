@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::{Catalogue, Ports, Service, ServiceName};
+use crate::service::{Catalogue, Ports, Role, Service, ServiceName};
 
 /// A telephone server product.
 #[derive(
@@ -115,11 +115,17 @@ struct Row {
 }
 
 /// What is special about a service.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
     /// Passwords can be guessed there: strangers meet the rate limits in open mode.
     Limited,
+    /// Signalling of calls, which is limited too.
+    Signalling(Role),
+    /// Media of calls.
+    Media,
+    /// A tunnel that authenticates its peers by itself.
+    Vpn,
     /// Echo requests.
     Ping,
 }
@@ -132,7 +138,13 @@ impl Row {
             ports,
             brings,
             ping: self.kind == Kind::Ping,
-            limited: self.kind == Kind::Limited,
+            limited: matches!(self.kind, Kind::Limited | Kind::Signalling(_)),
+            role: match self.kind {
+                Kind::Signalling(role) => role,
+                Kind::Media => Role::Media,
+                Kind::Vpn => Role::Vpn,
+                Kind::Plain | Kind::Limited | Kind::Ping => Role::Plain,
+            },
         };
         (ServiceName::known(self.name), service)
     }
@@ -147,20 +159,36 @@ const fn signalling(name: &'static str, ports: &'static [&'static str]) -> Row {
     Row { name, ports, brings: &["rtp"], kind: Kind::Limited }
 }
 
+/// SIP itself, on all of the PBX's own ports.
+const fn sip(ports: &'static [&'static str]) -> Row {
+    Row { name: "sip", ports, brings: &["rtp"], kind: Kind::Signalling(Role::Sip) }
+}
+
+const IAX: Row =
+    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Signalling(Role::Iax) };
+
+const fn rtp(ports: &'static [&'static str]) -> Row {
+    Row { name: "rtp", ports, brings: &[], kind: Kind::Media }
+}
+
+const fn vpn(name: &'static str, ports: &'static [&'static str]) -> Row {
+    Row { name, ports, brings: &[], kind: Kind::Vpn }
+}
+
 /// On every server. `ssh` is replaced by the port that is really listened on.
 const COMMON: &[Row] = &[
     plain("ssh", &["tcp/22"]),
-    plain("openvpn", &["udp/1194"]),
-    plain("wireguard", &["udp/51820"]),
+    vpn("openvpn", &["udp/1194"]),
+    vpn("wireguard", &["udp/51820"]),
     Row { name: "ping", ports: &[], brings: &[], kind: Kind::Ping },
 ];
 
 const ASTERISK: &[Row] = &[
-    signalling("sip", &["udp/5060", "tcp/5060"]),
+    sip(&["udp/5060", "tcp/5060"]),
     signalling("sip-tls", &["tcp/5061"]),
     signalling("webrtc", &["tcp/8088-8089"]),
-    plain("rtp", &["udp/10000-20000"]),
-    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Limited },
+    rtp(&["udp/10000-20000"]),
+    IAX,
     plain("web", &["tcp/80", "tcp/443"]),
     plain("provisioning", &["udp/69"]),
     plain("manager", &["tcp/5038-5039"]),
@@ -168,11 +196,11 @@ const ASTERISK: &[Row] = &[
 
 /// From the public source of its firewall module: both SIP drivers, and the web applications.
 const FREEPBX: &[Row] = &[
-    signalling("sip", &["udp/5060", "tcp/5060", "udp/5160", "tcp/5160"]),
+    sip(&["udp/5060", "tcp/5060", "udp/5160", "tcp/5160"]),
     signalling("sip-tls", &["tcp/5061", "tcp/5161"]),
     signalling("webrtc", &["tcp/8088-8089"]),
-    plain("rtp", &["udp/10000-20000"]),
-    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Limited },
+    rtp(&["udp/10000-20000"]),
+    IAX,
     plain("web", &["tcp/80", "tcp/443"]),
     plain("user-portal", &["tcp/81", "tcp/4443", "tcp/8001", "tcp/8003"]),
     plain("api", &["tcp/83", "tcp/2443"]),
@@ -183,20 +211,20 @@ const FREEPBX: &[Row] = &[
 ];
 
 const VITALPBX: &[Row] = &[
-    signalling("sip", &["udp/5060", "tcp/5060", "udp/5062", "tcp/5062"]),
+    sip(&["udp/5060", "tcp/5060", "udp/5062", "tcp/5062"]),
     signalling("sip-tls", &["tcp/5061"]),
     signalling("webrtc", &["tcp/8088-8089"]),
-    plain("rtp", &["udp/10000-20000"]),
-    Row { name: "iax", ports: &["udp/4569"], brings: &[], kind: Kind::Limited },
+    rtp(&["udp/10000-20000"]),
+    IAX,
     plain("web", &["tcp/80", "tcp/443", "tcp/3005"]),
     plain("provisioning", &["udp/69"]),
     plain("manager", &["tcp/5038-5039"]),
 ];
 
 const THREE_CX: &[Row] = &[
-    signalling("sip", &["udp/5060", "tcp/5060"]),
+    sip(&["udp/5060", "tcp/5060"]),
     signalling("sip-tls", &["tcp/5061"]),
-    plain("rtp", &["udp/9000-10999"]),
+    rtp(&["udp/9000-10999"]),
     signalling("tunnel", &["udp/5090", "tcp/5090"]),
     plain("web", &["tcp/80", "tcp/443", "tcp/5000", "tcp/5001"]),
     plain("provisioning", &["tcp/443", "tcp/5001"]),
@@ -204,20 +232,22 @@ const THREE_CX: &[Row] = &[
 ];
 
 const FREESWITCH: &[Row] = &[
-    signalling("sip", &["udp/5060", "tcp/5060", "udp/5080", "tcp/5080"]),
+    sip(&["udp/5060", "tcp/5060", "udp/5080", "tcp/5080"]),
     signalling("sip-tls", &["tcp/5061", "tcp/5081"]),
     signalling("webrtc", &["tcp/5066", "tcp/7443"]),
-    plain("rtp", &["udp/16384-32768"]),
+    rtp(&["udp/16384-32768"]),
     plain("web", &["tcp/80", "tcp/443"]),
     plain("provisioning", &["tcp/443"]),
     plain("event-socket", &["tcp/8021"]),
 ];
 
+/// Kamailio has no media of its own: the ports are those of rtpengine where nobody changed them, and
+/// of the Asterisk that often runs beside it.
 const KAMAILIO: &[Row] = &[
-    signalling("sip", &["udp/5060", "tcp/5060"]),
+    sip(&["udp/5060", "tcp/5060"]),
     signalling("sip-tls", &["tcp/5061"]),
     signalling("webrtc", &["tcp/8080", "tcp/443"]),
-    plain("rtp", &["udp/30000-40000"]),
+    rtp(&["udp/10000-20000", "udp/30000-40000"]),
     plain("web", &["tcp/80", "tcp/443"]),
 ];
 

@@ -204,6 +204,41 @@ pub struct Service {
     pub ping: bool,
     /// Whether strangers reach it in open mode only under the rate limits.
     pub limited: bool,
+    /// How the firewall treats packets of its UDP ports.
+    #[serde(default, skip_serializing_if = "Role::is_plain")]
+    pub role: Role,
+}
+
+/// How the firewall treats packets of a service's UDP ports.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// By the flow they belong to.
+    #[default]
+    Plain,
+    /// SIP signalling (RFC 3261): each packet is judged by what it is and by what this host has
+    /// asked its sender for. Connection tracking is no evidence.
+    Sip,
+    /// IAX2 signalling (RFC 5456), judged likewise.
+    Iax,
+    /// Media of calls: a stream to which this host sends belongs to a call of the PBX.
+    Media,
+    /// A tunnel that proves by itself who is at its other end: running flows continue.
+    Vpn,
+}
+
+impl Role {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+    fn is_plain(&self) -> bool {
+        *self == Role::Plain
+    }
+
+    /// Whether packets are judged one by one, without connection tracking.
+    pub fn is_signalling(self) -> bool {
+        matches!(self, Role::Sip | Role::Iax)
+    }
 }
 
 /// What a set of services comes to: ports of both protocols, joined, and ping.
@@ -270,6 +305,62 @@ impl Catalogue {
     pub fn every_port(&self) -> Opening {
         self.opening(self.0.keys())
     }
+
+    /// The UDP ports of a role, sorted and joined. A port that several services name has the role
+    /// of signalling first, then of media: see [`Catalogue::role`].
+    pub fn udp_ports(&self, role: Role) -> Vec<Ports> {
+        let of = |role| {
+            let services = self.0.values().filter(move |service| service.role == role);
+            let ports = services.flat_map(|service| service.ports.iter().copied());
+            ports.filter(|ports| ports.protocol == Protocol::Udp)
+        };
+        let stronger = STRONGEST_FIRST.iter().take_while(|other| **other != role);
+        let taken = merge(stronger.flat_map(|role| of(*role)).collect());
+        merge(of(role).flat_map(|ports| without(ports, &taken)).collect())
+    }
+
+    /// The TCP ports of SIP, with and without TLS, sorted and joined.
+    pub fn sip_tcp_ports(&self) -> Vec<Ports> {
+        let names = ["sip", "sip-tls"].map(ServiceName::known);
+        let services = names.iter().filter_map(|name| self.get(name));
+        let ports = services.flat_map(|service| service.ports.iter().copied());
+        merge(ports.filter(|ports| ports.protocol == Protocol::Tcp).collect())
+    }
+
+    /// The role of a UDP port of this host.
+    pub fn role(&self, port: u16) -> Role {
+        let has = |service: &&Service| {
+            service.ports.iter().any(|ports| ports.contains(Protocol::Udp, port))
+        };
+        let roles: BTreeSet<Role> = self.0.values().filter(has).map(|it| it.role).collect();
+        STRONGEST_FIRST.into_iter().find(|role| roles.contains(role)).unwrap_or_default()
+    }
+}
+
+/// Which role counts where services of several roles name the same port.
+const STRONGEST_FIRST: [Role; 4] = [Role::Sip, Role::Iax, Role::Media, Role::Vpn];
+
+/// What is left of a run of ports without `taken`, which is sorted and joined.
+fn without(ports: Ports, taken: &[Ports]) -> Vec<Ports> {
+    let mut left = Vec::new();
+    let mut first = u32::from(ports.first);
+    for taken in taken.iter().filter(|taken| taken.protocol == ports.protocol) {
+        if taken.last < ports.first || taken.first > ports.last {
+            continue;
+        }
+        let end = u32::from(taken.first);
+        left.extend(run(ports.protocol, first, end));
+        first = first.max(u32::from(taken.last) + 1);
+    }
+    left.extend(run(ports.protocol, first, u32::from(ports.last) + 1));
+    left
+}
+
+/// The ports from `first` to before `end`; none where there are none.
+fn run(protocol: Protocol, first: u32, end: u32) -> Option<Ports> {
+    let last = u16::try_from(end.checked_sub(1)?).ok()?;
+    let first = u16::try_from(first).ok().filter(|first| *first <= last)?;
+    Some(Ports { protocol, first, last })
 }
 
 /// The services an account opens.
@@ -354,6 +445,31 @@ mod tests {
         ]));
         let opening = catalogue.opening([&name("sip")]);
         assert_eq!(format!("{:?}", opening.ports), "[udp/5060, udp/10000-20000]");
+    }
+
+    #[test]
+    fn a_port_of_several_roles() {
+        let service = |ports: &str, role| Service {
+            ports: vec![ports.parse().unwrap()],
+            role,
+            ..Service::default()
+        };
+        let name = |text: &str| text.parse::<ServiceName>().unwrap();
+        let catalogue = Catalogue(BTreeMap::from([
+            (name("sip"), service("udp/5060", Role::Sip)),
+            (name("iax"), service("udp/5060-5062", Role::Iax)),
+            (name("rtp"), service("udp/5000-5070", Role::Media)),
+            (name("web"), service("tcp/5060", Role::Plain)),
+        ]));
+        let shown = |role| format!("{:?}", catalogue.udp_ports(role));
+        assert_eq!(shown(Role::Sip), "[udp/5060]");
+        assert_eq!(shown(Role::Iax), "[udp/5061-5062]");
+        assert_eq!(shown(Role::Media), "[udp/5000-5059, udp/5063-5070]");
+        for (port, role) in
+            [(5060, Role::Sip), (5061, Role::Iax), (5063, Role::Media), (80, Role::Plain)]
+        {
+            assert_eq!(catalogue.role(port), role);
+        }
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub struct Tuple {
 }
 
 /// A tracked flow.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the kernel, unlike the others"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// The protocol's number: 6 TCP, 17 UDP, 1 ICMP.
@@ -39,16 +43,20 @@ pub struct Flow {
     pub seen_reply: bool,
     /// The mark that rules gave it.
     pub mark: u32,
+    /// TCP: whether its beginning was not seen: the kernel took the connection up in the middle,
+    /// and `original` is only the direction of the first packet that it saw.
+    pub picked_up: bool,
 }
 
 impl Netlink {
     /// Shows every tracked flow, IPv4 and IPv6, to `on_flow`; nothing is kept. Flows that begin
-    /// or end meanwhile may or may not be shown.
+    /// or end meanwhile may or may not be shown. `Ok(false)` where a part of the answer was lost,
+    /// so that others may be missing too.
     ///
     /// # Errors
     /// [`NetlinkError::Refused`] without `CAP_NET_ADMIN` or where the kernel does not track
     /// connections; [`NetlinkError::NoAnswer`].
-    pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(Flow)) -> Result<(), NetlinkError> {
+    pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(Flow)) -> Result<bool, NetlinkError> {
         self.dump(
             CONNTRACK_GET,
             FAMILY_UNSPEC,
@@ -59,8 +67,7 @@ impl Netlink {
                     on_flow(flow);
                 }
             },
-        )?;
-        Ok(())
+        )
     }
 }
 
@@ -68,6 +75,7 @@ pub(crate) fn read_flow(message: &Message<'_>) -> Option<Flow> {
     let mut flow_protocol = None;
     let (mut original, mut reply) = (None, None);
     let (mut status, mut timeout_seconds, mut mark) = (0, 0, 0);
+    let mut picked_up = false;
     for attribute in message.attributes() {
         match attribute.kind {
             ct::TUPLE_ORIGINAL => {
@@ -79,6 +87,7 @@ pub(crate) fn read_flow(message: &Message<'_>) -> Option<Flow> {
             ct::STATUS => status = attribute.u32()?,
             ct::TIMEOUT => timeout_seconds = attribute.u32()?,
             ct::MARK => mark = attribute.u32()?,
+            ct::PROTOCOL_INFO => picked_up = was_picked_up(attribute.nested()),
             _ => {}
         }
     }
@@ -91,7 +100,15 @@ pub(crate) fn read_flow(message: &Message<'_>) -> Option<Flow> {
         assured: status & ct::STATUS_ASSURED != 0,
         seen_reply: status & ct::STATUS_SEEN_REPLY != 0,
         mark,
+        picked_up,
     })
+}
+
+/// `struct nf_ct_tcp_flags`: the flags, then a mask that means something only in requests.
+fn was_picked_up(info: Attributes<'_>) -> bool {
+    let flags = info.nested(ct::INFO_TCP).find(ct::TCP_FLAGS_ORIGINAL);
+    let flags = flags.and_then(|flags| flags.payload.first().copied());
+    flags.is_some_and(|flags| flags & ct::TCP_FLAG_BE_LIBERAL != 0)
 }
 
 fn read_tuple(attributes: Attributes<'_>) -> Option<(u8, Tuple)> {

@@ -174,6 +174,7 @@ pub(crate) mod conntrack {
     pub(crate) const TUPLE_ORIGINAL: u16 = 1;
     pub(crate) const TUPLE_REPLY: u16 = 2;
     pub(crate) const STATUS: u16 = 3;
+    pub(crate) const PROTOCOL_INFO: u16 = 4;
     pub(crate) const TIMEOUT: u16 = 7;
     pub(crate) const MARK: u16 = 8;
 
@@ -186,6 +187,13 @@ pub(crate) mod conntrack {
     pub(crate) const PROTOCOL_NUMBER: u16 = 1;
     pub(crate) const SOURCE_PORT: u16 = 2;
     pub(crate) const DESTINATION_PORT: u16 = 3;
+
+    /// `enum ctattr_protoinfo` and `enum ctattr_protoinfo_tcp`.
+    pub(crate) const INFO_TCP: u16 = 1;
+    pub(crate) const TCP_FLAGS_ORIGINAL: u16 = 4;
+    /// `linux/netfilter/nf_conntrack_tcp.h`: the window of this side is not checked. The kernel
+    /// sets it where it takes up a connection whose beginning it did not see.
+    pub(crate) const TCP_FLAG_BE_LIBERAL: u8 = 0x08;
 
     pub(crate) const STATUS_SEEN_REPLY: u32 = 1 << 1;
     pub(crate) const STATUS_ASSURED: u32 = 1 << 2;

@@ -22,6 +22,10 @@ pub enum Kind {
     /// `type ipv4_addr . inet_proto . inet_service . inet_service` (or `ipv6_addr`).
     /// Keys: [`Key::Flow`].
     Flows(Family),
+    /// `type ipv4_addr . inet_service` (or `ipv6_addr`). Keys: [`Key::Endpoint`].
+    Endpoints(Family),
+    /// `type ipv4_addr . inet_service . inet_service` (or `ipv6_addr`). Keys: [`Key::Peer`].
+    Peers(Family),
     /// A key of one byte, such as `type nf_proto` or `inet_proto`. Keys: [`Key::Number`].
     Number,
 }
@@ -69,6 +73,26 @@ pub struct FlowKey {
     pub local_port: u16,
 }
 
+/// An address and a port: the key of a set of [`Kind::Endpoints`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointKey {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// A peer of one of this host's ports: the key of a set of [`Kind::Peers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey {
+    /// The other side's address.
+    pub address: IpAddr,
+    /// The other side's port.
+    pub port: u16,
+    /// This host's port.
+    pub local_port: u16,
+}
+
 /// What an element matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -78,6 +102,10 @@ pub enum Key {
     Address(IpAddr),
     /// A flow.
     Flow(FlowKey),
+    /// An address and a port.
+    Endpoint(EndpointKey),
+    /// A peer of one of this host's ports.
+    Peer(PeerKey),
     /// A number of one byte.
     Number(u8),
     /// Whatever no other element matches (`*`). Nightlatch does not write it; somebody else may.
@@ -164,6 +192,10 @@ impl fmt::Display for Key {
                 "{} . {} . {} . {}",
                 flow.peer, flow.protocol, flow.peer_port, flow.local_port
             ),
+            Key::Endpoint(endpoint) => write!(f, "{} . {}", endpoint.address, endpoint.port),
+            Key::Peer(peer) => {
+                write!(f, "{} . {} . {}", peer.address, peer.port, peer.local_port)
+            }
             Key::Number(number) => number.fmt(f),
             Key::CatchAll => f.write_str("*"),
         }
@@ -197,6 +229,10 @@ pub(crate) fn fits(kind: Kind, key: &Key) -> bool {
         (Kind::Ranges(family), Key::Range(range)) => range.family() == family,
         (Kind::Addresses(family), Key::Address(address)) => Family::of(*address) == family,
         (Kind::Flows(family), Key::Flow(flow)) => Family::of(flow.peer) == family,
+        (Kind::Endpoints(family), Key::Endpoint(endpoint)) => {
+            Family::of(endpoint.address) == family
+        }
+        (Kind::Peers(family), Key::Peer(peer)) => Family::of(peer.address) == family,
         (Kind::Number, Key::Number(_)) | (_, Key::CatchAll) => true,
         _ => false,
     }
@@ -233,6 +269,12 @@ pub(crate) fn write(buffer: &mut Buffer, element: &Element, deleting: bool) {
         }
         Key::Address(address) => list(0, AddressBytes::of(address).as_slice()),
         Key::Flow(flow) => list(0, &flow_bytes(&flow)),
+        Key::Endpoint(endpoint) => {
+            list(0, &address_and_ports(endpoint.address, &[endpoint.port]));
+        }
+        Key::Peer(peer) => {
+            list(0, &address_and_ports(peer.address, &[peer.port, peer.local_port]));
+        }
         Key::Number(number) => list(0, &[number]),
         Key::CatchAll => list(e::FLAG_CATCH_ALL, &[]),
     }
@@ -328,6 +370,20 @@ fn read_key(kind: Kind, bytes: &[u8], end: bool) -> Option<RawKey> {
                 local_port: u16::from_be_bytes([l0, l1]),
             })
         }
+        Kind::Endpoints(family) => {
+            let (address, port) = bytes.split_at_checked(address_length(family))?;
+            let port = u16::from_be_bytes(*port.first_chunk::<2>()?);
+            Key::Endpoint(EndpointKey { address: read_address(family, address)?, port })
+        }
+        Kind::Peers(family) => {
+            let (address, ports) = bytes.split_at_checked(address_length(family))?;
+            let [p0, p1, _, _, l0, l1, _, _] = *ports.first_chunk::<8>()?;
+            Key::Peer(PeerKey {
+                address: read_address(family, address)?,
+                port: u16::from_be_bytes([p0, p1]),
+                local_port: u16::from_be_bytes([l0, l1]),
+            })
+        }
         Kind::Number => Key::Number(*bytes.first()?),
     };
     Some(RawKey::Whole(key))
@@ -395,6 +451,17 @@ impl AddressBytes {
             AddressBytes::V6(bytes) => bytes,
         }
     }
+}
+
+/// The address, then the ports, each padded to four bytes.
+fn address_and_ports(address: IpAddr, ports: &[u16]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(24);
+    bytes.extend_from_slice(AddressBytes::of(address).as_slice());
+    for port in ports {
+        bytes.extend_from_slice(&port.to_be_bytes());
+        bytes.extend_from_slice(&[0, 0]);
+    }
+    bytes
 }
 
 /// The fields one behind the other, each padded to four bytes.

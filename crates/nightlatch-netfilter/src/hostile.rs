@@ -79,6 +79,10 @@ fn read_all(message: &Message<'_>) {
             Kind::Addresses(Family::V6),
             Kind::Flows(Family::V4),
             Kind::Flows(Family::V6),
+            Kind::Endpoints(Family::V4),
+            Kind::Endpoints(Family::V6),
+            Kind::Peers(Family::V4),
+            Kind::Peers(Family::V6),
             Kind::Number,
         ] {
             let _ = element::read(kind, entry.nested());

@@ -29,7 +29,7 @@ pub mod text;
 mod transaction;
 mod wire;
 
-pub use element::{Element, FlowKey, Key, Kind, Set, Verdict};
+pub use element::{Element, EndpointKey, FlowKey, Key, Kind, PeerKey, Set, Verdict};
 pub use inventory::{BaseChain, Counter, TableFamily, TableInfo};
 pub use monitor::{Change, Monitor};
 pub use netlink::{Netlink, NetlinkError};

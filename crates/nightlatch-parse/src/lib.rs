@@ -7,8 +7,11 @@
 
 pub mod address;
 pub mod country;
+pub mod dns;
 pub mod feed;
 pub mod http;
+pub mod packet;
+pub mod pbx;
 pub mod ranges;
 pub mod sniff;
 pub mod tally;

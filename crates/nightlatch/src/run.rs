@@ -3,26 +3,33 @@
 //! Requests, reports of the kernel and deadlines come in one after the other; the engine says what
 //! to do; this loop does it. Nothing else changes the store or the kernel.
 
-use std::collections::HashMap;
+mod peers;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use nightlatch_core::action::{Action, Content, Flows, Level, Project};
 use nightlatch_core::api::{Caller, Reply, Request};
-use nightlatch_core::cut::Cutter;
 use nightlatch_core::engine::Engine;
 use nightlatch_core::event::{Event, Ticket};
+use nightlatch_core::ruleset::TABLE;
 use nightlatch_netfilter::Change;
 
 use crate::features::{boot, countries, feeds};
+use crate::shell::beginnings::Beginnings;
 use crate::shell::clock::{Clock, Stopwatch};
+use crate::shell::cuts::Cuts;
 use crate::shell::firewall::{self, Firewall, Seen};
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use crate::shell::store::{self, Store};
-use crate::shell::{caller, configuration, journal, server, sockets, systemd};
+use crate::shell::{caller, configuration, journal, known_peers, pbx_peers, server, systemd};
+
+pub(crate) use peers::load_known_peers;
 
 /// How many messages may wait for the loop; who brings more has to wait.
 const INBOX: usize = 256;
@@ -35,6 +42,12 @@ const HEARSAY: Duration = Duration::from_millis(300);
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
 const HITS_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the peers that the kernel has learned are read and saved: as much is lost of them when
+/// somebody flushes the table.
+const PEERS_EVERY: Duration = Duration::from_secs(10);
+/// As fresh is what an answer says of them.
+const PEERS_FRESH: Duration = Duration::from_millis(500);
 
 /// What reaches the loop.
 #[derive(Debug)]
@@ -52,6 +65,8 @@ pub enum Message {
     Happened(Event),
     /// A program changed a ruleset of this network namespace.
     RulesetChanged(Change),
+    /// The containers to which ports of this host are published were looked up.
+    Published(BTreeSet<SocketAddr>),
 }
 
 /// Runs the daemon until it is killed. A daemon that ends, however, leaves the firewall standing.
@@ -68,6 +83,7 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     // A table that lets everything through guarded nothing.
     let stood = matches!(state.firewall.seen(), Some(Seen::Stands | Seen::OnTrial));
     state.read_hits();
+    state.recall_peers(stood);
     state.feed(Event::Started { stood });
     server::start(paths, &sender)?;
     systemd::notify("READY=1");
@@ -104,6 +120,13 @@ struct State {
     /// How much has arrived of the feeds that are being fetched.
     arriving: feeds::io::Arriving,
     hits_read: Stopwatch,
+    known_peers: known_peers::Saved,
+    peers_read: Stopwatch,
+    /// When the published ports were last looked up.
+    published_read: Option<Stopwatch>,
+    published_wanted: bool,
+    beginnings: Beginnings,
+    cuts: Cuts,
     /// The way from background work to the loop.
     inbox: Option<SyncSender<Message>>,
     _lock: Lock,
@@ -134,6 +157,12 @@ impl State {
             kept,
             arriving: feeds::io::Arriving::default(),
             hits_read: Stopwatch::start(),
+            known_peers: known_peers::Saved::of(paths),
+            peers_read: Stopwatch::start(),
+            published_read: None,
+            published_wanted: true,
+            beginnings: Beginnings::load(paths.beginnings()),
+            cuts: Cuts::default(),
             inbox: None,
             _lock: lock,
         })
@@ -163,6 +192,18 @@ impl State {
             if self.hits_read.elapsed() >= HITS_EVERY {
                 self.read_hits();
             }
+            if self.peers_read.elapsed() >= PEERS_EVERY {
+                self.read_peers();
+            }
+            if self.published_wanted && self.engine.ledger().protection.stands() {
+                self.look_up_published();
+            }
+            if self.cuts.due_in().is_some_and(|left| left.is_zero()) {
+                self.cut_media();
+            }
+            if self.beginnings.is_due() {
+                self.remember_beginnings();
+            }
             self.snapshot.keep(&self.engine, self.clock.now());
             systemd::notify("WATCHDOG=1");
         }
@@ -173,8 +214,11 @@ impl State {
             Message::Asked { caller, request, reply_to } => self.ask(caller, request, reply_to),
             Message::Happened(event) => self.feed(event),
             Message::RulesetChanged(change) => {
+                // Container engines write tables of their own.
+                self.published_wanted |= !change.touches(TABLE);
                 self.look(Some(&change));
             }
+            Message::Published(published) => self.publish(published),
         }
     }
 
@@ -182,8 +226,19 @@ impl State {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, reply_to);
-        if matches!(request, Request::FeedList) {
-            self.read_hits();
+        match request {
+            Request::FeedList => self.read_hits(),
+            // What the kernel has learned since decides.
+            Request::Remove { .. }
+            | Request::Block(_)
+            | Request::Mode { .. }
+            | Request::Up(_)
+            | Request::ForgetPeer { .. } => self.read_peers(),
+            // It is shown, to whoever asks however often.
+            Request::Why { .. } | Request::Status if self.peers_read.elapsed() >= PEERS_FRESH => {
+                self.read_peers();
+            }
+            _ => {}
         }
         self.feed(Event::Asked { ticket, caller, request });
     }
@@ -191,6 +246,7 @@ impl State {
     /// How long to wait for a message: until the next deadline, and never so long that a jump of
     /// the wall clock would pass unnoticed.
     fn patience(&self, tick: Duration) -> Duration {
+        let tick = self.cuts.due_in().map_or(tick, |left| left.min(tick));
         match self.engine.next_deadline() {
             Some(deadline) => deadline.since(self.clock.now()).min(CLOCK_STEP).min(tick),
             None => tick,
@@ -259,6 +315,24 @@ impl State {
                         );
                     }
                 }
+                Action::Teach(peers) => {
+                    if let Err(error) = self.firewall.teach(&peers) {
+                        let message = format!("known peers could not be put back: {error}");
+                        journal::tell(Level::Warning, &message);
+                    }
+                }
+                Action::Unlearn(unlearn) => {
+                    if let Err(error) = self.firewall.unlearn(|peer| unlearn.concerns(peer)) {
+                        let message = format!("peers could not be forgotten: {error}");
+                        journal::tell(Level::Warning, &message);
+                    }
+                    self.save_peers();
+                }
+                Action::AskPbx => {
+                    let catalogue = self.engine.world(self.clock.now()).catalogue.clone();
+                    self.background(|inbox| pbx_peers::ask_in_background(catalogue, inbox));
+                    self.published_wanted = true;
+                }
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
                 Action::Keep(content) => self.keep(&content),
                 Action::Forget(name) => {
@@ -310,25 +384,28 @@ impl State {
         systemd::patiently(|| self.firewall.project(desired, trial, how))
     }
 
+    /// Asks connection tracking who began what, for the time when it has forgotten.
+    fn remember_beginnings(&mut self) {
+        let catalogue = self.engine.world(self.clock.now()).catalogue;
+        if let Err(error) = self.beginnings.remember(&mut self.firewall, catalogue) {
+            journal::tell(Level::Warning, &format!("who began the connections: {error}"));
+        }
+    }
+
     fn cut(&mut self, flows: Flows) {
-        let mut ending = Vec::new();
-        let own = sockets::Connections::read();
-        let of_sockets = match flows {
-            Flows::BegunByPeers => own.begun_by_peers.as_slice(),
-            Flows::Of(_) => &[],
-        };
-        let cutter = Cutter::new(self.engine.world(self.clock.now()), flows);
-        ending.extend(of_sockets.iter().filter(|flow| cutter.must_end(flow)));
-        let looked = self.firewall.for_each_flow(|mut flow| {
-            flow.began_by_peer &= !own.has_begun(&flow);
-            if cutter.must_end(&flow) {
-                ending.push(flow);
-            }
-        });
-        let cut = looked.and_then(|()| match ending.is_empty() {
-            true => Ok(()),
-            false => self.firewall.cut(&ending),
-        });
+        let world = self.engine.world(self.clock.now());
+        let cut = self.cuts.cut(&mut self.firewall, &self.beginnings, world, flows);
+        Self::tell_of_cut(cut);
+    }
+
+    /// Ends the media streams in which this host sends nothing, once that is certain.
+    fn cut_media(&mut self) {
+        let world = self.engine.world(self.clock.now());
+        let cut = self.cuts.look_again(&mut self.firewall, &self.beginnings, world);
+        Self::tell_of_cut(cut);
+    }
+
+    fn tell_of_cut(cut: Result<(), String>) {
         if let Err(error) = cut {
             let message = format!("running connections could not be ended: {error}");
             journal::tell(Level::Error, &message);

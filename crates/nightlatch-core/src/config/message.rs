@@ -82,7 +82,7 @@ line 2, column 8: \"5060\" is not a port: write udp/5060, tcp/5060 or udp/10000-
         check(
             "[opne]\n",
             "
-line 1, column 2: unknown field `opne`, expected one of `pbx`, `services`, `open`, `countries`
+line 1, column 2: unknown field `opne`, expected one of `media`, `pbx`, `services`, `open`, `countries`
   |
 1 | [opne]
   |  ^^^^",

@@ -12,6 +12,8 @@ use crate::ledger::Site;
 use crate::product::Product;
 use crate::service::{Catalogue, Ports, ServiceName};
 
+use serde::{Deserialize, Serialize};
+
 pub use message::Mistake;
 pub use written::Rate;
 
@@ -34,6 +36,21 @@ pub struct Rules {
     pub total: Rate,
     /// Where the table of countries comes from: folders, files and addresses.
     pub countries: Vec<String>,
+    /// From whom media of calls are accepted before this host sends any there.
+    pub media: MediaSources,
+}
+
+/// From whom media of calls are accepted before this host sends any there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediaSources {
+    /// From accounts, and in mode open from whom the mode says.
+    #[default]
+    Accounts,
+    /// From everybody but blocked and removed addresses: carriers send announcements from addresses
+    /// that nobody can list. Whoever guesses the port of a running call may then speak into it, and
+    /// strangers may send packets to the media ports, within their share of connection tracking.
+    Any,
 }
 
 impl Default for Rules {
@@ -46,6 +63,7 @@ impl Default for Rules {
             per_source: Rate { packets: 50, burst: 200 },
             total: Rate { packets: 5000, burst: 10_000 },
             countries: vec![DEFAULT_COUNTRIES.to_owned()],
+            media: MediaSources::Accounts,
         }
     }
 }

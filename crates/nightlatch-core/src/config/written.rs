@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Mistake, Rules};
+use super::{MediaSources, Mistake, Rules};
 use crate::product::Product;
 use crate::service::{Ports, ServiceName};
 
@@ -24,6 +24,8 @@ pub struct Rate {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    #[serde(default)]
+    media: MediaSources,
     #[serde(default)]
     pbx: Pbx,
     #[serde(default)]
@@ -68,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<Rules, Mistake> {
     })?;
     let at = Place { text };
     let product = written.pbx.product.map(|product| at.parse::<Product>(&product)).transpose()?;
-    let mut rules = Rules { product, ..Rules::default() };
+    let mut rules = Rules { product, media: written.media, ..Rules::default() };
     for (name, ports) in &written.services {
         let ports = ports.iter().map(|ports| at.parse::<Ports>(ports));
         rules.services.insert(at.parse(name)?, ports.collect::<Result<_, _>>()?);

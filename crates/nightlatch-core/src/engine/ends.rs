@@ -2,7 +2,6 @@
 
 use super::Engine;
 use super::plan::Plan;
-use crate::AddrRange;
 use crate::audit::{Record, ourselves};
 use crate::ledger::{Change, is_over};
 use crate::time::Time;
@@ -12,20 +11,19 @@ impl Engine {
     pub(super) fn ended(&self, now: Time) -> Option<Plan> {
         let us = ourselves();
         let mut plan = Plan::new(&us, "what was for a time has ended");
-        let (mut closed, mut names): (Vec<AddrRange>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut names: Vec<String> = Vec::new();
         for account in self.ledger.accounts.values().filter(|a| is_over(a.until, now)) {
             plan.records.push(Record::new(&us, "expire", &account.name, account, &()));
             plan.changes.push(Change::DropAccount(account.name.clone()));
             names.push(format!("account \"{}\" has ended", account.name));
-            closed.extend(account.ranges());
+            // A trunk among them is the host's own choice and stays.
+            let _ = self.close(&mut plan, account, now);
         }
         for block in self.ledger.blocks.values().filter(|b| is_over(b.until, now)) {
             plan.records.push(Record::new(&us, "expire", block.range, block, &()));
             plan.changes.push(Change::DropBlock(block.range));
             names.push(format!("the block of {} has ended", block.range));
-        }
-        if !closed.is_empty() {
-            self.close(&mut plan, closed.into_iter(), now);
+            plan.ask_pbx = true;
         }
         if is_over(self.ledger.protection.trial_end(), now)
             && let Some(taken_back) = self.take_back(&us)

@@ -11,25 +11,28 @@ mod answers;
 mod countries;
 mod ends;
 mod lists;
+mod peers;
 mod plan;
 mod requests;
 mod retry;
 mod up;
+mod why;
 
 use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use crate::action::{Action, Content, Flows, Level, Project};
+use crate::action::{Action, Content, Flows, Level, Project, Unlearn};
 use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
 use crate::audit::{self, Record};
 use crate::config::Rules;
 use crate::event::{Event, Ticket};
-use crate::ledger::{Change, Ledger};
+use crate::ledger::{Change, Ledger, Mode};
 use crate::lists::Lists;
-use crate::policy::World;
+use crate::policy::{self, World};
 use crate::ruleset::{self, Ruleset};
-use crate::service::Catalogue;
+use crate::service::{Catalogue, Ports};
+use crate::signalling::Learned;
 use crate::time::Time;
 use plan::{Decision, Plan};
 
@@ -50,6 +53,9 @@ pub struct Engine {
     fetches: lists::Fetches,
     stopped: lists::Stopped,
     countries: countries::Pace,
+    /// What the kernel's sets of peers held when they were last read.
+    learned: Learned,
+    pbx: peers::Pbx,
 }
 
 /// The change that is between its stations.
@@ -95,6 +101,8 @@ impl Engine {
             fetches: lists::Fetches::default(),
             stopped: lists::Stopped::default(),
             countries,
+            learned: Learned::default(),
+            pbx: peers::Pbx::default(),
         }
     }
 
@@ -120,6 +128,7 @@ impl Engine {
             rules: &self.rules,
             catalogue: &self.catalogue,
             lists: &self.lists,
+            learned: &self.learned,
             now,
         }
     }
@@ -135,14 +144,16 @@ impl Engine {
     /// Takes a fact in and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
-            Event::Started { stood } => self.started(stood),
+            Event::Started { stood } => self.started(stood, now),
             Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
             Event::Stored(result) => self.stored(result),
             Event::Projected(result) => self.projected(result, now),
-            Event::Tampered { by, found } => self.tampered(by, &found),
+            Event::Tampered { by, found } => self.tampered(by, &found, now),
             Event::Fetched { name, result } => self.fetched(&name, result, now),
             Event::CountriesRead(result) => self.countries_read(result, now),
             Event::Hits(hits) => self.count_hits(hits, now),
+            Event::Learned(peers) => self.learned_anew(peers),
+            Event::PbxTold(pbx) => self.pbx_told(&pbx, now),
             Event::Configured { ticket, caller, rules } => match rules {
                 Ok(rules) => self.configured(ticket, &caller, rules, now),
                 Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
@@ -152,10 +163,16 @@ impl Engine {
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.ledger.next_end(), self.kernel.retry_at, self.next_fetch(), self.next_reading()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.ledger.next_end(),
+            self.kernel.retry_at,
+            self.next_fetch(),
+            self.next_reading(),
+            self.next_question(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due at `now`: ends accounts, blocks and an unconfirmed trial, and tries the
@@ -173,28 +190,46 @@ impl Engine {
         }
         let mut actions = self.fetch_due(now);
         actions.extend(self.read_due(now));
+        actions.extend(self.ask_pbx_due(now));
         actions
     }
 
-    fn started(&self, stood: bool) -> Vec<Action> {
-        let slipped_in = !stood && self.ledger.protection.stands();
-        let cut = slipped_in.then_some(Action::Cut(Flows::BegunByPeers));
-        let project = Action::Project(Project::Whole);
-        [project].into_iter().chain(cut).chain(self.cut_again()).collect()
+    fn started(&mut self, stood: bool, now: Time) -> Vec<Action> {
+        let stands = self.ledger.protection.stands();
+        let cut = (!stood && stands).then_some(Action::Cut(Flows::BegunByPeers));
+        let teach = stands.then(|| self.teach_all(now));
+        let mut actions = vec![Action::Project(Project::Whole)];
+        actions.extend(teach.into_iter().chain(cut).chain(self.close_again(now)));
+        if stands {
+            actions.extend(self.ask_pbx());
+        }
+        actions
     }
 
     /// What follows when the table stands again after the kernel had not taken it. Another program
     /// may have removed it: strangers may have come in meanwhile, and the list of cut flows be gone.
-    fn put_out_again(&self) -> impl Iterator<Item = Action> {
+    fn put_out_again(&self, now: Time) -> impl Iterator<Item = Action> {
         let strangers = Action::Cut(Flows::BegunByPeers);
-        let again = self.ledger.protection.stands().then(|| [self.cut_again(), Some(strangers)]);
-        again.into_iter().flatten().flatten()
+        let again = self.ledger.protection.stands().then(|| {
+            let teach = std::iter::once(self.teach_all(now));
+            teach.chain(self.close_again(now)).chain([strangers])
+        });
+        again.into_iter().flatten()
     }
 
-    /// Ends the flows through doors that were closed lately once more.
-    fn cut_again(&self) -> Option<Action> {
-        let ranges: Vec<_> = self.ledger.cuts.keys().copied().collect();
-        (!ranges.is_empty()).then_some(Action::Cut(Flows::Of(ranges)))
+    /// Closes once more what was closed lately, when the table is whole again: flows of removed
+    /// addresses end, and what this host sent to closed addresses before they were closed again has
+    /// made no peer.
+    fn close_again(&self, now: Time) -> Vec<Action> {
+        if !self.ledger.protection.stands() {
+            return Vec::new();
+        }
+        let denied: Vec<_> = self.ledger.denials.keys().copied().collect();
+        let blocked = self.ledger.blocks_at(now).map(|block| block.range);
+        let closed: Vec<_> = denied.iter().copied().chain(blocked).collect();
+        let cut = (!denied.is_empty()).then_some(Action::Cut(Flows::Of(denied)));
+        let unlearn = (!closed.is_empty()).then_some(Action::Unlearn(Unlearn::Within(closed)));
+        cut.into_iter().chain(unlearn).collect()
     }
 
     fn asked(
@@ -228,10 +263,33 @@ impl Engine {
             );
             return vec![refuse(ticket, RefusalKind::No, message)];
         }
+        if self.closes_signalling(&plan) {
+            self.close_signalling(&mut plan);
+        }
+        if let Some(rules) = plan.rules.as_ref().filter(|_| self.ledger.mode == Mode::Open) {
+            plan.changes.extend(self.unlisted_allowed(rules));
+        }
         if plan.rules.as_ref().is_some_and(|new| new.countries != self.rules.countries) {
             plan.changes.push(self.spare_asker(caller, false, now));
         }
         self.begin(Some(ticket), plan)
+    }
+
+    /// Whether a new configuration closes something that was open to strangers.
+    fn closes_signalling(&self, plan: &Plan) -> bool {
+        let Some(rules) = plan.rules.as_ref().filter(|_| self.ledger.mode == Mode::Open) else {
+            return false;
+        };
+        let catalogue = rules.catalogue(&self.ledger.site);
+        let after = policy::open_to_strangers(rules, &catalogue);
+        let before = policy::open_to_strangers(&self.rules, &self.catalogue);
+        before.ports.iter().any(|open| {
+            let covers = |ports: &Ports| {
+                ports.contains(open.protocol, open.first)
+                    && ports.contains(open.protocol, open.last)
+            };
+            !after.ports.iter().any(covers)
+        })
     }
 
     fn begin(&mut self, ticket: Option<Ticket>, plan: Plan) -> Vec<Action> {
@@ -301,6 +359,9 @@ impl Engine {
             self.merge_lists();
         }
         self.catalogue = self.rules.catalogue(&self.ledger.site);
+        for unlearn in &plan.unlearn {
+            self.learned.forget(|peer| unlearn.concerns(peer));
+        }
         self.revision += 1;
         self.underway = Underway::Change(ticket, plan);
         actions.push(Action::Project(Project::Difference));
@@ -323,7 +384,7 @@ impl Engine {
         match &result {
             Ok(()) => {
                 if self.kernel.refused > 0 {
-                    actions.extend(self.put_out_again());
+                    actions.extend(self.put_out_again(now));
                 }
                 (self.kernel.trouble, self.kernel.retry_at) = (None, None);
                 self.kernel.refused = 0;
@@ -338,7 +399,11 @@ impl Engine {
             }
         }
         match std::mem::replace(&mut self.underway, Underway::Nothing) {
-            Underway::Change(ticket, plan) => actions.extend(finish(ticket, *plan, result)),
+            Underway::Change(ticket, plan) => {
+                self.learn(&plan.teach, now);
+                self.pbx_wanted(plan.ask_pbx, now);
+                actions.extend(finish(ticket, *plan, result));
+            }
             Underway::Restoring(record) => {
                 self.underway = Underway::Note;
                 actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
@@ -348,7 +413,7 @@ impl Engine {
         actions
     }
 
-    fn tampered(&mut self, by: String, found: &str) -> Vec<Action> {
+    fn tampered(&mut self, by: String, found: &str, now: Time) -> Vec<Action> {
         self.kernel.restored += 1;
         let record = Record::new(
             &audit::ourselves(),
@@ -362,9 +427,11 @@ impl Engine {
         self.underway = Underway::Restoring(Box::new(record));
         // First closed, and rid of the strangers who came in meanwhile; long lists take longer.
         let strangers = Action::Cut(Flows::BegunByPeers);
-        let mut actions = vec![Action::Close, strangers.clone(), Action::Project(Project::Whole)];
+        let teach = self.teach_all(now);
+        let mut actions = vec![Action::Close, teach.clone(), strangers.clone()];
+        actions.extend([Action::Project(Project::Whole), teach]);
         // The list of cut flows may be gone; and where closing failed, more may have come in.
-        actions.extend(self.cut_again());
+        actions.extend(self.close_again(now));
         actions.push(strangers);
         actions.push(Action::Tell(Level::Warning, message));
         actions
@@ -378,7 +445,9 @@ fn touches_lists(change: &Change) -> bool {
 
 /// The last station of a change: running flows are ended, and the reply goes out.
 fn finish(ticket: Option<Ticket>, plan: Plan, projected: Result<(), String>) -> Vec<Action> {
-    let mut actions: Vec<Action> = plan.cut.map(Action::Cut).into_iter().collect();
+    let mut actions: Vec<Action> = plan.unlearn.into_iter().map(Action::Unlearn).collect();
+    actions.extend((!plan.teach.is_empty()).then_some(Action::Teach(plan.teach)));
+    actions.extend(plan.cut.map(Action::Cut));
     actions.extend(plan.tell.map(|message| Action::Tell(Level::Info, message)));
     if let Some(ticket) = ticket {
         actions.push(match projected {

@@ -1,10 +1,14 @@
 //! What the engine makes of a request.
 
-use crate::action::{Content, Flows};
+use std::time::Duration;
+
+use crate::AddrRange;
+use crate::action::{Content, Flows, Unlearn};
 use crate::api::{Caller, Refusal, RefusalKind, Reply};
 use crate::audit::Record;
 use crate::config::Rules;
 use crate::ledger::Change;
+use crate::signalling::Peer;
 
 /// What follows from a request.
 #[derive(Debug)]
@@ -30,6 +34,12 @@ pub(super) struct Plan {
     pub(super) content: Option<Content>,
     /// Whose running flows end.
     pub(super) cut: Option<Flows>,
+    /// Which peers are forgotten: before anything else, once the kernel has the change.
+    pub(super) unlearn: Vec<Unlearn>,
+    /// Which peers become known.
+    pub(super) teach: Vec<(Peer, Duration)>,
+    /// Whether the PBX is asked once it has happened.
+    pub(super) ask_pbx: bool,
     /// What the journal says.
     pub(super) tell: Option<String>,
     /// What the caller reads.
@@ -41,18 +51,41 @@ pub(super) struct Plan {
 impl Plan {
     /// A plan that changes nothing yet, with the sentence for the caller and the journal.
     pub(super) fn new(caller: &Caller, message: impl ToString) -> Plan {
-        let message = message.to_string();
-        let first = message.lines().next().unwrap_or_default();
-        Plan {
+        let mut plan = Plan {
             changes: Vec::new(),
             records: Vec::new(),
             rules: None,
             content: None,
             cut: None,
-            tell: Some(format!("{caller}: {first}")),
-            reply: Reply::Done { message },
+            unlearn: Vec::new(),
+            teach: Vec::new(),
+            ask_pbx: false,
+            tell: None,
+            reply: Reply::Done { message: String::new() },
             must_happen: false,
-        }
+        };
+        plan.say(caller, message.to_string());
+        plan
+    }
+
+    /// The sentence for the caller and, its first line, for the journal.
+    pub(super) fn say(&mut self, caller: &Caller, message: String) {
+        let first = message.lines().next().unwrap_or_default();
+        self.tell = Some(format!("{caller}: {first}"));
+        self.reply = Reply::Done { message };
+    }
+
+    /// Ends the running flows of ranges that would not pass as new ones, besides those that end
+    /// already.
+    pub(super) fn cut_flows_of(&mut self, ranges: &[AddrRange]) {
+        self.cut = Some(match self.cut.take() {
+            Some(Flows::BegunByPeers) => Flows::BegunByPeers,
+            Some(Flows::Of(mut others)) => {
+                others.extend(ranges);
+                Flows::Of(others)
+            }
+            None => Flows::Of(ranges.to_vec()),
+        });
     }
 
     /// A new configuration takes hold.

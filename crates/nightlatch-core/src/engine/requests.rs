@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::plan::{Decision, Plan, no, wrong};
 use super::{Engine, answers};
-use crate::action::Flows;
+use crate::action::Unlearn;
 use crate::address::merge;
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
 use crate::audit::Record;
-use crate::ledger::{Account, AccountName, Block, Change, Cut, Mode};
-use crate::policy::{self, Flow, Packet, To, What, World};
+use crate::ledger::{Account, AccountName, Block, Change, Mode};
+use crate::policy::{self, Packet, What, World};
 use crate::service::{Grant, ServiceName};
 use crate::time::{Time, show_span};
 use crate::{AddrRange, Family, cut};
@@ -32,6 +32,7 @@ impl Engine {
             Request::Unblock { range } => self.unblock(caller, range),
             Request::Mode { mode, force } => self.mode(caller, mode, force, now),
             Request::Reload => Ok(Decision::ReadConfiguration),
+            Request::ForgetPeer { address } => self.forget_peer(caller, address, now),
             Request::List => Ok(Decision::Answer(Reply::List {
                 accounts: self.ledger.accounts.values().cloned().collect(),
                 blocks: self.ledger.blocks.values().cloned().collect(),
@@ -91,15 +92,20 @@ impl Engine {
                 block.range, block.range
             );
         }
+        message += &hint_of_media(&account);
         message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "allow", &account.name, &(), &account)];
-        // A door that is open again needs no cut.
-        let open = merge(account.ranges().collect());
-        let reopened = self.ledger.cuts.keys().filter(|range| cut::is_in(&open, range));
-        plan.changes = reopened.map(|range| Change::DropCut(*range)).collect();
+        plan.changes = self.denials_ended_by(&account);
         plan.changes.push(Change::PutAccount(account));
         Ok(plan.decided())
+    }
+
+    /// Whom an account allows, nothing denies.
+    pub(super) fn denials_ended_by(&self, account: &Account) -> Vec<Change> {
+        let open = merge(account.ranges().collect());
+        let ended = self.ledger.denials.keys().filter(|range| cut::is_in(&open, range));
+        ended.map(|range| Change::DropDenial(*range)).collect()
     }
 
     /// Checks a new account and gives it its end.
@@ -171,38 +177,30 @@ impl Engine {
         now: Time,
     ) -> Result<Decision, Refusal> {
         let account = self.account(name)?;
-        let message = format!(
-            "account \"{name}\" is removed: {} is closed, running connections end{}",
-            answers::entries_and_services(account),
-            self.hint_of_off()
-        );
-        let mut plan = Plan::new(caller, message);
+        let mut plan = Plan::new(caller, "");
         plan.records = vec![Record::new(caller, "remove", name, account, &())];
         plan.changes = vec![Change::DropAccount(name.clone())];
-        self.close(&mut plan, account.ranges(), now);
+        let trunks = self.close(&mut plan, account, now);
+        let mut message = format!(
+            "account \"{name}\" is removed: {} is closed, running connections and calls end",
+            answers::entries_and_services(account),
+        );
+        for trunk in trunks {
+            message += &format!(
+                "\n{trunk} stays a trunk: this host is registered there; \"nightlatch block {trunk}\" ends that"
+            );
+        }
+        plan.say(caller, message + self.hint_of_off());
         self.keep_caller(caller, &plan, force, now)?;
         Ok(plan.decided())
     }
 
-    /// Ends the running flows of doors that a plan closes, also after a crash.
-    pub(super) fn close(
-        &self,
-        plan: &mut Plan,
-        ranges: impl Iterator<Item = AddrRange>,
-        now: Time,
-    ) {
-        let ranges: Vec<AddrRange> = ranges.collect();
-        let old = self.ledger.cuts.iter().filter(|(_, since)| since.after(Cut::LASTS) <= now);
-        plan.changes.extend(old.map(|(range, _)| Change::DropCut(*range)));
-        let cuts = ranges.iter().map(|range| Change::PutCut(Cut { range: *range, since: now }));
-        plan.changes.extend(cuts);
-        plan.cut = Some(match plan.cut.take() {
-            Some(Flows::Of(mut others)) => {
-                others.extend(ranges);
-                Flows::Of(others)
-            }
-            _ => Flows::Of(ranges),
-        });
+    /// Denies the addresses of an account that is gone what no other account grants, and ends their
+    /// running flows, also after a crash. Returns the trunks among them, which stay.
+    pub(super) fn close(&self, plan: &mut Plan, account: &Account, now: Time) -> Vec<IpAddr> {
+        let ranges: Vec<AddrRange> = account.ranges().collect();
+        plan.cut_flows_of(&ranges);
+        self.deny_removed(plan, account.name.as_str(), ranges, now)
     }
 
     fn block(&self, caller: &Caller, new: NewBlock, now: Time) -> Result<Decision, Refusal> {
@@ -227,7 +225,8 @@ impl Engine {
         plan.changes = vec![Change::PutBlock(block)];
         // The kernel drops every packet of a block, running or not; what lies open within it
         // (a narrower account) keeps its services only, so other flows of it have to end.
-        self.close(&mut plan, [range].into_iter(), now);
+        plan.cut_flows_of(&[range]);
+        plan.unlearn = vec![Unlearn::Within(vec![range])];
         self.keep_caller(caller, &plan, force, now)?;
         Ok(plan.decided())
     }
@@ -293,6 +292,8 @@ impl Engine {
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "unblock", range, block, &())];
         plan.changes = vec![Change::DropBlock(range)];
+        // Whoever is registered from there without an account is found at once.
+        plan.ask_pbx = true;
         Ok(plan.decided())
     }
 
@@ -311,7 +312,7 @@ impl Engine {
         }
         let message = match mode {
             Mode::Allowlist => {
-                "the mode is allowlist now: strangers meet silence, running calls go on".to_owned()
+                "the mode is allowlist now: strangers are dropped, and their running signalling ends; media to which this host sends continue".to_owned()
             }
             Mode::Open => {
                 let open: Vec<&str> = self.rules.open.iter().map(ServiceName::as_str).collect();
@@ -324,6 +325,10 @@ impl Engine {
         let mut plan = Plan::new(caller, message + self.hint_of_off());
         plan.records = vec![Record::new(caller, "mode", "mode", &before, &mode)];
         plan.changes = vec![Change::SetMode(mode)];
+        match mode {
+            Mode::Allowlist => self.close_signalling(&mut plan),
+            Mode::Open => plan.changes.extend(self.unlisted_allowed(&self.rules)),
+        }
         self.keep_caller(caller, &plan, force, now)?;
         Ok(plan.decided())
     }
@@ -359,8 +364,28 @@ impl Engine {
         let mut ledger = self.ledger.clone();
         plan.changes.iter().for_each(|change| ledger.apply(change));
         let catalogue = &rules.catalogue(&ledger.site);
-        let after = World { ledger: &ledger, rules, catalogue, lists: &self.lists, now };
+        let after = World {
+            ledger: &ledger,
+            rules,
+            catalogue,
+            lists: &self.lists,
+            learned: &self.learned,
+            now,
+        };
         (!reaches_ssh(&after, origin)).then_some(origin)
+    }
+}
+
+/// A carrier's media often come from other addresses than its signalling: what they send before the
+/// PBX does (ringing, announcements) is not heard then.
+fn hint_of_media(account: &Account) -> String {
+    let signalling = ["sip", "sip-tls"].map(ServiceName::known);
+    match &account.services {
+        Grant::Some(names) if signalling.iter().any(|name| names.contains(name)) => format!(
+            "\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow {}-media NETWORK --services rtp\"",
+            account.name
+        ),
+        _ => String::new(),
     }
 }
 
@@ -369,9 +394,7 @@ pub(super) fn reaches_ssh(world: &World<'_>, address: IpAddr) -> bool {
     let ssh = world.catalogue.opening([&ServiceName::known("ssh")]);
     ssh.ports.iter().any(|ports| {
         let what = What::Tcp { port: ports.first };
-        let packet =
-            Packet { peer: address, to: To::Host, what, flow: Flow::New, on_loopback: false };
-        policy::judge(world, &packet).passes
+        policy::judge(world, &Packet::new(address, what)).passes
     })
 }
 

@@ -3,13 +3,14 @@
 mod ends;
 mod lists;
 mod model;
+mod peers;
 mod requests;
 mod up;
 
 use std::time::Duration;
 
 use crate::AddrRange;
-use crate::action::{Action, Flows, Level, Project};
+use crate::action::{Action, Flows, Level, Project, Unlearn};
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, RefusalKind, Reply, Request};
 use crate::audit::Record;
 use crate::config::Rules;
@@ -18,6 +19,7 @@ use crate::event::{Event, Ticket};
 use crate::ledger::{Change, Entry, Ledger, Mode, Protection, Site};
 use crate::ruleset::Ruleset;
 use crate::service::Grant;
+use crate::signalling::Peer;
 use crate::time::Time;
 
 /// 2026-11-20 09:17:00 UTC.
@@ -39,6 +41,10 @@ struct Desk {
     records: Vec<Record>,
     projections: Vec<Project>,
     cuts: Vec<Flows>,
+    taught: Vec<(Peer, Duration)>,
+    unlearned: Vec<Unlearn>,
+    /// How often the PBX was asked.
+    questions: u32,
     /// How often the table was closed at once.
     closed: u32,
     told: Vec<(Level, String)>,
@@ -60,6 +66,9 @@ impl Desk {
             records: Vec::new(),
             projections: Vec::new(),
             cuts: Vec::new(),
+            taught: Vec::new(),
+            unlearned: Vec::new(),
+            questions: 0,
             closed: 0,
             told: Vec::new(),
             replies: Vec::new(),
@@ -97,6 +106,9 @@ impl Desk {
                     self.feed(Event::Projected(self.kernel.clone()));
                 }
                 Action::Cut(flows) => self.cuts.push(flows),
+                Action::Teach(peers) => self.taught.extend(peers),
+                Action::Unlearn(unlearn) => self.unlearned.push(unlearn),
+                Action::AskPbx => self.questions += 1,
                 Action::Close => self.closed += 1,
                 Action::Reply(_, reply) => self.replies.push(reply),
                 Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),

@@ -6,6 +6,7 @@ use crate::action::Flows;
 use crate::api::{Caller, Refusal, Reply, Up};
 use crate::audit::Record;
 use crate::ledger::{Block, Change, Mode, Protection};
+use crate::service::Catalogue;
 use crate::time::{Time, show_span};
 
 /// What `up` adds where it leaves the machine without a door.
@@ -39,12 +40,17 @@ impl Engine {
             if !self.ledger.accounts.contains_key(&new.name) {
                 let account = self.new_account(caller, new, now)?;
                 records.push(Record::new(caller, "allow", &account.name, &(), &account));
+                changes.extend(self.denials_ended_by(&account));
                 changes.push(Change::PutAccount(account));
             }
         }
+        let closing = stood && self.ledger.mode == Mode::Open && mode == Mode::Allowlist;
         if self.ledger.mode != mode {
             records.push(Record::new(caller, "mode", "mode", &self.ledger.mode, &mode));
             changes.push(Change::SetMode(mode));
+            if mode == Mode::Open {
+                changes.extend(self.unlisted_allowed(&self.rules));
+            }
         }
         // While a trial is on, asking for another begins it anew: only `confirm` confirms.
         let on_trial = self.ledger.protection.trial_end().is_some();
@@ -54,20 +60,42 @@ impl Engine {
             records.push(Record::new(caller, "up", mode, &self.ledger.protection, &protection));
             changes.push(Change::SetProtection(protection.clone()));
         }
-        if changes.is_empty() {
+        let mut unlisted = Plan::new(caller, "");
+        unlisted.changes = changes;
+        self.deny_unlisted(caller, &mut unlisted, &up.pbx, mode, now);
+        if unlisted.changes.is_empty() {
             let message =
                 format!("the firewall is up already, and nothing has to change{attention}");
             return Ok(Decision::Answer(Reply::Done { message }));
         }
         let mut plan = Plan::new(caller, up_message(&protection, mode, now) + &attention);
-        plan.changes = changes;
+        plan.changes = unlisted.changes;
         plan.records = records;
+        plan.records.extend(unlisted.records);
+        plan.unlearn = unlisted.unlearn;
+        plan.cut = unlisted.cut;
+        if closing {
+            self.close_signalling(&mut plan);
+        }
         // What strangers had open before goes on only where the new order lets it in.
-        plan.cut = (!stood).then_some(Flows::BegunByPeers);
+        if !stood {
+            plan.cut = Some(Flows::BegunByPeers);
+        }
+        plan.teach = up.pbx.taken_over(&self.catalogue_after(&plan));
+        plan.ask_pbx = true;
         if up.dry_run {
             return Ok(Decision::Answer(plan.reply));
         }
         Ok(plan.decided())
+    }
+
+    /// The services as they will be: `up` may have found other ports.
+    fn catalogue_after(&self, plan: &Plan) -> Catalogue {
+        let site = plan.changes.iter().find_map(|change| match change {
+            Change::SetSite(site) => Some(site),
+            _ => None,
+        });
+        self.rules.catalogue(site.unwrap_or(&self.ledger.site))
     }
 
     fn protection_after(&self, trial: Option<std::time::Duration>, now: Time) -> Protection {
@@ -138,6 +166,9 @@ impl Engine {
         plan.records =
             vec![Record::new(caller, "rollback", "firewall", &self.ledger.protection, &protection)];
         plan.changes = mode.map(Change::SetMode).into_iter().collect();
+        if mode == Some(Mode::Open) {
+            plan.changes.extend(self.unlisted_allowed(&self.rules));
+        }
         plan.changes.push(Change::SetProtection(protection));
         Some(plan)
     }

@@ -4,6 +4,7 @@
 mod account;
 mod block;
 mod change;
+mod denial;
 mod protection;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
 
 pub use account::{Account, AccountName, Entry, HostName, NameError};
 pub use block::Block;
-pub use change::{Change, Cut};
+pub use change::Change;
+pub use denial::{Denial, DenialCause};
 pub use protection::{Mode, ModeError, Protection, Site};
 
 use crate::AddrRange;
@@ -37,8 +39,8 @@ pub struct Ledger {
     pub countries: CountryRules,
     /// Who waits for the next table of countries: a restart may come first.
     pub country_asker: Option<CountryAsker>,
-    /// Doors that were closed lately, and when: flows through them must not go on.
-    pub cuts: BTreeMap<AddrRange, Time>,
+    /// Ranges to which services and media are denied, by range.
+    pub denials: BTreeMap<AddrRange, Denial>,
 }
 
 impl Ledger {
@@ -60,8 +62,8 @@ impl Ledger {
             Change::SetMode(mode) => self.mode = mode,
             Change::SetProtection(protection) => self.protection = protection,
             Change::SetSite(site) => self.site = site,
-            Change::PutCut(cut) => {
-                self.cuts.insert(cut.range, cut.since);
+            Change::PutDenial(denial) => {
+                self.denials.insert(denial.range, denial);
             }
             Change::PutFeed(feed, state) => {
                 self.feeds.insert(feed.name.clone(), (*feed, state));
@@ -71,8 +73,8 @@ impl Ledger {
             }
             Change::SetCountries(countries) => self.countries = countries,
             Change::SetCountryAsker(asker) => self.country_asker = asker,
-            Change::DropCut(range) => {
-                self.cuts.remove(&range);
+            Change::DropDenial(range) => {
+                self.denials.remove(&range);
             }
         }
     }
@@ -107,14 +109,16 @@ mod tests {
 
     /// With one look at all others for each this takes minutes.
     #[test]
-    fn a_hundred_thousand_doors_close_at_once() {
+    fn a_hundred_thousand_addresses_are_denied_at_once() {
         let mut ledger = Ledger::default();
         let since = Time::from_millis(0);
         for at in 0..100_000 {
             let range = AddrRange::new(Family::V4, 2 * at, 2 * at).unwrap();
-            ledger.apply(&Change::PutCut(Cut { range, since }));
-            ledger.apply(&Change::PutCut(Cut { range, since }));
+            let cause = DenialCause::AccountGone { account: "office".to_owned() };
+            let denial = Denial::new(range, cause, since);
+            ledger.apply(&Change::PutDenial(denial.clone()));
+            ledger.apply(&Change::PutDenial(denial));
         }
-        assert_eq!(ledger.cuts.len(), 100_000);
+        assert_eq!(ledger.denials.len(), 100_000);
     }
 }

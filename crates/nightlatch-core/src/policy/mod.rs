@@ -1,24 +1,30 @@
 //! Who wins. One function, [`judge`], says for any packet whether it passes and why; `nightlatch
 //! why` asks it, and the kernel's table is tested against it packet by packet.
 //!
-//! The order, first match decides:
+//! The order, first match decides. The numbers are those of the design:
 //!
-//! 1. loopback, and flows that already run, unless their peer is blocked
-//! 2. what IPv4 and IPv6 cannot live without
-//! 3. a block at least as specific as every account covering the address
-//! 4. an account, for its services
-//! 5. (8 in the design) any other block, for new connections
-//! 6. (8) a feed or a country, for new connections of those whom no account covers
-//! 7. (9 in the design) the mode: services open to strangers, under limits; otherwise silence
+//! 1. loopback
+//! 2. what IPv4 and IPv6 cannot work without
+//! 3. a block at least as specific as every account covering the address; a denial of services that
+//!    no account grants
+//! 4. (5, 6) flows that already run: answers to this host, and streams of media. UDP signalling is
+//!    left out: connection tracking is no evidence there
+//! 5. (7) an account, for its services
+//! 6. any wider block, for new connections
+//! 7. (4) signalling from a peer at which this host registered, which it called or asked; it only
+//!    adds to what accounts grant, so the order among these two is free
+//! 8. (10) a feed or a country, for new connections of those whom no account covers
+//! 9. (11) the mode: services open to strangers, under limits; otherwise silence
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::config::Rules;
-use crate::ledger::{Account, Block, Ledger, Mode};
+use crate::config::{MediaSources, Rules};
+use crate::ledger::{Account, Block, Denial, Ledger, Mode};
 use crate::lists::{Guard, Listed, Lists};
-use crate::service::{Catalogue, Grant, Opening, Protocol, ServiceName};
+use crate::service::{Catalogue, Grant, Opening, Protocol, Role, ServiceName};
+use crate::signalling::{self, FirstBytes, Learned, LearnedBy, Peer};
 use crate::time::Time;
 
 /// All that a judgement depends on.
@@ -32,6 +38,8 @@ pub struct World<'a> {
     pub catalogue: &'a Catalogue,
     /// What the lists hold.
     pub lists: &'a Lists,
+    /// The peers that this host's own requests made known.
+    pub learned: &'a Learned,
     /// The moment of the judgement.
     pub now: Time,
 }
@@ -49,6 +57,22 @@ pub struct Packet {
     pub flow: Flow,
     /// Whether it arrived on the loopback interface.
     pub on_loopback: bool,
+    /// The first bytes of its payload, which count for signalling by UDP.
+    pub first: FirstBytes,
+}
+
+impl Packet {
+    /// A packet to this host that begins a flow, of which no more is known.
+    pub fn new(peer: IpAddr, what: What) -> Packet {
+        Packet {
+            peer,
+            to: To::Host,
+            what,
+            flow: Flow::New,
+            on_loopback: false,
+            first: FirstBytes::default(),
+        }
+    }
 }
 
 /// Whom a packet is addressed to.
@@ -163,6 +187,20 @@ pub enum Reason {
         /// The deciding block's range.
         range: crate::AddrRange,
     },
+    /// Services are denied to a removed address.
+    Denied {
+        /// The range of the denial.
+        range: crate::AddrRange,
+    },
+    /// This host asked the peer for something, so it may send this.
+    Peer {
+        /// What this host did.
+        by: LearnedBy,
+        /// When it did so last.
+        seen: Time,
+    },
+    /// Media are accepted from everybody.
+    Media,
     /// Lists shut the address out.
     Listed {
         /// All lists that hold it.
@@ -192,17 +230,18 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if packet.on_loopback {
         return pass(Reason::Loopback);
     }
-    let standing = Standing::of(world, packet.peer);
-    if let Some(reason) = running(world, &standing, packet)
-        && !standing.is_blocked()
-    {
-        return pass(reason);
-    }
     if is_essential(packet) {
         return pass(Reason::Essential);
     }
+    let standing = Standing::of(world, packet.peer);
     if let (Some(block), true) = (standing.block, standing.is_blocked()) {
         return drop(Reason::Blocked { range: block.range });
+    }
+    if let Some(denial) = standing.denial.filter(|_| is_denied(world, &standing, packet)) {
+        return drop(Reason::Denied { range: denial.range });
+    }
+    if let Some(reason) = running(world, &standing, packet) {
+        return pass(reason);
     }
     if packet.to == To::Elsewhere {
         return pass(Reason::NotForThisHost);
@@ -214,11 +253,81 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if let Some(block) = standing.block {
         return drop(Reason::Blocked { range: block.range });
     }
+    if let Some(reason) = known_peer(world, packet) {
+        return pass(reason);
+    }
     let lists = listed(world, &standing, packet.peer);
     if !lists.is_empty() {
         return drop(Reason::Listed { lists });
     }
     by_mode(world, packet.what)
+}
+
+/// The role of the port that a packet is addressed to.
+fn role(world: &World<'_>, packet: &Packet) -> Role {
+    match packet.what {
+        What::Udp { port, .. } => world.catalogue.role(port),
+        _ => Role::Plain,
+    }
+}
+
+/// A denial concerns every service of this host that no account grants, whoever began the flow.
+/// What this host began from other ports goes on.
+fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> bool {
+    let services = world.catalogue.every_port();
+    // The reply to this host's own ping is no request.
+    let is_reply = packet.what.is_echo_request() && packet.flow == Flow::HostBegan;
+    packet.to != To::Elsewhere
+        && !is_reply
+        && opens(&services, packet.what)
+        && standing.granting(world, packet.what).is_empty()
+}
+
+/// Whether nothing of a service of this host goes out to a peer: it is blocked, or the service is
+/// denied to it.
+pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, port: u16) -> bool {
+    let what = match protocol {
+        Protocol::Tcp => What::Tcp { port },
+        Protocol::Udp => What::Udp { from: 0, port },
+    };
+    let packet = Packet::new(peer, what);
+    let standing = Standing::of(world, peer);
+    let is_service = world.catalogue.every_port().contains(protocol, port);
+    (standing.is_blocked() && is_service)
+        || (standing.denial.is_some() && is_denied(world, &standing, &packet))
+}
+
+/// What this host asked the peer for, where that lets the packet in.
+fn known_peer(world: &World<'_>, packet: &Packet) -> Option<Reason> {
+    let (address, now) = (packet.peer.to_canonical(), world.now);
+    let known = |by, port, local_port| {
+        let until = world.learned.until(Peer { by, address, port, local_port }, now)?;
+        Some(Reason::Peer { by, seen: Learned::seen(by, until) })
+    };
+    match packet.what {
+        What::Udp { from, port } => {
+            let role = world.catalogue.role(port);
+            let known = |by| known(by, from, port);
+            match signalling::kind(role, &packet.first) {
+                signalling::Kind::Request => {
+                    known(LearnedBy::Registered).or_else(|| known(LearnedBy::Called))
+                }
+                signalling::Kind::Response => known(LearnedBy::Registered)
+                    .or_else(|| known(LearnedBy::Called))
+                    .or_else(|| known(LearnedBy::Asked)),
+                signalling::Kind::Other => {
+                    let anybody = world.rules.media == MediaSources::Any;
+                    (anybody && role == Role::Media).then_some(Reason::Media)
+                }
+            }
+        }
+        What::Tcp { port } => {
+            let ports = world.catalogue.sip_tcp_ports();
+            let is_sip = ports.iter().any(|ports| ports.contains(Protocol::Tcp, port));
+            known(LearnedBy::RegisteredByTcp, 0, 0).filter(|_| is_sip)
+        }
+        _ => None,
+    }
 }
 
 /// The lists that shut an address out. Whoever has an account, for whatever service, is no
@@ -235,6 +344,8 @@ pub fn listed(world: &World<'_>, standing: &Standing<'_>, address: IpAddr) -> Ve
 pub struct Standing<'a> {
     /// The accounts covering the address, with the width of the range that does.
     pub accounts: Vec<(&'a Account, u128)>,
+    /// The most specific denial covering it.
+    pub denial: Option<&'a Denial>,
     /// The most specific block covering it.
     pub block: Option<&'a Block>,
 }
@@ -249,7 +360,11 @@ impl<'a> Standing<'a> {
         let block = blocks
             .filter(|block| block.range.contains(address))
             .min_by_key(|block| block.range.width());
-        Standing { accounts, block }
+        let denials = world.ledger.denials.values();
+        let denial = denials
+            .filter(|denial| denial.range.contains(address))
+            .min_by_key(|denial| denial.range.width());
+        Standing { accounts, denial, block }
     }
 
     /// Whether a block decides: one at least as specific as every account covering the address.
@@ -281,10 +396,13 @@ fn opens(opening: &Opening, what: What) -> bool {
     }
 }
 
-/// Rule 1: flows that already run pass without being judged again, except that in open mode what
-/// strangers send to a rate-limited service stays under the limits, packet by packet: a guesser of
-/// passwords needs but one flow.
+/// Flows that already run pass without being judged again, with three exceptions: signalling by
+/// UDP, which is judged packet by packet; flows without ports; and in open mode what strangers send
+/// to a rate-limited service, which stays under the limits: a guesser of passwords needs but one flow.
 fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Option<Reason> {
+    if role(world, packet).is_signalling() {
+        return None;
+    }
     match packet.flow {
         Flow::New => None,
         Flow::HostBegan => Some(Reason::Answer),
@@ -292,6 +410,7 @@ fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Optio
         Flow::PeerBegan if packet.what.service_port().is_none() && !packet.what.is_error() => None,
         Flow::PeerBegan => {
             let limited = world.ledger.mode == Mode::Open
+                && role(world, packet) != Role::Media
                 && standing.granting(world, packet.what).is_empty()
                 && opens(&limited_to_strangers(world.rules, world.catalogue), packet.what);
             (!limited).then_some(Reason::Running)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::ourselves;
-use crate::ledger::{Change, Entry, Protection};
+use crate::ledger::{Change, Denial, DenialCause, Entry, Protection};
 use crate::service::Grant;
 
 /// The moment of every judgement here.
@@ -38,6 +38,11 @@ fn ledger(lines: &[&str]) -> Ledger {
                 Change::PutBlock(Block { range, until, reason, since: NOW, by })
             }
             ["mode", mode] => Change::SetMode(mode.parse().unwrap()),
+            ["deny", range] => {
+                let cause = DenialCause::AccountGone { account: "gone".to_owned() };
+                Change::PutDenial(Denial::new(range.parse().unwrap(), cause, NOW))
+            }
+            ["registered" | "called" | "asked" | "tcp", ..] => continue,
             ["off"] => Change::SetProtection(Protection::Off),
             _ => panic!("{line}"),
         });
@@ -52,8 +57,7 @@ fn packet(text: &str) -> Packet {
     let mut words = text.split(' ');
     let (peer, what) = (words.next().unwrap().parse().unwrap(), words.next().unwrap());
     let (mut from, mut hop_limit) = (40_000, 64);
-    let mut packet =
-        Packet { peer, to: To::Host, what: What::Other(0), flow: Flow::New, on_loopback: false };
+    let mut packet = Packet::new(peer, What::Other(0));
     for word in words {
         match (word, word.split_once('=')) {
             ("running", _) => packet.flow = Flow::PeerBegan,
@@ -62,6 +66,12 @@ fn packet(text: &str) -> Packet {
             ("broadcast", _) => packet.to = To::Broadcast,
             ("multicast", _) => packet.to = To::Multicast,
             ("elsewhere", _) => packet.to = To::Elsewhere,
+            // The rest of the text is the payload.
+            (_, Some(("payload", _))) => {
+                let (_, payload) = text.split_once("payload=").unwrap();
+                packet.first = FirstBytes::of(payload.as_bytes());
+                break;
+            }
             (_, Some(("hops", number))) => hop_limit = number.parse().unwrap(),
             (_, Some(("from", number))) => from = number.parse().unwrap(),
             _ => panic!("{word}"),
@@ -85,6 +95,8 @@ fn packet(text: &str) -> Packet {
 fn shown(verdict: &Verdict) -> String {
     let reason = match &verdict.reason {
         Reason::Blocked { range } => format!("blocked {range}"),
+        Reason::Denied { range } => format!("denied {range}"),
+        Reason::Peer { by, .. } => format!("{by:?}").to_lowercase(),
         Reason::Account { names } => format!("account {}", names.join("+")),
         Reason::OpenService { service, limited: true } => format!("open {service} limited"),
         Reason::OpenService { service, limited: false } => format!("open {service}"),
@@ -93,12 +105,38 @@ fn shown(verdict: &Verdict) -> String {
     format!("{} {reason}", if verdict.passes { "pass" } else { "drop" })
 }
 
+/// Peers from lines such as `registered 203.0.113.70 5060`.
+fn learned(lines: &[&str]) -> Learned {
+    let peers = lines.iter().filter_map(|line| {
+        let [by, address, port] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let by = match by {
+            "registered" => LearnedBy::Registered,
+            "called" => LearnedBy::Called,
+            "asked" => LearnedBy::Asked,
+            "tcp" => LearnedBy::RegisteredByTcp,
+            _ => return None,
+        };
+        let local_port: u16 = port.parse().unwrap();
+        let port = if local_port == 0 { 0 } else { 40_000 };
+        let peer = Peer { by, address: address.parse().unwrap(), port, local_port };
+        Some((peer, NOW.after(by.timeout())))
+    });
+    peers.collect()
+}
+
 fn check(lines: &[&str], what_arrives: &str, expected: &str) {
     let (ledger, rules) = (ledger(lines), Rules::default());
     let catalogue = rules.catalogue(&ledger.site);
     let lists = crate::lists::Lists::default();
-    let world =
-        World { ledger: &ledger, rules: &rules, catalogue: &catalogue, lists: &lists, now: NOW };
+    let learned = learned(lines);
+    let world = World {
+        ledger: &ledger,
+        rules: &rules,
+        catalogue: &catalogue,
+        lists: &lists,
+        learned: &learned,
+        now: NOW,
+    };
     let verdict = judge(&world, &packet(what_arrives));
     assert_eq!(shown(&verdict), expected, "{lines:?}: {what_arrives}");
 }
@@ -121,25 +159,29 @@ fn loopback_is_never_judged() {
 #[test]
 fn what_runs_goes_on_unless_its_peer_is_blocked() {
     check(&[], "192.0.2.1 udp/34567 from=53 answer", "pass answer");
-    check(&[], "192.0.2.1 udp/5060 running", "pass running");
+    check(&[], "192.0.2.1 udp/5070 running", "pass running");
     check(&[], "192.0.2.1 icmp/0 answer", "pass answer");
     check(&["block 192.0.2.0/24"], "192.0.2.1 udp/5060 answer", "drop blocked 192.0.2.0/24");
-    check(&["block 192.0.2.1"], "192.0.2.1 udp/5060 running", "drop blocked 192.0.2.1");
+    check(&["block 192.0.2.1"], "192.0.2.1 udp/5070 running", "drop blocked 192.0.2.1");
     // Inside a wider block an account's flows go on, also those to services it has no longer.
     let inside = ["block 192.0.2.0/24", "allow joe 192.0.2.1 sip"];
     check(&inside, "192.0.2.1 tcp/22 running", "pass running");
     check(&inside, "192.0.2.1 tcp/22 answer", "pass answer");
-    check(&["block 192.0.2.1 for -1"], "192.0.2.1 udp/5060 running", "pass running");
+    check(&["block 192.0.2.1 for -1"], "192.0.2.1 udp/5070 running", "pass running");
 }
 
 #[test]
 fn in_open_mode_guessers_stay_under_the_limits_in_a_running_flow_too() {
     let open = ["mode open", "allow joe 192.0.2.1 sip"];
-    check(&open, "203.0.113.9 udp/5060 running", "pass open sip limited");
-    check(&open, "203.0.113.9 udp/5060 answer", "pass answer");
+    check(&open, "203.0.113.9 tcp/5060 running", "pass open sip limited");
+    check(&open, "203.0.113.9 tcp/5060 answer", "pass answer");
     check(&open, "203.0.113.9 udp/12000 running", "pass running");
-    check(&open, "192.0.2.1 udp/5060 running", "pass running");
-    check(&[], "203.0.113.9 udp/5060 running", "pass running");
+    check(&open, "192.0.2.1 tcp/5060 running", "pass running");
+    check(&[], "203.0.113.9 tcp/5060 running", "pass running");
+    // Signalling by UDP is judged packet by packet, whoever began the flow.
+    check(&open, "203.0.113.9 udp/5060 answer", "pass open sip limited");
+    check(&open, "192.0.2.1 udp/5060 running", "pass account joe");
+    check(&[], "203.0.113.9 udp/5060 answer", "drop stranger");
 }
 
 #[test]
@@ -271,4 +313,66 @@ fn what_is_for_others_is_not_ours_to_judge_unless_blocked() {
     check(&[], "192.0.2.1 udp/5353 multicast", "drop stranger");
     check(&[], "192.0.2.1 udp/138 broadcast", "drop stranger");
     check(&["block 192.0.2.1"], "192.0.2.1 tcp/80 elsewhere", "drop blocked 192.0.2.1");
+}
+
+#[test]
+fn peers_of_the_hosts_own_choice() {
+    let trunk = ["registered 203.0.113.70 5060"];
+    let invite = "203.0.113.70 udp/5060 payload=INVITE sip:a SIP/2.0";
+    check(&trunk, invite, "pass registered");
+    check(&trunk, "203.0.113.70 udp/5060 payload=BYE sip:a SIP/2.0", "pass registered");
+    check(&trunk, "203.0.113.70 udp/5060 payload=SIP/2.0 200 OK", "pass registered");
+    check(&trunk, "203.0.113.70 udp/5060 payload=REGISTER sip:a", "drop stranger");
+    check(&trunk, "203.0.113.70 udp/5060 running payload=REGISTER sip:a", "drop stranger");
+    check(&trunk, "203.0.113.70 udp/5060 answer payload=register", "drop stranger");
+    check(&trunk, "203.0.113.70 udp/10000 payload=INVITE sip:a", "drop stranger");
+    check(&trunk, "203.0.113.71 udp/5060 answer payload=INVITE sip:a", "drop stranger");
+    check(&trunk, "203.0.113.70 udp/5060 from=40001 payload=INVITE sip:a", "drop stranger");
+    check(&trunk, "203.0.113.70 tcp/5060", "drop stranger");
+    let opened = ["mode open", trunk[0]];
+    check(&opened, "203.0.113.70 udp/5060 payload=REGISTER sip:a", "pass open sip limited");
+    check(&opened, invite, "pass registered");
+    check(&["called 203.0.113.70 5060"], invite, "pass called");
+    let asked = ["asked 203.0.113.70 5060"];
+    check(&asked, invite, "drop stranger");
+    check(&asked, "203.0.113.70 udp/5060 payload=SIP/2.0 200 OK", "pass asked");
+    check(&asked, "203.0.113.70 udp/4569 payload=SIP/2.0 200 OK", "drop stranger");
+    let by_tcp = ["tcp 203.0.113.70 0"];
+    check(&by_tcp, "203.0.113.70 tcp/5060", "pass registeredbytcp");
+    check(&by_tcp, "203.0.113.70 tcp/5061", "pass registeredbytcp");
+    check(&by_tcp, "203.0.113.70 tcp/443", "drop stranger");
+    check(&by_tcp, invite, "drop stranger");
+    // Blocks count, however wide; lists do not, and neither does an account for something else.
+    let iax = "203.0.113.70 udp/4569 payload=\u{1}";
+    check(&["registered 203.0.113.70 4569"], iax, "pass registered");
+    check(&[trunk[0], "block 203.0.113.0/24"], invite, "drop blocked 203.0.113.0/24");
+    let walled = [trunk[0], "block 203.0.113.0/24", "allow web 203.0.113.70 web"];
+    check(&walled, invite, "drop blocked 203.0.113.0/24");
+    check(&[trunk[0], "allow web 203.0.113.70 web"], invite, "pass registered");
+}
+
+#[test]
+fn what_is_denied() {
+    let denied = ["mode open", "deny 203.0.113.7", "registered 203.0.113.7 5060"];
+    for refused in
+        ["udp/5060", "tcp/5061", "udp/10000 answer", "tcp/443 running", "udp/5060 running"]
+    {
+        let packet = format!("203.0.113.7 {refused}");
+        check(&denied, &packet, "drop denied 203.0.113.7");
+    }
+    check(&denied, "203.0.113.7 udp/5060 payload=INVITE sip:a", "drop denied 203.0.113.7");
+    // What the host began from other ports goes on.
+    check(&denied, "203.0.113.7 udp/54321 answer", "pass answer");
+    check(&denied, "203.0.113.7 tcp/443 elsewhere", "pass notforthishost");
+    check(&denied, "203.0.113.8 udp/5060", "pass open sip limited");
+    // What another account grants is not denied.
+    let granted = ["deny 203.0.113.0/24", "allow phone 203.0.113.7 sip"];
+    check(&granted, "203.0.113.7 udp/5060", "pass account phone");
+    check(&granted, "203.0.113.7 udp/10000", "pass account phone");
+    check(&granted, "203.0.113.7 tcp/443 running", "drop denied 203.0.113.0/24");
+    check(
+        &["deny 203.0.113.7", "allow office 203.0.113.7 all"],
+        "203.0.113.7 udp/5060",
+        "pass account office",
+    );
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use super::{OpenServices, Ruleset, ServiceChain, Structure};
+use super::{BLOCKED, HostPorts, OpenServices, Ruleset, ServiceChain, Structure};
 use crate::AddrRange;
 use crate::ledger::Mode;
 use crate::policy::{World, limited_to_strangers, open_to_strangers};
@@ -14,13 +14,14 @@ use crate::service::{Grant, ServiceName};
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
 ///
-/// Accounts and blocks may overlap as they like; what comes out are disjoint ranges, each with
-/// one answer, so that the kernel needs one look-up whatever their number. `n log n`.
+/// Accounts, blocks and denials may overlap as they like; what comes out are disjoint ranges, each
+/// with one answer, so that the kernel needs one look-up whatever their number. `n log n`.
 ///
 /// `lists` is [`crate::lists::Lists::merged`], which is kept because it may be long.
 pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
     let mut ruleset = Ruleset { lists, ..Ruleset::default() };
     ruleset.structure.trial = world.ledger.protection.opens_by_itself();
+    ruleset.structure.ports = HostPorts::of(world);
     ruleset.structure.open = (world.ledger.mode == Mode::Open).then(|| OpenServices {
         opening: open_to_strangers(world.rules, world.catalogue),
         limited: limited_to_strangers(world.rules, world.catalogue),
@@ -28,12 +29,17 @@ pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
         total: world.rules.total,
     });
     for (range, answer) in disjoint(claims(world)) {
-        match answer {
-            Answer::Blocked => ruleset.blocks.push(range),
-            Answer::Account { grant, walled } => {
-                let chain = add_chain(&mut ruleset.structure, &grant, walled, world);
-                ruleset.accounts.push((range, chain));
-            }
+        if let Some((grant, walled)) = answer.account() {
+            let chain = add_chain(&mut ruleset.structure, grant, walled, world);
+            ruleset.accounts.push((range, chain));
+        }
+        if let Some(closure) = answer.closure() {
+            let granted = match closure {
+                Closure::Blocked => None,
+                Closure::Denied(granted) => Some(granted),
+            };
+            let name = add_closure(&mut ruleset.structure, granted.as_ref(), world);
+            ruleset.closed.push((range, name));
         }
     }
     ruleset
@@ -46,6 +52,8 @@ pub enum Claim<'a> {
     Account(&'a Grant),
     /// A block shuts it out.
     Block,
+    /// Services that no account grants are denied to it, in both directions.
+    Denial,
 }
 
 /// What holds for a range, all claims weighed.
@@ -53,13 +61,44 @@ pub enum Claim<'a> {
 pub enum Answer {
     /// Shut out, running flows too.
     Blocked,
+    /// Denied all services.
+    Denied,
     /// Let in for the union of the services of all accounts.
     Account {
         /// That union.
         grant: Grant,
         /// Whether a wider block lies around it.
         walled: bool,
+        /// Whether all other services are denied to running flows, and outwards, too.
+        denied: bool,
     },
+}
+
+/// What is closed to a range in both directions.
+enum Closure {
+    /// Everything.
+    Blocked,
+    /// All services but these.
+    Denied(Grant),
+}
+
+impl Answer {
+    /// What accounts grant there, and whether a wider block lies around it.
+    fn account(&self) -> Option<(&Grant, bool)> {
+        match self {
+            Answer::Account { grant, walled, .. } => Some((grant, *walled)),
+            Answer::Blocked | Answer::Denied => None,
+        }
+    }
+
+    fn closure(&self) -> Option<Closure> {
+        match self {
+            Answer::Blocked => Some(Closure::Blocked),
+            Answer::Denied => Some(Closure::Denied(Grant::Some(BTreeSet::new()))),
+            Answer::Account { grant: Grant::All, .. } => None,
+            Answer::Account { grant, denied, .. } => denied.then(|| Closure::Denied(grant.clone())),
+        }
+    }
 }
 
 fn claims<'a>(world: &World<'a>) -> Vec<(AddrRange, Claim<'a>)> {
@@ -71,6 +110,8 @@ fn claims<'a>(world: &World<'a>) -> Vec<(AddrRange, Claim<'a>)> {
     for block in world.ledger.blocks_at(world.now) {
         claims.push((block.range, Claim::Block));
     }
+    // A denial counts until it is taken out of the ledger: its end is decided by asking the PBX.
+    claims.extend(world.ledger.denials.keys().map(|range| (*range, Claim::Denial)));
     claims
 }
 
@@ -132,6 +173,7 @@ struct End<'a> {
 struct OpenClaims<'a> {
     accounts: BTreeMap<u128, usize>,
     blocks: BTreeMap<u128, usize>,
+    denials: usize,
     unlimited: usize,
     services: BTreeMap<&'a ServiceName, usize>,
 }
@@ -140,6 +182,8 @@ impl<'a> OpenClaims<'a> {
     fn update(&mut self, end: &End<'a>) {
         match end.claim {
             Claim::Block => count(&mut self.blocks, end.width, end.opens),
+            Claim::Denial if end.opens => self.denials += 1,
+            Claim::Denial => self.denials = self.denials.saturating_sub(1),
             Claim::Account(grant) => {
                 count(&mut self.accounts, end.width, end.opens);
                 match grant {
@@ -157,14 +201,14 @@ impl<'a> OpenClaims<'a> {
         let account = self.accounts.keys().next();
         let block = self.blocks.keys().next();
         match (account, block) {
-            (None, None) => None,
+            (None, None) => (self.denials > 0).then_some(Answer::Denied),
             (None, Some(_)) => Some(Answer::Blocked),
             (Some(account), Some(block)) if block <= account => Some(Answer::Blocked),
             (Some(_), block) => {
                 let names: BTreeSet<ServiceName> =
                     self.services.keys().map(|name| (*name).clone()).collect();
                 let grant = if self.unlimited > 0 { Grant::All } else { Grant::Some(names) };
-                Some(Answer::Account { grant, walled: block.is_some() })
+                Some(Answer::Account { grant, walled: block.is_some(), denied: self.denials > 0 })
             }
         }
     }
@@ -194,20 +238,20 @@ fn append(answers: &mut Vec<(AddrRange, Answer)>, range: AddrRange, answer: Answ
     answers.push((range, answer));
 }
 
-/// The name of a chain says what it opens: `to.sip.web`, `to.all`; long unions are numbered by a
+/// A union of services as part of a chain's name: `sip.web`, `all`; long unions are numbered by a
 /// hash of their names.
-fn chain_name(grant: &Grant, walled: bool) -> String {
-    const LONGEST: usize = 60;
+fn union_name(grant: &Grant) -> String {
+    const MAX_LENGTH: usize = 60;
     let names: Vec<String> = Vec::<String>::from(grant.clone());
     // A "-" cannot stand in a chain's name; no service's name holds a "_".
     let mut name = names.join(".").replace('-', "_");
     if name.is_empty() {
         "nothing".clone_into(&mut name);
     }
-    if name.len() > LONGEST {
+    if name.len() > MAX_LENGTH {
         name = format!("many.{:016x}", fnv(&name));
     }
-    format!("{}.{name}", if walled { "walled" } else { "to" })
+    name
 }
 
 /// FNV-1a, 64 bits: a short name that is the same in every run. Names that collide are told apart
@@ -225,11 +269,24 @@ fn add_chain(structure: &mut Structure, grant: &Grant, walled: bool, world: &Wor
         Grant::Some(names) => Some(world.catalogue.opening(names)),
     };
     let chain = ServiceChain { opening, walled };
-    let mut name = chain_name(grant, walled);
+    let mut name = format!("{}.{}", if walled { "walled" } else { "to" }, union_name(grant));
     while structure.chains.get(&name).is_some_and(|there| *there != chain) {
         name.push('_');
     }
     structure.chains.insert(name.clone(), chain);
+    name
+}
+
+/// Adds the chains that close everything (`None`), or all services but the granted ones, and
+/// returns the name that all of them share.
+fn add_closure(structure: &mut Structure, granted: Option<&Grant>, world: &World<'_>) -> String {
+    let Some(Grant::Some(names)) = granted else { return BLOCKED.to_owned() };
+    let granted = world.catalogue.opening(names);
+    let mut name = union_name(&Grant::Some(names.clone()));
+    while structure.closures.get(&name).is_some_and(|there| *there != granted) {
+        name.push('_');
+    }
+    structure.closures.insert(name.clone(), granted);
     name
 }
 
@@ -244,18 +301,27 @@ mod tests {
     }
 
     fn check(claims: &[(&str, Option<&str>)], expected: &[&str]) {
+        check_denied(claims, &[], expected);
+    }
+
+    fn check_denied(claims: &[(&str, Option<&str>)], denied: &[&str], expected: &[&str]) {
         let grants: Vec<Option<Grant>> =
             claims.iter().map(|(_, services)| services.map(grant)).collect();
         let claims = claims.iter().zip(&grants).map(|((range, _), grant)| {
             let claim = grant.as_ref().map_or(Claim::Block, Claim::Account);
             (range.parse().unwrap(), claim)
         });
-        let shown: Vec<String> = disjoint(claims.collect())
+        let denials = denied.iter().map(|range| (range.parse().unwrap(), Claim::Denial));
+        let shown: Vec<String> = disjoint(claims.chain(denials).collect())
             .into_iter()
             .map(|(range, answer)| match answer {
                 Answer::Blocked => format!("{range} blocked"),
-                Answer::Account { grant, walled: true } => format!("{range} {grant}, walled"),
-                Answer::Account { grant, .. } => format!("{range} {grant}"),
+                Answer::Denied => format!("{range} denied"),
+                Answer::Account { grant, walled, denied } => format!(
+                    "{range} {grant}{}{}",
+                    if walled { ", walled" } else { "" },
+                    if denied { ", rest denied" } else { "" }
+                ),
             })
             .collect();
         assert_eq!(shown, expected);
@@ -267,8 +333,15 @@ mod tests {
         let catalogue = rules.catalogue(&ledger.site);
         let lists = crate::lists::Lists::default();
         let now = crate::time::Time::from_millis(0);
-        let world =
-            World { ledger: &ledger, rules: &rules, catalogue: &catalogue, lists: &lists, now };
+        let learned = crate::signalling::Learned::default();
+        let world = World {
+            ledger: &ledger,
+            rules: &rules,
+            catalogue: &catalogue,
+            lists: &lists,
+            learned: &learned,
+            now,
+        };
         let mut structure = Structure::default();
         structure.chains.insert("to.web".to_owned(), ServiceChain { opening: None, walled: false });
         assert_eq!(add_chain(&mut structure, &grant("web"), false, &world), "to.web_");
@@ -309,11 +382,30 @@ mod tests {
         );
     }
 
+    #[test]
+    fn denials_leave_what_accounts_grant() {
+        check_denied(
+            &[("192.0.2.0/30", Some("sip")), ("192.0.2.3", None)],
+            &["192.0.2.2/31", "192.0.2.4"],
+            &[
+                "192.0.2.0/31 sip",
+                "192.0.2.2 sip, rest denied",
+                "192.0.2.3 blocked",
+                "192.0.2.4 denied",
+            ],
+        );
+        check_denied(
+            &[("192.0.2.1", Some("sip")), ("192.0.2.0/30", None)],
+            &["192.0.2.1"],
+            &["192.0.2.0 blocked", "192.0.2.1 sip, walled, rest denied", "192.0.2.2/31 blocked"],
+        );
+    }
+
     proptest! {
         /// Against the stupid model: every address of a small space looked at by itself.
         #[test]
         fn it_equals_the_stupid_model(
-            claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..4), 0..12)
+            claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..5), 0..12)
         ) {
             let grants = [grant("sip"), grant("web,rtp"), Grant::All];
             let highest = Family::V4.highest();
@@ -323,7 +415,8 @@ mod tests {
                     // The upper half lies at the end of the address space.
                     let first = if *first >= 16 { highest - 31 + first } else { *first };
                     let last = (first + width).min(highest);
-                    let claim = grants.get(*kind).map_or(Claim::Block, Claim::Account);
+                    let other = if *kind == 3 { Claim::Block } else { Claim::Denial };
+                    let claim = grants.get(*kind).map_or(other, Claim::Account);
                     (AddrRange::new(Family::V4, first, last).unwrap(), claim)
                 })
                 .collect();
@@ -334,13 +427,17 @@ mod tests {
             for at in (0..64).chain(highest - 40..=highest) {
                 let here = AddrRange::new(Family::V4, at, at).unwrap();
                 let covering = || claims.iter().filter(|(range, _)| range.covers(&here));
-                let narrowest = |blocks: bool| {
+                let narrowest = |is: fn(&Claim<'_>) -> bool| {
                     covering()
-                        .filter(|(_, claim)| matches!(claim, Claim::Block) == blocks)
+                        .filter(|(_, claim)| is(claim))
                         .map(|(range, _)| range.width())
                         .min()
                 };
-                let expected = match (narrowest(false), narrowest(true)) {
+                let account = narrowest(|claim| matches!(claim, Claim::Account(_)));
+                let block = narrowest(|claim| matches!(claim, Claim::Block));
+                let denied = narrowest(|claim| matches!(claim, Claim::Denial)).is_some();
+                let expected = match (account, block) {
+                    (None, None) if denied => Some("denied".to_owned()),
                     (None, None) => None,
                     (None, Some(_)) => Some("blocked".to_owned()),
                     (Some(account), Some(block)) if block <= account => Some("blocked".to_owned()),
@@ -348,20 +445,21 @@ mod tests {
                         let names: BTreeSet<String> = covering()
                             .filter_map(|(_, claim)| match claim {
                                 Claim::Account(grant) => Some(Vec::<String>::from((*grant).clone())),
-                                Claim::Block => None,
+                                Claim::Block | Claim::Denial => None,
                             })
                             .flatten()
                             .collect();
                         let all = names.contains("all").then(|| vec!["all".to_owned()]);
                         let names = all.unwrap_or(names.into_iter().collect());
-                        Some(format!("{} {}", names.join(","), block.is_some()))
+                        Some(format!("{} {} {denied}", names.join(","), block.is_some()))
                     }
                 };
                 let answer = found.iter().find(|(range, _)| range.covers(&here)).map(|(_, a)| a);
                 let shown = answer.map(|answer| match answer {
                     Answer::Blocked => "blocked".to_owned(),
-                    Answer::Account { grant, walled } => {
-                        format!("{} {walled}", Vec::<String>::from(grant.clone()).join(","))
+                    Answer::Denied => "denied".to_owned(),
+                    Answer::Account { grant, walled, denied } => {
+                        format!("{} {walled} {denied}", Vec::<String>::from(grant.clone()).join(","))
                     }
                 });
                 prop_assert_eq!(shown, expected, "at {}", at);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub use compile::{compile, disjoint};
 pub use difference::{Difference, difference};
 pub use list_sets::{ListSet, ListSets};
-pub use render::{COUNTED_BY_ADDRESS, render, render_hush, render_list_sets};
+pub use render::{COUNTED_BY_ADDRESS, render, render_list_sets};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use crate::config::Rate;
-use crate::service::Opening;
+use crate::config::{MediaSources, Rate};
+use crate::policy::World;
+use crate::service::{Opening, Ports, Role};
 
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "nightlatch";
@@ -37,10 +38,41 @@ pub mod names {
     pub const ACCOUNTS_V4: &str = "account4";
     /// The same for IPv6.
     pub const ACCOUNTS_V6: &str = "account6";
-    /// Blocked ranges, IPv4.
-    pub const BLOCKS_V4: &str = "block4";
+    /// Map of closed ranges to the chain that says what is closed, for packets from there, IPv4.
+    pub const CLOSED_IN_V4: &str = "closed_in4";
     /// The same for IPv6.
-    pub const BLOCKS_V6: &str = "block6";
+    pub const CLOSED_IN_V6: &str = "closed_in6";
+    /// The same for packets of this host to there, IPv4.
+    pub const CLOSED_OUT_V4: &str = "closed_out4";
+    /// The same for IPv6.
+    pub const CLOSED_OUT_V6: &str = "closed_out6";
+    /// The same for packets of containers to there, IPv4; empty where no port is published.
+    pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
+    /// The same for IPv6.
+    pub const CLOSED_FORWARD_V6: &str = "closed_forward6";
+    /// Peers at which this host registered (peer . its port . own port), IPv4. See
+    /// [`LearnedBy`](crate::signalling::LearnedBy) for this and the following.
+    pub const REGISTERED_V4: &str = "registered4";
+    /// The same for IPv6.
+    pub const REGISTERED_V6: &str = "registered6";
+    /// Peers that this host called, IPv4.
+    pub const CALLED_V4: &str = "called4";
+    /// The same for IPv6.
+    pub const CALLED_V6: &str = "called6";
+    /// Peers to which this host sent anything else, IPv4.
+    pub const ASKED_V4: &str = "asked4";
+    /// The same for IPv6.
+    pub const ASKED_V6: &str = "asked6";
+    /// Peers at which this host is registered over TCP, IPv4.
+    pub const REGISTERED_TCP_V4: &str = "registered_tcp4";
+    /// The same for IPv6.
+    pub const REGISTERED_TCP_V6: &str = "registered_tcp6";
+    /// Containers to which a port is published (address . port), IPv4.
+    pub const PUBLISHED_V4: &str = "published4";
+    /// The same for IPv6.
+    pub const PUBLISHED_V6: &str = "published6";
+    /// Sets of versions before: they are deleted where they are found.
+    pub const RETIRED: [&str; 2] = ["block4", "block6"];
     /// Listed addresses that came lately, each with a counter, IPv4.
     pub const HITS_V4: &str = "hit4";
     /// The same for IPv6.
@@ -61,6 +93,8 @@ pub mod names {
     pub const SILENT: &str = "silent";
     /// Counts what blocked addresses sent.
     pub const BLOCKED: &str = "blocked";
+    /// Counts what was denied to removed addresses, in both directions.
+    pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
     pub const LIMITED: &str = "limited";
 }
@@ -73,8 +107,10 @@ pub struct Ruleset {
     /// Where accounts come in: disjoint ranges of both families, sorted, each with the name of
     /// its chain.
     pub accounts: Vec<(AddrRange, String)>,
-    /// Who is shut out: disjoint ranges, sorted.
-    pub blocks: Vec<AddrRange>,
+    /// What is closed in both directions: disjoint ranges, sorted, each with [`BLOCKED`] or the
+    /// name of one of [`Structure::closures`].
+    #[serde(default)]
+    pub closed: Vec<(AddrRange, String)>,
     /// Who is on a list: merged. Copies of a ruleset on disk leave it out: lists have their own.
     #[serde(skip)]
     pub lists: Arc<RangeList>,
@@ -87,11 +123,155 @@ pub struct Structure {
     pub trial: bool,
     /// The chains that accounts lead to, by name.
     pub chains: BTreeMap<String, ServiceChain>,
+    /// What is closed to removed addresses: all services but these, by name.
+    #[serde(default)]
+    pub closures: BTreeMap<String, Opening>,
     /// What strangers reach; `None` where silence is for everyone.
     pub open: Option<OpenServices>,
+    /// The ports of this host that packets are told apart by.
+    #[serde(default)]
+    pub ports: HostPorts,
+    /// Whether ports are published to containers, so that what containers send counts too.
+    #[serde(default)]
+    pub containers: bool,
+    /// How many flows strangers may have in connection tracking. The kernel's side decides.
+    #[serde(default)]
+    pub share: StrangersShare,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,
+}
+
+impl Structure {
+    /// The names of all chains that come and go with accounts and what is closed.
+    pub fn changing_chains(&self) -> impl Iterator<Item = String> {
+        let closures = self.closures.keys().flat_map(|name| {
+            ["denied_in", "denied_out", "denied_forward"].map(|hook| format!("{hook}.{name}"))
+        });
+        self.chains.keys().cloned().chain(closures)
+    }
+}
+
+/// The name in [`Ruleset::closed`] of what is closed altogether.
+pub const BLOCKED: &str = "";
+
+/// The chain that an element of a map of closed ranges leads to.
+pub fn closing_chain(hook: &str, closure: &str) -> String {
+    match closure {
+        BLOCKED => format!("blocked_{hook}"),
+        name => format!("denied_{hook}.{name}"),
+    }
+}
+
+/// The ports of this host that packets are told apart by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPorts {
+    /// All services.
+    pub services: Opening,
+    /// UDP ports of SIP.
+    pub sip: Vec<Ports>,
+    /// UDP ports of IAX2.
+    pub iax: Vec<Ports>,
+    /// UDP ports of media.
+    pub media: Vec<Ports>,
+    /// TCP ports of SIP, with and without TLS.
+    pub sip_tcp: Vec<Ports>,
+    /// Whether media are accepted from everybody.
+    pub media_from_anybody: bool,
+}
+
+impl HostPorts {
+    fn of(world: &World<'_>) -> HostPorts {
+        let udp = |role| world.catalogue.udp_ports(role);
+        HostPorts {
+            services: world.catalogue.every_port(),
+            sip: udp(Role::Sip),
+            iax: udp(Role::Iax),
+            media: udp(Role::Media),
+            sip_tcp: world.catalogue.sip_tcp_ports(),
+            media_from_anybody: world.rules.media == MediaSources::Any,
+        }
+    }
+}
+
+/// The share of connection tracking that strangers' flows may take.
+///
+/// An entry that has timed out still counts until the kernel collects it, up to a minute later. So at
+/// any time there are at most those that were alive before that minute, and those begun since; both
+/// are limited. Of the share media get twelve parts of 32, other UDP services twelve, half-open TCP
+/// connections four, and pings four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangersShare {
+    /// Entries in all, at most.
+    pub entries: u32,
+}
+
+impl Default for StrangersShare {
+    /// For a kernel that tracks 65,536 flows.
+    fn default() -> StrangersShare {
+        StrangersShare::of(65_536)
+    }
+}
+
+impl StrangersShare {
+    /// After how many seconds without a packet a stranger's UDP flow is forgotten. A stream of
+    /// media pauses for less, and after a longer pause begins anew.
+    pub const UDP_TIMEOUT: u32 = 3;
+    /// After how many seconds a stranger's half-open TCP connection is forgotten.
+    pub const TCP_TIMEOUT: u32 = 10;
+    /// After how many seconds the kernel forgets a ping.
+    const PING_TIMEOUT: u32 = 30;
+    /// After how many seconds at the latest the kernel collects what has timed out
+    /// (`GC_SCAN_INTERVAL_MAX`, net/netfilter/nf_conntrack_core.c).
+    const COLLECTED: u32 = 60;
+
+    /// A quarter of what the kernel tracks at most (`nf_conntrack_max`).
+    pub fn of(conntrack_max: u32) -> StrangersShare {
+        StrangersShare { entries: conntrack_max / 4 }
+    }
+
+    /// Streams of media at a time. They are counted, not their packets: a call has fifty a second.
+    pub fn streams(self) -> u32 {
+        self.parts(6).max(1)
+    }
+
+    /// New streams of media a second.
+    pub fn new_streams(self) -> Rate {
+        begun_for(self.parts(6), StrangersShare::UDP_TIMEOUT)
+    }
+
+    /// Packets a second to other UDP services: each prolongs one entry at most.
+    pub fn udp(self) -> Rate {
+        let packets = (self.parts(3) / (StrangersShare::UDP_TIMEOUT + 1)).max(1);
+        Rate { packets, burst: packets }
+    }
+
+    /// New flows of other UDP services a second.
+    pub fn new_udp(self) -> Rate {
+        begun_for(self.parts(9), StrangersShare::UDP_TIMEOUT)
+    }
+
+    /// New TCP connections a second.
+    pub fn new_tcp(self) -> Rate {
+        begun_for(self.parts(4), StrangersShare::TCP_TIMEOUT)
+    }
+
+    /// Pings a second, where strangers may ping.
+    pub fn pings(self) -> Rate {
+        begun_for(self.parts(4), StrangersShare::PING_TIMEOUT)
+    }
+
+    fn parts(self, of_32: u32) -> u32 {
+        self.entries / 32 * of_32
+    }
+}
+
+/// The rate at which never more than so many entries exist, when each lives so many seconds. A
+/// quarter of them may come at once, as telephones do after an outage.
+fn begun_for(entries: u32, timeout: u32) -> Rate {
+    let burst = (entries / 4).max(1);
+    let packets = (entries - entries / 4) / (timeout + StrangersShare::COLLECTED + 1);
+    Rate { packets: packets.max(1), burst }
 }
 
 /// The chain of one union of services.

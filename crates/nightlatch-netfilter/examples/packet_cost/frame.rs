@@ -11,10 +11,15 @@ pub(crate) const SERVICE: u16 = 5060;
 /// Where nothing listens, in no mode.
 const CLOSED: u16 = 9;
 
+/// The media port of all calls.
+pub(crate) const MEDIA: u16 = 10_000;
+/// What the host asks its trunks.
+pub(crate) const REGISTERS: &[u8] = b"REGISTER sip:192.0.2.2 SIP/2.0\r\n";
+
 /// What is sent, by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// UDP of an address that is not allowed.
+    /// UDP of an address that is not allowed: a REGISTER.
     Stranger,
     /// UDP of an allowed address, each packet the first of a flow.
     Allowed,
@@ -24,16 +29,39 @@ pub(crate) enum Kind {
     AllowedSyn,
     /// UDP within 1,000 running flows of allowed addresses.
     Running,
+    /// An INVITE of 1,000 peers at which this host registered, none of whom has an account.
+    Trunk,
+    /// Media of 1,000 calls, to which this host sends too.
+    RtpIn,
+    /// The same from this host to there.
+    RtpOut,
+    /// This host's responses within 1,000 running flows of allowed addresses.
+    ResponseOut,
     /// UDP of a stranger who is on a list.
     Listed,
     /// UDP of a stranger who is on no list, to a closed port.
     Unlisted,
 }
 
+/// Every kind by the name that the command line takes, and in words.
+const KINDS: [(Kind, &str, &str); 11] = [
+    (Kind::Stranger, "stranger", "a stranger's UDP packet"),
+    (Kind::Allowed, "allowed", "an allowed address's first UDP packet"),
+    (Kind::StrangerSyn, "stranger-syn", "a stranger's TCP SYN"),
+    (Kind::AllowedSyn, "allowed-syn", "an allowed address's TCP SYN"),
+    (Kind::Running, "running", "a UDP packet of a running flow"),
+    (Kind::Trunk, "trunk", "an INVITE of a trunk without account"),
+    (Kind::RtpIn, "rtp-in", "an RTP packet inwards"),
+    (Kind::RtpOut, "rtp-out", "an RTP packet outwards"),
+    (Kind::ResponseOut, "response-out", "a response outwards"),
+    (Kind::Listed, "listed", "a UDP packet of a stranger on a list"),
+    (Kind::Unlisted, "unlisted", "a UDP packet of a stranger on no list, to a closed port"),
+];
+
 impl Kind {
     /// What a firewall should do with it.
     pub(crate) fn passes(self) -> bool {
-        matches!(self, Kind::Allowed | Kind::AllowedSyn | Kind::Running)
+        !matches!(self, Kind::Stranger | Kind::StrangerSyn | Kind::Listed | Kind::Unlisted)
     }
 
     /// Whether it is TCP.
@@ -41,21 +69,33 @@ impl Kind {
         matches!(self, Kind::StrangerSyn | Kind::AllowedSyn)
     }
 
+    /// Whether this host sends it.
+    pub(crate) fn is_outwards(self) -> bool {
+        matches!(self, Kind::RtpOut | Kind::ResponseOut)
+    }
+
     /// In words.
     pub(crate) fn title(self) -> &'static str {
+        KINDS.iter().find(|(kind, ..)| *kind == self).unwrap().2
+    }
+
+    /// This host's port.
+    pub(crate) fn port(self) -> u16 {
         match self {
-            Kind::Stranger => "a stranger's UDP packet",
-            Kind::Allowed => "an allowed address's first UDP packet",
-            Kind::StrangerSyn => "a stranger's TCP SYN",
-            Kind::AllowedSyn => "an allowed address's TCP SYN",
-            Kind::Running => "a UDP packet of a running flow",
-            Kind::Listed => "a UDP packet of a stranger on a list",
-            Kind::Unlisted => "a UDP packet of a stranger on no list, to a closed port",
+            Kind::Unlisted => CLOSED,
+            Kind::RtpIn | Kind::RtpOut => MEDIA,
+            _ => SERVICE,
         }
     }
 
-    fn port(self) -> u16 {
-        if self == Kind::Unlisted { CLOSED } else { SERVICE }
+    /// What a datagram begins with.
+    pub(crate) fn payload(self) -> &'static [u8] {
+        match self {
+            Kind::Trunk => b"INVITE sip:1@192.0.2.1 SIP/2.0\r\n",
+            Kind::RtpIn | Kind::RtpOut => &[0x80; 32],
+            Kind::ResponseOut => b"SIP/2.0 200 OK\r\nTo: <sip:1@192.0",
+            _ => b"REGISTER sip:192.0.2.1 SIP/2.0\r\n",
+        }
     }
 }
 
@@ -63,16 +103,8 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Kind, String> {
-        Ok(match text {
-            "stranger" => Kind::Stranger,
-            "allowed" => Kind::Allowed,
-            "stranger-syn" => Kind::StrangerSyn,
-            "allowed-syn" => Kind::AllowedSyn,
-            "running" => Kind::Running,
-            "listed" => Kind::Listed,
-            "unlisted" => Kind::Unlisted,
-            other => return Err(format!("{other} is no kind of packet")),
-        })
+        let found = KINDS.iter().find(|(_, name, _)| *name == text);
+        found.map(|(kind, ..)| *kind).ok_or_else(|| format!("unknown kind of packet: {text}"))
     }
 }
 
@@ -103,6 +135,7 @@ pub(crate) fn frame(kind: Kind, source: u32, port: u16) -> [u8; LENGTH] {
     } else {
         // Without a checksum, which UDP over IPv4 allows.
         frame[39] = 40;
+        frame[42..].copy_from_slice(&kind.payload()[..LENGTH - 42]);
     }
     frame
 }

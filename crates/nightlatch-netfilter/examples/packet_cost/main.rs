@@ -8,9 +8,11 @@
 //!
 //! - `packet_cost addresses COUNT` prints the allowed addresses, one a line
 //! - `packet_cost networks COUNT` prints the networks of a feed, one a line
-//! - `packet_cost measure SAMPLES KIND,KIND...` reads the variants (`process interface addresses
-//!   networks name`), measures, prints tables and says so where a firewall did not do what it
-//!   should have done
+//! - `packet_cost measure SAMPLES KIND,KIND... NAME` reads the variants (`process interface addresses
+//!   networks name`), measures, prints tables that compare with the variant of that name, and says so
+//!   where a firewall did not do what it should have done
+//!
+//! What the server itself sends is received at the interface by which it leaves, and dropped there.
 //!
 //! `bench/packet-cost.sh` builds the namespaces around it.
 #![expect(
@@ -58,16 +60,16 @@ fn main() {
                 writeln!(out, "{network}").unwrap();
             }
         }
-        ["measure", samples, kinds] => {
+        ["measure", samples, kinds, compared] => {
             drop(out);
             let kinds: Vec<Kind> = kinds.split(',').map(|kind| kind.parse().unwrap()).collect();
-            measure(samples.parse().unwrap(), &kinds);
+            measure(samples.parse().unwrap(), &kinds, compared);
         }
-        _ => panic!("use: addresses COUNT | networks COUNT | measure SAMPLES KIND,KIND..."),
+        _ => panic!("use: addresses COUNT | networks COUNT | measure SAMPLES KIND,KIND... NAME"),
     }
 }
 
-fn measure(samples: usize, kinds: &[Kind]) {
+fn measure(samples: usize, kinds: &[Kind], compared: &str) {
     let mut variants: Vec<Variant> =
         io::stdin().lines().map(|line| Variant::open(&line.unwrap())).collect();
     for &kind in kinds {
@@ -86,6 +88,6 @@ fn measure(samples: usize, kinds: &[Kind]) {
                 figures.push(variant.sample(kind, *count));
             }
         }
-        report::table(kind, &counts, &figures);
+        report::table(kind, &counts, &figures, compared);
     }
 }

@@ -29,24 +29,26 @@ impl Figures {
     }
 }
 
-/// Prints one table. The first variant is the floor (sending alone), the second the machine
-/// without a firewall; the comparison is with the second.
-pub(crate) fn table(kind: Kind, counts: &[usize], figures: &[Figures]) {
-    let (floor, bare) = (figures[0].median(), figures[1].median());
-    println!("\nCPU time for {}, in ns:\n", kind.title());
+/// Prints one table. The first variant is the floor of what comes in (sending alone); each is
+/// compared with the variant called `compared`, median with median and least with least.
+pub(crate) fn table(kind: Kind, counts: &[usize], figures: &[Figures], compared: &str) {
+    let floor = figures[0].median();
+    let base = figures.iter().find(|figures| figures.name == compared);
+    let base = base.unwrap_or_else(|| panic!("unknown variant: {compared}"));
+    println!("\nCPU time for {}, in ns, and as a multiple of \"{compared}\":\n", kind.title());
     println!(
-        "| server | median | least | most | above sending alone | times no firewall | packets a sample |"
+        "| server | median | least | most | above sending alone | times, median | times, least | packets a sample |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     for (figures, count) in figures.iter().zip(counts) {
-        let median = figures.median();
+        let (median, least) = (figures.median(), figures.samples[0]);
         println!(
-            "| {} | {median:.0} | {:.0} | {:.0} | {:.0} | {:.2} | {count} |",
+            "| {} | {median:.0} | {least:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {count} |",
             figures.name,
-            figures.samples[0],
             figures.samples[figures.samples.len() - 1],
             median - floor,
-            median / bare,
+            median / base.median(),
+            least / base.samples[0],
         );
     }
 }

@@ -5,12 +5,12 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::mem;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 
 use crate::addresses::{addresses, networks, shuffled, strangers};
-use crate::frame::{Kind, LENGTH, SERVICE, frame};
+use crate::frame::{Kind, LENGTH, MEDIA, REGISTERS, SERVICE, frame};
 
 /// How many frames one call sends.
 const BATCH: usize = 64;
@@ -26,11 +26,14 @@ pub(crate) struct Variant {
     /// What it is called in the tables.
     pub(crate) name: String,
     space: File,
+    interface: String,
     sender: OwnedFd,
     allowed: Vec<u32>,
     strangers: Vec<u32>,
+    peers: Vec<u32>,
     listed: Vec<u32>,
     udp: UdpSocket,
+    media: UdpSocket,
     _tcp: TcpListener,
 }
 
@@ -44,10 +47,11 @@ impl Variant {
             panic!("\"{line}\" is not: process interface addresses networks name");
         };
         let space = File::open(format!("/proc/{process}/ns/net")).unwrap();
-        let (udp, tcp) = inside(&space, || {
-            let udp = UdpSocket::bind(("192.0.2.1", SERVICE)).unwrap();
+        let (udp, media, tcp) = inside(&space, || {
+            let [udp, media] =
+                [SERVICE, MEDIA].map(|port| UdpSocket::bind(("192.0.2.1", port)).unwrap());
             udp.set_nonblocking(true).unwrap();
-            (udp, TcpListener::bind(("192.0.2.1", SERVICE)).unwrap())
+            (udp, media, TcpListener::bind(("192.0.2.1", SERVICE)).unwrap())
         });
         let allowed = addresses(allowed.parse().unwrap());
         // Lists are the same for all, so that strangers are too: none is in the longest.
@@ -55,14 +59,19 @@ impl Variant {
             0 => Vec::new(),
             count => networks(count),
         };
+        let mut strangers = strangers(STRANGERS + FLOWS, &addresses(100_000), &listed);
         Variant {
             name: name.to_owned(),
             sender: packet_socket(interface),
-            strangers: strangers(STRANGERS, &addresses(100_000), &listed),
+            // Peers are strangers for whom nothing speaks but what the host sends them.
+            peers: strangers.split_off(STRANGERS),
+            strangers,
             listed: shuffled(listed.iter().map(|network| network.first).collect()),
             allowed: shuffled(allowed),
+            interface: interface.to_owned(),
             space,
             udp,
+            media,
             _tcp: tcp,
         }
     }
@@ -70,10 +79,22 @@ impl Variant {
     /// Sends `count` packets and returns the CPU time of one in nanoseconds.
     pub(crate) fn sample(&mut self, kind: Kind, count: usize) -> f64 {
         inside(&self.space, flush_connections);
-        if kind == Kind::Running {
-            self.begin_flows();
+        match kind {
+            Kind::Running | Kind::ResponseOut => self.begin_flows(),
+            Kind::Trunk => self.ask_peers(&self.udp, REGISTERS),
+            Kind::RtpIn | Kind::RtpOut => self.ask_peers(&self.media, kind.payload()),
+            _ => {}
         }
-        let before = inside(&self.space, || received(kind));
+        let before = self.arrived(kind);
+        let spent =
+            if kind.is_outwards() { self.outwards(kind, count) } else { self.inwards(kind, count) };
+        self.check(kind, count, self.arrived(kind) - before);
+        inside(&self.space, flush_connections);
+        spent as f64 / count as f64
+    }
+
+    /// Frames to the server.
+    fn inwards(&self, kind: Kind, count: usize) -> u64 {
         let mut spent = 0;
         let mut frames = [[0; LENGTH]; BATCH];
         let mut number = 0;
@@ -87,27 +108,57 @@ impl Variant {
             send(&self.sender, &frames[..batch]);
             spent += thread_nanoseconds() - begin;
         }
-        let arrived = inside(&self.space, || received(kind)) - before;
-        self.check(kind, count, arrived);
-        inside(&self.space, flush_connections);
-        spent as f64 / count as f64
+        spent
     }
 
-    /// Packet `number` of a sample: all sources in turn, each time from the next port, so that no
-    /// two are of the same flow; within running flows, the same flows again and again.
+    /// Datagrams of the server's own socket.
+    fn outwards(&self, kind: Kind, count: usize) -> u64 {
+        let socket = if kind.port() == MEDIA { &self.media } else { &self.udp };
+        let peers: Vec<SocketAddrV4> = (0..FLOWS)
+            .map(|number| {
+                let (address, port) = self.source(kind, number);
+                SocketAddrV4::new(Ipv4Addr::from(address), port)
+            })
+            .collect();
+        let begin = thread_nanoseconds();
+        for number in 0..count {
+            socket.send_to(kind.payload(), peers[number % FLOWS]).unwrap();
+        }
+        thread_nanoseconds() - begin
+    }
+
+    /// Packet `number` of a sample.
     fn frame(&self, kind: Kind, number: usize) -> [u8; LENGTH] {
+        let (source, port) = self.source(kind, number);
+        frame(kind, source, port)
+    }
+
+    /// Who sends packet `number`, or gets it: all sources in turn, each time at the next port, so
+    /// that no two are of the same flow; within running flows, the same flows again and again.
+    fn source(&self, kind: Kind, number: usize) -> (u32, u16) {
         let (sources, number) = match kind {
             Kind::Stranger | Kind::StrangerSyn | Kind::Unlisted => (&self.strangers, number),
             Kind::Allowed | Kind::AllowedSyn => (&self.allowed, number),
-            Kind::Running => (&self.allowed, number % FLOWS),
+            Kind::Running | Kind::ResponseOut => (&self.allowed, number % FLOWS),
+            Kind::Trunk | Kind::RtpIn | Kind::RtpOut => {
+                return (self.peers[number % FLOWS], kind.port());
+            }
             Kind::Listed => (&self.listed, number),
         };
         let port = 10_000 + number / sources.len() % 50_000;
-        frame(kind, sources[number % sources.len()], port as u16)
+        (sources[number % sources.len()], port as u16)
+    }
+
+    /// A packet of this host to each peer.
+    fn ask_peers(&self, socket: &UdpSocket, payload: &[u8]) {
+        let port = socket.local_addr().unwrap().port();
+        for peer in &self.peers {
+            socket.send_to(payload, (Ipv4Addr::from(*peer), port)).unwrap();
+        }
     }
 
     /// A packet of each flow, and the server's answer to it.
-    fn begin_flows(&mut self) {
+    fn begin_flows(&self) {
         let mut buffer = [0; LENGTH];
         while self.udp.recv_from(&mut buffer).is_ok() {}
         let numbers: Vec<usize> = (0..FLOWS).collect();
@@ -117,19 +168,31 @@ impl Variant {
             send(&self.sender, &frames);
             let mut answered = 0;
             while let Ok((_, peer)) = self.udp.recv_from(&mut buffer) {
-                self.udp.send_to(&buffer, peer).unwrap();
+                self.udp.send_to(Kind::ResponseOut.payload(), peer).unwrap();
                 answered += 1;
             }
             assert!(answered == numbers.len() || self.is_floor(), "{}: {answered}", self.name);
         }
     }
 
+    /// How many packets have reached the server's sockets, or left the server.
+    fn arrived(&self, kind: Kind) -> usize {
+        if kind.is_outwards() {
+            let all = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+            let name = format!("{}:", self.interface);
+            let line = all.lines().find_map(|line| line.trim_start().strip_prefix(&name)).unwrap();
+            // The second column: packets received.
+            return line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        }
+        inside(&self.space, || received(kind))
+    }
+
     /// Whether the firewall did what it should have done; otherwise its cost means nothing.
     fn check(&self, kind: Kind, count: usize, arrived: usize) {
         let share = arrived as f64 / count as f64;
         let open = self.name == "no firewall" || self.name == "connection tracking alone";
-        let wanted = !self.is_floor() && (open || kind.passes());
-        // Some wait in the server's socket, which counts only those that no longer fit.
+        let wanted = kind.is_outwards() || !self.is_floor() && (open || kind.passes());
+        // Some wait in the server's sockets, which counts only those that no longer fit.
         let well = if wanted { share > 0.7 } else { share < 0.01 };
         // What reaches a closed port is not counted here. Where there is no list, who is on one
         // elsewhere is an ordinary stranger, and a few are let in.

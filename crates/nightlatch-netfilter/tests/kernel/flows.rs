@@ -10,7 +10,7 @@ use crate::namespace::{has, in_namespace, load, run};
 
 fn flows(netlink: &mut Netlink) -> Vec<Flow> {
     let mut flows = Vec::new();
-    netlink.for_each_flow(|flow| flows.push(flow)).unwrap();
+    assert!(netlink.for_each_flow(|flow| flows.push(flow)).unwrap());
     flows
 }
 
@@ -62,6 +62,46 @@ fn flows_of_both_families() {
                 );
                 assert!(list.contains(&ports), "{ports} is missing in {list}");
             }
+        }
+    });
+}
+
+/// Whoever sends first after the kernel has forgotten a connection looks as if he had begun it.
+#[test]
+fn a_connection_taken_up_in_the_middle_is_told_apart() {
+    in_namespace("flows::a_connection_taken_up_in_the_middle_is_told_apart", || {
+        load(
+            "table inet t { chain output { type filter hook output priority 0; ct state new accept; } }",
+        );
+        let mut netlink = Netlink::open().unwrap();
+        for (address, port) in [("127.0.0.1", 5061), ("::1", 5062)] {
+            let listener = TcpListener::bind((address, port)).unwrap();
+            let mut phone = TcpStream::connect((address, port)).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            phone.set_nodelay(true).unwrap();
+            server.set_nodelay(true).unwrap();
+            let mut look = || {
+                let ours = |flow: &Flow| {
+                    [flow.original.source_port, flow.original.destination_port].contains(&port)
+                };
+                let found: Vec<Flow> = flows(&mut netlink).into_iter().filter(ours).collect();
+                let [flow] = found.as_slice() else { panic!("{found:?}") };
+                (flow.picked_up, flow.original.destination_port == port)
+            };
+            assert_eq!(look(), (false, true), "its beginning was seen");
+            phone.write_all(b"x").unwrap();
+            assert_eq!(look(), (false, true));
+            if !has("flows::a_connection_taken_up_in_the_middle_is_told_apart", "conntrack") {
+                return;
+            }
+            run("conntrack -F");
+            server.write_all(b"y").unwrap();
+            assert_eq!(look(), (true, false), "the server sent first");
+            phone.write_all(b"z").unwrap();
+            assert_eq!(look(), (true, false), "also when answers were seen");
+            run("conntrack -F");
+            phone.write_all(b"x").unwrap();
+            assert_eq!(look(), (true, true));
         }
     });
 }

@@ -12,6 +12,7 @@ use nightlatch_core::ledger::{Ledger, Mode, Protection};
 use nightlatch_core::lists::Lists;
 use nightlatch_core::policy::World;
 use nightlatch_core::ruleset::{self, Ruleset};
+use nightlatch_core::signalling::Learned;
 use nightlatch_core::time::Time;
 use nightlatch_parse::feed::{self, Format};
 use nightlatch_parse::ranges::RangeList;
@@ -49,7 +50,13 @@ fn with(list: RangeList) -> Ruleset {
     (ledger.mode, ledger.protection) = (Mode::Open, Protection::On { since: NOW });
     let catalogue = rules.catalogue(&ledger.site);
     let lists = Lists::default();
-    let world =
-        World { ledger: &ledger, rules: &rules, catalogue: &catalogue, lists: &lists, now: NOW };
+    let world = World {
+        ledger: &ledger,
+        rules: &rules,
+        catalogue: &catalogue,
+        lists: &lists,
+        learned: &Learned::default(),
+        now: NOW,
+    };
     ruleset::compile(&world, Arc::new(list))
 }

@@ -3,11 +3,12 @@
 
 use std::process::ExitCode;
 
+use nightlatch_core::AddrRange;
 use nightlatch_core::api::{Reply, Request};
 
 use crate::shell::outcome::Outcome;
 use crate::shell::paths::Paths;
-use crate::shell::{client, screen};
+use crate::shell::{client, pbx_peers, screen};
 
 pub mod accounts;
 pub mod audit;
@@ -20,6 +21,7 @@ pub mod feeds;
 pub mod generate;
 pub mod modes;
 pub mod oldnames;
+pub mod peers;
 pub mod status;
 pub mod up;
 pub mod why;
@@ -37,6 +39,24 @@ impl Context {
     /// Asks the daemon for a change and shows the sentence it answers.
     pub(crate) fn change(&self, request: Request) -> Outcome {
         self.say_done(&client::change(&self.paths, request)?);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Asks the daemon for a change that closes addresses, and shows with the sentence it answers what
+    /// is left to do at the PBX: a call that runs there goes on, and costs, until somebody ends it.
+    pub(crate) fn close(&self, request: Request, ranges: &[AddrRange], trunks: bool) -> Outcome {
+        let message = client::change(&self.paths, request)?;
+        let remaining = pbx_peers::remaining(ranges, trunks);
+        if self.json {
+            let mut done = serde_json::json!({ "done": { "message": message } });
+            if let (Some(done), false) = (done.as_object_mut(), remaining.is_empty()) {
+                done.insert("at_the_pbx".to_owned(), serde_json::json!(remaining));
+            }
+            screen::say_json(&done);
+        } else {
+            screen::say(message);
+            remaining.lines().iter().for_each(screen::say);
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -102,6 +122,7 @@ commands! {
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
+    Peer: peers::cli::PeerCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,
     Mode: modes::cli::SetMode,

@@ -1,21 +1,28 @@
 //! What all features share: the clock, the paths, the store, the firewall, the control
-//! socket, the fetcher of lists.
+//! socket, the fetcher of lists, other programs, the console of the PBX.
 
 pub mod addresses;
+pub mod beginnings;
 pub mod caller;
 pub mod client;
 pub mod clock;
 pub mod configuration;
+pub mod cuts;
 pub mod detach;
 pub mod fetch;
 pub mod firewall;
 pub mod journal;
 pub mod kept;
+pub mod known_peers;
 pub mod lock;
 pub mod outcome;
 pub mod paths;
+pub mod pbx;
+pub mod pbx_peers;
+pub mod programs;
 pub mod screen;
 pub mod server;
 pub mod sockets;
 pub mod store;
+pub mod streams;
 pub mod systemd;

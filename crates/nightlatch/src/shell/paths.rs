@@ -31,6 +31,16 @@ impl Paths {
         self.state_dir.join("last-good.json")
     }
 
+    /// The peers that this host's own requests made known.
+    pub fn known_peers(&self) -> PathBuf {
+        self.state_dir.join("known-peers.json")
+    }
+
+    /// Who began connections whose ports do not tell.
+    pub fn beginnings(&self) -> PathBuf {
+        self.state_dir.join("beginnings")
+    }
+
     /// A note of the long lists that stand in the kernel.
     pub fn lists_stand(&self) -> PathBuf {
         self.run_dir.join("lists-stand.json")

@@ -1,72 +1,106 @@
 //! Connections of this host's own sockets, as the kernel shows them.
 //!
 //! Connection tracking knows only what began while somebody asked for it. What began before, it
-//! takes up in the middle, and the next packet the host sends then looks like the first.
+//! takes up in the middle, and the next packet the host sends then looks like the first. The
+//! sockets tell then, by who listens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
+use nightlatch_core::began::{Began, PortRoles};
 use nightlatch_core::cut::LiveFlow;
-use nightlatch_core::service::Protocol;
+use nightlatch_core::service::{Catalogue, Protocol};
 
 /// The states of `/proc/net/tcp` (`net/tcp_states.h`).
 const LISTEN: &str = "0A";
+/// No connection any more (`TCP_TIME_WAIT`, `TCP_CLOSE`), or not yet one: `TCP_SYN_RECV` is what
+/// anybody may cause by one packet, under whatever address.
+const NOT_RUNNING: [&str; 3] = ["06", "07", "03"];
 
-/// From this port on the kernel takes the ports of connections that the host begins, where it does
-/// not tell (`net.ipv4.ip_local_port_range`).
-const EPHEMERAL: u16 = 32_768;
+/// From which the kernel takes the ports of connections that the host begins, where it does not
+/// tell (`net.ipv4.ip_local_port_range`).
+const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
 
-/// The TCP connections of this host's own sockets.
-#[derive(Debug, Default)]
+/// The TCP connections of this host's own sockets, and who listens.
+#[derive(Debug)]
 pub struct Connections {
-    /// Those to ports on which somebody listens: peers have begun them.
-    pub begun_by_peers: Vec<LiveFlow>,
-    begun_here: BTreeSet<(SocketAddr, u16)>,
+    roles: PortRoles,
+    listened: BTreeSet<u16>,
+    /// By peer and local port.
+    running: BTreeMap<(SocketAddr, u16), Began>,
 }
 
 impl Connections {
-    /// Reads the kernel's tables.
-    pub fn read() -> Connections {
+    /// Reads the kernel's tables. The catalogue names the services of this host.
+    pub fn read(catalogue: &Catalogue) -> Connections {
         let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
         // A host without IPv6 has no table of it.
         let text = tables.map(|path| fs::read_to_string(path).unwrap_or_default()).concat();
-        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
-        let first = range.and_then(|range| range.split_whitespace().next()?.parse().ok());
-        Connections::of(&text, first.unwrap_or(EPHEMERAL))
+        Connections::of(&text, PortRoles::new(catalogue, ephemeral()))
     }
 
-    /// Whether this host has begun a flow, whatever connection tracking thinks: where it took the
-    /// flow up in the middle, the first packet it saw may have been the peer's.
-    pub fn has_begun(&self, flow: &LiveFlow) -> bool {
-        let peer = SocketAddr::new(flow.peer.to_canonical(), flow.peer_port);
-        flow.protocol == Protocol::Tcp && self.begun_here.contains(&(peer, flow.local_port))
-    }
-
-    /// `ephemeral` is the first of the ports that the host takes itself. On a lower one where nobody
-    /// listens any more, a server has ended or took but one guest: who began is not known then.
-    fn of(text: &str, ephemeral: u16) -> Connections {
-        let sockets: Vec<Socket<'_>> = text.lines().filter_map(read).collect();
-        let listening = sockets.iter().filter(|socket| socket.state == LISTEN);
-        let ports: BTreeSet<u16> = listening.map(|socket| socket.local.port()).collect();
-        let mut connections = Connections::default();
-        for socket in sockets.iter().filter(|socket| socket.state != LISTEN) {
-            let (peer, local_port) = (socket.remote, socket.local.port());
-            if !ports.contains(&local_port) {
-                if local_port >= ephemeral {
-                    connections.begun_here.insert((peer, local_port));
-                }
-            } else if !peer.ip().is_loopback() {
-                connections.begun_by_peers.push(LiveFlow {
-                    protocol: Protocol::Tcp,
-                    peer: peer.ip(),
-                    peer_port: peer.port(),
-                    local_port,
-                    began_by_peer: true,
-                });
+    /// Who began a TCP connection. Without a socket of its own, as those of containers, only who
+    /// listens can tell.
+    pub fn began(&self, peer: SocketAddr, local_port: u16) -> Began {
+        match self.running.get(&(peer, local_port)) {
+            Some(began) => *began,
+            None if self.listened.contains(&local_port) => {
+                self.roles.began(true, local_port, peer.port())
             }
+            None => Began::Unknown,
         }
-        connections
+    }
+
+    /// A UDP flow with what its port tells of who began it: connection tracking that sees an answer
+    /// first takes it for the beginning, and from such ports this host begins flows.
+    pub fn settle_udp(&self, flow: LiveFlow) -> LiveFlow {
+        let by_host = self.roles.is_ephemeral(flow.local_port) && flow.began == Began::Peer;
+        LiveFlow { began: if by_host { Began::Unknown } else { flow.began }, ..flow }
+    }
+
+    /// Whether a socket has this connection.
+    pub fn contains(&self, peer: SocketAddr, local_port: u16) -> bool {
+        self.running.contains_key(&(peer, local_port))
+    }
+
+    /// The connections with other hosts.
+    pub fn flows(&self) -> impl Iterator<Item = LiveFlow> {
+        let outside = self.running.iter().filter(|((peer, _), _)| !peer.ip().is_loopback());
+        outside.map(|(&(peer, local_port), &began)| LiveFlow {
+            protocol: Protocol::Tcp,
+            peer: peer.ip(),
+            peer_port: peer.port(),
+            local_port,
+            began,
+            host_sends: true,
+        })
+    }
+
+    /// From the text of `/proc/net/tcp` and `tcp6`.
+    pub(super) fn of(text: &str, roles: PortRoles) -> Connections {
+        let sockets: Vec<Socket<'_>> = text.lines().filter_map(read).collect();
+        let (listening, others): (Vec<_>, Vec<_>) =
+            sockets.iter().partition(|socket| socket.state == LISTEN);
+        let listened: BTreeSet<u16> = listening.iter().map(|it| it.local.port()).collect();
+        let running =
+            others.iter().filter(|socket| !NOT_RUNNING.contains(&socket.state)).map(|socket| {
+                let (peer, local_port) = (socket.remote, socket.local.port());
+                let began = roles.began(listened.contains(&local_port), local_port, peer.port());
+                ((peer, local_port), began)
+            });
+        Connections { running: running.collect(), listened, roles }
+    }
+}
+
+/// The ports that the kernel takes for connections of this host.
+fn ephemeral() -> RangeInclusive<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = text.split_whitespace().map_while(|port| port.parse().ok());
+    match (ports.next(), ports.next()) {
+        (Some(first), Some(last)) => first..=last,
+        _ => EPHEMERAL,
     }
 }
 
@@ -119,30 +153,34 @@ mod tests {
    4: B80D0120000001000000000001000000:13C4 B80D0120000066000000000066000000:9C41 01 0
    5: 0000000000000000FFFF0000016433C6:13C4 0000000000000000FFFF0000A60200C0:9C42 01 0
    6: 016433C6:115C A60200C0:9C43 01 00000000:00000000 00:00000000 00000000     0
+   7: 016433C6:13C4 A60200C0:13C5 01 00000000:00000000 00:00000000 00000000     0
+   8: 016433C6:13C4 A60200C0:9C44 06 00000000:00000000 00:00000000 00000000     0
 ";
-        let connections = Connections::of(table, EPHEMERAL);
+        let catalogue = nightlatch_core::product::Product::Asterisk.catalogue();
+        let connections = Connections::of(table, PortRoles::new(&catalogue, EPHEMERAL));
         let found: Vec<String> = connections
-            .begun_by_peers
-            .iter()
-            .map(|flow| format!("{} {} {}", flow.peer, flow.peer_port, flow.local_port))
+            .flows()
+            .map(|flow| {
+                format!("{} {} {} {:?}", flow.peer, flow.peer_port, flow.local_port, flow.began)
+            })
             .collect();
         assert_eq!(
             found,
-            ["192.0.2.166 40000 5060", "2001:db8:66::66 40001 5060", "192.0.2.166 40002 5060",]
+            [
+                "192.0.2.166 443 50000 Host",
+                "192.0.2.166 5061 5060 Unknown",
+                "192.0.2.166 40000 5060 Peer",
+                "192.0.2.166 40002 5060 Peer",
+                // The last guest of a server that is gone, perhaps.
+                "192.0.2.166 40003 4444 Unknown",
+                "2001:db8:66::66 40001 5060 Peer",
+            ]
         );
-        let flow = |peer_port, local_port| LiveFlow {
-            protocol: Protocol::Tcp,
-            peer: "192.0.2.166".parse().unwrap(),
-            peer_port,
-            local_port,
-            began_by_peer: true,
-        };
-        assert!(connections.has_begun(&flow(443, 50_000)));
-        assert!(!connections.has_begun(&flow(444, 50_000)));
-        assert!(!connections.has_begun(&flow(40_000, 5060)));
-        // The last guest of a server that is gone.
-        assert!(!connections.has_begun(&flow(40_003, 4444)));
-        let datagrams = LiveFlow { protocol: Protocol::Udp, ..flow(443, 50_000) };
-        assert!(!connections.has_begun(&datagrams));
+        let began = |peer: &str, local_port| connections.began(peer.parse().unwrap(), local_port);
+        assert_eq!(began("192.0.2.166:443", 50_000), Began::Host);
+        // Without a socket: a container's.
+        assert_eq!(began("192.0.2.166:444", 50_000), Began::Unknown);
+        assert_eq!(began("192.0.2.166:40009", 5060), Began::Peer);
+        assert_eq!(began("192.0.2.166:5061", 5060), Began::Unknown);
     }
 }

@@ -31,7 +31,7 @@ fn kill_minus_nine_loses_nothing_and_opens_nothing() {
     let server = stage.host("server").unwrap();
     let traveller = stage.host("traveller").unwrap();
     let attacker = stage.host("attacker").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let seed = seed();
     println!("seed {seed}");
 

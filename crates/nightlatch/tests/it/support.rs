@@ -61,6 +61,9 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// The configuration of a server with Asterisk.
+pub(crate) const ASTERISK: &str = "[pbx]\nproduct = \"asterisk\"\n";
+
 /// The program on one host of a stage, with a configuration, state and sockets of its own in a
 /// temporary directory. Made from the same `Installation` again, it finds them again.
 pub(crate) struct Installation<'a> {
@@ -101,6 +104,12 @@ impl<'a> Installation<'a> {
     /// Writes the configuration file.
     pub(crate) fn configure(&self, text: &str) {
         std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// Takes the server for an Asterisk, whatever telephone software this machine has installed.
+    pub(crate) fn with_asterisk(self) -> Installation<'a> {
+        self.configure(ASTERISK);
+        self
     }
 
     /// `nightlatch` with these arguments, inside the host, not yet started.

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nightlatch::features::up::survey::{
-    CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Survey, all_flows,
-    describe, proposal,
+    Began, CutKind, FlowContext, InterfaceKind, OtherFirewall, Product, Protocol, Survey,
+    all_flows, describe, proposal,
 };
 use space::{Namespace, joined};
 
@@ -284,7 +284,9 @@ fn sockets_and_live_connections_are_read() {
     assert_eq!(survey.ssh.ports, [2222]);
     assert_eq!(survey.pbx.chosen, Some(Product::FreePbx));
     assert_eq!(survey.flows.len(), 3);
-    assert!(survey.flows.iter().all(|flow| flow.began_by_peer && flow.protocol == Protocol::Tcp));
+    assert!(
+        survey.flows.iter().all(|flow| flow.began == Began::Peer && flow.protocol == Protocol::Tcp)
+    );
     // Connections to the SSH port that have not logged in may be anybody's.
     assert_eq!(survey.caller.candidates, [] as [IpAddr; 0]);
     assert_eq!(survey.caller.address, None);

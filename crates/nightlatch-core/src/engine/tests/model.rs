@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::Up;
 use crate::ledger::is_over;
-use crate::policy::{self, Flow, Packet, To, What};
+use crate::pbx::PbxPeers;
+use crate::policy::{self, Packet, What};
 
 /// Where the caller sits.
 const HOME: &str = "203.0.113.7";
@@ -111,6 +112,7 @@ fn request(ask: &Ask) -> Request {
             site: site(),
             trial: trial.then_some(Duration::from_secs(60)),
             dry_run: false,
+            pbx: PbxPeers::default(),
         }),
         Ask::Confirm => Request::Confirm,
         Ask::Rollback => Request::Rollback,
@@ -205,7 +207,7 @@ impl Model {
 fn passes(desk: &Desk, address: &str, port: u16) -> bool {
     let peer: IpAddr = address.parse().unwrap();
     let what = What::Tcp { port };
-    let packet = Packet { peer, to: To::Host, what, flow: Flow::New, on_loopback: false };
+    let packet = Packet::new(peer, what);
     policy::judge(&desk.engine.world(desk.now), &packet).passes
 }
 

@@ -18,7 +18,7 @@ fn an_account_comes_and_goes() {
     let mut desk = Desk::on();
     assert_eq!(
         desk.done(allow("office 203.0.113.7,2001:db8::/64 sip,web")),
-        "account \"office\" is open: 203.0.113.7, 2001:db8::/64 for sip, web"
+        "account \"office\" is open: 203.0.113.7, 2001:db8::/64 for sip, web\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\""
     );
     assert_eq!(
         desk.done(allow("joe 203.0.113.8 all for 28800")),
@@ -28,7 +28,7 @@ fn an_account_comes_and_goes() {
     assert_eq!(desk.cuts, []);
     assert_eq!(
         desk.done(remove("office")),
-        "account \"office\" is removed: 203.0.113.7, 2001:db8::/64 for sip, web is closed, running connections end"
+        "account \"office\" is removed: 203.0.113.7, 2001:db8::/64 for sip, web is closed, running connections and calls end"
     );
     assert_eq!(desk.cuts, [Flows::Of(vec![range("203.0.113.7"), range("2001:db8::/64")])]);
     assert_eq!(desk.log(), ["anna: allow office", "anna: allow joe", "anna: remove office"]);
@@ -102,7 +102,7 @@ fn a_long_account_is_named_in_few_words() {
     let message = desk.done(allow(&format!("many {} sip", many.join(","))));
     assert_eq!(
         message,
-        "account \"many\" is open: 10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 9995 more for sip"
+        "account \"many\" is open: 10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 9995 more for sip\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow many-media NETWORK --services rtp\""
     );
     assert!(desk.done(remove("many")).len() < 200);
 }
@@ -127,7 +127,7 @@ fn a_block_says_whom_it_hits() {
     assert_eq!(desk.cuts.last(), Some(&Flows::Of(vec![range("203.0.113.16/28")])));
     assert_eq!(
         desk.done(allow("new 203.0.113.9 sip")),
-        "account \"new\" is open: 203.0.113.9 for sip\nattention: 203.0.113.9 is blocked and stays shut out: \"nightlatch unblock 203.0.113.9\""
+        "account \"new\" is open: 203.0.113.9 for sip\nattention: 203.0.113.9 is blocked and stays shut out: \"nightlatch unblock 203.0.113.9\"\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow new-media NETWORK --services rtp\""
     );
     assert_eq!(desk.done(unblock("203.0.113.9")), "203.0.113.9 is no longer blocked");
     assert_eq!(
@@ -211,14 +211,16 @@ fn the_mode_changes_once() {
     assert_eq!(desk.done(mode(Mode::Open)), "the mode is open already");
     assert_eq!(
         desk.done(mode(Mode::Allowlist)),
-        "the mode is allowlist now: strangers meet silence, running calls go on"
+        "the mode is allowlist now: strangers are dropped, and their running signalling ends; media to which this host sends continue"
     );
     assert_eq!(desk.log(), ["anna: mode mode", "anna: mode mode"]);
     assert_eq!(
         (&desk.records[1].before, &desk.records[1].after),
         (&"open".into(), &"allowlist".into())
     );
-    assert_eq!(desk.cuts, []);
+    // Closing closes.
+    assert_eq!(desk.cuts, [Flows::BegunByPeers]);
+    assert_eq!(desk.unlearned, [Unlearn::CalledOrAskedBut(std::collections::BTreeSet::new())]);
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         let actions = engine.handle(asked, START);
         matches!(actions.as_slice(), [Action::Reply(_, Reply::Refused(_))])
     };
-    assert!(!remove(false), "SSH is open to strangers: nothing is lost");
+    assert!(remove(false), "to a removed address SSH is denied, though it is open to strangers");
     assert!(remove(true), "the account is removed, and the caller shut out");
 }
 
@@ -381,6 +383,6 @@ fn the_kernel_is_tried_again_soon_and_then_less_often() {
     }
     // Strangers may have come in while there was no table.
     let actions = desk.engine.handle(Event::Projected(Ok(())), desk.now);
-    assert_eq!(actions, [Action::Cut(Flows::BegunByPeers)]);
+    assert_eq!(actions, [Action::Teach(Vec::new()), Action::Cut(Flows::BegunByPeers)]);
     assert_eq!(desk.engine.next_deadline(), None);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::Up;
+use crate::pbx::PbxPeers;
 
 const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
@@ -12,6 +13,7 @@ fn up(mode: Option<Mode>, trial: Option<Duration>) -> Request {
         site: Site::default(),
         trial,
         dry_run: false,
+        pbx: PbxPeers::default(),
     })
 }
 
@@ -42,7 +44,14 @@ fn up_without_an_account_says_that_nobody_gets_in() {
     let mut desk = off();
     let none = |mode| {
         let (accounts, site) = (Vec::new(), Site::default());
-        Request::Up(Up { mode: Some(mode), accounts, site, trial: None, dry_run: false })
+        Request::Up(Up {
+            mode: Some(mode),
+            accounts,
+            site,
+            trial: None,
+            dry_run: false,
+            pbx: PbxPeers::default(),
+        })
     };
     let nobody = "\nattention: NOBODY from outside gets in, you neither: there is no account yet; \"nightlatch allow NAME ADDRESS\" makes one";
     assert_eq!(
@@ -158,6 +167,7 @@ fn a_wrong_account_stops_up_as_a_whole() {
         site: Site::default(),
         trial: None,
         dry_run: false,
+        pbx: PbxPeers::default(),
     };
     desk.refused(RefusalKind::Wrong, Request::Up(up.clone()));
     up.accounts.pop();
@@ -195,6 +205,7 @@ fn up_names_what_the_server_needs_and_a_block_shuts_out() {
         site: Site { guarded, ..Site::default() },
         trial: None,
         dry_run: false,
+        pbx: PbxPeers::default(),
     }));
     assert_eq!(
         message.lines().nth(1),

@@ -67,7 +67,14 @@ pub struct Remove {
 
 impl Run for Remove {
     fn run(&self, context: &Context) -> Outcome {
-        context.change(Request::Remove { name: self.name.clone(), force: self.force })
+        // Asked before it is gone; where there is none, the removal says so.
+        let show = Request::Show { name: self.name.clone() };
+        let ranges = match client::ask(&context.paths, show) {
+            Ok(Reply::Account(account)) => account.ranges().collect(),
+            _ => Vec::new(),
+        };
+        let remove = Request::Remove { name: self.name.clone(), force: self.force };
+        context.close(remove, &ranges, false)
     }
 }
 

@@ -29,7 +29,7 @@ impl Run for Block {
     fn run(&self, context: &Context) -> Outcome {
         let (range, lasts, force) = (self.address, self.lasts, self.force);
         let reason = self.reason.clone();
-        context.change(Request::Block(NewBlock { range, lasts, reason, force }))
+        context.close(Request::Block(NewBlock { range, lasts, reason, force }), &[range], true)
     }
 }
 

@@ -9,6 +9,7 @@ use nightlatch_core::action::{Level, Project};
 use nightlatch_core::config::Rules;
 use nightlatch_core::engine::Engine;
 use nightlatch_core::ruleset::Ruleset;
+use nightlatch_core::signalling::Peer;
 use nightlatch_core::time::Time;
 
 use super::logic;
@@ -19,7 +20,7 @@ use crate::shell::kept::Kept;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use crate::shell::store::Store;
-use crate::shell::{caller, configuration, journal};
+use crate::shell::{caller, configuration, journal, known_peers};
 
 /// Under which key the store keeps the last configuration that was good.
 const LAST_GOOD_CONFIGURATION: &str = "last good configuration";
@@ -49,19 +50,29 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
         Ok(desired) => desired,
         Err(failure) => {
             journal::tell(Level::Error, &failure.message);
-            Some(fallback(paths))
+            Some((fallback(paths), Vec::new()))
         }
     };
-    let Some(desired) = desired else {
+    let Some((desired, peers)) = desired else {
         journal::tell(Level::Info, "the firewall is off, as it was left");
         return Ok(());
     };
     let firewall = Firewall::open().map_err(Failure::failed)?;
     let mut firewall = firewall.noting_in(paths.lists_stand());
-    firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)
+    firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)?;
+    // Without them inbound calls of trunks wait for the next registration; no reason to fail.
+    if let Err(error) = firewall.teach(&peers) {
+        journal::tell(Level::Warning, &format!("known peers could not be put back: {error}"));
+    }
+    // Notes for the daemon that the lists stand as they were loaded, this change included.
+    firewall.verify(None);
+    Ok(())
 }
 
-fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
+/// What should stand, and the peers that were known.
+type Desired = (Ruleset, Vec<(Peer, Duration)>);
+
+fn desired(paths: &Paths) -> Result<Option<Desired>, Failure> {
     let store = Store::open(paths)?;
     let ledger = store.ledger()?;
     let rules = configuration::read(&paths.config).or_else(|failure| {
@@ -72,7 +83,10 @@ fn desired(paths: &Paths) -> Result<Option<Ruleset>, Failure> {
     })?;
     let now = Clock::not_before(store.last_written()).now();
     let kept = Kept::of(paths);
-    Ok(logic::at_boot(ledger, rules, now, |engine| run::restore_lists(engine, &kept)))
+    Ok(logic::at_boot(ledger, rules, now, |engine| {
+        run::restore_lists(engine, &kept);
+        engine.restore_learned(run::load_known_peers(&known_peers::Saved::of(paths)));
+    }))
 }
 
 fn fallback(paths: &Paths) -> Ruleset {

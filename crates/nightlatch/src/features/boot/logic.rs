@@ -1,13 +1,17 @@
 //! What to put up at boot.
 
+use std::time::Duration;
+
 use nightlatch_core::config::{Rate, Rules};
 use nightlatch_core::engine::Engine;
 use nightlatch_core::ledger::{Ledger, Protection};
 use nightlatch_core::product::Product;
 use nightlatch_core::ruleset::{OpenServices, Ruleset};
+use nightlatch_core::signalling::Peer;
 use nightlatch_core::time::Time;
 
-/// The table of a ledger as it should stand after a boot; `None` where none should.
+/// The table of a ledger as it should stand after a boot, and the peers that were known before it;
+/// `None` where none should.
 ///
 /// A trial that nobody confirmed before the machine went down is over: what stood before it
 /// stands again.
@@ -15,8 +19,8 @@ pub(super) fn at_boot(
     mut ledger: Ledger,
     rules: Rules,
     now: Time,
-    restore_lists: impl FnOnce(&mut Engine),
-) -> Option<Ruleset> {
+    restore: impl FnOnce(&mut Engine),
+) -> Option<(Ruleset, Vec<(Peer, Duration)>)> {
     match ledger.protection {
         Protection::Trial { before: None, .. } => return None,
         Protection::Trial { before: Some(mode), since, .. } => {
@@ -26,8 +30,8 @@ pub(super) fn at_boot(
         Protection::Off | Protection::On { .. } => {}
     }
     let mut engine = Engine::new(ledger, rules);
-    restore_lists(&mut engine);
-    engine.desired(now)
+    restore(&mut engine);
+    Some((engine.desired(now)?, engine.known_peers(now)))
 }
 
 /// When nothing can be read any more: closed, but for SSH under a narrow limit, so that the

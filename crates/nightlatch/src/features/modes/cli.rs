@@ -1,13 +1,16 @@
 //! `mode`, `services`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use nightlatch_core::api::{Reply, Request, Services as Known};
-use nightlatch_core::ledger::Mode;
+use nightlatch_core::api::{Reply, Request, Services as Known, Status};
+use nightlatch_core::ledger::{Denial, DenialCause, Mode};
+use nightlatch_core::time::Time;
 
 use crate::features::{Context, Run};
+use crate::shell::clock::Stopwatch;
 use crate::shell::outcome::Outcome;
-use crate::shell::{client, screen};
+use crate::shell::{client, pbx, screen};
 
 /// Set what strangers meet: silence (allowlist), or chosen services (open); say it without either
 #[derive(clap::Args, Debug)]
@@ -24,8 +27,62 @@ impl Run for SetMode {
         let Some(mode) = self.mode else {
             return tell(context);
         };
-        context.change(Request::Mode { mode, force: self.force })
+        let request = Request::Mode { mode, force: self.force };
+        if mode != Mode::Allowlist {
+            return context.change(request);
+        }
+        let answered = status(context).and_then(|status| status.pbx_answered);
+        let message = client::change(&context.paths, request)?;
+        let denied = denied(context, answered);
+        if context.json {
+            screen::say_json(
+                &serde_json::json!({ "done": { "message": message }, "denied": denied }),
+            );
+        } else {
+            screen::say(message);
+            denied.iter().for_each(say_denied);
+        }
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How long the daemon has to ask the PBX whom it has registered.
+const PBX_PATIENCE: Duration = Duration::from_secs(15);
+
+fn status(context: &Context) -> Option<Box<Status>> {
+    match client::ask(&context.paths, Request::Status) {
+        Ok(Reply::Status(status)) => Some(status),
+        _ => None,
+    }
+}
+
+/// The addresses without an account that the PBX has registered, and that are denied therefore. Once
+/// signalling is closed, the daemon asks the PBX, where one runs.
+fn denied(context: &Context, answered: Option<Time>) -> Vec<Denial> {
+    if pbx::running().is_empty() {
+        return Vec::new();
+    }
+    let started = Stopwatch::start();
+    while started.elapsed() < PBX_PATIENCE {
+        let Some(status) = status(context) else { break };
+        if status.pbx_answered != answered {
+            let unlisted = |it: &Denial| matches!(it.cause, DenialCause::UnlistedContact { .. });
+            return status.denials.into_iter().filter(unlisted).collect();
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    screen::complain("unknown: the PBX did not say whom it has registered");
+    Vec::new()
+}
+
+fn say_denied(denial: &Denial) {
+    let DenialCause::UnlistedContact { extension } = &denial.cause else { return };
+    screen::say(format!(
+        "{} at {} is registered at the PBX, and no account covers it: denied; \"nightlatch allow NAME {} --services sip\" allows it",
+        screen::printable(extension),
+        denial.range,
+        denial.range
+    ));
 }
 
 /// List the services of this server with their ports

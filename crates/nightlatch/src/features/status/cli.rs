@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use nightlatch_core::api::{Reply, Request, Status as Standing};
-use nightlatch_core::ledger::{Mode, Protection};
-use nightlatch_core::time::show_span;
+use nightlatch_core::ledger::{DenialCause, Mode, Protection};
+use nightlatch_core::signalling::{LearnedBy, did};
+use nightlatch_core::time::{Time, show_span};
 
 use super::io;
 use crate::features::{Context, Run};
@@ -48,6 +49,43 @@ impl Run for Status {
         }
         let well = standing.protection.stands() && standing.intact;
         Ok(if well { ExitCode::SUCCESS } else { Code::No.exit() })
+    }
+}
+
+/// The trunks that this host's own registrations keep open, and whom it denies.
+fn show_peers(standing: &Standing, now: Time) {
+    const MAX_LINES: usize = 10;
+    let registered = standing.known_peers.iter().filter(|known| {
+        matches!(known.peer.by, LearnedBy::Registered | LearnedBy::RegisteredByTcp)
+    });
+    for known in registered.take(MAX_LINES) {
+        screen::say(format!(
+            "trunk     {}: {}, last seen {} ago",
+            known.peer.address,
+            did(known.peer.by),
+            show_span(now.since(known.seen))
+        ));
+    }
+    if standing.known_peer_count > 0 {
+        screen::say(format!(
+            "peers     {} known by this host's own requests (\"nightlatch peer list\")",
+            standing.known_peer_count
+        ));
+    }
+    for denial in standing.denials.iter().take(MAX_LINES) {
+        let why = match &denial.cause {
+            DenialCause::AccountGone { account } if account.is_empty() => "account gone".to_owned(),
+            DenialCause::AccountGone { account } => format!("account \"{account}\" is gone"),
+            DenialCause::UnlistedContact { extension } => format!(
+                "{} is registered at the PBX from there without an account",
+                screen::printable(extension)
+            ),
+        };
+        screen::say(format!("denied    {}: {why}", denial.range));
+    }
+    let more = standing.denial_count.saturating_sub(MAX_LINES);
+    if more > 0 {
+        screen::say(format!("denied    and {more} more"));
     }
 }
 
@@ -133,6 +171,7 @@ fn show(standing: &Standing) {
         ));
     }
     screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
+    show_peers(standing, now);
     if standing.feeds + standing.countries > 0 {
         screen::say(format!("lists     {}", in_words(standing)));
     }
@@ -141,9 +180,10 @@ fn show(standing: &Standing) {
     }
     let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
     screen::say(format!(
-        "dropped   {} packets of strangers, {} of blocked addresses, {} of listed ones, {} over the rate limits",
+        "dropped   {} packets of strangers, {} of blocked addresses, {} of and to removed ones, {} of listed ones, {} over the rate limits",
         count("silent"),
         count("blocked"),
+        count("denied"),
         count("listed"),
         count("limited")
     ));

@@ -9,10 +9,11 @@ use nightlatch_core::ledger::Mode;
 use nightlatch_core::time::parse_span;
 
 use super::survey::{Proposal, proposal};
+use super::trunks::Known;
 use super::{io, logic, trial};
 use crate::features::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{caller, client, clock, configuration, detach, firewall, screen};
+use crate::shell::{caller, client, clock, configuration, detach, firewall, pbx_peers, screen};
 
 /// Put the firewall up: look at the machine, show the plan, ask, apply on trial
 #[derive(clap::Args, Debug)]
@@ -39,15 +40,32 @@ impl Run for Up {
         caller::require_root()?;
         let paths = &context.paths;
         let rules = configuration::read(&paths.config)?;
-        let (survey, flows) = io::look();
+        let survey = io::look();
         let proposal = proposal(&survey);
-        let mut request = logic::request(&survey, &proposal, self.mode, &self.allow);
+        let (trunks, named) = io::pbx_places(&survey);
+        let runs = !survey.pbx_answer.asked.is_empty() || survey.pbx_answer.not_asked.is_none();
+        let pbx = pbx_peers::peers(&survey.pbx_answer, runs, &trunks, &named);
+        let mut request = logic::request(&survey, &proposal, self.mode, &self.allow, pbx);
         let now = clock::now();
         let stored = io::stored_ledger(paths)?;
         logic::name_apart(&mut request, &stored);
         let stood = stored.protection.stands();
         let ledger = logic::ledger_after(stored, &request, now);
-        let plan = logic::plan(&survey, &proposal, &flows, &ledger, &rules, now);
+        let catalogue = rules.catalogue(&ledger.site);
+        let flows = io::flows(paths, &survey, &catalogue);
+        let live = logic::Live {
+            flows: flows.clone(),
+            streams: io::streams(&survey, &catalogue),
+            pbx: Known {
+                answer: &survey.pbx_answer,
+                trunks: &trunks,
+                named: &named,
+                is_there: survey.pbx.chosen.is_some() || !survey.pbx.in_containers.is_empty(),
+                flows: &flows,
+            },
+            learned: io::known_peers(paths, &request, &catalogue, stood, now),
+        };
+        let plan = logic::plan(&survey, &proposal, live, &ledger, &rules, now);
         if context.json && self.plan {
             screen::say_json(&plan);
         } else if !context.json {
@@ -70,8 +88,10 @@ impl Run for Up {
             return Ok(Code::No.exit());
         }
         io::start_daemon(paths)?;
+        let tracking = if stood { None } else { io::track_vpns(&survey, &catalogue) };
         request.trial = (!self.yes).then_some(self.trial());
         let answered = client::change(paths, Request::Up(request));
+        drop(tracking);
         // Also where the daemon was killed before it could answer: it may be written down.
         let on_trial = !self.yes && matches!(trial::standing_now(paths), Ok(true));
         if on_trial {
@@ -79,7 +99,9 @@ impl Run for Up {
         }
         let message = answered?;
         context.say_done(&message);
+        let again = io::register_again(&survey, stood);
         if !context.json {
+            again.iter().for_each(screen::say);
             screen::say(io::after_a_reboot(paths));
         }
         if on_trial {

@@ -1,33 +1,129 @@
 //! What `up` does to the machine: looks at it, starts the daemon, enables the units.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nightlatch_core::api::Up;
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::ledger::Ledger;
+use nightlatch_core::service::{Catalogue, Ports, Role};
+use nightlatch_core::signalling::Learned;
+use nightlatch_core::time::Time;
 
 use super::survey::{self, Survey};
+use crate::shell::beginnings::Beginnings;
 use crate::shell::clock::Stopwatch;
-use crate::shell::firewall::Firewall;
+use crate::shell::firewall::{Firewall, Tracking};
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
+use crate::shell::pbx::{self, NamedContact};
+use crate::shell::pbx_peers::{self, Trunk};
 use crate::shell::store::{self, Store};
-use crate::shell::{client, detach, systemd};
+use crate::shell::streams::{self, Stream};
+use crate::shell::{client, detach, known_peers, systemd};
 
 /// How long the daemon may take to begin: it may have to load long lists.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long connection tracking looks at VPNs before the firewall comes up.
+const VPN_LOOK: Duration = Duration::from_secs(2);
+
 /// Looks at the machine.
-pub(super) fn look() -> (Survey, Vec<LiveFlow>) {
-    let survey = survey::take(&survey::Root::system());
-    let mut tracked = Vec::new();
+pub(super) fn look() -> Survey {
+    survey::take(&survey::Root::system())
+}
+
+/// The live flows of the machine; the catalogue names its services.
+pub(super) fn flows(paths: &Paths, survey: &Survey, catalogue: &Catalogue) -> Vec<LiveFlow> {
+    let beginnings = Beginnings::load(paths.beginnings());
+    let mut known = Vec::new();
     if let Ok(mut firewall) = Firewall::open() {
-        // Without connection tracking there is nothing to show; the socket tables remain.
-        let _ = firewall.for_each_flow(|flow| tracked.push(flow));
+        // Without connection tracking the socket tables remain.
+        let _ = beginnings.for_each_flow(&mut firewall, catalogue, |flow| known.push(flow));
     }
-    let flows = survey::all_flows(&survey, tracked);
-    (survey, flows)
+    survey::all_flows(survey, known)
+}
+
+/// The streams of media and VPNs that run now, or why they could not be seen. Looks for a second,
+/// unless no socket could have one.
+pub(super) fn streams(survey: &Survey, catalogue: &Catalogue) -> Result<Vec<Stream>, String> {
+    let ports: Vec<Ports> =
+        [Role::Media, Role::Vpn].into_iter().flat_map(|role| catalogue.udp_ports(role)).collect();
+    let may_run = has_socket(survey, &ports)
+        || !survey.published.is_empty()
+        || !survey.pbx.in_containers.is_empty();
+    if !may_run {
+        return Ok(Vec::new());
+    }
+    streams::running(&ports).map_err(|error| error.to_string())
+}
+
+fn has_socket(survey: &Survey, ports: &[Ports]) -> bool {
+    let holds = |protocol, port| ports.iter().any(|ports| ports.contains(protocol, port));
+    survey.sockets.is_empty()
+        || survey.sockets.iter().any(|socket| holds(socket.protocol, socket.port))
+        || survey.flows.iter().any(|flow| holds(flow.protocol, flow.local_port))
+}
+
+/// Has connection tracking see the VPNs that run here before the firewall comes up: their peers'
+/// packets begin nothing then, and they continue. Where no VPN could run, nothing is done.
+pub(super) fn track_vpns(survey: &Survey, catalogue: &Catalogue) -> Option<Tracking> {
+    let ports = catalogue.udp_ports(Role::Vpn);
+    if survey.sockets.is_empty() || !has_socket(survey, &ports) {
+        return None;
+    }
+    // Without it the tunnels begin anew by themselves, by a packet of this host.
+    let tracking = Tracking::begin().ok()?;
+    // WireGuard sends something at least every 25 seconds where it has to keep an address
+    // translation alive, and at once where there is traffic; so long nobody waits.
+    std::thread::sleep(VPN_LOOK);
+    Some(tracking)
+}
+
+/// A contact that is reached by a host name, and its addresses.
+pub(super) type Named = (NamedContact, Vec<SocketAddr>);
+
+/// The addresses of the PBX's trunks: of registrations, and of fixed contacts with a host name.
+pub(super) fn pbx_places(survey: &Survey) -> (Vec<Trunk>, Vec<Named>) {
+    let answer = &survey.pbx_answer;
+    (pbx_peers::resolve(answer.registrations.iter()), pbx_peers::resolve_named(answer))
+}
+
+/// The peers that will be known: those that the daemon knows already, and what is taken over of the
+/// PBX.
+pub(super) fn known_peers(
+    paths: &Paths,
+    up: &Up,
+    catalogue: &Catalogue,
+    stood: bool,
+    now: Time,
+) -> Learned {
+    let saved = stood.then(|| known_peers::Saved::of(paths).load().unwrap_or_default());
+    let mut learned = saved.unwrap_or_default();
+    for (peer, lasts) in up.pbx.taken_over(catalogue) {
+        learned.insert(peer, now.after(lasts));
+    }
+    learned
+}
+
+/// Has the PBX register again where the firewall has just come up, so that the kernel sees where it
+/// really registers; says what was asked, and what was not.
+pub(super) fn register_again(survey: &Survey, stood: bool) -> Vec<String> {
+    if stood || survey.pbx_answer.registrations.is_empty() {
+        return Vec::new();
+    }
+    let again = pbx::register_again(&survey.pbx_answer.registrations);
+    let asked = again
+        .asked
+        .into_iter()
+        .map(|command| format!("the PBX was asked to register at its trunks again ({command}): for some seconds its carriers may have no address for calls"));
+    let not_asked = again
+        .not_asked
+        .into_iter()
+        .map(|it| format!("{} was not asked to register again: {}", it.what, it.reason));
+    asked.chain(not_asked).collect()
 }
 
 /// The stored ledger; an empty one where nothing was ever stored.

@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use nightlatch_core::AddrRange;
+use nightlatch_core::action::Flows;
 use nightlatch_core::api::{NewAccount, Up};
 use nightlatch_core::config::Rules;
-use nightlatch_core::cut::LiveFlow;
+use nightlatch_core::cut::{Began, Cutter, LiveFlow, PortUses};
 use nightlatch_core::ledger::{AccountName, Entry, Ledger, Mode, Protection, Site};
 use nightlatch_core::lists::Lists;
-use nightlatch_core::policy::{self, Flow, Packet, To, What, World};
+use nightlatch_core::pbx::PbxPeers;
+use nightlatch_core::policy::{self, Packet, What, World};
 use nightlatch_core::product::Product;
 use nightlatch_core::service::{Grant, Ports, Protocol, ServiceName};
+use nightlatch_core::signalling::Learned;
 use nightlatch_core::time::Time;
 use serde::Serialize;
 
+use super::media::{self, Media};
 use super::survey::{CutLine, FlowContext, Proposal, Survey, describe};
+use super::trunks::{Known, Trunks};
+use crate::shell::streams::Stream;
 
 /// What `up` is about to do, for the screen and as JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -32,12 +38,33 @@ pub(super) struct Plan {
     pub(super) strangers_keep: Vec<String>,
     /// Live connections that would end.
     pub(super) would_cut: Vec<CutLine>,
+    /// Live connections that no account allows and that continue, because this machine may have
+    /// begun them.
+    pub(super) unknown_continue: Vec<CutLine>,
+    /// Live connections of VPNs that no account allows and that continue.
+    pub(super) vpn_continue: Vec<CutLine>,
+    /// Media streams that run now, and which of them continue.
+    pub(super) running_media: Media,
+    /// Trunks and phones as the PBX knows them.
+    pub(super) trunks: Trunks,
     /// Networks that stay out though one might expect them in.
     pub(super) left_out: Vec<String>,
     /// Other firewalls.
     pub(super) firewalls: Vec<String>,
     /// What to know before saying yes.
     pub(super) warnings: Vec<String>,
+}
+
+/// What lives on the machine now.
+pub(super) struct Live<'a> {
+    /// Its flows.
+    pub(super) flows: Vec<LiveFlow>,
+    /// The media streams that were seen, or why none could be.
+    pub(super) streams: Result<Vec<Stream>, String>,
+    /// What the PBX says.
+    pub(super) pbx: Known<'a>,
+    /// The peers that will be known.
+    pub(super) learned: Learned,
 }
 
 /// The account of whoever ran `up`.
@@ -49,6 +76,7 @@ pub(super) fn request(
     proposal: &Proposal,
     mode: Option<Mode>,
     extra: &[AddrRange],
+    pbx: PbxPeers,
 ) -> Up {
     let mut accounts: Vec<NewAccount> = proposal
         .accounts
@@ -62,7 +90,7 @@ pub(super) fn request(
             None => accounts.extend(given),
         }
     }
-    Up { mode, accounts, site: site(survey, proposal), trial: None, dry_run: false }
+    Up { mode, accounts, site: site(survey, proposal), trial: None, dry_run: false, pbx }
 }
 
 /// An account "admin" that exists stays as it is; who comes in by it now and did not before gets
@@ -161,15 +189,24 @@ pub(super) fn ledger_after(mut ledger: Ledger, up: &Up, now: Time) -> Ledger {
 pub(super) fn plan(
     survey: &Survey,
     proposal: &Proposal,
-    flows: &[LiveFlow],
+    live: Live<'_>,
     ledger: &Ledger,
     rules: &Rules,
     now: Time,
 ) -> Plan {
+    let Live { mut flows, streams: seen, pbx, learned } = live;
     let catalogue = rules.catalogue(&ledger.site);
     let lists = Lists::default();
-    let world = World { ledger, rules, catalogue: &catalogue, lists: &lists, now };
-    let cut = |flow: &LiveFlow| flow.began_by_peer && !lets_in(&world, flow);
+    let world =
+        World { ledger, rules, catalogue: &catalogue, lists: &lists, learned: &learned, now };
+    let cutter = Cutter::new(world, Flows::BegunByPeers);
+    let ends = |flow: &LiveFlow| cutter.must_end(flow) || cutter.denies_signalling(flow);
+    let uses = PortUses::of(&catalogue);
+    let mut context = FlowContext::of(survey);
+    context.rtp = context.rtp.or_else(|| uses.media_range());
+    media::join(&mut flows, seen.as_deref().unwrap_or_default());
+    let flows = flows.as_slice();
+    let running_media = Media::of(seen, flows, &uses, &cutter);
     let (lose, keep) = exposure(survey, &world);
     Plan {
         server: server(proposal, rules.product),
@@ -177,7 +214,11 @@ pub(super) fn plan(
         stays: stays(ledger, proposal),
         strangers_lose: lose,
         strangers_keep: keep,
-        would_cut: describe(&FlowContext::of(survey), flows, cut),
+        would_cut: describe(&context, flows, ends),
+        unknown_continue: describe(&context, flows, |flow| cutter.continues_unknown(flow)),
+        vpn_continue: describe(&context, flows, |flow| cutter.continues_as_vpn(flow)),
+        running_media,
+        trunks: Trunks::of(&pbx, ledger, &catalogue, now),
         left_out: proposal
             .left_out
             .iter()
@@ -228,10 +269,11 @@ pub(super) fn shut_out(
     let port = survey.caller.ssh_port.or(proposal.ssh.first().copied()).unwrap_or(22);
     let catalogue = rules.catalogue(&ledger.site);
     let lists = Lists::default();
-    let world = World { ledger, rules, catalogue: &catalogue, lists: &lists, now };
+    let learned = Learned::default();
+    let world =
+        World { ledger, rules, catalogue: &catalogue, lists: &lists, learned: &learned, now };
     let protocol = Protocol::Tcp;
-    let session =
-        LiveFlow { protocol, peer, peer_port: 1024, local_port: port, began_by_peer: true };
+    let session = first_of(peer, protocol, port);
     (!lets_in(&world, &session)).then_some(peer)
 }
 
@@ -241,9 +283,14 @@ pub(super) fn lets_in(world: &World<'_>, flow: &LiveFlow) -> bool {
         Protocol::Tcp => What::Tcp { port: flow.local_port },
         Protocol::Udp => What::Udp { from: flow.peer_port, port: flow.local_port },
     };
-    let packet =
-        Packet { peer: flow.peer, to: To::Host, what, flow: Flow::New, on_loopback: false };
+    let packet = Packet::new(flow.peer, what);
     policy::judge(world, &packet).passes
+}
+
+/// A flow that a peer would begin.
+fn first_of(peer: IpAddr, protocol: Protocol, local_port: u16) -> LiveFlow {
+    let (peer_port, began) = (1024, Began::Peer);
+    LiveFlow { protocol, peer, peer_port, local_port, began, host_sends: false }
 }
 
 /// What listens for everybody: what strangers lose, and what they keep.
@@ -264,14 +311,7 @@ fn exposure(survey: &Survey, world: &World<'_>) -> (Vec<String>, Vec<String>) {
     });
     seen.extend(published);
     let (keep, lose): (Vec<_>, Vec<_>) = seen.into_iter().partition(|((protocol, port), _)| {
-        let flow = LiveFlow {
-            protocol: *protocol,
-            peer: stranger.into(),
-            peer_port: 1024,
-            local_port: *port,
-            began_by_peer: true,
-        };
-        lets_in(world, &flow)
+        lets_in(world, &first_of(stranger.into(), *protocol, *port))
     });
     let line = |((protocol, port), program): ((Protocol, u16), String)| {
         format!("{protocol}/{port} ({program})")
@@ -301,14 +341,28 @@ impl Plan {
         for (title, entries) in sections {
             section(&mut lines, title, entries.iter().map(String::as_str));
         }
+        for (title, entries) in self.trunks.sections() {
+            section(&mut lines, title, entries.iter().map(String::as_str));
+        }
         if self.stays.is_empty() && self.mode == Mode::Allowlist {
             lines.push("NOBODY comes in: there is no account yet".to_owned());
         }
+        let media = self.running_media.lines();
+        section(&mut lines, "Running media streams", media.iter().map(String::as_str));
         let cut = self.would_cut.iter().map(|line| line.text.as_str());
         section(&mut lines, "LIVE CONNECTIONS THAT WILL END", cut);
         if self.would_cut.is_empty() {
-            lines.push("No live connection will end.".to_owned());
+            lines.push("No live connection that could be seen will end.".to_owned());
         }
+        let unknown = self.unknown_continue.iter().map(|line| line.text.as_str());
+        section(&mut lines, "Unknown who began, they continue", unknown);
+        let vpn: Vec<String> =
+            self.vpn_continue.iter().map(|line| format!("VPN: {} continues", line.text)).collect();
+        section(
+            &mut lines,
+            "No account allows them, they continue",
+            vpn.iter().map(String::as_str),
+        );
         lines.push(
             "What this machine begins itself (calls to carriers, DNS, updates) goes on working."
                 .to_owned(),

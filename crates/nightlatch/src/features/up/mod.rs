@@ -10,5 +10,7 @@
 pub mod cli;
 mod io;
 mod logic;
+mod media;
 pub mod survey;
 mod trial;
+mod trunks;

@@ -45,6 +45,11 @@ fn show(answer: &Answer) {
         };
         screen::say(format!("reaches   {reaches}"));
     }
+    // One line for each kind of packet where they differ.
+    let differ = answer.packets.iter().any(|packet| packet.passes != answer.passes);
+    for packet in answer.packets.iter().filter(|_| differ) {
+        screen::say(format!("packets   {}", screen::printable(&packet.sentence)));
+    }
     for account in &answer.accounts {
         let range = account.range_of(answer.address).map(|range| range.to_string());
         screen::say(format!(

@@ -1,11 +1,10 @@
 //! From one ruleset to the next.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{
-    ListSet, ListSets, Ruleset, Structure, TABLE, names, render, render_hush,
-};
+use nightlatch_core::ruleset::{ListSet, ListSets, Ruleset, Structure, TABLE, names, render};
 use nightlatch_netfilter::{Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text};
 
 use super::lists::{self, InPlace};
@@ -20,9 +19,6 @@ pub(super) fn close(netlink: &mut Netlink, stood: &Ruleset) -> Result<bool, Stri
     let gone = !standing(netlink)?;
     let mut structure = stood.structure.clone();
     structure.open = structure.open.filter(|_| !gone);
-    if gone {
-        text::load(&render_hush()).map_err(|error| error.to_string())?;
-    }
     text::load(&render(&structure)).map_err(|error| error.to_string())?;
     Ok(gone)
 }
@@ -81,9 +77,6 @@ pub(super) fn apply(
     // A table that begins, begins closed: what is open to strangers opens when the lists are there
     // that keep the worst of them out.
     let begins = old.is_none() && (closed || !standing(netlink)?);
-    if begins && !closed {
-        text::load(&render_hush()).map_err(|error| error.to_string())?;
-    }
     let in_place = lists::place(netlink, begins, old, lists_stand.as_ref(), desired)?;
     let anew = old.is_none_or(|old| old.structure != desired.structure);
     let closed = begins && desired.structure.open.is_some();
@@ -131,6 +124,9 @@ fn load_structure(
     let mut structure = desired.structure.clone();
     for (name, chain) in old.iter().flat_map(|old| &old.structure.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
+    }
+    for (name, granted) in old.iter().flat_map(|old| &old.structure.closures) {
+        structure.closures.entry(name.clone()).or_insert_with(|| granted.clone());
     }
     let mut text = render(&structure);
     let limit = |structure: &Structure| structure.open.as_ref().map(|open| open.per_source);
@@ -211,26 +207,42 @@ fn remove_stale(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> 
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let Some(found) = found else { return Ok(()) };
     let mut text = String::new();
-    for chain in found.chains.iter().filter(|chain| is_stale(&chain.name, desired)) {
+    let stale = Stale::beside(desired);
+    for chain in found.chains.iter().filter(|chain| stale.has(&chain.name)) {
         let _ = writeln!(text, "delete chain inet {TABLE} {}", chain.name);
     }
-    for set in found.sets.iter().filter(|set| is_stale(set, desired)) {
+    for set in found.sets.iter().filter(|set| stale.has(set)) {
         let _ = writeln!(text, "delete set inet {TABLE} {set}");
     }
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
 }
 
-/// Whether it is of those that come and go, and gone: chains of accounts, which have a dot in their
-/// name, and sets that held the lists.
-fn is_stale(name: &str, desired: &Ruleset) -> bool {
-    let Structure { chains, list_sets, .. } = &desired.structure;
-    (name.contains('.') && !chains.contains_key(name))
-        || (ListSet::is_name_of_one(name) && !list_sets.all().any(|set| set.name == name))
+/// What comes and goes, and is gone: chains of accounts and of what is closed, which have a dot in
+/// their name, sets that held the lists, and sets of versions before.
+struct Stale<'a> {
+    chains: BTreeSet<String>,
+    list_sets: &'a ListSets,
+}
+
+impl Stale<'_> {
+    fn beside(desired: &Ruleset) -> Stale<'_> {
+        let Structure { list_sets, .. } = &desired.structure;
+        Stale { chains: desired.structure.changing_chains().collect(), list_sets }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        (name.contains('.') && !self.chains.contains(name))
+            || (ListSet::is_name_of_one(name) && !self.list_sets.all().any(|set| set.name == name))
+            || names::RETIRED.contains(&name)
+    }
 }
 
 /// Above so many account ranges a change is not followed by reading all of them back: the kernel
 /// lists a long set in quadratic time (0.3 s for 100,000), and it has acknowledged each element.
 const MANY: usize = 50_000;
+
+/// The chains by which packets enter the table.
+const BASE_CHAINS: [&str; 5] = ["guard", "gate", "late", "outgoing", "leaving"];
 
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was
 /// made anew, and after a change unless they are very long.
@@ -249,9 +261,7 @@ pub(super) fn read_back(
     let own = netlink.own_changes();
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or(REMOVED)?;
-    for chain in
-        desired.structure.chains.keys().map(String::as_str).chain(["guard", "gate", "late"])
-    {
+    for chain in desired.structure.changing_chains().chain(BASE_CHAINS.map(str::to_owned)) {
         if !found.chains.iter().any(|there| there.name == chain) {
             return Err(format!("read back, the chain {chain} is missing"));
         }
@@ -259,12 +269,13 @@ pub(super) fn read_back(
     if found.table.dormant {
         return Err("read back, the table is dormant".to_owned());
     }
-    let few = desired.accounts.len() + desired.blocks.len() <= MANY;
+    let few = desired.accounts.len() + desired.closed.len() <= MANY;
     if (anew || few) && !elements::all_match(netlink, &desired) {
         return Err("read back, the lists are not what was written".to_owned());
     }
     // What is stale we have removed ourselves since the load.
-    let is_ours = found.is_left_of(&known.structure, |name| is_stale(name, &desired));
+    let stale = Stale::beside(&desired);
+    let is_ours = found.is_left_of(&known.structure, |name| stale.has(name));
     let changes = generation.wrapping_sub(known.generation);
     let alone = known.own.is_some_and(|before| changes <= own.wrapping_sub(before));
     let structure = if is_ours { found } else { known.structure };

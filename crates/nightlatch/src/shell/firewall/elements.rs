@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, difference, names};
+use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, closing_chain, difference, names};
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
 
-/// Brings accounts and blocks to what is desired. Without `old`, the kernel is asked what it holds.
+/// Brings accounts and what is closed to what is desired. Without `old`, the kernel is asked what it holds.
 ///
 /// A packet looks for its single address first and for its network then, and a transaction does
 /// not take hold in both maps at the same moment: an address that moves from one to the other would
@@ -62,7 +62,7 @@ fn commit(
 const READINGS: u32 = 5;
 const BETWEEN_READINGS: Duration = Duration::from_millis(20);
 
-/// Whether the kernel holds exactly the accounts and blocks of a ruleset.
+/// Whether the kernel holds exactly the accounts of a ruleset, and what it closes.
 pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     listed_sets().iter().all(|set| {
         let wanted = wanted(set, ruleset);
@@ -95,11 +95,15 @@ pub(super) fn is_of(set: &Set, address: IpAddr) -> bool {
     family_of(set) == Some(Family::of(address))
 }
 
-fn listed_sets() -> [Set; 6] {
+fn listed_sets() -> [Set; 10] {
     let set = |name: &str, kind| Set::new(TABLE, name, kind);
     [
-        set(names::BLOCKS_V4, Kind::Ranges(Family::V4)),
-        set(names::BLOCKS_V6, Kind::Ranges(Family::V6)),
+        set(names::CLOSED_IN_V4, Kind::Ranges(Family::V4)),
+        set(names::CLOSED_IN_V6, Kind::Ranges(Family::V6)),
+        set(names::CLOSED_OUT_V4, Kind::Ranges(Family::V4)),
+        set(names::CLOSED_OUT_V6, Kind::Ranges(Family::V6)),
+        set(names::CLOSED_FORWARD_V4, Kind::Ranges(Family::V4)),
+        set(names::CLOSED_FORWARD_V6, Kind::Ranges(Family::V6)),
         set(names::HOSTS_V4, Kind::Addresses(Family::V4)),
         set(names::HOSTS_V6, Kind::Addresses(Family::V6)),
         set(names::ACCOUNTS_V4, Kind::Ranges(Family::V4)),
@@ -109,8 +113,24 @@ fn listed_sets() -> [Set; 6] {
 
 fn family_of(set: &Set) -> Option<Family> {
     match set.kind() {
-        Kind::Ranges(family) | Kind::Flows(family) | Kind::Addresses(family) => Some(family),
+        Kind::Ranges(family)
+        | Kind::Flows(family)
+        | Kind::Addresses(family)
+        | Kind::Endpoints(family)
+        | Kind::Peers(family) => Some(family),
         Kind::Number => None,
+    }
+}
+
+const FORWARD: &str = "forward";
+
+/// The hook of a map of closed ranges.
+fn closing_hook(set: &Set) -> Option<&'static str> {
+    match set.name() {
+        names::CLOSED_IN_V4 | names::CLOSED_IN_V6 => Some("in"),
+        names::CLOSED_OUT_V4 | names::CLOSED_OUT_V6 => Some("out"),
+        names::CLOSED_FORWARD_V4 | names::CLOSED_FORWARD_V6 => Some(FORWARD),
+        _ => None,
     }
 }
 
@@ -120,9 +140,13 @@ type Item = (AddrRange, Option<Arc<str>>);
 fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
     let family = family_of(set);
     let of_family = |range: &AddrRange| Some(range.family()) == family;
-    if set.name().starts_with("block") {
-        let blocks = ruleset.blocks.iter().filter(|range| of_family(range));
-        return blocks.map(|range| (*range, None)).collect();
+    if let Some(hook) = closing_hook(set) {
+        if hook == FORWARD && !ruleset.structure.containers {
+            return Vec::new();
+        }
+        let closed = ruleset.closed.iter().filter(|(range, _)| of_family(range));
+        let chain = |name: &str| Some(Arc::from(closing_chain(hook, name)));
+        return closed.map(|(range, name)| (*range, chain(name))).collect();
     }
     // Single addresses have a map of their own, a hash table: a look-up among intervals takes the
     // longer the more there are.

@@ -3,17 +3,22 @@
 mod apply;
 mod elements;
 mod hits;
+mod learned;
 mod left;
 mod lists;
+mod tracking;
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use nightlatch_core::action::Project;
-use nightlatch_core::cut::LiveFlow;
-use nightlatch_core::ledger::Cut;
-use nightlatch_core::ruleset::{ListSet, Ruleset, TABLE, names};
+use nightlatch_core::cut::{Began, CUT_TIMEOUT, LiveFlow};
+use nightlatch_core::ruleset::{ListSet, Ruleset, StrangersShare, TABLE, names};
 use nightlatch_core::service::Protocol;
+use nightlatch_core::signalling::Peer;
+use nightlatch_netfilter::conntrack::Flow;
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set, Structure,
 };
@@ -24,6 +29,12 @@ use crate::run::Message;
 use apply::{Begin, Known};
 use hits::Hits;
 use left::Left;
+pub use tracking::Tracking;
+
+/// How often the kernel is asked for its flows where parts of its answer are lost.
+const LISTINGS: usize = 5;
+/// How many flows are cut in one transaction: where the set is full, the others are cut.
+const CUTS_AT_ONCE: usize = 16_384;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
@@ -37,6 +48,8 @@ pub struct Firewall {
     closed: bool,
     /// Whether anything was projected yet.
     begun: bool,
+    /// The containers' own addresses and ports to which ports of this host are published.
+    published: BTreeSet<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -67,6 +80,7 @@ impl Firewall {
             left: Left::default(),
             closed: false,
             begun: false,
+            published: BTreeSet::new(),
         })
     }
 
@@ -107,6 +121,8 @@ impl Firewall {
             self.standing = None;
             return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
         };
+        desired.structure.containers = !self.published.is_empty();
+        desired.structure.share = StrangersShare::of(conntrack_max());
         let mut lists_stand = None;
         if !std::mem::replace(&mut self.begun, true) && !closed {
             let generation = self.netlink.generation().map_err(|error| error.to_string())?;
@@ -116,6 +132,9 @@ impl Firewall {
         let begin = Begin { old: old.as_ref(), closed, lists_stand };
         let loaded = apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
         let anew = old.is_none();
+        if old.as_ref().is_none_or(|old| !old.ruleset.structure.containers) {
+            learned::set_published(&mut self.netlink, &self.published)?;
+        }
         let known = loaded.or(old.map(Known::from)).ok_or("nothing was loaded")?;
         let standing = apply::read_back(&mut self.netlink, anew, known, desired)?;
         self.left.note_that(&standing.ruleset, standing.generation);
@@ -188,46 +207,89 @@ impl Firewall {
     /// Cuts running flows: from now on their packets are judged like first ones.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// What the kernel said, and how many flows are left running: its set holds only so many.
     pub fn cut(&mut self, flows: &[LiveFlow]) -> Result<(), String> {
-        let mut transaction = self.netlink.transaction();
+        let (mut all, mut left, mut refused) = (0, 0, None);
         for set in elements::cut_sets() {
-            let keys = flows.iter().filter(|flow| elements::is_of(&set, flow.peer)).map(|flow| {
-                let protocol = match flow.protocol {
-                    Protocol::Tcp => 6,
-                    Protocol::Udp => 17,
-                };
-                let (peer, peer_port) = (flow.peer, flow.peer_port);
-                let key = FlowKey { peer, protocol, peer_port, local_port: flow.local_port };
-                Element::from(Key::Flow(key)).lasting(Cut::LASTS)
-            });
-            transaction.add(&set, keys.collect::<Vec<_>>());
+            let mut keys: Vec<FlowKey> =
+                flows.iter().filter(|it| elements::is_of(&set, it.peer)).map(key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            all += keys.len();
+            let mut parts = keys.chunks(CUTS_AT_ONCE);
+            while let Some(part) = parts.next() {
+                let mut transaction = self.netlink.transaction();
+                let elements = part.iter().map(|key| Element::from(Key::Flow(*key)));
+                transaction.add(&set, elements.map(|element| element.lasting(CUT_TIMEOUT)));
+                if let Err(error) = transaction.commit() {
+                    left += part.len() + parts.by_ref().map(<[FlowKey]>::len).sum::<usize>();
+                    refused = Some(error);
+                }
+            }
         }
-        transaction.commit().map_err(|error| error.to_string())
+        refused.map_or(Ok(()), |error| Err(format!("{left} of {all} go on: {error}")))
     }
 
-    /// Shows every running flow of this host, of TCP and UDP.
+    /// Shows every flow of this host that the kernel tracks, of TCP and UDP. Who began it is
+    /// [`Began::Unknown`] where the kernel took up a TCP connection in the middle. A flow may be
+    /// shown several times: where a part of the kernel's answer was lost, it is asked again.
+    ///
+    /// # Errors
+    /// What the kernel said, or that a part of its answer was lost each time.
+    pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(LiveFlow)) -> Result<(), String> {
+        let own = addresses::own();
+        for _ in 0..LISTINGS {
+            let whole = self.netlink.for_each_flow(|flow| {
+                if let Some(flow) = live_flow(&own, &flow) {
+                    on_flow(flow);
+                }
+            });
+            if whole.map_err(|error| error.to_string())? {
+                return Ok(());
+            }
+        }
+        Err(format!(
+            "a part of the list of connections was lost, {LISTINGS} times in a row; the rest was taken into account"
+        ))
+    }
+
+    /// The peers in the sets that this host's own requests fill, each with the time it has left;
+    /// `None` where there is no table.
+    pub fn learned(&mut self) -> Option<Vec<(Peer, Duration)>> {
+        learned::read(&mut self.netlink).ok()
+    }
+
+    /// Adds peers to those sets, each for so long.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(LiveFlow)) -> Result<(), String> {
-        let own = addresses::own();
-        let shown = self.netlink.for_each_flow(|flow| {
-            let protocol = match flow.protocol {
-                6 => Protocol::Tcp,
-                17 => Protocol::Udp,
-                _ => return,
-            };
-            let to = flow.original;
-            let (from_us, to_us) = (own.contains(&to.source), own.contains(&to.destination));
-            let (peer, peer_port, local_port) = match (from_us, to_us) {
-                (false, true) => (to.source, to.source_port, to.destination_port),
-                (true, false) => (to.destination, to.destination_port, to.source_port),
-                _ => return,
-            };
-            on_flow(LiveFlow { protocol, peer, peer_port, local_port, began_by_peer: to_us });
-        });
-        shown.map_err(|error| error.to_string())
+    pub fn teach(&mut self, peers: &[(Peer, Duration)]) -> Result<(), String> {
+        learned::teach(&mut self.netlink, peers)
+    }
+
+    /// Deletes peers from those sets.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn unlearn(&mut self, concerned: impl Fn(&Peer) -> bool) -> Result<(), String> {
+        learned::unlearn(&mut self.netlink, concerned)
+    }
+
+    /// Notes to which containers ports are published. Says whether that makes other rules: then
+    /// the table is to be projected.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn publish(&mut self, published: BTreeSet<SocketAddr>) -> Result<bool, String> {
+        if self.published == published {
+            return Ok(false);
+        }
+        let other_rules = self.published.is_empty() != published.is_empty();
+        self.published = published;
+        if self.standing.is_some() {
+            learned::set_published(&mut self.netlink, &self.published)?;
+        }
+        Ok(other_rules)
     }
 
     /// How many packets each counter of the table has seen.
@@ -237,7 +299,7 @@ impl Firewall {
     }
 
     /// The packets of listed addresses that were stopped since the last call, by address.
-    pub fn hits(&mut self) -> Vec<(std::net::IpAddr, u64)> {
+    pub fn hits(&mut self) -> Vec<(IpAddr, u64)> {
         self.hits.since_last(&mut self.netlink)
     }
 
@@ -260,6 +322,42 @@ impl Firewall {
     pub fn table_is_there(&mut self) -> bool {
         self.netlink.table_exists(TABLE).unwrap_or(false)
     }
+}
+
+/// How many flows the kernel tracks at most; as few as any does where it does not tell.
+fn conntrack_max() -> u32 {
+    const FEW: u32 = 16_384;
+    let paths = ["/proc/sys/net/netfilter/nf_conntrack_max", "/proc/sys/net/nf_conntrack_max"];
+    let read = |path| std::fs::read_to_string(path).ok()?.trim().parse().ok();
+    paths.into_iter().find_map(read).unwrap_or(FEW)
+}
+
+fn key(flow: &LiveFlow) -> FlowKey {
+    let protocol = match flow.protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+    };
+    let (peer, peer_port) = (flow.peer, flow.peer_port);
+    FlowKey { peer, protocol, peer_port, local_port: flow.local_port }
+}
+
+/// A tracked flow as this host sees it; `None` where it is not the host's own.
+fn live_flow(own: &BTreeSet<IpAddr>, flow: &Flow) -> Option<LiveFlow> {
+    let protocol = match flow.protocol {
+        6 => Protocol::Tcp,
+        17 => Protocol::Udp,
+        _ => return None,
+    };
+    let to = flow.original;
+    let (from_us, to_us) = (own.contains(&to.source), own.contains(&to.destination));
+    let (peer, peer_port, local_port, began) = match (from_us, to_us) {
+        (false, true) => (to.source, to.source_port, to.destination_port, Began::Peer),
+        (true, false) => (to.destination, to.destination_port, to.source_port, Began::Host),
+        _ => return None,
+    };
+    let began = if flow.picked_up { Began::Unknown } else { began };
+    let host_sends = from_us || flow.seen_reply;
+    Some(LiveFlow { protocol, peer, peer_port, local_port, began, host_sends })
 }
 
 /// What of ours is in the kernel.

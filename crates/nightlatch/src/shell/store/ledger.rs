@@ -1,6 +1,6 @@
 //! The ledger's rows. Bodies are JSON, so that a rescue needs nothing but `sqlite3`.
 
-use nightlatch_core::ledger::{Account, Block, Change, Cut, Ledger};
+use nightlatch_core::ledger::{Account, Block, Change, Denial, Ledger};
 use nightlatch_core::lists::{Feed, FeedState};
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
@@ -11,6 +11,9 @@ const PROTECTION: &str = "protection";
 const SITE: &str = "site";
 const COUNTRIES: &str = "countries";
 const COUNTRY_ASKER: &str = "country_asker";
+
+/// The layout that brought the table of denials.
+const DENIALS_SINCE: usize = 2;
 
 /// Writes one change.
 pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
@@ -32,12 +35,12 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite:
         Change::DropBlock(range) => {
             run("DELETE FROM blocks WHERE range = ?1", params![range.to_string()])
         }
-        Change::PutCut(cut) => run(
-            "INSERT OR REPLACE INTO cuts (range, since) VALUES (?1, ?2)",
-            params![cut.range.to_string(), cut.since.millis()],
+        Change::PutDenial(denial) => run(
+            "INSERT OR REPLACE INTO denials (range, body) VALUES (?1, ?2)",
+            params![denial.range.to_string(), json(denial)?],
         ),
-        Change::DropCut(range) => {
-            run("DELETE FROM cuts WHERE range = ?1", params![range.to_string()])
+        Change::DropDenial(range) => {
+            run("DELETE FROM denials WHERE range = ?1", params![range.to_string()])
         }
         Change::PutFeed(feed, state) => run(
             "INSERT OR REPLACE INTO feeds (name, body, state) VALUES (?1, ?2, ?3)",
@@ -75,9 +78,12 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
     for (feed, state) in bodies::<(Feed, FeedState)>(connection, "feeds", feeds)? {
         ledger.feeds.insert(feed.name.clone(), (feed, state));
     }
-    let cuts = "SELECT json_object('range', range, 'since', since) FROM cuts";
-    let cuts = bodies::<Cut>(connection, "cuts", cuts)?;
-    ledger.cuts.extend(cuts.into_iter().map(|cut| (cut.range, cut.since)));
+    // A command that only reads may come before the daemon has brought the layout up to date.
+    if super::migrations::version(connection).is_ok_and(|version| version >= DENIALS_SINCE) {
+        for denial in bodies::<Denial>(connection, "denials", "SELECT body FROM denials")? {
+            ledger.denials.insert(denial.range, denial);
+        }
+    }
     Ok(ledger)
 }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::shell::outcome::Failure;
 
 /// Each version's step from the one before.
-const STEPS: [&str; 1] = [V1];
+const STEPS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
     CREATE TABLE accounts (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -26,6 +26,23 @@ const V1: &str = "
     CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit log is never shortened'); END;
 ";
+
+/// Denials take the place of cuts: a range whose running flows had to end, for two hours. 93,600,000
+/// milliseconds are the 26 hours that a denial lasts.
+const V2: &str = "
+    CREATE TABLE denials (range TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO denials SELECT range, json_object(
+        'range', range, 'since', since, 'until', since + 93600000,
+        'cause', json_object('account-gone', json_object('account', ''))
+    ) FROM cuts;
+    DROP TABLE cuts;
+";
+
+/// The layout of the first version, for tests.
+#[cfg(test)]
+pub(super) const fn first_layout() -> &'static str {
+    V1
+}
 
 /// Brings the database to today's layout.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use nightlatch_core::audit::ourselves;
-use nightlatch_core::ledger::{Account, Block, Cut, Entry as Lets, Mode, Protection, Site};
+use nightlatch_core::ledger::{
+    Account, Block, Denial, DenialCause, Entry as Lets, Mode, Protection, Site,
+};
 use nightlatch_core::service::Grant;
 use proptest::prelude::*;
 
@@ -45,6 +47,11 @@ fn block(range: &str) -> Block {
     Block { range, until: None, reason, since: NOW, by: "anna".to_owned() }
 }
 
+fn denial(range: &str, since: Time) -> Denial {
+    let cause = DenialCause::AccountGone { account: "a".to_owned() };
+    Denial::new(range.parse().unwrap(), cause, since)
+}
+
 /// One of each kind, more than once.
 fn changes() -> Vec<Change> {
     let range = |text: &str| text.parse().unwrap();
@@ -69,10 +76,10 @@ fn changes() -> Vec<Change> {
         Change::SetProtection(trial),
         Change::SetProtection(Protection::Off),
         Change::SetSite(Site { guarded: vec![(range("::1"), "it".to_owned())], ..Site::default() }),
-        Change::PutCut(Cut { range: range("203.0.113.7"), since: NOW }),
-        Change::PutCut(Cut { range: range("203.0.113.7"), since: Time::from_millis(1) }),
-        Change::PutCut(Cut { range: range("::/64"), since: NOW }),
-        Change::DropCut(range("::/64")),
+        Change::PutDenial(denial("203.0.113.7", NOW)),
+        Change::PutDenial(denial("203.0.113.7", Time::from_millis(1))),
+        Change::PutDenial(denial("::/64", NOW)),
+        Change::DropDenial(range("::/64")),
     ]
 }
 
@@ -225,4 +232,23 @@ fn what_is_written_into_a_removed_file_is_not_acknowledged() {
     assert!(error.contains("was removed or replaced"), "{error}");
     std::fs::write(paths.database(), "another file").unwrap();
     assert!(store.commit(&mode, &[], Time::from_millis(3)).is_err());
+}
+
+#[test]
+fn cuts_of_the_first_layout_become_denials() {
+    let (_folder, paths) = paths();
+    let old = Connection::open(paths.database()).unwrap();
+    old.execute_batch(super::migrations::first_layout()).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    old.execute("INSERT INTO cuts (range, since) VALUES ('203.0.113.7', 1000)", []).unwrap();
+    drop(old);
+    // A command that only reads comes first.
+    let read = Store::open_to_read(&paths.database()).unwrap();
+    assert_eq!(read.ledger().unwrap(), Ledger::default());
+    drop(read);
+    let since = Time::from_millis(1000);
+    let cause = DenialCause::AccountGone { account: String::new() };
+    let mut expected = Ledger::default();
+    expected.apply(&Change::PutDenial(Denial::new("203.0.113.7".parse().unwrap(), cause, since)));
+    assert_eq!(Store::open(&paths).unwrap().ledger().unwrap(), expected);
 }

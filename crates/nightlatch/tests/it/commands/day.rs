@@ -18,7 +18,7 @@ fn accounts_and_blocks() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     let check = |line: &str, code: i32, expected: &str| check(&nightlatch, line, code, expected);
@@ -28,7 +28,9 @@ fn accounts_and_blocks() {
     check(
         "allow fax 203.0.113.8,203.0.113.9 2001:db8::/64 --services sip,WEB --for 8h --note \"the_fax\"",
         0,
-        "account \"fax\" is open: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)",
+        "
+account \"fax\" is open: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)
+if it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow fax-media NETWORK --services rtp\"",
     );
     check(
         "whitelist joe 192.0.2.1-192.0.2.9",
@@ -76,7 +78,7 @@ attention: this shuts out addresses of account \"fax\"",
     check(
         "remove joe",
         0,
-        "account \"joe\" is removed: 192.0.2.1-192.0.2.9 for all is closed, running connections end",
+        "account \"joe\" is removed: 192.0.2.1-192.0.2.9 for all is closed, running connections and calls end",
     );
     let no = "nightlatch: there is no account \"joe\": \"nightlatch list\" shows all of them";
     check("remove joe", 1, no);
@@ -89,14 +91,14 @@ attention: this shuts out addresses of account \"fax\"",
     check("log --verify", 0, "the audit log is whole: 11 records");
 }
 
-const MODE_BACK: &str = "the mode is allowlist now: strangers meet silence, running calls go on";
+const MODE_BACK: &str = "the mode is allowlist now: strangers are dropped, and their running signalling ends; media to which this host sends continue";
 
 #[test]
 fn why() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     let check = |line: &str, code: i32, expected: &str| check(&nightlatch, line, code, expected);
     let off =
@@ -175,7 +177,7 @@ fn mistakes_are_explained() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     let form =
         "is not an IPv4 or IPv6 address, network (192.0.2.0/24) or range (192.0.2.1-192.0.2.9)";
@@ -229,7 +231,7 @@ fn every_reading_command_speaks_json() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     nightlatch.must(&["allow", "fax", "203.0.113.8", "--services", "sip", "--for", "8h"]);
@@ -274,7 +276,7 @@ fn ten_thousand_addresses_in_one_account() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     let many: Vec<String> =

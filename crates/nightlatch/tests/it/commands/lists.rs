@@ -26,7 +26,7 @@ const LIST: &str = "# bad people\n192.0.2.161\n192.0.2.168/29\n2001:db8:66::/48\
 
 /// The program in mode open, with a table of countries of its own.
 fn open<'a>(stage: &'a Stage, more: &str) -> (Installation<'a>, Daemon) {
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let table = nightlatch.directory().join("table.csv");
     std::fs::write(&table, TABLE).unwrap();
     nightlatch.configure(&format!("[countries]\nsource = \"{}\"\n{more}", table.display()));

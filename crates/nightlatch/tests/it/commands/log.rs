@@ -14,7 +14,7 @@ fn the_log_tells_who_did_what() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let none = nightlatch.must_exit(1, &["log"]);
     assert!(none.contains("there is no audit log yet"), "{none}");
     let _daemon = nightlatch.daemon();
@@ -61,7 +61,7 @@ fn following_the_log() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["allow", "before", "192.0.2.7"]);
     let mut follow = nightlatch.command(&["log", "--follow", "--json"]);
@@ -84,7 +84,7 @@ fn tampering_is_found() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let daemon = nightlatch.daemon();
     for number in 1..=5 {
         nightlatch.must(&["allow", &format!("a{number}"), "192.0.2.7"]);

@@ -46,7 +46,7 @@ fn old_names_do_the_new_thing() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     let call = |name: &str, arguments: &[&str]| call(&nightlatch, name, arguments);
@@ -76,7 +76,7 @@ fn at_a_terminal_the_old_menu_is_there() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     let add =

@@ -24,7 +24,7 @@ fn off_on_trial_on_and_down() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     check(&nightlatch, 69, &["THE DAEMON IS DOWN", "NOT IN THE KERNEL", "nightlatch up"], &[]);
     let json = nightlatch.json(&["status"]);
     assert_eq!(json, serde_json::json!({ "running": false, "table": false }));
@@ -81,7 +81,7 @@ fn up_from_elsewhere_lets_its_caller_in_and_keeps_what_there_was() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes", "--allow", "203.0.113.7"]);
     nightlatch.must(&["up", "--yes", "--allow", "203.0.113.7"]);

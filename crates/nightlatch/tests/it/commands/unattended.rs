@@ -18,7 +18,7 @@ fn the_caller_stays_in() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     // What would shut him out is refused, with and without accounts for others.
     nightlatch.must(&["block", CALLER]);
@@ -45,7 +45,7 @@ fn without_a_door_it_says_so() {
     let Some(stage) = stage() else {
         return;
     };
-    let nightlatch = Installation::on(stage.host("server").unwrap());
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     let nobody = "NOBODY from outside gets in";
     for arguments in [&["up", "--yes"] as &[&str], &["up", "--yes", "--json"]] {

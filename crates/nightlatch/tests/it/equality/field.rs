@@ -8,10 +8,13 @@ use nightlatch::features::demo::stage::Host;
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::action::Project;
 use nightlatch_core::policy::{Reason, Verdict};
+use nightlatch_core::ruleset::Ruleset;
+use nightlatch_core::signalling::Peer;
+use nightlatch_core::time::Time;
 use nightlatch_netfilter::Netlink;
 
 use super::packets::{Case, HOPS_OF_A_BEGINNING};
-use super::state::State;
+use super::state::{NOW, State};
 use crate::support::now;
 
 /// Counts before everything and after our table, and lets nothing of it go on: so no packet of a
@@ -57,6 +60,8 @@ pub(super) struct Field {
     crowd: Sender,
     host: Sender,
     kernel: Option<Kernel>,
+    /// What the kernel holds, so that what it closes can be opened for the flows of the next state.
+    last: Option<Ruleset>,
 }
 
 /// What has to be opened inside the server.
@@ -102,14 +107,18 @@ impl Field {
         shell(server, &format!("nft -f - <<'END'\n{}\nEND", observer()));
         server.set_kernel("netfilter/nf_conntrack_tcp_be_liberal", "1").unwrap();
         let senders = (Sender::in_host(crowd).unwrap(), Sender::in_host(server).unwrap());
-        Field { crowd: senders.0, host: senders.1, kernel: None }
+        Field { crowd: senders.0, host: senders.1, kernel: None, last: None }
     }
 
     /// Puts a state into the kernel, with the flows that run when it comes. Afresh, nothing stands
     /// before, and peers can have begun flows.
-    pub(super) fn set(&mut self, state: &State, cases: &[Case], afresh: bool) {
+    pub(super) fn set(&mut self, state: &mut State, cases: &[Case], afresh: bool) {
         if afresh {
             self.kernel().firewall.project(None, None, Project::Whole).unwrap();
+        } else if let Some(mut last) = self.last.take() {
+            last.closed.clear();
+            let trial = last.structure.trial.then_some(Duration::from_secs(600));
+            self.kernel().firewall.project(Some(last), trial, Project::Difference).unwrap();
         }
         for case in cases.iter().filter(|case| afresh || !case.needs_open_ground()) {
             for (by_host, packet) in case.beginning() {
@@ -122,12 +131,45 @@ impl Field {
         let stands = state.ledger.protection.stands();
         let desired = stands.then(|| state.ruleset());
         let trial = state.ledger.protection.trial_end().map(|_| Duration::from_secs(600));
+        self.last.clone_from(&desired);
         let kernel = self.kernel();
         kernel.firewall.project(desired, trial, Project::Difference).unwrap();
         let cut: Vec<_> =
             cases.iter().filter(|case| case.cut).filter_map(Case::live_flow).collect();
         if stands {
             kernel.firewall.cut(&cut).unwrap();
+            kernel.firewall.unlearn(|_| true).unwrap();
+        }
+        state.learned = state.registrars_by_tcp().filter(|_| stands).collect();
+        if stands {
+            let lasting = |(peer, _): (Peer, Time)| (peer, peer.by.timeout());
+            let peers: Vec<_> = state.registrars_by_tcp().map(lasting).collect();
+            kernel.firewall.teach(&peers).unwrap();
+        }
+        let asking: Vec<_> = cases.iter().filter_map(|case| case.asking(state)).collect();
+        for (packet, peer) in asking {
+            self.host.send(&packet).unwrap_or_else(|error| panic!("{error}: {packet:?}"));
+            peer.filter(|_| stands)
+                .into_iter()
+                .for_each(|(peer, at)| state.learned.insert(peer, at));
+        }
+        self.compare_learned(state, stands);
+    }
+
+    /// The kernel knows exactly the peers that it should.
+    fn compare_learned(&mut self, state: &State, stands: bool) {
+        let mut found: Vec<(Peer, Duration)> =
+            if stands { self.kernel().firewall.learned().unwrap() } else { Vec::new() };
+        found.sort_unstable();
+        let expected: Vec<Peer> = state.learned.at(NOW).map(|(peer, _)| peer).collect();
+        let mut peers: Vec<Peer> = found.iter().map(|(peer, _)| *peer).collect();
+        peers.sort_unstable();
+        let mut expected = expected;
+        expected.sort_unstable();
+        assert_eq!(peers, expected, "what the host sent made other peers known: {state:#?}");
+        for (peer, left) in found {
+            let (all, margin) = (peer.by.timeout(), Duration::from_secs(20));
+            assert!(left <= all && left + margin > all, "{peer:?} has {left:?} of {all:?} left");
         }
     }
 

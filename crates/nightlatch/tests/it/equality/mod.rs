@@ -12,6 +12,7 @@ mod state;
 
 use nightlatch::features::demo::stage::{HostPlan, NetworkPlan, Plan};
 use nightlatch_core::policy::Reason;
+use nightlatch_core::signalling::LearnedBy;
 
 use crate::support;
 use dice::Dice;
@@ -51,13 +52,13 @@ fn play(mut field: Field, seed: u64, cases: usize) {
     let mut dice = Dice::new(seed);
     let mut tally = Tally::default();
     for round in 0..cases.div_ceil(EACH) {
-        let state = state::random(&mut dice);
+        let mut state = state::random(&mut dice);
         let numbers = round * EACH..(round + 1) * EACH;
         let packets: Vec<_> = numbers.map(|n| packets::random(&mut dice, &state, n)).collect();
         // Half of the states follow on the one before, as the daemon goes from change to change;
         // the flows that run then were begun by the host alone.
         let afresh = dice.one_in(2);
-        field.set(&state, &packets, afresh);
+        field.set(&mut state, &packets, afresh);
         for case in &packets {
             if !afresh && case.needs_open_ground() {
                 continue;
@@ -82,7 +83,7 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 10] = [
+    const ALL: [&str; 16] = [
         "loopback",
         "answer",
         "running",
@@ -93,6 +94,12 @@ impl Tally {
         "open",
         "listed",
         "stranger",
+        "denied",
+        "media",
+        "registered",
+        "called",
+        "asked",
+        "registered by tcp",
     ];
 
     fn count(&mut self, reason: &Reason) {
@@ -107,6 +114,12 @@ impl Tally {
             Reason::Account { .. } => "account",
             Reason::OpenService { limited: false, .. } => "open",
             Reason::OpenService { limited: true, .. } => "limited",
+            Reason::Denied { .. } => "denied",
+            Reason::Media => "media",
+            Reason::Peer { by: LearnedBy::Registered, .. } => "registered",
+            Reason::Peer { by: LearnedBy::Called, .. } => "called",
+            Reason::Peer { by: LearnedBy::Asked, .. } => "asked",
+            Reason::Peer { by: LearnedBy::RegisteredByTcp, .. } => "registered by tcp",
             Reason::Listed { .. } => "listed",
             Reason::Stranger => "stranger",
         };

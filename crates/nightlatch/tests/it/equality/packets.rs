@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nightlatch::features::demo::packet::{self, flags, protocol};
 use nightlatch_core::AddrRange;
-use nightlatch_core::cut::LiveFlow;
-use nightlatch_core::policy::{self, Flow, Packet, To, Verdict, What};
-use nightlatch_core::service::Protocol;
+use nightlatch_core::cut::{Began, LiveFlow};
+use nightlatch_core::policy::{self, Flow, Packet, To, Verdict, What, World};
+use nightlatch_core::service::{Protocol, Role};
+use nightlatch_core::signalling::{self, FirstBytes, Peer};
+use nightlatch_core::time::Time;
 
 use super::dice::Dice;
-use super::state::State;
+use super::state::{NOW, State};
 
 /// A packet, and the story of its flow.
 #[derive(Clone, Debug)]
@@ -23,6 +25,10 @@ pub(super) struct Case {
     from: u16,
     /// To which of several addresses of its kind it goes.
     which: bool,
+    /// What a datagram carries.
+    payload: Vec<u8>,
+    /// What the host sent there before, from the port that the packet goes to.
+    asked: Option<Vec<u8>>,
 }
 
 /// The addresses on the field.
@@ -35,6 +41,9 @@ const ELSEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 77)
 pub(super) const HOPS: u8 = 77;
 /// The hop limit of packets that only begin a flow.
 pub(super) const HOPS_OF_A_BEGINNING: u8 = 99;
+
+/// A peer, and until when it is known.
+pub(super) type KnownPeer = (Peer, Time);
 
 pub(super) fn random(dice: &mut Dice, state: &State, number: usize) -> Case {
     let peer = random_peer(dice, state);
@@ -73,16 +82,80 @@ pub(super) fn random(dice: &mut Dice, state: &State, number: usize) -> Case {
         Flow::HostBegan => flags::SYN | flags::ACK,
         Flow::PeerBegan => flags::ACK | flags::PSH,
     };
+    let role = match what {
+        What::Udp { port, .. } => state.catalogue().role(port),
+        _ => Role::Plain,
+    };
+    // What a port of signalling gets, and what the host sent from there before.
+    let payload = payload(dice, role);
+    let asks = role.is_signalling() && to == To::Host && !on_loopback && !is_of_the_link(peer);
+    let asked = (asks && !dice.one_in(4)).then(|| self::payload(dice, role));
     // No flow may be taken for that of another case, so each has a port of its own; well-known
     // ones are for packets that begin something.
     let own = u16::try_from(20_000 + number % 40_000).unwrap();
     let (what, from) = match what {
-        What::Udp { from, .. } if flow == Flow::New => (what, from),
+        What::Udp { from, .. } if flow == Flow::New && asked.is_none() => (what, from),
         What::Udp { port, .. } => (What::Udp { from: own, port }, own),
         _ => (what, own),
     };
-    let packet = Packet { peer, to, what, flow, on_loopback };
-    Case { packet, cut, flags, from, which: dice.one_in(2) }
+    let first = FirstBytes::of(&payload);
+    let packet = Packet { peer, to, what, flow, on_loopback, first };
+    Case { packet, cut, flags, from, which: dice.one_in(2), payload, asked }
+}
+
+/// Requests, responses and what is neither, of both kinds of signalling; short ones too.
+fn payload(dice: &mut Dice, role: Role) -> Vec<u8> {
+    let text = [
+        "REGISTER sip:a SIP/2.0",
+        "REGISTER sip:a SIP/2.0",
+        "register sip:a SIP/2.0",
+        "\r\nREGISTER sip:a",
+        "INVITE sip:a SIP/2.0",
+        "INVITE sip:a SIP/2.0",
+        "ACK sip:a SIP/2.0",
+        "BYE sip:a SIP/2.0",
+        "CANCEL sip:a SIP/2.0",
+        "OPTIONS sip:a SIP/2.0",
+        "INFO sip:a SIP/2.0",
+        "PRACK sip:a SIP/2.0",
+        "UPDATE sip:a SIP/2.0",
+        "NOTIFY sip:a SIP/2.0",
+        "REFER sip:a SIP/2.0",
+        "MESSAGE sip:a SIP/2.0",
+        "SUBSCRIBE sip:a SIP/2.0",
+        "PUBLISH sip:a SIP/2.0",
+        "SIP/2.0 200 OK",
+        "SIP/2.0 401 Unauthorized",
+        "\x01\x01\0\0\x21\x12",
+        "INV",
+        "",
+        "nightlatch",
+    ];
+    let stun = |kind: u8| vec![1, kind, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8];
+    match (role, dice.below(5)) {
+        (Role::Iax, 0) => vec![0, 1, 0, 0, 9, 9, 9, 9],
+        (Role::Iax, 1) => vec![0x80, 1, 0, 0],
+        (Role::Iax, _) => {
+            let kinds: [[u8; 2]; 12] = [
+                [6, 1],
+                [6, 13],
+                [6, 13],
+                [6, 17],
+                [6, 30],
+                [6, 3],
+                [6, 4],
+                [6, 10],
+                [6, 5],
+                [6, 15],
+                [2, 4],
+                [4, 1],
+            ];
+            let [kind, subclass] = *dice.pick(&kinds);
+            vec![0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, kind, subclass]
+        }
+        (Role::Sip, 0) => stun(*dice.pick(&[0x01, 0x11])),
+        _ => dice.pick(&text).as_bytes().to_vec(),
+    }
 }
 
 /// What connection tracking can follow.
@@ -186,7 +259,12 @@ impl Case {
     /// What the policy says.
     pub(super) fn judged(&self, state: &State) -> Verdict {
         let mut packet = self.packet;
-        if self.cut {
+        // Media that run are the PBX's decision: cutting does not concern them.
+        let is_media = match self.packet.what {
+            What::Udp { port, .. } => state.catalogue().role(port) == Role::Media,
+            _ => false,
+        };
+        if self.cut && !is_media {
             packet.flow = Flow::New;
         }
         state.with(|world| policy::judge(world, &packet))
@@ -200,8 +278,31 @@ impl Case {
             peer: self.packet.peer,
             peer_port: self.from,
             local_port,
-            began_by_peer: self.packet.flow == Flow::PeerBegan,
+            began: if self.packet.flow == Flow::PeerBegan { Began::Peer } else { Began::Host },
+            host_sends: true,
         })
+    }
+
+    /// The packet by which the host asks the peer for something before, and what the peer becomes
+    /// by it.
+    pub(super) fn asking(&self, state: &State) -> Option<(packet::Packet, Option<KnownPeer>)> {
+        let payload = self.asked.as_ref()?;
+        let What::Udp { from, port } = self.packet.what else { return None };
+        let v4 = self.packet.peer.is_ipv4();
+        let host: IpAddr = if v4 { SERVER_V4.into() } else { SERVER_V6.into() };
+        let (host, peer) = (SocketAddr::new(host, port), SocketAddr::new(self.packet.peer, from));
+        let sent = packet::Packet::udp(host, peer, payload).with_hop_limit(HOPS_OF_A_BEGINNING);
+        let role = state.catalogue().role(port);
+        let by = signalling::asks(role, &FirstBytes::of(payload));
+        let (address, closed) = (self.packet.peer, |world: &World<'_>| {
+            policy::is_closed_outwards(world, self.packet.peer, Protocol::Udp, port)
+        });
+        let by = by.filter(|_| !state.with(closed));
+        let peer = by.map(|by| {
+            let peer = Peer { by, address, port: from, local_port: port };
+            (peer, NOW.after(by.timeout()))
+        });
+        Some((sent, peer))
     }
 
     /// The packet itself.
@@ -276,7 +377,7 @@ impl Case {
         let reply = !asks || answers_host;
         match self.packet.what {
             What::Tcp { port } => packet::Packet::tcp(from, to(port), flags),
-            What::Udp { port, .. } => packet::Packet::udp(from, to(port), b"nightlatch"),
+            What::Udp { port, .. } => packet::Packet::udp(from, to(port), &self.payload),
             What::Icmp { kind: 8, .. } if reply => icmp(protocol::ICMP, 0, 0),
             What::Icmp6 { kind: 128, .. } if reply => icmp(protocol::ICMPV6, 129, 0),
             What::Icmp { kind, code } => icmp(protocol::ICMP, kind, code),

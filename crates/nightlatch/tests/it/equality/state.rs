@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nightlatch_core::config::{Rate, Rules};
-use nightlatch_core::ledger::{Account, Block, Entry, Ledger, Mode, Protection};
+use nightlatch_core::config::{MediaSources, Rate, Rules};
+use nightlatch_core::ledger::{
+    Account, Block, Denial, DenialCause, Entry, Ledger, Mode, Protection,
+};
 use nightlatch_core::lists::{Guard, Lists};
 use nightlatch_core::policy::World;
 use nightlatch_core::product::Product;
 use nightlatch_core::ruleset::{self, Ruleset};
 use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
+use nightlatch_core::signalling::{Learned, LearnedBy, Peer};
 use nightlatch_core::time::Time;
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_parse::country::{Builder, CountryCode};
@@ -28,6 +31,10 @@ pub(super) struct State {
     long: Arc<RangeList>,
     /// The table of countries.
     pub(super) countries: Vec<(AddrRange, CountryCode)>,
+    /// The peers that packets of the host have made known.
+    pub(super) learned: Learned,
+    /// Where the host is registered over TCP.
+    by_tcp: Vec<AddrRange>,
 }
 
 /// The moment of all judgements.
@@ -45,7 +52,14 @@ impl State {
     pub(super) fn with<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
         let (ledger, rules) = (&self.ledger, &self.rules);
         let (catalogue, lists) = (self.catalogue(), self.lists());
-        ask(&World { ledger, rules, catalogue: &catalogue, lists: &lists, now: NOW })
+        ask(&World {
+            ledger,
+            rules,
+            catalogue: &catalogue,
+            lists: &lists,
+            learned: &self.learned,
+            now: NOW,
+        })
     }
 
     /// The table as the kernel should have it.
@@ -71,6 +85,16 @@ impl State {
         lists
     }
 
+    /// The peers at which the host is registered over TCP.
+    pub(super) fn registrars_by_tcp(&self) -> impl Iterator<Item = (Peer, Time)> {
+        let by = LearnedBy::RegisteredByTcp;
+        let peer = move |range: &AddrRange| {
+            let address = range.first_address();
+            (Peer { by, address, port: 0, local_port: 0 }, NOW.after(by.timeout()))
+        };
+        self.by_tcp.iter().map(peer)
+    }
+
     /// Whether a second packet of a source meets the limit.
     pub(super) fn is_tight(&self) -> bool {
         self.rules.per_source == TIGHT
@@ -81,12 +105,15 @@ impl State {
         let accounts = self.ledger.accounts.values().flat_map(Account::ranges);
         let feeds = self.feeds.iter().flatten().copied();
         let countries = self.countries.iter().map(|(range, _)| *range);
+        let denials = self.ledger.denials.keys().copied();
         let guarded = self.ledger.site.guarded.iter().map(|(range, _)| *range);
         let some_of_long = self.long.iter().step_by((self.long.len() / 10).max(1));
         accounts
             .chain(some_of_long)
             .chain(self.ledger.blocks.keys().copied())
             .chain(feeds)
+            .chain(denials)
+            .chain(self.by_tcp.iter().copied())
             .chain(countries)
             .chain(guarded)
             .collect()
@@ -99,6 +126,9 @@ pub(super) fn random(dice: &mut Dice) -> State {
     if dice.one_in(4) {
         rules.per_source = TIGHT;
     }
+    if dice.one_in(4) {
+        rules.media = MediaSources::Any;
+    }
     for name in ["own", "sip", "web"] {
         if dice.one_in(4) {
             let ports = (0..dice.below(4)).map(|_| random_ports(dice)).collect();
@@ -106,7 +136,16 @@ pub(super) fn random(dice: &mut Dice) -> State {
         }
     }
     let (feeds, countries, long) = (Vec::new(), Vec::new(), Arc::default());
-    let mut state = State { ledger: Ledger::default(), rules, feeds, long, countries };
+    let learned = Learned::default();
+    let mut state = State {
+        ledger: Ledger::default(),
+        rules,
+        feeds,
+        long,
+        countries,
+        learned,
+        by_tcp: Vec::new(),
+    };
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
     let ledger = &mut state.ledger;
@@ -131,6 +170,13 @@ pub(super) fn random(dice: &mut Dice) -> State {
         };
         ledger.blocks.insert(range, block);
     }
+    for _ in 0..dice.below(4) {
+        let cause = DenialCause::AccountGone { account: "gone".to_owned() };
+        let denial = Denial::new(random_range(dice), cause, NOW);
+        ledger.denials.insert(denial.range, denial);
+    }
+    state.by_tcp = (0..dice.below(8)).map(|_| random_range(dice)).collect();
+    let ledger = &mut state.ledger;
     // Now and then exactly the range of an account.
     if let (true, Some(range)) =
         (dice.one_in(3), ledger.accounts.values().next().and_then(|a| a.ranges().next()))
@@ -266,6 +312,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for range in ledger.blocks.keys() {
         let mut less = state.clone();
         less.ledger.blocks.remove(range);
+        smaller.push(less);
+    }
+    for range in ledger.denials.keys() {
+        let mut less = state.clone();
+        less.ledger.denials.remove(range);
         smaller.push(less);
     }
     for (name, account) in &ledger.accounts {

@@ -7,6 +7,7 @@ use nightlatch::shell::client;
 use nightlatch::shell::paths::Paths;
 use nightlatch_core::api::{Request, Up};
 use nightlatch_core::ledger::{Mode, Site};
+use nightlatch_core::pbx::PbxPeers;
 
 use super::*;
 
@@ -50,7 +51,8 @@ fn on_trial_for(scene: &Scene<'_>, mode: Mode, seconds: u64) {
     };
     let trial = Some(Duration::from_secs(seconds));
     let (accounts, site) = (Vec::new(), Site::default());
-    let up = Up { mode: Some(mode), accounts, site, trial, dry_run: false };
+    let up =
+        Up { mode: Some(mode), accounts, site, trial, dry_run: false, pbx: PbxPeers::default() };
     let message = client::change(&paths, Request::Up(up)).unwrap();
     assert!(message.contains("on trial"), "{message}");
 }
@@ -73,8 +75,10 @@ fn the_firewall_stands_again_as_it_stood() {
     scene.is_guarded();
     reaches(guest, scene.server.v4(), &[]);
     assert_eq!(parts(&scene.table()), table);
-    // A second time, and the daemon over it, change nothing.
+    // A second time changes nothing; the daemon denies the guest, whose account has ended.
     scene.untouched(|| boot(&scene, &[]));
+    nightlatch.daemon().kill();
+    assert!(scene.table().contains(&format!("{} : jump denied_in.nothing", guest.v4())));
     scene.untouched(|| nightlatch.daemon().kill());
 
     // With a bad configuration the last good one counts.

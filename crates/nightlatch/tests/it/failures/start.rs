@@ -82,7 +82,7 @@ fn without_nft_what_stands_goes_on_standing() {
     drop(daemon);
 
     // On a machine where ours never was, `up` does not begin what it cannot do.
-    let fresh = Installation::on(scene.server);
+    let fresh = Installation::on(scene.server).with_asterisk();
     let up = fresh.run_it(&["up", "--yes"]);
     check(&up, 74, &["nothing was changed", missing]);
     assert!(!fresh.state().join("nightlatch.db").exists());
@@ -96,7 +96,7 @@ fn a_second_daemon_gives_way() {
     let (scene, _daemon) = Scene::guarded(&stage);
     scene.untouched(|| {
         check(&scene.daemon_ends(), 1, &["another nightlatch daemon uses", "nightlatch status"]);
-        let elsewhere = Installation::on(scene.server);
+        let elsewhere = Installation::on(scene.server).with_asterisk();
         let words = ["guards this network namespace already", "stop it first"];
         check(&ends(&elsewhere), 1, &words);
         scene.nightlatch.must(&["status"]);

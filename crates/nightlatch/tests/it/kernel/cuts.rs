@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch::shell::firewall::Firewall;
+use nightlatch_core::cut::{Began, LiveFlow};
+use nightlatch_core::service::Protocol;
 use socket2::{Domain, Socket, Type};
 
 use super::ground::{PATIENCE, Prober, Talk, both, ignores_udp, protect, run};
@@ -79,7 +82,7 @@ fn a_flow_to_an_address_of_a_rule_of_routing_is_cut_too() {
     run(server, &format!("ip route add local {address} dev lo table 100"));
     let router = stage.host("router").unwrap();
     run(router, &format!("ip route add {address}/32 via {}", server.v4()));
-    let target = SocketAddr::from((address, 5060));
+    let target = SocketAddr::from((address, 4000));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _end = Ends(&ended);
@@ -123,6 +126,36 @@ fn the_last_guest_of_a_server_that_is_gone_is_put_out() {
     assert!(hears(), "before the firewall is up");
     let (_nightlatch, _daemon) = protect(server, "");
     assert!(!hears());
+}
+
+/// The kernel's set holds 262,144 flows of a family: as many are cut, and how many go on is said.
+#[test]
+fn more_flows_than_the_set_holds_are_cut_as_far_as_it_goes() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    let (_nightlatch, _daemon) = protect(server, "");
+    let flow = |number: u32| LiveFlow {
+        protocol: Protocol::Udp,
+        peer: Ipv4Addr::from(0xc612_0000 | number >> 2).into(),
+        peer_port: 5060 + u16::try_from(number & 3).unwrap(),
+        local_port: 5060,
+        began: Began::Peer,
+        host_sends: true,
+    };
+    let mut flows: Vec<LiveFlow> = (0..262_145).map(flow).collect();
+    // A listing that was begun anew shows flows several times.
+    flows.extend_from_within(..100);
+    flows.push(LiveFlow { peer: both(server)[1], ..flow(0) });
+    let mut firewall = server.run(Firewall::open).unwrap().unwrap();
+    let said = firewall.cut(&flows).unwrap_err();
+    assert!(said.starts_with("1 of 262146 go on: "), "{said}");
+    let cut = |set: &str| {
+        let listed = run(server, &format!("nft list set inet nightlatch {set}"));
+        listed.matches("expires").count()
+    };
+    assert_eq!((cut("cut4"), cut("cut6")), (262_144, 1));
 }
 
 /// Sends back whatever comes for an address that is none of the host's own.

@@ -14,7 +14,7 @@ use nightlatch::features::demo::stage::Host;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, SocketType, recvfrom, socket_with};
 
-use crate::support::{Daemon, Installation, now, wait_until};
+use crate::support::{ASTERISK, Daemon, Installation, now, wait_until};
 
 /// How long "nothing comes" is waited for.
 pub(super) const SILENCE: Duration = Duration::from_millis(400);
@@ -24,9 +24,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// The program, put up on a host without trial: `nightlatch up --yes`.
 pub(super) fn protect<'a>(host: &'a Host, configuration: &str) -> (Installation<'a>, Daemon) {
     let nightlatch = Installation::on(host);
-    if !configuration.is_empty() {
-        nightlatch.configure(configuration);
-    }
+    // Tables come in any order; a key before the first of them has to stay there.
+    let rest = if configuration.contains("[pbx]") { "" } else { ASTERISK };
+    nightlatch.configure(&format!("{configuration}\n{rest}"));
     let daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     (nightlatch, daemon)
@@ -88,7 +88,7 @@ impl Drop for Echo {
 
 /// Opens a socket on a host. A port that was closed just now may be taken for a moment longer: a
 /// process that another test starts holds a copy of everything until it runs its program.
-fn patiently<T: Send>(host: &Host, open: impl Fn() -> io::Result<T> + Sync) -> T {
+pub(super) fn patiently<T: Send>(host: &Host, open: impl Fn() -> io::Result<T> + Sync) -> T {
     let start = now();
     loop {
         match host.run(&open).unwrap() {
@@ -358,7 +358,13 @@ impl Talk {
         theirs.connect(target).unwrap();
         theirs.send(b"first").unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (_, peer) = ours.recv_from(&mut [0; 100]).unwrap();
+        // A socket with a timeout may be interrupted by a signal to the process.
+        let peer = loop {
+            match ours.recv_from(&mut [0; 100]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => break received.unwrap().1,
+            }
+        };
         ours.connect(peer).unwrap();
         let talk = |socket: UdpSocket, shared: Arc<Shared>, listens: bool| {
             socket.set_nonblocking(true).unwrap();

@@ -5,13 +5,17 @@ mod ground;
 
 mod accounts;
 mod answers;
+mod began;
 mod blocks;
 mod containers;
 mod cuts;
 mod essential;
+mod flood;
 mod lists;
+mod media;
 mod open;
 mod routed;
+mod signalling;
 mod silence;
 mod slipped;
 mod switch;

@@ -46,7 +46,7 @@ fn a_rule_slipped_in_behind_a_load_is_not_ours() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let place = nightlatch.directory().to_owned();
     let insert = format!("nft insert rule inet nightlatch gate accept {MARK}");
     slipping_nft(&place, "true", &insert);
@@ -80,7 +80,7 @@ fn a_rule_slipped_in_while_accounts_change_is_not_ours() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     nightlatch.must(&["allow", "office", "203.0.113.7"]);
@@ -111,7 +111,7 @@ fn a_busy_neighbour_does_not_matter() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let place = nightlatch.directory().to_owned();
     let mut daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
@@ -176,7 +176,7 @@ fn an_entry_of_a_list_taken_away_before_a_load_comes_back() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let place = nightlatch.directory().to_owned();
     slipping_nft(&place, "nft delete element inet nightlatch list4 '{ 192.0.2.161 }'", "true");
     let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
@@ -206,7 +206,7 @@ fn a_busy_neighbour_is_no_hindrance_and_no_reason_to_restore() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes", "--mode", "open"]);
     add_feed(&nightlatch, "192.0.2.161\n");
@@ -241,7 +241,7 @@ fn other_sets_of_ours_do_not_make_the_lists_doubtful() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes", "--mode", "open"]);
     add_feed(&nightlatch, "192.0.2.161\n");

@@ -71,8 +71,8 @@ fn every_change_by_others_is_undone_and_written_down() {
         "add element inet nightlatch account4 { 192.0.2.166 : jump to.all }",
         "delete element inet nightlatch account4 { 203.0.113.0-203.0.113.76 }",
         "flush map inet nightlatch account6",
-        "delete element inet nightlatch block4 { 203.0.113.77 }",
-        "add element inet nightlatch block6 { 2001:db8:2::10 }",
+        "delete element inet nightlatch closed_in4 { 203.0.113.77 }",
+        "add element inet nightlatch closed_in6 { 2001:db8:2::10 : drop }",
     ];
     for (restored, tampering) in (1..).zip(tamperings) {
         run(server, &format!("nft {tampering}"));
@@ -108,7 +108,7 @@ fn the_program_is_named_though_the_regular_look_came_first() {
         return;
     };
     let server = stage.host("server").unwrap();
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     // A watchdog makes the daemon look every tenth of a second.
     let daemon = nightlatch.daemon_in(&[("WATCHDOG_USEC", "200000")]);
     nightlatch.must(&["up", "--yes"]);

@@ -66,7 +66,7 @@ fn without_a_confirmation_everything_is_taken_back() {
     }
     let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let _echo = Echo::on(server, &[5060], &[]);
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     // No daemon runs: `up` starts it.
     let up = up(&nightlatch, "");
     assert!(is_silent(server, stranger));
@@ -93,7 +93,7 @@ fn a_confirmation_from_another_session_keeps_it() {
     }
     let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let _echo = Echo::on(server, &[5060], &[]);
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let _daemon = nightlatch.daemon();
     let mut first = up(&nightlatch, "");
     nightlatch.must(&["confirm"]);
@@ -126,7 +126,7 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
     }
     let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let _echo = Echo::on(server, &[5060], &[]);
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let mut up = up(&nightlatch, "");
     for process in server.processes().unwrap() {
         let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
@@ -163,7 +163,7 @@ fn without_a_daemon_the_trial_is_taken_back_in_the_ledger_too() {
     }
     let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let _echo = Echo::on(server, &[5060], &[]);
-    let nightlatch = Installation::on(server);
+    let nightlatch = Installation::on(server).with_asterisk();
     let daemon = nightlatch.daemon();
     let up = up(&nightlatch, "");
     daemon.kill();
@@ -213,7 +213,7 @@ fn killed_before_it_answers_a_trial_ends_all_the_same() {
     for (hold, stands) in [("hold", "NOT IN THE KERNEL"), ("hold-then", "LETS EVERYTHING THROUGH")]
     {
         for restarts in [false, true] {
-            let nightlatch = Installation::on(server);
+            let nightlatch = Installation::on(server).with_asterisk();
             let place = nightlatch.directory().to_owned();
             waiting_nft(&place);
             let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());

@@ -19,13 +19,15 @@ use super::logic::sockets::{
     read_socket_unit, read_sshd_config, read_table, ssh_ports,
 };
 use super::{Caller, Protocol, Survey, Unread};
+use crate::shell::programs;
 
 mod firewalls;
 mod processes;
-mod programs;
+mod published;
 mod telephony;
 
 use processes::Process;
+pub use published::published_in_background;
 
 /// The most of a configuration file that is read.
 const MOST_OF_FILE: usize = 4 << 20;

@@ -10,5 +10,6 @@ pub mod iptables;
 pub mod known;
 pub mod pbx;
 pub mod proposal;
+pub mod published;
 pub mod ruleset;
 pub mod sockets;

@@ -17,13 +17,15 @@ pub mod logic;
 #[cfg(test)]
 mod tests;
 
-pub use io::{Root, take};
+pub use io::{Root, published_in_background, take};
 pub use logic::flows::{CutKind, CutLine, FlowContext, all_flows, describe};
 pub use logic::proposal::{LeftOut, Proposal, ProposedAccount, Warning, proposal};
 pub use logic::sockets::from_sockets;
-pub use nightlatch_core::cut::LiveFlow;
+pub use nightlatch_core::cut::{Began, LiveFlow};
 pub use nightlatch_core::product::Product;
 pub use nightlatch_core::service::Protocol;
+
+pub use crate::shell::pbx::{Contact, PbxAnswer, Unread};
 
 /// All that is known about the machine before a firewall is put on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +56,11 @@ pub struct Survey {
     pub sip: Vec<SipPort>,
     /// Established TCP connections of the machine, without those to itself.
     pub flows: Vec<LiveFlow>,
-    /// Telephones and trunks that the PBX knows the address of.
+    /// Telephones and trunks that the PBX knows the address of, each address and port once.
     pub contacts: Vec<Contact>,
+    /// What the PBX answered: registrations, contacts, calls.
+    #[serde(default)]
+    pub pbx_answer: PbxAnswer,
     /// Other firewalls and what feeds them.
     pub firewalls: Vec<OtherFirewall>,
     /// Ports of this host that are handed on to containers or other machines.
@@ -266,21 +271,6 @@ pub struct SipPort {
     pub tls: bool,
 }
 
-/// A telephone or trunk whose address the PBX knows.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Contact {
-    /// The extension or trunk.
-    pub name: String,
-    /// TCP (and TLS) or UDP.
-    pub protocol: Protocol,
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// Whether it registered itself, as telephones do; trunks are often fixed.
-    pub registered: bool,
-}
-
 /// A firewall beside ours, or a program that feeds one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherFirewall {
@@ -321,13 +311,4 @@ pub struct PublishedPort {
     pub to: Option<String>,
     /// The chain it was found in, such as `ip nat DOCKER`.
     pub chain: String,
-}
-
-/// Something the survey could not read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unread {
-    /// What.
-    pub what: String,
-    /// Why.
-    pub reason: String,
 }

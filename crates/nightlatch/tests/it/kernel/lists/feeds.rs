@@ -182,7 +182,7 @@ fn wrong_use_is_answered_before_the_daemon_is_asked() {
     let Some(stage) = support::stage(&Plan::standard()) else {
         return;
     };
-    let nightlatch = support::Installation::on(stage.host("server").unwrap());
+    let nightlatch = support::Installation::on(stage.host("server").unwrap()).with_asterisk();
     for (arguments, message) in [
         (&["feed", "add", "spamhause"][..], "spamhaus-drop"),
         (&["feed", "add", "x/y", "/list"], "cannot name a feed"),

@@ -13,13 +13,7 @@ use super::{Reader, read_bytes};
 
 impl Reader<'_> {
     pub(super) fn firewalls(&mut self, survey: &mut Survey, processes: &[Process]) {
-        let nft = match self.program("nft", &["-j", "-t", "list", "ruleset"]) {
-            Some(text) => read_nft(&text).unwrap_or_else(|(chains, reason)| {
-                self.miss("nft -j -t list ruleset", format!("read in part: {reason}"));
-                chains
-            }),
-            None => Chains::default(),
-        };
+        let nft = self.nft_rules();
         let legacy = self.legacy_rules();
         survey.published = self.published(&nft, &legacy);
         let mut facts = FirewallFacts {
@@ -35,6 +29,23 @@ impl Reader<'_> {
         facts.ufw_enabled = has_line(self.file("/etc/ufw/ufw.conf"), "ENABLED=yes");
         facts.nftables_flushes = has_line(self.file("/etc/nftables.conf"), "flush ruleset");
         survey.firewalls = find_firewalls(&facts);
+    }
+
+    /// The ports handed on, looked up by themselves.
+    pub(super) fn published_ports(&mut self) -> Vec<PublishedPort> {
+        let nft = self.nft_rules();
+        let legacy = self.legacy_rules();
+        self.published(&nft, &legacy)
+    }
+
+    fn nft_rules(&mut self) -> Chains {
+        match self.program("nft", &["-j", "-t", "list", "ruleset"]) {
+            Some(text) => read_nft(&text).unwrap_or_else(|(chains, reason)| {
+                self.miss("nft -j -t list ruleset", format!("read in part: {reason}"));
+                chains
+            }),
+            None => Chains::default(),
+        }
     }
 
     /// The rules of iptables-legacy. It is asked only where the kernel holds such tables: asking

@@ -1,14 +1,10 @@
-//! Reads what telephone software is there, and asks Asterisk for its peers.
-
-use std::time::Duration;
+//! Reads what telephone software is there, and asks the PBX for its peers.
 
 use super::super::logic::{contacts, pbx};
-use super::super::{Contact, RtpRange, Survey};
+use super::super::{RtpRange, Survey};
+use super::Reader;
 use super::processes::Process;
-use super::{MOST_OF_ANSWER, Reader, programs};
-
-/// How long Asterisk may take for an answer.
-const PATIENCE_WITH_ASTERISK: Duration = Duration::from_secs(3);
+use crate::shell::pbx::{Subjects, ask};
 
 impl Reader<'_> {
     pub(super) fn telephony(&mut self, survey: &mut Survey, processes: &[Process]) {
@@ -32,9 +28,9 @@ impl Reader<'_> {
         survey.rtp = self.rtp();
         let configured = self.configured_sip();
         survey.sip = pbx::sip_ports(&survey.sockets, &configured);
-        if names.iter().any(|name| name == "asterisk") {
-            survey.contacts = self.asterisk_contacts();
-        }
+        survey.pbx_answer = ask(&names, Subjects::ALL);
+        survey.contacts = contacts::join(survey.pbx_answer.contacts.clone());
+        self.unread.extend(survey.pbx_answer.unread.iter().cloned());
     }
 
     fn rtp(&mut self) -> Option<RtpRange> {
@@ -70,35 +66,5 @@ impl Reader<'_> {
             ports.extend(pbx::freeswitch_sip(&self.file(name).unwrap_or_default()));
         }
         ports
-    }
-
-    /// What Asterisk knows of its peers. An Asterisk that does not answer is no reason to wait.
-    fn asterisk_contacts(&mut self) -> Vec<Contact> {
-        let mut ask = |command: &str| {
-            let answer = programs::run(
-                "asterisk",
-                &["-rx", command],
-                MOST_OF_ANSWER,
-                PATIENCE_WITH_ASTERISK,
-            );
-            match answer {
-                Ok(text) => Some(text),
-                Err(reason) => {
-                    self.miss(&format!("asterisk -rx \"{command}\""), reason);
-                    None
-                }
-            }
-        };
-        // Where the first question gets no answer, the others would not either.
-        let Some(text) = ask("pjsip show contacts") else {
-            return Vec::new();
-        };
-        contacts::join([
-            contacts::pjsip_contacts(&text),
-            contacts::registrar_contacts(
-                &ask("database show registrar/contact").unwrap_or_default(),
-            ),
-            contacts::sip_peers(&ask("sip show peers").unwrap_or_default()),
-        ])
     }
 }

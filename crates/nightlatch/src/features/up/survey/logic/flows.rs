@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Contact, LiveFlow, Product, Protocol, SipPort, Survey};
+use super::super::{Began, Contact, LiveFlow, Product, Protocol, SipPort, Survey};
 
 /// The flows of one group: protocol, the peer's port, the own port.
 type Ports = BTreeSet<(Protocol, u16, u16)>;
@@ -97,13 +97,14 @@ impl FlowContext {
     /// What a connection is.
     pub fn kind(&self, flow: &LiveFlow) -> CutKind {
         let is_tcp = flow.protocol == Protocol::Tcp;
-        if is_tcp && flow.began_by_peer && self.ssh.contains(&flow.local_port) {
+        if is_tcp && flow.began == Began::Peer && self.ssh.contains(&flow.local_port) {
             return self.kind_of_ssh(flow);
         }
         let own_sip =
             self.sip.iter().any(|sip| sip.protocol == flow.protocol && sip.port == flow.local_port);
         // A TCP or TLS trunk that the PBX dialled has its SIP port at the other end.
-        if own_sip || (is_tcp && !flow.began_by_peer && matches!(flow.peer_port, 5060 | 5061)) {
+        if own_sip || (is_tcp && flow.began != Began::Peer && matches!(flow.peer_port, 5060 | 5061))
+        {
             return if self.registered(flow) { CutKind::Phone } else { CutKind::SipPeer };
         }
         match flow.protocol {
@@ -115,7 +116,7 @@ impl FlowContext {
             {
                 CutKind::Media
             }
-            _ if !flow.began_by_peer => CutKind::Outgoing,
+            _ if flow.began == Began::Host => CutKind::Outgoing,
             Protocol::Tcp if self.is_web(flow.local_port) => CutKind::Web,
             _ => CutKind::Other,
         }
@@ -201,19 +202,20 @@ pub fn flows_of_contacts(contacts: &[Contact], sip: &[SipPort]) -> Vec<LiveFlow>
                 .iter()
                 .find(|sip| sip.protocol == contact.protocol)
                 .map_or(5060, |sip| sip.port),
-            began_by_peer: contact.registered,
+            began: if contact.registered { Began::Peer } else { Began::Host },
+            host_sends: true,
         })
         .collect()
 }
 
-/// All live flows of a survey: its sockets, its contacts, and what connection tracking adds.
-/// Each connection counts once, however often it is known.
+/// All live flows of a survey: what the kernel knows of them, its sockets, its contacts. Each
+/// connection counts once, however often it is known; connection tracking knows best who began it.
 pub fn all_flows(survey: &Survey, tracked: impl IntoIterator<Item = LiveFlow>) -> Vec<LiveFlow> {
-    let mut all: Vec<LiveFlow> = survey.flows.clone();
+    let mut all: Vec<LiveFlow> = Vec::new();
     let key = |flow: &LiveFlow| (flow.protocol, flow.peer, flow.peer_port, flow.local_port);
-    let mut known: BTreeSet<_> = all.iter().map(key).collect();
+    let mut known: BTreeSet<_> = BTreeSet::new();
     let own: BTreeSet<IpAddr> = survey.own_addresses().collect();
-    for flow in tracked {
+    for flow in tracked.into_iter().chain(survey.flows.iter().copied()) {
         let outside = !flow.peer.is_loopback() && !own.contains(&flow.peer);
         if outside && known.insert(key(&flow)) {
             all.push(flow);

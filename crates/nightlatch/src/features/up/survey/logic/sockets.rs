@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use nightlatch_core::began::PortRoles;
+
 use super::super::{LiveFlow, Protocol, Socket, SshPorts};
 use super::caller::SshConnection;
 
@@ -113,8 +115,9 @@ pub fn open_sockets(entries: &[SocketEntry], owners: &BTreeMap<u64, Owner>) -> V
 
 /// The live connections of the socket tables, without those of the machine with itself.
 ///
-/// A connection counts as begun by the peer where the own port is one that listens.
+/// Who began each is told by its ports as far as they can tell.
 pub fn from_sockets(entries: &[SocketEntry]) -> Vec<LiveFlow> {
+    let roles = PortRoles::default();
     let open: BTreeSet<(Protocol, u16)> = entries
         .iter()
         .filter(|entry| entry.state == SocketState::Open)
@@ -129,7 +132,13 @@ pub fn from_sockets(entries: &[SocketEntry]) -> Vec<LiveFlow> {
             peer: entry.peer.0,
             peer_port: entry.peer.1,
             local_port: entry.local.1,
-            began_by_peer: open.contains(&(entry.protocol, entry.local.1)),
+            began: roles.began(
+                open.contains(&(entry.protocol, entry.local.1)),
+                entry.local.1,
+                entry.peer.1,
+            ),
+            // A UDP socket with a peer may only receive.
+            host_sends: entry.protocol == Protocol::Tcp,
         })
         .collect();
     flows.sort_unstable();

@@ -147,14 +147,14 @@ fn socket_tables() {
     assert_eq!(entries[5].state, SocketState::Open);
     let flows: Vec<String> = from_sockets(&entries)
         .iter()
-        .map(|f| format!("{}:{} {} {}", f.peer, f.peer_port, f.local_port, f.began_by_peer))
+        .map(|f| format!("{}:{} {} {:?}", f.peer, f.peer_port, f.local_port, f.began))
         .collect();
     assert_eq!(
         flows,
         [
-            "198.51.100.7:80 53248 false",
-            "203.0.113.20:50000 2222 true",
-            "203.0.113.21:50002 2222 true"
+            "198.51.100.7:80 53248 Host",
+            "203.0.113.20:50000 2222 Peer",
+            "203.0.113.21:50002 2222 Peer"
         ]
     );
 

@@ -3,14 +3,14 @@
 use super::super::logic::addresses::connected_networks;
 use super::super::logic::flows::{MOST_LINES, flows_of_contacts};
 use super::super::{
-    Caller, CallerSource, Cloud, Contact, FlowContext, Gateway, Interface, InterfaceKind, LiveFlow,
-    OwnAddress, Proposal, Protocol, RtpRange, SipPort, Socket, SshPorts, Survey, all_flows,
-    describe, proposal,
+    Began, Caller, CallerSource, Cloud, Contact, FlowContext, Gateway, Interface, InterfaceKind,
+    LiveFlow, OwnAddress, Proposal, Protocol, RtpRange, SipPort, Socket, SshPorts, Survey,
+    all_flows, describe, proposal,
 };
 use super::ip;
 
 fn flow(text: &str) -> LiveFlow {
-    // "udp 203.0.113.20:5060 > 5060" began there, "<" began here.
+    // "udp 203.0.113.20:5060 > 5060" began there, "<" began here, "?" is not known.
     let words: Vec<&str> = text.split(' ').collect();
     let place: std::net::SocketAddr = words[1].parse().unwrap();
     LiveFlow {
@@ -18,7 +18,12 @@ fn flow(text: &str) -> LiveFlow {
         peer: place.ip(),
         peer_port: place.port(),
         local_port: words[3].parse().unwrap(),
-        began_by_peer: words[2] == ">",
+        began: match words[2] {
+            ">" => Began::Peer,
+            "<" => Began::Host,
+            _ => Began::Unknown,
+        },
+        host_sends: true,
     }
 }
 
@@ -29,6 +34,8 @@ fn contact(name: &str, address: &str, port: u16, registered: bool) -> Contact {
         address: ip(address),
         port,
         registered,
+        driver: crate::shell::pbx::Driver::Pjsip,
+        removal: None,
     }
 }
 
@@ -102,7 +109,7 @@ fn silent_telephones_count_too() {
     let survey = office();
     let flows = all_flows(&survey, []);
     assert_eq!(flows, flows_of_contacts(&survey.contacts, &survey.sip));
-    let lines = describe(&FlowContext::of(&survey), &flows, |flow| flow.began_by_peer);
+    let lines = describe(&FlowContext::of(&survey), &flows, |flow| flow.began == Began::Peer);
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].text, "2 registered phones at 203.0.113.20");
     assert_eq!(lines[0].count, 2);

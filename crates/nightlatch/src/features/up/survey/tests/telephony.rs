@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::super::logic::contacts::{join, pjsip_contacts, registrar_contacts, sip_peers};
+use super::super::logic::contacts::join;
 use super::super::logic::pbx::{
     asterisk_rtp, asterisk_sip, find_pbx, freeswitch_rtp, freeswitch_sip, rtpengine_rtp, sip_ports,
 };
 use super::super::{Contact, Product, Protocol, RtpRange, Socket};
 use super::ip;
+use crate::shell::pbx::Driver;
 
 #[test]
 fn the_product_is_chosen() {
@@ -107,77 +108,31 @@ fn sip_ports_of_configuration_and_sockets() {
     assert_eq!(found, ["tcp/5061 true", "udp/5060 false", "udp/7060 false"]);
 }
 
-fn shown(contacts: &[Contact]) -> Vec<String> {
-    contacts
-        .iter()
-        .map(|c| format!("{} {} {} {} {}", c.name, c.protocol, c.address, c.port, c.registered))
-        .collect()
-}
-
 #[test]
-fn answers_of_asterisk() {
-    let console = pjsip_contacts(include_str!("../testdata/pjsip-show-contacts.txt"));
-    // Of the last two, one address is visibly cut off, the other may be.
-    assert_eq!(
-        shown(&console),
-        [
-            "101 udp 203.0.113.20 5060 false",
-            "102 tcp 203.0.113.20 1025 false",
-            "103 udp 2001:db8::20 5062 false",
-            "carrier udp 198.51.100.7 5060 false",
-        ]
-    );
-    let registrar = registrar_contacts(include_str!("../testdata/registrar.txt"));
-    assert_eq!(
-        shown(&registrar),
-        ["101 udp 203.0.113.20 5060 true", "102 tcp 203.0.113.20 10255 true"]
-    );
-    let peers = sip_peers(include_str!("../testdata/sip-show-peers.txt"));
-    assert_eq!(
-        shown(&peers),
-        [
-            "201 udp 203.0.113.31 5060 true",
-            "203 udp 2001:db8::31 5066 true",
-            "provider udp 198.51.100.8 5060 false",
-        ]
-    );
-    assert_eq!(
-        shown(&join([console, registrar, peers])),
-        [
-            "carrier udp 198.51.100.7 5060 false",
-            "provider udp 198.51.100.8 5060 false",
-            "101 udp 203.0.113.20 5060 true",
-            "102 tcp 203.0.113.20 10255 true",
-            "201 udp 203.0.113.31 5060 true",
-            "103 udp 2001:db8::20 5062 false",
-            "203 udp 2001:db8::31 5066 true",
-        ]
-    );
-}
-
-#[test]
-fn addresses_of_sip() {
-    for (uri, expected) in [
-        ("sip:1@192.0.2.1:5070;ob", "x udp 192.0.2.1 5070 false"),
-        ("sip:1@192.0.2.1;transport=tcp", "x tcp 192.0.2.1 5060 false"),
-        ("sips:1@192.0.2.1;ob", "x tcp 192.0.2.1 5061 false"),
-        ("sip:a:b@[2001:db8::1];x", "x udp 2001:db8::1 5060 false"),
-        ("sip:1@192.0.2.1", "x udp 192.0.2.1 5060 false"),
-        ("sip:1@host.example.com:5060", ""),
-        ("sip:1@192.0.2.1.:5060", ""),
-        ("sip:@:", ""),
-    ] {
-        let found = pjsip_contacts(&format!("  Contact:  x/{uri}    8f3ad1dbd0 Avail 1.0\n"));
-        assert_eq!(shown(&found).join(""), expected, "{uri}");
-    }
+fn the_same_place_counts_once() {
+    let contact = |name: &str, port: u16, registered: bool| Contact {
+        name: name.to_owned(),
+        protocol: Protocol::Udp,
+        address: ip("203.0.113.20"),
+        port,
+        registered,
+        driver: Driver::Pjsip,
+        removal: None,
+    };
+    let joined = join(vec![
+        contact("z", 5062, false),
+        contact("b", 5060, false),
+        contact("c", 5060, true),
+        contact("a", 5060, false),
+    ]);
+    let shown: Vec<String> =
+        joined.iter().map(|c| format!("{} {} {}", c.name, c.port, c.registered)).collect();
+    assert_eq!(shown, ["c 5060 true", "z 5062 false"]);
 }
 
 proptest! {
     #[test]
     fn no_answer_breaks_a_reader(text in "(\\PC|[\n/:@;\\[\\]^={}\"]|Contact:|sip:|/registrar/contact/|<!--|data=\"){0,120}") {
-        pjsip_contacts(&text);
-        registrar_contacts(&text);
-        sip_peers(&text);
         asterisk_sip(&text);
         freeswitch_sip(&text);
         freeswitch_rtp("x", &text);

@@ -1,6 +1,7 @@
-//! Runs `ip`, `nft` and their like: found, bounded, ended in time.
+//! Runs other programs, e.g. `ip` and `asterisk`: found, bounded, ended in time.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,17 +10,28 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Where programs of the administrator lie, besides `PATH`: a shell of a plain user has no sbin.
+/// Where programs of the administrator are, besides `PATH`: a shell of a plain user has no sbin.
 const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
 
-/// Finds a program. `None` where it is not installed.
+/// Finds a program: in `PATH` first. A file that others may write or replace is passed over, since
+/// this process runs as root. `None` where it is not installed.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(MORE_PLACES.split(':'))
         .filter(|folder| folder.starts_with('/'))
         .map(|folder| Path::new(folder).join(name))
-        .find(|file| file.is_file())
+        .find(|file| file.is_file() && is_trusted(file))
+}
+
+/// Whether only root and the own user can change a file and the folder that it is in.
+fn is_trusted(file: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let is_safe = |path: &Path| {
+        std::fs::metadata(path)
+            .is_ok_and(|meta| meta.mode() & 0o002 == 0 && (meta.uid() == 0 || meta.uid() == own))
+    };
+    is_safe(file) && file.parent().is_some_and(is_safe)
 }
 
 /// Runs a program and gives its output.
@@ -28,12 +40,7 @@ fn find(name: &str) -> Option<PathBuf> {
 ///
 /// A sentence: it is not installed, did not start, took longer than `time_limit`, wrote more than
 /// `most` bytes, or ended with an error (then with the first line it wrote about it).
-pub(super) fn run(
-    name: &str,
-    args: &[&str],
-    most: usize,
-    time_limit: Duration,
-) -> Result<String, String> {
+pub fn run(name: &str, args: &[&str], most: usize, time_limit: Duration) -> Result<String, String> {
     let program = find(name).ok_or_else(|| format!("{name} is not installed"))?;
     let mut child = Command::new(program)
         .args(args)
@@ -103,6 +110,8 @@ fn end(child: &mut Child) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn shell(script: &str, most: usize, milliseconds: u64) -> Result<String, String> {
@@ -124,6 +133,15 @@ mod tests {
             let said = shell(script, most, milliseconds).unwrap_err();
             assert!(said.starts_with(complaint), "{script}: {said}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        std::fs::write(&program, "").unwrap();
+        for (mode, trusted) in [(0o755, true), (0o757, false), (0o700, true)] {
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(is_trusted(&program), trusted, "{mode:o}");
+        }
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(!is_trusted(&program));
         let missing = run("no-such-program-here", &[], 1, Duration::from_secs(1));
         assert_eq!(missing.unwrap_err(), "no-such-program-here is not installed");
     }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Strangers flood a server in mode open. Needs root. Everything happens in namespaces of its own,
+# which end with this script.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: [OLD=PROGRAM|REVISION] bench/flood.sh [SECONDS]
+
+  SECONDS   how long each version is flooded (150)
+  OLD       a nightlatch of another version, which is flooded first: a program, or a revision of
+            this repository, which is built first
+TEXT
+}
+
+main() {
+    if [[ $# -gt 1 || ! ${1:-150} =~ ^[1-9][0-9]*$ ]]; then
+        usage >&2
+        exit 2
+    fi
+    cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+    # shellcheck source=bench/old.sh
+    source bench/old.sh
+    old_program
+    local tool
+    tool=$(readlink -f "${CARGO_TARGET_DIR:-target}/release/examples/flood")
+    # Processes of its own as well: `up` looks at all there are.
+    exec unshare --mount --pid --fork --kill-child --mount-proc "$tool" "${1:-150}" ${old:+"$old"}
+}
+
+main "$@"

@@ -1,0 +1,368 @@
+//! Peers that this host's own requests made known, and addresses to which services are denied.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Engine;
+use super::plan::{Decision, Plan, no};
+use crate::AddrRange;
+use crate::action::{Action, Flows, Unlearn};
+use crate::api::{Caller, KnownPeer, Refusal};
+use crate::audit::{Record, ourselves};
+use crate::config::Rules;
+use crate::ledger::{Change, Denial, DenialCause, Mode};
+use crate::pbx::{PbxAnswer, PbxContact, PbxPeers};
+use crate::policy;
+use crate::service::{Catalogue, Role};
+use crate::signalling::{Learned, LearnedBy, Peer};
+use crate::time::Time;
+
+/// How often the PBX is asked while the firewall is on.
+const ASK_PBX_EVERY: Duration = Duration::from_secs(600);
+/// How soon again after it did not answer.
+const ASK_PBX_AGAIN: Duration = Duration::from_secs(120);
+/// How long it is left alone at least, whatever ends.
+const MIN_PAUSE: Duration = Duration::from_secs(30);
+
+/// When the PBX is asked next, and what it said last.
+#[derive(Debug, Default)]
+pub(super) struct Pbx {
+    next: Option<Time>,
+    /// When it answered last.
+    pub(super) answered: Option<Time>,
+    /// Whether one runs here that did not answer.
+    silent: bool,
+    /// Whatever ends: not before that moment, so that a disk that is full leads to no rush.
+    not_before: Option<Time>,
+    asking: bool,
+    /// The addresses of its fixed contacts.
+    fixed: BTreeSet<IpAddr>,
+}
+
+impl Engine {
+    /// Takes in what was known before, where the kernel's sets are gone.
+    pub fn restore_learned(&mut self, learned: Learned) {
+        self.learned = learned;
+    }
+
+    /// The peers that this host's own requests made known.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
+    /// Puts into the kernel what is known of peers.
+    pub(super) fn teach_all(&self, now: Time) -> Action {
+        Action::Teach(self.known_peers(now))
+    }
+
+    /// The peers that are known, each with the time it has left, as far as nothing was closed to
+    /// them since.
+    pub fn known_peers(&self, now: Time) -> Vec<(Peer, Duration)> {
+        let closed = |address: IpAddr| {
+            let denied = self.ledger.denials.keys().any(|range| range.contains(address));
+            denied || self.ledger.blocks_at(now).any(|block| block.range.contains(address))
+        };
+        let known = self.learned.at(now).filter(|(peer, _)| !closed(peer.address));
+        known.map(|(peer, until)| (peer, until.since(now))).collect()
+    }
+
+    /// When something of the PBX is due.
+    pub(super) fn next_question(&self) -> Option<Time> {
+        if self.pbx.asking || !self.ledger.protection.stands() {
+            return None;
+        }
+        let ends = self.ledger.denials.values().map(|denial| denial.until).min();
+        let ends = ends.map(|end| self.pbx.not_before.map_or(end, |before| before.max(end)));
+        [self.pbx.next, ends].into_iter().flatten().min()
+    }
+
+    /// Asks the PBX where that is due.
+    pub(super) fn ask_pbx_due(&mut self, now: Time) -> Vec<Action> {
+        if self.next_question().is_some_and(|due| due <= now) { self.ask_pbx() } else { Vec::new() }
+    }
+
+    /// What is unknown because the PBX does not answer.
+    pub(super) fn pbx_trouble(&self) -> Option<String> {
+        self.pbx.silent.then(|| {
+            "the PBX runs and does not answer the daemon: phones that are registered without an account, and trunks over TCP, are unknown".to_owned()
+        })
+    }
+
+    /// Lets the PBX be asked at once, where a change calls for it.
+    pub(super) fn pbx_wanted(&mut self, wanted: bool, now: Time) {
+        if wanted {
+            self.pbx.next = Some(now);
+        }
+    }
+
+    /// Asks the PBX now.
+    pub(super) fn ask_pbx(&mut self) -> Vec<Action> {
+        self.pbx.asking = true;
+        vec![Action::AskPbx]
+    }
+
+    /// The kernel's sets were read.
+    pub(super) fn learned_anew(&mut self, peers: Vec<(Peer, Time)>) -> Vec<Action> {
+        self.learned = peers.into_iter().collect();
+        Vec::new()
+    }
+
+    /// Takes in peers that are being taught to the kernel: a flush may come before its sets are read
+    /// again.
+    pub(super) fn learn(&mut self, taught: &[(Peer, Duration)], now: Time) {
+        for (peer, left) in taught {
+            let until = now.after(*left);
+            if self.learned.until(*peer, now).is_none_or(|known| known < until) {
+                self.learned.insert(*peer, until);
+            }
+        }
+    }
+
+    /// The PBX has answered.
+    pub(super) fn pbx_told(&mut self, pbx: &PbxPeers, now: Time) -> Vec<Action> {
+        self.pbx.asking = false;
+        let again = if pbx.answer == PbxAnswer::Silent { ASK_PBX_AGAIN } else { ASK_PBX_EVERY };
+        self.pbx.next = Some(now.after(again));
+        self.pbx.silent = pbx.answer == PbxAnswer::Silent;
+        self.pbx.not_before = Some(now.after(MIN_PAUSE));
+        if pbx.answer == PbxAnswer::Answered {
+            self.pbx.fixed = fixed(&pbx.contacts);
+            self.pbx.answered = Some(now);
+        }
+        let us = ourselves();
+        let mut plan = Plan::new(&us, "");
+        plan.tell = None;
+        plan.teach = pbx.over_tcp();
+        self.deny_unlisted(&us, &mut plan, pbx, self.ledger.mode, now);
+        self.end_denials(&us, &mut plan, pbx, now);
+        if plan.changes.is_empty() {
+            let teach = std::mem::take(&mut plan.teach);
+            self.learn(&teach, now);
+            return if teach.is_empty() { Vec::new() } else { vec![Action::Teach(teach)] };
+        }
+        self.begin(None, plan)
+    }
+
+    /// Whoever is registered at the PBX and has no account would become a peer as soon as the PBX
+    /// rings it: somebody who guessed a password, or who came in while the mode was open.
+    pub(super) fn deny_unlisted(
+        &self,
+        caller: &Caller,
+        plan: &mut Plan,
+        pbx: &PbxPeers,
+        mode: Mode,
+        now: Time,
+    ) {
+        if mode == Mode::Open && signalling_is_open(&self.rules, &self.catalogue) {
+            return;
+        }
+        let mut told = Vec::new();
+        let mut denied = BTreeSet::new();
+        for contact in pbx.contacts.iter().filter(|contact| contact.dynamic) {
+            let address = contact.address.to_canonical();
+            let named = pbx.named.iter().any(|range| range.contains(address))
+                || pbx.registrars.iter().any(|it| it.address.to_canonical() == address)
+                || pbx
+                    .contacts
+                    .iter()
+                    .any(|it| !it.dynamic && it.address.to_canonical() == address);
+            if named || !self.is_unlisted(plan, address, now) || !denied.insert(address) {
+                continue;
+            }
+            let extension = printable(&contact.extension);
+            told.push(format!(
+                "{extension} is registered at the PBX from {address}, which no account covers: its services and media are denied; \"nightlatch allow NAME {address}\" allows it"
+            ));
+            let cause = DenialCause::UnlistedContact { extension };
+            let denial = Denial::new(AddrRange::from(address), cause, now);
+            plan.records.push(Record::new(caller, "deny", denial.range, &(), &denial));
+            plan.changes.push(Change::PutDenial(denial));
+        }
+        let ranges: Vec<AddrRange> = denied.into_iter().map(AddrRange::from).collect();
+        if ranges.is_empty() {
+            return;
+        }
+        plan.unlearn.push(Unlearn::Within(ranges.clone()));
+        plan.cut_flows_of(&ranges);
+        let before = plan.tell.take().map(|tell| tell + "; ").unwrap_or_default();
+        plan.tell = Some(before + &told.join("; "));
+    }
+
+    /// What ends when the mode becomes open, if these rules let everybody register then.
+    pub(super) fn unlisted_allowed(&self, rules: &Rules) -> impl Iterator<Item = Change> {
+        let allowed = signalling_is_open(rules, &rules.catalogue(&self.ledger.site));
+        let unlisted = self.ledger.denials.values().filter(move |denial| {
+            allowed && matches!(denial.cause, DenialCause::UnlistedContact { .. })
+        });
+        unlisted.map(|denial| Change::DropDenial(denial.range))
+    }
+
+    /// Whether nothing allows or denies an address yet, with the changes of the plan.
+    fn is_unlisted(&self, plan: &Plan, address: IpAddr, now: Time) -> bool {
+        let mut added = plan.changes.iter().filter_map(|change| match change {
+            Change::PutAccount(account) => Some(account),
+            _ => None,
+        });
+        let own = |(range, _): &(AddrRange, String)| range.contains(address);
+        !address.is_loopback()
+            && !address.is_unspecified()
+            && !self.ledger.site.guarded.iter().any(own)
+            && !self.learned.is_registrar(address, now)
+            && !self.ledger.accounts_at(now).any(|account| account.range_of(address).is_some())
+            && !added.any(|account| account.range_of(address).is_some())
+            && !self.ledger.denials.contains_key(&AddrRange::from(address))
+    }
+
+    /// Ends denials, or prolongs them: as long as the PBX holds a contact there, it goes on writing
+    /// to it.
+    fn end_denials(&self, caller: &Caller, plan: &mut Plan, pbx: &PbxPeers, now: Time) {
+        let registered = |range: &AddrRange| {
+            let dynamic = pbx.contacts.iter().filter(|contact| contact.dynamic);
+            dynamic.into_iter().any(|contact| range.contains(contact.address.to_canonical()))
+        };
+        for denial in self.ledger.denials.values() {
+            let held = pbx.answer == PbxAnswer::Silent || registered(&denial.range);
+            let unlisted = matches!(denial.cause, DenialCause::UnlistedContact { .. });
+            let released = unlisted && pbx.answer == PbxAnswer::Answered && !held;
+            let over = denial.until <= now;
+            if over && held {
+                let until = now.after(Denial::PROLONGATION);
+                plan.changes.push(Change::PutDenial(Denial { until, ..denial.clone() }));
+            } else if over || released {
+                plan.records.push(Record::new(caller, "expire", denial.range, denial, &()));
+                plan.changes.push(Change::DropDenial(denial.range));
+            }
+        }
+    }
+
+    /// When signalling is closed to strangers, only registrations and fixed contacts stay known:
+    /// those whom the PBX called or asked while everybody could come in may be anybody.
+    pub(super) fn close_signalling(&self, plan: &mut Plan) {
+        plan.cut = Some(Flows::BegunByPeers);
+        plan.unlearn.push(Unlearn::CalledOrAskedBut(self.pbx.fixed.clone()));
+        plan.ask_pbx = true;
+    }
+
+    /// Denies services and media to ranges of an account that is gone. The trunks at which this host
+    /// registers are its own choice and stay; they are returned.
+    pub(super) fn deny_removed(
+        &self,
+        plan: &mut Plan,
+        account: &str,
+        ranges: Vec<AddrRange>,
+        now: Time,
+    ) -> Vec<IpAddr> {
+        let registrars: BTreeSet<IpAddr> = self
+            .learned
+            .at(now)
+            .filter(|(peer, _)| {
+                matches!(peer.by, LearnedBy::Registered | LearnedBy::RegisteredByTcp)
+            })
+            .map(|(peer, _)| peer.address)
+            .filter(|address| ranges.iter().any(|range| range.contains(*address)))
+            .collect();
+        let denied: Vec<AddrRange> =
+            ranges.into_iter().flat_map(|range| without(range, &registrars)).collect();
+        for range in &denied {
+            let cause = DenialCause::AccountGone { account: account.to_owned() };
+            plan.changes.push(Change::PutDenial(Denial::new(*range, cause, now)));
+        }
+        plan.unlearn.push(Unlearn::Within(denied));
+        registrars.into_iter().collect()
+    }
+
+    pub(super) fn forget_peer(
+        &self,
+        caller: &Caller,
+        address: IpAddr,
+        now: Time,
+    ) -> Result<Decision, Refusal> {
+        let address = address.to_canonical();
+        let known: Vec<KnownPeer> = self.known(address, now);
+        if known.is_empty() {
+            return Err(no(format!(
+                "{address} is not known by anything this host sent: \"nightlatch status\" lists those that are"
+            )));
+        }
+        let message = format!(
+            "{address} is forgotten: its requests and responses are dropped until this host writes to it again, unless an account allows them"
+        );
+        let mut plan = Plan::new(caller, message);
+        plan.records = vec![Record::new(caller, "forget", address, &known, &())];
+        plan.unlearn = vec![Unlearn::Within(vec![AddrRange::from(address)])];
+        Ok(plan.decided())
+    }
+
+    /// What is known of an address.
+    pub(super) fn known(&self, address: IpAddr, now: Time) -> Vec<KnownPeer> {
+        self.learned.of(address, now).map(|(peer, until)| known_peer(peer, until)).collect()
+    }
+}
+
+/// A peer for an answer.
+pub(super) fn known_peer(peer: Peer, until: Time) -> KnownPeer {
+    KnownPeer { peer, seen: Learned::seen(peer.by, until), until }
+}
+
+/// The addresses of contacts that an administrator wrote.
+fn fixed(contacts: &[PbxContact]) -> BTreeSet<IpAddr> {
+    let fixed = contacts.iter().filter(|contact| !contact.dynamic);
+    fixed.map(|contact| contact.address.to_canonical()).collect()
+}
+
+/// What is left of a range without some addresses.
+fn without(range: AddrRange, addresses: &BTreeSet<IpAddr>) -> Vec<AddrRange> {
+    let mut left = Vec::new();
+    let mut first = Some(range.first());
+    let taken = addresses.iter().map(|address| AddrRange::from(*address));
+    let mut taken: Vec<AddrRange> = taken.filter(|taken| range.covers(taken)).collect();
+    taken.sort_unstable_by_key(AddrRange::first);
+    for taken in taken {
+        let Some(begin) = first else { break };
+        if let Some(last) = taken.first().checked_sub(1).filter(|last| begin <= *last) {
+            left.extend(AddrRange::new(range.family(), begin, last));
+        }
+        first = taken.last().checked_add(1).filter(|next| *next <= range.last());
+    }
+    left.extend(first.and_then(|first| AddrRange::new(range.family(), first, range.last())));
+    left
+}
+
+/// Names come from the PBX, where a phone may have chosen them.
+fn printable(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(64).collect()
+}
+
+/// Whether strangers reach a port of signalling in mode open.
+fn signalling_is_open(rules: &Rules, catalogue: &Catalogue) -> bool {
+    let open = policy::open_to_strangers(rules, catalogue);
+    let datagrams = [Role::Sip, Role::Iax].map(|role| catalogue.udp_ports(role)).concat();
+    let streams = catalogue.sip_tcp_ports();
+    datagrams.iter().chain(&streams).any(|ports| open.contains(ports.protocol, ports.first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_without_addresses() {
+        let check = |range: &str, addresses: &[&str], expected: &[&str]| {
+            let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            let left: Vec<String> = without(range.parse().unwrap(), &addresses)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(left, expected, "{range} {addresses:?}");
+        };
+        check("203.0.113.0/30", &[], &["203.0.113.0/30"]);
+        check("203.0.113.0/30", &["203.0.113.9"], &["203.0.113.0/30"]);
+        check("203.0.113.7", &["203.0.113.7"], &[]);
+        check("203.0.113.0/30", &["203.0.113.0"], &["203.0.113.1-203.0.113.3"]);
+        check("203.0.113.0/30", &["203.0.113.3", "203.0.113.1"], &["203.0.113.0", "203.0.113.2"]);
+        check("::/0", &["::1"], &["::", "::2-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]);
+        let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        check(&format!("{last}/128"), &[last], &[]);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the PBX of this host knows of its peers, as far as the firewall has to.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::AddrRange;
+use crate::service::{Catalogue, Protocol, Role};
+use crate::signalling::{LearnedBy, Peer};
+
+/// What the PBX knows of its peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct PbxPeers {
+    /// Whether it was asked, and answered.
+    pub answer: PbxAnswer,
+    /// Where it is registered: every address of each server's name.
+    pub registrars: Vec<Registrar>,
+    /// The contacts of its phones and trunks.
+    pub contacts: Vec<PbxContact>,
+    /// Whom an administrator named in the PBX's configuration: a phone that gives such an address as
+    /// its own does not harm them.
+    pub named: Vec<AddrRange>,
+}
+
+impl PbxPeers {
+    /// What is taken over when the firewall goes up: registrations and fixed contacts, each for all
+    /// ports of its kind, since the PBX does not say from which one it sends.
+    pub fn taken_over(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
+        let mut peers = self.over_tcp();
+        let ports = |role| {
+            let runs = catalogue.udp_ports(role);
+            runs.into_iter().flat_map(|ports| ports.first..=ports.last).take(MAX_PORTS)
+        };
+        let mut add = |by: LearnedBy, address: IpAddr, port, role| {
+            let address = address.to_canonical();
+            let peer = |local_port| (Peer { by, address, port, local_port }, by.timeout());
+            peers.extend(ports(role).map(peer));
+        };
+        let datagrams = self.registrars.iter().filter(|it| it.protocol == Protocol::Udp);
+        datagrams.for_each(|it| add(LearnedBy::Registered, it.address, it.port, it.role));
+        for contact in self.contacts.iter().filter(|contact| !contact.dynamic) {
+            add(LearnedBy::Called, contact.address, contact.port, Role::Sip);
+            add(LearnedBy::Called, contact.address, contact.port, Role::Iax);
+        }
+        peers
+    }
+
+    /// The registrars over TCP or TLS.
+    pub fn over_tcp(&self) -> Vec<(Peer, Duration)> {
+        let by = LearnedBy::RegisteredByTcp;
+        let streams = self.registrars.iter().filter(|it| it.protocol == Protocol::Tcp);
+        let peer = |it: &Registrar| {
+            let address = it.address.to_canonical();
+            (Peer { by, address, port: 0, local_port: 0 }, by.timeout())
+        };
+        streams.map(peer).collect()
+    }
+}
+
+/// A PBX sends from a few ports; a run of hundreds is no transport of one.
+const MAX_PORTS: usize = 16;
+
+/// Whether a PBX was asked, and answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PbxAnswer {
+    /// None runs here that could be asked.
+    #[default]
+    NoneHere,
+    /// One runs and did not answer.
+    Silent,
+    /// It answered.
+    Answered,
+}
+
+/// A server at which the PBX is registered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Registrar {
+    /// The PBX's name of the trunk.
+    pub name: String,
+    /// An address of the server.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Over what.
+    pub protocol: Protocol,
+    /// By which signalling: [`Role::Sip`] or [`Role::Iax`].
+    pub role: Role,
+}
+
+/// Where a phone or trunk is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PbxContact {
+    /// The extension or trunk.
+    pub extension: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Whether it registered itself; otherwise an administrator wrote it into the configuration.
+    pub dynamic: bool,
+}

@@ -1,0 +1,79 @@
+//! What is closed to a range of addresses in both directions, flows that run included.
+
+use std::fmt::Write as _;
+
+use super::ports::{Side, ping, rules, single_rules};
+use crate::ruleset::{BLOCKED, HostPorts, Structure, closing_chain, names};
+use crate::service::{Opening, Ports, Protocol};
+
+/// Three chains for each kind of closure: what such an address sends, what this host sends there,
+/// and what a container to which a port is published sends there.
+///
+/// A block drops whatever comes from there. A denial, and what goes out, concern the services and
+/// media of this host, and SIP over TCP: what it began itself from other ports goes on.
+pub(super) fn chains(structure: &Structure) -> String {
+    let counted = format!("counter name {}", names::BLOCKED);
+    let nothing = Opening::default();
+    let mut text = to_nobody();
+    text += &format!("\tchain {} {{\n\t\t{counted} drop\n\t}}\n", closing_chain("in", BLOCKED));
+    text += &outwards(BLOCKED, &nothing, &structure.ports, &counted);
+    let counted = format!("counter name {}", names::DENIED);
+    for (name, granted) in &structure.closures {
+        text += &inwards(name, granted, &structure.ports.services, &counted);
+        text += &outwards(name, granted, &structure.ports, &counted);
+    }
+    text
+}
+
+/// What is sent to nobody: its way leads over the loopback interface, where it is dropped. A plain
+/// drop on the way out would fail the PBX's `sendto` (EPERM) for each packet of a call, which some
+/// write into their logs; port 9 is "discard" (RFC 863).
+fn to_nobody() -> String {
+    "\tchain to_nobody {\n\t\tudp dport set 9\n\t\tip daddr set 127.0.0.1\n\t\tip6 daddr set ::1\n\t}\n\
+     \tchain loopback {\n\
+     \t\tudp dport 9 ip daddr 127.0.0.1 ip saddr != 127.0.0.0/8 drop\n\
+     \t\tudp dport 9 ip6 daddr ::1 ip6 saddr != ::1 drop\n\
+     \t\taccept\n\
+     \t}\n"
+        .to_owned()
+}
+
+fn inwards(name: &str, granted: &Opening, services: &Opening, counted: &str) -> String {
+    let mut text = format!("\tchain {} {{\n", closing_chain("in", name));
+    // What is addressed to another host is no business of ours.
+    text.push_str("\t\tfib daddr type unicast return\n");
+    text += &rules(Side::Destination, &granted.ports, "return");
+    text += &single_rules(Side::Destination, &services.ports, &format!("{counted} drop"));
+    text += &ping(services.ping && !granted.ping, &format!("{counted} drop"));
+    text.push_str("\t}\n");
+    text
+}
+
+/// For the PBX a closed address is a phone that was unplugged: datagrams get no answer, and a TCP
+/// connection is reset.
+fn outwards(name: &str, granted: &Opening, ports: &HostPorts, counted: &str) -> String {
+    let mut text = String::new();
+    for (hook, udp, tcp) in
+        [("out", "goto to_nobody", "reject with tcp reset"), ("forward", "drop", "drop")]
+    {
+        let _ = writeln!(text, "\tchain {} {{", closing_chain(hook, name));
+        text += &rules(Side::Source, &granted.ports, "return");
+        let (datagrams, streams): (Vec<Ports>, Vec<Ports>) =
+            ports.services.ports.iter().partition(|ports| ports.protocol == Protocol::Udp);
+        text += &single_rules(Side::Source, &datagrams, &format!("{counted} {udp}"));
+        text += &single_rules(Side::Source, &streams, &format!("{counted} {tcp}"));
+        text += &calls(granted, ports, &format!("{counted} {tcp}"));
+        text.push_str("\t}\n");
+    }
+    text
+}
+
+/// SIP connections that this host opens itself, whatever its own port.
+fn calls(granted: &Opening, ports: &HostPorts, verdict: &str) -> String {
+    const USUAL: Ports = Ports::new(Protocol::Tcp, 5060, 5061);
+    let reached = crate::service::merge(ports.sip_tcp.iter().copied().chain([USUAL]).collect());
+    let granted: Vec<Ports> = granted.of(Protocol::Tcp).copied().collect();
+    let mut text = rules(Side::Destination, &granted, "return");
+    text += &single_rules(Side::Destination, &reached, verdict);
+    text
+}

@@ -1,0 +1,144 @@
+//! The structure as text for `nft -f -`: what an administrator reads with `nft list ruleset`.
+
+mod closed;
+mod inbound;
+mod outbound;
+mod ports;
+mod signalling;
+mod strangers;
+
+use std::fmt::Write as _;
+
+use super::{ListSet, ListSets, ServiceChain, Structure, TABLE, names};
+use crate::Family;
+use crate::signalling::LearnedBy;
+
+pub use strangers::COUNTED_BY_ADDRESS;
+
+/// One transaction that makes the table's chains and rules what `structure` says. Elements of
+/// sets, their running time-outs and the counters stay as they are.
+pub fn render(structure: &Structure) -> String {
+    let mut text = String::with_capacity(16 * 1024);
+    // A table that is not there cannot be flushed, and `destroy` is unknown to nft 1.0.6.
+    let _ =
+        writeln!(text, "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{");
+    text.push_str(&counters());
+    text.push_str(&sets());
+    structure.list_sets.all().for_each(|set| text.push_str(&list_set(&set)));
+    text.push_str(&strangers::timeouts(structure));
+    text.push_str(&strangers::streams(structure));
+    structure.chains.iter().for_each(|(name, chain)| text.push_str(&account_chain(name, chain)));
+    text.push_str(&closed::chains(structure));
+    text.push_str(&signalling::chains(&structure.ports));
+    text.push_str(&inbound::chains(structure));
+    text.push_str(&strangers::chains(structure));
+    text.push_str(&outbound::chains(structure));
+    text.push_str("}\n");
+    text
+}
+
+/// The transaction that makes the sets of lists anew and empty, where `stale` are those of them, or
+/// of others in the same place, that may be there. It is refused, and changes nothing, where rules
+/// still ask one of the stale ones.
+pub fn render_list_sets<'a>(sets: &ListSets, stale: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for name in stale {
+        let _ = writeln!(text, "delete set inet {TABLE} {name}");
+    }
+    let _ = writeln!(text, "table inet {TABLE} {{");
+    sets.all().for_each(|set| text.push_str(&list_set(&set)));
+    text.push_str("}\n");
+    text
+}
+
+fn list_set(set: &ListSet) -> String {
+    let family = address_type(set.family);
+    let how = if set.prefix.is_none() { "\t\tflags interval\n" } else { "" };
+    format!("\tset {} {{\n\t\ttype {family}\n{how}\t}}\n", set.name)
+}
+
+const fn address_type(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4_addr",
+        Family::V6 => "ipv6_addr",
+    }
+}
+
+fn counters() -> String {
+    let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
+    [names::SILENT, names::BLOCKED, names::DENIED, names::LISTED, names::LIMITED]
+        .into_iter()
+        .map(counter)
+        .collect()
+}
+
+/// How many elements the sets that packets fill may have. A full one takes in nobody new, which
+/// means a peer that is not known, never an open door.
+const MAX_LEARNED: u32 = 65_536;
+
+fn sets() -> String {
+    let mut text = String::new();
+    for family in [Family::V4, Family::V6] {
+        let address = address_type(family);
+        let number = if family == Family::V4 { 4 } else { 6 };
+        let mut add = |kind: &str, name: &str, key: String, how: &str| {
+            let _ = write!(text, "\t{kind} {name}{number} {{\n\t\ttype {key}\n{how}\t}}\n");
+        };
+        let flow = format!("{address} . inet_proto . inet_service . inet_service");
+        let to_chain = || format!("{address} : verdict");
+        let endpoint = format!("{address} . inet_service");
+        let peer = || format!("{endpoint} . inet_service");
+        let interval = "\t\tflags interval\n";
+        let kept = |size: u32, timeout: &str| {
+            format!("\t\tsize {size}\n\t\tflags dynamic,timeout\n{timeout}")
+        };
+        add("map", "host", to_chain(), "");
+        add("map", "account", to_chain(), interval);
+        for hook in ["in", "out", "forward"] {
+            add("map", &format!("closed_{hook}"), to_chain(), interval);
+        }
+        add("set", "cut", flow, &kept(262_144, ""));
+        for (name, by) in [
+            ("registered", LearnedBy::Registered),
+            ("called", LearnedBy::Called),
+            ("asked", LearnedBy::Asked),
+        ] {
+            let timeout = format!("\t\ttimeout {}s\n", by.timeout().as_secs());
+            add("set", name, peer(), &kept(MAX_LEARNED, &timeout));
+        }
+        let timeout = format!("\t\ttimeout {}s\n", LearnedBy::RegisteredByTcp.timeout().as_secs());
+        add("set", "registered_tcp", address.to_owned(), &format!("\t\tflags timeout\n{timeout}"));
+        add("set", "published", endpoint.clone(), "");
+        add("set", "hit", address.to_owned(), &kept(65_536, "\t\ttimeout 1h\n"));
+        add("set", "meter", address.to_owned(), &kept(65_536, "\t\ttimeout 1m\n"));
+    }
+    let _ = write!(text, "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n", names::TRIAL);
+    text
+}
+
+/// Everything an account of these services may reach. For the rest it is a stranger, though one
+/// that no list is held against; inside a wider block it ends here.
+fn account_chain(name: &str, chain: &ServiceChain) -> String {
+    let mut text = format!("\tchain {name} {{\n");
+    match &chain.opening {
+        None => text.push_str("\t\taccept\n"),
+        Some(opening) => text.push_str(&ports::offered(opening, "accept")),
+    }
+    if chain.walled {
+        let _ = writeln!(text, "\t\tcounter name {} drop", names::BLOCKED);
+    } else if chain.opening.is_some() {
+        text.push_str("\t\tgoto strangers\n");
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+/// The first rule of every base chain during a trial: without the families in the set, which leave
+/// it by themselves, everything passes.
+fn trial(structure: &Structure) -> String {
+    if structure.trial {
+        format!("\t\tmeta nfproto != @{} accept\n", names::TRIAL)
+    } else {
+        String::new()
+    }
+}

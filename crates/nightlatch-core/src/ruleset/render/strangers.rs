@@ -1,0 +1,203 @@
+//! Those whom no account covers: what they reach, under which limits, and which share of connection
+//! tracking they may take.
+
+use std::fmt::Write as _;
+
+use super::ports::{Side, offered, ping, rules};
+use crate::config::Rate;
+use crate::ruleset::{OpenServices, StrangersShare, Structure, names};
+
+/// How many packets of listed addresses are counted by address in a second, of each family.
+pub const COUNTED_BY_ADDRESS: u64 = 1_000;
+
+/// Whether any packet of a stranger may begin a flow.
+fn admits(structure: &Structure) -> bool {
+    structure.open.is_some() || structure.ports.media_from_anybody
+}
+
+/// The time-outs of strangers' flows. Values stand in the names: an object that is there keeps the
+/// values it was first loaded with.
+pub(super) fn timeouts(structure: &Structure) -> String {
+    if !admits(structure) {
+        return String::new();
+    }
+    let (udp, tcp) = (StrangersShare::UDP_TIMEOUT, StrangersShare::TCP_TIMEOUT);
+    let mut text = String::new();
+    for (number, family) in [(4, "ip"), (6, "ip6")] {
+        // Plain seconds: nft 1.0.6 does not take "3s" here.
+        let _ = write!(
+            text,
+            "\tct timeout {} {{\n\t\tprotocol udp;\n\t\tl3proto {family}\n\
+             \t\tpolicy = {{ unreplied : {udp}, replied : {udp} }}\n\t}}\n\
+             \tct timeout {} {{\n\t\tprotocol tcp;\n\t\tl3proto {family}\n\
+             \t\tpolicy = {{ syn_sent : {tcp}, syn_recv : {tcp} }}\n\t}}\n",
+            timeout_name("udp", number),
+            timeout_name("tcp", number),
+        );
+    }
+    text
+}
+
+fn timeout_name(protocol: &str, number: u8) -> String {
+    let seconds = match protocol {
+        "udp" => StrangersShare::UDP_TIMEOUT,
+        _ => StrangersShare::TCP_TIMEOUT,
+    };
+    format!("strangers_{protocol}{number}_{seconds}s")
+}
+
+/// The sets of strangers' running streams of media. A set that is there keeps its size, so that this
+/// stands in the name too.
+pub(super) fn streams(structure: &Structure) -> String {
+    if !admits(structure) {
+        return String::new();
+    }
+    let (size, timeout) = (structure.share.streams(), StrangersShare::UDP_TIMEOUT);
+    let mut text = String::new();
+    for (number, address) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
+        let name = streams_name(structure.share, number);
+        let _ = write!(
+            text,
+            "\tset {name} {{\n\t\ttype {address} . inet_service . inet_service\n\t\tsize {size}\n\
+             \t\tflags dynamic,timeout\n\t\ttimeout {timeout}s\n\t}}\n"
+        );
+    }
+    text
+}
+
+fn streams_name(share: StrangersShare, number: u8) -> String {
+    format!("streams{number}_{}_{}s", share.streams(), StrangersShare::UDP_TIMEOUT)
+}
+
+pub(super) fn chains(structure: &Structure) -> String {
+    // An account that does not grant the service comes here, spared by the lists.
+    let mut text =
+        "\tchain strangers {\n\t\tjump known_peers\n\t\tgoto admission\n\t}\n".to_owned();
+    text += &admission(structure.open.as_ref());
+    if let Some(open) = &structure.open {
+        text += &listed();
+        text += &rate_limits(open);
+        text += &admitted(structure);
+    }
+    if admits(structure) {
+        text += &media(structure.share);
+    }
+    text
+}
+
+/// What strangers reach, and silence for the rest.
+fn admission(open: Option<&OpenServices>) -> String {
+    let mut text = "\tchain admission {\n".to_owned();
+    if let Some(open) = open {
+        text += &offered(&open.limited, "goto rate_limits");
+        text += &rules(Side::Destination, &open.opening.ports, "goto admitted");
+        text += &ping(open.opening.ping, "goto admitted_ping");
+    }
+    let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::SILENT);
+    text
+}
+
+/// Counts each listed address by itself, so that the lists can be told apart that hold it: up to
+/// so many packets a second, as an entry for each address of a flood would cost more than all the
+/// rest. Beyond, and where the set is full, the packet is dropped all the same, and counted in the
+/// sum.
+fn listed() -> String {
+    let limit =
+        format!("limit rate {COUNTED_BY_ADDRESS}/second burst {COUNTED_BY_ADDRESS} packets");
+    format!(
+        "\tchain listed {{\n\
+         \t\tmeta nfproto ipv4 {limit} update @{} {{ ip saddr counter }}\n\
+         \t\tmeta nfproto ipv6 {limit} update @{} {{ ip6 saddr counter }}\n\
+         \t\tcounter name {} drop\n\
+         \t}}\n",
+        names::HITS_V4,
+        names::HITS_V6,
+        names::LISTED
+    )
+}
+
+/// The limit of each source, and behind it that of all together: a full meter no longer counts
+/// new sources, and then the second one still holds.
+fn rate_limits(open: &OpenServices) -> String {
+    let source = over(open.per_source);
+    let limited = limited();
+    let (meter4, meter6) = (names::METER_V4, names::METER_V6);
+    format!(
+        "\tchain rate_limits {{\n\
+         \t\tupdate @{meter4} {{ ip saddr {source} }} {limited}\n\
+         \t\tupdate @{meter6} {{ ip6 saddr & ffff:ffff:ffff:ffff:: {source} }} {limited}\n\
+         \t\t{} {limited}\n\
+         \t\tgoto admitted\n\
+         \t}}\n",
+        over(open.total)
+    )
+}
+
+/// Each packet that begins or prolongs an entry of connection tracking needs its share.
+fn admitted(structure: &Structure) -> String {
+    let (share, limited) = (structure.share, limited());
+    let begins = |protocol, rate| {
+        format!("\t\tct state new meta l4proto {protocol} {} {limited}\n", over(rate))
+    };
+    let mut text = "\tchain admitted {\n".to_owned();
+    text += &rules(Side::Destination, &structure.ports.media, "goto strangers_media");
+    text += &begins(17, share.new_udp());
+    let _ = writeln!(text, "\t\tmeta l4proto 17 {} {limited}", over(share.udp()));
+    text += &accepted_for("udp");
+    text += &begins(6, share.new_tcp());
+    text += &accepted_for("tcp");
+    text.push_str("\t\taccept\n\t}\n");
+    let pings = over(share.pings());
+    let _ = write!(text, "\tchain admitted_ping {{\n\t\t{pings} {limited}\n\t\taccept\n\t}}\n");
+    text
+}
+
+/// A stream that runs goes on, whoever else sends; a new one needs its share. Where a set is full,
+/// no new one begins.
+fn media(share: StrangersShare) -> String {
+    let limited = limited();
+    let (mut runs, mut goes_on) = (String::new(), String::new());
+    for (number, family, address) in [(4, "ipv4", "ip"), (6, "ipv6", "ip6")] {
+        let stream = format!("{address} saddr . udp sport . udp dport");
+        let (set, timeout) = (streams_name(share, number), timeout_name("udp", number));
+        let _ = writeln!(runs, "\t\t{stream} @{set} goto strangers_stream");
+        let _ = writeln!(
+            goes_on,
+            "\t\tmeta nfproto {family} update @{set} {{ {stream} }} ct timeout set \"{timeout}\" accept"
+        );
+    }
+    format!(
+        "\tchain strangers_stream {{\n\
+{goes_on}\
+         \t\t{limited}\n\
+         \t}}\n\
+         \tchain strangers_media {{\n\
+{runs}\
+         \t\t{} {limited}\n\
+         \t\tgoto strangers_stream\n\
+         \t}}\n",
+        over(share.new_streams()),
+    )
+}
+
+/// Accepted, with the short time-out where a flow begins.
+fn accepted_for(protocol: &str) -> String {
+    let number = if protocol == "udp" { 17 } else { 6 };
+    let mut text = String::new();
+    for (digit, family) in [(4, "ipv4"), (6, "ipv6")] {
+        let name = timeout_name(protocol, digit);
+        let _ = writeln!(
+            text,
+            "\t\tmeta nfproto {family} meta l4proto {number} ct timeout set \"{name}\" accept"
+        );
+    }
+    text
+}
+
+fn over(rate: Rate) -> String {
+    format!("limit rate over {}/second burst {} packets", rate.packets, rate.burst)
+}
+
+fn limited() -> String {
+    format!("counter name {} drop", names::LIMITED)
+}

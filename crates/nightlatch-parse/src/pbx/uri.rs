@@ -1,0 +1,166 @@
+//! The part of a SIP URI that says where packets go (RFC 3261, section 19.1).
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::address;
+
+/// The longest host that is kept, as in DNS.
+const MAX_HOST: usize = 255;
+
+/// How SIP is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP, also by WebSocket.
+    Tcp,
+    /// TLS over TCP, also by secure WebSocket.
+    Tls,
+}
+
+/// Where a SIP URI leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipPlace {
+    /// The host: a name in lower case, or an address without brackets.
+    pub host: String,
+    /// The port; none where the URI names none.
+    pub port: Option<u16>,
+    /// The transport; none where the URI names none.
+    pub transport: Option<Transport>,
+    /// Whether a character follows host and port, so that neither can be cut off.
+    pub is_delimited: bool,
+}
+
+impl SipPlace {
+    /// Reads a URI: `sip:101@203.0.113.20:5060;transport=tcp`, also in angle brackets. Asterisk's
+    /// database writes `;` as `^3B`, its configuration as `\;`.
+    pub fn parse(uri: &str) -> Option<SipPlace> {
+        let uri = uri.trim();
+        let uri = uri.strip_prefix('<').unwrap_or(uri);
+        let (scheme, rest) = uri.split_once(':')?;
+        let secure = scheme.eq_ignore_ascii_case("sips");
+        if !secure && !scheme.eq_ignore_ascii_case("sip") {
+            return None;
+        }
+        // A user name may contain `;` and `?`, so it is cut off first. Like in Asterisk's own
+        // reader it ends with the first `@`.
+        let end = rest.find(['>', ' ']).unwrap_or(rest.len());
+        let (whole, _) = rest.split_at_checked(end)?;
+        let start = whole.find('@').map_or(0, |at| at + 1);
+        let rest = rest.get(start..)?;
+        let end = rest.find([';', '^', '?', '>', '\\', ',', ' ']).unwrap_or(rest.len());
+        let (place, parameters) = rest.split_at_checked(end)?;
+        let (host, port) = match place.strip_prefix('[') {
+            Some(inner) => {
+                let (host, after) = inner.split_once(']')?;
+                (host, after.strip_prefix(':'))
+            }
+            None => match place.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
+        };
+        let port = match port {
+            Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port != 0)?),
+            None => None,
+        };
+        let named = transport(parameters);
+        Some(SipPlace {
+            host: host_of(host)?,
+            port,
+            transport: if secure { Some(Transport::Tls) } else { named },
+            is_delimited: !parameters.is_empty(),
+        })
+    }
+
+    /// The address, where the host is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        address(&self.host)
+    }
+}
+
+/// The first `<sip:...>` of a `Path` or `Route` header or of Asterisk's `outbound_proxy`: where
+/// packets go instead of the URI behind it.
+pub fn first_route(text: &str) -> Option<SipPlace> {
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    let inner = text.split_once('<').map_or(text, |(_, inner)| inner);
+    SipPlace::parse(inner)
+}
+
+/// A host name or an address; none for anything else, so that it can be shown and looked up.
+pub(super) fn host_of(text: &str) -> Option<String> {
+    let host = text.to_ascii_lowercase();
+    let is_sound = !host.is_empty()
+        && host.len() <= MAX_HOST
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'%'));
+    is_sound.then_some(host)
+}
+
+fn transport(parameters: &str) -> Option<Transport> {
+    let parameters = parameters.to_ascii_lowercase();
+    let (_, value) = parameters.split_once("transport=")?;
+    let end = value.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(value.len());
+    match value.get(..end)? {
+        "udp" => Some(Transport::Udp),
+        // A column of the console may end within the word.
+        "tls" | "tl" | "wss" => Some(Transport::Tls),
+        "tcp" | "tc" | "ws" | "t" => Some(Transport::Tcp),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_uris() {
+        for (uri, expected) in [
+            ("sip:1@192.0.2.1:5070;ob", "192.0.2.1 Some(5070) None true"),
+            ("sip:1@192.0.2.1;transport=tcp", "192.0.2.1 None Some(Tcp) true"),
+            ("sip:1@192.0.2.1^3Btransport=TLS", "192.0.2.1 None Some(Tls) true"),
+            ("sip:192.0.2.1\\;transport=udp", "192.0.2.1 None Some(Udp) true"),
+            ("<sips:1@192.0.2.1>;q=1", "192.0.2.1 None Some(Tls) true"),
+            ("sip:a:b@[2001:db8::1]:5062", "2001:db8::1 Some(5062) None false"),
+            ("SIP:Host.Example.COM", "host.example.com None None false"),
+            ("sip:1@host.example.com:5060", "host.example.com Some(5060) None false"),
+            ("sip:203.0.113.9;x?@192.0.2.66:5060", "192.0.2.66 Some(5060) None false"),
+            ("sip:a;transport=tcp@192.0.2.66", "192.0.2.66 None None false"),
+            ("<sip:192.0.2.66>;x=a@203.0.113.9", "192.0.2.66 None None true"),
+            ("sip:a@192.0.2.66@203.0.113.9", ""),
+            ("sip:1@192.0.2.1:", ""),
+            ("sip:1@192.0.2.1:0", ""),
+            ("sip:1@192.0.2.1:70000", ""),
+            ("sip:1@ho$t", ""),
+            ("sip:@:", ""),
+            ("tel:+1555", ""),
+            ("", ""),
+        ] {
+            let shown = SipPlace::parse(uri).map_or(String::new(), |place| {
+                let SipPlace { host, port, transport, is_delimited } = place;
+                format!("{host} {port:?} {transport:?} {is_delimited}")
+            });
+            assert_eq!(shown, expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_first_route_counts() {
+        for (text, expected) in [
+            ("<sip:203.0.113.21:5090;lr>,<sip:203.0.113.22;lr>", Some("203.0.113.21")),
+            ("sip:203.0.113.70;lr", Some("203.0.113.70")),
+            ("", None),
+            ("[not set]", None),
+        ] {
+            assert_eq!(first_route(text).map(|place| place.host).as_deref(), expected, "{text}");
+        }
+    }
+}

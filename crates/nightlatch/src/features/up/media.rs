@@ -1,0 +1,206 @@
+//! What the plan says of media streams that run now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nightlatch_core::cut::{Began, Cutter, LiveFlow, PortUses, Use};
+use nightlatch_core::service::Protocol;
+use serde::Serialize;
+
+use crate::shell::streams::Stream;
+
+/// The media streams that run now, as far as they could be seen.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Media {
+    /// Each stream; those that end come first.
+    pub(super) streams: Vec<StreamLine>,
+    /// Why packets could not be examined; `streams` then has only what connection tracking knows.
+    pub(super) unread: Option<String>,
+}
+
+/// A media stream and what becomes of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct StreamLine {
+    /// Its ends (`peer`, `peer_port`, `local_port`), and how many packets were seen within a second
+    /// (`to_peer`, `from_peer`).
+    #[serde(flatten)]
+    pub(super) stream: Stream,
+    /// What becomes of it.
+    pub(super) outcome: Outcome,
+}
+
+/// What becomes of a media stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    /// It ends: only the other side sends, and no account allows it.
+    Ends,
+    /// Not known: packets could not be examined.
+    Unknown,
+    /// It continues: this host sends.
+    ContinuesHostSends,
+    /// It continues: only the other side sends, and an account or the mode allows it.
+    ContinuesAllowed,
+}
+
+impl Outcome {
+    fn text(self) -> &'static str {
+        match self {
+            Outcome::Ends => "ends: only the other side sends and no account allows it",
+            Outcome::Unknown => "unknown: could not be examined",
+            Outcome::ContinuesHostSends => "continues: this host sends",
+            Outcome::ContinuesAllowed => "continues: it is allowed",
+        }
+    }
+}
+
+/// Adds what was seen in packets to what is known of flows: streams that nothing tracks, and whether
+/// this host sends.
+pub(super) fn join(flows: &mut Vec<LiveFlow>, seen: &[Stream]) {
+    let seen = seen.iter().map(|stream| {
+        let flow = live_flow(stream);
+        ((flow.protocol, flow.peer, flow.peer_port, flow.local_port), flow)
+    });
+    let mut seen: BTreeMap<_, LiveFlow> = seen.collect();
+    for flow in flows.iter_mut() {
+        let known = seen.remove(&(flow.protocol, flow.peer, flow.peer_port, flow.local_port));
+        flow.host_sends |= known.is_some_and(|known| known.host_sends);
+    }
+    flows.extend(seen.into_values());
+}
+
+fn live_flow(stream: &Stream) -> LiveFlow {
+    let Stream { peer, peer_port, local_port, to_peer, .. } = *stream;
+    let host_sends = to_peer > 0;
+    let began = if host_sends { Began::Unknown } else { Began::Peer };
+    LiveFlow { protocol: Protocol::Udp, peer, peer_port, local_port, began, host_sends }
+}
+
+impl Media {
+    /// What becomes of the streams that were seen, by the flows as they are known after [`join`].
+    pub(super) fn of(
+        seen: Result<Vec<Stream>, String>,
+        flows: &[LiveFlow],
+        uses: &PortUses,
+        cutter: &Cutter<'_>,
+    ) -> Media {
+        let media = flows.iter().filter(|flow| {
+            flow.protocol == Protocol::Udp && uses.at(flow.protocol, flow.local_port) == Use::Media
+        });
+        let key = |flow: &LiveFlow| (flow.peer, flow.peer_port, flow.local_port);
+        // Streams of VPNs were looked for too.
+        let is_media = |stream: &Stream| uses.at(Protocol::Udp, stream.local_port) == Use::Media;
+        let (seen, unread) = match seen {
+            Ok(seen) => (seen.into_iter().filter(is_media).collect(), None),
+            Err(reason) => (media.clone().map(tracked).collect::<Vec<_>>(), Some(reason)),
+        };
+        let sending: BTreeSet<_> = media.filter(|flow| flow.host_sends).map(key).collect();
+        let line = |stream: Stream| {
+            let flow = live_flow(&stream);
+            let outcome = if sending.contains(&key(&flow)) {
+                Outcome::ContinuesHostSends
+            } else if cutter.allows(&flow) {
+                Outcome::ContinuesAllowed
+            } else if unread.is_some() {
+                Outcome::Unknown
+            } else {
+                Outcome::Ends
+            };
+            StreamLine { stream, outcome }
+        };
+        let mut streams: Vec<_> = seen.into_iter().map(line).collect();
+        streams.sort_by_key(|line| (line.outcome, line.stream));
+        Media { streams, unread }
+    }
+
+    /// The lines for the screen.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let unread = self.unread.iter().map(|reason| {
+            format!("unknown: could not be examined: {reason}; calls may be running")
+        });
+        let streams = self.streams.iter().map(|line| {
+            let Stream { peer, peer_port, local_port, .. } = line.stream;
+            let outcome = line.outcome.text();
+            format!("{peer} port {peer_port}, this host's port {local_port}: {outcome}")
+        });
+        unread.chain(streams).collect()
+    }
+}
+
+/// A stream that only connection tracking knows.
+fn tracked(flow: &LiveFlow) -> Stream {
+    let LiveFlow { peer, peer_port, local_port, .. } = *flow;
+    Stream { peer, peer_port, local_port, to_peer: 0, from_peer: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightlatch_core::action::Flows;
+    use nightlatch_core::config::Rules;
+    use nightlatch_core::ledger::{Change, Ledger, Protection};
+    use nightlatch_core::lists::Lists;
+    use nightlatch_core::policy::World;
+    use nightlatch_core::product::Product;
+    use nightlatch_core::signalling::Learned;
+    use nightlatch_core::time::Time;
+
+    use super::*;
+
+    fn stream(peer_port: u16, to_peer: u32, from_peer: u32) -> Stream {
+        let peer = "203.0.113.75".parse().unwrap();
+        Stream { peer, peer_port, local_port: 17_090, to_peer, from_peer }
+    }
+
+    fn check(seen: Result<Vec<Stream>, String>, mut flows: Vec<LiveFlow>, expected: &[&str]) {
+        let now = Time::from_millis(1000);
+        let (mut ledger, rules, lists) = (Ledger::default(), Rules::default(), Lists::default());
+        ledger.apply(&Change::SetProtection(Protection::On { since: now }));
+        let catalogue = Product::Asterisk.catalogue();
+        let world = World {
+            ledger: &ledger,
+            rules: &rules,
+            catalogue: &catalogue,
+            lists: &lists,
+            learned: &Learned::default(),
+            now,
+        };
+        let cutter = Cutter::new(world, Flows::BegunByPeers);
+        join(&mut flows, seen.as_deref().unwrap_or_default());
+        let media = Media::of(seen, &flows, &PortUses::of(&catalogue), &cutter);
+        assert_eq!(media.lines(), expected);
+        for line in &media.streams {
+            let same = |flow: &&LiveFlow| flow.peer_port == line.stream.peer_port;
+            let ends = flows.iter().find(same).is_some_and(|flow| cutter.must_end(flow));
+            assert_eq!(ends, line.outcome == Outcome::Ends || media.unread.is_some() && ends);
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_streams() {
+        let line = |port: u16, text: &str| {
+            format!("203.0.113.75 port {port}, this host's port 17090: {text}")
+        };
+        let ends = "ends: only the other side sends and no account allows it";
+        let sends = "continues: this host sends";
+        let seen = vec![stream(4000, 50, 50), stream(4002, 50, 0), stream(4004, 0, 50)];
+        check(
+            Ok(seen.clone()),
+            Vec::new(),
+            &[&line(4004, ends), &line(4000, sends), &line(4002, sends)],
+        );
+        // This host sent earlier, as connection tracking knows.
+        let tracked = LiveFlow { host_sends: true, ..live_flow(&stream(4004, 0, 50)) };
+        check(Ok(vec![stream(4004, 0, 50)]), vec![tracked], &[&line(4004, sends)]);
+        // It sends now, and connection tracking does not know it yet.
+        let tracked = live_flow(&stream(4000, 0, 1));
+        check(Ok(vec![stream(4000, 1, 1)]), vec![tracked], &[&line(4000, sends)]);
+        check(Ok(Vec::new()), Vec::new(), &[]);
+        check(
+            Err("permission denied".to_owned()),
+            vec![tracked],
+            &[
+                "unknown: could not be examined: permission denied; calls may be running",
+                &line(4000, "unknown: could not be examined"),
+            ],
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! The peers that the kernel learns from this host's own packets, and the containers whose packets
+//! count as the host's: read, saved, put back.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nightlatch_core::action::{Level, Project};
+use nightlatch_core::event::Event;
+use nightlatch_core::signalling::Learned;
+
+use super::State;
+use crate::features::up;
+use crate::shell::clock::Stopwatch;
+use crate::shell::{journal, known_peers};
+
+/// How long the published ports are not looked up again: who changes rulesets does so often.
+const PUBLISHED_PAUSE: Duration = Duration::from_secs(15);
+
+impl State {
+    /// Takes in what is known of peers: the kernel's word where its table stood, else what was saved.
+    pub(super) fn recall_peers(&mut self, stood: bool) {
+        let now = self.clock.now();
+        if let Some(peers) = stood.then(|| self.firewall.learned()).flatten() {
+            let peers = peers.into_iter().map(|(peer, left)| (peer, now.after(left)));
+            self.feed(Event::Learned(peers.collect()));
+        } else {
+            self.engine.restore_learned(load_known_peers(&self.known_peers));
+        }
+    }
+
+    /// Reads which peers the kernel has learned, and saves them. Where somebody has just been at the
+    /// table, what it holds says nothing.
+    pub(super) fn read_peers(&mut self) {
+        self.peers_read = Stopwatch::start();
+        if !self.engine.ledger().protection.stands() || self.firewall.verify(None).is_some() {
+            return;
+        }
+        let Some(peers) = self.firewall.learned() else { return };
+        if self.firewall.verify(None).is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        let peers = peers.into_iter().map(|(peer, left)| (peer, now.after(left)));
+        self.feed(Event::Learned(peers.collect()));
+        self.save_peers();
+    }
+
+    pub(super) fn save_peers(&mut self) {
+        if let Err(error) = self.known_peers.save(self.engine.learned(), self.clock.now()) {
+            let message = format!("the known peers could not be saved for a restart: {error}");
+            journal::tell(Level::Warning, &message);
+        }
+    }
+
+    /// Looks up in the background to which containers ports are published, unless that was just done.
+    pub(super) fn look_up_published(&mut self) {
+        if self.published_read.is_some_and(|read| read.elapsed() < PUBLISHED_PAUSE) {
+            return;
+        }
+        self.published_read = Some(Stopwatch::start());
+        self.published_wanted = false;
+        self.background(up::survey::published_in_background);
+    }
+
+    pub(super) fn publish(&mut self, published: BTreeSet<SocketAddr>) {
+        let done = match self.firewall.publish(published) {
+            Ok(true) if self.engine.ledger().protection.stands() => {
+                self.project(Project::Difference)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            let message = format!("published container ports are not known to the kernel: {error}");
+            journal::tell(Level::Warning, &message);
+        }
+    }
+}
+
+/// The peers that were saved.
+pub(crate) fn load_known_peers(saved: &known_peers::Saved) -> Learned {
+    saved.load().unwrap_or_else(|error| {
+        let message = format!("the saved peers cannot be read: {error}; they become known again");
+        journal::tell(Level::Warning, &message);
+        Learned::default()
+    })
+}

@@ -1,0 +1,373 @@
+//! Who began the TCP connections whose ports do not tell, kept for the time when connection
+//! tracking has forgotten.
+//!
+//! Connection tracking sees who begins a connection. When its entries are deleted
+//! (`conntrack -F`), it takes running connections up in the middle, and their direction means
+//! nothing any more. So it is asked from time to time, and what it says is saved where the ports
+//! alone would say something else: a proxy that connects from the port at which it listens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nightlatch_core::cut::{Began, LiveFlow};
+use nightlatch_core::service::{Catalogue, Protocol};
+
+use super::clock::Stopwatch;
+use super::firewall::Firewall;
+use super::sockets::Connections;
+
+/// The most connections of which it is saved; those that this host began come first.
+const MAX_SAVED: usize = 65_536;
+/// The longest file that is read: a line has at most 60 bytes.
+const MAX_BYTES: u64 = 60 * MAX_SAVED as u64;
+/// How often connection tracking is asked.
+const EVERY: Duration = Duration::from_secs(15);
+/// It is asked for one part in so many of the time at most, however long its answer takes.
+const SHARE: u32 = 50;
+/// So many times a connection may be missing from both connection tracking and the sockets, before
+/// it is forgotten: one without packets has no entry after `conntrack -F`.
+const MAX_MISSED: u8 = 20;
+
+/// A TCP connection: the peer, this host's port.
+type Connection = (SocketAddr, u16);
+
+/// Who began connections, as it was seen.
+#[derive(Debug)]
+pub struct Beginnings {
+    file: Option<PathBuf>,
+    saved: BTreeMap<Connection, Saved>,
+    asked: Option<(Stopwatch, Duration)>,
+    /// Why it failed last: the same is not said again.
+    failed: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Saved {
+    began: Began,
+    missed: u8,
+}
+
+impl Beginnings {
+    /// What is saved in the file, as far as it can be read; nothing from before a reboot.
+    pub fn load(file: PathBuf) -> Beginnings {
+        let mut text = Vec::new();
+        // Without the file nothing was saved yet; the ports tell then.
+        let _ = fs::File::open(&file).and_then(|it| it.take(MAX_BYTES).read_to_end(&mut text));
+        let saved = read(&String::from_utf8_lossy(&text), &boot());
+        Beginnings { file: Some(file), saved, asked: None, failed: None }
+    }
+
+    /// Whether it is time to [`remember`](Beginnings::remember).
+    pub fn is_due(&self) -> bool {
+        self.asked.is_none_or(|(since, pause)| since.elapsed() >= pause)
+    }
+
+    /// Asks connection tracking who began the connections, and saves it where it has changed.
+    ///
+    /// # Errors
+    /// What the kernel said, or that the file cannot be written; each only when it is another
+    /// error than the time before. What was known stays known.
+    pub fn remember(
+        &mut self,
+        firewall: &mut Firewall,
+        catalogue: &Catalogue,
+    ) -> Result<(), String> {
+        let asking = Stopwatch::start();
+        let sockets = Connections::read(catalogue);
+        let mut looked = Look::of(self, &sockets);
+        let whole = firewall.for_each_flow(|flow| looked.at(&flow));
+        let changed = looked.end(whole.is_ok());
+        self.asked = Some((asking, EVERY.max(asking.elapsed() * SHARE)));
+        let saved = if changed { self.save() } else { Ok(()) };
+        let saved = saved.map_err(|error| format!("it cannot be saved: {error}"));
+        let failed = whole.and(saved).err();
+        let again = self.failed == failed;
+        self.failed.clone_from(&failed);
+        failed.filter(|_| !again).map_or(Ok(()), Err)
+    }
+
+    /// A flow with the best that is known of who began it: by connection tracking where that saw
+    /// the beginning, by what was saved, by the sockets.
+    pub fn settle(&self, sockets: &Connections, flow: LiveFlow) -> LiveFlow {
+        if flow.protocol == Protocol::Udp {
+            return sockets.settle_udp(flow);
+        }
+        if flow.began != Began::Unknown {
+            return flow;
+        }
+        let (peer, port) = connection(&flow);
+        let saved = self.saved.get(&(peer, port)).map(|saved| saved.began);
+        LiveFlow { began: saved.unwrap_or_else(|| sockets.began(peer, port)), ..flow }
+    }
+
+    /// Shows every flow of this host, tracked or known by its socket, each with the best that is
+    /// known of who began it. A flow may be shown several times.
+    ///
+    /// # Errors
+    /// As [`Firewall::for_each_flow`]; the sockets' connections are shown all the same.
+    pub fn for_each_flow(
+        &self,
+        firewall: &mut Firewall,
+        catalogue: &Catalogue,
+        mut on_flow: impl FnMut(LiveFlow),
+    ) -> Result<(), String> {
+        let sockets = Connections::read(catalogue);
+        let mut tracked = BTreeSet::new();
+        let shown = firewall.for_each_flow(|flow| {
+            let connection = connection(&flow);
+            if flow.protocol == Protocol::Tcp && sockets.contains(connection.0, connection.1) {
+                tracked.insert(connection);
+            }
+            on_flow(self.settle(&sockets, flow));
+        });
+        let untracked = sockets.flows().filter(|flow| !tracked.contains(&connection(flow)));
+        untracked.for_each(|flow| {
+            let unknown = LiveFlow { began: Began::Unknown, ..flow };
+            on_flow(self.settle(&sockets, unknown));
+        });
+        shown
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut text = format!("# {}\n", boot());
+        for ((peer, port), saved) in &self.saved {
+            let began = if saved.began == Began::Host { "host" } else { "peer" };
+            text += &format!("{} {} {port} {began}\n", peer.ip(), peer.port());
+        }
+        // It need not outlast a reboot, only be whole.
+        let beside = file.with_extension("new");
+        fs::write(&beside, text)?;
+        fs::rename(&beside, file)
+    }
+}
+
+/// One look at the connections, before it is over.
+struct Look<'a> {
+    beginnings: &'a mut Beginnings,
+    sockets: &'a Connections,
+    changed: bool,
+}
+
+impl<'a> Look<'a> {
+    fn of(beginnings: &'a mut Beginnings, sockets: &'a Connections) -> Look<'a> {
+        for saved in beginnings.saved.values_mut() {
+            saved.missed = saved.missed.saturating_add(1);
+        }
+        Look { beginnings, sockets, changed: false }
+    }
+
+    fn at(&mut self, flow: &LiveFlow) {
+        if flow.protocol != Protocol::Tcp {
+            return;
+        }
+        let connection = connection(flow);
+        let saved = &mut self.beginnings.saved;
+        // What the ports tell rightly need not be saved.
+        let told = self.sockets.began(connection.0, connection.1);
+        if flow.began == Began::Unknown || flow.began == told {
+            let of_another_time =
+                |known: &Saved| flow.began != Began::Unknown && known.began != flow.began;
+            if saved.get(&connection).is_some_and(of_another_time) {
+                self.changed = saved.remove(&connection).is_some();
+            } else if let Some(known) = saved.get_mut(&connection) {
+                known.missed = 0;
+            }
+            return;
+        }
+        if saved.len() >= MAX_SAVED && !saved.contains_key(&connection) {
+            if flow.began != Began::Host {
+                return;
+            }
+            let other = saved.iter().find(|(_, known)| known.began == Began::Peer);
+            let Some(other) = other.map(|(other, _)| *other) else { return };
+            saved.remove(&other);
+        }
+        let known = saved.insert(connection, Saved { began: flow.began, missed: 0 });
+        self.changed |= known.is_none_or(|known| known.began != flow.began);
+    }
+
+    /// Whether something has changed. Only a whole look shows what is missing.
+    fn end(self, whole: bool) -> bool {
+        let (saved, sockets) = (&mut self.beginnings.saved, self.sockets);
+        let before = saved.len();
+        for (connection, known) in saved.iter_mut() {
+            if !whole || sockets.contains(connection.0, connection.1) {
+                known.missed = 0;
+            }
+        }
+        saved.retain(|_, known| known.missed < MAX_MISSED);
+        self.changed || saved.len() < before
+    }
+}
+
+fn connection(flow: &LiveFlow) -> Connection {
+    (SocketAddr::new(flow.peer.to_canonical(), flow.peer_port), flow.local_port)
+}
+
+/// Reads what was saved; lines that make no sense are left out.
+fn read(text: &str, boot: &str) -> BTreeMap<Connection, Saved> {
+    let mut lines = text.lines();
+    let of_this_boot = lines.next().and_then(|line| line.strip_prefix("# ")) == Some(boot);
+    let lines = lines.take(if of_this_boot { MAX_SAVED } else { 0 });
+    lines.filter_map(read_line).collect()
+}
+
+fn read_line(line: &str) -> Option<(Connection, Saved)> {
+    let mut words = line.split(' ');
+    let (peer, peer_port): (IpAddr, u16) =
+        (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let port = words.next()?.parse().ok()?;
+    let began = match words.next()? {
+        "host" => Began::Host,
+        "peer" => Began::Peer,
+        _ => return None,
+    };
+    Some(((SocketAddr::new(peer, peer_port), port), Saved { began, missed: 0 }))
+}
+
+/// A reboot ends all connections; the kernel has another name for each.
+fn boot() -> String {
+    let id = fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
+    id.unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use nightlatch_core::began::PortRoles;
+    use nightlatch_core::product::Product;
+
+    use super::*;
+
+    fn flow(peer: &str, local_port: u16, began: Began) -> LiveFlow {
+        let peer: SocketAddr = peer.parse().unwrap();
+        LiveFlow {
+            protocol: Protocol::Tcp,
+            peer: peer.ip(),
+            peer_port: peer.port(),
+            local_port,
+            began,
+            host_sends: true,
+        }
+    }
+
+    /// A host that listens at 5061, with connections to 203.0.113.70.
+    fn sockets() -> Connections {
+        let roles = PortRoles::new(&Product::Asterisk.catalogue(), 32_768..=60_999);
+        let table = "\
+   0: 00000000:13C5 00000000:0000 0A
+   1: 016433C6:13C5 467100CB:13C5 01
+   2: 016433C6:13C5 467100CB:9C40 01
+   3: 016433C6:C350 467100CB:13C5 01
+";
+        Connections::of(table, roles)
+    }
+
+    fn look(beginnings: &mut Beginnings, sockets: &Connections, flows: &[LiveFlow]) -> bool {
+        let mut look = Look::of(beginnings, sockets);
+        flows.iter().for_each(|flow| look.at(flow));
+        look.end(true)
+    }
+
+    fn new() -> Beginnings {
+        Beginnings { file: None, saved: BTreeMap::new(), asked: None, failed: None }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn only_what_the_ports_do_not_tell_is_saved() {
+        let (mut beginnings, sockets) = (new(), sockets());
+        let proxy = flow("203.0.113.70:5061", 5061, Began::Host);
+        let phone = flow("203.0.113.70:40000", 5061, Began::Peer);
+        let own = flow("203.0.113.70:5061", 50_000, Began::Host);
+        let datagrams = LiveFlow { protocol: Protocol::Udp, ..proxy };
+        assert!(look(&mut beginnings, &sockets, &[proxy, phone, own, datagrams]));
+        assert_eq!(beginnings.saved.len(), 1);
+        assert!(!look(&mut beginnings, &sockets, &[proxy, phone, own]));
+        // Connection tracking has forgotten.
+        let unknown = |flow: LiveFlow| LiveFlow { began: Began::Unknown, ..flow };
+        for flow in [proxy, phone, own] {
+            assert_eq!(beginnings.settle(&sockets, unknown(flow)), flow);
+        }
+        assert_eq!(new().settle(&sockets, unknown(proxy)).began, Began::Unknown);
+        // Another connection with the same ports, begun by the other side.
+        let other = LiveFlow { began: Began::Peer, ..proxy };
+        assert_eq!(beginnings.settle(&sockets, other), other);
+        assert!(look(&mut beginnings, &sockets, &[other]));
+        assert_eq!(beginnings.settle(&sockets, unknown(proxy)), other);
+        // An answer may be the first packet that is seen of what this host began.
+        let answer = flow("203.0.113.70:53", 50_000, Began::Peer);
+        for (port, expected) in [(50_000, Began::Unknown), (5060, Began::Peer)] {
+            let answer = LiveFlow { protocol: Protocol::Udp, local_port: port, ..answer };
+            assert_eq!(beginnings.settle(&sockets, answer).began, expected);
+        }
+        assert_eq!(beginnings.settle(&sockets, datagrams), datagrams);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn what_is_gone_is_forgotten_after_a_while() {
+        let (mut beginnings, sockets) = (new(), sockets());
+        let proxy = flow("203.0.113.70:5061", 5061, Began::Host);
+        let container = flow("203.0.113.71:40000", 8080, Began::Peer);
+        look(&mut beginnings, &sockets, &[proxy, container]);
+        for missed in 1..MAX_MISSED {
+            assert!(!look(&mut beginnings, &sockets, &[]), "{missed}");
+        }
+        // One has a socket all the while.
+        assert!(look(&mut beginnings, &sockets, &[]));
+        assert_eq!(beginnings.saved.keys().collect::<Vec<_>>(), [&connection(&proxy)]);
+    }
+
+    #[test]
+    fn it_is_bounded_and_the_hosts_own_come_first() {
+        let (mut beginnings, sockets) = (new(), Connections::of("", PortRoles::default()));
+        let peers: Vec<_> = (0..MAX_SAVED)
+            .map(|n| {
+                let peer = format!("203.0.{}.{}:40000", n / 256, n % 256);
+                flow(&peer, 8080, Began::Peer)
+            })
+            .collect();
+        look(&mut beginnings, &sockets, &peers);
+        let more = flow("198.51.100.1:40000", 8080, Began::Peer);
+        let own = flow("198.51.100.2:5061", 5061, Began::Host);
+        look(&mut beginnings, &sockets, &[more, own]);
+        assert_eq!(beginnings.saved.len(), MAX_SAVED);
+        assert!(beginnings.saved.contains_key(&connection(&own)));
+        assert!(!beginnings.saved.contains_key(&connection(&more)));
+    }
+
+    #[test]
+    fn it_survives_a_restart_and_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("beginnings");
+        let mut beginnings = Beginnings::load(file.clone());
+        assert!(beginnings.saved.is_empty());
+        let sockets = Connections::of("", PortRoles::default());
+        let flows = [
+            flow("203.0.113.70:5061", 5061, Began::Host),
+            flow("[2001:db8::7]:5060", 5060, Began::Peer),
+        ];
+        look(&mut beginnings, &sockets, &flows);
+        beginnings.save().unwrap();
+        assert_eq!(Beginnings::load(file.clone()).saved, beginnings.saved);
+        let whole = fs::read_to_string(&file).unwrap();
+        for (damaged, left) in [
+            (whole.replace("host", "nobody"), 1),
+            (whole.replace("5061 5061", "5061"), 1),
+            (whole.replace("2001", "\u{fffd}"), 1),
+            (format!("{whole}nonsense\n\0\0\n"), 2),
+            (whole.replacen("# ", "# another boot", 1), 0),
+            (String::new(), 0),
+        ] {
+            fs::write(&file, &damaged).unwrap();
+            assert_eq!(Beginnings::load(file.clone()).saved.len(), left, "{damaged:?}");
+        }
+        fs::write(&file, [0xff; 100]).unwrap();
+        assert!(Beginnings::load(file).saved.is_empty());
+    }
+}

@@ -1,0 +1,217 @@
+//! What the PBX says of its peers, as the engine wants it.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::SyncSender;
+
+use nightlatch_core::AddrRange;
+use nightlatch_core::cut::{Began, LiveFlow};
+use nightlatch_core::event::Event;
+use nightlatch_core::pbx::{self as core, PbxContact, PbxPeers, Registrar};
+use nightlatch_core::service::{Catalogue, Ports, Protocol, Role};
+
+use super::pbx::{
+    self, Driver, NamedContact, PbxAnswer, Registration, RegistrationState, Remaining, Subjects,
+};
+use super::sockets::Connections;
+use crate::run::Message;
+
+/// The most host names that are resolved: a carrier has a few.
+const MAX_NAMES: usize = 64;
+
+/// Where the PBX is registered, or would be, and at which addresses.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// The registration.
+    pub registration: Registration,
+    /// All addresses of its server's name.
+    pub places: Vec<pbx::Place>,
+    /// What could not be found out of them.
+    pub unread: Vec<pbx::Unread>,
+}
+
+/// Asks the PBX in a thread of its own; what it says comes to the loop. The catalogue names the
+/// services of this host.
+pub fn ask_in_background(catalogue: Catalogue, inbox: SyncSender<Message>) {
+    std::thread::spawn(move || {
+        let programs = pbx::running();
+        let subjects = Subjects { channels: false, ..Subjects::ALL };
+        let answer = pbx::ask(&programs, subjects);
+        // The kernel sees registrations by UDP itself.
+        let by_tcp = |registration: &&Registration| {
+            registration.state == RegistrationState::Registered
+                && registration.server.protocol() == Protocol::Tcp
+        };
+        let trunks = resolve(answer.registrations.iter().filter(by_tcp));
+        let mut peers = peers(&answer, !programs.is_empty(), &trunks, &[]);
+        // Where it does not say where it is registered, its connections do.
+        if peers.answer != core::PbxAnswer::Answered && !programs.is_empty() {
+            peers.registrars.extend(dialled(&catalogue));
+        }
+        // A loop that has ended wants nothing any more.
+        let _ = inbox.send(Message::Happened(Event::PbxTold(peers)));
+    });
+}
+
+/// The servers to whose SIP ports this host has connections open that it began.
+fn dialled(catalogue: &Catalogue) -> impl Iterator<Item = Registrar> {
+    const USUAL: Ports = Ports::new(Protocol::Tcp, 5060, 5061);
+    let mut sip = catalogue.sip_tcp_ports();
+    sip.push(USUAL);
+    let flows: Vec<LiveFlow> = Connections::read(catalogue).flows().collect();
+    let trunks = flows.into_iter().filter(move |flow| {
+        flow.began == Began::Host
+            && sip.iter().any(|ports| ports.contains(Protocol::Tcp, flow.peer_port))
+    });
+    trunks.map(|flow| Registrar {
+        name: "a connection of this host".to_owned(),
+        address: flow.peer,
+        port: flow.peer_port,
+        protocol: Protocol::Tcp,
+        role: Role::Sip,
+    })
+}
+
+/// The addresses of registrations' servers, looked up side by side.
+pub fn resolve<'a>(registrations: impl Iterator<Item = &'a Registration>) -> Vec<Trunk> {
+    std::thread::scope(|scope| {
+        let lookups: Vec<_> = registrations
+            .take(MAX_NAMES)
+            .map(|registration| {
+                (
+                    registration,
+                    scope.spawn(|| pbx::resolve(&registration.server, registration.driver)),
+                )
+            })
+            .collect();
+        lookups
+            .into_iter()
+            .map(|(registration, lookup)| {
+                let found = lookup.join().unwrap_or_default();
+                Trunk {
+                    registration: registration.clone(),
+                    places: found.places,
+                    unread: found.unread,
+                }
+            })
+            .collect()
+    })
+}
+
+/// The addresses of configured contacts that are reached by a host name.
+pub fn resolve_named(answer: &PbxAnswer) -> Vec<(NamedContact, Vec<SocketAddr>)> {
+    let fixed = answer.named.iter().filter(|named| !named.registered).take(MAX_NAMES);
+    std::thread::scope(|scope| {
+        let lookups: Vec<_> = fixed
+            .map(|named| (named, scope.spawn(|| pbx::resolve(&named.server, named.driver))))
+            .collect();
+        lookups
+            .into_iter()
+            .map(|(named, lookup)| {
+                let places = lookup.join().unwrap_or_default().places;
+                (named.clone(), places.into_iter().map(|place| place.address).collect())
+            })
+            .collect()
+    })
+}
+
+/// What the engine takes of an answer. `runs` is whether a PBX runs here at all.
+pub fn peers(
+    answer: &PbxAnswer,
+    runs: bool,
+    trunks: &[Trunk],
+    named: &[(NamedContact, Vec<SocketAddr>)],
+) -> PbxPeers {
+    let registrars = trunks.iter().flat_map(|trunk| {
+        let role = match trunk.registration.driver {
+            Driver::Iax2 => Role::Iax,
+            Driver::Pjsip | Driver::Sip | Driver::Kamailio => Role::Sip,
+        };
+        trunk.places.iter().map(move |place| Registrar {
+            name: trunk.registration.name.clone(),
+            address: place.address.ip(),
+            port: place.address.port(),
+            protocol: place.protocol,
+            role,
+        })
+    });
+    let known = answer.contacts.iter().map(|contact| PbxContact {
+        extension: contact.name.clone(),
+        address: contact.address,
+        port: contact.port,
+        dynamic: contact.registered,
+    });
+    let resolved = named.iter().flat_map(|(contact, places)| {
+        places.iter().map(|place| PbxContact {
+            extension: contact.name.clone(),
+            address: place.ip(),
+            port: place.port(),
+            dynamic: false,
+        })
+    });
+    PbxPeers {
+        answer: how_it_answered(answer, runs),
+        registrars: registrars.collect(),
+        contacts: known.chain(resolved).collect(),
+        named: answer.identifies.iter().flat_map(|identify| identify.ranges.clone()).collect(),
+    }
+}
+
+/// What is left to do at the PBX after ranges of addresses were closed; with `trunks` (a block ends
+/// those) also for registrations. Nothing where no PBX runs.
+pub fn remaining(ranges: &[AddrRange], trunks: bool) -> Remaining {
+    let programs = pbx::running();
+    if programs.is_empty() {
+        return Remaining::default();
+    }
+    let subjects = Subjects { registrations: trunks, ..Subjects::CALLS };
+    let answer = pbx::ask(&programs, subjects);
+    let mut remaining = pbx::remaining(&answer, ranges, trunks);
+    let unread = answer.unread.iter().map(|it| format!("{}: {}", it.what, it.reason));
+    remaining.left_out.extend(answer.not_asked.iter().cloned().chain(unread));
+    remaining
+}
+
+/// An answer that leaves out something says nothing of what is not in it.
+fn how_it_answered(answer: &PbxAnswer, runs: bool) -> core::PbxAnswer {
+    let about_contacts = |unread: &pbx::Unread| {
+        ["contact", "peers", "ul.dump"].iter().any(|word| unread.what.contains(word))
+    };
+    match answer.asked.as_slice() {
+        [] if runs && answer.not_asked.is_none() => core::PbxAnswer::Silent,
+        [] => core::PbxAnswer::NoneHere,
+        _ if answer.unread.iter().any(about_contacts) => core::PbxAnswer::Silent,
+        _ => core::PbxAnswer::Answered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::pbx::{Console, Unread};
+
+    #[test]
+    fn an_answer_with_gaps_is_none() {
+        let answer = |asked: &[Console], unread: &[&str]| PbxAnswer {
+            asked: asked.to_vec(),
+            unread: unread
+                .iter()
+                .map(|what| Unread { what: (*what).to_owned(), reason: String::new() })
+                .collect(),
+            ..PbxAnswer::default()
+        };
+        for (asked, unread, expected) in [
+            (&[][..], &[][..], core::PbxAnswer::Silent),
+            (&[Console::Asterisk], &[], core::PbxAnswer::Answered),
+            (
+                &[Console::Asterisk],
+                &["asterisk -rx \"pjsip show contacts\""],
+                core::PbxAnswer::Silent,
+            ),
+            (&[Console::Asterisk], &["sip registration 3"], core::PbxAnswer::Answered),
+        ] {
+            assert_eq!(how_it_answered(&answer(asked, unread), true), expected, "{unread:?}");
+        }
+        let nobody = PbxAnswer { not_asked: Some("none".to_owned()), ..answer(&[], &[]) };
+        assert_eq!(how_it_answered(&nobody, false), core::PbxAnswer::NoneHere);
+    }
+}

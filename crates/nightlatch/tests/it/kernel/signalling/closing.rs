@@ -1,0 +1,208 @@
+//! Closing closes: what strangers had running ends, what belongs to calls of this host does not.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use nightlatch::features::demo::packet::{Packet, flags};
+use nightlatch::features::demo::stage::{Host, Stage};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::super::ground::{
+    PATIENCE, Prober, Stream, Talk, any, both, patiently, protect, run, shell,
+};
+use super::ends::{End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, learned, shown};
+use super::{Scene, stage};
+use crate::support::{Daemon, now, wait_until};
+
+const QUIET: Duration = Duration::from_millis(500);
+
+fn end(talks: &[Talk], what: &str) {
+    wait_until(what, PATIENCE, || talks.iter().all(|talk| talk.silent_for() > QUIET));
+}
+
+fn go_on(talks: &[Talk], what: &str) {
+    wait_until(what, PATIENCE, || {
+        talks.iter().all(|talk| talk.silent_for() < Duration::from_millis(60))
+    });
+}
+
+/// Flows of the peer to ports of the server, both sides sending, of both families.
+fn talks(from: &Host, server: &Host, ports: &[u16]) -> Vec<Talk> {
+    let of = |port: &u16| both(server).map(|own| Talk::between(from, server, (own, *port).into()));
+    ports.iter().flat_map(of).collect()
+}
+
+/// What strangers have running while signalling is open to them, and a trunk.
+struct Guests {
+    stranger: End,
+    /// SIP over TCP, IAX2.
+    streams: Vec<Stream>,
+    iax: Vec<Talk>,
+    media: Vec<Talk>,
+}
+
+fn guests(scene: &Scene<'_>, stage: &Stage) -> Guests {
+    let (server, office) = (scene.server, stage.host("office").unwrap());
+    let stranger = End::on(office, 5060);
+    scene.pbx.hears(&stranger, [REGISTER]);
+    scene.pbx.sends(&stranger, RESPONSE);
+    // The PBX has rung it, and looked whether it is there.
+    scene.pbx.sends(&stranger, INVITE);
+    scene.pbx.sends(&stranger, OPTIONS);
+    scene.pbx.sends(&scene.carrier, REGISTER);
+    let streams = both(server).map(|own| Stream::between(office, server, (own, 5060).into()));
+    let guests = Guests {
+        stranger,
+        streams: streams.into(),
+        iax: talks(office, server, &[4569]),
+        media: talks(office, server, &[10_000, 10_002]),
+    };
+    go_on(&guests.iax, "IAX2 before");
+    go_on(&guests.media, "media before");
+    guests
+}
+
+impl Guests {
+    /// They are strangers again; the call's media and the trunk go on.
+    fn are_out(&self, scene: &Scene<'_>) {
+        wait_until("connections end", PATIENCE, || {
+            self.streams.iter().all(|stream| stream.silent_for() > QUIET)
+        });
+        end(&self.iax, "IAX2 ends");
+        scene.pbx.ignores(&self.stranger, REQUESTS.into_iter().chain([REGISTER, RESPONSE]));
+        for set in ["called", "asked"] {
+            assert_eq!(learned(scene.server, set), Vec::<String>::new());
+        }
+        scene.pbx.hears(&scene.carrier, [INVITE]);
+        go_on(&self.media, "media");
+    }
+}
+
+/// Before, the running flow went on, and without its rate limit.
+#[test]
+fn mode_allowlist_ends_strangers_signalling() {
+    let Some(stage) = stage() else { return };
+    let scene = Scene::guarded(&stage, "[open]\nservices = [\"sip\", \"iax\"]\n");
+    scene.nightlatch.must(&["mode", "open"]);
+    let guests = guests(&scene, &stage);
+    scene.nightlatch.must(&["mode", "allowlist"]);
+    guests.are_out(&scene);
+    // It is no mode of this moment alone: the PBX's keep-alive makes it nothing but one that may
+    // respond.
+    scene.pbx.sends(&guests.stranger, OPTIONS);
+    scene.pbx.ignores(&guests.stranger, REQUESTS.into_iter().chain([REGISTER]));
+}
+
+/// Before, `reload` ended nothing.
+#[test]
+fn a_reload_that_closes_a_service_ends_strangers_signalling() {
+    let Some(stage) = stage() else { return };
+    let open = |services: &str| {
+        format!("[pbx]\nproduct = \"asterisk\"\n[open]\nservices = [{services}]\n")
+    };
+    let scene = Scene::guarded(&stage, &open("\"sip\", \"iax\", \"web\""));
+    scene.nightlatch.must(&["mode", "open"]);
+    let office = stage.host("office").unwrap();
+    let pages =
+        both(scene.server).map(|own| Stream::between(office, scene.server, (own, 80).into()));
+    let guests = guests(&scene, &stage);
+    scene.nightlatch.configure(&open("\"web\""));
+    scene.nightlatch.must(&["reload"]);
+    guests.are_out(&scene);
+    wait_until("what stays open goes on", PATIENCE, || {
+        pages.iter().all(|stream| stream.silent_for() < Duration::from_millis(60))
+    });
+}
+
+/// Before, conversations went on at every port but that of SIP, and all of them after a flush, since
+/// connection tracking takes the server's answer for a beginning.
+#[test]
+fn at_up_and_after_a_flush_strangers_conversations_end_at_every_service_but_vpns() {
+    let Some(stage) = stage() else { return };
+    let (server, office) = (stage.host("server").unwrap(), stage.host("office").unwrap());
+    let services = [5060, 4569, 69];
+    let before = talks(office, server, &services);
+    let vpns = talks(office, server, &[51_820, 1194]);
+    let media = talks(office, server, &[10_000, 19_998]);
+    let (_nightlatch, daemon) = protect(server, "[services]\nboot = [\"udp/69\"]\n");
+    end(&before, "up");
+    go_on(&vpns, "VPNs after up");
+    go_on(&media, "media after up");
+    drop(before);
+    pause(&daemon);
+    run(server, "nft flush ruleset");
+    let slipped = talks(office, server, &services);
+    resume(&daemon);
+    end(&slipped, "flush");
+    for forgets in ["", "; conntrack -F"] {
+        shell(server, &format!("nft flush ruleset{forgets}"));
+        wait_until("the table is restored", PATIENCE, || {
+            shown(server, "chain gate").contains("goto fresh")
+        });
+        end(&slipped, "flush");
+        go_on(&vpns, "VPNs after a flush");
+        go_on(&media, "media after a flush");
+    }
+    // A new one of a stranger is nothing.
+    let vpn = End::on(server, 51_821);
+    let client = End::on(stage.host("attacker").unwrap(), 51_820);
+    client.tell(&vpn, "hello");
+    assert_eq!(vpn.heard(), []);
+}
+
+/// Before, each half-open handshake got the answer for 31 s more.
+#[test]
+fn half_open_handshakes_get_no_answer_once_the_firewall_is_there() {
+    let Some(stage) = stage() else { return };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let _listens = [5060, 5061, 22].map(|port| patiently(server, || TcpListener::bind(any(port))));
+    // Its own kernel would end what it has not begun.
+    shell(
+        attacker,
+        "echo 'table inet quiet { chain out { type filter hook output priority 0; tcp flags rst drop; }; }' | nft -f -",
+    );
+    let mut prober = Prober::on(attacker);
+    let begin = |prober: &mut Prober, first: u16| {
+        for (from, to) in both(attacker).into_iter().zip(both(server)) {
+            for (number, port) in (first..).zip([5060, 5061, 22]) {
+                let (from, to) = (SocketAddr::new(from, number), SocketAddr::new(to, port));
+                prober.send(&Packet::tcp(from, to, flags::SYN));
+            }
+        }
+        let mut answers = 0;
+        wait_until("the first answers come", PATIENCE, || {
+            answers += prober.answers(Duration::from_millis(20)).len();
+            answers >= 6
+        });
+    };
+    // The answer is repeated after 1, 3 and 7 seconds.
+    let is_silent = |prober: &mut Prober| {
+        prober.answers(Duration::from_millis(20));
+        assert_eq!(prober.answers(Duration::from_millis(3200)), []);
+    };
+    begin(&mut prober, 1000);
+    let start = now();
+    let (_nightlatch, daemon) = protect(server, "");
+    println!("up after {:?}", start.elapsed());
+    is_silent(&mut prober);
+    pause(&daemon);
+    run(server, "nft flush ruleset");
+    begin(&mut prober, 2000);
+    resume(&daemon);
+    wait_until("the table is restored", PATIENCE, || {
+        shown(server, "chain gate").contains("goto fresh")
+    });
+    is_silent(&mut prober);
+}
+
+fn pause(daemon: &Daemon) {
+    kill_process(process(daemon), Signal::STOP).unwrap();
+}
+
+fn resume(daemon: &Daemon) {
+    kill_process(process(daemon), Signal::CONT).unwrap();
+}
+
+fn process(daemon: &Daemon) -> Pid {
+    Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap()
+}

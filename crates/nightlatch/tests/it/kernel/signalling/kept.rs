@@ -1,0 +1,264 @@
+//! What is known of peers outlives the daemon, a flush and a reboot.
+
+use std::time::Duration;
+
+use super::super::ground::{PATIENCE, run, shell};
+use super::ends::{
+    End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned, shown,
+};
+use super::{Scene, stage};
+use crate::support::{Installation, now, wait_until};
+
+/// How `status` names them: `registered 203.0.113.70 5060`.
+fn known(nightlatch: &Installation<'_>) -> Vec<String> {
+    let status = nightlatch.json(&["status"]);
+    let peers = status["known_peers"].as_array().unwrap().iter();
+    let text = |peer: &serde_json::Value, key: &str| peer[key].to_string().replace('"', "");
+    let mut shown: Vec<String> = peers
+        .map(|peer| format!("{} {} {}", text(peer, "by"), text(peer, "address"), peer["port"]))
+        .collect();
+    shown.sort_unstable();
+    shown
+}
+
+/// It shows what the kernel has learned within the last seconds, too.
+fn is_known(nightlatch: &Installation<'_>, all: &[String]) {
+    let mut shown = Vec::new();
+    let start = now();
+    while shown != all {
+        assert!(start.elapsed() < PATIENCE, "{shown:?} instead of {all:?}");
+        shown = known(nightlatch);
+    }
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn millis() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+fn named(by: &str, peer: &End) -> Vec<String> {
+    peer.at().map(|at| format!("{by} {} {}", at.ip(), at.port())).into()
+}
+
+/// Lets the peers of a set run out in so many seconds.
+fn shorten(scene: &Scene<'_>, set: &str, seconds: u32) {
+    for (family, key) in [4, 6].into_iter().zip(keys(&scene.carrier, 5060)) {
+        let element =
+            |time: &str| format!("element inet nightlatch {set}{family} '{{ {key}{time} }}'");
+        let with = element(&format!(" timeout 93600s expires {seconds}s"));
+        shell(scene.server, &format!("nft delete {}; nft add {with}", element("")));
+    }
+}
+
+/// The remaining seconds of all elements of a set.
+fn remaining(scene: &Scene<'_>, set: &str) -> Vec<u64> {
+    let mut remaining = Vec::new();
+    for family in [4, 6] {
+        let listed = run(scene.server, &format!("nft -j list set inet nightlatch {set}{family}"));
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let objects = listed["nftables"].as_array().unwrap().iter();
+        let elements = objects.filter_map(|object| object["set"]["elem"].as_array()).flatten();
+        remaining.extend(elements.map(|element| element["elem"]["expires"].as_u64().unwrap()));
+    }
+    remaining
+}
+
+fn is_restored(scene: &Scene<'_>) {
+    wait_until("the table is restored", PATIENCE, || {
+        shown(scene.server, "chain gate").contains("goto fresh")
+    });
+}
+
+/// Before, nothing was remembered but flows, and `kill -9` changed nothing about those; the INVITE
+/// after the flow was forgotten is what fails there.
+#[test]
+fn learning_goes_on_without_the_daemon_which_takes_it_in_afterwards() {
+    let Some(stage) = stage() else { return };
+    let mut scene = Scene::guarded(&stage, "");
+    let office = End::on(stage.host("office").unwrap(), 5060);
+    scene.pbx.sends(&office, INVITE);
+    scene.daemon.take().unwrap().kill();
+    scene.pbx.sends(&scene.carrier, REGISTER);
+    forget_flows(scene.server);
+    scene.pbx.hears(&scene.carrier, REQUESTS);
+    scene.pbx.hears(&office, REQUESTS);
+    scene.daemon = Some(scene.nightlatch.daemon());
+    let mut all = [named("called", &office), named("registered", &scene.carrier)].concat();
+    all.sort_unstable();
+    is_known(&scene.nightlatch, &all);
+    forget_flows(scene.server);
+    scene.pbx.hears(&scene.carrier, [INVITE, RESPONSE]);
+    scene.pbx.ignores(&scene.carrier, [REGISTER]);
+}
+
+/// Before, an inbound call after a flush was lost until this host registered again.
+#[test]
+fn a_flush_is_followed_by_all_that_was_known_with_the_time_that_was_left() {
+    let Some(stage) = stage() else { return };
+    let scene = Scene::guarded(&stage, "");
+    let Scene { server, pbx, carrier, .. } = &scene;
+    pbx.sends(carrier, REGISTER);
+    pbx.sends(carrier, INVITE);
+    shorten(&scene, "registered", 3000);
+    // Whoever asks for the status has it read, where that was not done just now.
+    let all = [named("called", carrier), named("registered", carrier)].concat();
+    is_known(&scene.nightlatch, &all);
+    wait_until("the short time is known", PATIENCE, || {
+        let status = scene.nightlatch.json(&["status"]);
+        let peers = status["known_peers"].as_array().unwrap().iter();
+        let registered = peers.filter(|peer| peer["by"] == "registered");
+        let end = millis() + 3_001_000;
+        registered.map(|peer| peer["until"].as_u64().unwrap()).all(|until| until < end)
+    });
+    for commands in ["nft flush ruleset", "nft delete table inet nightlatch"] {
+        shell(server, &format!("{commands}; conntrack -F 2> /dev/null"));
+        is_restored(&scene);
+        wait_until("the peers are back", PATIENCE, || learned(server, "registered").len() == 2);
+        pbx.hears(carrier, REQUESTS);
+        pbx.ignores(carrier, [REGISTER]);
+        let left = remaining(&scene, "registered");
+        assert!(left.iter().all(|left| (2900..=3000).contains(left)), "{left:?}");
+    }
+    // The next REGISTER begins its time anew.
+    pbx.sends(carrier, REGISTER);
+    let left = remaining(&scene, "registered");
+    assert!(left.iter().all(|left| *left > 93_000), "{left:?}");
+    is_known(&scene.nightlatch, &all);
+}
+
+/// Before, nothing was on disk: after a reboot no inbound call came until the next registration.
+#[test]
+fn a_reboot_finds_them_on_disk() {
+    let Some(stage) = stage() else { return };
+    let mut scene = Scene::guarded(&stage, "");
+    let office = End::on(stage.host("office").unwrap(), 5060);
+    scene.pbx.sends(&scene.carrier, REGISTER);
+    scene.pbx.sends(&office, REGISTER);
+    let file = scene.nightlatch.state().join("known-peers.json");
+    let saved = || std::fs::read_to_string(&file).unwrap_or_default();
+    // Without being asked, within ten seconds.
+    wait_until("they are saved", Duration::from_secs(20), || {
+        let text = saved();
+        [&scene.carrier, &office]
+            .iter()
+            .all(|peer| peer.at().iter().all(|at| text.contains(&at.ip().to_string())))
+    });
+    for by_unit in [true, false] {
+        scene.daemon.take().unwrap().kill();
+        shell(scene.server, "nft delete table inet nightlatch; conntrack -F 2> /dev/null");
+        if by_unit {
+            scene.nightlatch.must(&["boot"]);
+            scene.pbx.hears(&scene.carrier, REQUESTS);
+            scene.pbx.ignores(&scene.carrier, [REGISTER]);
+        } else {
+            // The office's time is nearly over.
+            let mut rows: serde_json::Value = serde_json::from_str(&saved()).unwrap();
+            let soon = millis() + 6000;
+            for row in rows.as_array_mut().unwrap() {
+                if office.at().iter().any(|at| row["address"] == at.ip().to_string().as_str()) {
+                    row["until"] = soon.into();
+                }
+            }
+            std::fs::write(&file, rows.to_string()).unwrap();
+        }
+        scene.daemon = Some(scene.nightlatch.daemon());
+        scene.pbx.hears(&scene.carrier, REQUESTS);
+        scene.pbx.ignores(&scene.carrier, [REGISTER]);
+    }
+    wait_until("the office is forgotten", Duration::from_secs(20), || {
+        learned(scene.server, "registered") == keys(&scene.carrier, 5060)
+    });
+    scene.pbx.ignores(&office, REQUESTS.into_iter().chain([RESPONSE]));
+    is_known(&scene.nightlatch, &named("registered", &scene.carrier));
+}
+
+/// Before, there were no such peers and no time of theirs: a request passed for as long as the flow
+/// was remembered, and no longer.
+#[test]
+fn a_peer_is_forgotten_when_its_time_is_over() {
+    let Some(stage) = stage() else { return };
+    let scene = Scene::guarded(&stage, "");
+    let Scene { server, pbx, carrier, .. } = &scene;
+    for (set, sent) in [("asked", OPTIONS), ("called", INVITE), ("registered", REGISTER)] {
+        pbx.sends(carrier, sent);
+        assert_eq!(learned(server, set), keys(carrier, 5060));
+        let expected = match set {
+            "asked" => 40,
+            "called" => 12 * 3600,
+            _ => 26 * 3600,
+        };
+        let left = remaining(&scene, set);
+        assert!(left.iter().all(|left| (expected - 20..=expected).contains(left)), "{left:?}");
+        shorten(&scene, set, 1);
+        wait_until("it is over", PATIENCE, || learned(server, set).is_empty());
+        // In the flow that still runs, too.
+        pbx.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE]));
+    }
+}
+
+/// Before, there was nothing to forget, and no such command.
+#[test]
+fn a_peer_is_forgotten_by_command() {
+    let Some(stage) = stage() else { return };
+    let mut scene = Scene::guarded(&stage, "");
+    let office = End::on(stage.host("office").unwrap(), 5060);
+    for peer in [&scene.carrier, &office] {
+        scene.pbx.sends(peer, REGISTER);
+        scene.pbx.sends(peer, INVITE);
+        scene.pbx.hears(peer, [INVITE]);
+    }
+    for at in scene.carrier.at() {
+        scene.nightlatch.must(&["peer", "forget", &at.ip().to_string()]);
+    }
+    let everything = || REQUESTS.into_iter().chain([RESPONSE]);
+    scene.pbx.ignores(&scene.carrier, everything());
+    scene.pbx.hears(&office, everything());
+    // A restart from what was saved does not bring it back.
+    scene.daemon.take().unwrap().kill();
+    shell(scene.server, "nft delete table inet nightlatch");
+    scene.daemon = Some(scene.nightlatch.daemon());
+    scene.pbx.ignores(&scene.carrier, everything());
+    scene.pbx.hears(&office, everything());
+    scene.pbx.sends(&scene.carrier, INVITE);
+    scene.pbx.hears(&scene.carrier, everything());
+}
+
+/// Before, a block ended what ran; the registrar of then was nobody after `unblock`, too.
+#[test]
+fn a_block_counts_for_a_registrar_and_forgets_it() {
+    let Some(stage) = stage() else { return };
+    let mut scene = Scene::guarded(&stage, "");
+    scene.pbx.sends(&scene.carrier, REGISTER);
+    scene.pbx.hears(&scene.carrier, [INVITE]);
+    let addresses = scene.carrier.at().map(|at| at.ip().to_string());
+    for address in &addresses {
+        scene.nightlatch.must(&["block", address]);
+    }
+    let everything = || REQUESTS.into_iter().chain([RESPONSE, REGISTER]);
+    scene.pbx.ignores(&scene.carrier, everything());
+    // What this host goes on sending makes it no peer again, and does not arrive.
+    let before = scene.carrier.heard();
+    for sent in [REGISTER, INVITE, OPTIONS, RESPONSE] {
+        scene.pbx.end.tell(&scene.carrier, sent);
+    }
+    scene.pbx.ignores(&scene.carrier, everything());
+    assert_eq!(scene.carrier.heard(), [], "{before:?}");
+    let nothing = Vec::<String>::new();
+    for set in ["registered", "called", "asked"] {
+        assert_eq!(learned(scene.server, set), nothing);
+    }
+    is_known(&scene.nightlatch, &nothing);
+    // Neither a flush nor a restart brings it back.
+    scene.daemon.take().unwrap().kill();
+    shell(scene.server, "nft delete table inet nightlatch");
+    scene.daemon = Some(scene.nightlatch.daemon());
+    scene.pbx.ignores(&scene.carrier, everything());
+    for address in &addresses {
+        scene.nightlatch.must(&["unblock", address]);
+    }
+    scene.pbx.ignores(&scene.carrier, everything());
+    scene.pbx.sends(&scene.carrier, REGISTER);
+    scene.pbx.hears(&scene.carrier, [INVITE, RESPONSE]);
+    scene.pbx.ignores(&scene.carrier, [REGISTER]);
+}

@@ -1,0 +1,63 @@
+//! Signalling by UDP is judged by what this host asked for, and removed means gone. In each test
+//! a carrier without an account, real packets, both families.
+
+mod closing;
+mod ends;
+mod kept;
+mod learned;
+mod nat;
+mod open;
+mod packets;
+mod programs;
+mod published;
+mod removed;
+mod routed;
+mod tcp;
+
+use nightlatch::features::demo::stage::{Host, Plan, Stage};
+
+use self::ends::{End, Pbx};
+use super::ground::{both, protect};
+use crate::support::{self, Daemon, Installation};
+
+/// The usual place: the PBX, a carrier that nobody listed, an office, and a witness with an account.
+pub(super) struct Scene<'a> {
+    server: &'a Host,
+    pbx: Pbx,
+    /// At 192.0.2.166 and 2001:db8:66::66, port 5060.
+    carrier: End,
+    nightlatch: Installation<'a>,
+    daemon: Option<Daemon>,
+}
+
+/// The stage for it, where the machine can do it.
+fn stage() -> Option<Stage> {
+    if !support::installed(&["nft", "conntrack"]) {
+        return None;
+    }
+    support::stage(&Plan::standard())
+}
+
+impl<'a> Scene<'a> {
+    /// The firewall is up.
+    fn guarded(stage: &'a Stage, configuration: &str) -> Scene<'a> {
+        let server = stage.host("server").unwrap();
+        let pbx = Pbx::on(server, stage.host("traveller").unwrap());
+        Scene::with(stage, pbx, configuration)
+    }
+
+    /// The same with a PBX that is somewhere else. Its witness is the traveller.
+    fn with(stage: &'a Stage, pbx: Pbx, configuration: &str) -> Scene<'a> {
+        let server = stage.host("server").unwrap();
+        let carrier = End::on(stage.host("attacker").unwrap(), 5060);
+        let (nightlatch, daemon) = protect(server, configuration);
+        allow(&nightlatch, "witness", stage.host("traveller").unwrap(), "all");
+        Scene { server, pbx, carrier, nightlatch, daemon: Some(daemon) }
+    }
+}
+
+/// Allows both addresses of a host.
+fn allow(nightlatch: &Installation<'_>, name: &str, host: &Host, services: &str) {
+    let [v4, v6] = both(host).map(|address| address.to_string());
+    nightlatch.must(&["allow", name, &v4, &v6, "--services", services]);
+}

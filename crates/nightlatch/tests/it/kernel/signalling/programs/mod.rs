@@ -1,0 +1,172 @@
+//! Real programs: Kamailio as a carrier's registrar or as the PBX, baresip as the PBX or as a
+//! telephone, sipp as whoever calls.
+
+mod baresip;
+mod phone;
+mod trunk;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nightlatch::features::demo::stage::{Host, HostPlan, Plan, Stage};
+
+use super::super::ground::run;
+use crate::support::{self, wait_until};
+
+/// What a program on a busy machine may need.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// A program that ends with the test.
+struct Program(Child);
+
+impl Program {
+    fn start(mut command: Command, log: &Path) -> Program {
+        let log = std::fs::File::create(log).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Program(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Kamailio ends its children at this signal.
+        let process = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+        let ended = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            self.0.try_wait().is_ok_and(|status| status.is_some())
+        });
+        if !ended {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// The carrier has a second address, for media and for whoever calls through it.
+const MEDIA: &str = "192.0.2.167";
+
+fn stage() -> Option<Stage> {
+    if !support::installed(&["nft", "conntrack", "kamailio", "sipp", "baresip"]) {
+        return None;
+    }
+    let carrier = |_: HostPlan| {
+        let addresses = ["192.0.2.166/25", "192.0.2.167/25", "2001:db8:66::66/64"];
+        HostPlan::new("attacker", "lan-attacker", &addresses)
+    };
+    support::stage(&Plan::standard().change("attacker", carrier))
+}
+
+/// Connection tracking forgets within seconds what it remembers for minutes elsewhere.
+fn shorten_memory(server: &Host) {
+    server.set_kernel("netfilter/nf_conntrack_udp_timeout", "1").unwrap();
+    server.set_kernel("netfilter/nf_conntrack_udp_timeout_stream", "2").unwrap();
+}
+
+/// Waits until connection tracking has forgotten all that was said over SIP.
+fn is_forgotten(server: &Host) {
+    wait_until("the flows are forgotten", PATIENCE, || {
+        let listed = run(server, "conntrack -L -p udp");
+        !listed.contains("dport=5060")
+    });
+}
+
+/// Kamailio at an address of a host, with these rules for requests.
+fn kamailio(host: &Host, address: &str, place: &Path, more: &str) -> Program {
+    let place = place.join(format!("kamailio-{}", host.name()));
+    std::fs::create_dir_all(&place).unwrap();
+    let configuration = format!(
+        r#"#!KAMAILIO
+debug=1
+log_stderror=yes
+children=2
+tcp_children=2
+auto_aliases=no
+server_header="Server: carrier"
+listen=udp:{address}:5060
+listen=tcp:{address}:5060
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "kex.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "nathelper.so"
+modparam("usrloc", "db_mode", 0)
+modparam("usrloc", "timer_interval", 1)
+modparam("registrar", "min_expires", 1)
+modparam("registrar", "max_expires", 3600)
+modparam("registrar", "default_expires", 3600)
+{more}
+"#
+    );
+    let file = place.join("kamailio.cfg");
+    std::fs::write(&file, configuration).unwrap();
+    let mut command = host.command("kamailio");
+    command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f"]).arg(&file);
+    command.arg("-Y").arg(&place).arg("-w").arg(&place);
+    let log = place.join("log");
+    let mut program = Program::start(command, &log);
+    wait_until("Kamailio listens", PATIENCE, || {
+        let ended = program.0.try_wait().unwrap();
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        assert!(ended.is_none(), "{ended:?}: {}", said());
+        run(host, "ss -Hlnu").contains(&format!("{address}:5060"))
+    });
+    program
+}
+
+/// A carrier: takes registrations, and hands calls on in both directions. Who calls "music" is
+/// answered from the media address.
+const CARRIER: &str = r#"
+request_route {
+    if (is_method("REGISTER")) {
+        save("location");
+        exit;
+    }
+    if (is_method("INVITE")) {
+        record_route();
+    }
+    if (has_totag() && loose_route()) {
+        t_relay();
+        exit;
+    }
+    if ($rU == "music") {
+        $du = "sip:192.0.2.167:5070";
+        t_relay();
+        exit;
+    }
+    if (!lookup("location")) {
+        sl_send_reply("404", "Not Found");
+        exit;
+    }
+    t_relay();
+}
+"#;
+
+/// sipp at an address of a host, with a scenario of its own or of ours; what it says is kept.
+fn sipp(host: &Host, address: &str, place: &Path, arguments: &[&str]) -> Command {
+    let mut command = host.command("sipp");
+    command.args(["-i", address, "-mi", address, "-m", "1", "-nostdin", "-trace_err"]);
+    command.args(["-timeout", "60s", "-timeout_error", "-rtp_echo"]).args(arguments);
+    // It writes its screen and its files where it stands.
+    command.current_dir(place).env("TERM", "dumb");
+    command
+}
+
+/// Waits until sipp has done what it was to do.
+fn has_succeeded(mut program: Program, place: &Path, log: &str) {
+    let mut status = None;
+    wait_until("sipp ends", Duration::from_secs(70), || {
+        status = program.0.try_wait().unwrap();
+        status.is_some()
+    });
+    let said = std::fs::read_to_string(place.join(log)).unwrap_or_default();
+    let tail: Vec<&str> = said.lines().rev().take(60).collect();
+    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    assert!(status.unwrap().success(), "sipp: {status:?}\n{}", tail.join("\n"));
+}

@@ -1,0 +1,207 @@
+//! Containers: what a published port sends counts as the server's own, what neighbours send that
+//! are routed, masqueraded or bridged does not.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage};
+
+use super::super::ground::{PATIENCE, any, both, connect, ignores_tcp, patiently, shell};
+use super::ends::{
+    End, INVITE, OPTIONS, Pbx, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned, shown,
+};
+use super::removed::Phone;
+use super::{Scene, allow};
+use crate::support::{self, wait_until};
+
+/// A container and its neighbour behind the server, on one bridge.
+fn stage() -> Option<Stage> {
+    if !support::installed(&["nft", "conntrack"]) {
+        return None;
+    }
+    let network = NetworkPlan::new("containers", &["192.0.2.65/26", "2001:db8:c::1/64"]);
+    let host = |name: &str, number: u8| {
+        let v4 = format!("192.0.2.{}/26", 64 + number);
+        HostPlan::new(name, "containers", &[&v4, &format!("2001:db8:c::{number}/64")])
+    };
+    // The traveller's network holds no address of theirs.
+    support::stage(
+        &Plan::standard()
+            .network(network.behind("server"))
+            .host(host("container", 2))
+            .host(host("neighbour", 3)),
+    )
+}
+
+/// What a container engine writes; `publish` are its rules for published ports.
+fn engine(server: &Host, publish: &str) {
+    let rules = format!(
+        "table inet engine {{\n\
+         chain to {{ type nat hook prerouting priority dstnat;\n{publish}}}\n\
+         chain from {{ type nat hook postrouting priority srcnat;\n\
+         oifname eth0 ip saddr 192.0.2.64/26 masquerade\n\
+         oifname eth0 ip6 saddr 2001:db8:c::/64 masquerade\n\
+         }}\n\
+         }}\n"
+    );
+    shell(server, &format!("nft -f - <<'END'\n{rules}END"));
+}
+
+const PUBLISHED: &str = "\
+    fib daddr type local udp dport 5060 dnat ip to 192.0.2.66:5060\n\
+    fib daddr type local udp dport 10000-10010 dnat ip to 192.0.2.66\n\
+    fib daddr type local udp dport 5060 dnat ip6 to [2001:db8:c::2]:5060\n\
+    fib daddr type local udp dport 10000-10010 dnat ip6 to 2001:db8:c::2\n";
+
+/// The PBX in the container, as others reach it.
+fn container(stage: &Stage, port: u16) -> End {
+    let own = both(stage.host("server").unwrap());
+    End::on(stage.host("container").unwrap(), port).reached_at(own.map(|own| (own, port).into()))
+}
+
+fn scene(stage: &Stage) -> Scene<'_> {
+    let witness = End::on(stage.host("traveller").unwrap(), 5060);
+    let scene = Scene::with(stage, Pbx::of(container(stage, 5060), witness), "");
+    wait_until("published ports are looked up", PATIENCE * 3, || {
+        shown(scene.server, "set published6").contains("2001:db8:c::2")
+    });
+    scene
+}
+
+/// Before, an inbound call to a container was lost two minutes after its last packet.
+#[test]
+fn what_a_container_sends_from_a_published_port_makes_peers() {
+    let Some(stage) = stage() else { return };
+    engine(stage.host("server").unwrap(), PUBLISHED);
+    let scene = scene(&stage);
+    let Scene { server, pbx, carrier, .. } = &scene;
+    pbx.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE, REGISTER]));
+    pbx.sends(carrier, REGISTER);
+    assert_eq!(learned(server, "registered"), keys(carrier, 5060));
+    forget_flows(server);
+    pbx.hears(carrier, REQUESTS.into_iter().chain([RESPONSE]));
+    pbx.ignores(carrier, [REGISTER]);
+    // In a flow that the carrier has begun.
+    let office = End::on(stage.host("office").unwrap(), 5060);
+    allow(&scene.nightlatch, "office", stage.host("office").unwrap(), "sip");
+    pbx.hears(&office, [OPTIONS]);
+    pbx.sends(&office, RESPONSE);
+    assert_eq!(learned(server, "called"), Vec::<String>::new());
+    pbx.sends(&office, INVITE);
+    assert_eq!(learned(server, "called"), keys(&office, 5060));
+}
+
+/// Before, the container went on sending, and what it sent opened the flow anew.
+#[test]
+fn a_removed_phone_is_gone_for_a_container_too() {
+    let Some(stage) = stage() else { return };
+    engine(stage.host("server").unwrap(), PUBLISHED);
+    let scene = scene(&stage);
+    let office = stage.host("office").unwrap();
+    let phone = Phone::on(office, scene.server).with_media(container(&stage, 10_002));
+    for flows_run in [true, false] {
+        allow(&scene.nightlatch, "phone", office, "sip");
+        phone.is_in(&scene);
+        if !flows_run {
+            forget_flows(scene.server);
+        }
+        scene.nightlatch.must(&["remove", "phone"]);
+        phone.is_gone(&scene);
+        forget_flows(scene.server);
+        phone.is_gone(&scene);
+    }
+    allow(&scene.nightlatch, "phone", office, "sip");
+    phone.is_in(&scene);
+    for address in both(office) {
+        scene.nightlatch.must(&["block", &address.to_string()]);
+    }
+    scene.pbx.ignores(&phone.sip, REQUESTS);
+    phone.sip.heard();
+    for sent in [REGISTER, OPTIONS, INVITE, RESPONSE] {
+        scene.pbx.end.tell(&phone.sip, sent);
+    }
+    scene.pbx.ignores(&phone.sip, [INVITE, RESPONSE]);
+    assert_eq!(phone.sip.heard(), []);
+    assert_eq!(learned(scene.server, "registered"), Vec::<String>::new());
+}
+
+/// Before, the container's side of the connection went on.
+#[test]
+fn a_removed_phones_connections_to_a_container_fall_silent() {
+    let Some(stage) = stage() else { return };
+    let publish = PUBLISHED.replace("udp dport 5060", "meta l4proto { tcp, udp } th dport 5060");
+    engine(stage.host("server").unwrap(), &publish);
+    let scene = scene(&stage);
+    let (office, container) = (stage.host("office").unwrap(), stage.host("container").unwrap());
+    let listener = patiently(container, || TcpListener::bind(any(5060)));
+    allow(&scene.nightlatch, "phone", office, "sip");
+    let mut connections = both(scene.server).map(|own| {
+        let theirs = connect(office, (own, 5060).into()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        [theirs, ours].map(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            stream
+        })
+    });
+    let says = |from: &mut TcpStream, to: &mut TcpStream| {
+        let _ = from.write(b"hello");
+        std::thread::sleep(Duration::from_millis(100));
+        to.read(&mut [0; 1000]).is_ok_and(|length| length > 0)
+    };
+    for [theirs, ours] in &mut connections {
+        wait_until("it runs", PATIENCE, || says(theirs, ours) && says(ours, theirs));
+    }
+    scene.nightlatch.must(&["remove", "phone"]);
+    std::thread::sleep(Duration::from_millis(100));
+    for [theirs, ours] in &mut connections {
+        while theirs.read(&mut [0; 1000]).is_ok() || ours.read(&mut [0; 1000]).is_ok() {}
+        assert!(!says(theirs, ours) && !says(ours, theirs));
+    }
+    for own in both(scene.server) {
+        assert!(ignores_tcp(office, (own, 5060).into()));
+    }
+}
+
+/// Before, this held as well, since nothing was learned; a set that forwarded packets fill would let a neighbour, or a guest
+/// of the network behind this host, name peers of the PBX.
+#[test]
+fn a_neighbour_for_whom_this_host_routes_or_bridges_makes_no_peer() {
+    let Some(stage) = stage() else { return };
+    let server = stage.host("server").unwrap();
+    let neighbour = End::on(stage.host("neighbour").unwrap(), 5060);
+    let container = End::on(stage.host("container").unwrap(), 5060);
+    let router = stage.host("router").unwrap();
+    shell(
+        router,
+        "ip route add 192.0.2.64/26 via 198.51.100.1; ip -6 route add 2001:db8:c::/64 via 2001:db8:1::1",
+    );
+    // Bridged packets pass the rules where the kernel can do that.
+    let bridged = server.set_kernel("bridge/bridge-nf-call-iptables", "1").is_ok()
+        && server.set_kernel("bridge/bridge-nf-call-ip6tables", "1").is_ok();
+    println!("bridged packets are seen: {bridged}");
+    let scene = Scene::guarded(&stage, "");
+    let nothing = |when: &str| {
+        for set in ["registered", "called", "asked"] {
+            assert_eq!(learned(server, set), Vec::<String>::new(), "{when}");
+        }
+        forget_flows(server);
+        scene.pbx.ignores(&scene.carrier, REQUESTS.into_iter().chain([RESPONSE]));
+    };
+    let sends = |when: &str| {
+        for sent in [REGISTER, INVITE, OPTIONS] {
+            neighbour.reaches(&scene.carrier, sent);
+            neighbour.reaches(&container, sent);
+        }
+        nothing(when);
+    };
+    sends("routed");
+    engine(server, "");
+    sends("masqueraded");
+    shell(server, "nft delete table inet engine");
+    engine(server, &PUBLISHED.replace("5060", "5070"));
+    wait_until("published ports are looked up", PATIENCE * 3, || {
+        shown(server, "set published6").contains("2001:db8:c::2")
+    });
+    sends("with a container beside it");
+}
