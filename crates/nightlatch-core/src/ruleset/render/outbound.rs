@@ -7,10 +7,13 @@ use crate::ruleset::{Structure, names};
 use crate::signalling::sip;
 
 /// The kernel itself answers some packets before any rule can drop them: fragments whose others
-/// never come, and hop-by-hop options that it does not know. `outgoing` keeps these errors back.
+/// never come, and hop-by-hop options that it does not know. `sending` keeps these errors back.
 ///
 /// It also ends **half-open handshakes**: a stranger whose first packet came before the firewall did
 /// would get the answer to it for a minute more.
+///
+/// It is not called "outgoing", as a chain of another type was: the kernel changes no type, and an
+/// update would fail.
 ///
 /// It is a chain of type route, since what goes to closed addresses takes another way (`to_nobody`).
 /// A socket that is bound to an interface would not take it: `leaving` drops its packets.
@@ -44,7 +47,7 @@ pub(super) fn chains(structure: &Structure) -> String {
          \t\tip daddr . meta l4proto . th dport . th sport @{cuts4} drop\n\
          \t\tip6 daddr . meta l4proto . th dport . th sport @{cuts6} drop\n\
          \t}}\n\
-         \tchain outgoing {{\n\
+         \tchain sending {{\n\
          \t\ttype route hook output priority 0; policy accept;\n\
 {trial}\
          \t\toif \"lo\" accept\n\

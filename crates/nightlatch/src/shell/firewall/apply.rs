@@ -242,7 +242,7 @@ impl Stale<'_> {
 const MANY: usize = 50_000;
 
 /// The chains by which packets enter the table.
-const BASE_CHAINS: [&str; 5] = ["guard", "gate", "late", "outgoing", "leaving"];
+const BASE_CHAINS: [&str; 5] = ["guard", "gate", "late", "sending", "leaving"];
 
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was
 /// made anew, and after a change unless they are very long.
