@@ -349,3 +349,22 @@ fn answers_udp_of(office: &Host, server: &Host) -> bool {
     let _echo = Echo::on(server, &[4569], &[]);
     both(server).into_iter().all(|own| answers_udp(office, SocketAddr::new(own, 4569)))
 }
+
+/// The kernel changes no chain's type: a version whose output chain had another one under the same
+/// name could not be updated.
+#[test]
+fn the_table_of_an_older_version_is_replaced() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let server = stage.host("server").unwrap();
+    run(server, "nft add table inet nightlatch");
+    run(
+        server,
+        "nft add chain inet nightlatch outgoing { type filter hook output priority 0; policy accept; }",
+    );
+    let (_nightlatch, _daemon) = protect(server, "");
+    let chains = server.command("nft").args(["list", "chains", "inet"]).output().unwrap();
+    let chains = String::from_utf8_lossy(&chains.stdout);
+    assert!(chains.contains("chain sending") && !chains.contains("chain outgoing"), "{chains}");
+}
