@@ -40,7 +40,8 @@ fn signalling_rules(structure: &Structure, verdict: &str) -> String {
 }
 
 /// ICMP and ICMPv6 by their numbers: a small system has no /etc/protocols to find "ipv6-icmp" in.
-const ICMP_ESSENTIAL: &str = "\t\tmeta l4proto { 1, 58 } jump essential\n";
+const ICMP_ESSENTIAL: &str =
+    "\t\tmeta l4proto 1 jump essential\n\t\tmeta l4proto 58 jump essential\n";
 const DHCP_ESSENTIAL: &str = "\t\tudp dport 68 jump essential\n\t\tudp dport 546 jump essential\n";
 
 fn guard(structure: &Structure) -> String {
