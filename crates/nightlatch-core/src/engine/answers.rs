@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::Engine;
 use super::peers::known_peer;
 use crate::Family;
-use crate::api::{Ending, MAX_LISTED_PEERS, Reply, Services, Status};
+use crate::api::{Ending, KnownPeer, MAX_LISTED_PEERS, Reply, Services, Status};
 use crate::ledger::{Account, Entry, Mode};
 use crate::service::ServiceName;
+use crate::signalling::LearnedBy;
 use crate::time::Time;
 
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -58,12 +59,7 @@ impl Engine {
             feeds: self.ledger.feeds.len(),
             countries: self.ledger.countries.named().len(),
             feed_troubles: self.feed_troubles(now),
-            known_peers: self
-                .learned
-                .at(now)
-                .take(MAX_LISTED_PEERS)
-                .map(|(peer, until)| known_peer(peer, until))
-                .collect(),
+            known_peers: self.shown_peers(now),
             known_peer_count: self.learned.at(now).count(),
             denials: self.ledger.denials.values().take(MAX_LISTED_PEERS).cloned().collect(),
             denial_count: self.ledger.denials.len(),
@@ -73,6 +69,20 @@ impl Engine {
             restored_last: self.kernel.restored_last.clone(),
             ..Status::default()
         }))
+    }
+
+    /// The known peers of an answer: the host's registrations come first, so that no crowd of others
+    /// hides a trunk.
+    fn shown_peers(&self, now: Time) -> Vec<KnownPeer> {
+        const ORDER: [LearnedBy; 4] = [
+            LearnedBy::Registered,
+            LearnedBy::RegisteredByTcp,
+            LearnedBy::Called,
+            LearnedBy::Asked,
+        ];
+        let of = |by| self.learned.at(now).filter(move |(peer, _)| peer.by == by);
+        let peers = ORDER.into_iter().flat_map(of).take(MAX_LISTED_PEERS);
+        peers.map(|(peer, until)| known_peer(peer, until)).collect()
     }
 
     fn feed_troubles(&self, now: Time) -> Vec<String> {

@@ -135,7 +135,10 @@ impl Engine {
             ports.iter().map(|ports| judge_port(&world, address, ports.protocol, ports.first));
         let everything = judge_what(&world, address, What::Other(254));
         let mut verdicts: Vec<Verdict> = std::iter::once(everything).chain(judged).collect();
-        let best = verdicts.iter().position(|verdict| verdict.passes).unwrap_or(0);
+        let passes = verdicts.iter().position(|verdict| verdict.passes);
+        // It matters more than that no account covers the rest.
+        let is_denied = |verdict: &Verdict| matches!(verdict.reason, Reason::Denied { .. });
+        let best = passes.or_else(|| verdicts.iter().position(is_denied)).unwrap_or(0);
         verdicts.swap_remove(best)
     }
 
@@ -266,6 +269,11 @@ impl Engine {
 fn tell_denial(denial: &Denial, now: Time) -> String {
     let lasts = denial.until.since(now);
     match &denial.cause {
+        DenialCause::AccountGone { account } if account.is_empty() => format!(
+            "closed by an earlier version, which did not note why; denied for {} more, and as long as the PBX holds a contact there; \"nightlatch allow NAME {}\" allows it again",
+            show_span(lasts),
+            denial.range
+        ),
         DenialCause::AccountGone { account } => format!(
             "account \"{account}\" is gone since {}; denied for {} more, and as long as the PBX holds a contact there; \"nightlatch allow NAME {}\" allows it again",
             denial.since,

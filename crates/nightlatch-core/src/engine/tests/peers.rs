@@ -247,3 +247,25 @@ fn why_answers_for_each_kind_of_packet() {
     let Reply::Why(why) = desk.ask(ask("udp/4569")) else { panic!() };
     assert!(!why.passes && why.packets.iter().all(|packet| !packet.passes));
 }
+
+#[test]
+fn why_without_a_port_names_the_denial() {
+    let mut desk = Desk::on();
+    desk.done(allow("phone 203.0.113.7 sip"));
+    desk.done(remove("phone"));
+    let why = Request::Why { address: "203.0.113.7".parse().unwrap(), to: None };
+    let Reply::Why(why) = desk.ask(why) else { panic!() };
+    assert!(!why.passes && why.sentence.contains("account \"phone\" is gone"), "{}", why.sentence);
+}
+
+#[test]
+fn registrations_are_listed_first() {
+    let mut desk = Desk::on();
+    let until = desk.now.after(Duration::from_secs(60));
+    let many = (0..1_000).map(|port| Peer { port, ..peer(LearnedBy::Called, "203.0.113.7") });
+    let trunk = peer(LearnedBy::Registered, "203.0.113.70");
+    desk.feed(Event::Learned(many.chain([trunk]).map(|peer| (peer, until)).collect()));
+    let Reply::Status(status) = desk.ask(Request::Status) else { panic!() };
+    assert_eq!(status.known_peers[0].peer, trunk);
+    assert_eq!(status.known_peer_count, 1_001);
+}

@@ -74,7 +74,9 @@ fn show_peers(standing: &Standing, now: Time) {
     }
     for denial in standing.denials.iter().take(MAX_LINES) {
         let why = match &denial.cause {
-            DenialCause::AccountGone { account } if account.is_empty() => "account gone".to_owned(),
+            DenialCause::AccountGone { account } if account.is_empty() => {
+                "closed by an earlier version".to_owned()
+            }
             DenialCause::AccountGone { account } => format!("account \"{account}\" is gone"),
             DenialCause::UnlistedContact { extension } => format!(
                 "{} is registered at the PBX from there without an account",
