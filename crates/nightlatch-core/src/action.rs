@@ -74,8 +74,11 @@ pub enum Action {
 pub enum Unlearn {
     /// All within these ranges.
     Within(Vec<AddrRange>),
-    /// All that this host called or asked, but those at these addresses: registrations stay.
-    CalledOrAskedBut(BTreeSet<IpAddr>),
+    /// All that this host called or asked, or that only its TCP connections show, except those at
+    /// these addresses: registrations that the kernel or the PBX showed stay.
+    UnregisteredExcept(BTreeSet<IpAddr>),
+    /// These.
+    Peers(BTreeSet<Peer>),
 }
 
 impl Unlearn {
@@ -83,10 +86,10 @@ impl Unlearn {
     pub fn concerns(&self, peer: &Peer) -> bool {
         match self {
             Unlearn::Within(ranges) => ranges.iter().any(|range| range.contains(peer.address)),
-            Unlearn::CalledOrAskedBut(spared) => {
-                matches!(peer.by, LearnedBy::Called | LearnedBy::Asked)
-                    && !spared.contains(&peer.address)
+            Unlearn::UnregisteredExcept(spared) => {
+                peer.by != LearnedBy::Registered && !spared.contains(&peer.address)
             }
+            Unlearn::Peers(peers) => peers.contains(peer),
         }
     }
 }

@@ -23,10 +23,7 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The daemon has begun: the ledger is loaded.
-    Started {
-        /// Whether our table stood in the kernel all the while.
-        stood: bool,
-    },
+    Started,
     /// Somebody asks for something.
     Asked {
         /// Where the reply goes.

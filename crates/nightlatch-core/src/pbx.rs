@@ -29,22 +29,24 @@ impl PbxPeers {
     /// ports of its kind, since the PBX does not say from which one it sends.
     pub fn taken_over(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
         let mut peers = self.over_tcp();
-        let ports = |role| {
-            let runs = catalogue.udp_ports(role);
-            runs.into_iter().flat_map(|ports| ports.first..=ports.last).take(MAX_PORTS)
-        };
-        let mut add = |by: LearnedBy, address: IpAddr, port, role| {
-            let address = address.to_canonical();
-            let peer = |local_port| (Peer { by, address, port, local_port }, by.timeout());
-            peers.extend(ports(role).map(peer));
-        };
         let datagrams = self.registrars.iter().filter(|it| it.protocol == Protocol::Udp);
-        datagrams.for_each(|it| add(LearnedBy::Registered, it.address, it.port, it.role));
-        for contact in self.contacts.iter().filter(|contact| !contact.dynamic) {
-            add(LearnedBy::Called, contact.address, contact.port, Role::Sip);
-            add(LearnedBy::Called, contact.address, contact.port, Role::Iax);
-        }
+        peers.extend(datagrams.flat_map(|it| {
+            at_all_ports(catalogue, LearnedBy::Registered, it.address, it.port, it.role)
+        }));
+        peers.extend(self.fixed_contacts(catalogue));
         peers
+    }
+
+    /// The contacts that an administrator wrote into the PBX's configuration, as peers that were
+    /// called just now.
+    pub fn fixed_contacts(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
+        let fixed = self.contacts.iter().filter(|contact| !contact.dynamic);
+        let peers = fixed.flat_map(|it| {
+            [Role::Sip, Role::Iax].into_iter().flat_map(|role| {
+                at_all_ports(catalogue, LearnedBy::Called, it.address, it.port, role)
+            })
+        });
+        peers.collect()
     }
 
     /// The registrars over TCP or TLS.
@@ -57,6 +59,20 @@ impl PbxPeers {
         };
         streams.map(peer).collect()
     }
+}
+
+/// A peer at each of this host's ports of a role.
+fn at_all_ports(
+    catalogue: &Catalogue,
+    by: LearnedBy,
+    address: IpAddr,
+    port: u16,
+    role: Role,
+) -> Vec<(Peer, Duration)> {
+    let address = address.to_canonical();
+    let ports = catalogue.udp_ports(role).into_iter().flat_map(|run| run.first..=run.last);
+    let peer = |local_port| (Peer { by, address, port, local_port }, by.timeout());
+    ports.take(MAX_PORTS).map(peer).collect()
 }
 
 /// A PBX sends from a few ports; a run of hundreds is no transport of one.

@@ -84,7 +84,7 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     let stood = matches!(state.firewall.seen(), Some(Seen::Stands | Seen::OnTrial));
     state.read_hits();
     state.recall_peers(stood);
-    state.feed(Event::Started { stood });
+    state.feed(Event::Started);
     server::start(paths, &sender)?;
     systemd::notify("READY=1");
     journal::tell(Level::Info, "the daemon is ready");
@@ -100,7 +100,7 @@ pub fn once(paths: &Paths, caller: Caller, request: Request) -> Result<Reply, Fa
     let mut state = State::begin(paths)?;
     if request == Request::Down {
         // What the ledger knows nothing of, as after its loss, goes too.
-        state.feed(Event::Started { stood: true });
+        state.feed(Event::Started);
     }
     let (reply_to, reply) = sync_channel(1);
     state.ask(caller, request, reply_to);

@@ -26,11 +26,14 @@ impl Engine {
             plan.ask_pbx = true;
         }
         if is_over(self.ledger.protection.trial_end(), now)
-            && let Some(taken_back) = self.take_back(&us)
+            && let Some(taken_back) = self.take_back(&us, now)
         {
             names.push("not confirmed in time: the firewall is taken back".to_owned());
             plan.changes.extend(taken_back.changes);
             plan.records.extend(taken_back.records);
+            plan.unlearn.extend(taken_back.unlearn);
+            plan.cut = taken_back.cut.or(plan.cut);
+            plan.ask_pbx |= taken_back.ask_pbx;
         }
         plan.must_happen = true;
         plan.tell = Some(names.join("; "));

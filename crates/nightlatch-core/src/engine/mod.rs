@@ -144,9 +144,9 @@ impl Engine {
     /// Takes a fact in and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
-            Event::Started { stood } => self.started(stood, now),
+            Event::Started => self.started(now),
             Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
-            Event::Stored(result) => self.stored(result),
+            Event::Stored(result) => self.stored(result, now),
             Event::Projected(result) => self.projected(result, now),
             Event::Tampered { by, found } => self.tampered(by, &found, now),
             Event::Fetched { name, result } => self.fetched(&name, result, now),
@@ -194,12 +194,15 @@ impl Engine {
         actions
     }
 
-    fn started(&mut self, stood: bool, now: Time) -> Vec<Action> {
+    fn started(&mut self, now: Time) -> Vec<Action> {
         let stands = self.ledger.protection.stands();
-        let cut = (!stood && stands).then_some(Action::Cut(Flows::BegunByPeers));
+        // Also where the table was there all the time: the daemon may have been killed between
+        // writing that something is closed, and ending what it closes.
+        let cut = stands.then_some(Action::Cut(Flows::BegunByPeers));
+        let forget = stands.then(|| self.forget_from_before_closing(now)).flatten();
         let teach = stands.then(|| self.teach_all(now));
         let mut actions = vec![Action::Project(Project::Whole)];
-        actions.extend(teach.into_iter().chain(cut).chain(self.close_again(now)));
+        actions.extend(forget.into_iter().chain(teach).chain(cut).chain(self.close_again(now)));
         if stands {
             actions.extend(self.ask_pbx());
         }
@@ -264,7 +267,7 @@ impl Engine {
             return vec![refuse(ticket, RefusalKind::No, message)];
         }
         if self.closes_signalling(&plan) {
-            self.close_signalling(&mut plan);
+            self.close_signalling(&mut plan, now);
         }
         if let Some(rules) = plan.rules.as_ref().filter(|_| self.ledger.mode == Mode::Open) {
             plan.changes.extend(self.unlisted_allowed(rules));
@@ -299,7 +302,7 @@ impl Engine {
         vec![commit]
     }
 
-    fn stored(&mut self, result: Result<(), String>) -> Vec<Action> {
+    fn stored(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
         match std::mem::replace(&mut self.underway, Underway::Nothing) {
             Underway::Change(ticket, plan) => match result {
                 Err(error) if !plan.must_happen => {
@@ -310,7 +313,7 @@ impl Engine {
                     let tell = Action::Tell(Level::Error, message);
                     refusal.into_iter().chain([tell]).collect()
                 }
-                result => self.take_over(ticket, plan, result),
+                result => self.take_over(ticket, plan, result, now),
             },
             other => {
                 if !matches!(other, Underway::Note) {
@@ -330,6 +333,7 @@ impl Engine {
         ticket: Option<Ticket>,
         plan: Box<Plan>,
         stored: Result<(), String>,
+        now: Time,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Err(error) = stored {
@@ -359,9 +363,7 @@ impl Engine {
             self.merge_lists();
         }
         self.catalogue = self.rules.catalogue(&self.ledger.site);
-        for unlearn in &plan.unlearn {
-            self.learned.forget(|peer| unlearn.concerns(peer));
-        }
+        plan.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
         self.revision += 1;
         self.underway = Underway::Change(ticket, plan);
         actions.push(Action::Project(Project::Difference));

@@ -12,7 +12,7 @@ use crate::api::{Caller, KnownPeer, Refusal};
 use crate::audit::{Record, ourselves};
 use crate::config::Rules;
 use crate::ledger::{Change, Denial, DenialCause, Mode};
-use crate::pbx::{PbxAnswer, PbxContact, PbxPeers};
+use crate::pbx::{PbxAnswer, PbxPeers};
 use crate::policy;
 use crate::service::{Catalogue, Role};
 use crate::signalling::{Learned, LearnedBy, Peer};
@@ -36,8 +36,14 @@ pub(super) struct Pbx {
     /// Whatever ends: not before that moment, so that a disk that is full leads to no rush.
     not_before: Option<Time>,
     asking: bool,
-    /// The addresses of its fixed contacts.
-    fixed: BTreeSet<IpAddr>,
+    /// The addresses of its fixed contacts, and of the servers at which it says it is registered.
+    configured: BTreeSet<IpAddr>,
+    /// Whether its fixed contacts are to be taken over with its next answer: a change may have
+    /// forgotten them, e.g. because their host names had not been resolved yet.
+    take_over: bool,
+    /// Servers that only a connection showed, begun before signalling was closed: strangers could
+    /// register then, and be called at such a port.
+    doubted: BTreeSet<IpAddr>,
 }
 
 impl Engine {
@@ -59,12 +65,34 @@ impl Engine {
     /// The peers that are known, each with the time it has left, as far as nothing was closed to
     /// them since.
     pub fn known_peers(&self, now: Time) -> Vec<(Peer, Duration)> {
-        let closed = |address: IpAddr| {
-            let denied = self.ledger.denials.keys().any(|range| range.contains(address));
-            denied || self.ledger.blocks_at(now).any(|block| block.range.contains(address))
-        };
-        let known = self.learned.at(now).filter(|(peer, _)| !closed(peer.address));
+        let known = self.learned.at(now).filter(|(peer, _)| !self.is_closed_to(peer.address, now));
         known.map(|(peer, until)| (peer, until.since(now))).collect()
+    }
+
+    fn is_closed_to(&self, address: IpAddr, now: Time) -> bool {
+        self.ledger.denials.keys().any(|range| range.contains(address))
+            || self.ledger.blocks_at(now).any(|block| block.range.contains(address))
+    }
+
+    /// Forgets peers that were called or asked before signalling was closed. They are known at the
+    /// start if the daemon was killed while it closed, or if the saved peers could not be replaced.
+    pub(super) fn forget_from_before_closing(&mut self, now: Time) -> Option<Action> {
+        let closed = self.ledger.signalling_closed?;
+        if self.strangers_may_register(self.ledger.mode) {
+            return None;
+        }
+        let is_from_before = |(peer, until): &(Peer, Time)| {
+            peer.by != LearnedBy::Registered && Learned::seen(peer.by, *until) < closed
+        };
+        let stale: BTreeSet<Peer> =
+            self.learned.at(now).filter(is_from_before).map(|(peer, _)| peer).collect();
+        if stale.is_empty() {
+            return None;
+        }
+        let unlearn = Unlearn::Peers(stale);
+        self.learned.forget(|peer| unlearn.concerns(peer));
+        self.pbx.take_over = true;
+        Some(Action::Unlearn(unlearn))
     }
 
     /// When something of the PBX is due.
@@ -127,13 +155,14 @@ impl Engine {
         self.pbx.silent = pbx.answer == PbxAnswer::Silent;
         self.pbx.not_before = Some(now.after(MIN_PAUSE));
         if pbx.answer == PbxAnswer::Answered {
-            self.pbx.fixed = fixed(&pbx.contacts);
+            self.pbx.configured = configured(pbx);
             self.pbx.answered = Some(now);
         }
         let us = ourselves();
         let mut plan = Plan::new(&us, "");
         plan.tell = None;
-        plan.teach = pbx.over_tcp();
+        plan.teach = self.taught_by(pbx);
+        plan.teach.retain(|(peer, _)| !self.is_closed_to(peer.address, now));
         self.deny_unlisted(&us, &mut plan, pbx, self.ledger.mode, now);
         self.end_denials(&us, &mut plan, pbx, now);
         if plan.changes.is_empty() {
@@ -142,6 +171,30 @@ impl Engine {
             return if teach.is_empty() { Vec::new() } else { vec![Action::Teach(teach)] };
         }
         self.begin(None, plan)
+    }
+
+    /// The peers that an answer of the PBX makes known.
+    fn taught_by(&mut self, pbx: &PbxPeers) -> Vec<(Peer, Duration)> {
+        if pbx.answer != PbxAnswer::Answered {
+            // Inferred from connections of this host. In mode open a stranger may register a
+            // contact to which the PBX then connects.
+            if self.strangers_may_register(self.ledger.mode) {
+                return Vec::new();
+            }
+            let mut inferred = pbx.over_tcp();
+            inferred.retain(|(peer, _)| !self.pbx.doubted.contains(&peer.address));
+            return inferred;
+        }
+        let mut peers = pbx.over_tcp();
+        if std::mem::take(&mut self.pbx.take_over) {
+            peers.extend(pbx.fixed_contacts(&self.catalogue));
+        }
+        peers
+    }
+
+    /// Whether strangers reach signalling in this mode.
+    fn strangers_may_register(&self, mode: Mode) -> bool {
+        mode == Mode::Open && signalling_is_open(&self.rules, &self.catalogue)
     }
 
     /// Whoever is registered at the PBX and has no account would become a peer as soon as the PBX
@@ -154,7 +207,7 @@ impl Engine {
         mode: Mode,
         now: Time,
     ) {
-        if mode == Mode::Open && signalling_is_open(&self.rules, &self.catalogue) {
+        if self.strangers_may_register(mode) {
             return;
         }
         let mut told = Vec::new();
@@ -217,13 +270,15 @@ impl Engine {
     /// Ends denials, or prolongs them: as long as the PBX holds a contact there, it goes on writing
     /// to it.
     fn end_denials(&self, caller: &Caller, plan: &mut Plan, pbx: &PbxPeers, now: Time) {
-        let registered = |range: &AddrRange| {
-            let dynamic = pbx.contacts.iter().filter(|contact| contact.dynamic);
-            dynamic.into_iter().any(|contact| range.contains(contact.address.to_canonical()))
-        };
         for denial in self.ledger.denials.values() {
-            let held = pbx.answer == PbxAnswer::Silent || registered(&denial.range);
+            let mut contacts = pbx
+                .contacts
+                .iter()
+                .filter(|contact| denial.range.contains(contact.address.to_canonical()));
             let unlisted = matches!(denial.cause, DenialCause::UnlistedContact { .. });
+            // A fixed contact that an administrator has added meanwhile is no stranger's.
+            let held = pbx.answer == PbxAnswer::Silent
+                || contacts.any(|contact| contact.dynamic || !unlisted);
             let released = unlisted && pbx.answer == PbxAnswer::Answered && !held;
             let over = denial.until <= now;
             if over && held {
@@ -238,10 +293,40 @@ impl Engine {
 
     /// When signalling is closed to strangers, only registrations and fixed contacts stay known:
     /// those whom the PBX called or asked while everybody could come in may be anybody.
-    pub(super) fn close_signalling(&self, plan: &mut Plan) {
+    pub(super) fn close_signalling(&self, plan: &mut Plan, now: Time) {
+        plan.changes.push(Change::SetSignallingClosed(now));
         plan.cut = Some(Flows::BegunByPeers);
-        plan.unlearn.push(Unlearn::CalledOrAskedBut(self.pbx.fixed.clone()));
+        plan.unlearn.push(Unlearn::UnregisteredExcept(self.pbx.configured.clone()));
         plan.ask_pbx = true;
+        let inferred: BTreeSet<IpAddr> = self
+            .learned
+            .at(now)
+            .map(|(peer, _)| peer)
+            .filter(|peer| self.is_only_inferred(peer))
+            .map(|peer| peer.address)
+            .collect();
+        for address in inferred {
+            plan.add(&format!(
+                "{address} cannot open connections to the SIP ports any more: the PBX does not say that it is registered there; if it is your carrier: \"nightlatch allow NAME {address} --services sip\""
+            ));
+        }
+    }
+
+    /// Whether only a connection shows that this host is registered there.
+    fn is_only_inferred(&self, peer: &Peer) -> bool {
+        peer.by == LearnedBy::RegisteredByTcp && !self.pbx.configured.contains(&peer.address)
+    }
+
+    /// Forgets peers.
+    pub(super) fn forget_peers(&mut self, unlearn: &Unlearn, now: Time) {
+        if matches!(unlearn, Unlearn::UnregisteredExcept(_)) {
+            let known: Vec<Peer> = self.learned.at(now).map(|(peer, _)| peer).collect();
+            let doubted = known.iter().filter(|peer| self.is_only_inferred(peer));
+            let doubted: Vec<IpAddr> = doubted.map(|peer| peer.address).collect();
+            self.pbx.doubted.extend(doubted);
+            self.pbx.take_over = true;
+        }
+        self.learned.forget(|peer| unlearn.concerns(peer));
     }
 
     /// Denies services and media to ranges of an account that is gone. The trunks at which this host
@@ -305,10 +390,11 @@ pub(super) fn known_peer(peer: Peer, until: Time) -> KnownPeer {
     KnownPeer { peer, seen: Learned::seen(peer.by, until), until }
 }
 
-/// The addresses of contacts that an administrator wrote.
-fn fixed(contacts: &[PbxContact]) -> BTreeSet<IpAddr> {
-    let fixed = contacts.iter().filter(|contact| !contact.dynamic);
-    fixed.map(|contact| contact.address.to_canonical()).collect()
+/// The addresses that an administrator wrote into the PBX's configuration, directly or by name.
+fn configured(pbx: &PbxPeers) -> BTreeSet<IpAddr> {
+    let fixed = pbx.contacts.iter().filter(|contact| !contact.dynamic);
+    let fixed = fixed.map(|contact| contact.address.to_canonical());
+    fixed.chain(pbx.registrars.iter().map(|it| it.address.to_canonical())).collect()
 }
 
 /// What is left of a range without some addresses.

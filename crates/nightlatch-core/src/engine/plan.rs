@@ -68,6 +68,14 @@ impl Plan {
         plan
     }
 
+    /// A further line for the caller.
+    pub(super) fn add(&mut self, line: &str) {
+        if let Reply::Done { message } = &mut self.reply {
+            message.push('\n');
+            message.push_str(line);
+        }
+    }
+
     /// The sentence for the caller and, its first line, for the journal.
     pub(super) fn say(&mut self, caller: &Caller, message: String) {
         let first = message.lines().next().unwrap_or_default();

@@ -24,7 +24,7 @@ impl Engine {
         match request {
             Request::Up(up) => self.up(caller, up, now),
             Request::Confirm => self.confirm(caller, now),
-            Request::Rollback => self.rollback(caller),
+            Request::Rollback => self.rollback(caller, now),
             Request::Down => Ok(self.down(caller)),
             Request::Allow(new) => self.allow(caller, new, now),
             Request::Remove { name, force } => self.remove(caller, &name, force, now),
@@ -326,7 +326,7 @@ impl Engine {
         plan.records = vec![Record::new(caller, "mode", "mode", &before, &mode)];
         plan.changes = vec![Change::SetMode(mode)];
         match mode {
-            Mode::Allowlist => self.close_signalling(&mut plan),
+            Mode::Allowlist => self.close_signalling(&mut plan, now),
             Mode::Open => plan.changes.extend(self.unlisted_allowed(&self.rules)),
         }
         self.keep_caller(caller, &plan, force, now)?;

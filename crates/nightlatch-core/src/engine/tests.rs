@@ -1,5 +1,6 @@
 //! Requests, refusals and ends, through all stations: store, kernel, reply.
 
+mod closing;
 mod ends;
 mod lists;
 mod model;

@@ -44,7 +44,7 @@ impl Engine {
                 changes.push(Change::PutAccount(account));
             }
         }
-        let closing = stood && self.ledger.mode == Mode::Open && mode == Mode::Allowlist;
+        let closing = self.ledger.mode == Mode::Open && mode == Mode::Allowlist;
         if self.ledger.mode != mode {
             records.push(Record::new(caller, "mode", "mode", &self.ledger.mode, &mode));
             changes.push(Change::SetMode(mode));
@@ -75,7 +75,7 @@ impl Engine {
         plan.unlearn = unlisted.unlearn;
         plan.cut = unlisted.cut;
         if closing {
-            self.close_signalling(&mut plan);
+            self.close_signalling(&mut plan, now);
         }
         // What strangers had open before goes on only where the new order lets it in.
         if !stood {
@@ -136,8 +136,8 @@ impl Engine {
         Ok(plan.decided())
     }
 
-    pub(super) fn rollback(&self, caller: &Caller) -> Result<Decision, Refusal> {
-        match self.take_back(caller) {
+    pub(super) fn rollback(&self, caller: &Caller, now: Time) -> Result<Decision, Refusal> {
+        match self.take_back(caller, now) {
             Some(plan) => Ok(plan.decided()),
             None => Err(no(
                 "there is nothing to take back: no unconfirmed change is on; \"nightlatch down\" takes the firewall off",
@@ -146,7 +146,7 @@ impl Engine {
     }
 
     /// Takes an unconfirmed trial back to what stood before.
-    pub(super) fn take_back(&self, caller: &Caller) -> Option<Plan> {
+    pub(super) fn take_back(&self, caller: &Caller, now: Time) -> Option<Plan> {
         let Protection::Trial { before, before_since, since, .. } = &self.ledger.protection else {
             return None;
         };
@@ -166,8 +166,12 @@ impl Engine {
         plan.records =
             vec![Record::new(caller, "rollback", "firewall", &self.ledger.protection, &protection)];
         plan.changes = mode.map(Change::SetMode).into_iter().collect();
-        if mode == Some(Mode::Open) {
-            plan.changes.extend(self.unlisted_allowed(&self.rules));
+        match mode {
+            Some(Mode::Open) => plan.changes.extend(self.unlisted_allowed(&self.rules)),
+            Some(Mode::Allowlist) if self.ledger.mode == Mode::Open => {
+                self.close_signalling(&mut plan, now);
+            }
+            _ => {}
         }
         plan.changes.push(Change::SetProtection(protection));
         Some(plan)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Account, AccountName, Block, Denial, Mode, Protection, Site};
 use crate::AddrRange;
 use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
+use crate::time::Time;
 
 /// One change of the ledger. Whole, not a step: made twice, it leaves the same ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,4 +37,6 @@ pub enum Change {
     PutDenial(Denial),
     /// Ends a denial.
     DropDenial(AddrRange),
+    /// Sets when signalling was last closed to strangers.
+    SetSignallingClosed(Time),
 }

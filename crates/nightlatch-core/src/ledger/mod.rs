@@ -41,6 +41,9 @@ pub struct Ledger {
     pub country_asker: Option<CountryAsker>,
     /// Ranges to which services and media are denied, by range.
     pub denials: BTreeMap<AddrRange, Denial>,
+    /// When signalling was last closed to strangers: peers that were called or asked before are
+    /// forgotten, also after a crash in the middle of closing.
+    pub signalling_closed: Option<Time>,
 }
 
 impl Ledger {
@@ -76,6 +79,7 @@ impl Ledger {
             Change::DropDenial(range) => {
                 self.denials.remove(&range);
             }
+            Change::SetSignallingClosed(at) => self.signalling_closed = Some(at),
         }
     }
 

@@ -42,7 +42,8 @@ pub fn ask_in_background(catalogue: Catalogue, inbox: SyncSender<Message>) {
                 && registration.server.protocol() == Protocol::Tcp
         };
         let trunks = resolve(answer.registrations.iter().filter(by_tcp));
-        let mut peers = peers(&answer, !programs.is_empty(), &trunks, &[]);
+        let named = resolve_named(&answer);
+        let mut peers = peers(&answer, !programs.is_empty(), &trunks, &named);
         // Where it does not say where it is registered, its connections do.
         if peers.answer != core::PbxAnswer::Answered && !programs.is_empty() {
             peers.registrars.extend(dialled(&catalogue));

@@ -56,9 +56,9 @@ fn a_start_makes_everything_anew_and_ends_what_a_crash_left_running() {
     desk.done(allow("joe 203.0.113.7 all"));
     desk.done(remove("joe"));
     let mut restarted = Desk::new(desk.stored(Desk::on().engine.ledger()));
-    restarted.feed(Event::Started { stood: true });
+    restarted.feed(Event::Started);
     assert_eq!(restarted.projections, [Project::Whole]);
-    assert_eq!(restarted.cuts, [Flows::Of(vec![range("203.0.113.7")])]);
+    assert_eq!(restarted.cuts, [Flows::BegunByPeers, Flows::Of(vec![range("203.0.113.7")])]);
     // The door is open again: nothing of it must be cut any more.
     restarted.done(allow("joe 203.0.113.0/29 all"));
     assert!(restarted.engine.ledger().denials.is_empty());

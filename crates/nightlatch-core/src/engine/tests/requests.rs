@@ -220,7 +220,7 @@ fn the_mode_changes_once() {
     );
     // Closing closes.
     assert_eq!(desk.cuts, [Flows::BegunByPeers]);
-    assert_eq!(desk.unlearned, [Unlearn::CalledOrAskedBut(std::collections::BTreeSet::new())]);
+    assert_eq!(desk.unlearned, [Unlearn::UnregisteredExcept(std::collections::BTreeSet::new())]);
 }
 
 #[test]

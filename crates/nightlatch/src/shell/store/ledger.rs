@@ -11,6 +11,7 @@ const PROTECTION: &str = "protection";
 const SITE: &str = "site";
 const COUNTRIES: &str = "countries";
 const COUNTRY_ASKER: &str = "country_asker";
+const SIGNALLING_CLOSED: &str = "signalling_closed";
 
 /// The layout that brought the table of denials.
 const DENIALS_SINCE: usize = 2;
@@ -52,6 +53,7 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite:
         Change::SetMode(mode) => set(transaction, MODE, mode),
         Change::SetProtection(protection) => set(transaction, PROTECTION, protection),
         Change::SetSite(site) => set(transaction, SITE, site),
+        Change::SetSignallingClosed(at) => set(transaction, SIGNALLING_CLOSED, &Some(at)),
     }
 }
 
@@ -66,6 +68,7 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         site: setting(connection, SITE)?,
         countries: setting(connection, COUNTRIES)?,
         country_asker: setting(connection, COUNTRY_ASKER)?,
+        signalling_closed: setting(connection, SIGNALLING_CLOSED)?,
         ..Ledger::default()
     };
     for account in bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")? {

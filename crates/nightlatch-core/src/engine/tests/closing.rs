@@ -1,0 +1,170 @@
+//! Signalling is closed to strangers: which peers are forgotten, whatever happens meanwhile.
+
+use super::*;
+use crate::ledger::{Denial, DenialCause};
+use crate::pbx::{PbxAnswer, PbxContact, PbxPeers, Registrar};
+use crate::service::{Protocol, Role};
+use crate::signalling::LearnedBy;
+
+const STRANGER: &str = "203.0.113.200";
+const TRUNK: &str = "203.0.113.80";
+
+fn peer(by: LearnedBy, address: &str) -> Peer {
+    let port = if by == LearnedBy::RegisteredByTcp { 0 } else { 5060 };
+    Peer { by, address: address.parse().unwrap(), port, local_port: port }
+}
+
+/// A desk in mode open that knows peers.
+fn open(known: &[(LearnedBy, &str)]) -> Desk {
+    let mut desk = Desk::on();
+    desk.done(mode(Mode::Open));
+    learn(&mut desk, known);
+    desk
+}
+
+fn learn(desk: &mut Desk, known: &[(LearnedBy, &str)]) {
+    let known =
+        known.iter().map(|(by, address)| (peer(*by, address), desk.now.after(by.timeout())));
+    desk.feed(Event::Learned(known.collect()));
+}
+
+fn known(desk: &Desk) -> Vec<String> {
+    let known = desk.engine.learned().at(desk.now);
+    known.map(|(peer, _)| format!("{:?} {}", peer.by, peer.address)).collect()
+}
+
+fn fixed(address: &str) -> Event {
+    let (extension, address) = ("trunk".to_owned(), address.parse().unwrap());
+    let contact = PbxContact { extension, address, port: 5060, dynamic: false };
+    let answer = PbxAnswer::Answered;
+    Event::PbxTold(PbxPeers { answer, contacts: vec![contact], ..PbxPeers::default() })
+}
+
+/// An answer that names where connections lead, as long as the PBX itself says nothing.
+fn connected(answer: PbxAnswer, address: &str) -> Event {
+    let registrar = Registrar {
+        name: "a connection of this host".to_owned(),
+        address: address.parse().unwrap(),
+        port: 5061,
+        protocol: Protocol::Tcp,
+        role: Role::Sip,
+    };
+    Event::PbxTold(PbxPeers { answer, registrars: vec![registrar], ..PbxPeers::default() })
+}
+
+/// The daemon again, with what the disk and the kernel hold.
+fn restart(desk: &Desk) -> Desk {
+    let mut again = Desk::new(desk.stored(Desk::on().engine.ledger()));
+    again.now = desk.now.after(Duration::from_secs(1));
+    again
+}
+
+#[test]
+fn a_trial_of_mode_open_that_is_rolled_back_closes_it() {
+    let trial = || {
+        let mut desk = Desk::on();
+        let up = crate::api::Up {
+            mode: Some(Mode::Open),
+            accounts: Vec::new(),
+            site: desk.engine.ledger().site.clone(),
+            trial: Some(Duration::from_secs(60)),
+            dry_run: false,
+            pbx: PbxPeers::default(),
+        };
+        desk.done(Request::Up(up));
+        learn(&mut desk, &[(LearnedBy::Called, STRANGER)]);
+        (desk.cuts, desk.unlearned) = (Vec::new(), Vec::new());
+        desk
+    };
+    let mut asked = trial();
+    asked.done(Request::Rollback);
+    let mut overdue = trial();
+    overdue.wait(61);
+    for desk in [asked, overdue] {
+        assert_eq!(desk.engine.ledger().mode, Mode::Allowlist);
+        assert_eq!(known(&desk), [""; 0]);
+        assert_eq!(desk.cuts, [Flows::BegunByPeers]);
+        assert!(matches!(desk.unlearned.as_slice(), [Unlearn::UnregisteredExcept(_)]));
+    }
+}
+
+/// The disk says that it is closed, and the kernel's sets, or the file beside it, still have the
+/// stranger.
+#[test]
+fn a_crash_in_the_middle_of_closing_keeps_no_stranger() {
+    let mut desk = open(&[]);
+    desk.wait(10);
+    desk.done(mode(Mode::Allowlist));
+    let mut again = restart(&desk);
+    let before = [(peer(LearnedBy::Registered, TRUNK), 5), (peer(LearnedBy::Called, STRANGER), 5)];
+    let after = [(peer(LearnedBy::Called, "203.0.113.9"), 0)];
+    let now = again.now;
+    let known_since = |(peer, ago): &(Peer, u64)| {
+        (*peer, now.after(peer.by.timeout().saturating_sub(Duration::from_secs(*ago))))
+    };
+    again.feed(Event::Learned(before.iter().chain(&after).map(known_since).collect()));
+    again.feed(Event::Started);
+    assert_eq!(known(&again), ["Called 203.0.113.9", "Registered 203.0.113.80"]);
+    let stale = std::iter::once(peer(LearnedBy::Called, STRANGER)).collect();
+    assert_eq!(again.unlearned, [Unlearn::Peers(stale)]);
+    assert!(again.taught.iter().all(|(peer, _)| peer.address.to_string() != STRANGER));
+}
+
+/// A contact that is known by a host name alone, and any contact after a start, comes with the
+/// answer of the PBX.
+#[test]
+fn fixed_trunks_are_taken_over_again_once() {
+    let mut desk = open(&[(LearnedBy::Called, TRUNK)]);
+    desk.done(mode(Mode::Allowlist));
+    assert_eq!(known(&desk), [""; 0]);
+    desk.feed(fixed(TRUNK));
+    let taught =
+        |desk: &Desk| desk.taught.iter().filter(|(it, _)| it.by == LearnedBy::Called).count();
+    assert!(taught(&desk) > 0 && known(&desk)[0] == format!("Called {TRUNK}"));
+    desk.taught.clear();
+    desk.feed(fixed(TRUNK));
+    assert_eq!(taught(&desk), 0, "they run out as others do");
+    // What is closed to it stays closed.
+    desk.done(block(TRUNK));
+    desk.done(mode(Mode::Open));
+    desk.done(mode(Mode::Allowlist));
+    desk.feed(fixed(TRUNK));
+    assert_eq!((taught(&desk), known(&desk)), (0, Vec::new()));
+}
+
+#[test]
+fn a_connection_is_no_registration_while_strangers_may_register() {
+    let mut desk = open(&[]);
+    desk.feed(connected(PbxAnswer::Silent, STRANGER));
+    assert_eq!(known(&desk), [""; 0]);
+    // One from before mode open, which lasts.
+    learn(&mut desk, &[(LearnedBy::RegisteredByTcp, STRANGER)]);
+    let said = desk.done(mode(Mode::Allowlist));
+    assert!(said.contains("203.0.113.200 cannot open connections"), "{said}");
+    assert_eq!(known(&desk), [""; 0]);
+    desk.feed(connected(PbxAnswer::Silent, STRANGER));
+    assert_eq!(known(&desk), [""; 0]);
+    desk.feed(connected(PbxAnswer::Silent, TRUNK));
+    assert_eq!(known(&desk), ["RegisteredByTcp 203.0.113.80"]);
+    // The PBX itself knows best.
+    desk.feed(connected(PbxAnswer::Answered, STRANGER));
+    desk.done(mode(Mode::Open));
+    let said = desk.done(mode(Mode::Allowlist));
+    assert!(said.contains(TRUNK) && !said.contains(STRANGER), "{said}");
+    assert_eq!(known(&desk), ["RegisteredByTcp 203.0.113.200"]);
+}
+
+#[test]
+fn a_removed_trunk_is_denied_while_the_pbx_holds_its_fixed_contact() {
+    let mut desk = Desk::on();
+    desk.done(allow("trunk 203.0.113.80 sip"));
+    desk.done(remove("trunk"));
+    desk.feed(fixed(TRUNK));
+    desk.wait(Denial::DURATION.as_secs());
+    desk.feed(fixed(TRUNK));
+    let denial = desk.engine.ledger().denials.values().next().unwrap();
+    assert!(matches!(denial.cause, DenialCause::AccountGone { .. }) && denial.until > desk.now);
+    desk.wait(Denial::PROLONGATION.as_secs());
+    desk.feed(Event::PbxTold(PbxPeers { answer: PbxAnswer::Answered, ..PbxPeers::default() }));
+    assert!(desk.engine.ledger().denials.is_empty());
+}
