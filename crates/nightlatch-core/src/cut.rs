@@ -4,7 +4,7 @@
 //! sends would begin it anew, from the inside, and answers to the host pass. So the kernel keeps a
 //! list of cut flows, and their packets are judged as if each were the first.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,20 @@ pub struct LiveFlow {
     pub began: Began,
     /// Whether this host itself sends packets in it: it began it, or its packets were seen.
     pub host_sends: bool,
+}
+
+impl LiveFlow {
+    /// A TCP connection: both sides send in it.
+    pub fn tcp(peer: SocketAddr, local_port: u16, began: Began) -> LiveFlow {
+        LiveFlow {
+            protocol: Protocol::Tcp,
+            peer: peer.ip(),
+            peer_port: peer.port(),
+            local_port,
+            began,
+            host_sends: true,
+        }
+    }
 }
 
 /// What a port is used for, as far as running flows depend on it.

@@ -126,7 +126,7 @@ fn calls() {
 }
 
 #[test]
-fn peers_and_registries() {
+fn peers() {
     let peers = |found: Vec<Peer>| -> Vec<String> {
         found
             .iter()
@@ -158,6 +158,10 @@ x/ 192.0.2.1 D 99         203.0.113.32                                Auto (No) 
             "x 203.0.113.32 5070 false",
         ]
     );
+}
+
+#[test]
+fn registries() {
     let registry = |found: Vec<Registry>| -> Vec<String> {
         found
             .iter()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nightlatch_core::action::{Level, Project};
 use nightlatch_core::event::Event;
-use nightlatch_core::signalling::Learned;
+use nightlatch_core::signalling::{Learned, Peer};
 
 use super::State;
 use crate::features::up;
@@ -20,10 +20,8 @@ const PUBLISHED_PAUSE: Duration = Duration::from_secs(15);
 impl State {
     /// Takes in what is known of peers: the kernel's word where its table stood, else what was saved.
     pub(super) fn recall_peers(&mut self, stood: bool) {
-        let now = self.clock.now();
         if let Some(peers) = stood.then(|| self.firewall.learned()).flatten() {
-            let peers = peers.into_iter().map(|(peer, left)| (peer, now.after(left)));
-            self.feed(Event::Learned(peers.collect()));
+            self.take_in(peers);
         } else {
             self.engine.restore_learned(load_known_peers(&self.known_peers));
         }
@@ -40,10 +38,14 @@ impl State {
         if self.firewall.verify(None).is_some() {
             return;
         }
+        self.take_in(peers);
+        self.save_peers();
+    }
+
+    fn take_in(&mut self, peers: Vec<(Peer, Duration)>) {
         let now = self.clock.now();
         let peers = peers.into_iter().map(|(peer, left)| (peer, now.after(left)));
         self.feed(Event::Learned(peers.collect()));
-        self.save_peers();
     }
 
     pub(super) fn save_peers(&mut self) {

@@ -244,15 +244,7 @@ mod tests {
     use super::*;
 
     fn flow(peer: &str, local_port: u16, began: Began) -> LiveFlow {
-        let peer: SocketAddr = peer.parse().unwrap();
-        LiveFlow {
-            protocol: Protocol::Tcp,
-            peer: peer.ip(),
-            peer_port: peer.port(),
-            local_port,
-            began,
-            host_sends: true,
-        }
+        LiveFlow::tcp(peer.parse().unwrap(), local_port, began)
     }
 
     /// A host that listens at 5061, with connections to 203.0.113.70.

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use nightlatch_core::began::{Began, PortRoles};
 use nightlatch_core::cut::LiveFlow;
-use nightlatch_core::service::{Catalogue, Protocol};
+use nightlatch_core::service::Catalogue;
 
 /// The states of `/proc/net/tcp` (`net/tcp_states.h`).
 const LISTEN: &str = "0A";
@@ -68,19 +68,12 @@ impl Connections {
     /// The connections with other hosts.
     pub fn flows(&self) -> impl Iterator<Item = LiveFlow> {
         let outside = self.running.iter().filter(|((peer, _), _)| !peer.ip().is_loopback());
-        outside.map(|(&(peer, local_port), &began)| LiveFlow {
-            protocol: Protocol::Tcp,
-            peer: peer.ip(),
-            peer_port: peer.port(),
-            local_port,
-            began,
-            host_sends: true,
-        })
+        outside.map(|(&(peer, local_port), &began)| LiveFlow::tcp(peer, local_port, began))
     }
 
     /// From the text of `/proc/net/tcp` and `tcp6`.
     pub(super) fn of(text: &str, roles: PortRoles) -> Connections {
-        let sockets: Vec<Socket<'_>> = text.lines().filter_map(read).collect();
+        let sockets: Vec<SocketLine<'_>> = text.lines().filter_map(SocketLine::read).collect();
         let (listening, others): (Vec<_>, Vec<_>) =
             sockets.iter().partition(|socket| socket.state == LISTEN);
         let listened: BTreeSet<u16> = listening.iter().map(|it| it.local.port()).collect();
@@ -104,17 +97,29 @@ fn ephemeral() -> RangeInclusive<u16> {
     }
 }
 
-struct Socket<'a> {
-    local: SocketAddr,
-    remote: SocketAddr,
-    state: &'a str,
+/// One line of `/proc/net/{tcp,tcp6,udp,udp6}`.
+#[derive(Clone, Debug)]
+pub struct SocketLine<'a> {
+    /// The own address and port.
+    pub local: SocketAddr,
+    /// The other side's, unspecified where there is none.
+    pub remote: SocketAddr,
+    /// What it does, by the kernel's number (`net/tcp_states.h`).
+    pub state: &'a str,
+    /// The number by which a process's descriptors name it; 0 where no process holds it.
+    pub inode: Option<u64>,
 }
 
-/// One line a socket: number, local address, remote address, state, and what is of no use here.
-fn read(line: &str) -> Option<Socket<'_>> {
-    let mut words = line.split_whitespace().skip(1);
-    let (local, remote) = (words.next()?, words.next()?);
-    Some(Socket { local: place(local)?, remote: place(remote)?, state: words.next()? })
+impl SocketLine<'_> {
+    /// Reads a line: number, local address, remote address, state, and five columns before the inode.
+    /// `None` where it makes no sense, as the heading. Linear.
+    pub fn read(line: &str) -> Option<SocketLine<'_>> {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (local, remote) = (place(words.next()?)?, place(words.next()?)?);
+        let state = words.next()?;
+        let inode = words.nth(5).and_then(|inode| inode.parse().ok());
+        Some(SocketLine { local, remote, state, inode })
+    }
 }
 
 /// `0100007F:1F90`: each 32 bits of the address in the machine's own order, then the port.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nightlatch::features::demo::stage::{Host, Plan, Stage, StageError};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Builds a stage, or says SKIPPED where this machine does not allow namespaces.
 ///
@@ -211,6 +212,19 @@ impl Daemon {
         self.child.id()
     }
 
+    /// It stands still, and its table with it, until it is resumed.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -219,8 +233,7 @@ impl Daemon {
 
     /// Asks it to end (SIGTERM) and waits until it has.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
-        let process = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.child.wait().unwrap()
     }
 }

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::Request;
+use nightlatch_core::api::{self, Request};
 use nightlatch_core::ledger::Mode;
+use nightlatch_core::service::Catalogue;
 use nightlatch_core::time::parse_span;
 
-use super::survey::{Proposal, proposal};
+use super::survey::{Proposal, Survey, proposal};
 use super::trunks::Known;
 use super::{io, logic, trial};
 use crate::features::{Context, Run};
@@ -87,9 +88,23 @@ impl Run for Up {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
         }
-        io::start_daemon(paths)?;
-        let tracking = if stood { None } else { io::track_vpns(&survey, &catalogue) };
         request.trial = (!self.yes).then_some(self.trial());
+        self.apply(context, request, &survey, &catalogue, stood)
+    }
+}
+
+impl Up {
+    fn apply(
+        &self,
+        context: &Context,
+        request: api::Up,
+        survey: &Survey,
+        catalogue: &Catalogue,
+        stood: bool,
+    ) -> Outcome {
+        let paths = &context.paths;
+        io::start_daemon(paths)?;
+        let tracking = if stood { None } else { io::track_vpns(survey, catalogue) };
         let answered = client::change(paths, Request::Up(request));
         drop(tracking);
         // Also where the daemon was killed before it could answer: it may be written down.
@@ -99,7 +114,7 @@ impl Run for Up {
         }
         let message = answered?;
         context.say_done(&message);
-        let again = io::register_again(&survey, stood);
+        let again = io::register_again(survey, stood);
         if !context.json {
             again.iter().for_each(screen::say);
             screen::say(io::after_a_reboot(paths));
@@ -109,9 +124,7 @@ impl Run for Up {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
 
-impl Up {
     /// Somebody is connected, but it is not certain that it is whoever runs this: a script, an
     /// old terminal. Then the address has to be named.
     fn refuse_lock_out(&self, proposal: &Proposal, plan: &logic::Plan) -> Result<(), Failure> {

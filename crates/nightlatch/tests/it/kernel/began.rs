@@ -5,10 +5,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, Plan};
-use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use super::ground::{PATIENCE, any, both, connect, run};
+use super::ground::{PATIENCE, any, both, connect, plan_lines, run};
 use crate::support::{self, Installation, wait_until};
 
 /// Connection tracking is asked every 15 seconds.
@@ -50,15 +49,6 @@ fn shared(own: SocketAddr) -> Socket {
     socket
 }
 
-/// The lines of a section of the plan, as scripts read it.
-fn lines(plan: &Value, section: &str) -> Vec<String> {
-    let lines = plan[section].as_array().unwrap_or_else(|| panic!("{section}: {plan}"));
-    let mut texts: Vec<_> =
-        lines.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
-    texts.sort_unstable();
-    texts
-}
-
 fn track(host: &Host) {
     run(host, "nft add table inet other");
     run(host, "nft add chain inet other c { type filter hook input priority 0; }");
@@ -84,8 +74,8 @@ fn the_plan_names_connections_of_which_nobody_knows_who_began() {
     let nightlatch = Installation::on(server).with_asterisk();
     let plan = nightlatch.json(&["up", "--plan"]);
     let named = |text: &str| both(attacker).map(|theirs| format!("{text} {theirs}"));
-    assert_eq!(lines(&plan, "unknown_continue"), named("1 SIP peer at"), "{plan}");
-    assert_eq!(lines(&plan, "would_cut"), named("1 SIP peer at"), "{plan}");
+    assert_eq!(plan_lines(&plan, "unknown_continue"), named("1 SIP peer at"), "{plan}");
+    assert_eq!(plan_lines(&plan, "would_cut"), named("1 SIP peer at"), "{plan}");
     let shown = nightlatch.must(&["up", "--plan"]);
     let section = shown.split_once("Unknown who began, they continue:").map(|(_, rest)| rest);
     let section = section.unwrap_or_else(|| panic!("{shown}"));
@@ -126,7 +116,7 @@ fn who_began_is_saved() {
     answers.write_all(b"x").unwrap();
     trunk.read_exact(&mut [0]).unwrap();
     let plan = nightlatch.json(&["up", "--plan"]);
-    assert_eq!(lines(&plan, "unknown_continue"), [""; 0], "{plan}");
-    assert_eq!(lines(&plan, "would_cut"), [format!("1 SIP peer at {theirs}")], "{plan}");
+    assert_eq!(plan_lines(&plan, "unknown_continue"), [""; 0], "{plan}");
+    assert_eq!(plan_lines(&plan, "would_cut"), [format!("1 SIP peer at {theirs}")], "{plan}");
     drop(guest);
 }

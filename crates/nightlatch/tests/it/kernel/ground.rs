@@ -37,6 +37,15 @@ pub(super) fn both(host: &Host) -> [IpAddr; 2] {
     [host.v4(), host.v6()]
 }
 
+/// The lines of a section of the plan, as scripts read it.
+pub(super) fn plan_lines(plan: &serde_json::Value, section: &str) -> Vec<String> {
+    let lines = plan[section].as_array().unwrap_or_else(|| panic!("{section}: {plan}"));
+    let mut texts: Vec<_> =
+        lines.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
+    texts.sort_unstable();
+    texts
+}
+
 /// Runs a program on a host; it has to succeed. Returns what it printed.
 pub(super) fn run(host: &Host, line: &str) -> String {
     let mut words = line.split_whitespace();

@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, Plan};
 
-use super::ground::{PATIENCE, both, protect};
+use super::ground::{PATIENCE, both, plan_lines, protect};
 use crate::support::{self, Installation, wait_until};
 
-/// Without a telephone server these are its ports: 10000 to 20000.
-const ASTERISK: &str = "[pbx]\nproduct = \"asterisk\"\n";
 /// Media are sent every 20 ms.
 const EVERY: Duration = Duration::from_millis(20);
 /// In silence some codecs send less often: only one in so many packets.
@@ -111,7 +109,6 @@ fn the_plan_names_running_streams_and_which_continue() {
     };
     let (server, carrier) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let nightlatch = Installation::on(server).with_asterisk();
-    nightlatch.configure(ASTERISK);
     let none = nightlatch.json(&["up", "--plan"]);
     assert_eq!(none["running_media"]["streams"], serde_json::json!([]));
     assert!(!nightlatch.must(&["up", "--plan"]).contains("Running media streams"));
@@ -149,19 +146,8 @@ fn the_plan_names_running_streams_and_which_continue() {
         }
     }
     // Only streams to which the host does not send will end.
-    let mut ends: Vec<_> = both(carrier)
-        .map(|theirs| format!("1 media stream of calls with {theirs}"))
-        .into_iter()
-        .collect();
-    ends.sort_unstable();
-    let mut would_cut: Vec<_> = plan["would_cut"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| line["text"].as_str().unwrap().to_owned())
-        .collect();
-    would_cut.sort_unstable();
-    assert_eq!(would_cut, ends, "{plan}");
+    let ends = both(carrier).map(|theirs| format!("1 media stream of calls with {theirs}"));
+    assert_eq!(plan_lines(&plan, "would_cut"), ends, "{plan}");
     // An account for the media of the carrier.
     let daemon = nightlatch.daemon();
     for (name, theirs) in ["v4", "v6"].into_iter().zip(both(carrier)) {
@@ -186,7 +172,6 @@ fn without_permission_streams_are_unknown() {
     }
     let (server, carrier) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let nightlatch = Installation::on(server).with_asterisk();
-    nightlatch.configure(ASTERISK);
     let _running = streams(server, carrier, 0, Sends::Both);
     let program = env!("CARGO_BIN_EXE_nightlatch");
     let without = ["--bounding-set=-net_raw", program, "up", "--plan"];
@@ -208,7 +193,6 @@ fn streams_to_which_the_host_sends_survive_a_trial() {
     }
     let (server, carrier) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let nightlatch = Installation::on(server).with_asterisk();
-    nightlatch.configure(ASTERISK);
     let _daemon = nightlatch.daemon();
     let mut calls = Vec::new();
     for port in (0..40).step_by(2) {
@@ -246,7 +230,7 @@ fn streams_to_which_the_host_sends_survive_a_flush() {
         calls.extend(streams(server, carrier, port, Sends::Both));
         std::thread::sleep(Duration::from_millis(3));
     }
-    let (_nightlatch, _daemon) = protect(server, ASTERISK);
+    let (_nightlatch, _daemon) = protect(server, "");
     assert_eq!(go_on(&calls), calls.len(), "the firewall is up");
     let there = || {
         let listed = server.command("nft").args(["list", "table", "inet", "nightlatch"]).output();

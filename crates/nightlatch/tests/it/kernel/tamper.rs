@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use nightlatch::features::demo::packet::{Packet, flags};
 use nightlatch::features::demo::stage::{Host, Plan};
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::{
     Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_tcp,
     ignores_udp, protect, run, shell,
 };
-use crate::support::{self, Daemon, Installation, now, wait_until};
+use crate::support::{self, Installation, now, wait_until};
 
 /// "Within a second", and what a busy machine needs to look.
 const RESTORED_WITHIN: Duration = Duration::from_secs(2);
@@ -115,10 +114,10 @@ fn the_program_is_named_though_the_regular_look_came_first() {
     let whole = table(server);
     for times in 1..=20 {
         // Both are due when it goes on.
-        pause(&daemon);
+        daemon.pause();
         run(server, "nft insert rule inet nightlatch gate accept");
         std::thread::sleep(Duration::from_millis(150));
-        resume(&daemon);
+        daemon.resume();
         wait_until("it is restored", RESTORED_WITHIN, || table(server) == whole);
         wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == times);
     }
@@ -147,10 +146,10 @@ fn a_burst_of_flushes_is_outlasted() {
     for (at, (times, rests)) in
         (0..).zip([(1, ""), (10, ""), (10, "sleep 0.01"), (10, "sleep 0.03"), (600, "")])
     {
-        pause(&daemon);
+        daemon.pause();
         run(server, &format!("nft -f {other}"));
         let slipped = Talk::between(attacker, server, SocketAddr::new(server.v4(), 4000 + at));
-        resume(&daemon);
+        daemon.resume();
         let burst = format!("for i in $(seq {times}); do nft -f {other}; {rests}\ndone");
         shell(server, &burst);
         let start = now();
@@ -218,7 +217,7 @@ fn what_slipped_in_meanwhile_is_put_out_again() {
     let call = Talk::between(allowed, server, target(5060));
     // A daemon that is too slow: the table is gone for a while. The container engine's table is
     // soon there again, so that connections are tracked.
-    pause(&daemon);
+    daemon.pause();
     run(server, "nft flush ruleset");
     shell(
         server,
@@ -228,7 +227,7 @@ fn what_slipped_in_meanwhile_is_put_out_again() {
     let mut stream = connect(attacker, target(443)).unwrap();
     assert!(echoes(&mut stream, PATIENCE));
     let slipped = Talk::between(attacker, server, target(4001));
-    resume(&daemon);
+    daemon.resume();
     wait_until("they end", PATIENCE, || {
         slipped.silent_for() > quiet && removed.silent_for() > quiet
     });
@@ -258,25 +257,13 @@ fn strangers_connections_of_before_end_when_the_firewall_goes_up() {
     let ours = Stream::between(server, attacker, SocketAddr::new(attacker.v4(), 443));
     let (_nightlatch, daemon) = protect(server, "");
     end(&streams);
-    pause(&daemon);
+    daemon.pause();
     run(server, "nft flush ruleset");
     let streams = begin(5062);
-    resume(&daemon);
+    daemon.resume();
     end(&streams);
     // What the server began goes on.
     wait_until("it goes on", PATIENCE, || ours.silent_for() < Duration::from_millis(50));
-}
-
-fn pause(daemon: &Daemon) {
-    kill_process(process(daemon), Signal::STOP).unwrap();
-}
-
-fn resume(daemon: &Daemon) {
-    kill_process(process(daemon), Signal::CONT).unwrap();
-}
-
-fn process(daemon: &Daemon) -> Pid {
-    Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap()
 }
 
 #[test]

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use nightlatch::features::demo::packet::{Packet, flags};
 use nightlatch::features::demo::stage::{Host, Stage};
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::ground::{
     PATIENCE, Prober, Stream, Talk, any, both, patiently, protect, run, shell,
 };
-use super::ends::{End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, learned, shown};
+use super::ends::{
+    End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, is_restored, learned,
+};
 use super::{Scene, stage};
-use crate::support::{Daemon, now, wait_until};
+use crate::support::{now, wait_until};
 
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -69,7 +70,7 @@ impl Guests {
             self.streams.iter().all(|stream| stream.silent_for() > QUIET)
         });
         end(&self.iax, "IAX2 ends");
-        scene.pbx.ignores(&self.stranger, REQUESTS.into_iter().chain([REGISTER, RESPONSE]));
+        scene.pbx.ignores(&self.stranger, everything());
         for set in ["called", "asked"] {
             assert_eq!(learned(scene.server, set), Vec::<String>::new());
         }
@@ -129,16 +130,14 @@ fn at_up_and_after_a_flush_strangers_conversations_end_at_every_service_but_vpns
     go_on(&vpns, "VPNs after up");
     go_on(&media, "media after up");
     drop(before);
-    pause(&daemon);
+    daemon.pause();
     run(server, "nft flush ruleset");
     let slipped = talks(office, server, &services);
-    resume(&daemon);
+    daemon.resume();
     end(&slipped, "flush");
     for forgets in ["", "; conntrack -F"] {
         shell(server, &format!("nft flush ruleset{forgets}"));
-        wait_until("the table is restored", PATIENCE, || {
-            shown(server, "chain gate").contains("goto fresh")
-        });
+        is_restored(server);
         end(&slipped, "flush");
         go_on(&vpns, "VPNs after a flush");
         go_on(&media, "media after a flush");
@@ -185,24 +184,10 @@ fn half_open_handshakes_get_no_answer_once_the_firewall_is_there() {
     let (_nightlatch, daemon) = protect(server, "");
     println!("up after {:?}", start.elapsed());
     is_silent(&mut prober);
-    pause(&daemon);
+    daemon.pause();
     run(server, "nft flush ruleset");
     begin(&mut prober, 2000);
-    resume(&daemon);
-    wait_until("the table is restored", PATIENCE, || {
-        shown(server, "chain gate").contains("goto fresh")
-    });
+    daemon.resume();
+    is_restored(server);
     is_silent(&mut prober);
-}
-
-fn pause(daemon: &Daemon) {
-    kill_process(process(daemon), Signal::STOP).unwrap();
-}
-
-fn resume(daemon: &Daemon) {
-    kill_process(process(daemon), Signal::CONT).unwrap();
-}
-
-fn process(daemon: &Daemon) -> Pid {
-    Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap()
 }

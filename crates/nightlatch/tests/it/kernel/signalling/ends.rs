@@ -32,6 +32,16 @@ pub(super) const INVITE: &str = REQUESTS[0];
 pub(super) const BYE: &str = REQUESTS[2];
 pub(super) const OPTIONS: &str = REQUESTS[4];
 pub(super) const RESPONSE: &str = "SIP/2.0 200 OK";
+/// What a peer of this host's own choice may send.
+pub(super) fn permitted() -> impl Iterator<Item = &'static str> {
+    REQUESTS.into_iter().chain([RESPONSE])
+}
+
+/// What an account may send.
+pub(super) fn everything() -> impl Iterator<Item = &'static str> {
+    permitted().chain([REGISTER])
+}
+
 /// What registers its sender, however some parser may read it, and what is no SIP at all.
 pub(super) const NEVER: [&str; 8] = [
     REGISTER,
@@ -226,6 +236,13 @@ pub(super) fn shown(host: &Host, part: &str) -> String {
     let (kind, name) = part.split_once(' ').unwrap();
     let listed = host.command("nft").args(["list", kind, "inet", "nightlatch", name]).output();
     String::from_utf8(listed.unwrap().stdout).unwrap()
+}
+
+/// Waits until our table judges again.
+pub(super) fn is_restored(host: &Host) {
+    wait_until("the table is restored", PATIENCE, || {
+        shown(host, "chain gate").contains("goto fresh")
+    });
 }
 
 /// The elements of a set as `nft` shows them, without their times: `203.0.113.70 . 5060 . 5060`.

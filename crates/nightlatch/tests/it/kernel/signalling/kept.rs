@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::ground::{PATIENCE, run, shell};
 use super::ends::{
-    End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned, shown,
+    End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, is_restored,
+    keys, learned, permitted,
 };
 use super::{Scene, stage};
 use crate::support::{Installation, now, wait_until};
@@ -64,12 +65,6 @@ fn remaining(scene: &Scene<'_>, set: &str) -> Vec<u64> {
     remaining
 }
 
-fn is_restored(scene: &Scene<'_>) {
-    wait_until("the table is restored", PATIENCE, || {
-        shown(scene.server, "chain gate").contains("goto fresh")
-    });
-}
-
 /// Before, nothing was remembered but flows, and `kill -9` changed nothing about those; the INVITE
 /// after the flow was forgotten is what fails there.
 #[test]
@@ -113,7 +108,7 @@ fn a_flush_is_followed_by_all_that_was_known_with_the_time_that_was_left() {
     });
     for commands in ["nft flush ruleset", "nft delete table inet nightlatch"] {
         shell(server, &format!("{commands}; conntrack -F 2> /dev/null"));
-        is_restored(&scene);
+        is_restored(server);
         wait_until("the peers are back", PATIENCE, || learned(server, "registered").len() == 2);
         pbx.hears(carrier, REQUESTS);
         pbx.ignores(carrier, [REGISTER]);
@@ -169,7 +164,7 @@ fn a_reboot_finds_them_on_disk() {
     wait_until("the office is forgotten", Duration::from_secs(20), || {
         learned(scene.server, "registered") == keys(&scene.carrier, 5060)
     });
-    scene.pbx.ignores(&office, REQUESTS.into_iter().chain([RESPONSE]));
+    scene.pbx.ignores(&office, permitted());
     is_known(&scene.nightlatch, &named("registered", &scene.carrier));
 }
 
@@ -193,7 +188,7 @@ fn a_peer_is_forgotten_when_its_time_is_over() {
         shorten(&scene, set, 1);
         wait_until("it is over", PATIENCE, || learned(server, set).is_empty());
         // In the flow that still runs, too.
-        pbx.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE]));
+        pbx.ignores(carrier, permitted());
     }
 }
 
@@ -211,17 +206,16 @@ fn a_peer_is_forgotten_by_command() {
     for at in scene.carrier.at() {
         scene.nightlatch.must(&["peer", "forget", &at.ip().to_string()]);
     }
-    let everything = || REQUESTS.into_iter().chain([RESPONSE]);
-    scene.pbx.ignores(&scene.carrier, everything());
-    scene.pbx.hears(&office, everything());
+    scene.pbx.ignores(&scene.carrier, permitted());
+    scene.pbx.hears(&office, permitted());
     // A restart from what was saved does not bring it back.
     scene.daemon.take().unwrap().kill();
     shell(scene.server, "nft delete table inet nightlatch");
     scene.daemon = Some(scene.nightlatch.daemon());
-    scene.pbx.ignores(&scene.carrier, everything());
-    scene.pbx.hears(&office, everything());
+    scene.pbx.ignores(&scene.carrier, permitted());
+    scene.pbx.hears(&office, permitted());
     scene.pbx.sends(&scene.carrier, INVITE);
-    scene.pbx.hears(&scene.carrier, everything());
+    scene.pbx.hears(&scene.carrier, permitted());
 }
 
 /// Before, a block ended what ran; the registrar of then was nobody after `unblock`, too.
@@ -235,7 +229,6 @@ fn a_block_counts_for_a_registrar_and_forgets_it() {
     for address in &addresses {
         scene.nightlatch.must(&["block", address]);
     }
-    let everything = || REQUESTS.into_iter().chain([RESPONSE, REGISTER]);
     scene.pbx.ignores(&scene.carrier, everything());
     // What this host goes on sending makes it no peer again, and does not arrive.
     let before = scene.carrier.heard();

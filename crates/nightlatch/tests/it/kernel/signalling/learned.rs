@@ -2,6 +2,7 @@
 
 use super::ends::{
     End, INVITE, NEVER, OPTIONS, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned,
+    permitted,
 };
 use super::{Scene, stage};
 
@@ -54,9 +55,9 @@ fn only_the_port_that_was_asked_may_answer_and_only_to_the_port_that_asked() {
             forget_flows(server);
         }
         for stranger in [&other_port, &other_host] {
-            pbx.ignores(stranger, REQUESTS.into_iter().chain([RESPONSE]));
+            pbx.ignores(stranger, permitted());
         }
-        own_other.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE]));
+        own_other.ignores(carrier, permitted());
         pbx.hears(carrier, [INVITE]);
     }
 }
@@ -108,7 +109,7 @@ fn whom_this_host_called_may_hang_up() {
         let peer = End::on(stage.host("attacker").unwrap(), number);
         pbx.sends(&peer, calls);
         forget_flows(server);
-        pbx.hears(&peer, REQUESTS.into_iter().chain([RESPONSE]));
+        pbx.hears(&peer, permitted());
         pbx.ignores(&peer, NEVER);
     }
 }
@@ -133,7 +134,7 @@ fn its_own_response_never_disables_a_trunk_nor_makes_a_peer() {
     let stranger = End::on(stage.host("office").unwrap(), 5060);
     pbx.sends(&stranger, RESPONSE);
     forget_flows(server);
-    pbx.ignores(&stranger, REQUESTS.into_iter().chain([RESPONSE]));
+    pbx.ignores(&stranger, permitted());
     assert_eq!(learned(server, "registered"), keys(carrier, 5060));
     assert_eq!(learned(server, "called"), Vec::<String>::new());
     assert_eq!(learned(server, "asked"), keys(carrier, 5060));

@@ -16,7 +16,7 @@ mod tcp;
 
 use nightlatch::features::demo::stage::{Host, Plan, Stage};
 
-use self::ends::{End, Pbx};
+use self::ends::{End, Pbx, REGISTER, everything, forget_flows, keys, learned, permitted};
 use super::ground::{both, protect};
 use crate::support::{self, Daemon, Installation};
 
@@ -53,6 +53,18 @@ impl<'a> Scene<'a> {
         let (nightlatch, daemon) = protect(server, configuration);
         allow(&nightlatch, "witness", stage.host("traveller").unwrap(), "all");
         Scene { server, pbx, carrier, nightlatch, daemon: Some(daemon) }
+    }
+
+    /// Once the PBX has registered at it, the carrier calls, without a flow too, and registers not.
+    /// `own_port` is the PBX's as the carrier sees it.
+    fn carrier_calls_and_does_not_register(&self, own_port: u16) {
+        let Scene { server, pbx, carrier, .. } = self;
+        pbx.ignores(carrier, everything());
+        pbx.sends(carrier, REGISTER);
+        assert_eq!(learned(server, "registered"), keys(carrier, own_port));
+        forget_flows(server);
+        pbx.hears(carrier, permitted());
+        pbx.ignores(carrier, [REGISTER]);
     }
 }
 

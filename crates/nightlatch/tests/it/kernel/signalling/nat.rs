@@ -7,7 +7,7 @@ use nightlatch::features::demo::stage::{Host, Stage};
 
 use super::super::ground::{both, run, shell};
 use super::ends::{
-    End, INVITE, OPTIONS, Pbx, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned,
+    End, INVITE, OPTIONS, Pbx, REGISTER, RESPONSE, forget_flows, keys, learned, permitted,
 };
 use super::removed::Phone;
 use super::{Scene, allow, stage};
@@ -46,14 +46,15 @@ fn scene<'a>(stage: &'a Stage, at: [SocketAddr; 2], configuration: &str) -> Scen
     Scene::with(stage, pbx, configuration)
 }
 
-fn calls_and_does_not_register(scene: &Scene<'_>, own_port: u16) {
-    let Scene { server, pbx, carrier, .. } = scene;
-    pbx.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE, REGISTER]));
-    pbx.sends(carrier, REGISTER);
-    assert_eq!(learned(server, "registered"), keys(carrier, own_port));
-    forget_flows(server);
-    pbx.hears(carrier, REQUESTS.into_iter().chain([RESPONSE]));
-    pbx.ignores(carrier, [REGISTER]);
+/// A phone that has an account is in, with a flow and without.
+fn phone_is_in(scene: &Scene<'_>, stage: &Stage, at: [IpAddr; 2]) -> Phone {
+    let office = stage.host("office").unwrap();
+    let phone = Phone::on(office, scene.server).of_server_at(at);
+    allow(&scene.nightlatch, "phone", office, "sip");
+    phone.is_in(scene);
+    forget_flows(scene.server);
+    phone.is_in(scene);
+    phone
 }
 
 /// Before, an inbound call came in no better than at an address that is not translated.
@@ -66,13 +67,8 @@ fn behind_an_address_of_its_own_that_is_translated_peers_and_accounts_are_who_th
     run(server, &format!("ip address add {}/128 dev eth0 nodad", at[1]));
     translate(server, at);
     let scene = scene(&stage, at.map(|at| SocketAddr::new(at, 5060)), "");
-    calls_and_does_not_register(&scene, 5060);
-    let office = stage.host("office").unwrap();
-    let phone = Phone::on(office, server).of_server_at(at);
-    allow(&scene.nightlatch, "phone", office, "sip");
-    phone.is_in(&scene);
-    forget_flows(server);
-    phone.is_in(&scene);
+    scene.carrier_calls_and_does_not_register(5060);
+    let phone = phone_is_in(&scene, &stage, at);
     scene.nightlatch.must(&["remove", "phone"]);
     phone.is_gone(&scene);
     forget_flows(server);
@@ -91,13 +87,8 @@ fn a_floating_address_lets_peers_and_accounts_in() {
     pbx.sends(carrier, REGISTER);
     assert_eq!(learned(server, "registered"), keys(carrier, 5060));
     forget_flows(server);
-    pbx.hears(carrier, REQUESTS.into_iter().chain([RESPONSE]));
-    let office = stage.host("office").unwrap();
-    let phone = Phone::on(office, server).of_server_at(at);
-    allow(&scene.nightlatch, "phone", office, "sip");
-    phone.is_in(&scene);
-    forget_flows(server);
-    phone.is_in(&scene);
+    pbx.hears(carrier, permitted());
+    phone_is_in(&scene, &stage, at);
 }
 
 /// Before, as above: with a port of its own for the carrier, in both directions.
@@ -121,7 +112,7 @@ fn a_port_that_leaves_as_another_is_known_as_that_other() {
     let at = both(server).map(|own| SocketAddr::new(own, 6060));
     let services = "[services]\nsip = [\"udp/5060\", \"udp/6060\"]\n";
     let scene = scene(&stage, at, services);
-    calls_and_does_not_register(&scene, 6060);
+    scene.carrier_calls_and_does_not_register(6060);
     let office = End::on(stage.host("office").unwrap(), 5060);
     scene.pbx.sends(&office, OPTIONS);
     assert_eq!(learned(server, "asked"), keys(&office, 6060));

@@ -1,7 +1,7 @@
 //! Mode open: what this host asked for gives the right to call, not the right to register.
 
 use super::super::ground::both;
-use super::ends::{End, INVITE, REGISTER, REQUESTS, RESPONSE, forget_flows, learned};
+use super::ends::{End, INVITE, REGISTER, RESPONSE, everything, forget_flows, learned, permitted};
 use super::{Scene, stage};
 use crate::support::now;
 
@@ -61,12 +61,12 @@ fn lists_concern_what_a_registrar_may_not_do_by_itself() {
     scene.pbx.ignores(&scene.carrier, [INVITE, REGISTER]);
     scene.pbx.sends(&scene.carrier, REGISTER);
     forget_flows(scene.server);
-    scene.pbx.hears(&scene.carrier, REQUESTS.into_iter().chain([RESPONSE]));
+    scene.pbx.hears(&scene.carrier, permitted());
     scene.pbx.ignores(&scene.carrier, [REGISTER]);
     // A block is another matter.
     for address in &addresses {
         scene.nightlatch.must(&["block", address]);
     }
-    scene.pbx.ignores(&scene.carrier, REQUESTS.into_iter().chain([RESPONSE, REGISTER]));
+    scene.pbx.ignores(&scene.carrier, everything());
     assert_eq!(learned(scene.server, "registered"), Vec::<String>::new());
 }

@@ -1,17 +1,19 @@
 //! Containers: what a published port sends counts as the server's own, what neighbours send that
 //! are routed, masqueraded or bridged does not.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage};
 
-use super::super::ground::{PATIENCE, any, both, connect, ignores_tcp, patiently, shell};
+use super::super::ground::{PATIENCE, any, both, ignores_tcp, patiently, shell};
 use super::ends::{
-    End, INVITE, OPTIONS, Pbx, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned, shown,
+    End, INVITE, OPTIONS, Pbx, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned,
+    permitted, shown,
 };
 use super::removed::Phone;
+use super::tcp::{Connection, connection, passes};
 use super::{Scene, allow};
 use crate::support::{self, wait_until};
 
@@ -63,10 +65,14 @@ fn container(stage: &Stage, port: u16) -> End {
 fn scene(stage: &Stage) -> Scene<'_> {
     let witness = End::on(stage.host("traveller").unwrap(), 5060);
     let scene = Scene::with(stage, Pbx::of(container(stage, 5060), witness), "");
-    wait_until("published ports are looked up", PATIENCE * 3, || {
-        shown(scene.server, "set published6").contains("2001:db8:c::2")
-    });
+    is_published(scene.server);
     scene
+}
+
+fn is_published(server: &Host) {
+    wait_until("published ports are looked up", PATIENCE * 3, || {
+        shown(server, "set published6").contains("2001:db8:c::2")
+    });
 }
 
 /// Before, an inbound call to a container was lost two minutes after its last packet.
@@ -75,13 +81,8 @@ fn what_a_container_sends_from_a_published_port_makes_peers() {
     let Some(stage) = stage() else { return };
     engine(stage.host("server").unwrap(), PUBLISHED);
     let scene = scene(&stage);
-    let Scene { server, pbx, carrier, .. } = &scene;
-    pbx.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE, REGISTER]));
-    pbx.sends(carrier, REGISTER);
-    assert_eq!(learned(server, "registered"), keys(carrier, 5060));
-    forget_flows(server);
-    pbx.hears(carrier, REQUESTS.into_iter().chain([RESPONSE]));
-    pbx.ignores(carrier, [REGISTER]);
+    let Scene { server, pbx, .. } = &scene;
+    scene.carrier_calls_and_does_not_register(5060);
     // In a flow that the carrier has begun.
     let office = End::on(stage.host("office").unwrap(), 5060);
     allow(&scene.nightlatch, "office", stage.host("office").unwrap(), "sip");
@@ -100,17 +101,7 @@ fn a_removed_phone_is_gone_for_a_container_too() {
     let scene = scene(&stage);
     let office = stage.host("office").unwrap();
     let phone = Phone::on(office, scene.server).with_media(container(&stage, 10_002));
-    for flows_run in [true, false] {
-        allow(&scene.nightlatch, "phone", office, "sip");
-        phone.is_in(&scene);
-        if !flows_run {
-            forget_flows(scene.server);
-        }
-        scene.nightlatch.must(&["remove", "phone"]);
-        phone.is_gone(&scene);
-        forget_flows(scene.server);
-        phone.is_gone(&scene);
-    }
+    phone.comes_and_goes(&scene, office, "sip");
     allow(&scene.nightlatch, "phone", office, "sip");
     phone.is_in(&scene);
     for address in both(office) {
@@ -136,27 +127,16 @@ fn a_removed_phones_connections_to_a_container_fall_silent() {
     let (office, container) = (stage.host("office").unwrap(), stage.host("container").unwrap());
     let listener = patiently(container, || TcpListener::bind(any(5060)));
     allow(&scene.nightlatch, "phone", office, "sip");
-    let mut connections = both(scene.server).map(|own| {
-        let theirs = connect(office, (own, 5060).into()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        [theirs, ours].map(|stream| {
-            stream.set_nonblocking(true).unwrap();
-            stream
-        })
-    });
-    let says = |from: &mut TcpStream, to: &mut TcpStream| {
-        let _ = from.write(b"hello");
-        std::thread::sleep(Duration::from_millis(100));
-        to.read(&mut [0; 1000]).is_ok_and(|length| length > 0)
-    };
-    for [theirs, ours] in &mut connections {
-        wait_until("it runs", PATIENCE, || says(theirs, ours) && says(ours, theirs));
+    let mut connections =
+        both(scene.server).map(|own| connection(office, &listener, (own, 5060).into()));
+    for Connection { begins, answers } in &mut connections {
+        wait_until("it runs", PATIENCE, || passes(begins, answers) && passes(answers, begins));
     }
     scene.nightlatch.must(&["remove", "phone"]);
     std::thread::sleep(Duration::from_millis(100));
-    for [theirs, ours] in &mut connections {
-        while theirs.read(&mut [0; 1000]).is_ok() || ours.read(&mut [0; 1000]).is_ok() {}
-        assert!(!says(theirs, ours) && !says(ours, theirs));
+    for Connection { begins, answers } in &mut connections {
+        while begins.read(&mut [0; 1000]).is_ok() || answers.read(&mut [0; 1000]).is_ok() {}
+        assert!(!passes(begins, answers) && !passes(answers, begins));
     }
     for own in both(scene.server) {
         assert!(ignores_tcp(office, (own, 5060).into()));
@@ -186,7 +166,7 @@ fn a_neighbour_for_whom_this_host_routes_or_bridges_makes_no_peer() {
             assert_eq!(learned(server, set), Vec::<String>::new(), "{when}");
         }
         forget_flows(server);
-        scene.pbx.ignores(&scene.carrier, REQUESTS.into_iter().chain([RESPONSE]));
+        scene.pbx.ignores(&scene.carrier, permitted());
     };
     let sends = |when: &str| {
         for sent in [REGISTER, INVITE, OPTIONS] {
@@ -200,8 +180,6 @@ fn a_neighbour_for_whom_this_host_routes_or_bridges_makes_no_peer() {
     sends("masqueraded");
     shell(server, "nft delete table inet engine");
     engine(server, &PUBLISHED.replace("5060", "5070"));
-    wait_until("published ports are looked up", PATIENCE * 3, || {
-        shown(server, "set published6").contains("2001:db8:c::2")
-    });
+    is_published(server);
     sends("with a container beside it");
 }

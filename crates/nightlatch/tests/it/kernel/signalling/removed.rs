@@ -8,7 +8,8 @@ use nightlatch::features::demo::stage::{Host, HostPlan, Plan};
 
 use super::super::ground::{PATIENCE, run, shell};
 use super::ends::{
-    BYE, End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, forget_flows, learned, shown,
+    BYE, End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, learned,
+    shown,
 };
 use super::{Scene, allow, stage};
 use crate::support::{self, wait_until};
@@ -67,7 +68,6 @@ impl Phone {
 
     /// Nothing passes, whatever the PBX sends; what the server began from other ports does.
     pub(super) fn is_gone(&self, scene: &Scene<'_>) {
-        let everything = || REQUESTS.into_iter().chain([REGISTER, RESPONSE]);
         let heard = || [self.sip.heard(), self.media.heard(), self.media_port.heard()].concat();
         // What was on its way.
         std::thread::sleep(Duration::from_millis(50));
@@ -92,6 +92,21 @@ impl Phone {
             });
         }
     }
+
+    /// Allowed and removed, whether or not a flow runs then, it is gone.
+    pub(super) fn comes_and_goes(&self, scene: &Scene<'_>, host: &Host, services: &str) {
+        for flows_run in [true, false] {
+            allow(&scene.nightlatch, "phone", host, services);
+            self.is_in(scene);
+            if !flows_run {
+                forget_flows(scene.server);
+            }
+            scene.nightlatch.must(&["remove", "phone"]);
+            self.is_gone(scene);
+            forget_flows(scene.server);
+            self.is_gone(scene);
+        }
+    }
 }
 
 /// Before, the phone went on hearing the call, and where connection tracking held no flow at that
@@ -103,17 +118,7 @@ fn a_removed_phone_is_gone_whether_or_not_a_flow_runs() {
     let office = stage.host("office").unwrap();
     let phone = Phone::on(office, scene.server);
     for services in ["sip", "all"] {
-        for flows_run in [true, false] {
-            allow(&scene.nightlatch, "phone", office, services);
-            phone.is_in(&scene);
-            if !flows_run {
-                forget_flows(scene.server);
-            }
-            scene.nightlatch.must(&["remove", "phone"]);
-            phone.is_gone(&scene);
-            forget_flows(scene.server);
-            phone.is_gone(&scene);
-        }
+        phone.comes_and_goes(&scene, office, services);
     }
     // Allowed again, at once.
     allow(&scene.nightlatch, "phone", office, "sip");

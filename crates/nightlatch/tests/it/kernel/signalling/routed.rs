@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::super::ground::run;
-use super::ends::{End, NEVER, Pbx, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned};
+use super::ends::{
+    End, NEVER, Pbx, REGISTER, RESPONSE, everything, forget_flows, keys, learned, permitted,
+};
 use super::{Scene, allow, stage};
 
 /// Before, an inbound call came in no better than at another address.
@@ -24,11 +26,11 @@ fn at_an_address_of_a_rule_of_routing_peers_are_known_and_removed_phones_gone() 
     let scene = Scene::with(&stage, pbx, "");
     let Scene { pbx, carrier, .. } = &scene;
     let office = stage.host("office").unwrap();
-    pbx.ignores(carrier, REQUESTS.into_iter().chain([RESPONSE, REGISTER]));
+    pbx.ignores(carrier, everything());
     pbx.sends(carrier, REGISTER);
     assert_eq!(learned(server, "registered"), keys(carrier, 5060));
     for _ in 0..2 {
-        pbx.hears(carrier, REQUESTS.into_iter().chain([RESPONSE]));
+        pbx.hears(carrier, permitted());
         pbx.ignores(carrier, NEVER);
         forget_flows(server);
     }
@@ -39,11 +41,11 @@ fn at_an_address_of_a_rule_of_routing_peers_are_known_and_removed_phones_gone() 
     scene.nightlatch.must(&["remove", "phone"]);
     phone.heard();
     for _ in 0..2 {
-        pbx.ignores(&phone, REQUESTS.into_iter().chain([REGISTER, RESPONSE]));
-        for sent in REQUESTS.into_iter().chain([RESPONSE]) {
+        pbx.ignores(&phone, everything());
+        for sent in permitted() {
             pbx.end.tell(&phone, sent);
         }
-        pbx.ignores(&phone, REQUESTS.into_iter().chain([REGISTER, RESPONSE]));
+        pbx.ignores(&phone, everything());
         assert_eq!(phone.heard(), []);
         forget_flows(server);
     }

@@ -14,12 +14,12 @@ use super::{Scene, allow, stage};
 use crate::support::wait_until;
 
 /// A connection between two hosts, and both ends of it.
-struct Connection {
-    begins: TcpStream,
-    answers: TcpStream,
+pub(super) struct Connection {
+    pub(super) begins: TcpStream,
+    pub(super) answers: TcpStream,
 }
 
-fn connection(from: &Host, listener: &TcpListener, target: SocketAddr) -> Connection {
+pub(super) fn connection(from: &Host, listener: &TcpListener, target: SocketAddr) -> Connection {
     let begins = connect(from, target).unwrap();
     let (answers, _) = listener.accept().unwrap();
     for stream in [&begins, &answers] {
@@ -30,7 +30,7 @@ fn connection(from: &Host, listener: &TcpListener, target: SocketAddr) -> Connec
 }
 
 /// Whether what one end writes arrives at the other.
-fn passes(from: &mut TcpStream, to: &mut TcpStream) -> bool {
+pub(super) fn passes(from: &mut TcpStream, to: &mut TcpStream) -> bool {
     from.write_all(b"hello").is_ok() && {
         std::thread::sleep(Duration::from_millis(50));
         to.read(&mut [0; 100]).is_ok_and(|length| length > 0)

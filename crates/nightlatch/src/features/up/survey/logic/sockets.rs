@@ -1,12 +1,13 @@
 //! The kernel's socket tables: who listens, who is connected, where SSH is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use nightlatch_core::began::PortRoles;
 
 use super::super::{LiveFlow, Protocol, Socket, SshPorts};
 use super::caller::SshConnection;
+use crate::shell::sockets::SocketLine;
 
 /// One line of `/proc/net/{tcp,tcp6,udp,udp6}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,42 +48,18 @@ pub struct Owner {
 
 /// Reads one socket table. Lines that make no sense are left out. Linear.
 pub fn read_table(protocol: Protocol, text: &str) -> Vec<SocketEntry> {
-    text.lines().skip(1).filter_map(|line| read_line(protocol, line)).collect()
+    text.lines().filter_map(|line| read_line(protocol, line)).collect()
 }
 
 fn read_line(protocol: Protocol, line: &str) -> Option<SocketEntry> {
-    let mut words = line.split_ascii_whitespace().skip(1);
-    let local = read_endpoint(words.next()?)?;
-    let peer = read_endpoint(words.next()?)?;
-    let state = match (words.next()?, protocol) {
+    let SocketLine { local, remote, state, inode } = SocketLine::read(line)?;
+    let state = match (state, protocol) {
         ("01", _) => SocketState::Established,
         ("0A", Protocol::Tcp) | ("07", Protocol::Udp) => SocketState::Open,
         _ => SocketState::Other,
     };
-    let inode = words.nth(5)?.parse().ok()?;
-    Some(SocketEntry { protocol, local, peer, state, inode })
-}
-
-/// Reads `0100007F:0016`: words of 32 bits in the machine's own byte order.
-fn read_endpoint(text: &str) -> Option<(IpAddr, u16)> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| -> Option<[u8; 4]> {
-        let digits = address.get(at * 8..at * 8 + 8)?;
-        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
-    };
-    let address = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (at, four) in bytes.chunks_exact_mut(4).enumerate() {
-                four.copy_from_slice(&word(at)?);
-            }
-            IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
-        }
-        _ => return None,
-    };
-    Some((address, port))
+    let [local, peer] = [local, remote].map(|end| (end.ip(), end.port()));
+    Some(SocketEntry { protocol, local, peer, state, inode: inode? })
 }
 
 /// The listening and bound sockets with their programs, sorted, each once.

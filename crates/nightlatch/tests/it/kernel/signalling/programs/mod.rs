@@ -102,6 +102,19 @@ modparam("registrar", "min_expires", 1)
 modparam("registrar", "max_expires", 3600)
 modparam("registrar", "default_expires", 3600)
 {more}
+route[IN_DIALOG] {{
+    if (has_totag() && loose_route()) {{
+        t_relay();
+        exit;
+    }}
+}}
+route[TO_PHONE] {{
+    if (!lookup("location")) {{
+        sl_send_reply("404", "Not Found");
+        exit;
+    }}
+    t_relay();
+}}
 "#
     );
     let file = place.join("kamailio.cfg");
@@ -131,20 +144,13 @@ request_route {
     if (is_method("INVITE")) {
         record_route();
     }
-    if (has_totag() && loose_route()) {
-        t_relay();
-        exit;
-    }
+    route(IN_DIALOG);
     if ($rU == "music") {
         $du = "sip:192.0.2.167:5070";
         t_relay();
         exit;
     }
-    if (!lookup("location")) {
-        sl_send_reply("404", "Not Found");
-        exit;
-    }
-    t_relay();
+    route(TO_PHONE);
 }
 "#;
 

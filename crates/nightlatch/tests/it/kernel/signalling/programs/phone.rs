@@ -22,15 +22,8 @@ request_route {
         save("location");
         exit;
     }
-    if (has_totag() && loose_route()) {
-        t_relay();
-        exit;
-    }
-    if (!lookup("location")) {
-        sl_send_reply("404", "Not Found");
-        exit;
-    }
-    t_relay();
+    route(IN_DIALOG);
+    route(TO_PHONE);
 }
 "#;
 
