@@ -317,13 +317,17 @@ impl State {
                 }
                 Action::Teach(peers) => {
                     if let Err(error) = self.firewall.teach(&peers) {
-                        let message = format!("known peers could not be put back: {error}");
+                        let message = format!(
+                            "could not restore known peers: {error}; inbound calls of trunks may be dropped until the PBX registers again"
+                        );
                         journal::tell(Level::Warning, &message);
                     }
                 }
                 Action::Unlearn(unlearn) => {
                     if let Err(error) = self.firewall.unlearn(|peer| unlearn.concerns(peer)) {
-                        let message = format!("peers could not be forgotten: {error}");
+                        let message = format!(
+                            "could not remove peers from the kernel: {error}; they stay known until they expire (see \"nightlatch peer list\")"
+                        );
                         journal::tell(Level::Warning, &message);
                     }
                     self.save_peers();
@@ -388,7 +392,10 @@ impl State {
     fn remember_beginnings(&mut self) {
         let catalogue = self.engine.world(self.clock.now()).catalogue;
         if let Err(error) = self.beginnings.remember(&mut self.firewall, catalogue) {
-            journal::tell(Level::Warning, &format!("who began the connections: {error}"));
+            journal::tell(
+                Level::Warning,
+                &format!("could not record who began the running connections: {error}"),
+            );
         }
     }
 

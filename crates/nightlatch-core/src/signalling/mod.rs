@@ -120,7 +120,7 @@ pub fn examples(role: Role) -> Examples {
 /// What this host did, in a few words.
 pub fn did(by: LearnedBy) -> &'static str {
     match by {
-        LearnedBy::Registered => "this host sent REGISTER there",
+        LearnedBy::Registered => "this host sent a registration there",
         LearnedBy::Called => "this host called it",
         LearnedBy::Asked => "this host sent a request there",
         LearnedBy::RegisteredByTcp => "this host is registered there over TCP",

@@ -48,7 +48,9 @@ impl State {
 
     pub(super) fn save_peers(&mut self) {
         if let Err(error) = self.known_peers.save(self.engine.learned(), self.clock.now()) {
-            let message = format!("the known peers could not be saved for a restart: {error}");
+            let message = format!(
+                "could not save the known peers: {error}; after a reboot they are unknown until this host sends to them again"
+            );
             journal::tell(Level::Warning, &message);
         }
     }
@@ -72,7 +74,9 @@ impl State {
             Err(error) => Err(error),
         };
         if let Err(error) = done {
-            let message = format!("published container ports are not known to the kernel: {error}");
+            let message = format!(
+                "could not load the published container ports into the kernel: {error}; peers of containers may stay unknown"
+            );
             journal::tell(Level::Warning, &message);
         }
     }
@@ -81,7 +85,7 @@ impl State {
 /// The peers that were saved.
 pub(crate) fn load_known_peers(saved: &known_peers::Saved) -> Learned {
     saved.load().unwrap_or_else(|error| {
-        let message = format!("the saved peers cannot be read: {error}; they become known again");
+        let message = format!("could not read the saved peers: {error}; they are unknown until this host sends to them again");
         journal::tell(Level::Warning, &message);
         Learned::default()
     })

@@ -62,7 +62,12 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
     firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)?;
     // Without them inbound calls of trunks wait for the next registration; no reason to fail.
     if let Err(error) = firewall.teach(&peers) {
-        journal::tell(Level::Warning, &format!("known peers could not be put back: {error}"));
+        journal::tell(
+            Level::Warning,
+            &format!(
+                "could not restore known peers: {error}; inbound calls of trunks may be dropped until the PBX registers again"
+            ),
+        );
     }
     // Notes for the daemon that the lists stand as they were loaded, this change included.
     firewall.verify(None);

@@ -118,11 +118,11 @@ pub(super) fn register_again(survey: &Survey, stood: bool) -> Vec<String> {
     let asked = again
         .asked
         .into_iter()
-        .map(|command| format!("the PBX was asked to register at its trunks again ({command}): for some seconds its carriers may have no address for calls"));
+        .map(|command| format!("told the PBX to register at its trunks again ({command}); inbound calls may fail for a few seconds"));
     let not_asked = again
         .not_asked
         .into_iter()
-        .map(|it| format!("{} was not asked to register again: {}", it.what, it.reason));
+        .map(|it| format!("{} was not told to register again: {}", it.what, it.reason));
     asked.chain(not_asked).collect()
 }
 

@@ -355,12 +355,15 @@ impl Plan {
             lines.push("No live connection that could be seen will end.".to_owned());
         }
         let unknown = self.unknown_continue.iter().map(|line| line.text.as_str());
-        section(&mut lines, "Unknown who began, they continue", unknown);
-        let vpn: Vec<String> =
-            self.vpn_continue.iter().map(|line| format!("VPN: {} continues", line.text)).collect();
         section(
             &mut lines,
-            "No account allows them, they continue",
+            "Connections that continue because this machine may have begun them",
+            unknown,
+        );
+        let vpn: Vec<String> = self.vpn_continue.iter().map(|line| line.text.clone()).collect();
+        section(
+            &mut lines,
+            "VPN connections that continue although no account allows them",
             vpn.iter().map(String::as_str),
         );
         lines.push(

@@ -46,7 +46,7 @@ impl Outcome {
     fn text(self) -> &'static str {
         match self {
             Outcome::Ends => "ends: only the other side sends and no account allows it",
-            Outcome::Unknown => "unknown: could not be examined",
+            Outcome::Unknown => "unknown: packets could not be captured",
             Outcome::ContinuesHostSends => "continues: this host sends",
             Outcome::ContinuesAllowed => "continues: it is allowed",
         }
@@ -115,12 +115,12 @@ impl Media {
     /// The lines for the screen.
     pub(super) fn lines(&self) -> Vec<String> {
         let unread = self.unread.iter().map(|reason| {
-            format!("unknown: could not be examined: {reason}; calls may be running")
+            format!("unknown: packets could not be captured: {reason}; calls may be running")
         });
         let streams = self.streams.iter().map(|line| {
             let Stream { peer, peer_port, local_port, .. } = line.stream;
             let outcome = line.outcome.text();
-            format!("{peer} port {peer_port}, this host's port {local_port}: {outcome}")
+            format!("{peer} port {peer_port}, local port {local_port}: {outcome}")
         });
         unread.chain(streams).collect()
     }
@@ -176,9 +176,8 @@ mod tests {
 
     #[test]
     fn what_becomes_of_streams() {
-        let line = |port: u16, text: &str| {
-            format!("203.0.113.75 port {port}, this host's port 17090: {text}")
-        };
+        let line =
+            |port: u16, text: &str| format!("203.0.113.75 port {port}, local port 17090: {text}");
         let ends = "ends: only the other side sends and no account allows it";
         let sends = "continues: this host sends";
         let seen = vec![stream(4000, 50, 50), stream(4002, 50, 0), stream(4004, 0, 50)];
@@ -198,8 +197,8 @@ mod tests {
             Err("permission denied".to_owned()),
             vec![tracked],
             &[
-                "unknown: could not be examined: permission denied; calls may be running",
-                &line(4000, "unknown: could not be examined"),
+                "unknown: packets could not be captured: permission denied; calls may be running",
+                &line(4000, "unknown: packets could not be captured"),
             ],
         );
     }

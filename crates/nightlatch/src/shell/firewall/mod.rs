@@ -32,7 +32,7 @@ use left::Left;
 pub use tracking::Tracking;
 
 /// How often the kernel is asked for its flows where parts of its answer are lost.
-const LISTINGS: usize = 5;
+const MAX_LISTINGS: usize = 5;
 /// How many flows are cut in one transaction: where the set is full, the others are cut.
 const CUTS_AT_ONCE: usize = 16_384;
 
@@ -227,7 +227,7 @@ impl Firewall {
                 }
             }
         }
-        refused.map_or(Ok(()), |error| Err(format!("{left} of {all} go on: {error}")))
+        refused.map_or(Ok(()), |error| Err(format!("{left} of {all} flows remain active: {error}")))
     }
 
     /// Shows every flow of this host that the kernel tracks, of TCP and UDP. Who began it is
@@ -238,7 +238,7 @@ impl Firewall {
     /// What the kernel said, or that a part of its answer was lost each time.
     pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(LiveFlow)) -> Result<(), String> {
         let own = addresses::own();
-        for _ in 0..LISTINGS {
+        for _ in 0..MAX_LISTINGS {
             let whole = self.netlink.for_each_flow(|flow| {
                 if let Some(flow) = live_flow(&own, &flow) {
                     on_flow(flow);
@@ -249,7 +249,7 @@ impl Firewall {
             }
         }
         Err(format!(
-            "a part of the list of connections was lost, {LISTINGS} times in a row; the rest was taken into account"
+            "the kernel's list of connections was incomplete {MAX_LISTINGS} times in a row; connections missing from it were ignored"
         ))
     }
 
