@@ -34,6 +34,6 @@ pub enum Change {
     SetCountryAsker(Option<CountryAsker>),
     /// Adds or replaces a denial.
     PutDenial(Denial),
-    /// Ends a denial.
+    /// Removes a denial.
     DropDenial(AddrRange),
 }
