@@ -60,7 +60,7 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
     let firewall = Firewall::open().map_err(Failure::failed)?;
     let mut firewall = firewall.noting_in(paths.lists_stand());
     firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)?;
-    // Without them inbound calls of trunks wait for the next registration; no reason to fail.
+    // Not fatal: without them, inbound calls of trunks are dropped until the next registration.
     if let Err(error) = firewall.teach(&peers) {
         journal::tell(
             Level::Warning,
@@ -69,12 +69,12 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
             ),
         );
     }
-    // Notes for the daemon that the lists stand as they were loaded, this change included.
+    // Records for the daemon that the lists are as they were loaded, this change included.
     firewall.verify(None);
     Ok(())
 }
 
-/// What should stand, and the peers that were known.
+/// The table to load, and the known peers.
 type Desired = (Ruleset, Vec<(Peer, Duration)>);
 
 fn desired(paths: &Paths) -> Result<Option<Desired>, Failure> {
