@@ -137,7 +137,7 @@ pub enum Request {
         #[serde(default)]
         force: bool,
     },
-    /// Forget what this host's own requests made known of an address.
+    /// Forget the peers at an address that are known from this host's own requests.
     ForgetPeer {
         /// The address.
         address: IpAddr,
@@ -162,7 +162,7 @@ pub struct Up {
     /// Whether it is enough to say what would happen.
     #[serde(default)]
     pub dry_run: bool,
-    /// What the PBX knows of its peers.
+    /// What the PBX reports about its peers.
     #[serde(default)]
     pub pbx: PbxPeers,
 }
@@ -346,10 +346,10 @@ pub struct Why {
     pub blocks: Vec<Block>,
     /// The lists that hold it.
     pub lists: Vec<Holding>,
-    /// For a port of signalling by UDP: the verdict for each kind of packet.
+    /// For a UDP signalling port: the verdict for each kind of packet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packets: Vec<PacketVerdict>,
-    /// What this host's own requests made known of it.
+    /// The peers at this address that are known from this host's own requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<KnownPeer>,
     /// The denials that cover it.
@@ -370,15 +370,15 @@ pub struct PacketVerdict {
     pub sentence: String,
 }
 
-/// A peer that this host's own requests made known.
+/// A peer known from this host's own requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownPeer {
     /// The peer.
     #[serde(flatten)]
     pub peer: Peer,
-    /// When this host sent the last packet that counts.
+    /// When this host last sent a packet that makes it known.
     pub seen: Time,
-    /// When it is forgotten, unless another one follows.
+    /// When it is forgotten unless this host sends another.
     pub until: Time,
 }
 
@@ -431,19 +431,19 @@ pub struct Status {
     pub feed_troubles: Vec<String>,
     /// Packets dropped since the table was put up, by counter.
     pub dropped: BTreeMap<String, u64>,
-    /// The peers that this host's own requests made known, the first [`MAX_LISTED_PEERS`].
+    /// The peers known from this host's own requests: the first [`MAX_LISTED_PEERS`].
     #[serde(default)]
     pub known_peers: Vec<KnownPeer>,
     /// How many there are in all.
     #[serde(default)]
     pub known_peer_count: usize,
-    /// Ranges to which services and media are denied, the first [`MAX_LISTED_PEERS`].
+    /// The ranges that are denied services and media: the first [`MAX_LISTED_PEERS`].
     #[serde(default)]
     pub denials: Vec<Denial>,
     /// How many there are in all.
     #[serde(default)]
     pub denial_count: usize,
-    /// When the PBX last said which registrations and contacts it has.
+    /// When the PBX last reported its registrations and contacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pbx_answered: Option<Time>,
     /// What ends by itself within a day.
@@ -455,7 +455,7 @@ pub struct Status {
     pub restored_last: Option<String>,
 }
 
-/// How many peers and denials a status lists at most.
+/// The most peers and the most denials that a status lists.
 pub const MAX_LISTED_PEERS: usize = 1_000;
 
 /// Something that ends by itself.

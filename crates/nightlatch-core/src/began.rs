@@ -1,4 +1,4 @@
-//! Who began a flow, and what its ports tell about that.
+//! Who began a flow, and what its ports reveal about that.
 
 use std::ops::RangeInclusive;
 
@@ -16,31 +16,31 @@ pub enum Began {
     Peer,
     /// This host.
     Host,
-    /// Both are possible. It never counts as begun by the peer.
+    /// It could be either. Never treated as begun by the peer.
     #[default]
     Unknown,
 }
 
-/// The ports at which SIP servers customarily listen: 5060 and 5061 (RFC 3261, section 19.1.2), and
-/// those that further drivers and profiles of one server take behind them.
+/// The ports at which SIP servers usually listen: 5060 and 5061 (RFC 3261, section 19.1.2), and the
+/// next ones, used by additional drivers and profiles of the same server.
 const CUSTOMARY_SIP: Ports = Ports::new(Protocol::Tcp, 5060, 5099);
 
-/// Ports below need privileges (RFC 6335, section 6: system ports): servers listen there.
+/// Ports below this one need privileges (RFC 6335, section 6: system ports): servers listen there.
 const FIRST_UNPRIVILEGED: u16 = 1024;
 
-/// What TCP ports are for, on this host and elsewhere.
+/// What TCP ports are used for, on this host and on others.
 #[derive(Clone, Debug)]
 pub struct PortRoles {
-    /// Where SIP servers listen, which may also begin connections from there.
+    /// Ports at which SIP servers listen; they may also begin connections from there.
     sip: Vec<Ports>,
-    /// Where other services of this host listen.
+    /// Ports at which other services of this host listen.
     others: Vec<Ports>,
-    /// From which the kernel takes ports for connections of this host.
+    /// The range from which the kernel picks ports for this host's outbound connections.
     ephemeral: RangeInclusive<u16>,
 }
 
 impl Default for PortRoles {
-    /// Where nothing is known of the host but what is customary.
+    /// The usual roles, if nothing is known about the host.
     fn default() -> PortRoles {
         PortRoles::new(&Catalogue::default(), 32_768..=60_999)
     }
@@ -58,12 +58,12 @@ impl PortRoles {
         PortRoles { sip, others, ephemeral }
     }
 
-    /// Whether the kernel takes the port for connections that this host begins.
+    /// Whether the kernel may pick this port for an outbound connection of this host.
     pub fn is_ephemeral(&self, port: u16) -> bool {
         self.ephemeral.contains(&port)
     }
 
-    /// Who began a TCP connection, by its ports alone. `listened` says whether a socket listens at
+    /// Who began a TCP connection, judged by its ports alone. `listened`: whether a socket listens on
     /// the local port.
     ///
     /// | local port | peer's port | began |
@@ -75,9 +75,9 @@ impl PortRoles {
     /// | not listened on, of no service, ephemeral | of a client | the host |
     /// | not listened on, otherwise | any | unknown: the server may have closed its listening socket |
     pub fn began(&self, listened: bool, local_port: u16, peer_port: u16) -> Began {
-        let from_server = peer_port < FIRST_UNPRIVILEGED || holds(&self.sip, peer_port);
-        let signals = holds(&self.sip, local_port);
-        let serves = local_port < FIRST_UNPRIVILEGED || holds(&self.others, local_port);
+        let from_server = peer_port < FIRST_UNPRIVILEGED || contains(&self.sip, peer_port);
+        let signals = contains(&self.sip, local_port);
+        let serves = local_port < FIRST_UNPRIVILEGED || contains(&self.others, local_port);
         match (listened, from_server) {
             (true, true) if signals || !serves => Began::Unknown,
             (true, _) => Began::Peer,
@@ -89,7 +89,7 @@ impl PortRoles {
     }
 }
 
-fn holds(all: &[Ports], port: u16) -> bool {
+fn contains(all: &[Ports], port: u16) -> bool {
     all.iter().any(|ports| ports.contains(Protocol::Tcp, port))
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use crate::product::Product;
 
     #[test]
-    fn ports_tell_who_began() {
+    fn ports_show_who_began() {
         let mut catalogue = Product::Asterisk.catalogue();
         let sip = catalogue.0.get_mut(&"sip".parse().unwrap()).unwrap();
         sip.ports.push("tcp/7160".parse().unwrap());
@@ -118,7 +118,7 @@ mod tests {
             (&usual, true, 5060, 443, Began::Unknown),
             (&usual, true, 7160, 5060, Began::Unknown),
             (&usual, true, 6060, 5061, Began::Unknown),
-            // No server of these begins anything from there, whatever port a stranger chooses.
+            // These servers never begin connections from there, whatever port a stranger chooses.
             (&usual, true, 22, 5060, Began::Peer),
             (&usual, true, 443, 443, Began::Peer),
             (&usual, true, 8089, 5061, Began::Peer),
@@ -130,7 +130,7 @@ mod tests {
             (&usual, false, 4444, 443, Began::Host),
             (&wide, false, 1500, 5061, Began::Host),
             (&wide, false, 1500, 40_000, Began::Host),
-            // A server that took one guest and listens no longer.
+            // A server that accepted one connection and then closed its listening socket.
             (&usual, false, 4444, 40_000, Began::Unknown),
             (&wide, false, 40_000, 40_000, Began::Unknown),
             (&usual, false, 5061, 5061, Began::Unknown),

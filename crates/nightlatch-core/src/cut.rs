@@ -1,4 +1,4 @@
-//! Which running flows have to end when services are closed.
+//! Which running flows are cut when services are closed.
 //!
 //! Deleting a flow from connection tracking would not end it: the next packet the host itself
 //! sends would begin it anew, from the inside, and answers to the host pass. So the kernel keeps a
@@ -20,9 +20,9 @@ use crate::signalling;
 #[cfg(test)]
 mod tests;
 
-/// How long a cut flow stays cut: as long as a telephone server keeps a registration at most (7200 s
-/// in chan_pjsip), since until then it writes to the phone and would reopen the flow from the
-/// inside. It begins anew with each packet that the peer sends.
+/// How long a cut flow stays cut: the longest time for which a telephone server keeps a registration
+/// (7200 s in chan_pjsip). Until then it sends to the phone, which would reopen the flow from the
+/// inside. Each packet that the peer sends restarts the timeout.
 pub const CUT_TIMEOUT: Duration = Duration::from_secs(7200);
 
 /// A running flow, seen from this host.
@@ -38,7 +38,7 @@ pub struct LiveFlow {
     pub local_port: u16,
     /// Who began it.
     pub began: Began,
-    /// Whether this host itself sends packets in it: it began it, or its packets were seen.
+    /// Whether this host sends packets in it: it began the flow, or its packets were seen.
     pub host_sends: bool,
 }
 
@@ -56,10 +56,10 @@ impl LiveFlow {
     }
 }
 
-/// What a port is used for, as far as running flows depend on it.
+/// What a port is used for, where that matters to running flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// SIP and IAX2 by UDP: each packet is judged without connection tracking, so there is nothing
+    /// SIP and IAX2 over UDP: each packet is judged without connection tracking, so there is nothing
     /// to cut.
     Signalling,
     /// Voice and video.
@@ -68,7 +68,7 @@ pub enum Use {
     Vpn,
     /// Another service of this host.
     Service,
-    /// No service: from such ports this host begins flows itself.
+    /// No service: this host begins flows from such ports.
     Other,
 }
 
@@ -78,12 +78,12 @@ pub struct PortUses {
     signalling: Opening,
     media: Opening,
     vpn: Opening,
-    /// The ports of every service but those.
+    /// The ports of all other services.
     services: Opening,
 }
 
 impl PortUses {
-    /// The uses that a catalogue names.
+    /// The uses according to a catalogue.
     pub fn of(catalogue: &Catalogue) -> PortUses {
         let of = |wanted: &dyn Fn(Role) -> bool| {
             let services = catalogue.0.values().filter(|service| wanted(service.role));
@@ -105,8 +105,8 @@ impl PortUses {
         Some((first, last))
     }
 
-    /// What a port is used for. A port that several services share counts for the first use in the
-    /// order of [`Use`], but for a VPN only where no other service has it.
+    /// What a port is used for. A port shared by several services has the first use in the order of
+    /// [`Use`], but is a VPN port only if no other service uses it.
     pub fn at(&self, protocol: Protocol, port: u16) -> Use {
         let is_udp = protocol == Protocol::Udp;
         if is_udp && self.signalling.contains(protocol, port) {
@@ -144,26 +144,26 @@ impl<'a> Cutter<'a> {
         Cutter { world, ranges, uses: PortUses::of(world.catalogue) }
     }
 
-    /// Whether the flow ends: it is concerned, and as a new one it would be denied.
+    /// Whether the flow is cut: it is in scope, and as a new flow it would be dropped.
     pub fn must_end(&self, flow: &LiveFlow) -> bool {
         self.concerns(flow) && !self.allows(flow)
     }
 
-    /// Whether the flow ends only if this host sends nothing in it: connection tracking that has
-    /// just begun to see a call may not have seen the host's packets yet. Before such a flow is
-    /// cut, it is looked at again.
+    /// Whether the flow is to be cut only if this host sends nothing in it, so that it must be checked
+    /// again before that: if connection tracking has just started to see a call, it may not have
+    /// seen the host's packets yet.
     pub fn is_in_doubt(&self, flow: &LiveFlow) -> bool {
         self.ranges.is_none() && self.use_of(flow) == Use::Media && self.must_end(flow)
     }
 
-    /// Whether the flow is one of UDP signalling that the peer began and whose packets are denied:
-    /// it is not cut, but the peer is no longer answered.
+    /// Whether this is a UDP signalling flow that the peer began and whose packets are dropped now: it
+    /// is not cut, but the peer gets no more answers.
     pub fn denies_signalling(&self, flow: &LiveFlow) -> bool {
         let begun_by_peer = flow.began == Began::Peer;
         begun_by_peer && self.use_of(flow) == Use::Signalling && !self.allows(flow)
     }
 
-    /// Whether the flow continues although a new one would be denied, since nobody knows who began
+    /// Whether the flow continues although a new one would be dropped, because it is unknown who began
     /// it.
     pub fn continues_unknown(&self, flow: &LiveFlow) -> bool {
         let by_beginning = matches!(self.use_of(flow), Use::Service | Use::Other);
@@ -171,7 +171,7 @@ impl<'a> Cutter<'a> {
         unknown && !self.must_end(flow) && !self.allows(flow)
     }
 
-    /// Whether the flow is one of a VPN and continues although a new one would be denied.
+    /// Whether this is a VPN flow that continues although a new one would be dropped.
     pub fn continues_as_vpn(&self, flow: &LiveFlow) -> bool {
         self.use_of(flow) == Use::Vpn && !self.must_end(flow) && !self.allows(flow)
     }
@@ -184,7 +184,7 @@ impl<'a> Cutter<'a> {
         };
         let packet = Packet::new(flow.peer, what);
         let passes = |packet: &Packet| policy::judge(&self.world, packet).passes;
-        // A peer of the host's own choice may send requests, though it may not register.
+        // A known peer may send requests, but may not register.
         let request = || {
             let role = self.world.catalogue.role(flow.local_port);
             Packet { first: signalling::examples(role).request, ..packet }
@@ -192,17 +192,16 @@ impl<'a> Cutter<'a> {
         passes(&packet) || (self.use_of(flow) == Use::Signalling && passes(&request()))
     }
 
-    /// Whose flows are looked at, whether or not they are allowed.
+    /// Whether the flow is in scope, allowed or not.
     ///
-    /// Of strangers: TCP that the peer began; UDP at the ports of services whoever began it, since
-    /// connection tracking takes an answer for a beginning, but not the streams to which this host
-    /// sends (they belong to calls of its telephone server) and not VPNs; other UDP that the peer
-    /// began.
+    /// Strangers: TCP and UDP that the peer began, and UDP at the ports of services whoever began it,
+    /// because connection tracking may take a reply for the first packet. Not in scope are media
+    /// streams to which this host sends (they belong to calls of its telephone server) and VPNs.
     ///
-    /// Of addresses whose accounts were removed: everything but what this host began itself from
-    /// ports of no service. A telephone server writes to a registered phone every minute, and that
-    /// is the very flow in which the phone would go on to register; it goes on to send to a removed
-    /// phone what the other side of the call says.
+    /// Addresses whose accounts were removed: everything except flows that this host began from
+    /// ports that belong to no service. A telephone server sends to a registered phone every minute,
+    /// and in that same flow the phone would keep registering; it also keeps sending the other
+    /// side's audio to a removed phone.
     fn concerns(&self, flow: &LiveFlow) -> bool {
         let used = self.use_of(flow);
         let Some(ranges) = &self.ranges else {

@@ -55,7 +55,7 @@ pub enum Event {
     CountriesRead(Result<Option<FetchedTable>, String>),
     /// Packets of listed addresses that were stopped since the last time, by address.
     Hits(Vec<(IpAddr, u64)>),
-    /// The peers that the kernel's sets hold now, each with the moment at which it is forgotten.
+    /// The peers in the kernel's sets, each with the time at which it is forgotten.
     Learned(Vec<(Peer, Time)>),
     /// The PBX has answered [`crate::action::Action::AskPbx`].
     PbxTold(PbxPeers),

@@ -120,11 +120,11 @@ enum Kind {
     Plain,
     /// Passwords can be guessed there: strangers meet the rate limits in open mode.
     Limited,
-    /// Signalling of calls, which is limited too.
+    /// Call signalling, which is rate-limited too.
     Signalling(Role),
     /// Media of calls.
     Media,
-    /// A tunnel that authenticates its peers by itself.
+    /// A tunnel that authenticates its peers itself.
     Vpn,
     /// Echo requests.
     Ping,
@@ -159,7 +159,7 @@ const fn signalling(name: &'static str, ports: &'static [&'static str]) -> Row {
     Row { name, ports, brings: &["rtp"], kind: Kind::Limited }
 }
 
-/// SIP itself, on all of the PBX's own ports.
+/// SIP, on all ports that the PBX uses for it.
 const fn sip(ports: &'static [&'static str]) -> Row {
     Row { name: "sip", ports, brings: &["rtp"], kind: Kind::Signalling(Role::Sip) }
 }
@@ -241,8 +241,8 @@ const FREESWITCH: &[Row] = &[
     plain("event-socket", &["tcp/8021"]),
 ];
 
-/// Kamailio has no media of its own: the ports are those of rtpengine where nobody changed them, and
-/// of the Asterisk that often runs beside it.
+/// Kamailio carries no media itself: the ports are the defaults of rtpengine and of Asterisk, which
+/// often runs beside it.
 const KAMAILIO: &[Row] = &[
     sip(&["udp/5060", "tcp/5060"]),
     signalling("sip-tls", &["tcp/5061"]),

@@ -215,17 +215,17 @@ pub struct Service {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// By the flow they belong to.
+    /// By the flow to which they belong.
     #[default]
     Plain,
-    /// SIP signalling (RFC 3261): each packet is judged by what it is and by what this host has
-    /// asked its sender for. Connection tracking is no evidence.
+    /// SIP signalling (RFC 3261): each packet is judged by its kind and by what this host has sent to
+    /// its sender, not by connection tracking.
     Sip,
     /// IAX2 signalling (RFC 5456), judged likewise.
     Iax,
-    /// Media of calls: a stream to which this host sends belongs to a call of the PBX.
+    /// Call media: a stream to which this host sends belongs to a call of the PBX.
     Media,
-    /// A tunnel that proves by itself who is at its other end: running flows continue.
+    /// A tunnel that authenticates its peers itself: running flows continue.
     Vpn,
 }
 
@@ -306,8 +306,8 @@ impl Catalogue {
         self.opening(self.0.keys())
     }
 
-    /// The UDP ports of a role, sorted and joined. A port that several services name has the role
-    /// of signalling first, then of media: see [`Catalogue::role`].
+    /// The UDP ports of a role, sorted and merged. A port of several services has only the strongest
+    /// role, signalling before media: see [`Catalogue::role`].
     pub fn udp_ports(&self, role: Role) -> Vec<Ports> {
         let of = |role| {
             let services = self.0.values().filter(move |service| service.role == role);
@@ -319,7 +319,7 @@ impl Catalogue {
         merge(of(role).flat_map(|ports| without(ports, &taken)).collect())
     }
 
-    /// The TCP ports of SIP, with and without TLS, sorted and joined.
+    /// The TCP ports of SIP, with and without TLS, sorted and merged.
     pub fn sip_tcp_ports(&self) -> Vec<Ports> {
         let names = ["sip", "sip-tls"].map(ServiceName::known);
         let services = names.iter().filter_map(|name| self.get(name));
@@ -337,10 +337,10 @@ impl Catalogue {
     }
 }
 
-/// Which role counts where services of several roles name the same port.
+/// Which role wins if services with different roles use the same port.
 const STRONGEST_FIRST: [Role; 4] = [Role::Sip, Role::Iax, Role::Media, Role::Vpn];
 
-/// What is left of a run of ports without `taken`, which is sorted and joined.
+/// A run of ports minus `taken`, which is sorted and merged.
 fn without(ports: Ports, taken: &[Ports]) -> Vec<Ports> {
     let mut left = Vec::new();
     let mut first = u32::from(ports.first);
@@ -356,7 +356,7 @@ fn without(ports: Ports, taken: &[Ports]) -> Vec<Ports> {
     left
 }
 
-/// The ports from `first` to before `end`; none where there are none.
+/// The ports from `first` up to but not including `end`; `None` if there are none.
 fn run(protocol: Protocol, first: u32, end: u32) -> Option<Ports> {
     let last = u16::try_from(end.checked_sub(1)?).ok()?;
     let first = u16::try_from(first).ok().filter(|first| *first <= last)?;

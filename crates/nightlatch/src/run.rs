@@ -43,11 +43,11 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
 const HITS_EVERY: Duration = Duration::from_secs(60);
 
-/// How often the peers that the kernel has learned are read and saved: as much is lost of them when
-/// somebody flushes the table.
-const PEERS_EVERY: Duration = Duration::from_secs(10);
-/// As fresh is what an answer says of them.
-const PEERS_FRESH: Duration = Duration::from_millis(500);
+/// How often the peers that the kernel has learned are read and saved: what it learned since then is
+/// lost if somebody flushes the table.
+const PEERS_INTERVAL: Duration = Duration::from_secs(10);
+/// How old they may be in a reply.
+const PEERS_MAX_AGE: Duration = Duration::from_millis(500);
 
 /// What reaches the loop.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub enum Message {
     Happened(Event),
     /// A program changed a ruleset of this network namespace.
     RulesetChanged(Change),
-    /// The containers to which ports of this host are published were looked up.
+    /// The container endpoints to which ports of this host are published.
     Published(BTreeSet<SocketAddr>),
 }
 
@@ -192,7 +192,7 @@ impl State {
             if self.hits_read.elapsed() >= HITS_EVERY {
                 self.read_hits();
             }
-            if self.peers_read.elapsed() >= PEERS_EVERY {
+            if self.peers_read.elapsed() >= PEERS_INTERVAL {
                 self.read_peers();
             }
             if self.published_wanted && self.engine.ledger().protection.stands() {
@@ -214,7 +214,7 @@ impl State {
             Message::Asked { caller, request, reply_to } => self.ask(caller, request, reply_to),
             Message::Happened(event) => self.feed(event),
             Message::RulesetChanged(change) => {
-                // Container engines write tables of their own.
+                // Container engines change tables of their own.
                 self.published_wanted |= !change.touches(TABLE);
                 self.look(Some(&change));
             }
@@ -228,14 +228,14 @@ impl State {
         self.waiting.insert(ticket, reply_to);
         match request {
             Request::FeedList => self.read_hits(),
-            // What the kernel has learned since decides.
+            // The decision depends on what the kernel has learned by now.
             Request::Remove { .. }
             | Request::Block(_)
             | Request::Mode { .. }
             | Request::Up(_)
             | Request::ForgetPeer { .. } => self.read_peers(),
-            // It is shown, to whoever asks however often.
-            Request::Why { .. } | Request::Status if self.peers_read.elapsed() >= PEERS_FRESH => {
+            // The reply shows it, and clients may ask often.
+            Request::Why { .. } | Request::Status if self.peers_read.elapsed() >= PEERS_MAX_AGE => {
                 self.read_peers();
             }
             _ => {}
@@ -317,13 +317,17 @@ impl State {
                 }
                 Action::Teach(peers) => {
                     if let Err(error) = self.firewall.teach(&peers) {
-                        let message = format!("known peers could not be put back: {error}");
+                        let message = format!(
+                            "could not restore known peers: {error}; inbound calls of trunks may be dropped until the PBX registers again"
+                        );
                         journal::tell(Level::Warning, &message);
                     }
                 }
                 Action::Unlearn(unlearn) => {
                     if let Err(error) = self.firewall.unlearn(|peer| unlearn.concerns(peer)) {
-                        let message = format!("peers could not be forgotten: {error}");
+                        let message = format!(
+                            "could not remove peers from the kernel: {error}; they stay known until they expire (see \"nightlatch peer list\")"
+                        );
                         journal::tell(Level::Warning, &message);
                     }
                     self.save_peers();
@@ -384,11 +388,14 @@ impl State {
         systemd::patiently(|| self.firewall.project(desired, trial, how))
     }
 
-    /// Asks connection tracking who began what, for the time when it has forgotten.
+    /// Records who began which connection, for when connection tracking has forgotten it.
     fn remember_beginnings(&mut self) {
         let catalogue = self.engine.world(self.clock.now()).catalogue;
         if let Err(error) = self.beginnings.remember(&mut self.firewall, catalogue) {
-            journal::tell(Level::Warning, &format!("who began the connections: {error}"));
+            journal::tell(
+                Level::Warning,
+                &format!("could not record who began the running connections: {error}"),
+            );
         }
     }
 
@@ -398,7 +405,7 @@ impl State {
         Self::tell_of_cut(cut);
     }
 
-    /// Ends the media streams in which this host sends nothing, once that is certain.
+    /// Cuts the media streams in which this host sends nothing, after the second check.
     fn cut_media(&mut self) {
         let world = self.engine.world(self.clock.now());
         let cut = self.cuts.look_again(&mut self.firewall, &self.beginnings, world);

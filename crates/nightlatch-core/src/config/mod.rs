@@ -36,20 +36,20 @@ pub struct Rules {
     pub total: Rate,
     /// Where the table of countries comes from: folders, files and addresses.
     pub countries: Vec<String>,
-    /// From whom media of calls are accepted before this host sends any there.
+    /// Which addresses may send call media before this host sends any there.
     pub media: MediaSources,
 }
 
-/// From whom media of calls are accepted before this host sends any there.
+/// Which addresses may send call media before this host sends any there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MediaSources {
-    /// From accounts, and in mode open from whom the mode says.
+    /// Accounts, and in open mode strangers if the media ports are open.
     #[default]
     Accounts,
-    /// From everybody but blocked and removed addresses: carriers send announcements from addresses
-    /// that nobody can list. Whoever guesses the port of a running call may then speak into it, and
-    /// strangers may send packets to the media ports, within their share of connection tracking.
+    /// Every address that is not blocked or removed: carriers send announcements from addresses that
+    /// cannot be listed. Anybody who guesses the port of a running call can then inject audio into
+    /// it, and strangers can send to the media ports, within their share of connection tracking.
     Any,
 }
 

@@ -1,4 +1,4 @@
-//! Which flows end: each kind of flow, at each kind of port.
+//! Which flows are cut: each kind of flow, at each kind of port.
 
 use super::*;
 use crate::audit::ourselves;
@@ -29,8 +29,8 @@ fn ledger() -> Ledger {
     ledger
 }
 
-/// Reads `udp 203.0.113.7:4000 > 10000`: `>` the peer began, `<` this host, `?` nobody knows who;
-/// with `silent` behind it this host sends nothing.
+/// Parses `udp 203.0.113.7:4000 > 10000`: `>` the peer began it, `<` this host, `?` unknown; with
+/// `silent` at the end, this host sends nothing.
 fn flow(text: &str) -> LiveFlow {
     let words: Vec<&str> = text.split(' ').collect();
     let peer: std::net::SocketAddr = words[1].parse().unwrap();
@@ -68,8 +68,8 @@ fn with_cutter(flows: Flows, check: impl FnOnce(&Cutter<'_>)) {
     check(&Cutter::new(world, flows));
 }
 
-/// For each flow: whether it ends where strangers' flows end, and where an account of 203.0.113.0/24
-/// and 2001:db8::/32 was removed.
+/// For each flow: whether it is cut when strangers' flows are cut, and when an account with
+/// 203.0.113.0/24 and 2001:db8::/32 was removed.
 #[test]
 fn which_flows_end() {
     let flows = [
@@ -86,7 +86,7 @@ fn which_flows_end() {
         ("udp 203.0.113.7:5060 > 5060", false, false),
         ("udp 203.0.113.7:5060 < 5060", false, false),
         ("udp 203.0.113.7:4569 > 4569", false, false),
-        // Media: of a call where this host sends.
+        // Media of a call: cut only if this host sends nothing.
         ("udp 203.0.113.7:4000 > 10000", false, true),
         ("udp 203.0.113.7:4000 < 10000", false, true),
         ("udp 203.0.113.7:4000 > 10000 silent", true, true),
@@ -96,15 +96,15 @@ fn which_flows_end() {
         ("udp 203.0.113.7:51820 < 51820", false, true),
         ("tcp 203.0.113.7:40000 > 1194", false, true),
         ("tcp 203.0.113.7:40000 > 443", true, true),
-        // UDP at other services: connection tracking takes an answer for a beginning.
+        // UDP at other services: connection tracking may take a reply for the first packet.
         ("udp 203.0.113.7:4000 > 69", true, true),
         ("udp 203.0.113.7:4000 < 69", true, true),
         ("udp 203.0.113.7:4000 ? 69", true, true),
-        // UDP at no service.
+        // UDP at ports of no service.
         ("udp 203.0.113.7:53 < 40000", false, false),
         ("udp 203.0.113.7:53 ? 40000", false, true),
         ("udp 203.0.113.7:4000 > 9999", true, true),
-        // Somebody with an account; somebody else.
+        // An address with an account; another address.
         ("tcp 203.0.113.9:40000 > 22", false, false),
         ("udp 203.0.113.9:4000 > 10000 silent", false, false),
         ("tcp 198.51.100.7:40000 > 22", true, false),
@@ -124,7 +124,7 @@ fn which_flows_end() {
     });
 }
 
-/// What the plan says of flows that are not cut.
+/// What the plan says about flows that are not cut.
 #[test]
 fn why_flows_continue() {
     with_cutter(Flows::BegunByPeers, |cutter| {

@@ -16,7 +16,7 @@ impl Engine {
             plan.records.push(Record::new(&us, "expire", &account.name, account, &()));
             plan.changes.push(Change::DropAccount(account.name.clone()));
             names.push(format!("account \"{}\" has ended", account.name));
-            // A trunk among them is the host's own choice and stays.
+            // Trunks among them stay: this host is registered there.
             let _ = self.close(&mut plan, account, now);
         }
         for block in self.ledger.blocks.values().filter(|b| is_over(b.until, now)) {

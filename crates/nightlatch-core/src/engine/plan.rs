@@ -34,11 +34,11 @@ pub(super) struct Plan {
     pub(super) content: Option<Content>,
     /// Whose running flows end.
     pub(super) cut: Option<Flows>,
-    /// Which peers are forgotten: before anything else, once the kernel has the change.
+    /// Which peers are forgotten; done first, once the kernel has the change.
     pub(super) unlearn: Vec<Unlearn>,
     /// Which peers become known.
     pub(super) teach: Vec<(Peer, Duration)>,
-    /// Whether the PBX is asked once it has happened.
+    /// Whether the PBX is asked afterwards.
     pub(super) ask_pbx: bool,
     /// What the journal says.
     pub(super) tell: Option<String>,
@@ -76,15 +76,14 @@ impl Plan {
         }
     }
 
-    /// The sentence for the caller and, its first line, for the journal.
+    /// Sets the message for the caller; its first line also goes to the journal.
     pub(super) fn say(&mut self, caller: &Caller, message: String) {
         let first = message.lines().next().unwrap_or_default();
         self.tell = Some(format!("{caller}: {first}"));
         self.reply = Reply::Done { message };
     }
 
-    /// Ends the running flows of ranges that would not pass as new ones, besides those that end
-    /// already.
+    /// Also cuts those running flows of the ranges that would be dropped as new ones.
     pub(super) fn cut_flows_of(&mut self, ranges: &[AddrRange]) {
         self.cut = Some(match self.cut.take() {
             Some(Flows::BegunByPeers) => Flows::BegunByPeers,

@@ -101,7 +101,7 @@ impl Engine {
         Ok(plan.decided())
     }
 
-    /// Whom an account allows, nothing denies.
+    /// The denials that an account ends: what it allows is no longer denied.
     pub(super) fn denials_ended_by(&self, account: &Account) -> Vec<Change> {
         let open = merge(account.ranges().collect());
         let ended = self.ledger.denials.keys().filter(|range| cut::is_in(&open, range));
@@ -182,12 +182,12 @@ impl Engine {
         plan.changes = vec![Change::DropAccount(name.clone())];
         let trunks = self.close(&mut plan, account, now);
         let mut message = format!(
-            "account \"{name}\" is removed: {} is closed, running connections and calls end",
+            "account \"{name}\" is removed: {} is closed, running connections and media streams are cut",
             answers::entries_and_services(account),
         );
         for trunk in trunks {
             message += &format!(
-                "\n{trunk} stays a trunk: this host is registered there; \"nightlatch block {trunk}\" ends that"
+                "\n{trunk} stays a trunk because this host is registered there; to close it too, use \"nightlatch block {trunk}\""
             );
         }
         plan.say(caller, message + self.hint_of_off());
@@ -195,8 +195,8 @@ impl Engine {
         Ok(plan.decided())
     }
 
-    /// Denies the addresses of an account that is gone what no other account grants, and ends their
-    /// running flows, also after a crash. Returns the trunks among them, which stay.
+    /// Denies the addresses of a removed or expired account everything that no other account grants,
+    /// and cuts their running flows, even after a crash. Returns the trunks among them, which stay.
     pub(super) fn close(&self, plan: &mut Plan, account: &Account, now: Time) -> Vec<IpAddr> {
         let ranges: Vec<AddrRange> = account.ranges().collect();
         plan.cut_flows_of(&ranges);
@@ -292,7 +292,7 @@ impl Engine {
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "unblock", range, block, &())];
         plan.changes = vec![Change::DropBlock(range)];
-        // Whoever is registered from there without an account is found at once.
+        // Finds addresses that are registered at the PBX without an account right away.
         plan.ask_pbx = true;
         Ok(plan.decided())
     }
@@ -312,7 +312,7 @@ impl Engine {
         }
         let message = match mode {
             Mode::Allowlist => {
-                "the mode is allowlist now: strangers are dropped, and their running signalling ends; media to which this host sends continue".to_owned()
+                "the mode is allowlist now: strangers are dropped, including their established signalling; media streams to which this host sends continue".to_owned()
             }
             Mode::Open => {
                 let open: Vec<&str> = self.rules.open.iter().map(ServiceName::as_str).collect();
@@ -376,13 +376,13 @@ impl Engine {
     }
 }
 
-/// A carrier's media often come from other addresses than its signalling: what they send before the
-/// PBX does (ringing, announcements) is not heard then.
+/// Carriers often send media from addresses other than those of their signalling. Without an account,
+/// early media (ringback, announcements) from there are dropped.
 fn hint_of_media(account: &Account) -> String {
     let signalling = ["sip", "sip-tls"].map(ServiceName::known);
     match &account.services {
         Grant::Some(names) if signalling.iter().any(|name| names.contains(name)) => format!(
-            "\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow {}-media NETWORK --services rtp\"",
+            "\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow {}-media NETWORK --services rtp\"",
             account.name
         ),
         _ => String::new(),

@@ -89,7 +89,7 @@ impl Engine {
         Ok(plan.decided())
     }
 
-    /// The services as they will be: `up` may have found other ports.
+    /// The services after the change: `up` may have found other ports.
     fn catalogue_after(&self, plan: &Plan) -> Catalogue {
         let site = plan.changes.iter().find_map(|change| match change {
             Change::SetSite(site) => Some(site),

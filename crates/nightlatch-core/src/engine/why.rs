@@ -1,4 +1,4 @@
-//! Why: what happens to packets of an address, in words.
+//! `why`: explains what happens to packets from an address.
 
 use std::net::IpAddr;
 
@@ -50,7 +50,7 @@ impl Engine {
         }))
     }
 
-    /// For a port of signalling by UDP: the verdict for each kind of packet.
+    /// For a UDP signalling port: the verdict for each kind of packet.
     fn by_kind(&self, address: IpAddr, to: Option<Ports>, now: Time) -> Vec<PacketVerdict> {
         let udp = to.filter(|ports| ports.protocol == Protocol::Udp);
         let Some(port) = udp.map(|ports| ports.first) else { return Vec::new() };
@@ -148,7 +148,7 @@ impl Engine {
             |ports| match &verdict.reason {
                 Reason::Peer { .. } if ports.protocol == Protocol::Udp => {
                     let from = source_port(&self.world(now), address, ports.first);
-                    format!("requests, but no registrations, from port {from} to {ports}")
+                    format!("requests to {ports}, but not registrations, from port {from}")
                 }
                 _ => format!("new packets to {ports}"),
             },
@@ -176,12 +176,12 @@ impl Engine {
             Reason::Denied { range } => {
                 let told = self.ledger.denials.get(range).map(|denial| tell_denial(denial, now));
                 format!(
-                    "{what} of {address} are dropped, and nothing is sent there from services and media: {}",
+                    "{what} of {address} are dropped, and this host's services and media send nothing there: {}",
                     told.unwrap_or_default()
                 )
             }
             Reason::Peer { by, seen } => format!(
-                "{what} of {address} pass: {}, last seen {} ago",
+                "{what} of {address} pass: {}, most recently {} ago",
                 signalling::did(*by),
                 show_span(now.since(*seen))
             ),
@@ -275,20 +275,25 @@ fn tell_denial(denial: &Denial, now: Time) -> String {
             denial.range
         ),
         DenialCause::AccountGone { account } => format!(
-            "account \"{account}\" is gone since {}; denied for {} more, and as long as the PBX holds a contact there; \"nightlatch allow NAME {}\" allows it again",
+            "{} was removed or expired at {}; denied for another {}, and for as long as the PBX has a contact there; \"nightlatch allow NAME {}\" allows it again",
+            if account.is_empty() {
+                "its account".to_owned()
+            } else {
+                format!("account \"{account}\"")
+            },
             denial.since,
             show_span(lasts),
             denial.range
         ),
         DenialCause::UnlistedContact { extension } => format!(
-            "{extension} is registered at the PBX from there since before {}, and no account covers it; denied until the PBX holds no contact there; \"nightlatch allow NAME {}\" allows it",
+            "{extension} is registered at the PBX from this address (found at {}), and no account covers it; denied until the PBX has no contact there; \"nightlatch allow NAME {}\" allows it",
             denial.since, denial.range
         ),
     }
 }
 
-/// The best verdict of all kinds of packets to that port: a peer of the host's own choice may send
-/// requests, but may not register.
+/// The best verdict of all kinds of packets to that port: a known peer may send requests, but may
+/// not register.
 fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16) -> Verdict {
     let what = match protocol {
         Protocol::Tcp => What::Tcp { port },
@@ -307,8 +312,8 @@ fn judge_port(world: &World<'_>, address: IpAddr, protocol: Protocol, port: u16)
     if request.passes { request } else { registration }
 }
 
-/// The port that packets come from: of a known peer the one by which it is known, of others any but
-/// those of DHCP servers, which are judged apart.
+/// The source port to judge by: for a known peer, its known port; otherwise any port except those of
+/// DHCP servers, which have rules of their own.
 fn source_port(world: &World<'_>, address: IpAddr, port: u16) -> u16 {
     let known = world.learned.of(address.to_canonical(), world.now);
     let known = known.map(|(peer, _)| peer).filter(|peer| peer.local_port == port);

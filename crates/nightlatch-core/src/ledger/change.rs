@@ -35,7 +35,7 @@ pub enum Change {
     SetCountryAsker(Option<CountryAsker>),
     /// Adds or replaces a denial.
     PutDenial(Denial),
-    /// Ends a denial.
+    /// Removes a denial.
     DropDenial(AddrRange),
     /// Sets when signalling was last closed to strangers.
     SetSignallingClosed(Time),

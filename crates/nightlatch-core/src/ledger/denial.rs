@@ -1,4 +1,4 @@
-//! Denials: the addresses of accounts that are gone, and of phones that nobody listed.
+//! Denials: addresses of removed or expired accounts, and of phones registered without an account.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::AddrRange;
 use crate::signalling::MAX_TIMEOUT;
 use crate::time::Time;
 
-/// The services and media of this host are denied to a range of addresses, in both directions and
-/// also to running flows; what another account grants is not.
+/// A range of addresses is denied the services and media of this host, in both directions and for
+/// running flows too, except what another account grants.
 ///
-/// Without it a removed phone would return: the PBX still holds its contact, goes on asking whether
-/// it is there and rings it, and each of these packets would make it a peer of the host's own choice.
+/// Without a denial, a removed phone would come back: the PBX still has its contact, sends it
+/// keep-alives and calls, and each of these packets would make it a known peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denial {
-    /// Whom it concerns.
+    /// The denied addresses.
     pub range: AddrRange,
     /// Since when.
     pub since: Time,
-    /// When it ends, unless the PBX still holds a contact there.
+    /// When it ends, unless the PBX still has a contact there.
     pub until: Time,
     /// Why.
     pub cause: DenialCause,
@@ -30,12 +30,12 @@ pub struct Denial {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DenialCause {
-    /// An account was removed, or has ended.
+    /// An account was removed or has expired.
     AccountGone {
-        /// Its name; empty where a version before denials had noted the range alone.
+        /// Its name; empty if an older version recorded only the range.
         account: String,
     },
-    /// The PBX holds a registration from there, and no account covers it.
+    /// A phone is registered at the PBX from there, and no account covers it.
     UnlistedContact {
         /// The extension that is registered.
         extension: String,
@@ -43,9 +43,9 @@ pub enum DenialCause {
 }
 
 impl Denial {
-    /// How long it lasts: as long as the kernel remembers a peer, at least.
+    /// The shortest duration: as long as the kernel remembers a peer.
     pub const DURATION: Duration = MAX_TIMEOUT;
-    /// How much longer, where the PBX still holds a contact at its end, or did not answer.
+    /// How much it is extended if the PBX still has a contact at its end, or did not answer.
     pub const PROLONGATION: Duration = Duration::from_secs(2 * 3600);
 
     /// A denial that begins now.

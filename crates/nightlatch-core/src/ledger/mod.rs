@@ -39,7 +39,7 @@ pub struct Ledger {
     pub countries: CountryRules,
     /// Who waits for the next table of countries: a restart may come first.
     pub country_asker: Option<CountryAsker>,
-    /// Ranges to which services and media are denied, by range.
+    /// Ranges that are denied services and media, by range.
     pub denials: BTreeMap<AddrRange, Denial>,
     /// When signalling was last closed to strangers: peers that were called or asked before are
     /// forgotten, also after a crash in the middle of closing.

@@ -7,14 +7,14 @@
 //! 2. what IPv4 and IPv6 cannot work without
 //! 3. a block at least as specific as every account covering the address; a denial of services that
 //!    no account grants
-//! 4. (5, 6) flows that already run: answers to this host, and streams of media. UDP signalling is
-//!    left out: connection tracking is no evidence there
+//! 4. (5, 6) established flows: replies to this host, and media streams. Not UDP signalling, for
+//!    which connection tracking cannot be relied on
 //! 5. (7) an account, for its services
 //! 6. any wider block, for new connections
-//! 7. (4) signalling from a peer at which this host registered, which it called or asked; it only
-//!    adds to what accounts grant, so the order among these two is free
-//! 8. (10) a feed or a country, for new connections of those whom no account covers
-//! 9. (11) the mode: services open to strangers, under limits; otherwise silence
+//! 7. (4) signalling from a peer at which this host registered, which it called or to which it sent a
+//!    request; it only adds to what accounts grant, so the order of these two does not matter
+//! 8. (10) a feed or a country, for new connections from addresses that no account covers
+//! 9. (11) the mode: services open to strangers, under limits; everything else is dropped
 
 use std::net::IpAddr;
 
@@ -38,7 +38,7 @@ pub struct World<'a> {
     pub catalogue: &'a Catalogue,
     /// What the lists hold.
     pub lists: &'a Lists,
-    /// The peers that this host's own requests made known.
+    /// The peers known from this host's own requests.
     pub learned: &'a Learned,
     /// The moment of the judgement.
     pub now: Time,
@@ -57,12 +57,12 @@ pub struct Packet {
     pub flow: Flow,
     /// Whether it arrived on the loopback interface.
     pub on_loopback: bool,
-    /// The first bytes of its payload, which count for signalling by UDP.
+    /// The first bytes of its payload, which matter for UDP signalling.
     pub first: FirstBytes,
 }
 
 impl Packet {
-    /// A packet to this host that begins a flow, of which no more is known.
+    /// A packet to this host that begins a flow, with nothing else known about it.
     pub fn new(peer: IpAddr, what: What) -> Packet {
         Packet {
             peer,
@@ -187,19 +187,19 @@ pub enum Reason {
         /// The deciding block's range.
         range: crate::AddrRange,
     },
-    /// Services are denied to a removed address.
+    /// The address is denied services: its account was removed, or never existed.
     Denied {
         /// The range of the denial.
         range: crate::AddrRange,
     },
-    /// This host asked the peer for something, so it may send this.
+    /// This host sent the peer something that allows this packet.
     Peer {
         /// What this host did.
         by: LearnedBy,
-        /// When it did so last.
+        /// When it last did so.
         seen: Time,
     },
-    /// Media are accepted from everybody.
+    /// Media are accepted from any address.
     Media,
     /// Lists shut the address out.
     Listed {
@@ -271,11 +271,11 @@ fn role(world: &World<'_>, packet: &Packet) -> Role {
     }
 }
 
-/// A denial concerns every service of this host that no account grants, whoever began the flow.
-/// What this host began from other ports goes on.
+/// A denial applies to every service of this host that no account grants, whoever began the flow.
+/// Flows that this host began from other ports continue.
 fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> bool {
     let services = world.catalogue.every_port();
-    // The reply to this host's own ping is no request.
+    // A reply to this host's own ping is not a request.
     let is_reply = packet.what.is_echo_request() && packet.flow == Flow::HostBegan;
     packet.to != To::Elsewhere
         && !is_reply
@@ -283,8 +283,8 @@ fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> boo
         && standing.granting(world, packet.what).is_empty()
 }
 
-/// Whether nothing of a service of this host goes out to a peer: it is blocked, or the service is
-/// denied to it.
+/// Whether a service of this host may not send to a peer, because the peer is blocked or is denied
+/// the service.
 pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, port: u16) -> bool {
     let what = match protocol {
         Protocol::Tcp => What::Tcp { port },
@@ -297,7 +297,7 @@ pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, p
         || (standing.denial.is_some() && is_denied(world, &standing, &packet))
 }
 
-/// What this host asked the peer for, where that lets the packet in.
+/// The reason to accept a packet from a known peer, if there is one.
 fn known_peer(world: &World<'_>, packet: &Packet) -> Option<Reason> {
     let (address, now) = (packet.peer.to_canonical(), world.now);
     let known = |by, port, local_port| {
@@ -396,9 +396,9 @@ fn opens(opening: &Opening, what: What) -> bool {
     }
 }
 
-/// Flows that already run pass without being judged again, with three exceptions: signalling by
-/// UDP, which is judged packet by packet; flows without ports; and in open mode what strangers send
-/// to a rate-limited service, which stays under the limits: a guesser of passwords needs but one flow.
+/// Established flows are accepted without being judged again, with three exceptions: UDP signalling,
+/// which is judged packet by packet; flows without ports; and in open mode what strangers send to a
+/// rate-limited service, because one flow is enough to guess passwords.
 fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Option<Reason> {
     if role(world, packet).is_signalling() {
         return None;

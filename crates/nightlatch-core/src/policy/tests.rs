@@ -66,7 +66,7 @@ fn packet(text: &str) -> Packet {
             ("broadcast", _) => packet.to = To::Broadcast,
             ("multicast", _) => packet.to = To::Multicast,
             ("elsewhere", _) => packet.to = To::Elsewhere,
-            // The rest of the text is the payload.
+            // The rest of the line is the payload.
             (_, Some(("payload", _))) => {
                 let (_, payload) = text.split_once("payload=").unwrap();
                 packet.first = FirstBytes::of(payload.as_bytes());
@@ -105,7 +105,7 @@ fn shown(verdict: &Verdict) -> String {
     format!("{} {reason}", if verdict.passes { "pass" } else { "drop" })
 }
 
-/// Peers from lines such as `registered 203.0.113.70 5060`.
+/// Parses known peers, e.g. `registered 203.0.113.70 5060`.
 fn learned(lines: &[&str]) -> Learned {
     let peers = lines.iter().filter_map(|line| {
         let [by, address, port] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
@@ -178,7 +178,7 @@ fn in_open_mode_guessers_stay_under_the_limits_in_a_running_flow_too() {
     check(&open, "203.0.113.9 udp/12000 running", "pass running");
     check(&open, "192.0.2.1 tcp/5060 running", "pass running");
     check(&[], "203.0.113.9 tcp/5060 running", "pass running");
-    // Signalling by UDP is judged packet by packet, whoever began the flow.
+    // UDP signalling is judged packet by packet, whoever began the flow.
     check(&open, "203.0.113.9 udp/5060 answer", "pass open sip limited");
     check(&open, "192.0.2.1 udp/5060 running", "pass account joe");
     check(&[], "203.0.113.9 udp/5060 answer", "drop stranger");
@@ -316,7 +316,7 @@ fn what_is_for_others_is_not_ours_to_judge_unless_blocked() {
 }
 
 #[test]
-fn peers_of_the_hosts_own_choice() {
+fn known_peers_may_send_requests_and_responses() {
     let trunk = ["registered 203.0.113.70 5060"];
     let invite = "203.0.113.70 udp/5060 payload=INVITE sip:a SIP/2.0";
     check(&trunk, invite, "pass registered");
@@ -342,7 +342,7 @@ fn peers_of_the_hosts_own_choice() {
     check(&by_tcp, "203.0.113.70 tcp/5061", "pass registeredbytcp");
     check(&by_tcp, "203.0.113.70 tcp/443", "drop stranger");
     check(&by_tcp, invite, "drop stranger");
-    // Blocks count, however wide; lists do not, and neither does an account for something else.
+    // Blocks apply however wide they are; lists do not, nor does an account for another service.
     let iax = "203.0.113.70 udp/4569 payload=\u{1}";
     check(&["registered 203.0.113.70 4569"], iax, "pass registered");
     check(&[trunk[0], "block 203.0.113.0/24"], invite, "drop blocked 203.0.113.0/24");
@@ -352,7 +352,7 @@ fn peers_of_the_hosts_own_choice() {
 }
 
 #[test]
-fn what_is_denied() {
+fn denials_apply_to_services_that_no_account_grants() {
     let denied = ["mode open", "deny 203.0.113.7", "registered 203.0.113.7 5060"];
     for refused in
         ["udp/5060", "tcp/5061", "udp/10000 answer", "tcp/443 running", "udp/5060 running"]
@@ -361,7 +361,7 @@ fn what_is_denied() {
         check(&denied, &packet, "drop denied 203.0.113.7");
     }
     check(&denied, "203.0.113.7 udp/5060 payload=INVITE sip:a", "drop denied 203.0.113.7");
-    // What the host began from other ports goes on.
+    // Flows that the host began from other ports continue.
     check(&denied, "203.0.113.7 udp/54321 answer", "pass answer");
     check(&denied, "203.0.113.7 tcp/443 elsewhere", "pass notforthishost");
     check(&denied, "203.0.113.8 udp/5060", "pass open sip limited");

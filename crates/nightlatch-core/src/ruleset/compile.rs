@@ -14,8 +14,8 @@ use crate::service::{Grant, ServiceName};
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
 ///
-/// Accounts, blocks and denials may overlap as they like; what comes out are disjoint ranges, each
-/// with one answer, so that the kernel needs one look-up whatever their number. `n log n`.
+/// Accounts, blocks and denials may overlap freely; the result is disjoint ranges, each with one
+/// answer, so that the kernel needs one lookup whatever their number. `n log n`.
 ///
 /// `lists` is [`crate::lists::Lists::merged`], which is kept because it may be long.
 pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
@@ -52,7 +52,7 @@ pub enum Claim<'a> {
     Account(&'a Grant),
     /// A block shuts it out.
     Block,
-    /// Services that no account grants are denied to it, in both directions.
+    /// It is denied the services that no account grants, in both directions.
     Denial,
 }
 
@@ -61,7 +61,7 @@ pub enum Claim<'a> {
 pub enum Answer {
     /// Shut out, running flows too.
     Blocked,
-    /// Denied all services.
+    /// All services are denied.
     Denied,
     /// Let in for the union of the services of all accounts.
     Account {
@@ -69,7 +69,7 @@ pub enum Answer {
         grant: Grant,
         /// Whether a wider block lies around it.
         walled: bool,
-        /// Whether all other services are denied to running flows, and outwards, too.
+        /// Whether all other services are denied, for running flows and outbound packets too.
         denied: bool,
     },
 }
@@ -83,7 +83,7 @@ enum Closure {
 }
 
 impl Answer {
-    /// What accounts grant there, and whether a wider block lies around it.
+    /// What accounts grant there, and whether a wider block contains it.
     fn account(&self) -> Option<(&Grant, bool)> {
         match self {
             Answer::Account { grant, walled, .. } => Some((grant, *walled)),
@@ -110,7 +110,7 @@ fn claims<'a>(world: &World<'a>) -> Vec<(AddrRange, Claim<'a>)> {
     for block in world.ledger.blocks_at(world.now) {
         claims.push((block.range, Claim::Block));
     }
-    // A denial counts until it is taken out of the ledger: its end is decided by asking the PBX.
+    // A denial applies until it is removed from the ledger: the PBX is asked before it ends.
     claims.extend(world.ledger.denials.keys().map(|range| (*range, Claim::Denial)));
     claims
 }
@@ -278,7 +278,7 @@ fn add_chain(structure: &mut Structure, grant: &Grant, walled: bool, world: &Wor
 }
 
 /// Adds the chains that close everything (`None`), or all services but the granted ones, and
-/// returns the name that all of them share.
+/// returns the name that they share.
 fn add_closure(structure: &mut Structure, granted: Option<&Grant>, world: &World<'_>) -> String {
     let Some(Grant::Some(names)) = granted else { return BLOCKED.to_owned() };
     let granted = world.catalogue.opening(names);

@@ -38,19 +38,19 @@ pub mod names {
     pub const ACCOUNTS_V4: &str = "account4";
     /// The same for IPv6.
     pub const ACCOUNTS_V6: &str = "account6";
-    /// Map of closed ranges to the chain that says what is closed, for packets from there, IPv4.
+    /// Map from closed ranges to the chain that defines what is closed, for packets from there, IPv4.
     pub const CLOSED_IN_V4: &str = "closed_in4";
     /// The same for IPv6.
     pub const CLOSED_IN_V6: &str = "closed_in6";
-    /// The same for packets of this host to there, IPv4.
+    /// The same for packets from this host to these ranges, IPv4.
     pub const CLOSED_OUT_V4: &str = "closed_out4";
     /// The same for IPv6.
     pub const CLOSED_OUT_V6: &str = "closed_out6";
-    /// The same for packets of containers to there, IPv4; empty where no port is published.
+    /// The same for packets from containers to these ranges, IPv4; empty if no port is published.
     pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
     /// The same for IPv6.
     pub const CLOSED_FORWARD_V6: &str = "closed_forward6";
-    /// Peers at which this host registered (peer . its port . own port), IPv4. See
+    /// Peers at which this host registered (peer . its port . local port), IPv4. See
     /// [`LearnedBy`](crate::signalling::LearnedBy) for this and the following.
     pub const REGISTERED_V4: &str = "registered4";
     /// The same for IPv6.
@@ -71,7 +71,7 @@ pub mod names {
     pub const PUBLISHED_V4: &str = "published4";
     /// The same for IPv6.
     pub const PUBLISHED_V6: &str = "published6";
-    /// Sets of versions before: they are deleted where they are found.
+    /// Sets of older versions: deleted if found.
     pub const RETIRED: [&str; 2] = ["block4", "block6"];
     /// Listed addresses that came lately, each with a counter, IPv4.
     pub const HITS_V4: &str = "hit4";
@@ -93,7 +93,7 @@ pub mod names {
     pub const SILENT: &str = "silent";
     /// Counts what blocked addresses sent.
     pub const BLOCKED: &str = "blocked";
-    /// Counts what was denied to removed addresses, in both directions.
+    /// Counts packets from and to denied addresses.
     pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
     pub const LIMITED: &str = "limited";
@@ -123,18 +123,18 @@ pub struct Structure {
     pub trial: bool,
     /// The chains that accounts lead to, by name.
     pub chains: BTreeMap<String, ServiceChain>,
-    /// What is closed to removed addresses: all services but these, by name.
+    /// What is closed to denied addresses: all services except these, by name.
     #[serde(default)]
     pub closures: BTreeMap<String, Opening>,
     /// What strangers reach; `None` where silence is for everyone.
     pub open: Option<OpenServices>,
-    /// The ports of this host that packets are told apart by.
+    /// The ports of this host that the rules distinguish.
     #[serde(default)]
     pub ports: HostPorts,
-    /// Whether ports are published to containers, so that what containers send counts too.
+    /// Whether ports are published to containers, so that packets from containers matter too.
     #[serde(default)]
     pub containers: bool,
-    /// How many flows strangers may have in connection tracking. The kernel's side decides.
+    /// How many flows strangers may have in connection tracking; set from the kernel's table size.
     #[serde(default)]
     pub share: StrangersShare,
     /// In which sets the lists are. The kernel's side decides.
@@ -143,7 +143,7 @@ pub struct Structure {
 }
 
 impl Structure {
-    /// The names of all chains that come and go with accounts and what is closed.
+    /// The names of all chains that depend on accounts, blocks and denials.
     pub fn changing_chains(&self) -> impl Iterator<Item = String> {
         let closures = self.closures.keys().flat_map(|name| {
             ["denied_in", "denied_out", "denied_forward"].map(|hook| format!("{hook}.{name}"))
@@ -152,7 +152,7 @@ impl Structure {
     }
 }
 
-/// The name in [`Ruleset::closed`] of what is closed altogether.
+/// The name in [`Ruleset::closed`] of ranges to which everything is closed.
 pub const BLOCKED: &str = "";
 
 /// The chain that an element of a map of closed ranges leads to.
@@ -163,7 +163,7 @@ pub fn closing_chain(hook: &str, closure: &str) -> String {
     }
 }
 
-/// The ports of this host that packets are told apart by.
+/// The ports of this host that the rules distinguish.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPorts {
     /// All services.
@@ -176,7 +176,7 @@ pub struct HostPorts {
     pub media: Vec<Ports>,
     /// TCP ports of SIP, with and without TLS.
     pub sip_tcp: Vec<Ports>,
-    /// Whether media are accepted from everybody.
+    /// Whether media are accepted from any address.
     pub media_from_anybody: bool,
 }
 
@@ -196,13 +196,13 @@ impl HostPorts {
 
 /// The share of connection tracking that strangers' flows may take.
 ///
-/// An entry that has timed out still counts until the kernel collects it, up to a minute later. So at
-/// any time there are at most those that were alive before that minute, and those begun since; both
-/// are limited. Of the share media get twelve parts of 32, other UDP services twelve, half-open TCP
-/// connections four, and pings four.
+/// An expired entry still counts until the kernel collects it, up to a minute later. So at any time
+/// there are at most the entries that were alive a minute ago, and those begun since then; both
+/// numbers are limited. Of the 32 parts of the share, media get twelve, other UDP services twelve,
+/// half-open TCP connections four, and pings four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StrangersShare {
-    /// Entries in all, at most.
+    /// The most entries in total.
     pub entries: u32,
 }
 
@@ -214,51 +214,51 @@ impl Default for StrangersShare {
 }
 
 impl StrangersShare {
-    /// After how many seconds without a packet a stranger's UDP flow is forgotten. A stream of
-    /// media pauses for less, and after a longer pause begins anew.
+    /// After how many seconds without a packet a stranger's UDP flow is forgotten. Media streams
+    /// rarely pause that long; after a longer pause a stream counts as new.
     pub const UDP_TIMEOUT: u32 = 3;
     /// After how many seconds a stranger's half-open TCP connection is forgotten.
     pub const TCP_TIMEOUT: u32 = 10;
     /// After how many seconds the kernel forgets a ping.
     const PING_TIMEOUT: u32 = 30;
-    /// After how many seconds at the latest the kernel collects what has timed out
+    /// After how many seconds at the latest the kernel collects expired entries
     /// (`GC_SCAN_INTERVAL_MAX`, net/netfilter/nf_conntrack_core.c).
-    const COLLECTED: u32 = 60;
+    const MAX_GC_INTERVAL: u32 = 60;
 
-    /// A quarter of what the kernel tracks at most (`nf_conntrack_max`).
+    /// A quarter of the kernel's limit (`nf_conntrack_max`).
     pub fn of(conntrack_max: u32) -> StrangersShare {
         StrangersShare { entries: conntrack_max / 4 }
     }
 
-    /// Streams of media at a time. They are counted, not their packets: a call has fifty a second.
+    /// Concurrent media streams. Streams are counted, not packets: a call has fifty packets a second.
     pub fn streams(self) -> u32 {
         self.parts(6).max(1)
     }
 
-    /// New streams of media a second.
+    /// New media streams a second.
     pub fn new_streams(self) -> Rate {
-        begun_for(self.parts(6), StrangersShare::UDP_TIMEOUT)
+        new_flow_rate(self.parts(6), StrangersShare::UDP_TIMEOUT)
     }
 
-    /// Packets a second to other UDP services: each prolongs one entry at most.
+    /// Packets a second to other UDP services: each prolongs at most one entry.
     pub fn udp(self) -> Rate {
         let packets = (self.parts(3) / (StrangersShare::UDP_TIMEOUT + 1)).max(1);
         Rate { packets, burst: packets }
     }
 
-    /// New flows of other UDP services a second.
+    /// New flows a second to other UDP services.
     pub fn new_udp(self) -> Rate {
-        begun_for(self.parts(9), StrangersShare::UDP_TIMEOUT)
+        new_flow_rate(self.parts(9), StrangersShare::UDP_TIMEOUT)
     }
 
     /// New TCP connections a second.
     pub fn new_tcp(self) -> Rate {
-        begun_for(self.parts(4), StrangersShare::TCP_TIMEOUT)
+        new_flow_rate(self.parts(4), StrangersShare::TCP_TIMEOUT)
     }
 
     /// Pings a second, where strangers may ping.
     pub fn pings(self) -> Rate {
-        begun_for(self.parts(4), StrangersShare::PING_TIMEOUT)
+        new_flow_rate(self.parts(4), StrangersShare::PING_TIMEOUT)
     }
 
     fn parts(self, of_32: u32) -> u32 {
@@ -266,11 +266,11 @@ impl StrangersShare {
     }
 }
 
-/// The rate at which never more than so many entries exist, when each lives so many seconds. A
-/// quarter of them may come at once, as telephones do after an outage.
-fn begun_for(entries: u32, timeout: u32) -> Rate {
+/// The rate at which there are never more than `entries` entries, if each lives `timeout` seconds. A
+/// quarter of them may come in one burst, as telephones do after an outage.
+fn new_flow_rate(entries: u32, timeout: u32) -> Rate {
     let burst = (entries / 4).max(1);
-    let packets = (entries - entries / 4) / (timeout + StrangersShare::COLLECTED + 1);
+    let packets = (entries - entries / 4) / (timeout + StrangersShare::MAX_GC_INTERVAL + 1);
     Rate { packets: packets.max(1), burst }
 }
 

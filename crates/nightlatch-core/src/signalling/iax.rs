@@ -2,7 +2,8 @@
 
 use super::{FirstBytes, Kind, LearnedBy};
 
-/// The bit of the first byte that tells a full frame from a mini or meta frame, which carry media.
+/// The bit of the first byte that distinguishes a full frame from mini and meta frames, which carry
+/// media.
 pub const FULL_FRAME: u8 = 0x80;
 /// Type and subclass of the frames that register or unregister the sender: REGREQ and REGREL.
 pub const REGISTRATIONS: [u16; 2] = [0x060d, 0x0611];
@@ -23,7 +24,7 @@ pub(super) fn kind(first: &FirstBytes) -> Kind {
     match first.two_at(10) {
         Some(frame) if REGISTRATIONS.contains(&frame) => Kind::Other,
         Some(frame) if RESPONSES.contains(&frame) => Kind::Response,
-        // What is too short to register anybody is none of ours.
+        // Too short to register anybody.
         Some(_) | None => Kind::Request,
     }
 }

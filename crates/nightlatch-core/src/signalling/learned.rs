@@ -1,4 +1,4 @@
-//! The peers that this host's own requests have made known, as the kernel's sets hold them.
+//! The peers known from this host's own requests: a mirror of the kernel's sets.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::AddrRange;
 use crate::time::Time;
 
-/// By what a peer became known.
+/// Why a peer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LearnedBy {
@@ -17,10 +17,10 @@ pub enum LearnedBy {
     Registered,
     /// This host called it: INVITE, SUBSCRIBE, ACK, PRACK, UPDATE, IAX2 NEW.
     Called,
-    /// This host sent something else: only its responses pass.
+    /// This host sent something else: only responses are accepted.
     Asked,
-    /// This host is registered there over TCP or TLS, as the PBX or its connection shows: it may
-    /// open connections to the SIP ports. Entered by the daemon, not by packets.
+    /// This host is registered there over TCP or TLS, according to the PBX or to its connection: the
+    /// peer may open connections to the SIP ports. Added by the daemon, not by packets.
     RegisteredByTcp,
 }
 
@@ -29,8 +29,8 @@ impl LearnedBy {
     pub const ALL: [LearnedBy; 4] =
         [LearnedBy::Registered, LearnedBy::Called, LearnedBy::Asked, LearnedBy::RegisteredByTcp];
 
-    /// How long it counts after the last packet. A registration is renewed once an hour as a rule
-    /// and once a day at the most; a call lasts hours; a response comes within 32 seconds
+    /// How long a peer stays known after the last packet. A registration is usually renewed once an
+    /// hour, and at least once a day; a call may last hours; a response arrives within 32 seconds
     /// (RFC 3261, timer F).
     pub const fn timeout(self) -> Duration {
         Duration::from_secs(match self {
@@ -42,30 +42,30 @@ impl LearnedBy {
     }
 }
 
-/// The longest of the time-outs: a denial lasts at least as long.
+/// The longest of the timeouts: a denial lasts at least as long.
 pub const MAX_TIMEOUT: Duration = LearnedBy::Registered.timeout();
 
-/// A peer, and the port of this host that asked it. Its own port counts too: behind one address there
-/// may be many.
+/// A peer, and the port of this host that sent to it. The peer's own port matters too: many hosts may
+/// share one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Peer {
-    /// By what it became known.
+    /// Why it is known.
     pub by: LearnedBy,
     /// Its address.
     pub address: IpAddr,
     /// Its port; 0 for [`LearnedBy::RegisteredByTcp`].
     pub port: u16,
-    /// The port of this host; 0 for [`LearnedBy::RegisteredByTcp`], which counts for all SIP ports.
+    /// The port of this host; 0 for [`LearnedBy::RegisteredByTcp`], which applies to all SIP ports.
     pub local_port: u16,
 }
 
-/// All peers that are known, each with the moment at which it is forgotten.
+/// All known peers, each with the time at which it is forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
     peers: BTreeMap<Place, Time>,
 }
 
-/// The order in the map, and back.
+/// The key in the map, ordered by address.
 type Place = (IpAddr, u16, u16, LearnedBy);
 
 const fn place(peer: &Peer) -> Place {
@@ -77,24 +77,24 @@ const fn peer_at((address, port, local_port, by): Place) -> Peer {
 }
 
 impl Learned {
-    /// Takes a peer in, or renews it.
+    /// Adds or renews a peer.
     pub fn insert(&mut self, peer: Peer, until: Time) {
         self.peers.insert(place(&peer), until);
     }
 
-    /// The peers that count at `now`, each with the moment at which it is forgotten.
+    /// The peers known at `now`, each with the time at which it is forgotten.
     pub fn at(&self, now: Time) -> impl Iterator<Item = (Peer, Time)> {
         let counts = self.peers.iter().filter(move |(_, until)| **until > now);
         counts.map(|(place, until)| (peer_at(*place), *until))
     }
 
-    /// Until when a peer counts, where it does at `now`.
+    /// Until when a peer is known, if it is known at `now`.
     pub fn until(&self, peer: Peer, now: Time) -> Option<Time> {
         let until = self.peers.get(&place(&peer)).copied();
         until.filter(|until| *until > now)
     }
 
-    /// What is known of one address.
+    /// The known peers at one address.
     pub fn of(&self, address: IpAddr, now: Time) -> impl Iterator<Item = (Peer, Time)> {
         let first = (address, 0, 0, LearnedBy::Registered);
         let last = (address, u16::MAX, u16::MAX, LearnedBy::RegisteredByTcp);
@@ -102,23 +102,23 @@ impl Learned {
         found.map(|(place, until)| (peer_at(*place), *until))
     }
 
-    /// Whether this host is registered at an address, by whatever protocol.
+    /// Whether this host is registered at an address, over any protocol.
     pub fn is_registrar(&self, address: IpAddr, now: Time) -> bool {
         self.of(address, now)
             .any(|(peer, _)| matches!(peer.by, LearnedBy::Registered | LearnedBy::RegisteredByTcp))
     }
 
-    /// Forgets the peers that `forgotten` names.
+    /// Forgets the peers for which `forgotten` is true.
     pub fn forget(&mut self, forgotten: impl Fn(&Peer) -> bool) {
         self.peers.retain(|place, _| !forgotten(&peer_at(*place)));
     }
 
-    /// Forgets those within ranges of addresses.
+    /// Forgets the peers within ranges of addresses.
     pub fn forget_within(&mut self, ranges: &[AddrRange]) {
         self.forget(|peer| ranges.iter().any(|range| range.contains(peer.address)));
     }
 
-    /// When a peer sent last: the last packet that made it known.
+    /// When this host last sent the packet that makes a peer known.
     pub fn seen(by: LearnedBy, until: Time) -> Time {
         Time::from_millis(
             until.millis().saturating_sub(i64::try_from(by.timeout().as_millis()).unwrap_or(0)),
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers_count_until_their_time() {
+    fn peers_are_known_until_they_expire() {
         let at = Time::from_millis;
         let address = "203.0.113.70".parse().unwrap();
         let peer = |by, local_port| Peer { by, address, port: 5060, local_port };

@@ -1,11 +1,10 @@
-//! Signalling by UDP, judged packet by packet: what a packet is, by its first bytes, and which
-//! peers this host has asked for something.
+//! UDP signalling, judged packet by packet: the kind of a packet, by its first bytes, and the peers
+//! to which this host has sent requests.
 //!
-//! Connection tracking is no evidence here: it forgets a flow within 30 to 120 seconds, and a
-//! registration lasts an hour. So the kernel remembers the peers itself, in sets with time-outs
-//! that this host's own requests fill ([`Learned`] mirrors them), and what a packet of such a peer
-//! may be stands in one table ([`sip`], [`iax`]), read by [`crate::policy::judge`] and by the
-//! compiler of the kernel's table alike.
+//! Connection tracking cannot be relied on here: it forgets a flow after 30 to 120 seconds, while a
+//! registration lasts an hour. So the kernel itself remembers the peers, in sets with timeouts that
+//! this host's own requests fill ([`Learned`] mirrors them). One table ([`sip`], [`iax`]) defines
+//! what such a peer may send; [`crate::policy::judge`] and the compiler of the kernel's table share it.
 
 pub mod iax;
 mod learned;
@@ -15,7 +14,7 @@ pub use learned::{Learned, LearnedBy, MAX_TIMEOUT, Peer};
 
 use crate::service::Role;
 
-/// The first bytes of a datagram's payload: as many as any judgement looks at.
+/// The first bytes of a datagram's payload: as many as any rule inspects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstBytes {
     bytes: [u8; FirstBytes::MAX],
@@ -36,38 +35,38 @@ impl FirstBytes {
         first
     }
 
-    /// The bytes that there are.
+    /// The bytes of the payload, at most [`FirstBytes::MAX`].
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// Two bytes as the kernel compares them; `None` where the packet is shorter.
+    /// Two bytes as the kernel compares them; `None` if the packet is shorter.
     pub(crate) fn two_at(&self, at: usize) -> Option<u16> {
         let bytes = self.as_slice().get(at..at + 2)?;
         Some(u16::from_be_bytes(bytes.try_into().ok()?))
     }
 
-    /// Four bytes as the kernel compares them.
+    /// Four bytes as the kernel compares them; `None` if the packet is shorter.
     pub(crate) fn four_at(&self, at: usize) -> Option<u32> {
         let bytes = self.as_slice().get(at..at + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
     }
 }
 
-/// What a packet from outside is, as far as permissions go.
+/// The kind of an incoming packet, as far as permissions depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A request of a known method, or a frame within a call: passes from peers at which this
+    /// A request with a known method, or a frame within a call: accepted from peers at which this
     /// host registered or which it called.
     Request,
-    /// A response: passes from peers to which this host sent something within
-    /// [`LearnedBy::timeout`], whatever that was.
+    /// A response: accepted from peers to which this host sent anything within
+    /// [`LearnedBy::timeout`].
     Response,
-    /// Anything else; REGISTER above all, which no peer may send by what this host did.
+    /// Anything else, above all REGISTER, which is never accepted from known peers.
     Other,
 }
 
-/// What a packet to a port of that role is.
+/// The kind of a packet to a port with that role.
 pub fn kind(role: Role, first: &FirstBytes) -> Kind {
     match role {
         Role::Sip => sip::kind(first),
@@ -76,8 +75,8 @@ pub fn kind(role: Role, first: &FirstBytes) -> Kind {
     }
 }
 
-/// What this host asks of a peer by sending such a packet from a port of that role; `None` where
-/// it asks nothing, as a response does not.
+/// How a peer becomes known when this host sends it such a packet from a port with that role; `None`
+/// if it does not, e.g. for a response.
 pub fn asks(role: Role, first: &FirstBytes) -> Option<LearnedBy> {
     match role {
         Role::Sip => sip::asks(first),
@@ -86,18 +85,18 @@ pub fn asks(role: Role, first: &FirstBytes) -> Option<LearnedBy> {
     }
 }
 
-/// Packets that stand for all of their kind.
+/// One typical packet of each kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Examples {
     /// A request of a known method.
     pub request: FirstBytes,
-    /// What registers the sender.
+    /// A packet that registers its sender.
     pub registration: FirstBytes,
     /// A response.
     pub response: FirstBytes,
 }
 
-/// Packets that stand for all of their kind, by the role of the port.
+/// Typical packets for a port with that role.
 pub fn examples(role: Role) -> Examples {
     let full = |frame: u16| {
         let [kind, subclass] = frame.to_be_bytes();
@@ -117,10 +116,10 @@ pub fn examples(role: Role) -> Examples {
     }
 }
 
-/// What this host did, in a few words.
+/// What this host did to make a peer known, in a few words.
 pub fn did(by: LearnedBy) -> &'static str {
     match by {
-        LearnedBy::Registered => "this host sent REGISTER there",
+        LearnedBy::Registered => "this host sent a registration there",
         LearnedBy::Called => "this host called it",
         LearnedBy::Asked => "this host sent a request there",
         LearnedBy::RegisteredByTcp => "this host is registered there over TCP",

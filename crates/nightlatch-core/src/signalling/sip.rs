@@ -5,9 +5,9 @@ use super::{FirstBytes, Kind, LearnedBy};
 /// "SIP/": a response.
 pub const RESPONSE: u32 = four(*b"SIP/");
 
-/// The requests that a peer may send because of what this host asked of it, by their first four
-/// bytes. Allowed ones are listed, since some parsers take REGISTER in lower case too, or behind
-/// an empty line. REGISTER is missing on purpose.
+/// The requests that a known peer may send, by their first four bytes. This is an allowlist, since
+/// some parsers also accept REGISTER in lower case or after an empty line. REGISTER is missing on
+/// purpose.
 pub const REQUESTS: [u32; 13] = [
     four(*b"INVI"),
     four(*b"ACK "),
@@ -24,16 +24,16 @@ pub const REQUESTS: [u32; 13] = [
     four(*b"PUBL"),
 ];
 
-/// What makes a peer one at which this host registered.
+/// The request by which a peer becomes one at which this host registered.
 pub const REGISTERS: u32 = four(*b"REGI");
 
-/// What makes a peer one that this host called. ACK is among them: with record-routing it goes to
-/// another address than the INVITE did, and the hang-up comes from there.
+/// The requests by which a peer becomes one that this host called. ACK is among them: with record
+/// routing it goes to another address than the INVITE, and the hang-up comes from there.
 pub const CALLS: [u32; 5] =
     [four(*b"INVI"), four(*b"SUBS"), four(*b"ACK "), four(*b"PRAC"), four(*b"UPDA")];
 
-/// STUN's responses, success and error (RFC 8489, section 5), which a SIP port may send and get to
-/// keep an address translation alive (RFC 5626, section 3.5.2).
+/// STUN's responses, success and error (RFC 8489, section 5), which a SIP port may send and receive to
+/// keep a NAT binding alive (RFC 5626, section 3.5.2).
 pub const STUN_RESPONSES: [u16; 2] = [0x0101, 0x0111];
 /// STUN's magic cookie, the bytes 4 to 7.
 pub const STUN_COOKIE: u32 = 0x2112_a442;

@@ -42,8 +42,8 @@ impl Context {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Asks the daemon for a change that closes addresses, and shows with the sentence it answers what
-    /// is left to do at the PBX: a call that runs there goes on, and costs, until somebody ends it.
+    /// Asks the daemon for a change that closes addresses, and shows its reply and what is left to do
+    /// at the PBX: a call there continues, and costs money, until somebody ends it.
     pub(crate) fn close(&self, request: Request, ranges: &[AddrRange], trunks: bool) -> Outcome {
         let message = client::change(&self.paths, request)?;
         let remaining = pbx_peers::remaining(ranges, trunks);

@@ -1,5 +1,5 @@
-//! The peers that the kernel learns from this host's own packets, and the containers whose packets
-//! count as the host's: read, saved, put back.
+//! Reads, saves and restores the peers that the kernel learns from this host's own packets, and the
+//! containers whose packets count as this host's.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ use crate::features::up;
 use crate::shell::clock::Stopwatch;
 use crate::shell::{journal, known_peers};
 
-/// How long the published ports are not looked up again: who changes rulesets does so often.
-const PUBLISHED_PAUSE: Duration = Duration::from_secs(15);
+/// The shortest time between two lookups of the published ports: rulesets often change in bursts.
+const PUBLISHED_MIN_INTERVAL: Duration = Duration::from_secs(15);
 
 impl State {
-    /// Takes in what is known of peers: the kernel's word where its table stood, else what was saved.
+    /// Restores the known peers: from the kernel if its table was still loaded, else from the file.
     pub(super) fn recall_peers(&mut self, stood: bool) {
         if let Some(peers) = stood.then(|| self.firewall.learned()).flatten() {
             self.take_in(peers);
@@ -27,8 +27,8 @@ impl State {
         }
     }
 
-    /// Reads which peers the kernel has learned, and saves them. Where somebody has just been at the
-    /// table, what it holds says nothing.
+    /// Reads which peers the kernel has learned, and saves them; ignored if another program has just
+    /// changed the table.
     pub(super) fn read_peers(&mut self) {
         self.peers_read = Stopwatch::start();
         if !self.engine.ledger().protection.stands() || self.firewall.verify(None).is_some() {
@@ -50,14 +50,16 @@ impl State {
 
     pub(super) fn save_peers(&mut self) {
         if let Err(error) = self.known_peers.save(self.engine.learned(), self.clock.now()) {
-            let message = format!("the known peers could not be saved for a restart: {error}");
+            let message = format!(
+                "could not save the known peers: {error}; after a reboot they are unknown until this host sends to them again"
+            );
             journal::tell(Level::Warning, &message);
         }
     }
 
-    /// Looks up in the background to which containers ports are published, unless that was just done.
+    /// Looks up in the background to which containers ports are published, unless done recently.
     pub(super) fn look_up_published(&mut self) {
-        if self.published_read.is_some_and(|read| read.elapsed() < PUBLISHED_PAUSE) {
+        if self.published_read.is_some_and(|read| read.elapsed() < PUBLISHED_MIN_INTERVAL) {
             return;
         }
         self.published_read = Some(Stopwatch::start());
@@ -74,16 +76,18 @@ impl State {
             Err(error) => Err(error),
         };
         if let Err(error) = done {
-            let message = format!("published container ports are not known to the kernel: {error}");
+            let message = format!(
+                "could not load the published container ports into the kernel: {error}; peers of containers may stay unknown"
+            );
             journal::tell(Level::Warning, &message);
         }
     }
 }
 
-/// The peers that were saved.
+/// The saved peers.
 pub(crate) fn load_known_peers(saved: &known_peers::Saved) -> Learned {
     saved.load().unwrap_or_else(|error| {
-        let message = format!("the saved peers cannot be read: {error}; they become known again");
+        let message = format!("could not read the saved peers: {error}; they are unknown until this host sends to them again");
         journal::tell(Level::Warning, &message);
         Learned::default()
     })

@@ -1,10 +1,10 @@
-//! Who began the TCP connections whose ports do not tell, kept for the time when connection
-//! tracking has forgotten.
+//! Records who began TCP connections, for when connection tracking has forgotten it and the ports do
+//! not show it.
 //!
-//! Connection tracking sees who begins a connection. When its entries are deleted
-//! (`conntrack -F`), it takes running connections up in the middle, and their direction means
-//! nothing any more. So it is asked from time to time, and what it says is saved where the ports
-//! alone would say something else: a proxy that connects from the port at which it listens.
+//! Connection tracking sees who begins a connection. If its entries are deleted (`conntrack -F`), it
+//! picks up running connections in the middle, and their direction no longer means anything. So its
+//! entries are read regularly, and the beginner is saved if the ports alone would suggest otherwise,
+//! e.g. for a proxy that connects from the port on which it listens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,28 +20,28 @@ use super::clock::Stopwatch;
 use super::firewall::Firewall;
 use super::sockets::Connections;
 
-/// The most connections of which it is saved; those that this host began come first.
+/// The most connections that are saved; those that this host began have priority.
 const MAX_SAVED: usize = 65_536;
-/// The longest file that is read: a line has at most 60 bytes.
+/// The most bytes of the file that are read: a line has at most 60 bytes.
 const MAX_BYTES: u64 = 60 * MAX_SAVED as u64;
-/// How often connection tracking is asked.
-const EVERY: Duration = Duration::from_secs(15);
-/// It is asked for one part in so many of the time at most, however long its answer takes.
-const SHARE: u32 = 50;
-/// So many times a connection may be missing from both connection tracking and the sockets, before
-/// it is forgotten: one without packets has no entry after `conntrack -F`.
+/// The shortest time between two readings of connection tracking.
+const MIN_INTERVAL: Duration = Duration::from_secs(15);
+/// How many times as long as a reading the pause after it is at least.
+const MIN_PAUSE_FACTOR: u32 = 50;
+/// How many times in a row a connection may be missing from both connection tracking and the sockets
+/// before it is forgotten: after `conntrack -F`, an idle connection has no entry.
 const MAX_MISSED: u8 = 20;
 
-/// A TCP connection: the peer, this host's port.
+/// A TCP connection: the peer and this host's port.
 type Connection = (SocketAddr, u16);
 
-/// Who began connections, as it was seen.
+/// Who began connections, as recorded.
 #[derive(Debug)]
 pub struct Beginnings {
     file: Option<PathBuf>,
     saved: BTreeMap<Connection, Saved>,
     asked: Option<(Stopwatch, Duration)>,
-    /// Why it failed last: the same is not said again.
+    /// The last error: the same error is not reported twice in a row.
     failed: Option<String>,
 }
 
@@ -52,10 +52,10 @@ struct Saved {
 }
 
 impl Beginnings {
-    /// What is saved in the file, as far as it can be read; nothing from before a reboot.
+    /// Loads what the file has, as far as it can be read; nothing from before a reboot.
     pub fn load(file: PathBuf) -> Beginnings {
         let mut text = Vec::new();
-        // Without the file nothing was saved yet; the ports tell then.
+        // If there is no file, nothing was saved yet, and the ports decide.
         let _ = fs::File::open(&file).and_then(|it| it.take(MAX_BYTES).read_to_end(&mut text));
         let saved = read(&String::from_utf8_lossy(&text), &boot());
         Beginnings { file: Some(file), saved, asked: None, failed: None }
@@ -66,11 +66,11 @@ impl Beginnings {
         self.asked.is_none_or(|(since, pause)| since.elapsed() >= pause)
     }
 
-    /// Asks connection tracking who began the connections, and saves it where it has changed.
+    /// Reads from connection tracking who began the connections, and saves it if it has changed.
     ///
     /// # Errors
-    /// What the kernel said, or that the file cannot be written; each only when it is another
-    /// error than the time before. What was known stays known.
+    /// The kernel's error, or that the file cannot be written; only if it differs from the previous
+    /// error. What was known stays known.
     pub fn remember(
         &mut self,
         firewall: &mut Firewall,
@@ -81,17 +81,17 @@ impl Beginnings {
         let mut looked = Look::of(self, &sockets);
         let whole = firewall.for_each_flow(|flow| looked.at(&flow));
         let changed = looked.end(whole.is_ok());
-        self.asked = Some((asking, EVERY.max(asking.elapsed() * SHARE)));
+        self.asked = Some((asking, MIN_INTERVAL.max(asking.elapsed() * MIN_PAUSE_FACTOR)));
         let saved = if changed { self.save() } else { Ok(()) };
-        let saved = saved.map_err(|error| format!("it cannot be saved: {error}"));
+        let saved = saved.map_err(|error| format!("the file cannot be written: {error}"));
         let failed = whole.and(saved).err();
         let again = self.failed == failed;
         self.failed.clone_from(&failed);
         failed.filter(|_| !again).map_or(Ok(()), Err)
     }
 
-    /// A flow with the best that is known of who began it: by connection tracking where that saw
-    /// the beginning, by what was saved, by the sockets.
+    /// Completes a flow with who began it: according to connection tracking if that saw the beginning,
+    /// else to what was saved, else to the sockets.
     pub fn settle(&self, sockets: &Connections, flow: LiveFlow) -> LiveFlow {
         if flow.protocol == Protocol::Udp {
             return sockets.settle_udp(flow);
@@ -104,11 +104,11 @@ impl Beginnings {
         LiveFlow { began: saved.unwrap_or_else(|| sockets.began(peer, port)), ..flow }
     }
 
-    /// Shows every flow of this host, tracked or known by its socket, each with the best that is
-    /// known of who began it. A flow may be shown several times.
+    /// Calls `on_flow` for every flow of this host, tracked or known from its socket, each completed
+    /// with who began it. May be called several times for one flow.
     ///
     /// # Errors
-    /// As [`Firewall::for_each_flow`]; the sockets' connections are shown all the same.
+    /// As [`Firewall::for_each_flow`]; `on_flow` is called for the sockets' connections anyway.
     pub fn for_each_flow(
         &self,
         firewall: &mut Firewall,
@@ -139,14 +139,14 @@ impl Beginnings {
             let began = if saved.began == Began::Host { "host" } else { "peer" };
             text += &format!("{} {} {port} {began}\n", peer.ip(), peer.port());
         }
-        // It need not outlast a reboot, only be whole.
+        // It need not survive a power cut, but must never be partial.
         let beside = file.with_extension("new");
         fs::write(&beside, text)?;
         fs::rename(&beside, file)
     }
 }
 
-/// One look at the connections, before it is over.
+/// One pass over the connections.
 struct Look<'a> {
     beginnings: &'a mut Beginnings,
     sockets: &'a Connections,
@@ -167,7 +167,7 @@ impl<'a> Look<'a> {
         }
         let connection = connection(flow);
         let saved = &mut self.beginnings.saved;
-        // What the ports tell rightly need not be saved.
+        // Need not be saved if the ports show it correctly.
         let told = self.sockets.began(connection.0, connection.1);
         if flow.began == Began::Unknown || flow.began == told {
             let of_another_time =
@@ -191,7 +191,7 @@ impl<'a> Look<'a> {
         self.changed |= known.is_none_or(|known| known.began != flow.began);
     }
 
-    /// Whether something has changed. Only a whole look shows what is missing.
+    /// Whether something has changed. Only a complete pass shows which connections are gone.
     fn end(self, whole: bool) -> bool {
         let (saved, sockets) = (&mut self.beginnings.saved, self.sockets);
         let before = saved.len();
@@ -209,7 +209,7 @@ fn connection(flow: &LiveFlow) -> Connection {
     (SocketAddr::new(flow.peer.to_canonical(), flow.peer_port), flow.local_port)
 }
 
-/// Reads what was saved; lines that make no sense are left out.
+/// Parses what was saved; invalid lines are skipped.
 fn read(text: &str, boot: &str) -> BTreeMap<Connection, Saved> {
     let mut lines = text.lines();
     let of_this_boot = lines.next().and_then(|line| line.strip_prefix("# ")) == Some(boot);
@@ -230,7 +230,7 @@ fn read_line(line: &str) -> Option<(Connection, Saved)> {
     Some(((SocketAddr::new(peer, peer_port), port), Saved { began, missed: 0 }))
 }
 
-/// A reboot ends all connections; the kernel has another name for each.
+/// The kernel's identifier of this boot: a reboot ends all connections.
 fn boot() -> String {
     let id = fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
     id.unwrap_or_default().trim().to_owned()
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn only_what_the_ports_do_not_tell_is_saved() {
+    fn only_what_the_ports_do_not_show_is_saved() {
         let (mut beginnings, sockets) = (new(), sockets());
         let proxy = flow("203.0.113.70:5061", 5061, Began::Host);
         let phone = flow("203.0.113.70:40000", 5061, Began::Peer);
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(beginnings.settle(&sockets, other), other);
         assert!(look(&mut beginnings, &sockets, &[other]));
         assert_eq!(beginnings.settle(&sockets, unknown(proxy)), other);
-        // An answer may be the first packet that is seen of what this host began.
+        // A reply may be the first packet seen of a flow that this host began.
         let answer = flow("203.0.113.70:53", 50_000, Began::Peer);
         for (port, expected) in [(50_000, Began::Unknown), (5060, Began::Peer)] {
             let answer = LiveFlow { protocol: Protocol::Udp, local_port: port, ..answer };
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn what_is_gone_is_forgotten_after_a_while() {
+    fn closed_connections_are_forgotten_after_some_passes() {
         let (mut beginnings, sockets) = (new(), sockets());
         let proxy = flow("203.0.113.70:5061", 5061, Began::Host);
         let container = flow("203.0.113.71:40000", 8080, Began::Peer);
@@ -310,13 +310,13 @@ mod tests {
         for missed in 1..MAX_MISSED {
             assert!(!look(&mut beginnings, &sockets, &[]), "{missed}");
         }
-        // One has a socket all the while.
+        // One still has a socket.
         assert!(look(&mut beginnings, &sockets, &[]));
         assert_eq!(beginnings.saved.keys().collect::<Vec<_>>(), [&connection(&proxy)]);
     }
 
     #[test]
-    fn it_is_bounded_and_the_hosts_own_come_first() {
+    fn it_is_bounded_and_connections_of_the_host_have_priority() {
         let (mut beginnings, sockets) = (new(), Connections::of("", PortRoles::default()));
         let peers: Vec<_> = (0..MAX_SAVED)
             .map(|n| {

@@ -1,8 +1,8 @@
-//! Ending running flows in the kernel.
+//! Cutting running flows in the kernel.
 //!
-//! Where the firewall has just come up, connection tracking has seen calls for some milliseconds
-//! only, and perhaps not yet a packet of this host in them. So media streams are looked at twice
-//! before they are cut.
+//! When the firewall has just come up, connection tracking has seen running calls for only a few
+//! milliseconds, perhaps without any packet of this host. So media streams are checked twice before
+//! they are cut.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,25 +16,25 @@ use super::beginnings::Beginnings;
 use super::clock::Stopwatch;
 use super::firewall::Firewall;
 
-/// How long this host has time to send something in a media stream before it is cut. Media are sent
-/// every 20 to 60 ms; in silence some codecs send less often.
-const MEDIA_PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for a packet of this host in a media stream before it is cut. Media packets are
+/// sent every 20 to 60 ms; during silence, some codecs send less often.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The media streams that are looked at again.
+/// The media streams to be checked again.
 #[derive(Debug, Default)]
 pub struct Cuts {
     doubtful: Option<(Stopwatch, BTreeSet<Stream>)>,
 }
 
-/// A UDP flow: the peer, its port, this host's port.
+/// A UDP flow: the peer, its port and this host's port.
 type Stream = (IpAddr, u16, u16);
 
 impl Cuts {
-    /// Ends the running flows concerned that would be denied now; media streams of strangers only
-    /// after a second look, see [`Cuts::due_in`].
+    /// Cuts those of the running flows in scope that would be dropped now; media streams of strangers
+    /// only after a second check, see [`Cuts::due_in`].
     ///
     /// # Errors
-    /// What the kernel said. What was found is cut all the same.
+    /// The kernel's error. The flows that were found are cut anyway.
     pub fn cut(
         &mut self,
         firewall: &mut Firewall,
@@ -59,13 +59,13 @@ impl Cuts {
         firewall.cut(&ending).and(looked)
     }
 
-    /// In how long [`Cuts::look_again`] is due; `None` where nothing is in doubt.
+    /// The time until [`Cuts::look_again`] is due; `None` if no stream is in doubt.
     pub fn due_in(&self) -> Option<Duration> {
         let (since, _) = self.doubtful.as_ref()?;
-        Some(MEDIA_PATIENCE.saturating_sub(since.elapsed()))
+        Some(MEDIA_TIMEOUT.saturating_sub(since.elapsed()))
     }
 
-    /// Ends the media streams in which this host has still sent nothing.
+    /// Cuts the media streams in which this host has still sent nothing.
     ///
     /// # Errors
     /// As [`Cuts::cut`].

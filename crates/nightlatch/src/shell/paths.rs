@@ -31,12 +31,12 @@ impl Paths {
         self.state_dir.join("last-good.json")
     }
 
-    /// The peers that this host's own requests made known.
+    /// The peers known from this host's own requests.
     pub fn known_peers(&self) -> PathBuf {
         self.state_dir.join("known-peers.json")
     }
 
-    /// Who began connections whose ports do not tell.
+    /// Who began connections whose ports do not show it.
     pub fn beginnings(&self) -> PathBuf {
         self.state_dir.join("beginnings")
     }

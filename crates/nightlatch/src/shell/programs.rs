@@ -1,4 +1,4 @@
-//! Runs other programs, e.g. `ip` and `asterisk`: found, bounded, ended in time.
+//! Runs other programs, e.g. `ip` and `asterisk`, with limits on time and output.
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Where programs of the administrator are, besides `PATH`: a shell of a plain user has no sbin.
+/// Where administration programs are, besides `PATH`: an ordinary user's `PATH` has no sbin.
 const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
 
-/// Finds a program: in `PATH` first. A file that others may write or replace is passed over, since
-/// this process runs as root. `None` where it is not installed.
+/// Finds a program, in `PATH` first. A file that others may write or replace is skipped, since this
+/// process runs as root. `None` if it is not installed.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
@@ -24,7 +24,7 @@ fn find(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file() && is_trusted(file))
 }
 
-/// Whether only root and the own user can change a file and the folder that it is in.
+/// Whether only root and the current user can change a file and its folder.
 fn is_trusted(file: &Path) -> bool {
     let own = rustix::process::geteuid().as_raw();
     let is_safe = |path: &Path| {

@@ -2,7 +2,7 @@
 //!
 //! Connection tracking knows only what began while somebody asked for it. What began before, it
 //! takes up in the middle, and the next packet the host sends then looks like the first. The
-//! sockets tell then, by who listens.
+//! sockets then show who began it, by which ports are listened on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,15 +15,15 @@ use nightlatch_core::service::Catalogue;
 
 /// The states of `/proc/net/tcp` (`net/tcp_states.h`).
 const LISTEN: &str = "0A";
-/// No connection any more (`TCP_TIME_WAIT`, `TCP_CLOSE`), or not yet one: `TCP_SYN_RECV` is what
-/// anybody may cause by one packet, under whatever address.
+/// No longer a connection (`TCP_TIME_WAIT`, `TCP_CLOSE`), or not yet one: `TCP_SYN_RECV` can be caused
+/// by a single packet with a forged address.
 const NOT_RUNNING: [&str; 3] = ["06", "07", "03"];
 
-/// From which the kernel takes the ports of connections that the host begins, where it does not
-/// tell (`net.ipv4.ip_local_port_range`).
+/// The default of `net.ipv4.ip_local_port_range`, from which the kernel picks ports for outbound
+/// connections, if it cannot be read.
 const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
 
-/// The TCP connections of this host's own sockets, and who listens.
+/// The TCP connections of this host's sockets, and the ports on which they listen.
 #[derive(Debug)]
 pub struct Connections {
     roles: PortRoles,
@@ -41,8 +41,8 @@ impl Connections {
         Connections::of(&text, PortRoles::new(catalogue, ephemeral()))
     }
 
-    /// Who began a TCP connection. Without a socket of its own, as those of containers, only who
-    /// listens can tell.
+    /// Who began a TCP connection. If it has no socket here, e.g. a container's, only the listening
+    /// ports can show it.
     pub fn began(&self, peer: SocketAddr, local_port: u16) -> Began {
         match self.running.get(&(peer, local_port)) {
             Some(began) => *began,
@@ -53,8 +53,8 @@ impl Connections {
         }
     }
 
-    /// A UDP flow with what its port tells of who began it: connection tracking that sees an answer
-    /// first takes it for the beginning, and from such ports this host begins flows.
+    /// Corrects who began a UDP flow by its port: from an ephemeral port, this host may have begun it, if
+    /// connection tracking saw only the reply and took it for the first packet.
     pub fn settle_udp(&self, flow: LiveFlow) -> LiveFlow {
         let by_host = self.roles.is_ephemeral(flow.local_port) && flow.began == Began::Peer;
         LiveFlow { began: if by_host { Began::Unknown } else { flow.began }, ..flow }
@@ -65,7 +65,7 @@ impl Connections {
         self.running.contains_key(&(peer, local_port))
     }
 
-    /// The connections with other hosts.
+    /// The connections to other hosts.
     pub fn flows(&self) -> impl Iterator<Item = LiveFlow> {
         let outside = self.running.iter().filter(|((peer, _), _)| !peer.ip().is_loopback());
         outside.map(|(&(peer, local_port), &began)| LiveFlow::tcp(peer, local_port, began))
@@ -87,7 +87,7 @@ impl Connections {
     }
 }
 
-/// The ports that the kernel takes for connections of this host.
+/// The range from which the kernel picks ports for this host's outbound connections.
 fn ephemeral() -> RangeInclusive<u16> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ports = text.split_whitespace().map_while(|port| port.parse().ok());
@@ -176,7 +176,7 @@ mod tests {
                 "192.0.2.166 5061 5060 Unknown",
                 "192.0.2.166 40000 5060 Peer",
                 "192.0.2.166 40002 5060 Peer",
-                // The last guest of a server that is gone, perhaps.
+                // Possibly a connection whose listening socket was closed.
                 "192.0.2.166 40003 4444 Unknown",
                 "2001:db8:66::66 40001 5060 Peer",
             ]

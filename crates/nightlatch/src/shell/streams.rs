@@ -1,7 +1,7 @@
-//! Media streams that run now, read from the headers of packets.
+//! Detects running media streams from packet headers.
 //!
-//! Sockets of media have no peer, and without a firewall the kernel tracks nothing: who talks with
-//! whom is only to be seen in the packets. Their content is not read.
+//! Media sockets are not connected to a peer, and without a firewall the kernel tracks no connections:
+//! only the packets show who talks to whom. Their payload is not read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
@@ -19,19 +19,19 @@ use socket2::{Domain, SockFilter, Socket, Type};
 use super::addresses;
 use super::clock::Stopwatch;
 
-/// How long packets are looked at: media come every 20 to 60 ms.
-const LOOK: Duration = Duration::from_secs(1);
-/// The most packets that are looked at.
+/// How long packets are captured: media packets come every 20 to 60 ms.
+const CAPTURE_TIME: Duration = Duration::from_secs(1);
+/// The most packets that are captured.
 const MAX_PACKETS: usize = 1_000_000;
-/// The most streams that are told apart; those to which this host sends come first.
+/// The most streams that are recorded; those to which this host sends have priority.
 const MAX_STREAMS: usize = 4096;
-/// How much of a packet is read: the headers.
+/// How many bytes of a packet are read: the headers.
 const HEADERS: u32 = 128;
-/// Packets that wait to be read, in bytes of kernel memory.
-const ROOM: usize = 16 << 20;
-/// `ETH_P_ALL` (`linux/if_ether.h`): what is sent is shown only to those who ask for everything.
+/// The receive buffer of the socket, in bytes of kernel memory.
+const RECEIVE_BUFFER: usize = 16 << 20;
+/// `ETH_P_ALL` (`linux/if_ether.h`): outbound packets are delivered only to sockets of this protocol.
 const EVERY_PROTOCOL: u16 = 0x0003;
-/// No media come from ports below: those are answers to what this host asked, such as DNS.
+/// Media never come from lower ports: such packets are replies to this host's requests, e.g. DNS.
 const FIRST_UNPRIVILEGED: u16 = 1024;
 
 /// A media stream between this host and a peer, as far as its packets were seen.
@@ -43,18 +43,18 @@ pub struct Stream {
     pub peer_port: u16,
     /// This host's port.
     pub local_port: u16,
-    /// How many packets this host sent. One that passes several interfaces counts for each.
+    /// How many packets this host sent. A packet that passes several interfaces counts once for each.
     pub to_peer: u32,
-    /// How many packets came, likewise; before any firewall judged them.
+    /// How many packets arrived, likewise; counted before any firewall.
     pub from_peer: u32,
 }
 
-/// Looks at the UDP packets of all interfaces for one second, and gives the streams at the media
-/// ports, sorted. Packets that are forwarded to a container count where they have an address of
-/// this host: for published ports.
+/// Captures the UDP packets of all interfaces for one second, and returns the streams at the media
+/// ports, sorted. Packets forwarded to a container are included where they have an address of this
+/// host, i.e. for published ports.
 ///
 /// # Errors
-/// The kernel does not show packets: without `CAP_NET_RAW`.
+/// The kernel refuses to deliver packets, e.g. without `CAP_NET_RAW`.
 pub fn running(media: &[Ports]) -> io::Result<Vec<Stream>> {
     let udp = media.iter().filter(|ports| ports.protocol == Protocol::Udp);
     let first = udp.clone().map(|ports| ports.first).min();
@@ -67,7 +67,7 @@ pub fn running(media: &[Ports]) -> io::Result<Vec<Stream>> {
     let mut buffer = [0; HEADERS as usize];
     let mut packets = 0;
     while packets < MAX_PACKETS {
-        let left = LOOK.saturating_sub(watch.elapsed());
+        let left = CAPTURE_TIME.saturating_sub(watch.elapsed());
         if left.is_zero() {
             break;
         }
@@ -86,16 +86,16 @@ pub fn running(media: &[Ports]) -> io::Result<Vec<Stream>> {
     Ok(streams.sorted())
 }
 
-/// A socket that shows what all interfaces send and receive, from the IP header on, as far as the
-/// filter lets it through.
+/// A socket that receives the packets of all interfaces, inbound and outbound, from the IP header on, if
+/// the filter accepts them.
 fn open(first: u16, last: u16) -> io::Result<Socket> {
     let every = i32::from(EVERY_PROTOCOL.to_be());
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(every.into()))?;
     socket.attach_filter(&filter(first, last))?;
     socket.set_nonblocking(true)?;
-    if set_socket_recv_buffer_size_force(&socket, ROOM).is_err() {
-        // The common limit holds then, which is enough for less.
-        socket.set_recv_buffer_size(ROOM)?;
+    if set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+        // Without privileges, the system-wide limit applies.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
     Ok(socket)
 }
@@ -112,8 +112,8 @@ fn wait(socket: &Socket, left: Duration) -> io::Result<()> {
     }
 }
 
-/// Lets UDP through that is no fragment and of which one port is in the range; of IPv6, also what
-/// has extension headers. `linux/bpf_common.h`; it only saves work, [`Streams::see`] decides.
+/// Accepts UDP packets that are not fragments and have a port in the range, and IPv6 packets with
+/// extension headers (`linux/bpf_common.h`). Only an optimisation: [`Streams::see`] decides.
 fn filter(first: u16, last: u16) -> [SockFilter; 24] {
     const LOAD_BYTE: u16 = 0x30;
     const LOAD_HALF: u16 = 0x28;
@@ -129,7 +129,7 @@ fn filter(first: u16, last: u16) -> [SockFilter; 24] {
     const RETURN: u16 = 0x06;
     let (first, last) = (u32::from(first), u32::from(last));
     let op = |code, number| SockFilter::new(code, 0, 0, number);
-    // So many steps are skipped, if so and if not.
+    // How many instructions to skip if the condition is true, and if it is false.
     let jump = |code, number, yes, no| SockFilter::new(code, yes, no, number);
     [
         op(LOAD_BYTE, 0),
@@ -162,14 +162,14 @@ fn filter(first: u16, last: u16) -> [SockFilter; 24] {
     ]
 }
 
-/// The peer, its port, this host's port.
+/// The peer, its port and this host's port.
 type Ends = (IpAddr, u16, u16);
 
 /// The streams seen so far.
 struct Streams<'a> {
     own: BTreeSet<IpAddr>,
     media: &'a [Ports],
-    /// How many packets went to the peer, and how many came.
+    /// The number of packets to the peer, and from it.
     seen: BTreeMap<Ends, (u32, u32)>,
 }
 
@@ -189,7 +189,7 @@ impl Streams<'_> {
         }
         let ends = (peer.ip(), peer.port(), local.port());
         if self.seen.len() >= MAX_STREAMS && !self.seen.contains_key(&ends) {
-            // Whoever floods the media ports hides no call.
+            // A flood at the media ports must not hide calls.
             if !sent {
                 return;
             }

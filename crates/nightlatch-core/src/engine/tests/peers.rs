@@ -238,7 +238,7 @@ fn why_answers_for_each_kind_of_packet() {
     assert!(why.passes);
     assert_eq!(
         why.sentence,
-        "requests, but no registrations, from port 5070 to udp/5060 of 203.0.113.70 pass: this host sent REGISTER there, last seen 12s ago"
+        "requests to udp/5060, but not registrations, from port 5070 of 203.0.113.70 pass: this host sent a registration there, most recently 12s ago"
     );
     let kinds: Vec<(&str, bool)> =
         why.packets.iter().map(|packet| (packet.kind.as_str(), packet.passes)).collect();

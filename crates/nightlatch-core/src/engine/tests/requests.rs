@@ -18,7 +18,7 @@ fn an_account_comes_and_goes() {
     let mut desk = Desk::on();
     assert_eq!(
         desk.done(allow("office 203.0.113.7,2001:db8::/64 sip,web")),
-        "account \"office\" is open: 203.0.113.7, 2001:db8::/64 for sip, web\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\""
+        "account \"office\" is open: 203.0.113.7, 2001:db8::/64 for sip, web\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\""
     );
     assert_eq!(
         desk.done(allow("joe 203.0.113.8 all for 28800")),
@@ -28,7 +28,7 @@ fn an_account_comes_and_goes() {
     assert_eq!(desk.cuts, []);
     assert_eq!(
         desk.done(remove("office")),
-        "account \"office\" is removed: 203.0.113.7, 2001:db8::/64 for sip, web is closed, running connections and calls end"
+        "account \"office\" is removed: 203.0.113.7, 2001:db8::/64 for sip, web is closed, running connections and media streams are cut"
     );
     assert_eq!(desk.cuts, [Flows::Of(vec![range("203.0.113.7"), range("2001:db8::/64")])]);
     assert_eq!(desk.log(), ["anna: allow office", "anna: allow joe", "anna: remove office"]);
@@ -102,7 +102,7 @@ fn a_long_account_is_named_in_few_words() {
     let message = desk.done(allow(&format!("many {} sip", many.join(","))));
     assert_eq!(
         message,
-        "account \"many\" is open: 10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 9995 more for sip\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow many-media NETWORK --services rtp\""
+        "account \"many\" is open: 10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 9995 more for sip\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow many-media NETWORK --services rtp\""
     );
     assert!(desk.done(remove("many")).len() < 200);
 }
@@ -127,7 +127,7 @@ fn a_block_says_whom_it_hits() {
     assert_eq!(desk.cuts.last(), Some(&Flows::Of(vec![range("203.0.113.16/28")])));
     assert_eq!(
         desk.done(allow("new 203.0.113.9 sip")),
-        "account \"new\" is open: 203.0.113.9 for sip\nattention: 203.0.113.9 is blocked and stays shut out: \"nightlatch unblock 203.0.113.9\"\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow new-media NETWORK --services rtp\""
+        "account \"new\" is open: 203.0.113.9 for sip\nattention: 203.0.113.9 is blocked and stays shut out: \"nightlatch unblock 203.0.113.9\"\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow new-media NETWORK --services rtp\""
     );
     assert_eq!(desk.done(unblock("203.0.113.9")), "203.0.113.9 is no longer blocked");
     assert_eq!(
@@ -211,7 +211,7 @@ fn the_mode_changes_once() {
     assert_eq!(desk.done(mode(Mode::Open)), "the mode is open already");
     assert_eq!(
         desk.done(mode(Mode::Allowlist)),
-        "the mode is allowlist now: strangers are dropped, and their running signalling ends; media to which this host sends continue"
+        "the mode is allowlist now: strangers are dropped, including their established signalling; media streams to which this host sends continue"
     );
     assert_eq!(desk.log(), ["anna: mode mode", "anna: mode mode"]);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What is closed to a range of addresses in both directions, flows that run included.
+//! What is closed to a range of addresses in both directions, including its running flows.
 
 use std::fmt::Write as _;
 
@@ -6,11 +6,12 @@ use super::ports::{Side, ping, rules, single_rules};
 use crate::ruleset::{BLOCKED, HostPorts, Structure, closing_chain, names};
 use crate::service::{Opening, Ports, Protocol};
 
-/// Three chains for each kind of closure: what such an address sends, what this host sends there,
-/// and what a container to which a port is published sends there.
+/// Three chains for each kind of closure: for packets from such an address, from this host to it, and
+/// from a container with a published port to it.
 ///
-/// A block drops whatever comes from there. A denial, and what goes out, concern the services and
-/// media of this host, and SIP over TCP: what it began itself from other ports goes on.
+/// A block drops every packet from the address. Outbound packets, and denials, are limited to the
+/// services and media of this host and to SIP over TCP: flows that the host began from other ports
+/// continue.
 pub(super) fn chains(structure: &Structure) -> String {
     let counted = format!("counter name {}", names::BLOCKED);
     let nothing = Opening::default();
@@ -25,9 +26,9 @@ pub(super) fn chains(structure: &Structure) -> String {
     text
 }
 
-/// What is sent to nobody: its way leads over the loopback interface, where it is dropped. A plain
-/// drop on the way out would fail the PBX's `sendto` (EPERM) for each packet of a call, which some
-/// write into their logs; port 9 is "discard" (RFC 863).
+/// Sends packets nowhere: they are routed to the loopback interface and dropped there. With a plain
+/// drop in the output hook, the PBX's `sendto` would fail (EPERM) for each packet of a call, and some
+/// PBXs log each failure. Port 9 is "discard" (RFC 863).
 fn to_nobody() -> String {
     "\tchain to_nobody {\n\t\tudp dport set 9\n\t\tip daddr set 127.0.0.1\n\t\tip6 daddr set ::1\n\t}\n\
      \tchain loopback {\n\
@@ -40,7 +41,7 @@ fn to_nobody() -> String {
 
 fn inwards(name: &str, granted: &Opening, services: &Opening, counted: &str) -> String {
     let mut text = format!("\tchain {} {{\n", closing_chain("in", name));
-    // What is addressed to another host is no business of ours.
+    // Packets addressed to another host are left alone.
     text.push_str("\t\tfib daddr type unicast return\n");
     text += &rules(Side::Destination, &granted.ports, "return");
     text += &single_rules(Side::Destination, &services.ports, &format!("{counted} drop"));
@@ -49,8 +50,8 @@ fn inwards(name: &str, granted: &Opening, services: &Opening, counted: &str) -> 
     text
 }
 
-/// For the PBX a closed address is a phone that was unplugged: datagrams get no answer, and a TCP
-/// connection is reset.
+/// To the PBX, a closed address looks like an unplugged phone: datagrams get no answer, and TCP
+/// connections are reset.
 fn outwards(name: &str, granted: &Opening, ports: &HostPorts, counted: &str) -> String {
     let mut text = String::new();
     for (hook, udp, tcp) in
@@ -68,7 +69,7 @@ fn outwards(name: &str, granted: &Opening, ports: &HostPorts, counted: &str) -> 
     text
 }
 
-/// SIP connections that this host opens itself, whatever its own port.
+/// SIP connections that this host itself opens, whatever its local port.
 fn calls(granted: &Opening, ports: &HostPorts, verdict: &str) -> String {
     const USUAL: Ports = Ports::new(Protocol::Tcp, 5060, 5061);
     let reached = crate::service::merge(ports.sip_tcp.iter().copied().chain([USUAL]).collect());

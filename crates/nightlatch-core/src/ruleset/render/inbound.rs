@@ -1,4 +1,4 @@
-//! Where packets come in, and what is decided before anybody is a stranger.
+//! The inbound base chains, and the decisions made before a packet counts as a stranger's.
 
 use super::ports::{Side, rules, single_rules};
 use super::trial;
@@ -8,22 +8,21 @@ use crate::cut::CUT_TIMEOUT;
 use crate::ruleset::{ListSet, StrangersShare, Structure, names};
 use crate::service::Ports;
 
-/// A flow as it comes in, as the key of the sets of cut flows.
+/// The key of an inbound flow in the sets of cut flows.
 const FLOW_V4: &str = "ip saddr . meta l4proto . th sport . th dport";
 const FLOW_V6: &str = "ip6 saddr . meta l4proto . th sport . th dport";
 
-/// The two places in prerouting where packets enter, and one in the input hook.
+/// Two base chains in prerouting, and one in the input hook.
 ///
-/// Both stand before the addresses of published container ports are rewritten (-100), so that those
-/// are judged as what the sender asked for. `guard` comes before connection tracking (-200): what is
-/// closed is closed to running flows too, and in mode allowlist signalling and a stranger's first TCP
-/// packet, which can never be an answer, are judged before they cost a connection entry. `gate`
-/// judges the rest behind it; in mode open everything, as a packet that is judged twice would be
-/// counted twice against the limits.
+/// The first two run before the addresses of published container ports are rewritten (-100), so that
+/// packets are filtered on their original destination. `guard` runs before connection tracking (-200):
+/// blocks and denials apply to running flows too, and in allowlist mode signalling and TCP SYN packets,
+/// which can never be replies, are judged before they create a connection tracking entry. `gate` runs
+/// after it and judges the rest; in open mode it judges all of them, since a packet that is judged
+/// twice would count twice against the limits.
 ///
-/// What is addressed to another host is no business of theirs. Whether it is so they ask the
-/// kernel's table of local addresses; but rules of routing may have others delivered here (a VRF,
-/// a transparent proxy), and what comes in that way is judged by `late`.
+/// Both leave packets to other hosts alone, according to the kernel's table of local addresses. Policy
+/// routing may deliver further packets locally (a VRF, a transparent proxy); `late` judges those.
 pub(super) fn chains(structure: &Structure) -> String {
     let mut text = guard(structure);
     text += &gate(structure);
@@ -39,7 +38,7 @@ fn signalling_rules(structure: &Structure, verdict: &str) -> String {
     single_rules(Side::Destination, &crate::service::merge(ports.copied().collect()), verdict)
 }
 
-/// ICMP and ICMPv6 by their numbers: a small system has no /etc/protocols to find "ipv6-icmp" in.
+/// ICMP and ICMPv6 by number: a minimal system has no /etc/protocols to resolve "ipv6-icmp".
 const ICMP_ESSENTIAL: &str =
     "\t\tmeta l4proto 1 jump essential\n\t\tmeta l4proto 58 jump essential\n";
 const DHCP_ESSENTIAL: &str = "\t\tudp dport 68 jump essential\n\t\tudp dport 546 jump essential\n";
@@ -80,8 +79,8 @@ fn guard(structure: &Structure) -> String {
     )
 }
 
-/// Signalling comes first, as each of its packets is judged, within a flow or not: in mode allowlist
-/// `guard` has done so.
+/// Signalling comes first, because each of its packets is judged, within a flow or not. In allowlist
+/// mode, `guard` has already done so.
 fn gate(structure: &Structure) -> String {
     let judged = if structure.open.is_some() { "goto fresh" } else { "accept" };
     let signalling = signalling_rules(structure, judged);
@@ -100,21 +99,21 @@ fn gate(structure: &Structure) -> String {
     )
 }
 
-/// Packets of running flows, signalling left out.
+/// Packets of established flows, except signalling.
 ///
-/// A stream of **media** that runs is one to which this host sends: it belongs to a call of the PBX. A
-/// flow that was **cut** stays so for as long as its peer
-/// goes on sending: each of its packets that comes to `ended` begins the time of its element anew.
-/// Only what is in the set gets there, so no stranger can fill it.
+/// An established **media** stream is one to which this host sends: it belongs to a call of the PBX. A
+/// flow that was **cut** stays cut for as long as its peer keeps sending: each of its packets that
+/// reaches `ended` restarts the timeout of its element. Only flows in the set get there, so strangers
+/// cannot fill it.
 ///
-/// What strangers were admitted to in mode open stays under its limits, also within one flow: a
-/// guesser of passwords needs but one, and each packet prolongs an entry of connection tracking.
-/// Their UDP flows are told by their short time-out.
+/// In open mode, strangers' flows stay under the limits: one flow is enough to guess passwords, and
+/// each packet prolongs a connection tracking entry. Their UDP flows are recognised by their short
+/// timeout.
 fn running(structure: &Structure) -> String {
     let ports = &structure.ports;
     let mut text = "\tchain running {\n".to_owned();
     let media = rules(Side::Destination, &ports.media, "accept");
-    // Calls of strangers to whom the media ports were open go on when these are closed.
+    // Strangers' calls that began while the media ports were open continue after these are closed.
     let media_is_open = ports.media_from_anybody
         || structure.open.as_ref().is_some_and(|open| {
             let is_open = |ports: &Ports| open.opening.contains(ports.protocol, ports.first);
@@ -191,9 +190,8 @@ fn late(structure: &Structure) -> String {
     )
 }
 
-/// The judgement of a packet that is addressed to this host. Lists are asked only in open mode, and
-/// behind the peers that this host made known itself: otherwise a stranger meets silence, listed or
-/// not.
+/// Judges a packet addressed to this host. Lists are looked up only in open mode, after the known
+/// peers: in allowlist mode strangers are dropped anyway, listed or not.
 fn judged(structure: &Structure) -> String {
     let mut text = format!(
         "\tchain fresh {{\n\
@@ -213,7 +211,7 @@ fn judged(structure: &Structure) -> String {
     if structure.open.is_some() {
         text.push_str("\t\tjump known_peers\n");
         for set in structure.list_sets.all() {
-            text += &format!("\t\t{} @{} goto listed\n", looked_up(&set), set.name);
+            text += &format!("\t\t{} @{} goto listed\n", lookup_key(&set), set.name);
         }
         text.push_str("\t\tgoto admission\n\t}\n");
     } else {
@@ -222,8 +220,8 @@ fn judged(structure: &Structure) -> String {
     text
 }
 
-/// What of a packet is looked for in a set of lists: `ip saddr & 255.255.255.0`.
-fn looked_up(set: &ListSet) -> String {
+/// The lookup key for a set of lists, e.g. `ip saddr & 255.255.255.0`.
+fn lookup_key(set: &ListSet) -> String {
     let source = match set.family {
         Family::V4 => "ip saddr",
         Family::V6 => "ip6 saddr",

@@ -16,7 +16,7 @@ use crate::signalling::LearnedBy;
 pub use strangers::COUNTED_BY_ADDRESS;
 
 /// One transaction that makes the table's chains and rules what `structure` says. Elements of
-/// sets, their running time-outs and the counters stay as they are.
+/// sets, their running timeouts and the counters stay as they are.
 pub fn render(structure: &Structure) -> String {
     let mut text = String::with_capacity(16 * 1024);
     // A table that is not there cannot be flushed, and `destroy` is unknown to nft 1.0.6.
@@ -72,8 +72,8 @@ fn counters() -> String {
         .collect()
 }
 
-/// How many elements the sets that packets fill may have. A full one takes in nobody new, which
-/// means a peer that is not known, never an open door.
+/// The most elements in a set that packets fill. A full set adds no new peers, so that a peer may stay
+/// unknown; it never allows more.
 const MAX_LEARNED: u32 = 65_536;
 
 fn sets() -> String {
@@ -116,8 +116,8 @@ fn sets() -> String {
     text
 }
 
-/// Everything an account of these services may reach. For the rest it is a stranger, though one
-/// that no list is held against; inside a wider block it ends here.
+/// Everything that an account with these services may reach. For everything else it is a stranger, but
+/// exempt from the lists; inside a wider block, everything else is dropped.
 fn account_chain(name: &str, chain: &ServiceChain) -> String {
     let mut text = format!("\tchain {name} {{\n");
     match &chain.opening {

@@ -1,28 +1,27 @@
-//! What this host sends: errors by which the kernel itself would betray it, what is closed to
-//! removed addresses, and the requests by which peers become known.
+//! Outbound packets: errors with which the kernel itself would reveal the host, packets to closed
+//! addresses, and the requests by which peers become known.
 
 use super::ports::{Side, dispatch};
 use super::trial;
 use crate::ruleset::{Structure, names};
 use crate::signalling::sip;
 
-/// The kernel itself answers some packets before any rule can drop them: fragments whose others
-/// never come, and hop-by-hop options that it does not know. `sending` keeps these errors back.
+/// The kernel itself answers some packets before any rule can drop them: fragments that are never
+/// completed, and unknown hop-by-hop options. `sending` drops these errors.
 ///
-/// It also ends **half-open handshakes**: a stranger whose first packet came before the firewall did
-/// would get the answer to it for a minute more.
+/// It also drops the replies to **half-open handshakes**: otherwise a stranger whose first packet came
+/// before the firewall would get answers for another minute.
 ///
-/// It is not called "outgoing", as a chain of another type was: the kernel changes no type, and an
-/// update would fail.
+/// It is not called "outgoing" because an older version had a chain of another type with that name:
+/// the kernel cannot change a chain's type, so an update would fail.
 ///
-/// It is a chain of type route, since what goes to closed addresses takes another way (`to_nobody`).
-/// A socket that is bound to an interface would not take it: `leaving` drops its packets.
+/// It is a chain of type route, since packets to closed addresses are rerouted (`to_nobody`). Packets
+/// of a socket that is bound to an interface are not rerouted; `leaving` drops them.
 ///
-/// `leaving` stands behind all translation of addresses, so that it sees packets as the peer will.
-/// What counts is what this host sends itself, which comes from no interface and from a socket, and
-/// what a container sends from a port that is published to it: a neighbour for whom this host routes
-/// or bridges makes no peer. (Where bridged packets pass these rules, they come from no interface
-/// either.)
+/// `leaving` runs after all NAT, so that it sees packets as the peer will. Only packets that this host
+/// itself sends (from a socket, with no input interface) or that a container sends from a published
+/// port make a peer known; packets of neighbours for which this host routes or bridges do not. (Bridged
+/// packets have no input interface here either, hence the test for a socket.)
 pub(super) fn chains(structure: &Structure) -> String {
     let quiet = "\t\ticmp type time-exceeded icmp code 1 drop\n\
                  \t\ticmp type parameter-problem drop\n\
@@ -76,13 +75,13 @@ pub(super) fn chains(structure: &Structure) -> String {
          \t}}\n",
         names::CLOSED_OUT_V4,
         names::CLOSED_OUT_V6,
-        // The most frequent packet, which makes no peer: the socket need not be asked for.
+        // The most frequent packet. It makes no peer known, so the socket need not be checked.
         response = sip::RESPONSE,
         trial = trial(structure),
     )
 }
 
-/// What is forwarded: only what a published port sends counts, whoever began the flow.
+/// Forwarded packets: only those from a published port matter, whoever began the flow.
 fn containers(peers: &str) -> String {
     let mut rules = String::new();
     for (family, number) in [("ip", 4), ("ip6", 6)] {

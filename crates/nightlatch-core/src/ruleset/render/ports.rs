@@ -1,11 +1,11 @@
-//! Ports and services as matches of rules.
+//! Rule matches for ports and services.
 
 use std::fmt::Write as _;
 
 use crate::service::{Opening, Ports, Protocol};
 
-/// Which port of a packet is looked at: this host's own port is the destination of what comes in
-/// and the source of what goes out.
+/// Which port of a packet is matched: this host's port is the destination port of inbound packets and
+/// the source port of outbound ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Destination,
@@ -56,9 +56,9 @@ pub(super) fn rules(side: Side, ports: &[Ports], follows: &str) -> String {
     })
 }
 
-/// One rule for each run of ports, without any set in braces: for rules whose miss would let a packet
-/// through, and where few ports are to be told apart quickly. While a transaction takes hold, a packet may run through the old rules and find their
-/// sets empty already.
+/// One rule for each run of ports, without sets in braces: for rules whose miss would accept a packet,
+/// and for few ports that must be matched quickly. While a transaction is being committed, a packet may
+/// still traverse the old rules and find their sets already empty.
 pub(super) fn single_rules(side: Side, ports: &[Ports], follows: &str) -> String {
     ports.iter().fold(String::new(), |mut text, ports| {
         let _ = match ports.first == ports.last {
@@ -78,7 +78,7 @@ pub(super) fn single_rules(side: Side, ports: &[Ports], follows: &str) -> String
     })
 }
 
-/// The rules for all ports of an opening that this host offers, and for ping.
+/// The rules for all ports of an opening and for ping, inbound.
 pub(super) fn offered(opening: &Opening, follows: &str) -> String {
     rules(Side::Destination, &opening.ports, follows) + &ping(opening.ping, follows)
 }
@@ -91,8 +91,8 @@ pub(super) fn ping(wanted: bool, follows: &str) -> String {
     format!("\t\ticmp type echo-request {follows}\n\t\ticmpv6 type echo-request {follows}\n")
 }
 
-/// Rules that lead from UDP ports of two kinds to a chain each. One comparison for each run of ports:
-/// they are few, and each costs a tenth of a look-up in a set.
+/// Rules that send two kinds of UDP ports to one chain each. One comparison for each run of ports: there
+/// are few, and each costs a tenth of a set lookup.
 pub(super) fn dispatch(side: Side, kinds: [(&[Ports], &str); 2]) -> String {
     kinds.into_iter().map(|(ports, verdict)| single_rules(side, ports, verdict)).collect()
 }

@@ -1,4 +1,4 @@
-//! Signalling by UDP: which peers may send what, and what makes somebody such a peer.
+//! UDP signalling: what known peers may send, and which packets make a peer known.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use super::ports::{Side, dispatch, rules};
 use crate::ruleset::HostPorts;
 use crate::signalling::{iax, sip};
 
-/// The chains that look at a packet's first bytes. In `@th,64,32` a transport header of eight bytes
-/// is skipped, UDP's.
+/// The chains that inspect a packet's first bytes. `@th,64,32` is the 32 bits after the UDP header,
+/// which is eight bytes long.
 pub(super) fn chains(ports: &HostPorts) -> String {
     let mut text = known_peers(ports);
     text += &peer_sends();
@@ -15,7 +15,7 @@ pub(super) fn chains(ports: &HostPorts) -> String {
     text
 }
 
-/// Everybody who may send something because of what this host did: returns for all others.
+/// Accepts what known peers may send; returns for all other packets.
 fn known_peers(ports: &HostPorts) -> String {
     let mut text = "\tchain known_peers {\n".to_owned();
     text += &dispatch(
@@ -72,8 +72,8 @@ fn peer_sends() -> String {
     )
 }
 
-/// What this host sends from its signalling ports, behind all translation of addresses, fills the
-/// sets of peers. Responses fill nothing: they go to strangers too.
+/// Packets that this host sends from its signalling ports, after all NAT, add peers to the sets.
+/// Responses do not, because they go to strangers too.
 fn host_sends() -> String {
     let mut text = String::new();
     for set in ["registered", "called", "asked"] {

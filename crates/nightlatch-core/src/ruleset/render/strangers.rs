@@ -1,5 +1,5 @@
-//! Those whom no account covers: what they reach, under which limits, and which share of connection
-//! tracking they may take.
+//! Addresses that no account covers: what they can reach, under which limits, and with which share of
+//! connection tracking.
 
 use std::fmt::Write as _;
 
@@ -10,13 +10,13 @@ use crate::ruleset::{OpenServices, StrangersShare, Structure, names};
 /// How many packets of listed addresses are counted by address in a second, of each family.
 pub const COUNTED_BY_ADDRESS: u64 = 1_000;
 
-/// Whether any packet of a stranger may begin a flow.
+/// Whether strangers may begin any flow.
 fn admits(structure: &Structure) -> bool {
     structure.open.is_some() || structure.ports.media_from_anybody
 }
 
-/// The time-outs of strangers' flows. Values stand in the names: an object that is there keeps the
-/// values it was first loaded with.
+/// The timeouts of strangers' flows. The names contain the values: an existing object keeps the values
+/// with which it was first loaded.
 pub(super) fn timeouts(structure: &Structure) -> String {
     if !admits(structure) {
         return String::new();
@@ -46,8 +46,8 @@ fn timeout_name(protocol: &str, number: u8) -> String {
     format!("strangers_{protocol}{number}_{seconds}s")
 }
 
-/// The sets of strangers' running streams of media. A set that is there keeps its size, so that this
-/// stands in the name too.
+/// The sets of strangers' running media streams. An existing set keeps its size, so the name contains
+/// it.
 pub(super) fn streams(structure: &Structure) -> String {
     if !admits(structure) {
         return String::new();
@@ -70,7 +70,7 @@ fn streams_name(share: StrangersShare, number: u8) -> String {
 }
 
 pub(super) fn chains(structure: &Structure) -> String {
-    // An account that does not grant the service comes here, spared by the lists.
+    // An account that does not grant the service gets here, exempt from the lists.
     let mut text =
         "\tchain strangers {\n\t\tjump known_peers\n\t\tgoto admission\n\t}\n".to_owned();
     text += &admission(structure.open.as_ref());
@@ -85,7 +85,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     text
 }
 
-/// What strangers reach, and silence for the rest.
+/// Accepts what strangers may reach, and drops the rest.
 fn admission(open: Option<&OpenServices>) -> String {
     let mut text = "\tchain admission {\n".to_owned();
     if let Some(open) = open {
@@ -133,7 +133,7 @@ fn rate_limits(open: &OpenServices) -> String {
     )
 }
 
-/// Each packet that begins or prolongs an entry of connection tracking needs its share.
+/// Limits each packet that begins or prolongs a connection tracking entry.
 fn admitted(structure: &Structure) -> String {
     let (share, limited) = (structure.share, limited());
     let begins = |protocol, rate| {
@@ -152,8 +152,8 @@ fn admitted(structure: &Structure) -> String {
     text
 }
 
-/// A stream that runs goes on, whoever else sends; a new one needs its share. Where a set is full,
-/// no new one begins.
+/// Running streams continue, whoever else sends; new ones are rate-limited. If the set is full, no new
+/// stream can begin.
 fn media(share: StrangersShare) -> String {
     let limited = limited();
     let (mut runs, mut goes_on) = (String::new(), String::new());
@@ -180,7 +180,7 @@ fn media(share: StrangersShare) -> String {
     )
 }
 
-/// Accepted, with the short time-out where a flow begins.
+/// Accepts, with the short timeout for a new flow.
 fn accepted_for(protocol: &str) -> String {
     let number = if protocol == "udp" { 17 } else { 6 };
     let mut text = String::new();

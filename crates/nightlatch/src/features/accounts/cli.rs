@@ -67,7 +67,7 @@ pub struct Remove {
 
 impl Run for Remove {
     fn run(&self, context: &Context) -> Outcome {
-        // Asked before it is gone; where there is none, the removal says so.
+        // Must be asked before the removal; if there is no such account, the removal reports it.
         let show = Request::Show { name: self.name.clone() };
         let ranges = match client::ask(&context.paths, show) {
             Ok(Reply::Account(account)) => account.ranges().collect(),

@@ -60,16 +60,21 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
     let firewall = Firewall::open().map_err(Failure::failed)?;
     let mut firewall = firewall.noting_in(paths.lists_stand());
     firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)?;
-    // Without them inbound calls of trunks wait for the next registration; no reason to fail.
+    // Not fatal: without them, inbound calls of trunks are dropped until the next registration.
     if let Err(error) = firewall.teach(&peers) {
-        journal::tell(Level::Warning, &format!("known peers could not be put back: {error}"));
+        journal::tell(
+            Level::Warning,
+            &format!(
+                "could not restore known peers: {error}; inbound calls of trunks may be dropped until the PBX registers again"
+            ),
+        );
     }
-    // Notes for the daemon that the lists stand as they were loaded, this change included.
+    // Records for the daemon that the lists are as they were loaded, this change included.
     firewall.verify(None);
     Ok(())
 }
 
-/// What should stand, and the peers that were known.
+/// The table to load, and the known peers.
 type Desired = (Ruleset, Vec<(Peer, Duration)>);
 
 fn desired(paths: &Paths) -> Result<Option<Desired>, Failure> {

@@ -10,8 +10,8 @@ use nightlatch_core::ruleset::{OpenServices, Ruleset};
 use nightlatch_core::signalling::Peer;
 use nightlatch_core::time::Time;
 
-/// The table of a ledger as it should stand after a boot, and the peers that were known before it;
-/// `None` where none should.
+/// The table to load after a boot and the peers that were known before it; `None` if the firewall is
+/// off.
 ///
 /// A trial that nobody confirmed before the machine went down is over: what stood before it
 /// stands again.

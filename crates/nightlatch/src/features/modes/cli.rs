@@ -46,8 +46,8 @@ impl Run for SetMode {
     }
 }
 
-/// How long the daemon has to ask the PBX whom it has registered.
-const PBX_PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait for the daemon to ask the PBX for its registered phones.
+const PBX_TIMEOUT: Duration = Duration::from_secs(15);
 
 fn status(context: &Context) -> Option<Box<Status>> {
     match client::ask(&context.paths, Request::Status) {
@@ -56,14 +56,14 @@ fn status(context: &Context) -> Option<Box<Status>> {
     }
 }
 
-/// The addresses without an account that the PBX has registered, and that are denied therefore. Once
-/// signalling is closed, the daemon asks the PBX, where one runs.
+/// The addresses that are denied because they are registered at the PBX without an account. When
+/// signalling is closed, the daemon asks the PBX, if one is running.
 fn denied(context: &Context, answered: Option<Time>) -> Vec<Denial> {
     if pbx::running().is_empty() {
         return Vec::new();
     }
     let started = Stopwatch::start();
-    while started.elapsed() < PBX_PATIENCE {
+    while started.elapsed() < PBX_TIMEOUT {
         let Some(status) = status(context) else { break };
         if status.pbx_answered != answered {
             let unlisted = |it: &Denial| matches!(it.cause, DenialCause::UnlistedContact { .. });
@@ -71,14 +71,16 @@ fn denied(context: &Context, answered: Option<Time>) -> Vec<Denial> {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    screen::complain("unknown: the PBX did not say whom it has registered");
+    screen::complain(
+        "the PBX did not report its registered phones in time; phones without an account are denied once it does: see \"nightlatch status\"",
+    );
     Vec::new()
 }
 
 fn say_denied(denial: &Denial) {
     let DenialCause::UnlistedContact { extension } = &denial.cause else { return };
     screen::say(format!(
-        "{} at {} is registered at the PBX, and no account covers it: denied; \"nightlatch allow NAME {} --services sip\" allows it",
+        "{} at {} is registered at the PBX without an account and is denied; \"nightlatch allow NAME {} --services sip\" allows it",
         screen::printable(extension),
         denial.range,
         denial.range

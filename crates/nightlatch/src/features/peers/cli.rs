@@ -11,7 +11,7 @@ use crate::features::{Context, Run};
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{addresses, client, clock, screen};
 
-/// List or forget the peers that this host's own requests made known
+/// List or forget the peers known from this host's own requests
 #[derive(clap::Args, Debug)]
 pub struct PeerCommand {
     #[command(subcommand)]
@@ -20,9 +20,9 @@ pub struct PeerCommand {
 
 #[derive(clap::Subcommand, Debug)]
 enum Peer {
-    /// List the peers, with what this host sent there last
+    /// List known peers and why each of them is known
     List,
-    /// Forget one: its requests and responses are dropped until this host writes to it again
+    /// Forget a peer: its packets are dropped until this host sends to it again
     Forget {
         /// The address
         #[arg(value_parser = addresses::one)]
@@ -36,7 +36,9 @@ impl Run for PeerCommand {
             Peer::Forget { address } => context.change(Request::ForgetPeer { address }),
             Peer::List => {
                 let Reply::Status(status) = client::ask(&context.paths, Request::Status)? else {
-                    return Err(Failure::failed("unfitting answer"));
+                    return Err(Failure::failed(
+                        "unexpected reply from the daemon; if Nightlatch was updated, restart the daemon",
+                    ));
                 };
                 if context.json {
                     let (peers, count) = (&status.known_peers, status.known_peer_count);
@@ -52,12 +54,12 @@ impl Run for PeerCommand {
 
 fn list(status: &Status) {
     if status.known_peers.is_empty() {
-        screen::say("No peers: this host has sent no SIP or IAX request lately.");
+        screen::say("No known peers: this host has sent no SIP or IAX request recently.");
         return;
     }
     let now = clock::now();
     let rows: Vec<Vec<String>> = status.known_peers.iter().map(|known| row(known, now)).collect();
-    screen::table(&["PEER", "PORT", "OWN PORT", "WHY", "LAST", "KNOWN FOR"], &rows);
+    screen::table(&["PEER", "PORT", "LOCAL PORT", "WHY", "LAST SENT", "EXPIRES IN"], &rows);
     let more = status.known_peer_count - status.known_peers.len();
     if more > 0 {
         screen::say(format!("and {more} more"));

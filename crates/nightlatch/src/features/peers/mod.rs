@@ -1,9 +1,9 @@
-//! Peer: whom this host's own requests have made known.
+//! Peer: the peers known from this host's own requests.
 //!
-//! Where the PBX registers, its carrier may call and hang up, however long ago that was; whom it
-//! calls may answer and hang up too. The kernel remembers these peers from the requests that this
-//! host sends from its SIP and IAX ports: 26 hours after a registration, 12 hours after a call, 40
-//! seconds after anything else. REGISTER is never accepted from them. Blocks and removed accounts
-//! count against them; `nightlatch peer forget ADDRESS` makes one unknown again.
+//! A carrier at which the PBX registers may send calls and end them; a peer that the PBX calls may
+//! answer and hang up. Neither needs an account. The kernel learns these peers from the requests that
+//! this host sends from its SIP and IAX ports, and remembers them for 26 hours after a registration,
+//! 12 hours after a call and 40 seconds after any other request. It never accepts REGISTER from them.
+//! Blocks and removed accounts take precedence; `nightlatch peer forget ADDRESS` forgets a peer.
 
 pub mod cli;

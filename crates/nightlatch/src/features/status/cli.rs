@@ -52,7 +52,7 @@ impl Run for Status {
     }
 }
 
-/// The trunks that this host's own registrations keep open, and whom it denies.
+/// The trunks that this host's registrations keep open, the known peers and the denials.
 fn show_peers(standing: &Standing, now: Time) {
     const MAX_LINES: usize = 10;
     let registered = standing.known_peers.iter().filter(|known| {
@@ -60,7 +60,7 @@ fn show_peers(standing: &Standing, now: Time) {
     });
     for known in registered.take(MAX_LINES) {
         screen::say(format!(
-            "trunk     {}: {}, last seen {} ago",
+            "trunk     {}: {}, most recently {} ago",
             known.peer.address,
             did(known.peer.by),
             show_span(now.since(known.seen))
@@ -68,7 +68,7 @@ fn show_peers(standing: &Standing, now: Time) {
     }
     if standing.known_peer_count > 0 {
         screen::say(format!(
-            "peers     {} known by this host's own requests (\"nightlatch peer list\")",
+            "peers     {} known from this host's own requests (see \"nightlatch peer list\")",
             standing.known_peer_count
         ));
     }
@@ -77,9 +77,11 @@ fn show_peers(standing: &Standing, now: Time) {
             DenialCause::AccountGone { account } if account.is_empty() => {
                 "closed by an earlier version".to_owned()
             }
-            DenialCause::AccountGone { account } => format!("account \"{account}\" is gone"),
+            DenialCause::AccountGone { account } => {
+                format!("account \"{account}\" was removed or expired")
+            }
             DenialCause::UnlistedContact { extension } => format!(
-                "{} is registered at the PBX from there without an account",
+                "{} is registered at the PBX from this address without an account",
                 screen::printable(extension)
             ),
         };
@@ -182,7 +184,7 @@ fn show(standing: &Standing) {
     }
     let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
     screen::say(format!(
-        "dropped   {} packets of strangers, {} of blocked addresses, {} of and to removed ones, {} of listed ones, {} over the rate limits",
+        "dropped   {} packets of strangers, {} of blocked addresses, {} from or to denied addresses, {} of listed ones, {} over the rate limits",
         count("silent"),
         count("blocked"),
         count("denied"),

@@ -27,8 +27,8 @@ use crate::shell::{client, detach, known_peers, systemd};
 /// How long the daemon may take to begin: it may have to load long lists.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long connection tracking looks at VPNs before the firewall comes up.
-const VPN_LOOK: Duration = Duration::from_secs(2);
+/// How long connection tracking watches VPNs before the firewall comes up.
+const VPN_TRACKING_TIME: Duration = Duration::from_secs(2);
 
 /// Looks at the machine.
 pub(super) fn look() -> Survey {
@@ -40,14 +40,14 @@ pub(super) fn flows(paths: &Paths, survey: &Survey, catalogue: &Catalogue) -> Ve
     let beginnings = Beginnings::load(paths.beginnings());
     let mut known = Vec::new();
     if let Ok(mut firewall) = Firewall::open() {
-        // Without connection tracking the socket tables remain.
+        // On failure, the socket tables remain as a source.
         let _ = beginnings.for_each_flow(&mut firewall, catalogue, |flow| known.push(flow));
     }
     survey::all_flows(survey, known)
 }
 
-/// The streams of media and VPNs that run now, or why they could not be seen. Looks for a second,
-/// unless no socket could have one.
+/// The running media and VPN streams, or why they could not be captured. Takes a second, unless no
+/// socket can have any.
 pub(super) fn streams(survey: &Survey, catalogue: &Catalogue) -> Result<Vec<Stream>, String> {
     let ports: Vec<Ports> =
         [Role::Media, Role::Vpn].into_iter().flat_map(|role| catalogue.udp_ports(role)).collect();
@@ -67,31 +67,31 @@ fn has_socket(survey: &Survey, ports: &[Ports]) -> bool {
         || survey.flows.iter().any(|flow| holds(flow.protocol, flow.local_port))
 }
 
-/// Has connection tracking see the VPNs that run here before the firewall comes up: their peers'
-/// packets begin nothing then, and they continue. Where no VPN could run, nothing is done.
+/// Makes connection tracking see running VPNs before the firewall comes up: then their peers' packets
+/// do not begin new flows, and the tunnels continue. Does nothing if no VPN can be running.
 pub(super) fn track_vpns(survey: &Survey, catalogue: &Catalogue) -> Option<Tracking> {
     let ports = catalogue.udp_ports(Role::Vpn);
     if survey.sockets.is_empty() || !has_socket(survey, &ports) {
         return None;
     }
-    // Without it the tunnels begin anew by themselves, by a packet of this host.
+    // On failure, the tunnels recover with the next packet of this host.
     let tracking = Tracking::begin().ok()?;
-    // WireGuard sends something at least every 25 seconds where it has to keep an address
-    // translation alive, and at once where there is traffic; so long nobody waits.
-    std::thread::sleep(VPN_LOOK);
+    // An idle WireGuard tunnel sends a keep-alive only every 25 seconds, which is too long to wait; one
+    // with traffic sends at once.
+    std::thread::sleep(VPN_TRACKING_TIME);
     Some(tracking)
 }
 
-/// A contact that is reached by a host name, and its addresses.
+/// A contact with a host name, and its addresses.
 pub(super) type Named = (NamedContact, Vec<SocketAddr>);
 
-/// The addresses of the PBX's trunks: of registrations, and of fixed contacts with a host name.
+/// The addresses of the PBX's trunks: registrations, and fixed contacts with a host name.
 pub(super) fn pbx_places(survey: &Survey) -> (Vec<Trunk>, Vec<Named>) {
     let answer = &survey.pbx_answer;
     (pbx_peers::resolve(answer.registrations.iter()), pbx_peers::resolve_named(answer))
 }
 
-/// The peers that will be known: those that the daemon knows already, and what is taken over of the
+/// The peers that will be known: those that the daemon already knows, and those taken over from the
 /// PBX.
 pub(super) fn known_peers(
     paths: &Paths,
@@ -108,8 +108,8 @@ pub(super) fn known_peers(
     learned
 }
 
-/// Has the PBX register again where the firewall has just come up, so that the kernel sees where it
-/// really registers; says what was asked, and what was not.
+/// Makes the PBX register again if the firewall has just come up, so that the kernel sees where it
+/// really registers; returns messages about what was done and what was not.
 pub(super) fn register_again(survey: &Survey, stood: bool) -> Vec<String> {
     if stood || survey.pbx_answer.registrations.is_empty() {
         return Vec::new();
@@ -118,11 +118,11 @@ pub(super) fn register_again(survey: &Survey, stood: bool) -> Vec<String> {
     let asked = again
         .asked
         .into_iter()
-        .map(|command| format!("the PBX was asked to register at its trunks again ({command}): for some seconds its carriers may have no address for calls"));
+        .map(|command| format!("told the PBX to register at its trunks again ({command}); inbound calls may fail for a few seconds"));
     let not_asked = again
         .not_asked
         .into_iter()
-        .map(|it| format!("{} was not asked to register again: {}", it.what, it.reason));
+        .map(|it| format!("{} was not told to register again: {}", it.what, it.reason));
     asked.chain(not_asked).collect()
 }
 

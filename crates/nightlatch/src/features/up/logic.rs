@@ -38,14 +38,14 @@ pub(super) struct Plan {
     pub(super) strangers_keep: Vec<String>,
     /// Live connections that would end.
     pub(super) would_cut: Vec<CutLine>,
-    /// Live connections that no account allows and that continue, because this machine may have
+    /// Live connections that continue although no account allows them, because this machine may have
     /// begun them.
     pub(super) unknown_continue: Vec<CutLine>,
-    /// Live connections of VPNs that no account allows and that continue.
+    /// Live VPN connections that continue although no account allows them.
     pub(super) vpn_continue: Vec<CutLine>,
-    /// Media streams that run now, and which of them continue.
+    /// Running media streams, and which of them continue.
     pub(super) running_media: Media,
-    /// Trunks and phones as the PBX knows them.
+    /// Trunks and phones that the PBX reports.
     pub(super) trunks: Trunks,
     /// Networks that stay out though one might expect them in.
     pub(super) left_out: Vec<String>,
@@ -55,13 +55,13 @@ pub(super) struct Plan {
     pub(super) warnings: Vec<String>,
 }
 
-/// What lives on the machine now.
+/// What is running on the machine.
 pub(super) struct Live<'a> {
     /// Its flows.
     pub(super) flows: Vec<LiveFlow>,
-    /// The media streams that were seen, or why none could be.
+    /// The media streams that were seen, or why they could not be captured.
     pub(super) streams: Result<Vec<Stream>, String>,
-    /// What the PBX says.
+    /// What the PBX reports.
     pub(super) pbx: Known<'a>,
     /// The peers that will be known.
     pub(super) learned: Learned,
@@ -287,7 +287,7 @@ pub(super) fn lets_in(world: &World<'_>, flow: &LiveFlow) -> bool {
     policy::judge(world, &packet).passes
 }
 
-/// A flow that a peer would begin.
+/// A hypothetical flow begun by a peer.
 fn first_of(peer: IpAddr, protocol: Protocol, local_port: u16) -> LiveFlow {
     let (peer_port, began) = (1024, Began::Peer);
     LiveFlow { protocol, peer, peer_port, local_port, began, host_sends: false }
@@ -355,12 +355,15 @@ impl Plan {
             lines.push("No live connection that could be seen will end.".to_owned());
         }
         let unknown = self.unknown_continue.iter().map(|line| line.text.as_str());
-        section(&mut lines, "Unknown who began, they continue", unknown);
-        let vpn: Vec<String> =
-            self.vpn_continue.iter().map(|line| format!("VPN: {} continues", line.text)).collect();
         section(
             &mut lines,
-            "No account allows them, they continue",
+            "Connections that continue because this machine may have begun them",
+            unknown,
+        );
+        let vpn: Vec<String> = self.vpn_continue.iter().map(|line| line.text.clone()).collect();
+        section(
+            &mut lines,
+            "VPN connections that continue although no account allows them",
             vpn.iter().map(String::as_str),
         );
         lines.push(

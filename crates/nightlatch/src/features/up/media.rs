@@ -1,4 +1,4 @@
-//! What the plan says of media streams that run now.
+//! What the plan says about running media streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,33 +8,33 @@ use serde::Serialize;
 
 use crate::shell::streams::Stream;
 
-/// The media streams that run now, as far as they could be seen.
+/// The running media streams, as far as they could be seen.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Media {
-    /// Each stream; those that end come first.
+    /// All streams; those that end come first.
     pub(super) streams: Vec<StreamLine>,
-    /// Why packets could not be examined; `streams` then has only what connection tracking knows.
+    /// Why packets could not be captured; `streams` then has only what connection tracking knows.
     pub(super) unread: Option<String>,
 }
 
-/// A media stream and what becomes of it.
+/// A media stream and what happens to it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct StreamLine {
     /// Its ends (`peer`, `peer_port`, `local_port`), and how many packets were seen within a second
     /// (`to_peer`, `from_peer`).
     #[serde(flatten)]
     pub(super) stream: Stream,
-    /// What becomes of it.
+    /// What happens to it.
     pub(super) outcome: Outcome,
 }
 
-/// What becomes of a media stream.
+/// What happens to a media stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
     /// It ends: only the other side sends, and no account allows it.
     Ends,
-    /// Not known: packets could not be examined.
+    /// Unknown: packets could not be captured.
     Unknown,
     /// It continues: this host sends.
     ContinuesHostSends,
@@ -46,15 +46,15 @@ impl Outcome {
     fn text(self) -> &'static str {
         match self {
             Outcome::Ends => "ends: only the other side sends and no account allows it",
-            Outcome::Unknown => "unknown: could not be examined",
+            Outcome::Unknown => "unknown: packets could not be captured",
             Outcome::ContinuesHostSends => "continues: this host sends",
             Outcome::ContinuesAllowed => "continues: it is allowed",
         }
     }
 }
 
-/// Adds what was seen in packets to what is known of flows: streams that nothing tracks, and whether
-/// this host sends.
+/// Merges the captured streams into the known flows: adds untracked streams, and records whether this
+/// host sends.
 pub(super) fn join(flows: &mut Vec<LiveFlow>, seen: &[Stream]) {
     let seen = seen.iter().map(|stream| {
         let flow = live_flow(stream);
@@ -76,7 +76,7 @@ fn live_flow(stream: &Stream) -> LiveFlow {
 }
 
 impl Media {
-    /// What becomes of the streams that were seen, by the flows as they are known after [`join`].
+    /// What happens to the captured streams, given the flows after [`join`].
     pub(super) fn of(
         seen: Result<Vec<Stream>, String>,
         flows: &[LiveFlow],
@@ -87,7 +87,7 @@ impl Media {
             flow.protocol == Protocol::Udp && uses.at(flow.protocol, flow.local_port) == Use::Media
         });
         let key = |flow: &LiveFlow| (flow.peer, flow.peer_port, flow.local_port);
-        // Streams of VPNs were looked for too.
+        // VPN streams were captured too.
         let is_media = |stream: &Stream| uses.at(Protocol::Udp, stream.local_port) == Use::Media;
         let (seen, unread) = match seen {
             Ok(seen) => (seen.into_iter().filter(is_media).collect(), None),
@@ -115,12 +115,12 @@ impl Media {
     /// The lines for the screen.
     pub(super) fn lines(&self) -> Vec<String> {
         let unread = self.unread.iter().map(|reason| {
-            format!("unknown: could not be examined: {reason}; calls may be running")
+            format!("unknown: packets could not be captured: {reason}; calls may be running")
         });
         let streams = self.streams.iter().map(|line| {
             let Stream { peer, peer_port, local_port, .. } = line.stream;
             let outcome = line.outcome.text();
-            format!("{peer} port {peer_port}, this host's port {local_port}: {outcome}")
+            format!("{peer} port {peer_port}, local port {local_port}: {outcome}")
         });
         unread.chain(streams).collect()
     }
@@ -177,10 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_streams() {
-        let line = |port: u16, text: &str| {
-            format!("203.0.113.75 port {port}, this host's port 17090: {text}")
-        };
+    fn which_streams_end_and_which_continue() {
+        let line =
+            |port: u16, text: &str| format!("203.0.113.75 port {port}, local port 17090: {text}");
         let ends = "ends: only the other side sends and no account allows it";
         let sends = "continues: this host sends";
         let seen = vec![stream(4000, 50, 50), stream(4002, 50, 0), stream(4004, 0, 50)];
@@ -200,8 +199,8 @@ mod tests {
             Err("permission denied".to_owned()),
             vec![tracked],
             &[
-                "unknown: could not be examined: permission denied; calls may be running",
-                &line(4000, "unknown: could not be examined"),
+                "unknown: packets could not be captured: permission denied; calls may be running",
+                &line(4000, "unknown: packets could not be captured"),
             ],
         );
     }

@@ -1,5 +1,5 @@
-//! Trunks and phones as the PBX knows them, for the plan of `up`: which go on, whose inbound calls
-//! will be lost, who is registered without an account.
+//! Trunks and phones that the PBX reports, for the plan of `up`: trunks that keep working, trunks
+//! whose inbound calls will be lost, phones that are registered without an account.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -19,19 +19,18 @@ use crate::shell::pbx_peers::Trunk;
 pub(super) struct Trunks {
     /// Trunks at which this host registers.
     pub(super) registered: Vec<String>,
-    /// Trunks of which inbound calls will be lost, and the commands that keep them.
+    /// Trunks whose inbound calls will be lost, and the commands that allow them.
     pub(super) inbound_lost: Vec<Advice>,
-    /// Phones that are registered from addresses without an account, and the commands that allow
-    /// them.
+    /// Phones that are registered without an account, and the commands that allow them.
     pub(super) unlisted_phones: Vec<Advice>,
-    /// How announcements of carriers are heard.
+    /// What early media of carriers need.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) media: Option<String>,
-    /// Why the PBX was not asked, or what of its answer could not be read.
+    /// Why the PBX was not asked, or which parts of its answer could not be read.
     pub(super) unread: Vec<String>,
 }
 
-/// Something to know, and the command for whoever wants it otherwise.
+/// A consequence, and the command that avoids it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Advice {
     /// What happens.
@@ -47,12 +46,12 @@ pub(super) struct Known<'a> {
     pub(super) named: &'a [(NamedContact, Vec<SocketAddr>)],
     /// Whether a PBX is installed or runs here.
     pub(super) is_there: bool,
-    /// The running flows, which tell of trunks where the PBX was not asked.
+    /// The running flows, which reveal trunks if the PBX was not asked.
     pub(super) flows: &'a [LiveFlow],
 }
 
 impl Trunks {
-    /// What the plan says, judged by the accounts as they will be.
+    /// What the plan says, given the accounts as they will be.
     pub(super) fn of(
         known: &Known<'_>,
         ledger: &Ledger,
@@ -75,13 +74,17 @@ impl Trunks {
         }
         let any = !known.trunks.is_empty() || !trunks.inbound_lost.is_empty();
         trunks.media = any.then(|| {
-            "ringing tones and announcements that a carrier sends from other addresses before this host sends are heard only if its media networks are allowed: nightlatch allow NAME NETWORK --services rtp (or media = \"any\" in the configuration)".to_owned()
+            "early media (ringback, announcements) that a carrier sends from other addresses are accepted only if its media networks are allowed: nightlatch allow NAME NETWORK --services rtp (or media = \"any\" in the configuration)".to_owned()
         });
         let not_asked = known.answer.not_asked.iter().filter(|_| known.is_there);
         trunks.unread = not_asked
             .map(|reason| format!("the PBX was not asked for its trunks and phones: {reason}"))
             .chain(
-                known.answer.unread.iter().map(|it| format!("unknown: {}: {}", it.what, it.reason)),
+                known
+                    .answer
+                    .unread
+                    .iter()
+                    .map(|it| format!("could not read {}: {}", it.what, it.reason)),
             )
             .collect();
         trunks
@@ -92,8 +95,8 @@ impl Trunks {
         let name = printable(&registration.name);
         let state = match registration.state {
             RegistrationState::Registered => "registered",
-            RegistrationState::Trying => "being registered",
-            RegistrationState::Refused => "refused by the server",
+            RegistrationState::Trying => "registering",
+            RegistrationState::Refused => "rejected by the server",
             RegistrationState::Disabled => "disabled",
         };
         let addresses: BTreeSet<IpAddr> =
@@ -101,14 +104,14 @@ impl Trunks {
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let shown = if shown.is_empty() { "address unknown".to_owned() } else { shown.join(", ") };
         self.registered.push(format!(
-            "{name} at {} ({shown}; {state}): continues, calls included, while this host is registered there",
+            "{name} at {} ({shown}; {state}): stays connected, inbound calls included, while this host is registered there",
             printable(&registration.server.host)
         ));
         self.unread.extend(
             trunk
                 .unread
                 .iter()
-                .map(|it| format!("unknown: an address of {}: {}", it.what, it.reason)),
+                .map(|it| format!("could not resolve an address of {}: {}", it.what, it.reason)),
         );
         let open: Vec<AddrRange> = addresses
             .iter()
@@ -119,12 +122,12 @@ impl Trunks {
             self.lose(
                 &name,
                 &open,
-                "only the one of its addresses that takes the registration is known",
+                "only the address that accepts the registration becomes a known peer",
             );
         }
     }
 
-    /// Trunks without a registration: fixed contacts, and whom the PBX accepts by address.
+    /// Trunks without a registration: fixed contacts, and endpoints that the PBX identifies by address.
     fn add_fixed(&mut self, known: &Known<'_>, registrars: &BTreeSet<IpAddr>, judge: &Judge<'_>) {
         let contacts = known.answer.contacts.iter().filter(|contact| !contact.registered);
         let contacts = contacts.map(|it| (it.name.as_str(), AddrRange::from(it.address)));
@@ -155,8 +158,8 @@ impl Trunks {
         }
     }
 
-    /// Peers to which this host has opened a flow of signalling, where the PBX does not say whether it
-    /// is registered there. They are not taken over: a phone whose password was guessed looks alike.
+    /// Peers to which this host began a signalling flow, if the PBX cannot say whether it is registered
+    /// there. They do not become known peers: a phone with a guessed password looks the same.
     fn add_running(&mut self, flows: &[LiveFlow], judge: &Judge<'_>) {
         let peers = flows.iter().filter(|flow| {
             let signalling = match flow.protocol {
@@ -169,7 +172,8 @@ impl Trunks {
         let open: Vec<AddrRange> =
             peers.into_iter().map(AddrRange::from).filter(|peer| !judge.allows(peer)).collect();
         if !open.is_empty() {
-            let why = "whether this host is registered there is unknown until it registers again";
+            let why =
+                "it is unknown whether this host is registered there until it registers again";
             self.lose("SIP peers of this host", &open, why);
         }
     }
@@ -212,17 +216,20 @@ impl Trunks {
         };
         [
             ("Trunks", self.registered.clone()),
-            ("INBOUND CALLS WILL BE LOST, unless you run the command", advice(&self.inbound_lost)),
             (
-                "Registered phones that WILL BE DENIED, unless you run the command",
+                "Trunks whose inbound calls WILL BE LOST unless you run the command",
+                advice(&self.inbound_lost),
+            ),
+            (
+                "Registered phones that WILL BE DENIED unless you run the command",
                 advice(&self.unlisted_phones),
             ),
-            ("Of the PBX", self.unread.iter().chain(&self.media).cloned().collect()),
+            ("PBX", self.unread.iter().chain(&self.media).cloned().collect()),
         ]
     }
 }
 
-/// The ports of SIP over TCP and TLS where none are configured.
+/// The ports of SIP over TCP and TLS unless others are configured.
 const USUAL_SIP_TCP: [u16; 2] = [5060, 5061];
 
 /// The accounts as they will be.
@@ -233,7 +240,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Whether one account lets all of a range use SIP.
+    /// Whether one account allows SIP for an entire range.
     fn allows(&self, range: &AddrRange) -> bool {
         let sip: Option<ServiceName> = "sip".parse().ok();
         self.ledger.accounts_at(self.now).any(|account| {
@@ -254,12 +261,12 @@ impl Judge<'_> {
     }
 }
 
-/// A name of the PBX for the screen: a phone may have chosen it.
+/// A name from the PBX, safe to print: a phone may have chosen it.
 fn printable(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control()).take(64).collect()
 }
 
-/// A name that an account may have, and that means the same to every shell.
+/// A valid account name that no shell interprets.
 fn account_name(name: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
     let name: String = name.chars().map(plain).take(50).collect();

@@ -45,7 +45,7 @@ fn show(answer: &Answer) {
         };
         screen::say(format!("reaches   {reaches}"));
     }
-    // One line for each kind of packet where they differ.
+    // One line for each kind of packet if their verdicts differ.
     let differ = answer.packets.iter().any(|packet| packet.passes != answer.passes);
     for packet in answer.packets.iter().filter(|_| differ) {
         screen::say(format!("packets   {}", screen::printable(&packet.sentence)));

@@ -217,8 +217,8 @@ fn remove_stale(netlink: &mut Netlink, desired: &Ruleset) -> Result<(), String> 
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
 }
 
-/// What comes and goes, and is gone: chains of accounts and of what is closed, which have a dot in
-/// their name, sets that held the lists, and sets of versions before.
+/// What is no longer needed: chains of accounts and closures, which have a dot in their name, list sets
+/// that were replaced, and sets of older versions.
 struct Stale<'a> {
     chains: BTreeSet<String>,
     list_sets: &'a ListSets,
@@ -241,7 +241,7 @@ impl Stale<'_> {
 /// lists a long set in quadratic time (0.3 s for 100,000), and it has acknowledged each element.
 const MANY: usize = 50_000;
 
-/// The chains by which packets enter the table.
+/// The base chains of the table.
 const BASE_CHAINS: [&str; 5] = ["guard", "gate", "late", "sending", "leaving"];
 
 /// Reads the table back and compares; the lists of accounts and blocks always where the table was

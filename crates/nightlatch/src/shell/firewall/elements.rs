@@ -9,7 +9,7 @@ use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, closing_chain, differ
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
 
-/// Brings accounts and what is closed to what is desired. Without `old`, the kernel is asked what it holds.
+/// Syncs the elements of accounts and closures. Without `old`, they are first read from the kernel.
 ///
 /// A packet looks for its single address first and for its network then, and a transaction does
 /// not take hold in both maps at the same moment: an address that moves from one to the other would
@@ -62,7 +62,7 @@ fn commit(
 const READINGS: u32 = 5;
 const BETWEEN_READINGS: Duration = Duration::from_millis(20);
 
-/// Whether the kernel holds exactly the accounts of a ruleset, and what it closes.
+/// Whether the kernel has exactly the accounts and closures of a ruleset.
 pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
     listed_sets().iter().all(|set| {
         let wanted = wanted(set, ruleset);
@@ -124,7 +124,7 @@ fn family_of(set: &Set) -> Option<Family> {
 
 const FORWARD: &str = "forward";
 
-/// The hook of a map of closed ranges.
+/// The hook to which a map of closed ranges belongs.
 fn closing_hook(set: &Set) -> Option<&'static str> {
     match set.name() {
         names::CLOSED_IN_V4 | names::CLOSED_IN_V6 => Some("in"),

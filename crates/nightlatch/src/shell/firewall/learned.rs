@@ -1,4 +1,4 @@
-//! The sets of peers that this host's own requests fill.
+//! The sets of known peers, which this host's own requests fill.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use nightlatch_core::ruleset::{TABLE, names};
 use nightlatch_core::signalling::{LearnedBy, Peer};
 use nightlatch_netfilter::{Element, EndpointKey, Key, Kind, Netlink, PeerKey, Set};
 
-/// The set of a kind of peers.
+/// The set for a kind of peers.
 fn set_of(by: LearnedBy, family: Family) -> Set {
     let name = match (by, family) {
         (LearnedBy::Registered, Family::V4) => names::REGISTERED_V4,
@@ -44,7 +44,7 @@ fn key(peer: &Peer) -> Key {
     }
 }
 
-/// All peers, each with the time it has left.
+/// Reads all peers, each with the time it has left.
 pub(super) fn read(netlink: &mut Netlink) -> Result<Vec<(Peer, Duration)>, String> {
     let mut peers = Vec::new();
     for (by, set) in sets() {
@@ -62,25 +62,26 @@ pub(super) fn read(netlink: &mut Netlink) -> Result<Vec<(Peer, Duration)>, Strin
     Ok(peers)
 }
 
-/// How much longer a peer would have to be known to be renewed.
-const RENEWED_FROM: Duration = Duration::from_secs(1);
+/// A peer is renewed only if that prolongs it by more than this.
+const MIN_RENEWAL: Duration = Duration::from_secs(1);
 
-/// Adds peers, and renews those that would be forgotten earlier.
+/// Adds peers, and renews those that would expire earlier.
 ///
-/// Others are left alone: the kernel would count a change, after which long lists are loaded anew at
-/// the next start, and from 6.12 on it would shorten their time; before, it would not renew any.
+/// Other peers must not be touched: the kernel would count a change, so that long lists would be loaded
+/// again at the next start. Since 6.12 the kernel would also shorten their timeout; older kernels never
+/// update the timeout of an existing element, so a renewal removes the element first.
 pub(super) fn teach(netlink: &mut Netlink, peers: &[(Peer, Duration)]) -> Result<(), String> {
     if peers.is_empty() {
         return Ok(());
     }
-    // One that runs out between the look and the change fails it.
+    // Fails if an element expires between the reading and the change; then try once more.
     try_to_teach(netlink, peers).or_else(|_| try_to_teach(netlink, peers))
 }
 
 fn try_to_teach(netlink: &mut Netlink, peers: &[(Peer, Duration)]) -> Result<(), String> {
     let there: BTreeMap<Peer, Duration> = read(netlink)?.into_iter().collect();
     let is_news = |(peer, left): &&(Peer, Duration)| {
-        !left.is_zero() && there.get(peer).is_none_or(|known| *known + RENEWED_FROM < *left)
+        !left.is_zero() && there.get(peer).is_none_or(|known| *known + MIN_RENEWAL < *left)
     };
     let news: Vec<&(Peer, Duration)> = peers.iter().filter(is_news).collect();
     if news.is_empty() {
@@ -99,7 +100,7 @@ fn try_to_teach(netlink: &mut Netlink, peers: &[(Peer, Duration)]) -> Result<(),
     transaction.commit().map_err(|error| error.to_string())
 }
 
-/// Deletes the peers that are concerned. They may run out meanwhile.
+/// Removes the peers concerned.
 pub(super) fn unlearn(
     netlink: &mut Netlink,
     concerned: impl Fn(&Peer) -> bool,
@@ -119,7 +120,7 @@ pub(super) fn unlearn(
     transaction.commit().map_err(|error| error.to_string())
 }
 
-/// Makes the sets of published ports what they should be, in one transaction.
+/// Updates the sets of published ports in one transaction.
 pub(super) fn set_published(
     netlink: &mut Netlink,
     published: &BTreeSet<SocketAddr>,
@@ -135,7 +136,7 @@ pub(super) fn set_published(
             changes.push((set, wanted));
         }
     }
-    // The kernel counts a change that changes nothing, too.
+    // The kernel would count an empty change too.
     if changes.is_empty() {
         return Ok(());
     }

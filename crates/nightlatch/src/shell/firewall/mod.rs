@@ -31,10 +31,10 @@ use hits::Hits;
 use left::Left;
 pub use tracking::Tracking;
 
-/// How often the kernel is asked for its flows where parts of its answer are lost.
-const LISTINGS: usize = 5;
-/// How many flows are cut in one transaction: where the set is full, the others are cut.
-const CUTS_AT_ONCE: usize = 16_384;
+/// How many times the kernel is asked for its flows if parts of the answer are lost.
+const MAX_LISTINGS: usize = 5;
+/// How many flows are cut in one transaction: if the set becomes full, only that transaction fails.
+const MAX_CUTS_AT_ONCE: usize = 16_384;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Firewall {
     closed: bool,
     /// Whether anything was projected yet.
     begun: bool,
-    /// The containers' own addresses and ports to which ports of this host are published.
+    /// The container addresses and ports to which ports of this host are published.
     published: BTreeSet<SocketAddr>,
 }
 
@@ -207,7 +207,7 @@ impl Firewall {
     /// Cuts running flows: from now on their packets are judged like first ones.
     ///
     /// # Errors
-    /// What the kernel said, and how many flows are left running: its set holds only so many.
+    /// The kernel's error, and how many flows remain active: the size of its set is limited.
     pub fn cut(&mut self, flows: &[LiveFlow]) -> Result<(), String> {
         let (mut all, mut left, mut refused) = (0, 0, None);
         for set in elements::cut_sets() {
@@ -216,7 +216,7 @@ impl Firewall {
             keys.sort_unstable();
             keys.dedup();
             all += keys.len();
-            let mut parts = keys.chunks(CUTS_AT_ONCE);
+            let mut parts = keys.chunks(MAX_CUTS_AT_ONCE);
             while let Some(part) = parts.next() {
                 let mut transaction = self.netlink.transaction();
                 let elements = part.iter().map(|key| Element::from(Key::Flow(*key)));
@@ -227,18 +227,18 @@ impl Firewall {
                 }
             }
         }
-        refused.map_or(Ok(()), |error| Err(format!("{left} of {all} go on: {error}")))
+        refused.map_or(Ok(()), |error| Err(format!("{left} of {all} flows remain active: {error}")))
     }
 
-    /// Shows every flow of this host that the kernel tracks, of TCP and UDP. Who began it is
-    /// [`Began::Unknown`] where the kernel took up a TCP connection in the middle. A flow may be
-    /// shown several times: where a part of the kernel's answer was lost, it is asked again.
+    /// Calls `on_flow` for every TCP and UDP flow of this host that the kernel tracks. Who began it is
+    /// [`Began::Unknown`] if the kernel picked up a TCP connection in the middle. May be called several
+    /// times for one flow: if a part of the kernel's answer was lost, it is asked again.
     ///
     /// # Errors
-    /// What the kernel said, or that a part of its answer was lost each time.
+    /// The kernel's error, or that a part of its answer was lost each time.
     pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(LiveFlow)) -> Result<(), String> {
         let own = addresses::own();
-        for _ in 0..LISTINGS {
+        for _ in 0..MAX_LISTINGS {
             let whole = self.netlink.for_each_flow(|flow| {
                 if let Some(flow) = live_flow(&own, &flow) {
                     on_flow(flow);
@@ -249,17 +249,17 @@ impl Firewall {
             }
         }
         Err(format!(
-            "a part of the list of connections was lost, {LISTINGS} times in a row; the rest was taken into account"
+            "the kernel's list of connections was incomplete {MAX_LISTINGS} times in a row; connections missing from it were ignored"
         ))
     }
 
     /// The peers in the sets that this host's own requests fill, each with the time it has left;
-    /// `None` where there is no table.
+    /// `None` if there is no table.
     pub fn learned(&mut self) -> Option<Vec<(Peer, Duration)>> {
         learned::read(&mut self.netlink).ok()
     }
 
-    /// Adds peers to those sets, each for so long.
+    /// Adds peers to those sets, each for the given time.
     ///
     /// # Errors
     /// What the kernel said.
@@ -267,7 +267,7 @@ impl Firewall {
         learned::teach(&mut self.netlink, peers)
     }
 
-    /// Deletes peers from those sets.
+    /// Removes peers from those sets.
     ///
     /// # Errors
     /// What the kernel said.
@@ -275,8 +275,8 @@ impl Firewall {
         learned::unlearn(&mut self.netlink, concerned)
     }
 
-    /// Notes to which containers ports are published. Says whether that makes other rules: then
-    /// the table is to be projected.
+    /// Sets the containers to which ports are published. Returns whether this changes the rules, so
+    /// that the table must be projected.
     ///
     /// # Errors
     /// What the kernel said.
@@ -324,7 +324,7 @@ impl Firewall {
     }
 }
 
-/// How many flows the kernel tracks at most; as few as any does where it does not tell.
+/// The most flows that the kernel tracks; a low value if it cannot be read.
 fn conntrack_max() -> u32 {
     const FEW: u32 = 16_384;
     let paths = ["/proc/sys/net/netfilter/nf_conntrack_max", "/proc/sys/net/nf_conntrack_max"];
@@ -341,7 +341,7 @@ fn key(flow: &LiveFlow) -> FlowKey {
     FlowKey { peer, protocol, peer_port, local_port: flow.local_port }
 }
 
-/// A tracked flow as this host sees it; `None` where it is not the host's own.
+/// A tracked flow from this host's point of view; `None` if it is not a flow of this host.
 fn live_flow(own: &BTreeSet<IpAddr>, flow: &Flow) -> Option<LiveFlow> {
     let protocol = match flow.protocol {
         6 => Protocol::Tcp,

@@ -2,21 +2,21 @@
 
 use nightlatch_netfilter::{Netlink, NetlinkError, text};
 
-/// The table that has connections tracked, and decides nothing.
+/// A table that enables connection tracking and accepts everything.
 const TABLE: &str = "nightlatch_tracking";
 
-/// Has the kernel track connections until it is dropped: it does so only where a rule asks for their
-/// state.
+/// Makes the kernel track connections until this is dropped: without a rule that uses their state, it
+/// does not track any.
 #[derive(Debug)]
 pub struct Tracking {
     netlink: Netlink,
 }
 
 impl Tracking {
-    /// Begins.
+    /// Enables tracking.
     ///
     /// # Errors
-    /// What `nft` or the kernel said.
+    /// The error of `nft` or of the kernel.
     pub fn begin() -> Result<Tracking, String> {
         let netlink = Netlink::open().map_err(|error: NetlinkError| error.to_string())?;
         let chain = |hook: &str| {
@@ -33,7 +33,7 @@ impl Tracking {
 
 impl Drop for Tracking {
     fn drop(&mut self) {
-        // Left behind it would do no harm.
+        // A leftover table would be harmless.
         let _ = self.netlink.delete_table(TABLE);
     }
 }

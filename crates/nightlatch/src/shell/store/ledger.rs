@@ -13,7 +13,7 @@ const COUNTRIES: &str = "countries";
 const COUNTRY_ASKER: &str = "country_asker";
 const SIGNALLING_CLOSED: &str = "signalling_closed";
 
-/// The layout that brought the table of denials.
+/// The schema version that introduced the table of denials.
 const DENIALS_SINCE: usize = 2;
 
 /// Writes one change.
@@ -81,7 +81,7 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
     for (feed, state) in bodies::<(Feed, FeedState)>(connection, "feeds", feeds)? {
         ledger.feeds.insert(feed.name.clone(), (feed, state));
     }
-    // A command that only reads may come before the daemon has brought the layout up to date.
+    // A read-only command may run before the daemon has migrated the database.
     if super::migrations::version(connection).is_ok_and(|version| version >= DENIALS_SINCE) {
         for denial in bodies::<Denial>(connection, "denials", "SELECT body FROM denials")? {
             ledger.denials.insert(denial.range, denial);

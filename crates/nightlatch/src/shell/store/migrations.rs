@@ -27,7 +27,7 @@ const V1: &str = "
         BEGIN SELECT RAISE(ABORT, 'the audit log is never shortened'); END;
 ";
 
-/// Denials take the place of cuts: a range whose running flows had to end, for two hours. 93,600,000
+/// Denials replace cuts, which were ranges whose running flows had to end, for two hours. 93,600,000
 /// milliseconds are the 26 hours that a denial lasts.
 const V2: &str = "
     CREATE TABLE denials (range TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -38,7 +38,7 @@ const V2: &str = "
     DROP TABLE cuts;
 ";
 
-/// The layout of the first version, for tests.
+/// The first schema version, for tests.
 #[cfg(test)]
 pub(super) const fn first_layout() -> &'static str {
     V1

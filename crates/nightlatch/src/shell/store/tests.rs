@@ -242,7 +242,7 @@ fn cuts_of_the_first_layout_become_denials() {
     old.pragma_update(None, "user_version", 1).unwrap();
     old.execute("INSERT INTO cuts (range, since) VALUES ('203.0.113.7', 1000)", []).unwrap();
     drop(old);
-    // A command that only reads comes first.
+    // A read-only command runs first.
     let read = Store::open_to_read(&paths.database()).unwrap();
     assert_eq!(read.ledger().unwrap(), Ledger::default());
     drop(read);

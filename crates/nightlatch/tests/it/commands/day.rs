@@ -30,7 +30,7 @@ fn accounts_and_blocks() {
         0,
         "
 account \"fax\" is open: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)
-if it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow fax-media NETWORK --services rtp\"",
+if this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow fax-media NETWORK --services rtp\"",
     );
     check(
         "whitelist joe 192.0.2.1-192.0.2.9",
@@ -78,7 +78,7 @@ attention: this shuts out addresses of account \"fax\"",
     check(
         "remove joe",
         0,
-        "account \"joe\" is removed: 192.0.2.1-192.0.2.9 for all is closed, running connections and calls end",
+        "account \"joe\" is removed: 192.0.2.1-192.0.2.9 for all is closed, running connections and media streams are cut",
     );
     let no = "nightlatch: there is no account \"joe\": \"nightlatch list\" shows all of them";
     check("remove joe", 1, no);
@@ -91,7 +91,7 @@ attention: this shuts out addresses of account \"fax\"",
     check("log --verify", 0, "the audit log is whole: 11 records");
 }
 
-const MODE_BACK: &str = "the mode is allowlist now: strangers are dropped, and their running signalling ends; media to which this host sends continue";
+const MODE_BACK: &str = "the mode is allowlist now: strangers are dropped, including their established signalling; media streams to which this host sends continue";
 
 #[test]
 fn why() {

@@ -77,7 +77,7 @@ fn host_names_are_resolved_once() {
             "--services",
             "sip"
         ]),
-        "account \"office\" is open: office.example.net (203.0.113.7, 2001:db8:2::7), 192.0.2.1 for sip\nif it is a carrier whose media come from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\"\n"
+        "account \"office\" is open: office.example.net (203.0.113.7, 2001:db8:2::7), 192.0.2.1 for sip\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\"\n"
     );
     nightlatch.must(&["allow", "six", "six.example.net"]);
     for address in ["203.0.113.7", "2001:db8:2::7", "203.0.113.8", "2001:db8:2::8"] {

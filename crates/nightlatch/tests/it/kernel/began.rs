@@ -77,7 +77,9 @@ fn the_plan_names_connections_of_which_nobody_knows_who_began() {
     assert_eq!(plan_lines(&plan, "unknown_continue"), named("1 SIP peer at"), "{plan}");
     assert_eq!(plan_lines(&plan, "would_cut"), named("1 SIP peer at"), "{plan}");
     let shown = nightlatch.must(&["up", "--plan"]);
-    let section = shown.split_once("Unknown who began, they continue:").map(|(_, rest)| rest);
+    let section = shown
+        .split_once("Connections that continue because this machine may have begun them:")
+        .map(|(_, rest)| rest);
     let section = section.unwrap_or_else(|| panic!("{shown}"));
     assert!(named("1 SIP peer at").iter().all(|line| section.contains(line)), "{shown}");
     drop((open, carrier));

@@ -150,7 +150,7 @@ fn more_flows_than_the_set_holds_are_cut_as_far_as_it_goes() {
     flows.push(LiveFlow { peer: both(server)[1], ..flow(0) });
     let mut firewall = server.run(Firewall::open).unwrap().unwrap();
     let said = firewall.cut(&flows).unwrap_err();
-    assert!(said.starts_with("1 of 262146 go on: "), "{said}");
+    assert!(said.starts_with("1 of 262146 flows remain active: "), "{said}");
     let cut = |set: &str| {
         let listed = run(server, &format!("nft list set inet nightlatch {set}"));
         listed.matches("expires").count()

@@ -140,8 +140,7 @@ fn the_plan_names_running_streams_and_which_continue() {
                 assert!(!sends || count > 10, "{side}: {stream}");
             }
             let (peer_port, local_port) = (4000 + port, 10_000 + port);
-            let line =
-                format!("  {theirs} port {peer_port}, this host's port {local_port}: {text}\n");
+            let line = format!("  {theirs} port {peer_port}, local port {local_port}: {text}\n");
             assert!(shown.contains(&line), "{line}{shown}");
         }
     }
@@ -178,7 +177,10 @@ fn without_permission_streams_are_unknown() {
     let output = nightlatch.command_called("setpriv", &without).output().unwrap();
     let said = support::told(&output);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("unknown: could not be examined: Operation not permitted"), "{said}");
+    assert!(
+        said.contains("unknown: packets could not be captured: Operation not permitted"),
+        "{said}"
+    );
     assert!(said.contains("Strangers lose:"), "{said}");
 }
 

@@ -56,7 +56,7 @@ pub struct Survey {
     pub sip: Vec<SipPort>,
     /// Established TCP connections of the machine, without those to itself.
     pub flows: Vec<LiveFlow>,
-    /// Telephones and trunks that the PBX knows the address of, each address and port once.
+    /// Telephones and trunks whose addresses the PBX knows, each address and port once.
     pub contacts: Vec<Contact>,
     /// What the PBX answered: registrations, contacts, calls.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! Which lines the plan gets.
+//! What the plan says about trunks and phones.
 
 use nightlatch_core::config::Rules;
 use nightlatch_core::ledger::{Account, Change, Entry};
@@ -140,12 +140,12 @@ fn phones_without_an_account_are_named() {
 }
 
 #[test]
-fn a_pbx_that_was_not_asked_is_said_to_be() {
+fn the_plan_says_why_a_pbx_was_not_asked() {
     let reason = Some("3CX runs here, whose console is not read".to_owned());
     let answer = PbxAnswer { not_asked: reason, ..PbxAnswer::default() };
     let plan = plan(&[], &answer, &[]);
     assert!(plan.unread[0].contains("was not asked"), "{:?}", plan.unread);
-    // Running flows tell of its trunks.
+    // Running flows reveal its trunks.
     let flow = |protocol, peer: &str, local_port, began| LiveFlow {
         protocol,
         peer: peer.parse().unwrap(),

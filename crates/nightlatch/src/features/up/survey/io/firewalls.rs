@@ -31,7 +31,7 @@ impl Reader<'_> {
         survey.firewalls = find_firewalls(&facts);
     }
 
-    /// The ports handed on, looked up by themselves.
+    /// The published ports only.
     pub(super) fn published_ports(&mut self) -> Vec<PublishedPort> {
         let nft = self.nft_rules();
         let legacy = self.legacy_rules();

@@ -1,4 +1,4 @@
-//! To which containers ports of this host are published, for the daemon.
+//! Looks up container endpoints to which ports of this host are published, for the daemon.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,20 +7,20 @@ use std::sync::mpsc::SyncSender;
 use super::{Reader, Root};
 use crate::run::Message;
 
-/// Looks it up in a thread of its own; the answer comes to the loop.
+/// Looks them up in a thread of its own and sends the result to the main loop.
 pub fn published_in_background(inbox: SyncSender<Message>) {
     std::thread::spawn(move || {
         let published = {
             let root = Root::system();
             Reader { root: &root, unread: Vec::new() }.published_endpoints()
         };
-        // A loop that has ended wants nothing any more.
+        // Fails only if the main loop has ended.
         let _ = inbox.send(Message::Published(published));
     });
 }
 
 impl Reader<'_> {
-    /// The containers' own addresses and ports.
+    /// The addresses and ports of the containers themselves.
     fn published_endpoints(&mut self) -> BTreeSet<SocketAddr> {
         super::super::logic::published::endpoints(&self.published_ports())
     }

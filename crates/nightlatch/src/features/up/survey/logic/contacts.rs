@@ -1,9 +1,9 @@
-//! Telephones and trunks of which the PBX knows the address.
+//! Telephones and trunks whose addresses the PBX knows.
 
 use super::super::Contact;
 
-/// Sorts contacts by address; the same address, port and protocol counts once, and as registered
-/// where any says so.
+/// Sorts contacts by address and removes duplicates of address, port and protocol, preferring the
+/// registered ones.
 pub fn join(mut contacts: Vec<Contact>) -> Vec<Contact> {
     contacts.sort_by(|a, b| {
         let key = |c: &Contact| (c.address, c.port, c.protocol, !c.registered);

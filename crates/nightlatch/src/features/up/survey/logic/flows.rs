@@ -208,8 +208,8 @@ pub fn flows_of_contacts(contacts: &[Contact], sip: &[SipPort]) -> Vec<LiveFlow>
         .collect()
 }
 
-/// All live flows of a survey: what the kernel knows of them, its sockets, its contacts. Each
-/// connection counts once, however often it is known; connection tracking knows best who began it.
+/// All live flows of a survey: from connection tracking, sockets and contacts. Each connection is
+/// listed once; connection tracking knows best who began it, so its entry is preferred.
 pub fn all_flows(survey: &Survey, tracked: impl IntoIterator<Item = LiveFlow>) -> Vec<LiveFlow> {
     let mut all: Vec<LiveFlow> = Vec::new();
     let key = |flow: &LiveFlow| (flow.protocol, flow.peer, flow.peer_port, flow.local_port);

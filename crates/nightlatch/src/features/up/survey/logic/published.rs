@@ -1,15 +1,15 @@
-//! From rules that hand ports on to the containers behind them.
+//! Derives container endpoints from rules that publish ports.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::PublishedPort;
 
-/// The most ports of containers that are kept: those of a few PBXs with their media.
+/// The most endpoints that are kept: enough for a few PBXs with their media ports.
 const MAX_ENDPOINTS: usize = 65_536;
 
-/// The addresses and ports that the rules lead to. What a rule without ports hands on is unknown
-/// port by port, and left out.
+/// The addresses and ports to which the rules lead. A rule without any port is skipped, since its
+/// ports are unknown.
 pub fn endpoints(published: &[PublishedPort]) -> BTreeSet<SocketAddr> {
     let mut endpoints = BTreeSet::new();
     for port in published {

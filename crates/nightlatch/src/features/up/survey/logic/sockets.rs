@@ -92,7 +92,7 @@ pub fn open_sockets(entries: &[SocketEntry], owners: &BTreeMap<u64, Owner>) -> V
 
 /// The live connections of the socket tables, without those of the machine with itself.
 ///
-/// Who began each is told by its ports as far as they can tell.
+/// Who began each one is derived from its ports, as far as possible.
 pub fn from_sockets(entries: &[SocketEntry]) -> Vec<LiveFlow> {
     let roles = PortRoles::default();
     let open: BTreeSet<(Protocol, u16)> = entries

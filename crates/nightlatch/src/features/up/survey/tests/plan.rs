@@ -10,7 +10,7 @@ use super::super::{
 use super::ip;
 
 fn flow(text: &str) -> LiveFlow {
-    // "udp 203.0.113.20:5060 > 5060" began there, "<" began here, "?" is not known.
+    // "udp 203.0.113.20:5060 > 5060": ">" the peer began it, "<" this host, "?" unknown.
     let words: Vec<&str> = text.split(' ').collect();
     let place: std::net::SocketAddr = words[1].parse().unwrap();
     LiveFlow {

@@ -109,7 +109,7 @@ fn sip_ports_of_configuration_and_sockets() {
 }
 
 #[test]
-fn the_same_place_counts_once() {
+fn duplicate_contacts_are_merged() {
     let contact = |name: &str, port: u16, registered: bool| Contact {
         name: name.to_owned(),
         protocol: Protocol::Udp,
