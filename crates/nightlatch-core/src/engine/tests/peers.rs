@@ -255,7 +255,11 @@ fn why_without_a_port_names_the_denial() {
     desk.done(remove("phone"));
     let why = Request::Why { address: "203.0.113.7".parse().unwrap(), to: None };
     let Reply::Why(why) = desk.ask(why) else { panic!() };
-    assert!(!why.passes && why.sentence.contains("account \"phone\" is gone"), "{}", why.sentence);
+    assert!(
+        !why.passes && why.sentence.contains("account \"phone\" was removed"),
+        "{}",
+        why.sentence
+    );
 }
 
 #[test]
