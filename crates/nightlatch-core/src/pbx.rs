@@ -1,11 +1,13 @@
 //! What the PBX of this host knows of its peers, as far as the firewall has to.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
+use crate::cut::{Began, LiveFlow};
 use crate::service::{Catalogue, Protocol, Role};
 use crate::signalling::{LearnedBy, Peer};
 
@@ -37,6 +39,13 @@ impl PbxPeers {
         peers
     }
 
+    /// Notes from which contacts' addresses signalling came.
+    pub fn mark_heard(&mut self, heard: &BTreeSet<IpAddr>) {
+        for contact in &mut self.contacts {
+            contact.heard = heard.contains(&contact.address.to_canonical());
+        }
+    }
+
     /// The contacts that an administrator wrote into the PBX's configuration, as peers that were
     /// called just now.
     pub fn fixed_contacts(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
@@ -59,6 +68,18 @@ impl PbxPeers {
         };
         streams.map(peer).collect()
     }
+}
+
+/// Whether a flow shows that its peer sends signalling to this host.
+pub fn is_signalling_of_peer(flow: &LiveFlow, catalogue: &Catalogue) -> bool {
+    let is_signalling = match flow.protocol {
+        Protocol::Udp => catalogue.role(flow.local_port).is_signalling(),
+        Protocol::Tcp => {
+            let ports = catalogue.sip_tcp_ports();
+            ports.iter().any(|ports| ports.contains(Protocol::Tcp, flow.local_port))
+        }
+    };
+    is_signalling && flow.began == Began::Peer
 }
 
 /// A peer at each of this host's ports of a role.
@@ -117,4 +138,8 @@ pub struct PbxContact {
     pub port: u16,
     /// Whether it registered itself; otherwise an administrator wrote it into the configuration.
     pub dynamic: bool,
+    /// Whether a packet from there began a flow to a signalling port of this host, as far as
+    /// connection tracking remembers. Otherwise the address is only what the phone says of itself.
+    #[serde(default)]
+    pub heard: bool,
 }

@@ -11,7 +11,7 @@ use crate::action::{Action, Flows, Unlearn};
 use crate::api::{Caller, KnownPeer, Refusal};
 use crate::audit::{Record, ourselves};
 use crate::config::Rules;
-use crate::ledger::{Change, Denial, DenialCause, Mode};
+use crate::ledger::{Change, Denial, DenialCause, DenialScope, Mode};
 use crate::pbx::{PbxAnswer, PbxPeers};
 use crate::policy;
 use crate::service::{Catalogue, Role};
@@ -224,11 +224,18 @@ impl Engine {
                 continue;
             }
             let extension = printable(&contact.extension);
+            let (scope, denied_to_it) = match contact.heard {
+                true => (DenialScope::Everything, "services and media are denied to it"),
+                false => (
+                    DenialScope::ExceptMedia,
+                    "services are denied to it, but not media, because no packet came from there",
+                ),
+            };
             told.push(format!(
-                "{extension} is registered at the PBX from {address}, which no account covers: its services and media are denied; \"nightlatch allow NAME {address}\" allows it"
+                "{extension} is registered at the PBX with {address}, which no account covers: {denied_to_it}; \"nightlatch allow NAME {address}\" allows it"
             ));
             let cause = DenialCause::UnlistedContact { extension };
-            let denial = Denial::new(AddrRange::from(address), cause, now);
+            let denial = Denial { scope, ..Denial::new(AddrRange::from(address), cause, now) };
             plan.records.push(Record::new(caller, "deny", denial.range, &(), &denial));
             plan.changes.push(Change::PutDenial(denial));
         }

@@ -286,8 +286,10 @@ fn tell_denial(denial: &Denial, now: Time) -> String {
             denial.range
         ),
         DenialCause::UnlistedContact { extension } => format!(
-            "{extension} is registered at the PBX from this address (found at {}), and no account covers it; denied until the PBX has no contact there; \"nightlatch allow NAME {}\" allows it",
-            denial.since, denial.range
+            "{extension} is registered at the PBX with this address (found at {}), and no account covers it; denied{} until the PBX has no contact there; \"nightlatch allow NAME {}\" allows it",
+            denial.since,
+            denial.exception(),
+            denial.range
         ),
     }
 }

@@ -24,6 +24,9 @@ pub struct Denial {
     pub until: Time,
     /// Why.
     pub cause: DenialCause,
+    /// What is denied.
+    #[serde(default)]
+    pub scope: DenialScope,
 }
 
 /// Why a range is denied.
@@ -42,14 +45,35 @@ pub enum DenialCause {
     },
 }
 
+/// What a denial denies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DenialScope {
+    /// All services, but not media: no packet proves that the contact is really there. A phone may
+    /// register with the address of somebody else, e.g. with that of a carrier's media.
+    ExceptMedia,
+    /// Services and media.
+    #[default]
+    Everything,
+}
+
 impl Denial {
     /// The shortest duration: as long as the kernel remembers a peer.
     pub const DURATION: Duration = MAX_TIMEOUT;
     /// How much it is extended if the PBX still has a contact at its end, or did not answer.
     pub const PROLONGATION: Duration = Duration::from_secs(2 * 3600);
 
+    /// What is left out of it, to be appended to a sentence.
+    pub fn exception(&self) -> &'static str {
+        match self.scope {
+            DenialScope::ExceptMedia => " (except media: no packet came from there)",
+            DenialScope::Everything => "",
+        }
+    }
+
     /// A denial that begins now.
     pub fn new(range: AddrRange, cause: DenialCause, now: Time) -> Denial {
-        Denial { range, since: now, until: now.after(Denial::DURATION), cause }
+        let until = now.after(Denial::DURATION);
+        Denial { range, since: now, until, cause, scope: DenialScope::Everything }
     }
 }

@@ -14,7 +14,7 @@ use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
 pub use account::{Account, AccountName, Entry, HostName, NameError};
 pub use block::Block;
 pub use change::Change;
-pub use denial::{Denial, DenialCause};
+pub use denial::{Denial, DenialCause, DenialScope};
 pub use protection::{Mode, ModeError, Protection, Site};
 
 use crate::AddrRange;

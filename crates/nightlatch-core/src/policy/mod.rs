@@ -16,12 +16,13 @@
 //! 8. (10) a feed or a country, for new connections from addresses that no account covers
 //! 9. (11) the mode: services open to strangers, under limits; everything else is dropped
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use crate::config::{MediaSources, Rules};
-use crate::ledger::{Account, Block, Denial, Ledger, Mode};
+use crate::ledger::{Account, Block, Denial, DenialScope, Ledger, Mode};
 use crate::lists::{Guard, Listed, Lists};
 use crate::service::{Catalogue, Grant, Opening, Protocol, Role, ServiceName};
 use crate::signalling::{self, FirstBytes, Learned, LearnedBy, Peer};
@@ -277,8 +278,11 @@ fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> boo
     let services = world.catalogue.every_port();
     // A reply to this host's own ping is not a request.
     let is_reply = packet.what.is_echo_request() && packet.flow == Flow::HostBegan;
+    let spares_media =
+        standing.denial.is_some_and(|denial| denial.scope == DenialScope::ExceptMedia);
     packet.to != To::Elsewhere
         && !is_reply
+        && !(spares_media && role(world, packet) == Role::Media)
         && opens(&services, packet.what)
         && standing.granting(world, packet.what).is_empty()
 }
@@ -344,7 +348,7 @@ pub fn listed(world: &World<'_>, standing: &Standing<'_>, address: IpAddr) -> Ve
 pub struct Standing<'a> {
     /// The accounts covering the address, with the width of the range that does.
     pub accounts: Vec<(&'a Account, u128)>,
-    /// The most specific denial covering it.
+    /// Of the denials covering it, the most specific of those that deny most.
     pub denial: Option<&'a Denial>,
     /// The most specific block covering it.
     pub block: Option<&'a Block>,
@@ -363,7 +367,7 @@ impl<'a> Standing<'a> {
         let denials = world.ledger.denials.values();
         let denial = denials
             .filter(|denial| denial.range.contains(address))
-            .min_by_key(|denial| denial.range.width());
+            .max_by_key(|denial| (denial.scope, Reverse(denial.range.width())));
         Standing { accounts, denial, block }
     }
 

@@ -8,9 +8,9 @@ use nightlatch_parse::ranges::RangeList;
 
 use super::{BLOCKED, HostPorts, OpenServices, Ruleset, ServiceChain, Structure};
 use crate::AddrRange;
-use crate::ledger::Mode;
+use crate::ledger::{DenialScope, Mode};
 use crate::policy::{World, limited_to_strangers, open_to_strangers};
-use crate::service::{Grant, ServiceName};
+use crate::service::{Grant, Role, ServiceName};
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
 ///
@@ -34,11 +34,7 @@ pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
             ruleset.accounts.push((range, chain));
         }
         if let Some(closure) = answer.closure() {
-            let granted = match closure {
-                Closure::Blocked => None,
-                Closure::Denied(granted) => Some(granted),
-            };
-            let name = add_closure(&mut ruleset.structure, granted.as_ref(), world);
+            let name = add_closure(&mut ruleset.structure, closure, world);
             ruleset.closed.push((range, name));
         }
     }
@@ -53,7 +49,7 @@ pub enum Claim<'a> {
     /// A block shuts it out.
     Block,
     /// It is denied the services that no account grants, in both directions.
-    Denial,
+    Denial(DenialScope),
 }
 
 /// What holds for a range, all claims weighed.
@@ -62,7 +58,7 @@ pub enum Answer {
     /// Shut out, running flows too.
     Blocked,
     /// All services are denied.
-    Denied,
+    Denied(DenialScope),
     /// Let in for the union of the services of all accounts.
     Account {
         /// That union.
@@ -70,7 +66,7 @@ pub enum Answer {
         /// Whether a wider block lies around it.
         walled: bool,
         /// Whether all other services are denied, for running flows and outbound packets too.
-        denied: bool,
+        denied: Option<DenialScope>,
     },
 }
 
@@ -78,8 +74,8 @@ pub enum Answer {
 enum Closure {
     /// Everything.
     Blocked,
-    /// All services but these.
-    Denied(Grant),
+    /// All services but these, and perhaps but media.
+    Denied(Grant, DenialScope),
 }
 
 impl Answer {
@@ -87,16 +83,18 @@ impl Answer {
     fn account(&self) -> Option<(&Grant, bool)> {
         match self {
             Answer::Account { grant, walled, .. } => Some((grant, *walled)),
-            Answer::Blocked | Answer::Denied => None,
+            Answer::Blocked | Answer::Denied(_) => None,
         }
     }
 
     fn closure(&self) -> Option<Closure> {
         match self {
             Answer::Blocked => Some(Closure::Blocked),
-            Answer::Denied => Some(Closure::Denied(Grant::Some(BTreeSet::new()))),
+            Answer::Denied(scope) => Some(Closure::Denied(Grant::Some(BTreeSet::new()), *scope)),
             Answer::Account { grant: Grant::All, .. } => None,
-            Answer::Account { grant, denied, .. } => denied.then(|| Closure::Denied(grant.clone())),
+            Answer::Account { grant, denied, .. } => {
+                denied.map(|scope| Closure::Denied(grant.clone(), scope))
+            }
         }
     }
 }
@@ -111,7 +109,8 @@ fn claims<'a>(world: &World<'a>) -> Vec<(AddrRange, Claim<'a>)> {
         claims.push((block.range, Claim::Block));
     }
     // A denial applies until it is removed from the ledger: the PBX is asked before it ends.
-    claims.extend(world.ledger.denials.keys().map(|range| (*range, Claim::Denial)));
+    let denials = world.ledger.denials.values();
+    claims.extend(denials.map(|denial| (denial.range, Claim::Denial(denial.scope))));
     claims
 }
 
@@ -173,7 +172,7 @@ struct End<'a> {
 struct OpenClaims<'a> {
     accounts: BTreeMap<u128, usize>,
     blocks: BTreeMap<u128, usize>,
-    denials: usize,
+    denials: BTreeMap<DenialScope, usize>,
     unlimited: usize,
     services: BTreeMap<&'a ServiceName, usize>,
 }
@@ -182,8 +181,7 @@ impl<'a> OpenClaims<'a> {
     fn update(&mut self, end: &End<'a>) {
         match end.claim {
             Claim::Block => count(&mut self.blocks, end.width, end.opens),
-            Claim::Denial if end.opens => self.denials += 1,
-            Claim::Denial => self.denials = self.denials.saturating_sub(1),
+            Claim::Denial(scope) => count(&mut self.denials, scope, end.opens),
             Claim::Account(grant) => {
                 count(&mut self.accounts, end.width, end.opens);
                 match grant {
@@ -200,15 +198,17 @@ impl<'a> OpenClaims<'a> {
     fn answer(&self) -> Option<Answer> {
         let account = self.accounts.keys().next();
         let block = self.blocks.keys().next();
+        // The one that denies more counts.
+        let denied = self.denials.keys().next_back().copied();
         match (account, block) {
-            (None, None) => (self.denials > 0).then_some(Answer::Denied),
+            (None, None) => denied.map(Answer::Denied),
             (None, Some(_)) => Some(Answer::Blocked),
             (Some(account), Some(block)) if block <= account => Some(Answer::Blocked),
             (Some(_), block) => {
                 let names: BTreeSet<ServiceName> =
                     self.services.keys().map(|name| (*name).clone()).collect();
                 let grant = if self.unlimited > 0 { Grant::All } else { Grant::Some(names) };
-                Some(Answer::Account { grant, walled: block.is_some(), denied: self.denials > 0 })
+                Some(Answer::Account { grant, walled: block.is_some(), denied })
             }
         }
     }
@@ -277,12 +277,17 @@ fn add_chain(structure: &mut Structure, grant: &Grant, walled: bool, world: &Wor
     name
 }
 
-/// Adds the chains that close everything (`None`), or all services but the granted ones, and
-/// returns the name that they share.
-fn add_closure(structure: &mut Structure, granted: Option<&Grant>, world: &World<'_>) -> String {
-    let Some(Grant::Some(names)) = granted else { return BLOCKED.to_owned() };
-    let granted = world.catalogue.opening(names);
-    let mut name = union_name(&Grant::Some(names.clone()));
+/// Adds the chains of a closure, and returns the name that all of them share.
+fn add_closure(structure: &mut Structure, closure: Closure, world: &World<'_>) -> String {
+    let Closure::Denied(Grant::Some(names), scope) = closure else { return BLOCKED.to_owned() };
+    let mut granted = world.catalogue.opening(&names);
+    let mut name = union_name(&Grant::Some(names));
+    if scope == DenialScope::ExceptMedia {
+        // Ports that are signalling as well are no media.
+        granted.ports.extend(world.catalogue.udp_ports(Role::Media));
+        granted.ports = crate::service::merge(granted.ports);
+        name.push_str(".except_media");
+    }
     while structure.closures.get(&name).is_some_and(|there| *there != granted) {
         name.push('_');
     }
@@ -311,16 +316,18 @@ mod tests {
             let claim = grant.as_ref().map_or(Claim::Block, Claim::Account);
             (range.parse().unwrap(), claim)
         });
-        let denials = denied.iter().map(|range| (range.parse().unwrap(), Claim::Denial));
+        let denials = denied
+            .iter()
+            .map(|range| (range.parse().unwrap(), Claim::Denial(DenialScope::Everything)));
         let shown: Vec<String> = disjoint(claims.chain(denials).collect())
             .into_iter()
             .map(|(range, answer)| match answer {
                 Answer::Blocked => format!("{range} blocked"),
-                Answer::Denied => format!("{range} denied"),
+                Answer::Denied(_) => format!("{range} denied"),
                 Answer::Account { grant, walled, denied } => format!(
                     "{range} {grant}{}{}",
                     if walled { ", walled" } else { "" },
-                    if denied { ", rest denied" } else { "" }
+                    if denied.is_some() { ", rest denied" } else { "" }
                 ),
             })
             .collect();
@@ -405,7 +412,7 @@ mod tests {
         /// Against the stupid model: every address of a small space looked at by itself.
         #[test]
         fn it_equals_the_stupid_model(
-            claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..5), 0..12)
+            claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..6), 0..12)
         ) {
             let grants = [grant("sip"), grant("web,rtp"), Grant::All];
             let highest = Family::V4.highest();
@@ -415,7 +422,11 @@ mod tests {
                     // The upper half lies at the end of the address space.
                     let first = if *first >= 16 { highest - 31 + first } else { *first };
                     let last = (first + width).min(highest);
-                    let other = if *kind == 3 { Claim::Block } else { Claim::Denial };
+                    let other = match kind {
+                        3 => Claim::Block,
+                        4 => Claim::Denial(DenialScope::Everything),
+                        _ => Claim::Denial(DenialScope::ExceptMedia),
+                    };
                     let claim = grants.get(*kind).map_or(other, Claim::Account);
                     (AddrRange::new(Family::V4, first, last).unwrap(), claim)
                 })
@@ -435,31 +446,34 @@ mod tests {
                 };
                 let account = narrowest(|claim| matches!(claim, Claim::Account(_)));
                 let block = narrowest(|claim| matches!(claim, Claim::Block));
-                let denied = narrowest(|claim| matches!(claim, Claim::Denial)).is_some();
+                let scopes = covering().filter_map(|(_, claim)| match claim {
+                    Claim::Denial(scope) => Some(*scope),
+                    _ => None,
+                });
+                let denied = scopes.max();
                 let expected = match (account, block) {
-                    (None, None) if denied => Some("denied".to_owned()),
-                    (None, None) => None,
+                    (None, None) => denied.map(|scope| format!("denied {scope:?}")),
                     (None, Some(_)) => Some("blocked".to_owned()),
                     (Some(account), Some(block)) if block <= account => Some("blocked".to_owned()),
                     (Some(_), block) => {
                         let names: BTreeSet<String> = covering()
                             .filter_map(|(_, claim)| match claim {
                                 Claim::Account(grant) => Some(Vec::<String>::from((*grant).clone())),
-                                Claim::Block | Claim::Denial => None,
+                                Claim::Block | Claim::Denial(_) => None,
                             })
                             .flatten()
                             .collect();
                         let all = names.contains("all").then(|| vec!["all".to_owned()]);
                         let names = all.unwrap_or(names.into_iter().collect());
-                        Some(format!("{} {} {denied}", names.join(","), block.is_some()))
+                        Some(format!("{} {} {denied:?}", names.join(","), block.is_some()))
                     }
                 };
                 let answer = found.iter().find(|(range, _)| range.covers(&here)).map(|(_, a)| a);
                 let shown = answer.map(|answer| match answer {
                     Answer::Blocked => "blocked".to_owned(),
-                    Answer::Denied => "denied".to_owned(),
+                    Answer::Denied(scope) => format!("denied {scope:?}"),
                     Answer::Account { grant, walled, denied } => {
-                        format!("{} {walled} {denied}", Vec::<String>::from(grant.clone()).join(","))
+                        format!("{} {walled} {denied:?}", Vec::<String>::from(grant.clone()).join(","))
                     }
                 });
                 prop_assert_eq!(shown, expected, "at {}", at);

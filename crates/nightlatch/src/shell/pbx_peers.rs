@@ -1,6 +1,7 @@
 //! What the PBX says of its peers, as the engine wants it.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::SyncSender;
 
 use nightlatch_core::AddrRange;
@@ -9,6 +10,7 @@ use nightlatch_core::event::Event;
 use nightlatch_core::pbx::{self as core, PbxContact, PbxPeers, Registrar};
 use nightlatch_core::service::{Catalogue, Ports, Protocol, Role};
 
+use super::firewall::Firewall;
 use super::pbx::{
     self, Driver, NamedContact, PbxAnswer, Registration, RegistrationState, Remaining, Subjects,
 };
@@ -48,9 +50,31 @@ pub fn ask_in_background(catalogue: Catalogue, inbox: SyncSender<Message>) {
         if peers.answer != core::PbxAnswer::Answered && !programs.is_empty() {
             peers.registrars.extend(dialled(&catalogue));
         }
+        mark_heard(&mut peers, &catalogue);
         // A loop that has ended wants nothing any more.
         let _ = inbox.send(Message::Happened(Event::PbxTold(peers)));
     });
+}
+
+/// Notes from which contacts' addresses signalling came, according to connection tracking and to
+/// sockets. Where neither tells, none counts as heard.
+pub fn mark_heard(peers: &mut PbxPeers, catalogue: &Catalogue) {
+    let dynamic = peers.contacts.iter().filter(|contact| contact.dynamic);
+    let contacts: BTreeSet<IpAddr> = dynamic.map(|it| it.address.to_canonical()).collect();
+    if contacts.is_empty() {
+        return;
+    }
+    let mut heard = BTreeSet::new();
+    let mut hear = |flow: LiveFlow| {
+        if contacts.contains(&flow.peer) && core::is_signalling_of_peer(&flow, catalogue) {
+            heard.insert(flow.peer);
+        }
+    };
+    Connections::read(catalogue).flows().for_each(&mut hear);
+    if let Ok(mut firewall) = Firewall::open() {
+        let _ = firewall.for_each_flow(hear);
+    }
+    peers.mark_heard(&heard);
 }
 
 /// The servers to whose SIP ports this host has connections open that it began.
@@ -140,6 +164,7 @@ pub fn peers(
         address: contact.address,
         port: contact.port,
         dynamic: contact.registered,
+        heard: false,
     });
     let resolved = named.iter().flat_map(|(contact, places)| {
         places.iter().map(|place| PbxContact {
@@ -147,6 +172,7 @@ pub fn peers(
             address: place.ip(),
             port: place.port(),
             dynamic: false,
+            heard: false,
         })
     });
     PbxPeers {

@@ -35,7 +35,7 @@ fn known(desk: &Desk) -> Vec<String> {
 
 fn fixed(address: &str) -> Event {
     let (extension, address) = ("trunk".to_owned(), address.parse().unwrap());
-    let contact = PbxContact { extension, address, port: 5060, dynamic: false };
+    let contact = PbxContact { extension, address, port: 5060, dynamic: false, heard: false };
     let answer = PbxAnswer::Answered;
     Event::PbxTold(PbxPeers { answer, contacts: vec![contact], ..PbxPeers::default() })
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::ledger::{Denial, DenialCause};
+use crate::ledger::{Denial, DenialCause, DenialScope};
 use crate::pbx::{PbxAnswer, PbxContact, PbxPeers, Registrar};
 use crate::service::{Protocol, Role};
 use crate::signalling::LearnedBy;
@@ -14,7 +14,7 @@ fn peer(by: LearnedBy, address: &str) -> Peer {
 
 fn contact(extension: &str, address: &str, dynamic: bool) -> PbxContact {
     let (extension, address) = (extension.to_owned(), address.parse().unwrap());
-    PbxContact { extension, address, port: 5080, dynamic }
+    PbxContact { extension, address, port: 5080, dynamic, heard: true }
 }
 
 fn answered(contacts: Vec<PbxContact>) -> Event {
@@ -108,6 +108,25 @@ fn whoever_is_registered_without_an_account_is_no_peer() {
     desk.done(mode(Mode::Allowlist));
     desk.wait(1);
     assert!(desk.questions > questions, "closing asks the PBX");
+}
+
+/// A phone of an account may register with the address of somebody else, e.g. the carrier's media.
+#[test]
+fn an_address_that_nothing_came_from_keeps_its_media() {
+    let mut desk = Desk::on();
+    let claimed = PbxContact { heard: false, ..contact("1002", "203.0.113.200", true) };
+    desk.feed(answered(vec![claimed, contact("1003", "203.0.113.201", true)]));
+    let scopes = desk.engine.ledger().denials.values().map(|denial| denial.scope);
+    assert_eq!(scopes.collect::<Vec<_>>(), [DenialScope::ExceptMedia, DenialScope::Everything]);
+    for (address, denied) in [("203.0.113.200", false), ("203.0.113.201", true)] {
+        for (port, denied) in [("udp/5060", true), ("udp/10000", denied), ("tcp/443", true)] {
+            let to = Some(port.parse().unwrap());
+            let why = desk.ask(Request::Why { address: address.parse().unwrap(), to });
+            let Reply::Why(why) = why else { panic!() };
+            let is_denied = why.sentence.contains("registered at the PBX with this address");
+            assert_eq!(is_denied, denied, "{address} {port}: {}", why.sentence);
+        }
+    }
 }
 
 #[test]

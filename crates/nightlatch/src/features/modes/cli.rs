@@ -80,9 +80,10 @@ fn denied(context: &Context, answered: Option<Time>) -> Vec<Denial> {
 fn say_denied(denial: &Denial) {
     let DenialCause::UnlistedContact { extension } = &denial.cause else { return };
     screen::say(format!(
-        "{} at {} is registered at the PBX without an account and is denied; \"nightlatch allow NAME {} --services sip\" allows it",
+        "{} at {} is registered at the PBX without an account and is denied{}; \"nightlatch allow NAME {} --services sip\" allows it",
         screen::printable(extension),
         denial.range,
+        denial.exception(),
         denial.range
     ));
 }

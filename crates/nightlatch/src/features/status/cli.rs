@@ -81,8 +81,9 @@ fn show_peers(standing: &Standing, now: Time) {
                 format!("account \"{account}\" was removed or expired")
             }
             DenialCause::UnlistedContact { extension } => format!(
-                "{} is registered at the PBX from this address without an account",
-                screen::printable(extension)
+                "{} is registered at the PBX with this address, without an account{}",
+                screen::printable(extension),
+                denial.exception()
             ),
         };
         screen::say(format!("denied    {}: {why}", denial.range));

@@ -47,6 +47,7 @@ impl Run for Up {
         let runs = !survey.pbx_answer.asked.is_empty() || survey.pbx_answer.not_asked.is_none();
         let pbx = pbx_peers::peers(&survey.pbx_answer, runs, &trunks, &named);
         let mut request = logic::request(&survey, &proposal, self.mode, &self.allow, pbx);
+        pbx_peers::mark_heard(&mut request.pbx, &rules.catalogue(&request.site));
         let now = clock::now();
         let stored = io::stored_ledger(paths)?;
         logic::name_apart(&mut request, &stored);

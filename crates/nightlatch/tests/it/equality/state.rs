@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nightlatch_core::config::{MediaSources, Rate, Rules};
 use nightlatch_core::ledger::{
-    Account, Block, Denial, DenialCause, Entry, Ledger, Mode, Protection,
+    Account, Block, Denial, DenialCause, DenialScope, Entry, Ledger, Mode, Protection,
 };
 use nightlatch_core::lists::{Guard, Lists};
 use nightlatch_core::policy::World;
@@ -172,7 +172,10 @@ pub(super) fn random(dice: &mut Dice) -> State {
     }
     for _ in 0..dice.below(4) {
         let cause = DenialCause::AccountGone { account: "gone".to_owned() };
-        let denial = Denial::new(random_range(dice), cause, NOW);
+        let mut denial = Denial::new(random_range(dice), cause, NOW);
+        if dice.one_in(3) {
+            denial.scope = DenialScope::ExceptMedia;
+        }
         ledger.denials.insert(denial.range, denial);
     }
     state.by_tcp = (0..dice.below(8)).map(|_| random_range(dice)).collect();
