@@ -43,8 +43,8 @@ pub struct Flow {
     pub seen_reply: bool,
     /// The mark that rules gave it.
     pub mark: u32,
-    /// TCP: whether its beginning was not seen: the kernel took the connection up in the middle,
-    /// and `original` is only the direction of the first packet that it saw.
+    /// For TCP, whether the kernel picked up the connection in the middle, without having seen its
+    /// beginning; then `original` is only the direction of the first packet that it saw.
     pub picked_up: bool,
 }
 

@@ -12,7 +12,7 @@
 //!   networks name`), measures, prints tables that compare with the variant of that name, and says so
 //!   where a firewall did not do what it should have done
 //!
-//! What the server itself sends is received at the interface by which it leaves, and dropped there.
+//! Packets that the server itself sends are received and dropped at the other end of their interface.
 //!
 //! `bench/packet-cost.sh` builds the namespaces around it.
 #![expect(
