@@ -50,7 +50,7 @@ pub struct Flow {
 
 impl Netlink {
     /// Shows every tracked flow, IPv4 and IPv6, to `on_flow`; nothing is kept. Flows that begin
-    /// or end meanwhile may or may not be shown. `Ok(false)` where a part of the answer was lost,
+    /// or end meanwhile may or may not be shown. `Ok(false)` if a part of the answer was lost,
     /// so that others may be missing too.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub(crate) const REGISTERS: &[u8] = b"REGISTER sip:192.0.2.2 SIP/2.0\r\n";
 /// What is sent, by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// UDP of an address that is not allowed: a REGISTER.
+    /// UDP from an address that is not allowed: a REGISTER.
     Stranger,
     /// UDP of an allowed address, each packet the first of a flow.
     Allowed,
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     AllowedSyn,
     /// UDP within 1,000 running flows of allowed addresses.
     Running,
-    /// An INVITE of 1,000 peers at which this host registered, none of whom has an account.
+    /// An INVITE from each of 1,000 peers at which this host registered, without accounts.
     Trunk,
     /// Media of 1,000 calls, to which this host sends too.
     RtpIn,

@@ -9,8 +9,8 @@
 //! - `packet_cost addresses COUNT` prints the allowed addresses, one a line
 //! - `packet_cost networks COUNT` prints the networks of a feed, one a line
 //! - `packet_cost measure SAMPLES KIND,KIND... NAME` reads the variants (`process interface addresses
-//!   networks name`), measures, prints tables that compare with the variant of that name, and says so
-//!   where a firewall did not do what it should have done
+//!   networks name`), measures, prints tables that compare them with the variant called NAME, and
+//!   reports firewalls that did not do what they should
 //!
 //! Packets that the server itself sends are received and dropped at the other end of their interface.
 //!

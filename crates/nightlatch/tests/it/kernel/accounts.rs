@@ -206,7 +206,7 @@ fn an_account_that_is_removed_ends_its_running_flows() {
     for _ in 0..3 {
         // UDP flows continue; a TCP connection was reset and would have to be opened again.
         for (talk, _) in &flows {
-            wait_until("the datagrams go on", PATIENCE, || {
+            wait_until("the UDP flow continues", PATIENCE, || {
                 talk.silent_for() < super::ground::SILENCE
             });
         }

@@ -16,7 +16,7 @@ use super::ground::{
 use crate::support::{self, now, wait_until};
 
 const DURATION: Duration = Duration::from_secs(20);
-/// Packets a second to signalling, to media, and SYNs: the first is just below the limit of all
+/// Packets a second to signalling, to media, and SYNs: the first is just below the limit for all
 /// strangers together.
 const SIGNALLING: u32 = 4_900;
 const MEDIA: u32 = 4_900;
@@ -116,7 +116,7 @@ fn flood(from: &Host, to: &Host, over: &AtomicBool) -> u64 {
     sent
 }
 
-/// The packet of a source, of both families in turn.
+/// The packet from a source, of both families in turn.
 fn packet(kind: usize, source: u32, to: &Host) -> Packet {
     let (address, own): (IpAddr, IpAddr) = if source & 1 == 0 {
         (Ipv4Addr::from((100 << 24 | 64 << 16) + source).into(), to.v4())
