@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Strangers flood a server in mode open. Needs root. Everything happens in namespaces of its own,
-# which end with this script.
+# Strangers flood a server in open mode. Needs root. Everything runs in private namespaces, which end
+# with this script.
 set -euo pipefail
 
 usage() {
@@ -24,7 +24,7 @@ main() {
     old_program
     local tool
     tool=$(readlink -f "${CARGO_TARGET_DIR:-target}/release/examples/flood")
-    # Processes of its own as well: `up` looks at all there are.
+    # A private process namespace too: `up` looks at all processes.
     exec unshare --mount --pid --fork --kill-child --mount-proc "$tool" "${1:-150}" ${old:+"$old"}
 }
 

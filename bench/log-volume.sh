@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# How much Kamailio logs about a removed telephone: with Nightlatch, which lets its packets vanish,
-# and with a firewall that drops them on the way out, so that `sendto` fails (EPERM). Needs root and
-# Kamailio. Everything happens in namespaces of its own, which end with this script.
+# How much Kamailio logs about a removed telephone: with Nightlatch, which drops its packets without an
+# error, and with a firewall that drops them in the output hook, so that `sendto` fails (EPERM). Needs
+# root and Kamailio. Everything runs in private namespaces, which end with this script.
 set -euo pipefail
 
 usage() {
@@ -46,7 +46,7 @@ TEXT
     measured "a drop on the way out" eperm
 }
 
-# The server is here; the telephones are in a namespace of their own.
+# The server runs in this namespace; the telephones have a namespace of their own.
 network() {
     unshare --net sleep infinity &
     phones=$!
@@ -84,7 +84,7 @@ request_route {
 TEXT
 }
 
-# A row of the table: what the log grows by until Kamailio has given up all calls (32 s).
+# A row of the table: how much the log grows until Kamailio has given up all calls (32 s).
 measured() {
     local lines bytes
     lines=$(wc -l <"$work/log")

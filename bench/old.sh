@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# For benchmarks that compare this version with another one.
+# For benchmarks that compare this version with another.
 
-# Sets `old` to the program that OLD names, or to nothing. A revision of this repository is built
-# in a work tree of its own, which is removed again.
+# Sets `old` to the program that OLD names, or to nothing. If OLD is a revision of this repository, it
+# is built in a temporary work tree.
 old_program() {
     old=${OLD:-}
     if [[ -z $old || -x $old ]]; then

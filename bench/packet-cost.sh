@@ -44,7 +44,7 @@ main() {
     fi
     # A lock and a state of its own for every program that keeps one.
     mount -t tmpfs tmpfs /run
-    # Ports are those of a machine without a PBX, whatever this one has.
+    # Use the ports of a machine without a PBX, whatever is installed on this one.
     local folder
     for folder in /etc/asterisk /etc/freeswitch /etc/kamailio; do
         [[ ! -d $folder ]] || mount -t tmpfs tmpfs "$folder"
@@ -55,7 +55,7 @@ main() {
     number=0
     compared="no firewall"
     : >"$work/variants"
-    # What a server sends arrives here, where nobody wants it.
+    # Packets that a server sends arrive here and are dropped.
     nft add table netdev bench
     "$what"
     "$tool" measure "$samples" "$kinds" "$compared" <"$work/variants"

@@ -53,7 +53,7 @@ pub fn address(data: &[u8]) {
 pub fn packet_udp(data: &[u8]) {
     if let Some(datagram) = packet::udp(data) {
         assert_eq!(datagram.source.is_ipv4(), datagram.destination.is_ipv4());
-        // What was read needs no more than the headers.
+        // The headers alone must be enough.
         let ports = [datagram.source.port(), datagram.destination.port()].map(u16::to_be_bytes);
         assert!(data.windows(4).any(|window| window == ports.as_flattened()));
     }
@@ -152,7 +152,7 @@ pub fn http_url(data: &[u8]) {
     }
 }
 
-/// The first line is the name that was asked for, the rest a packet.
+/// The first line is the name that was queried, the rest is a packet.
 pub fn dns_srv(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (name, packet) = data.split_at(end);
@@ -161,7 +161,7 @@ pub fn dns_srv(data: &[u8]) {
     let id = packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
     if let Some(question) = dns::srv_question(id, &name) {
         assert!(question.len() < 300);
-        // A question answers nothing.
+        // A query is not a response.
         assert_eq!(dns::srv_answer(&question, id, &name), Err(dns::DnsError::NotOurs));
     }
     if let Ok(answer) = dns::srv_answer(packet, id, &name) {
@@ -173,7 +173,7 @@ pub fn dns_srv(data: &[u8]) {
     assert!(dns::resolvers(&String::from_utf8_lossy(data)).len() <= 3);
 }
 
-/// Any answer of Asterisk, to each reader.
+/// Any output of Asterisk, for each reader.
 pub fn pbx_asterisk(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let lines = text.lines().count();
@@ -208,7 +208,7 @@ pub fn pbx_asterisk(data: &[u8]) {
     }
 }
 
-/// Any answer of Kamailio, to each reader.
+/// Any output of Kamailio, for each reader.
 pub fn pbx_kamailio(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for registration in kamailio::uac_registrations(&text) {
@@ -221,12 +221,12 @@ pub fn pbx_kamailio(data: &[u8]) {
     locations.into_iter().for_each(|location| check_place(Some(location.place)));
 }
 
-/// A name that is harmless on a terminal.
+/// Checks that a name is safe to print on a terminal.
 fn check_name(name: &str) {
     assert!(name.chars().count() <= 200 && !name.chars().any(char::is_control), "{name:?}");
 }
 
-/// A host that is harmless on a terminal and in a question to a name server.
+/// Checks that a host is safe to print on a terminal and to use in a DNS query.
 fn check_place(place: Option<SipPlace>) {
     let Some(SipPlace { host, port, .. }) = place else {
         return;

@@ -62,7 +62,7 @@ fn the_example_shows_every_key_with_a_sentence() {
             // Services of the administrator's own share one sentence.
             assert!(sentence, "no comment before {table}.{key}");
             sentence = table == "services";
-            // Before the first table a key stands for itself.
+            // Keys before the first table have no prefix.
             let place = if table.is_empty() { String::new() } else { format!("{table}.") };
             explained.push(format!("{place}{key}"));
         }

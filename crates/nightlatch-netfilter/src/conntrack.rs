@@ -43,14 +43,14 @@ pub struct Flow {
     pub seen_reply: bool,
     /// The mark that rules gave it.
     pub mark: u32,
-    /// TCP: whether its beginning was not seen: the kernel took the connection up in the middle,
-    /// and `original` is only the direction of the first packet that it saw.
+    /// For TCP, whether the kernel picked up the connection in the middle, without having seen its
+    /// beginning; then `original` is only the direction of the first packet that it saw.
     pub picked_up: bool,
 }
 
 impl Netlink {
     /// Shows every tracked flow, IPv4 and IPv6, to `on_flow`; nothing is kept. Flows that begin
-    /// or end meanwhile may or may not be shown. `Ok(false)` where a part of the answer was lost,
+    /// or end meanwhile may or may not be shown. `Ok(false)` if a part of the answer was lost,
     /// so that others may be missing too.
     ///
     /// # Errors

@@ -191,8 +191,8 @@ pub(crate) mod conntrack {
     /// `enum ctattr_protoinfo` and `enum ctattr_protoinfo_tcp`.
     pub(crate) const INFO_TCP: u16 = 1;
     pub(crate) const TCP_FLAGS_ORIGINAL: u16 = 4;
-    /// `linux/netfilter/nf_conntrack_tcp.h`: the window of this side is not checked. The kernel
-    /// sets it where it takes up a connection whose beginning it did not see.
+    /// `linux/netfilter/nf_conntrack_tcp.h`: the window of this side is not checked. The kernel sets
+    /// this for a connection that it picked up in the middle.
     pub(crate) const TCP_FLAG_BE_LIBERAL: u8 = 0x08;
 
     pub(crate) const STATUS_SEEN_REPLY: u32 = 1 << 1;

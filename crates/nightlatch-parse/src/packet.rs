@@ -2,22 +2,22 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The two ends of a UDP datagram.
+/// The source and destination of a UDP datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Datagram {
-    /// Who it says that it comes from.
+    /// The source that it claims.
     pub source: SocketAddr,
-    /// Where it goes.
+    /// The destination.
     pub destination: SocketAddr,
 }
 
-/// The most extension headers of IPv6 that are walked through.
+/// The most IPv6 extension headers that are skipped.
 const MAX_EXTENSIONS: usize = 8;
 
 const UDP: u8 = 17;
 
-/// Reads the ends of a UDP datagram from an IPv4 or IPv6 packet, of which only the first bytes need
-/// be there. `None` for other packets and for fragments, of which only the first has ports.
+/// Reads source and destination of a UDP datagram from an IPv4 or IPv6 packet; only its headers are
+/// needed. `None` for other packets and for fragments, of which only the first has ports.
 ///
 /// RFC 791, section 3.1; RFC 8200, sections 3 and 4; RFC 768.
 pub fn udp(packet: &[u8]) -> Option<Datagram> {
@@ -33,7 +33,7 @@ pub fn udp(packet: &[u8]) -> Option<Datagram> {
     })
 }
 
-/// Source, destination, and where the UDP header begins.
+/// Source, destination and the offset of the UDP header.
 fn udp_over_v4(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
     // "More fragments" and the offset.
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_datagram() {
+    fn other_packets_are_rejected() {
         for packet in [
             "",
             "00",
@@ -115,7 +115,7 @@ mod tests {
             "44000020 00004000 40110000 cb00714b c633640a 9dd842c2",
             "45000020 00002000 40110000 cb00714b c633640a 9dd842c2",
             "45000020 00000010 40110000 cb00714b c633640a 9dd842c2",
-            // A VLAN's tag, which is left before packets that pass a trunk.
+            // A VLAN tag before the IP header.
             "00640800 45000020 00004000 40110000 cb00714b c633640a 9dd842c2",
         ] {
             assert_eq!(udp(&bytes(packet)), None, "{packet}");
@@ -124,7 +124,7 @@ mod tests {
         for next in ["06", "2c", "3b", "32"] {
             assert_eq!(udp(&bytes(&v6(next))), None, "{next}");
         }
-        // More extension headers than anybody sends.
+        // More extension headers than any real packet has.
         let many = format!("{}{}", V6.replace("000c11", "000c3c"), "3c00050200000000".repeat(50));
         assert_eq!(udp(&bytes(&many)), None);
     }

@@ -402,17 +402,17 @@ impl State {
     fn cut(&mut self, flows: Flows) {
         let world = self.engine.world(self.clock.now());
         let cut = self.cuts.cut(&mut self.firewall, &self.beginnings, world, flows);
-        Self::tell_of_cut(cut);
+        Self::report_cut(cut);
     }
 
     /// Cuts the media streams in which this host sends nothing, after the second check.
     fn cut_media(&mut self) {
         let world = self.engine.world(self.clock.now());
         let cut = self.cuts.look_again(&mut self.firewall, &self.beginnings, world);
-        Self::tell_of_cut(cut);
+        Self::report_cut(cut);
     }
 
-    fn tell_of_cut(cut: Result<(), String>) {
+    fn report_cut(cut: Result<(), String>) {
         if let Err(error) = cut {
             let message = format!("running connections could not be ended: {error}");
             journal::tell(Level::Error, &message);

@@ -92,7 +92,7 @@ impl Engine {
                 block.range, block.range
             );
         }
-        message += &hint_of_media(&account);
+        message += &media_hint(&account);
         message += self.hint_of_off();
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "allow", &account.name, &(), &account)];
@@ -378,7 +378,7 @@ impl Engine {
 
 /// Carriers often send media from addresses other than those of their signalling. Without an account,
 /// early media (ringback, announcements) from there are dropped.
-fn hint_of_media(account: &Account) -> String {
+fn media_hint(account: &Account) -> String {
     let signalling = ["sip", "sip-tls"].map(ServiceName::known);
     match &account.services {
         Grant::Some(names) if signalling.iter().any(|name| names.contains(name)) => format!(

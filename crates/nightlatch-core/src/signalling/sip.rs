@@ -24,11 +24,11 @@ pub const REQUESTS: [u32; 13] = [
     four(*b"PUBL"),
 ];
 
-/// The request by which a peer becomes one at which this host registered.
+/// The request that makes a peer known as [`LearnedBy::Registered`].
 pub const REGISTERS: u32 = four(*b"REGI");
 
-/// The requests by which a peer becomes one that this host called. ACK is among them: with record
-/// routing it goes to another address than the INVITE, and the hang-up comes from there.
+/// The requests that make a peer known as [`LearnedBy::Called`]. ACK is among them: with record routing
+/// it goes to another address than the INVITE, and the hang-up comes from there.
 pub const CALLS: [u32; 5] =
     [four(*b"INVI"), four(*b"SUBS"), four(*b"ACK "), four(*b"PRAC"), four(*b"UPDA")];
 

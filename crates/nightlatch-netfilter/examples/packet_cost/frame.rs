@@ -13,13 +13,13 @@ const CLOSED: u16 = 9;
 
 /// The media port of all calls.
 pub(crate) const MEDIA: u16 = 10_000;
-/// What the host asks its trunks.
+/// The request that the host sends to its trunks.
 pub(crate) const REGISTERS: &[u8] = b"REGISTER sip:192.0.2.2 SIP/2.0\r\n";
 
 /// What is sent, by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// UDP of an address that is not allowed: a REGISTER.
+    /// UDP from an address that is not allowed: a REGISTER.
     Stranger,
     /// UDP of an allowed address, each packet the first of a flow.
     Allowed,
@@ -29,11 +29,11 @@ pub(crate) enum Kind {
     AllowedSyn,
     /// UDP within 1,000 running flows of allowed addresses.
     Running,
-    /// An INVITE of 1,000 peers at which this host registered, none of whom has an account.
+    /// An INVITE from each of 1,000 peers at which this host registered, without accounts.
     Trunk,
     /// Media of 1,000 calls, to which this host sends too.
     RtpIn,
-    /// The same from this host to there.
+    /// The same in the other direction.
     RtpOut,
     /// This host's responses within 1,000 running flows of allowed addresses.
     ResponseOut,
@@ -88,7 +88,7 @@ impl Kind {
         }
     }
 
-    /// What a datagram begins with.
+    /// The payload of a datagram.
     pub(crate) fn payload(self) -> &'static [u8] {
         match self {
             Kind::Trunk => b"INVITE sip:1@192.0.2.1 SIP/2.0\r\n",

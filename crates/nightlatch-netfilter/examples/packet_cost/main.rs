@@ -9,10 +9,10 @@
 //! - `packet_cost addresses COUNT` prints the allowed addresses, one a line
 //! - `packet_cost networks COUNT` prints the networks of a feed, one a line
 //! - `packet_cost measure SAMPLES KIND,KIND... NAME` reads the variants (`process interface addresses
-//!   networks name`), measures, prints tables that compare with the variant of that name, and says so
-//!   where a firewall did not do what it should have done
+//!   networks name`), measures, prints tables that compare them with the variant called NAME, and
+//!   reports firewalls that did not do what they should
 //!
-//! What the server itself sends is received at the interface by which it leaves, and dropped there.
+//! Packets that the server itself sends are received and dropped at the other end of their interface.
 //!
 //! `bench/packet-cost.sh` builds the namespaces around it.
 #![expect(

@@ -29,8 +29,8 @@ impl Figures {
     }
 }
 
-/// Prints one table. The first variant is the floor of what comes in (sending alone); each is
-/// compared with the variant called `compared`, median with median and least with least.
+/// Prints one table. The first variant is the baseline for inbound packets (sending alone); each is
+/// compared with the variant called `compared`, median with median and minimum with minimum.
 pub(crate) fn table(kind: Kind, counts: &[usize], figures: &[Figures], compared: &str) {
     let floor = figures[0].median();
     let base = figures.iter().find(|figures| figures.name == compared);

@@ -63,7 +63,7 @@ impl Variant {
         Variant {
             name: name.to_owned(),
             sender: packet_socket(interface),
-            // Peers are strangers for whom nothing speaks but what the host sends them.
+            // Peers are strangers that are known only from this host's packets to them.
             peers: strangers.split_off(STRANGERS),
             strangers,
             listed: shuffled(listed.iter().map(|network| network.first).collect()),
@@ -111,7 +111,7 @@ impl Variant {
         spent
     }
 
-    /// Datagrams of the server's own socket.
+    /// Datagrams from the server's own socket.
     fn outwards(&self, kind: Kind, count: usize) -> u64 {
         let socket = if kind.port() == MEDIA { &self.media } else { &self.udp };
         let peers: Vec<SocketAddrV4> = (0..FLOWS)
@@ -133,8 +133,8 @@ impl Variant {
         frame(kind, source, port)
     }
 
-    /// Who sends packet `number`, or gets it: all sources in turn, each time at the next port, so
-    /// that no two are of the same flow; within running flows, the same flows again and again.
+    /// The remote address and port of packet `number`: all sources in turn, with a new port in each
+    /// round, so that no two packets belong to one flow; for established flows, the same ones again.
     fn source(&self, kind: Kind, number: usize) -> (u32, u16) {
         let (sources, number) = match kind {
             Kind::Stranger | Kind::StrangerSyn | Kind::Unlisted => (&self.strangers, number),
@@ -192,7 +192,7 @@ impl Variant {
         let share = arrived as f64 / count as f64;
         let open = self.name == "no firewall" || self.name == "connection tracking alone";
         let wanted = kind.is_outwards() || !self.is_floor() && (open || kind.passes());
-        // Some wait in the server's sockets, which counts only those that no longer fit.
+        // Some packets still wait in the server's sockets, which count only those that do not fit.
         let well = if wanted { share > 0.7 } else { share < 0.01 };
         // What reaches a closed port is not counted here. Where there is no list, who is on one
         // elsewhere is an ordinary stranger, and a few are let in.

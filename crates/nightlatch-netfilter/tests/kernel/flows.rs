@@ -66,7 +66,7 @@ fn flows_of_both_families() {
     });
 }
 
-/// Whoever sends first after the kernel has forgotten a connection looks as if he had begun it.
+/// Whoever sends first after the kernel has forgotten a connection appears to have begun it.
 #[test]
 fn a_connection_taken_up_in_the_middle_is_told_apart() {
     in_namespace("flows::a_connection_taken_up_in_the_middle_is_told_apart", || {

@@ -5,7 +5,7 @@ const MAX_NAME: usize = 255;
 /// The longest label.
 const MAX_LABEL: usize = 63;
 
-/// Appends a name as a question carries it. None where it is not a name.
+/// Appends a name in wire format. `None` if it is not a valid name.
 pub(super) fn push_name(packet: &mut Vec<u8>, name: &str) -> Option<()> {
     let name = name.trim_end_matches('.');
     if name.is_empty() || name.len() + 2 > MAX_NAME {
@@ -13,7 +13,7 @@ pub(super) fn push_name(packet: &mut Vec<u8>, name: &str) -> Option<()> {
     }
     for label in name.split('.') {
         let length = u8::try_from(label.len()).ok()?;
-        if label.is_empty() || label.len() > MAX_LABEL || !label.bytes().all(is_sound) {
+        if label.is_empty() || label.len() > MAX_LABEL || !label.bytes().all(is_allowed) {
             return None;
         }
         packet.push(length);
@@ -23,15 +23,15 @@ pub(super) fn push_name(packet: &mut Vec<u8>, name: &str) -> Option<()> {
     Some(())
 }
 
-/// The letters of host names and of `_sip`. Other bytes are legal in DNS, but nobody needs them
-/// here, and they would be shown.
-fn is_sound(byte: u8) -> bool {
+/// Whether a byte may be in a label: the letters of host names and of `_sip`. Other bytes are legal in
+/// DNS, but not needed here, and they would be printed.
+fn is_allowed(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-/// Reads a message from its beginning. It never reads outside of its bytes.
+/// Reads a message from its beginning, never beyond its end.
 pub(super) struct Reader<'a> {
-    /// The message up to the end of the part that is read: names point into it.
+    /// The message up to the end of the part that is read: compressed names point into it.
     packet: &'a [u8],
     at: usize,
 }
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(*bytes))
     }
 
-    /// The next `length` bytes as a reader of their own; continues behind them.
+    /// A reader for the next `length` bytes; this one continues after them.
     pub(super) fn part(&mut self, length: usize) -> Option<Reader<'a>> {
         let end = self.at.checked_add(length)?;
         let part = Reader { packet: self.packet.get(..end)?, at: self.at };
@@ -55,10 +55,10 @@ impl<'a> Reader<'a> {
         Some(part)
     }
 
-    /// A name, in lower case and without the dot at its end.
+    /// A name in lower case, without the trailing dot.
     ///
-    /// A pointer must lead to before the labels it continues, so that no chain of pointers is a
-    /// loop; the length of the whole name is bounded too.
+    /// A pointer must lead to a position before the labels it continues, so that pointers cannot form a
+    /// loop; the length of the whole name is limited too.
     pub(super) fn name(&mut self) -> Option<String> {
         let mut name = String::new();
         let mut at = self.at;
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
                 64.. => return None,
                 _ => {
                     let label = self.packet.get(next..next + usize::from(length))?;
-                    if !label.iter().copied().all(is_sound) {
+                    if !label.iter().copied().all(is_allowed) {
                         return None;
                     }
                     if !name.is_empty() {

@@ -1,7 +1,7 @@
-//! DNS questions for SRV records, and their answers (RFC 1035, RFC 2782).
+//! DNS queries for SRV records, and their responses (RFC 1035, RFC 2782).
 //!
-//! The system's resolver answers questions for addresses, but not for SRV records, by which
-//! carriers name their servers.
+//! The system resolver's interface looks up addresses, but not SRV records, with which carriers
+//! publish their servers.
 
 mod message;
 
@@ -11,63 +11,63 @@ use message::{Reader, push_name};
 
 /// The type of SRV records (RFC 2782).
 const TYPE_SRV: u16 = 33;
-/// The type of aliases.
+/// The type of alias records (RFC 1035).
 const TYPE_CNAME: u16 = 5;
-/// The type of the record with the sender's options (RFC 6891).
+/// The type of the EDNS options record (RFC 6891).
 const TYPE_OPT: u16 = 41;
 /// The class of the Internet.
 const CLASS_IN: u16 = 1;
-/// The most records of an answer that are read.
+/// The most records of a response that are read.
 const MAX_RECORDS: u16 = 64;
-/// The largest answer that is asked for, in bytes: larger ones are split on their way.
+/// The largest response that is accepted, in bytes: larger ones may be fragmented.
 pub const MAX_ANSWER: u16 = 1232;
-/// The most name servers of `/etc/resolv.conf` that are used, as in the C library.
+/// The most name servers of `/etc/resolv.conf` that are used: the limit of the C library.
 const MAX_RESOLVERS: usize = 3;
 
 /// One server of a service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Srv {
-    /// The lower, the earlier it is tried.
+    /// The priority: lower values are tried first.
     pub priority: u16,
-    /// The share among those of the same priority.
+    /// The weight among servers of the same priority.
     pub weight: u16,
     /// The port.
     pub port: u16,
-    /// The server's name, in lower case, without the dot at its end.
+    /// The server's name in lower case, without the trailing dot.
     pub target: String,
 }
 
-/// An answer.
+/// The answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The servers, by priority; empty where the service is not offered.
+    /// The servers, by priority; empty if the service is not offered.
     pub servers: Vec<Srv>,
-    /// Whether servers may be missing: the answer was too long for one packet.
+    /// Whether servers may be missing because the response was truncated.
     pub is_partial: bool,
 }
 
-/// Why an answer is not used.
+/// Why a response cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DnsError {
-    /// It answers another question: wait for the next packet.
-    #[error("the packet answers another question")]
+    /// It belongs to another query: wait for the next packet.
+    #[error("the DNS response belongs to another query")]
     NotOurs,
-    /// It cannot be read.
-    #[error("the answer is damaged")]
+    /// It is malformed.
+    #[error("the DNS response is malformed")]
     Damaged,
     /// The name does not exist.
     #[error("the name does not exist")]
     NoSuchName,
-    /// The name server reports an error, by its number.
+    /// The name server reports an error with this code.
     #[error("the name server reports error {0}")]
     Refused(u8),
 }
 
-/// The question for the SRV records of `name`. None where it is not a name.
+/// The query for the SRV records of `name`. `None` if it is not a valid name.
 pub fn srv_question(id: u16, name: &str) -> Option<Vec<u8>> {
     let mut packet = Vec::with_capacity(64 + name.len());
     packet.extend(id.to_be_bytes());
-    // A plain question that asks for recursion; one question, one additional record.
+    // A standard query with recursion desired; one question, one additional record.
     packet.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
     push_name(&mut packet, name)?;
     packet.extend(TYPE_SRV.to_be_bytes());
@@ -79,11 +79,11 @@ pub fn srv_question(id: u16, name: &str) -> Option<Vec<u8>> {
     Some(packet)
 }
 
-/// Reads the answer to [`srv_question`]. Aliases (CNAME) are followed in the order of the answer.
+/// Reads the response to [`srv_question`]. Aliases (CNAME) are followed in the order of the response.
 ///
 /// # Errors
 ///
-/// See [`DnsError`]; after [`DnsError::NotOurs`] the right answer may still come.
+/// See [`DnsError`]; after [`DnsError::NotOurs`], the right response may still arrive.
 pub fn srv_answer(packet: &[u8], id: u16, name: &str) -> Result<Answer, DnsError> {
     let mut reader = Reader::new(packet);
     let mut header = [0_u16; 6];
@@ -116,7 +116,7 @@ pub fn srv_answer(packet: &[u8], id: u16, name: &str) -> Result<Answer, DnsError
     Ok(Answer { servers, is_partial: flags & 0x0200 != 0 || answers > MAX_RECORDS })
 }
 
-/// Reads one record and adds the server that it names for `owner`. `None` where it is damaged.
+/// Reads one record and adds the server that it names for `owner`. `None` if it is malformed.
 fn record(reader: &mut Reader<'_>, owner: &mut String, servers: &mut Vec<Srv>) -> Option<()> {
     let name = reader.name()?;
     let (kind, class) = (reader.u16()?, reader.u16()?);
@@ -140,7 +140,7 @@ fn record(reader: &mut Reader<'_>, owner: &mut String, servers: &mut Vec<Srv>) -
     Some(())
 }
 
-/// The name servers of `/etc/resolv.conf`, with port 53. Link-local ones are left out.
+/// The name servers of `/etc/resolv.conf`, with port 53, except link-local ones.
 pub fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
     resolv_conf
         .lines()

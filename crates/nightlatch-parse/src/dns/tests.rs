@@ -1,10 +1,10 @@
-//! Answers of name servers, sound and hostile.
+//! Responses of name servers, valid and hostile.
 
 use super::*;
 
 const NAME: &str = "_sip._udp.example.net";
 
-/// An answer with one question and the records given.
+/// A response with one question and the given records.
 fn packet(flags: u16, records: &[Vec<u8>]) -> Vec<u8> {
     let mut packet = srv_question(7, NAME).unwrap();
     packet.truncate(12 + NAME.len() + 2 + 4);
@@ -81,15 +81,15 @@ fn answers() {
         (0x8180, vec![record(&asked, 1, &[192, 0, 2, 1])], ""),
         (0x8183, vec![], "the name does not exist"),
         (0x8185, vec![], "the name server reports error 5"),
-        (0x0100, vec![], "the packet answers another question"),
-        // A pointer to itself, one to behind it, one beyond the packet, a label without end.
-        (0x8180, vec![srv(&[0xc0, 39], 1, 1, &one)], "the answer is damaged"),
-        (0x8180, vec![srv(&asked, 1, 1, &[0xc0, 57])], "the answer is damaged"),
-        (0x8180, vec![srv(&asked, 1, 1, &[0xff, 0xff])], "the answer is damaged"),
-        (0x8180, vec![srv(&asked, 1, 1, &[60, b'a'])], "the answer is damaged"),
-        (0x8180, vec![srv(&asked, 1, 1, &[0x80, 1])], "the answer is damaged"),
-        (0x8180, vec![srv(&asked, 1, 1, &[1, b' ', 0])], "the answer is damaged"),
-        (0x8180, vec![record(&asked, TYPE_SRV, &[0, 1, 0])], "the answer is damaged"),
+        (0x0100, vec![], "the DNS response belongs to another query"),
+        // A pointer to itself, one forwards, one beyond the packet, a label that does not end.
+        (0x8180, vec![srv(&[0xc0, 39], 1, 1, &one)], "the DNS response is malformed"),
+        (0x8180, vec![srv(&asked, 1, 1, &[0xc0, 57])], "the DNS response is malformed"),
+        (0x8180, vec![srv(&asked, 1, 1, &[0xff, 0xff])], "the DNS response is malformed"),
+        (0x8180, vec![srv(&asked, 1, 1, &[60, b'a'])], "the DNS response is malformed"),
+        (0x8180, vec![srv(&asked, 1, 1, &[0x80, 1])], "the DNS response is malformed"),
+        (0x8180, vec![srv(&asked, 1, 1, &[1, b' ', 0])], "the DNS response is malformed"),
+        (0x8180, vec![record(&asked, TYPE_SRV, &[0, 1, 0])], "the DNS response is malformed"),
     ] {
         assert_eq!(shown(&packet(flags, &records)), expected);
     }

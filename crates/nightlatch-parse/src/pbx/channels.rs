@@ -5,23 +5,23 @@ use super::{MAX_ENTRIES, shown};
 /// One leg of a call, as `core show channels concise` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// The whole name, as it is: `PJSIP/1005-0000001a`.
+    /// The full name, unchanged: `PJSIP/1005-0000001a`.
     pub name: String,
     /// The channel driver: `PJSIP`, `SIP`, `IAX2`.
     pub driver: String,
     /// The endpoint or peer.
     pub endpoint: String,
-    /// The state, such as `Up` or `Ring`.
+    /// The state, e.g. `Up` or `Ring`.
     pub state: String,
-    /// The number dialled on it, as far as Asterisk shows one.
+    /// The number dialled on it, if Asterisk shows one.
     pub dialled: String,
 }
 
 /// Reads `core show channels concise`: fields between `!`, the name first (`main/cli.c`,
 /// `CONCISE_FORMAT_STRING`).
 ///
-/// The number of the caller is the caller's own text and may contain a line break, so whole lines
-/// may be forged: compare the number of lines with [`channel_count`].
+/// The caller's number is text that the caller chose and may contain a line break, so whole lines may
+/// be forged: compare the number of lines with [`channel_count`].
 pub fn channels(text: &str) -> Vec<Channel> {
     text.lines().filter_map(channel).take(MAX_ENTRIES).collect()
 }

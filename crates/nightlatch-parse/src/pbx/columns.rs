@@ -1,13 +1,13 @@
-//! Columns of a console: where they begin is said by the line with their headings.
+//! Columns of console output: the line with the headings shows where they begin.
 
-/// The column that begins at byte `from` and ends before byte `to`; empty where the line is
-/// shorter, or where a letter of several bytes lies across an end.
+/// The column that begins at byte `from` and ends before byte `to`; empty if the line is shorter or a
+/// boundary is inside a multi-byte character.
 pub(super) fn column(line: &str, from: usize, to: usize) -> &str {
     line.get(from..to.min(line.len())).unwrap_or_default()
 }
 
-/// The lines below the first line that contains every heading, each with the places of these
-/// headings in bytes. Nothing where no line has them.
+/// The lines below the first line that contains all headings, each with the byte offsets of these
+/// headings. Nothing if no line contains them.
 pub(super) fn below<'a, const N: usize>(
     text: &'a str,
     headings: [&str; N],

@@ -1,8 +1,8 @@
-//! What Kamailio answers to `kamcmd`: one `name: value` a line, nested by braces.
+//! Output of Kamailio's `kamcmd`: one `name: value` per line, nested by braces.
 //!
 //! A header that a telephone sends (`User-Agent`, `Path`) may contain line breaks, which `kamcmd`
-//! prints as they are: each line may be forged. So every line that names an address counts; this
-//! can only add addresses, which a telephone may do by its `Contact` header anyway, and hides none.
+//! prints unchanged: any line may be forged. So every line that names an address counts; forged lines
+//! can only add addresses, which a telephone can do with its `Contact` header anyway, and hide none.
 
 use super::{MAX_ENTRIES, RegistrationState, SipPlace, first_route, shown};
 
@@ -13,7 +13,7 @@ pub struct UacRegistration {
     pub name: String,
     /// The server (`r_domain`).
     pub server: SipPlace,
-    /// Where REGISTER is sent instead (`auth_proxy`).
+    /// The proxy to which REGISTER is sent instead (`auth_proxy`).
     pub proxy: Option<SipPlace>,
     /// Whether the server accepted.
     pub state: RegistrationState,
@@ -48,18 +48,18 @@ fn uac_registration(record: &str) -> Option<UacRegistration> {
     Some(UacRegistration { name, server: server?, proxy, state })
 }
 
-/// A place at which a telephone is reached, from `ul.dump`.
+/// A place where a telephone can be reached, from `ul.dump`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// The table of the registrar, usually `location`.
     pub table: String,
-    /// The address of record that registered, as it is.
+    /// The address of record that registered, unchanged.
     pub aor: String,
-    /// The place: of its `Contact` header, of the packet it came in, or of a proxy before it.
+    /// The place: from its `Contact` header, from the packet that carried it, or a proxy in front of it.
     pub place: SipPlace,
 }
 
-/// Reads `ul.dump`: one entry for each place, up to three for a contact.
+/// Reads `ul.dump`: one entry per place, up to three per contact.
 pub fn locations(text: &str) -> Vec<Location> {
     let (mut table, mut aor) = (String::new(), String::new());
     let mut found = Vec::new();

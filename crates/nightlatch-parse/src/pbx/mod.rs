@@ -1,15 +1,14 @@
-//! What telephone servers (PBX) answer on their consoles.
+//! Console output of telephone servers (PBX).
 //!
-//! Most of these texts contain names that strangers and users choose (SIP URIs, user agents,
-//! caller names), so they are read as any other bytes from outside. Each reader takes the whole
-//! answer and never fails: a line that it does not understand is skipped. At most
-//! [`MAX_ENTRIES`] entries are returned.
+//! Most of this output contains text that strangers and users choose (SIP URIs, user agents, caller
+//! names), so it is untrusted input. Each reader takes the whole output and never fails: lines that it
+//! does not understand are skipped. At most [`MAX_ENTRIES`] entries are returned.
 //!
-//! Names by which something can be removed are returned as they are, since another text is another
-//! name; all others are cleaned, see [`shown`].
+//! Names that are needed to remove something are returned unchanged, since any other text would be
+//! another name; all other names are cleaned, see [`shown`].
 //!
-//! Columns of Asterisk's console are cut off where a text is longer than its column. Half an
-//! address is another address, so each text that may be cut off is marked, never guessed.
+//! Asterisk truncates text that is longer than its column. A truncated address is another address, so
+//! text that may be truncated is marked as such and never guessed.
 
 mod channels;
 mod columns;
@@ -33,7 +32,7 @@ pub use uri::{SipPlace, Transport, first_route};
 /// The most entries that one reader returns.
 pub const MAX_ENTRIES: usize = 50_000;
 
-/// The most characters of a name that are shown. Asterisk's own names are shorter.
+/// The most characters of a name that are printed. Names in Asterisk are shorter.
 const MAX_NAME: usize = 200;
 
 /// Whether a PBX is registered at a server.
@@ -42,25 +41,25 @@ const MAX_NAME: usize = 200;
 pub enum RegistrationState {
     /// The server accepted the last REGISTER.
     Registered,
-    /// The PBX has asked or is about to ask. Asterisk shows this for some seconds also while it
-    /// renews a registration that is in force.
+    /// The PBX has sent REGISTER or is about to. Asterisk also shows this for some seconds while it
+    /// renews an active registration.
     Trying,
-    /// The server refused, or did not answer often enough.
+    /// The server rejected it, or repeatedly did not answer.
     Refused,
     /// The registration is disabled in the PBX.
     Disabled,
 }
 
-/// An address as PBXs print it: IPv6 possibly in brackets, possibly with a zone. IPv4 written as
-/// IPv6 becomes IPv4.
+/// An address as PBXs print it: IPv6 possibly in brackets and with a zone. IPv4-mapped IPv6 addresses
+/// become IPv4.
 pub fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let bare = bare.split_once('%').map_or(bare, |(address, _)| address);
     bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// A name as it may be shown: without control characters and without characters that change the
-/// direction of the text around them, at most 200 characters.
+/// A name that is safe to print: without control characters and characters that change the direction
+/// of the surrounding text, at most 200 characters.
 pub fn shown(name: &str) -> String {
     name.trim().chars().filter(|letter| !is_hidden(*letter)).take(MAX_NAME).collect()
 }

@@ -9,19 +9,19 @@ use super::{MAX_ENTRIES, RegistrationState, address, shown};
 /// A telephone or trunk of `sip show peers` or `iax2 show peers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The name as it is, without the user name that follows it behind a slash.
+    /// The name, unchanged, without the slash and user name that may follow it.
     pub name: String,
-    /// Whether the name may be cut off.
+    /// Whether the name may be truncated.
     pub name_may_be_cut: bool,
     /// Its address.
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Whether it registers itself, so that the address is its own word.
+    /// Whether it registers dynamically, so that the address is what it claims.
     pub dynamic: bool,
 }
 
-/// Reads `sip show peers`. Peers without an address are left out.
+/// Reads `sip show peers`. Peers without an address are skipped.
 pub fn sip_peers(text: &str) -> Vec<Peer> {
     below(text, ["Name/username", "Host"])
         .filter_map(|(line, [_, host])| {
@@ -32,7 +32,7 @@ pub fn sip_peers(text: &str) -> Vec<Peer> {
         .collect()
 }
 
-/// Reads `iax2 show peers`. Peers without an address are left out.
+/// Reads `iax2 show peers`. Peers without an address are skipped.
 pub fn iax_peers(text: &str) -> Vec<Peer> {
     below(text, ["Name/Username", "Host"])
         .filter_map(|(line, [_, host])| {
@@ -62,7 +62,7 @@ fn peer<'a>(
     Some(Peer { name: name.trim().to_owned(), name_may_be_cut, address, port, dynamic })
 }
 
-/// Whether more blanks follow a text than the gap between two columns.
+/// Whether a text is followed by more blanks than the gap between two columns, so that it is complete.
 fn is_whole(field: &str, gap: &str) -> bool {
     field.trim_end().len() + gap.len() < field.len()
 }
@@ -70,18 +70,18 @@ fn is_whole(field: &str, gap: &str) -> bool {
 /// A registration of `sip show registry` or `iax2 show registry`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registry {
-    /// The user name at the server; it may be cut off and serves only to be shown.
+    /// The user name at the server; it may be truncated, so it is only for display.
     pub user: String,
-    /// The server: a host name or an address. None where it may be cut off or is not known yet.
+    /// The server: a host name or an address. `None` if it may be truncated or is not known yet.
     pub host: Option<String>,
-    /// The server's port, as far as it is whole.
+    /// The server's port, if it is complete.
     pub port: Option<u16>,
     /// Whether the server accepted.
     pub state: RegistrationState,
 }
 
-/// Reads `sip show registry`. Asterisk shows the standard port also where none is configured, and
-/// does not show the transport.
+/// Reads `sip show registry`. Asterisk shows the standard port even if none is configured, and does not
+/// show the transport.
 pub fn sip_registry(text: &str) -> Vec<Registry> {
     below(text, ["Host", "dnsmgr", "Username", "State", "Reg.Time"])
         .filter_map(|(line, [_, dnsmgr, user, state, time])| {

@@ -13,7 +13,7 @@ use crate::address::AddrRange;
 pub struct PjsipRegistration {
     /// The name of the registration.
     pub name: String,
-    /// The server's URI; none where it may be cut off.
+    /// The server's URI; `None` if it may be truncated.
     pub uri: Option<String>,
     /// Whether the server accepted.
     pub state: RegistrationState,
@@ -39,15 +39,15 @@ fn registration(line: &str) -> Option<PjsipRegistration> {
     Some(PjsipRegistration { name: shown(name), uri, state })
 }
 
-/// Splits `name/sip:...`; the URI may be cut off within its first letters, or be missing.
+/// Splits `name/sip:...`; the URI may be truncated within its first letters, or missing.
 fn name_and_uri(field: &str) -> Option<(&str, &str)> {
     let at = field.find("/sip:").or_else(|| field.find("/sips:")).or_else(|| field.rfind('/'))?;
     let (name, uri) = field.split_at_checked(at)?;
     Some((name, uri.strip_prefix('/')?))
 }
 
-/// The values of a setting in `pjsip show registration NAME` or `pjsip show aor NAME`, which print
-/// each as `name : value`, uncut, on a line of its own. Empty ones are left out.
+/// The values of a setting in `pjsip show registration NAME` or `pjsip show aor NAME`, which print each
+/// one untruncated as `name : value` on a line of its own. Empty values are skipped.
 pub fn settings<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let (_, settings) = text.split_once("ParameterName").unwrap_or_default();
     let values = settings.lines().filter_map(|line| {
@@ -57,12 +57,12 @@ pub fn settings<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     values.filter(|value| !value.is_empty()).take(MAX_ENTRIES).collect()
 }
 
-/// An address of record of `pjsip show aors`: where an endpoint is reached.
+/// An address of record of `pjsip show aors`: where an endpoint can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aor {
-    /// How many contacts may register; 0 where all contacts are configured.
+    /// How many contacts may register; 0 if all contacts are configured.
     pub max_contacts: u32,
-    /// Its contacts, registered and configured ones alike.
+    /// Its contacts, both registered and configured.
     pub contacts: Vec<AorContact>,
 }
 
@@ -71,13 +71,13 @@ pub struct Aor {
 pub struct AorContact {
     /// The name of the address of record.
     pub aor: String,
-    /// The URI, or its beginning.
+    /// The URI, possibly truncated.
     pub uri: String,
-    /// Whether the URI may be cut off.
+    /// Whether the URI may be truncated.
     pub may_be_cut: bool,
 }
 
-/// Reads `pjsip show aors` (`res_pjsip/location.c`). Those without a contact are left out.
+/// Reads `pjsip show aors` (`res_pjsip/location.c`). Those without a contact are skipped.
 pub fn aors(text: &str) -> Vec<Aor> {
     let mut found: Vec<Aor> = Vec::new();
     let mut max_contacts = None;
@@ -97,7 +97,7 @@ pub fn aors(text: &str) -> Vec<Aor> {
             Some(last) if last.contacts.last().is_some_and(|known| known.aor == contact.aor) => {
                 last.contacts.push(contact);
             }
-            // Without a readable number it counts as one at which somebody may register.
+            // If the number cannot be read, assume that phones may register.
             _ => {
                 found
                     .push(Aor { max_contacts: max_contacts.unwrap_or(1), contacts: vec![contact] });
@@ -119,19 +119,19 @@ fn aor_contact(text: &str) -> Option<AorContact> {
 /// A telephone's own registration in Asterisk's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrarContact {
-    /// Its key as it is, below `registrar/contact`: the name of the address of record, `;@` and a hash.
+    /// Its key, unchanged, below `registrar/contact`: the name of the address of record, `;@` and a hash.
     pub key: String,
     /// The name of the address of record.
     pub aor: String,
-    /// The endpoint that registered, where it is named.
+    /// The endpoint that registered, if it is given.
     pub endpoint: Option<String>,
-    /// Where the telephone wants to be called.
+    /// The URI at which the telephone wants to be called.
     pub uri: String,
     /// The proxies in front of it (`Path`); usually empty.
     pub path: String,
 }
 
-/// Reads `database show registrar/contact`: what telephones registered, uncut
+/// Reads `database show registrar/contact`: what telephones registered, untruncated
 /// (`res_pjsip_registrar.c`; each value is a JSON object of strings).
 pub fn registrar(text: &str) -> Vec<RegistrarContact> {
     text.lines().filter_map(registrar_line).take(MAX_ENTRIES).collect()
@@ -167,7 +167,7 @@ fn unescape(text: &str) -> String {
     text.replace("^3B", ";")
 }
 
-/// An entry of `pjsip show identifies`: who counts as an endpoint by address, without registering.
+/// An entry of `pjsip show identifies`: addresses identified as an endpoint without registering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identify {
     /// The endpoint.
@@ -176,8 +176,8 @@ pub struct Identify {
     pub ranges: Vec<AddrRange>,
 }
 
-/// Reads `pjsip show identifies` (`res_pjsip_endpoint_identifier_ip.c`). Matches by header and
-/// exceptions (`!`) are left out, and entries without an address too.
+/// Reads `pjsip show identifies` (`res_pjsip_endpoint_identifier_ip.c`). Matches by header, exceptions
+/// (`!`) and entries without an address are skipped.
 pub fn identifies(text: &str) -> Vec<Identify> {
     let mut found: Vec<Identify> = Vec::new();
     let mut number = 0;

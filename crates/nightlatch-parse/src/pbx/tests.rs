@@ -1,4 +1,4 @@
-//! Genuine answers of Asterisk 20.20.1 and Kamailio 5.6.3, see `testdata/`.
+//! Real output of Asterisk 20.20.1 and Kamailio 5.6.3, see `testdata/`.
 
 use super::kamailio::{locations, uac_registrations};
 use super::*;
@@ -12,7 +12,7 @@ fn registrations_of_pjsip() {
     assert_eq!(
         shown,
         [
-            // Its name alone is longer than the column, so that nothing shows the URI is whole.
+            // The name alone is longer than the column, so the URI cannot be known to be complete.
             "a-trunk-with-a-very-long-name-that-asterisk-may-truncate-in-its-tables \"\" Refused",
             "bad \"sip:203.0.113.70\" Refused",
             "dead \"sip:203.0.113.90:5060\" Trying",
@@ -223,7 +223,7 @@ fn answers_of_kamailio() {
             "trunk1 203.0.113.70 None [] Registered",
         ]
     );
-    // Telephone 1002 sends a User-Agent of two lines, the second an address.
+    // Telephone 1002 sends a User-Agent of two lines; the second one is an address.
     let shown: Vec<String> = locations(include_str!("testdata/kamcmd-ul-dump.txt"))
         .iter()
         .map(|l| format!("{} {} {}:{}", l.table, l.aor, l.place.host, l.place.port.unwrap_or(0)))

@@ -1,4 +1,4 @@
-//! The part of a SIP URI that says where packets go (RFC 3261, section 19.1).
+//! The part of a SIP URI that determines where packets go (RFC 3261, section 19.1).
 
 use std::net::IpAddr;
 
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 
 use super::address;
 
-/// The longest host that is kept, as in DNS.
+/// The longest host that is accepted: the limit of DNS.
 const MAX_HOST: usize = 255;
 
-/// How SIP is carried.
+/// The transport of SIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// UDP.
     Udp,
-    /// TCP, also by WebSocket.
+    /// TCP, or WebSocket over it.
     Tcp,
-    /// TLS over TCP, also by secure WebSocket.
+    /// TLS over TCP, or secure WebSocket.
     Tls,
 }
 
-/// Where a SIP URI leads.
+/// Where a SIP URI points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipPlace {
     /// The host: a name in lower case, or an address without brackets.
     pub host: String,
-    /// The port; none where the URI names none.
+    /// The port; `None` if the URI has none.
     pub port: Option<u16>,
-    /// The transport; none where the URI names none.
+    /// The transport; `None` if the URI has none.
     pub transport: Option<Transport>,
-    /// Whether a character follows host and port, so that neither can be cut off.
+    /// Whether a character follows host and port, so that neither can be truncated.
     pub is_delimited: bool,
 }
 
 impl SipPlace {
-    /// Reads a URI: `sip:101@203.0.113.20:5060;transport=tcp`, also in angle brackets. Asterisk's
+    /// Parses a URI: `sip:101@203.0.113.20:5060;transport=tcp`, also in angle brackets. Asterisk's
     /// database writes `;` as `^3B`, its configuration as `\;`.
     pub fn parse(uri: &str) -> Option<SipPlace> {
         let uri = uri.trim();
@@ -45,8 +45,8 @@ impl SipPlace {
         if !secure && !scheme.eq_ignore_ascii_case("sip") {
             return None;
         }
-        // A user name may contain `;` and `?`, so it is cut off first. Like in Asterisk's own
-        // reader it ends with the first `@`.
+        // A user name may contain `;` and `?`, so it is removed first. It ends at the first `@`, as in
+        // Asterisk's own parser.
         let end = rest.find(['>', ' ']).unwrap_or(rest.len());
         let (whole, _) = rest.split_at_checked(end)?;
         let start = whole.find('@').map_or(0, |at| at + 1);
@@ -76,14 +76,14 @@ impl SipPlace {
         })
     }
 
-    /// The address, where the host is one.
+    /// The address, if the host is one.
     pub fn address(&self) -> Option<IpAddr> {
         address(&self.host)
     }
 }
 
 /// The first `<sip:...>` of a `Path` or `Route` header or of Asterisk's `outbound_proxy`: where
-/// packets go instead of the URI behind it.
+/// packets go instead of the URI itself.
 pub fn first_route(text: &str) -> Option<SipPlace> {
     let text = text.trim();
     if text.is_empty() {
@@ -93,7 +93,7 @@ pub fn first_route(text: &str) -> Option<SipPlace> {
     SipPlace::parse(inner)
 }
 
-/// A host name or an address; none for anything else, so that it can be shown and looked up.
+/// A host name or an address; `None` for anything else, so that it is safe to print and to look up.
 pub(super) fn host_of(text: &str) -> Option<String> {
     let host = text.to_ascii_lowercase();
     let is_sound = !host.is_empty()
@@ -110,7 +110,7 @@ fn transport(parameters: &str) -> Option<Transport> {
     let end = value.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(value.len());
     match value.get(..end)? {
         "udp" => Some(Transport::Udp),
-        // A column of the console may end within the word.
+        // The word may be truncated at the end of a console column.
         "tls" | "tl" | "wss" => Some(Transport::Tls),
         "tcp" | "tc" | "ws" | "t" => Some(Transport::Tcp),
         _ => None,

@@ -1,11 +1,11 @@
-//! Strangers flood a server in mode open: what connection tracking holds, and whether allowed phones
-//! and the server's own calls notice.
+//! Strangers flood a server in open mode: how many entries connection tracking has, and whether allowed
+//! phones and the server's own calls are affected.
 //!
 //! `flood [SECONDS] [PROGRAM...]` puts each program up on a server of its own, one after the other,
 //! the `nightlatch` beside this one's folder last, and prints a table for each. Forged sources send
-//! 4,900 packets a second each to signalling and to media, which is just below the usual limit of all
+//! 4,900 packets a second each to signalling and to media, just below the default limit for all
 //! strangers; each source sends once, and once more 8 s later, and the server answers, so that
-//! connection tracking takes each for a running conversation. `bench/flood.sh` builds it. Needs root.
+//! connection tracking takes each flow for an established one. `bench/flood.sh` builds it. Needs root.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -26,7 +26,7 @@ use load::{Asker, flood, responder};
 
 /// How often a line is printed.
 const EVERY: Duration = Duration::from_secs(10);
-/// What is asked: the server's signalling, and a resolver, as it were.
+/// The ports in use: the server's signalling and media, and a mock resolver's.
 const SIGNALLING: u16 = 5060;
 const MEDIA: u16 = 10_000;
 const RESOLVER: u16 = 53;
@@ -46,10 +46,10 @@ fn under_flood(program: &Path, duration: Duration) {
     let stage = Stage::build(&Plan::standard()).unwrap();
     let [server, office, traveller, attacker, router] =
         [SERVER, OFFICE, TRAVELLER, ATTACKER, ROUTER].map(|name| stage.host(name).unwrap());
-    // What is sent to forged addresses is lost in the internet.
+    // Packets to forged addresses are lost.
     run(router, "ip", &["route", "add", "blackhole", "100.64.0.0/10"]);
     let folder = tempfile::tempdir().unwrap();
-    // Ports are those of Asterisk, whatever this machine has.
+    // Use the ports of Asterisk, whatever is installed on this machine.
     let configuration = "[pbx]\nproduct = \"asterisk\"\n";
     std::fs::write(folder.path().join("nightlatch.toml"), configuration).unwrap();
     let nightlatch = |arguments: &[&str]| {
@@ -98,7 +98,7 @@ fn under_flood(program: &Path, duration: Duration) {
     nightlatch(&["down", "--yes"]);
 }
 
-/// Prints a line now and then, and returns the highest number of entries seen.
+/// Prints a line at regular intervals, and returns the highest number of entries seen.
 fn watch(server: &Host, duration: Duration, phone: &Asker, own: &Asker) -> usize {
     let (begin, mut most, mut lines) = (Instant::now(), 0, 1);
     while begin.elapsed() < duration {
@@ -126,7 +126,7 @@ fn run(host: &Host, program: &str, arguments: &[&str]) {
     assert!(host.command(program).args(arguments).status().unwrap().success());
 }
 
-/// Ends the others also where something fails.
+/// Stops the other threads even if something fails.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

@@ -176,7 +176,7 @@ fn check(output: &Output, code: i32, words: &[&str]) {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-/// A table without the peers that packets of the server make known: they come and go by themselves.
+/// A table without the known peers, which change with the server's own packets.
 fn without_peers(table: &str) -> String {
     let mut lines = Vec::new();
     let mut of_peers = false;
@@ -184,7 +184,7 @@ fn without_peers(table: &str) -> String {
         if let Some(name) = line.trim_start().strip_prefix("set ") {
             of_peers = ["registered", "called", "asked"].iter().any(|set| name.starts_with(set));
         }
-        // Elements end with a brace of their own; the set's stands alone.
+        // Elements end with a brace on the same line; the set's brace is alone on its line.
         if line.trim() == "}" {
             of_peers = false;
         }

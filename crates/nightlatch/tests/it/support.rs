@@ -107,7 +107,7 @@ impl<'a> Installation<'a> {
         std::fs::write(self.config(), text).unwrap();
     }
 
-    /// Takes the server for an Asterisk, whatever telephone software this machine has installed.
+    /// Treats the server as an Asterisk, whatever telephone software is installed on this machine.
     pub(crate) fn with_asterisk(self) -> Installation<'a> {
         self.configure(ASTERISK);
         self

@@ -1,4 +1,4 @@
-//! Known peers, denials, and what the PBX says.
+//! Known peers, denials, and reports of the PBX.
 
 use std::net::IpAddr;
 
@@ -40,7 +40,7 @@ fn a_removed_account_is_denied_but_a_trunk_stays() {
     assert_eq!(desk.unlearned, [Unlearn::Within(vec![range("203.0.113.71")])]);
     assert_eq!(desk.engine.learned().at(desk.now).count(), 1, "nothing is known of the other");
     assert_eq!(desk.stored(Desk::on().engine.ledger()), *desk.engine.ledger());
-    // Whom an account allows again, nothing denies.
+    // An account that allows the address again ends the denial.
     desk.done(allow("carrier 203.0.113.0/24 sip"));
     assert_eq!(denied(&desk), [""; 0]);
 }
@@ -57,7 +57,7 @@ fn a_block_forgets_a_trunk() {
 }
 
 #[test]
-fn a_denial_is_prolonged_while_the_pbx_holds_a_contact() {
+fn a_denial_is_extended_while_the_pbx_has_a_contact() {
     let mut desk = Desk::on();
     desk.done(allow("phone 203.0.113.7 sip"));
     desk.done(remove("phone"));
@@ -78,7 +78,7 @@ fn a_denial_is_prolonged_while_the_pbx_holds_a_contact() {
 }
 
 #[test]
-fn whoever_is_registered_without_an_account_is_no_peer() {
+fn addresses_registered_without_an_account_are_denied() {
     let mut desk = Desk::on();
     desk.done(allow("office 203.0.113.0/25 sip"));
     desk.feed(answered(vec![
@@ -86,19 +86,19 @@ fn whoever_is_registered_without_an_account_is_no_peer() {
         contact("1002\r\n", "203.0.113.200", true),
         contact("1003", "127.0.0.1", true),
         contact("trunk", "203.0.113.201", false),
-        // A phone may give any address as its own.
+        // A phone may claim any address as its contact.
         contact("1004", "203.0.113.201", true),
     ]));
     assert_eq!(denied(&desk), ["203.0.113.200"]);
     let denial = desk.engine.ledger().denials.values().next().unwrap();
     assert_eq!(denial.cause, DenialCause::UnlistedContact { extension: "1002".to_owned() });
     assert!(desk.told.iter().any(|(_, told)| told.contains("1002 is registered at the PBX")));
-    // No answer says nothing; one without the contact ends it.
+    // Without an answer nothing changes; an answer without the contact ends the denial.
     desk.feed(Event::PbxTold(PbxPeers::default()));
     assert_eq!(denied(&desk), ["203.0.113.200"]);
     desk.feed(answered(Vec::new()));
     assert_eq!(denied(&desk), [""; 0]);
-    // In mode open everybody may register.
+    // In open mode, anybody may register.
     desk.feed(answered(vec![contact("1002", "203.0.113.200", true)]));
     desk.done(mode(Mode::Open));
     assert_eq!(denied(&desk), [""; 0]);
@@ -146,7 +146,7 @@ fn a_reload_that_closes_signalling_denies_them_too() {
     assert!(desk.questions > questions, "closing asks the PBX");
     desk.feed(stranger());
     assert_eq!(denied(&desk), ["203.0.113.200"]);
-    // Mode open lets nobody register then.
+    // Then open mode does not allow strangers to register either.
     desk.done(mode(Mode::Open));
     assert_eq!(denied(&desk), ["203.0.113.200"]);
     reload(&mut desk, "[open]\nservices = [\"sip\"]");
@@ -204,12 +204,12 @@ fn up_takes_over_registrations_and_fixed_contacts() {
             (LearnedBy::Called, address("203.0.113.80"), 5080, 4569),
         ]
     );
-    assert_eq!(denied(&desk), ["203.0.113.8"], "a phone that nobody listed is denied");
+    assert_eq!(denied(&desk), ["203.0.113.8"], "a phone without an account is denied");
     assert!(matches!(desk.cuts.as_slice(), [Flows::BegunByPeers]));
 }
 
 #[test]
-fn a_flush_puts_known_peers_back() {
+fn known_peers_are_restored_after_a_flush() {
     let mut desk = Desk::on();
     let until = desk.now.after(Duration::from_secs(100));
     let known = [
@@ -230,7 +230,7 @@ fn a_flush_puts_known_peers_back() {
 }
 
 #[test]
-fn a_peer_is_forgotten_by_name() {
+fn a_peer_can_be_forgotten() {
     let mut desk = Desk::on();
     let until = desk.now.after(Duration::from_secs(60));
     desk.feed(Event::Learned(vec![(peer(LearnedBy::Called, "203.0.113.70"), until)]));

@@ -218,7 +218,7 @@ fn the_mode_changes_once() {
         (&desk.records[1].before, &desk.records[1].after),
         (&"open".into(), &"allowlist".into())
     );
-    // Closing closes.
+    // Strangers' flows are cut and their peers forgotten.
     assert_eq!(desk.cuts, [Flows::BegunByPeers]);
     assert_eq!(desk.unlearned, [Unlearn::UnregisteredExcept(std::collections::BTreeSet::new())]);
 }
@@ -362,7 +362,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         let actions = engine.handle(asked, START);
         matches!(actions.as_slice(), [Action::Reply(_, Reply::Refused(_))])
     };
-    assert!(remove(false), "to a removed address SSH is denied, though it is open to strangers");
+    assert!(remove(false), "a removed address is denied SSH even though it is open to strangers");
     assert!(remove(true), "the account is removed, and the caller shut out");
 }
 

@@ -61,10 +61,10 @@ pub(super) fn streams(survey: &Survey, catalogue: &Catalogue) -> Result<Vec<Stre
 }
 
 fn has_socket(survey: &Survey, ports: &[Ports]) -> bool {
-    let holds = |protocol, port| ports.iter().any(|ports| ports.contains(protocol, port));
+    let is_in = |protocol, port| ports.iter().any(|ports| ports.contains(protocol, port));
     survey.sockets.is_empty()
-        || survey.sockets.iter().any(|socket| holds(socket.protocol, socket.port))
-        || survey.flows.iter().any(|flow| holds(flow.protocol, flow.local_port))
+        || survey.sockets.iter().any(|socket| is_in(socket.protocol, socket.port))
+        || survey.flows.iter().any(|flow| is_in(flow.protocol, flow.local_port))
 }
 
 /// Makes connection tracking see running VPNs before the firewall comes up: then their peers' packets

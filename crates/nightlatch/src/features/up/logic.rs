@@ -273,7 +273,7 @@ pub(super) fn shut_out(
     let world =
         World { ledger, rules, catalogue: &catalogue, lists: &lists, learned: &learned, now };
     let protocol = Protocol::Tcp;
-    let session = first_of(peer, protocol, port);
+    let session = new_flow(peer, protocol, port);
     (!lets_in(&world, &session)).then_some(peer)
 }
 
@@ -288,7 +288,7 @@ pub(super) fn lets_in(world: &World<'_>, flow: &LiveFlow) -> bool {
 }
 
 /// A hypothetical flow begun by a peer.
-fn first_of(peer: IpAddr, protocol: Protocol, local_port: u16) -> LiveFlow {
+fn new_flow(peer: IpAddr, protocol: Protocol, local_port: u16) -> LiveFlow {
     let (peer_port, began) = (1024, Began::Peer);
     LiveFlow { protocol, peer, peer_port, local_port, began, host_sends: false }
 }
@@ -311,7 +311,7 @@ fn exposure(survey: &Survey, world: &World<'_>) -> (Vec<String>, Vec<String>) {
     });
     seen.extend(published);
     let (keep, lose): (Vec<_>, Vec<_>) = seen.into_iter().partition(|((protocol, port), _)| {
-        lets_in(world, &first_of(stranger.into(), *protocol, *port))
+        lets_in(world, &new_flow(stranger.into(), *protocol, *port))
     });
     let line = |((protocol, port), program): ((Protocol, u16), String)| {
         format!("{protocol}/{port} ({program})")

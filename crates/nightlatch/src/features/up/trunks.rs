@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::shell::pbx::{NamedContact, PbxAnswer, RegistrationState};
 use crate::shell::pbx_peers::Trunk;
 
-/// What the plan says of trunks and phones.
+/// What the plan says about trunks and phones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Trunks {
     /// Trunks at which this host registers.
@@ -119,7 +119,7 @@ impl Trunks {
             .filter(|address| !judge.allows(address))
             .collect();
         if addresses.len() > 1 && !open.is_empty() {
-            self.lose(
+            self.add_lost(
                 &name,
                 &open,
                 "only the address that accepts the registration becomes a known peer",
@@ -150,7 +150,7 @@ impl Trunks {
             }
         }
         for (name, ranges) in by_name {
-            self.lose(
+            self.add_lost(
                 &printable(name),
                 &ranges,
                 "this host does not register there, and no account covers it",
@@ -174,11 +174,11 @@ impl Trunks {
         if !open.is_empty() {
             let why =
                 "it is unknown whether this host is registered there until it registers again";
-            self.lose("SIP peers of this host", &open, why);
+            self.add_lost("SIP peers of this host", &open, why);
         }
     }
 
-    fn lose(&mut self, name: &str, ranges: &[AddrRange], why: &str) {
+    fn add_lost(&mut self, name: &str, ranges: &[AddrRange], why: &str) {
         let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
         self.inbound_lost.push(Advice {
             text: format!("{name} from {}: {why}", ranges.join(", ")),

@@ -221,7 +221,7 @@ impl Stream {
             let map = maps.find(|map| map["name"] == "closed_in4").unwrap();
             let elements = map["elem"].as_array().cloned().unwrap_or_default();
             elements.iter().any(|element| {
-                // What is denied to a removed account leads elsewhere.
+                // A denial of a removed account leads to another chain.
                 let to_block = element[1]["jump"]["target"] == "blocked_in";
                 to_block && holds(&element[0], address)
             })

@@ -60,7 +60,7 @@ pub(super) struct Field {
     crowd: Sender,
     host: Sender,
     kernel: Option<Kernel>,
-    /// What the kernel holds, so that what it closes can be opened for the flows of the next state.
+    /// The state loaded in the kernel, so that what it closes can be opened for the next state's flows.
     last: Option<Ruleset>,
 }
 
@@ -156,7 +156,7 @@ impl Field {
         self.compare_learned(state, stands);
     }
 
-    /// The kernel knows exactly the peers that it should.
+    /// Checks that the kernel knows exactly the expected peers.
     fn compare_learned(&mut self, state: &State, stands: bool) {
         let mut found: Vec<(Peer, Duration)> =
             if stands { self.kernel().firewall.learned().unwrap() } else { Vec::new() };
@@ -166,7 +166,10 @@ impl Field {
         peers.sort_unstable();
         let mut expected = expected;
         expected.sort_unstable();
-        assert_eq!(peers, expected, "what the host sent made other peers known: {state:#?}");
+        assert_eq!(
+            peers, expected,
+            "the host's packets made other peers known than expected: {state:#?}"
+        );
         for (peer, left) in found {
             let (all, margin) = (peer.by.timeout(), Duration::from_secs(20));
             assert!(left <= all && left + margin > all, "{peer:?} has {left:?} of {all:?} left");

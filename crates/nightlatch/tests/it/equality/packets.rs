@@ -25,9 +25,9 @@ pub(super) struct Case {
     from: u16,
     /// To which of several addresses of its kind it goes.
     which: bool,
-    /// What a datagram carries.
+    /// The payload of a datagram.
     payload: Vec<u8>,
-    /// What the host sent there before, from the port that the packet goes to.
+    /// What the host had sent to that peer, from the port to which the packet goes.
     asked: Option<Vec<u8>>,
 }
 
@@ -42,7 +42,7 @@ pub(super) const HOPS: u8 = 77;
 /// The hop limit of packets that only begin a flow.
 pub(super) const HOPS_OF_A_BEGINNING: u8 = 99;
 
-/// A peer, and until when it is known.
+/// A peer and until when it is known.
 pub(super) type KnownPeer = (Peer, Time);
 
 pub(super) fn random(dice: &mut Dice, state: &State, number: usize) -> Case {
@@ -86,7 +86,7 @@ pub(super) fn random(dice: &mut Dice, state: &State, number: usize) -> Case {
         What::Udp { port, .. } => state.catalogue().role(port),
         _ => Role::Plain,
     };
-    // What a port of signalling gets, and what the host sent from there before.
+    // What arrives at a signalling port, and what the host had sent from there.
     let payload = payload(dice, role);
     let asks = role.is_signalling() && to == To::Host && !on_loopback && !is_of_the_link(peer);
     let asked = (asks && !dice.one_in(4)).then(|| self::payload(dice, role));
@@ -103,7 +103,7 @@ pub(super) fn random(dice: &mut Dice, state: &State, number: usize) -> Case {
     Case { packet, cut, flags, from, which: dice.one_in(2), payload, asked }
 }
 
-/// Requests, responses and what is neither, of both kinds of signalling; short ones too.
+/// Requests, responses and other packets of both kinds of signalling, including short ones.
 fn payload(dice: &mut Dice, role: Role) -> Vec<u8> {
     let text = [
         "REGISTER sip:a SIP/2.0",
@@ -259,7 +259,7 @@ impl Case {
     /// What the policy says.
     pub(super) fn judged(&self, state: &State) -> Verdict {
         let mut packet = self.packet;
-        // Media that run are the PBX's decision: cutting does not concern them.
+        // Established media belong to calls of the PBX: they are not cut.
         let is_media = match self.packet.what {
             What::Udp { port, .. } => state.catalogue().role(port) == Role::Media,
             _ => false,
@@ -283,8 +283,7 @@ impl Case {
         })
     }
 
-    /// The packet by which the host asks the peer for something before, and what the peer becomes
-    /// by it.
+    /// The packet that the host sends to the peer beforehand, and how the peer becomes known by it.
     pub(super) fn asking(&self, state: &State) -> Option<(packet::Packet, Option<KnownPeer>)> {
         let payload = self.asked.as_ref()?;
         let What::Udp { from, port } = self.packet.what else { return None };

@@ -31,9 +31,9 @@ pub(super) struct State {
     long: Arc<RangeList>,
     /// The table of countries.
     pub(super) countries: Vec<(AddrRange, CountryCode)>,
-    /// The peers that packets of the host have made known.
+    /// The peers known from the host's packets.
     pub(super) learned: Learned,
-    /// Where the host is registered over TCP.
+    /// The addresses at which the host is registered over TCP.
     by_tcp: Vec<AddrRange>,
 }
 

@@ -75,7 +75,7 @@ fn the_firewall_stands_again_as_it_stood() {
     scene.is_guarded();
     reaches(guest, scene.server.v4(), &[]);
     assert_eq!(parts(&scene.table()), table);
-    // A second time changes nothing; the daemon denies the guest, whose account has ended.
+    // A second time changes nothing; the daemon denies the guest, whose account has expired.
     scene.untouched(|| boot(&scene, &[]));
     nightlatch.daemon().kill();
     assert!(scene.table().contains(&format!("{} : jump denied_in.nothing", guest.v4())));

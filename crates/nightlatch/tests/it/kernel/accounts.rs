@@ -204,9 +204,9 @@ fn an_account_that_is_removed_ends_its_running_flows() {
     let flows = both_running(&stage, office);
     all_run(&flows);
     for _ in 0..3 {
-        // Datagrams go on; a TCP connection has ended with a reset, and would have to begin anew.
+        // UDP flows continue; a TCP connection was reset and would have to be opened again.
         for (talk, _) in &flows {
-            wait_until("the datagrams go on", PATIENCE, || {
+            wait_until("the UDP flow continues", PATIENCE, || {
                 talk.silent_for() < super::ground::SILENCE
             });
         }

@@ -1,4 +1,4 @@
-//! Who began a connection: by connection tracking, by what was saved, by who listens.
+//! Who began a connection: by connection tracking, by what was saved, by the listening ports.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::ground::{PATIENCE, any, both, connect, plan_lines, run};
 use crate::support::{self, Installation, wait_until};
 
-/// Connection tracking is asked every 15 seconds.
+/// Connection tracking is read every 15 seconds.
 const SAVED_WITHIN: Duration = Duration::from_secs(25);
 
 /// A SIP proxy: it listens at a port and connects from there.
@@ -55,10 +55,10 @@ fn track(host: &Host) {
     run(host, "nft add rule inet other c ct state new accept");
 }
 
-/// Nothing has tracked the connections: the ports of a proxy's trunk leave it open who began it.
-/// Those of telephones and of a client of the host do not.
+/// Nothing has tracked the connections: the ports of a proxy's trunk do not show who began it. Those of
+/// telephones and of a client on the host do.
 #[test]
-fn the_plan_names_connections_of_which_nobody_knows_who_began() {
+fn the_plan_lists_connections_that_either_side_may_have_begun() {
     let Some(stage) = support::stage(&Plan::standard()) else {
         return;
     };
@@ -85,7 +85,7 @@ fn the_plan_names_connections_of_which_nobody_knows_who_began() {
     drop((open, carrier));
 }
 
-/// What connection tracking saw is known after it was emptied and the daemon was killed.
+/// What connection tracking saw is still known after it was flushed and the daemon was killed.
 #[test]
 fn who_began_is_saved() {
     let Some(stage) = support::stage(&Plan::standard()) else {
@@ -114,7 +114,7 @@ fn who_began_is_saved() {
         return;
     }
     run(server, "conntrack -F");
-    // The carrier sends first: it looks as if it had begun.
+    // The carrier sends first: it appears to have begun the connection.
     answers.write_all(b"x").unwrap();
     trunk.read_exact(&mut [0]).unwrap();
     let plan = nightlatch.json(&["up", "--plan"]);

@@ -128,7 +128,8 @@ fn the_last_guest_of_a_server_that_is_gone_is_put_out() {
     assert!(!hears());
 }
 
-/// The kernel's set holds 262,144 flows of a family: as many are cut, and how many go on is said.
+/// The kernel's set has room for 262,144 flows of a family: that many are cut, and the error says how
+/// many remain active.
 #[test]
 fn more_flows_than_the_set_holds_are_cut_as_far_as_it_goes() {
     let Some(stage) = support::stage(&Plan::standard()) else {
@@ -145,7 +146,7 @@ fn more_flows_than_the_set_holds_are_cut_as_far_as_it_goes() {
         host_sends: true,
     };
     let mut flows: Vec<LiveFlow> = (0..262_145).map(flow).collect();
-    // A listing that was begun anew shows flows several times.
+    // A listing that was restarted shows flows several times.
     flows.extend_from_within(..100);
     flows.push(LiveFlow { peer: both(server)[1], ..flow(0) });
     let mut firewall = server.run(Firewall::open).unwrap().unwrap();

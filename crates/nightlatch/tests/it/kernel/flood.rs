@@ -1,4 +1,4 @@
-//! A flood of strangers in mode open: connection tracking keeps room for everybody else.
+//! A flood of strangers in open mode: connection tracking keeps room for everybody else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,26 +16,27 @@ use super::ground::{
 use crate::support::{self, now, wait_until};
 
 const DURATION: Duration = Duration::from_secs(20);
-/// Packets a second to signalling, to media, and SYNs: the first is just below the limit of all
+/// Packets a second to signalling, to media, and SYNs: the first is just below the limit for all
 /// strangers together.
 const SIGNALLING: u32 = 4_900;
 const MEDIA: u32 = 4_900;
 const SYNS: u32 = 1_000;
-/// After how long each source sends again, which made its flow a conversation that connection
-/// tracking does not sacrifice to others.
+/// After how many seconds each source sends again, which makes its flow an assured one that connection
+/// tracking does not evict early.
 const AGAIN: u32 = 8;
 
-/// Before, the same left 149,000 entries where 20,000 are allowed, and more until the table was full
-/// and nobody got in or out any more: each source had one for minutes, and media ports no limit.
+/// Without the limits, this flood left 149,000 entries where 20,000 are allowed, and more until the
+/// table was full and blocked all traffic: each source had an entry for minutes, and media ports had no
+/// limit.
 #[test]
-fn strangers_hold_their_share_of_connection_tracking_and_nobody_else_notices() {
+fn strangers_stay_within_their_share_of_connection_tracking() {
     let Some(stage) = support::stage(&Plan::standard()) else {
         return;
     };
     let [server, office, traveller, attacker, router] =
         ["server", "office", "traveller", "attacker", "router"]
             .map(|name| stage.host(name).unwrap());
-    // What is sent to forged addresses is lost in the internet.
+    // Packets to forged addresses are lost.
     run(router, "ip route add blackhole 100.64.0.0/10");
     run(router, "ip -6 route add blackhole 2001:db8:f000::/36");
     let _echo = Echo::on(server, &[5060, 10_000], &[5060]);
@@ -65,20 +66,20 @@ fn strangers_hold_their_share_of_connection_tracking_and_nobody_else_notices() {
         over.store(true, Ordering::Relaxed);
         let sent = flood.join().unwrap();
         let wanted = u64::from(SIGNALLING + MEDIA + SYNS) * DURATION.as_secs();
-        assert!(sent > wanted * 8 / 10, "{sent} packets are no flood");
+        assert!(sent > wanted * 8 / 10, "only {sent} packets were sent: not a flood");
     });
-    // Phones and the host began flows of their own.
+    // Phones and the host have flows of their own.
     let (most, others) = (most.into_inner(), asked.into_inner());
     let bound = udp + tcp + others;
     assert!(bound < usize::try_from(share.entries).unwrap());
     assert!(most <= bound, "{most} entries, {bound} allowed, {others} of others");
-    assert!(most > 2_000, "{most} entries: nothing came through that could be counted");
-    // Those that time out last.
+    assert!(most > 2_000, "only {most} entries: the flood did not arrive");
+    // Half-open connections time out last.
     let half_open = server.run(half_open).unwrap();
     assert!((100..=tcp).contains(&half_open), "{half_open} half-open, {tcp} allowed");
 }
 
-/// How many entries strangers may have begun in the time of the flood: UDP and TCP.
+/// How many entries strangers may begin during the flood: UDP and TCP.
 fn bounds(share: StrangersShare) -> [usize; 2] {
     let begun = |rate: Rate| {
         let seconds = u32::try_from(DURATION.as_secs()).unwrap() + 1;
@@ -87,7 +88,7 @@ fn bounds(share: StrangersShare) -> [usize; 2] {
     [begun(share.new_streams()) + begun(share.new_udp()), begun(share.new_tcp())]
 }
 
-/// Sends until it is `over`; returns how many packets.
+/// Sends until it is `over`; returns the number of packets sent.
 fn flood(from: &Host, to: &Host, over: &AtomicBool) -> u64 {
     let prober = Prober::on(from);
     let kinds = [(0, SIGNALLING / 2), (1, MEDIA / 2), (2, SYNS / 2)];
@@ -103,7 +104,7 @@ fn flood(from: &Host, to: &Host, over: &AtomicBool) -> u64 {
                     sent += 1;
                 }
                 sources[kind] += 1;
-                // At first nobody has sent before: another one takes the place.
+                // At first no source has sent before, so a new one is used.
                 if before.is_none() {
                     prober.send(&packet(kind, source | 1 << 20, to));
                     sent += 1;
@@ -115,7 +116,7 @@ fn flood(from: &Host, to: &Host, over: &AtomicBool) -> u64 {
     sent
 }
 
-/// The packet of a source, of both families in turn.
+/// The packet from a source, of both families in turn.
 fn packet(kind: usize, source: u32, to: &Host) -> Packet {
     let (address, own): (IpAddr, IpAddr) = if source & 1 == 0 {
         (Ipv4Addr::from((100 << 24 | 64 << 16) + source).into(), to.v4())
@@ -131,7 +132,7 @@ fn packet(kind: usize, source: u32, to: &Host) -> Packet {
     }
 }
 
-/// Asks by ever new flows, and fails where one is not answered.
+/// Sends requests, each in a new flow, and fails if one is not answered.
 fn keeps_asking(from: &Host, to: SocketAddr, over: &AtomicBool, asked: &AtomicUsize) {
     while !over.load(Ordering::Relaxed) {
         let socket = from.run(|| UdpSocket::bind(unspecified(to))).unwrap().unwrap();
@@ -141,7 +142,7 @@ fn keeps_asking(from: &Host, to: SocketAddr, over: &AtomicBool, asked: &AtomicUs
     }
 }
 
-/// Ends the others also where something fails.
+/// Stops the other threads even if something fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -155,7 +156,7 @@ fn tracked(host: &Host, what: &str) -> usize {
     host.run(|| std::fs::read_to_string(path)).unwrap().unwrap().trim().parse().unwrap()
 }
 
-/// Entries of TCP, inside the server: all of them are half-open here.
+/// TCP entries of the server, all of which are half-open here.
 fn half_open() -> usize {
     let mut count = 0;
     let mut netlink = Netlink::open().unwrap();
@@ -163,7 +164,7 @@ fn half_open() -> usize {
     count
 }
 
-/// Before, strangers' flows had the time-outs of all others.
+/// Strangers' flows once had the same timeouts as all others.
 #[test]
 fn only_strangers_flows_have_short_timeouts() {
     if !support::installed(&["conntrack"]) {
@@ -180,7 +181,7 @@ fn only_strangers_flows_have_short_timeouts() {
     nightlatch.must(&["allow", "office", "203.0.113.0/24", "2001:db8:2::/64", "--services", "sip"]);
     nightlatch.must(&["mode", "open"]);
     let prober = [Prober::on(office), Prober::on(stranger)];
-    // In the networks of both, but nobody is there who would reject the answer to a SYN.
+    // Addresses in both networks that no host has, so that nothing rejects the reply to a SYN.
     let absent = [["203.0.113.77", "192.0.2.200"], ["2001:db8:2::77", "2001:db8:66::200"]];
     for (family, absent) in absent.into_iter().enumerate() {
         let own = both(server)[family];
@@ -196,8 +197,8 @@ fn only_strangers_flows_have_short_timeouts() {
             prober[place].send(&Packet::tcp(SocketAddr::new(source, 4_000), to, flags::SYN));
             check(server, &format!("tcp {source} sport=4000 dport=5060"), long, 10);
         }
-        // What the host begins itself, from a port of its own and from those of its services, is
-        // nobody's flood; nor is a connection of a stranger that was really made.
+        // Flows that the host begins, from any port, keep the long timeouts, and so do strangers' TCP
+        // connections that are established.
         let far = both(stranger)[family];
         for (ours, port) in [(4_001, 53), (5061, 5060)] {
             asks(server, SocketAddr::new(own, ours), SocketAddr::new(far, port));
@@ -215,7 +216,7 @@ fn asks(host: &Host, from: SocketAddr, to: SocketAddr) {
     assert!(asks_from(&socket, to, PATIENCE), "{from} to {to}");
 }
 
-/// Whether the flow that begins so has more than `short` seconds left, or at most those.
+/// Checks whether the matching flow has more than `short` seconds left, or at most that.
 fn check(server: &Host, flow: &str, long: bool, short: u64) {
     let words: Vec<&str> = flow.split(' ').collect();
     let [protocol, source, sport, dport] = words[..] else { panic!("{flow}") };

@@ -24,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// The program, put up on a host without trial: `nightlatch up --yes`.
 pub(super) fn protect<'a>(host: &'a Host, configuration: &str) -> (Installation<'a>, Daemon) {
     let nightlatch = Installation::on(host);
-    // Tables come in any order; a key before the first of them has to stay there.
+    // Tables may be in any order, but keys before the first table have to stay there.
     let rest = if configuration.contains("[pbx]") { "" } else { ASTERISK };
     nightlatch.configure(&format!("{configuration}\n{rest}"));
     let daemon = nightlatch.daemon();

@@ -1,5 +1,5 @@
-//! Media streams that run when the firewall comes up: those to which the host sends go on, and the
-//! plan says what becomes of each.
+//! Media streams that are running when the firewall comes up: those to which the host sends continue,
+//! and the plan says what happens to each.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, UdpSocket};
@@ -16,13 +16,13 @@ use crate::support::{self, Installation, wait_until};
 
 /// Media are sent every 20 ms.
 const EVERY: Duration = Duration::from_millis(20);
-/// In silence some codecs send less often: only one in so many packets.
+/// During silence some codecs send less often: only one in this many packets.
 const SELDOM: u32 = 40;
 
 /// A stream of datagrams like RTP between the server and a carrier.
 struct Rtp {
     ended: Arc<AtomicBool>,
-    /// What came to the server, and to the carrier.
+    /// The packets received by the server, and by the carrier.
     heard: Arc<[AtomicUsize; 2]>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -31,7 +31,7 @@ struct Rtp {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sends {
     Both,
-    /// The host seldom, since its side of the call is silent.
+    /// The host sends rarely, since its side of the call is silent.
     HostSeldom,
     Host,
     Peer,
@@ -53,7 +53,7 @@ impl Rtp {
                         return;
                     }
                     if sends != silent && (!seldom || turn % SELDOM == 0) {
-                        // A firewall in the way is an error here.
+                        // Fails if a firewall drops it.
                         let _ = socket.send_to(&[0x80, 0, 0, 1, 0, 0, 0, 160, 7, 7, 7, 7], target);
                     }
                     while socket.recv_from(&mut [0; 100]).is_ok() {
@@ -71,7 +71,7 @@ impl Rtp {
     }
 }
 
-/// Of each stream, whether packets come now: to the server, and to the carrier.
+/// For each stream, whether packets arrive now: at the server, and at the carrier.
 fn heard(streams: &[Rtp]) -> Vec<[bool; 2]> {
     let before: Vec<_> = streams.iter().map(Rtp::counts).collect();
     std::thread::sleep(EVERY * 2 * SELDOM);
@@ -79,7 +79,7 @@ fn heard(streams: &[Rtp]) -> Vec<[bool; 2]> {
     after.zip(before).map(|(after, before)| [0, 1].map(|end| after[end] > before[end])).collect()
 }
 
-/// How many streams go on in both directions.
+/// How many streams continue in both directions.
 fn go_on(streams: &[Rtp]) -> usize {
     heard(streams).iter().filter(|heard| **heard == [true, true]).count()
 }
@@ -133,7 +133,7 @@ fn the_plan_names_running_streams_and_which_continue() {
             });
             let stream = stream.unwrap_or_else(|| panic!("{theirs} {port}: {plan}"));
             assert_eq!(stream["outcome"], outcome, "{stream}");
-            // Within a second each side sends about fifty.
+            // Within a second, each side sends about fifty packets.
             for (side, sends) in [("to_peer", sent), ("from_peer", came)] {
                 let count = stream[side].as_u64().unwrap();
                 assert_eq!(count > 0, sends, "{side}: {stream}");
@@ -144,7 +144,7 @@ fn the_plan_names_running_streams_and_which_continue() {
             assert!(shown.contains(&line), "{line}{shown}");
         }
     }
-    // Only streams to which the host does not send will end.
+    // Only streams to which the host does not send are cut.
     let ends = both(carrier).map(|theirs| format!("1 media stream of calls with {theirs}"));
     assert_eq!(plan_lines(&plan, "would_cut"), ends, "{plan}");
     // An account for the media of the carrier.
@@ -160,7 +160,7 @@ fn the_plan_names_running_streams_and_which_continue() {
     drop((daemon, running));
 }
 
-/// Who is not allowed to see packets is told so, and the rest of the plan is there.
+/// Without permission to capture packets, the plan says so and is otherwise complete.
 #[test]
 fn without_permission_streams_are_unknown() {
     let Some(stage) = support::stage(&Plan::standard()) else {
@@ -184,7 +184,7 @@ fn without_permission_streams_are_unknown() {
     assert!(said.contains("Strangers lose:"), "{said}");
 }
 
-/// The order in which the first packets are seen is chance; so many streams, of both families.
+/// The order in which the first packets are seen is random, hence many streams of both families.
 #[test]
 fn streams_to_which_the_host_sends_survive_a_trial() {
     let Some(stage) = support::stage(&Plan::standard()) else {
@@ -244,7 +244,7 @@ fn streams_to_which_the_host_sends_survive_a_flush() {
         }
         super::ground::shell(server, &format!("nft {commands}"));
         wait_until("it is restored", PATIENCE, there);
-        // Longer than the second look takes.
+        // Longer than the second check takes.
         std::thread::sleep(Duration::from_secs(3));
         assert_eq!(go_on(&calls), calls.len(), "{commands}");
     }

@@ -69,7 +69,7 @@ fn a_switch_of_mode_drops_no_call_and_opens_nothing_else() {
     });
     for (talk, stream) in talks.iter().zip(&streams) {
         wait_until("calls go on", PATIENCE, || talk.silent_for() < QUICK);
-        // Closing closes: what strangers had begun has ended.
+        // Strangers' flows that began in open mode are cut.
         wait_until("connections end", PATIENCE, || stream.silent_for() > PAUSE);
     }
     let heard = ears.heard();

@@ -337,7 +337,7 @@ fn answers_udp_of(office: &Host, server: &Host) -> bool {
     both(server).into_iter().all(|own| answers_udp(office, SocketAddr::new(own, 4569)))
 }
 
-/// The kernel changes no chain's type: a version whose output chain had another one under the same
+/// The kernel cannot change a chain's type: a table whose output chain had another type under the same
 /// name could not be updated.
 #[test]
 fn the_table_of_an_older_version_is_replaced() {

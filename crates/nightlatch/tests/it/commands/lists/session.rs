@@ -71,18 +71,18 @@ fn nobody_shuts_himself_out_by_a_list() {
     let said = from_hotel(&nightlatch, 1, &["country", "refresh"]);
     assert!(said.contains(&message), "{said}");
 
-    // Who insists gets it.
+    // With --force it is done.
     nightlatch.must(&["country", "unblock", "all"]);
     assert!(comes_in());
     from_hotel(&nightlatch, 0, &["country", "block", "CN", "--force"]);
     assert!(!comes_in());
-    // In an account nothing is in the way.
+    // With an account, nothing prevents it.
     nightlatch.must(&["allow", "admin", HOTEL]);
     from_hotel(&nightlatch, 0, &["country", "refresh"]);
     assert!(comes_in());
     nightlatch.must(&["remove", "admin"]);
     assert!(!comes_in(), "removed by somebody who sits at the machine");
     nightlatch.must(&["country", "unblock", "CN"]);
-    assert!(!comes_in(), "to a removed address also what is open to strangers is denied");
+    assert!(!comes_in(), "a removed address is denied even services that are open to strangers");
     assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
 }

@@ -79,7 +79,7 @@ fn the_real_table_shuts_countries_out() {
     let told = nightlatch.must(&["country", "block", "CN", "Russia"]);
     assert!(told.contains("China") && told.contains("ranges of /usr/share/tor"), "{told}");
     assert_eq!(passing(), codes(&["DE", "US"]));
-    // Not one of those that pass again later: what was removed is denied in mode open too.
+    // Not an address that is accepted later: a removed account is denied in open mode too.
     let IpAddr::V4(first) = of.values().next().unwrap()[0] else { panic!("{of:?}") };
     let chinese = Ipv4Addr::from_bits(first.to_bits() + 1).to_string();
     let why = nightlatch.must_exit(1, &["why", &chinese, "--to", "udp/5060"]);

@@ -153,7 +153,7 @@ impl Traffic {
                         for_sender.sent.lock().unwrap().entry(source).or_default().push(number);
                     }
                 }
-                // Strangers' share of connection tracking allows so many packets.
+                // Strangers' share of connection tracking allows this many packets.
                 std::thread::sleep(Duration::from_millis(4));
             }
         };
