@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nightlatch::features::demo::stage::Host;
+use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use super::super::ground::{PATIENCE, both, patiently, run};
@@ -245,17 +246,23 @@ pub(super) fn is_restored(host: &Host) {
     });
 }
 
-/// The elements of a set as `nft` shows them, without their times: `203.0.113.70 . 5060 . 5060`.
-pub(super) fn elements(host: &Host, set: &str) -> Vec<String> {
+/// The elements of a set with time-outs, as `nft` gives them.
+pub(super) fn listed(host: &Host, set: &str) -> Vec<Value> {
     let listed = run(host, &format!("nft -j list set inet nightlatch {set}"));
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
     let objects = listed["nftables"].as_array().unwrap().iter();
     let elements = objects.filter_map(|object| object["set"]["elem"].as_array()).flatten();
-    let mut shown: Vec<String> = elements
+    elements.map(|element| element["elem"].clone()).collect()
+}
+
+/// The elements of a set as `nft` shows them, without their times: `203.0.113.70 . 5060 . 5060`.
+fn elements(host: &Host, set: &str) -> Vec<String> {
+    let mut shown: Vec<String> = listed(host, set)
+        .iter()
         .map(|element| {
-            let value = &element["elem"]["val"];
+            let value = &element["val"];
             let parts = value["concat"].as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-            let text = |part: &serde_json::Value| part.to_string().replace('"', "");
+            let text = |part: &Value| part.to_string().replace('"', "");
             parts.iter().map(text).collect::<Vec<_>>().join(" . ")
         })
         .collect();

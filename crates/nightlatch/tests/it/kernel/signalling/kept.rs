@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::ground::{PATIENCE, run, shell};
+use super::super::ground::{PATIENCE, shell};
 use super::ends::{
     End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, is_restored,
-    keys, learned, permitted,
+    keys, learned, listed, permitted,
 };
 use super::{Scene, stage};
 use crate::support::{Installation, now, wait_until};
@@ -54,15 +54,8 @@ fn shorten(scene: &Scene<'_>, set: &str, seconds: u32) {
 
 /// The remaining seconds of all elements of a set.
 fn remaining(scene: &Scene<'_>, set: &str) -> Vec<u64> {
-    let mut remaining = Vec::new();
-    for family in [4, 6] {
-        let listed = run(scene.server, &format!("nft -j list set inet nightlatch {set}{family}"));
-        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-        let objects = listed["nftables"].as_array().unwrap().iter();
-        let elements = objects.filter_map(|object| object["set"]["elem"].as_array()).flatten();
-        remaining.extend(elements.map(|element| element["elem"]["expires"].as_u64().unwrap()));
-    }
-    remaining
+    let elements = [4, 6].map(|family| listed(scene.server, &format!("{set}{family}"))).concat();
+    elements.iter().map(|element| element["expires"].as_u64().unwrap()).collect()
 }
 
 /// Before, nothing was remembered but flows, and `kill -9` changed nothing about those; the INVITE
