@@ -176,7 +176,7 @@ impl Engine {
             Reason::Denied { range } => {
                 let told = self.ledger.denials.get(range).map(|denial| tell_denial(denial, now));
                 format!(
-                    "{what} of {address} are dropped, and this host's services and media send nothing there: {}",
+                    "{what} of {address} are dropped, and nothing is sent there either: {}",
                     told.unwrap_or_default()
                 )
             }

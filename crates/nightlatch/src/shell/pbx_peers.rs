@@ -82,7 +82,8 @@ fn dialled(catalogue: &Catalogue) -> impl Iterator<Item = Registrar> {
     const USUAL: Ports = Ports::new(Protocol::Tcp, 5060, 5061);
     let mut sip = catalogue.sip_tcp_ports();
     sip.push(USUAL);
-    let flows: Vec<LiveFlow> = Connections::read(catalogue).flows().collect();
+    let is_sip = |port| sip.iter().any(|ports| ports.contains(Protocol::Tcp, port));
+    let flows = Connections::read(catalogue).flows_of_listener(is_sip);
     let trunks = flows.into_iter().filter(move |flow| {
         flow.began == Began::Host
             && sip.iter().any(|ports| ports.contains(Protocol::Tcp, flow.peer_port))

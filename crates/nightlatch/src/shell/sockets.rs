@@ -23,13 +23,25 @@ const NOT_RUNNING: [&str; 3] = ["06", "07", "03"];
 /// connections, if it cannot be read.
 const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
 
+/// The user of a line that names none (`(uid_t) -1`).
+const NO_USER: u32 = u32::MAX;
+
 /// The TCP connections of this host's sockets, and the ports on which they listen.
 #[derive(Debug)]
 pub struct Connections {
     roles: PortRoles,
     listened: BTreeSet<u16>,
+    /// The ports on which somebody listens, each with the user whose socket it is.
+    listeners: BTreeSet<(u16, u32)>,
     /// By peer and local port.
-    running: BTreeMap<(SocketAddr, u16), Began>,
+    running: BTreeMap<(SocketAddr, u16), Running>,
+}
+
+/// A running connection.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    began: Began,
+    user: u32,
 }
 
 impl Connections {
@@ -45,7 +57,7 @@ impl Connections {
     /// ports can show it.
     pub fn began(&self, peer: SocketAddr, local_port: u16) -> Began {
         match self.running.get(&(peer, local_port)) {
-            Some(began) => *began,
+            Some(running) => running.began,
             None if self.listened.contains(&local_port) => {
                 self.roles.began(true, local_port, peer.port())
             }
@@ -68,7 +80,19 @@ impl Connections {
     /// The connections to other hosts.
     pub fn flows(&self) -> impl Iterator<Item = LiveFlow> {
         let outside = self.running.iter().filter(|((peer, _), _)| !peer.ip().is_loopback());
-        outside.map(|(&(peer, local_port), &began)| LiveFlow::tcp(peer, local_port, began))
+        outside.map(|(&(peer, local_port), it)| LiveFlow::tcp(peer, local_port, it.began))
+    }
+
+    /// The connections to other hosts of the user who listens on some ports. None if nobody listens
+    /// there, or sockets of several users: then one of them may be there to deceive.
+    pub fn flows_of_listener(&self, port: impl Fn(u16) -> bool) -> Vec<LiveFlow> {
+        let mut users = self.listeners.iter().filter(|(it, _)| port(*it)).map(|(_, user)| *user);
+        let Some(user) = users.next().filter(|first| users.all(|user| user == *first)) else {
+            return Vec::new();
+        };
+        let of_user = self.running.iter().filter(|(_, it)| it.user == user);
+        let outside = of_user.filter(|((peer, _), _)| !peer.ip().is_loopback());
+        outside.map(|(&(peer, port), it)| LiveFlow::tcp(peer, port, it.began)).collect()
     }
 
     /// From the text of `/proc/net/tcp` and `tcp6`.
@@ -76,14 +100,16 @@ impl Connections {
         let sockets: Vec<SocketLine<'_>> = text.lines().filter_map(SocketLine::read).collect();
         let (listening, others): (Vec<_>, Vec<_>) =
             sockets.iter().partition(|socket| socket.state == LISTEN);
+        let listeners: BTreeSet<_> =
+            listening.iter().filter_map(|it| Some((it.local.port(), it.user?))).collect();
         let listened: BTreeSet<u16> = listening.iter().map(|it| it.local.port()).collect();
         let running =
             others.iter().filter(|socket| !NOT_RUNNING.contains(&socket.state)).map(|socket| {
                 let (peer, local_port) = (socket.remote, socket.local.port());
                 let began = roles.began(listened.contains(&local_port), local_port, peer.port());
-                ((peer, local_port), began)
+                ((peer, local_port), Running { began, user: socket.user.unwrap_or(NO_USER) })
             });
-        Connections { running: running.collect(), listened, roles }
+        Connections { running: running.collect(), listened, listeners, roles }
     }
 }
 
@@ -106,19 +132,23 @@ pub struct SocketLine<'a> {
     pub remote: SocketAddr,
     /// What it does, by the kernel's number (`net/tcp_states.h`).
     pub state: &'a str,
+    /// The user whose socket it is.
+    pub user: Option<u32>,
     /// The number by which a process's descriptors name it; 0 where no process holds it.
     pub inode: Option<u64>,
 }
 
 impl SocketLine<'_> {
-    /// Reads a line: number, local address, remote address, state, and five columns before the inode.
+    /// Reads a line: number, local address, remote address, state, three columns, the user, a
+    /// time-out, the inode.
     /// `None` where it makes no sense, as the heading. Linear.
     pub fn read(line: &str) -> Option<SocketLine<'_>> {
         let mut words = line.split_ascii_whitespace().skip(1);
         let (local, remote) = (place(words.next()?)?, place(words.next()?)?);
         let state = words.next()?;
-        let inode = words.nth(5).and_then(|inode| inode.parse().ok());
-        Some(SocketLine { local, remote, state, inode })
+        let user = words.nth(3).and_then(|user| user.parse().ok());
+        let inode = words.nth(1).and_then(|inode| inode.parse().ok());
+        Some(SocketLine { local, remote, state, user, inode })
     }
 }
 
@@ -187,5 +217,32 @@ mod tests {
         assert_eq!(began("192.0.2.166:444", 50_000), Began::Unknown);
         assert_eq!(began("192.0.2.166:40009", 5060), Began::Peer);
         assert_eq!(began("192.0.2.166:5061", 5060), Began::Unknown);
+    }
+
+    /// A local user could open a connection to the SIP port of anybody, so as to make a registrar of
+    /// him.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn only_the_connections_of_the_one_listener_count() {
+        let line = |local: &str, remote: &str, state: &str, user: u32| {
+            format!(
+                "0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000 {user} 0 7\n"
+            )
+        };
+        let listens = line("00000000:13C4", "00000000:0000", "0A", 112);
+        let trunk = line("016433C6:C350", "467100CB:13C5", "01", 112);
+        let other = line("016433C6:C351", "A60200C0:13C5", "01", 65_534);
+        let check = |lines: &[&String], expected: &[&str]| {
+            let text: String = lines.iter().map(|line| line.as_str()).collect();
+            let catalogue = nightlatch_core::product::Product::Asterisk.catalogue();
+            let connections = Connections::of(&text, PortRoles::new(&catalogue, EPHEMERAL));
+            let flows = connections.flows_of_listener(|port| port == 5060);
+            let peers: Vec<String> = flows.iter().map(|flow| flow.peer.to_string()).collect();
+            assert_eq!(peers, expected);
+        };
+        check(&[&listens, &trunk, &other], &["203.0.113.70"]);
+        check(&[&trunk, &other], &[]);
+        let deceives = line("026433C6:13C4", "00000000:0000", "0A", 65_534);
+        check(&[&listens, &deceives, &trunk, &other], &[]);
     }
 }

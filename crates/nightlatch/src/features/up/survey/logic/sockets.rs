@@ -52,7 +52,7 @@ pub fn read_table(protocol: Protocol, text: &str) -> Vec<SocketEntry> {
 }
 
 fn read_line(protocol: Protocol, line: &str) -> Option<SocketEntry> {
-    let SocketLine { local, remote, state, inode } = SocketLine::read(line)?;
+    let SocketLine { local, remote, state, inode, .. } = SocketLine::read(line)?;
     let state = match (state, protocol) {
         ("01", _) => SocketState::Established,
         ("0A", Protocol::Tcp) | ("07", Protocol::Udp) => SocketState::Open,
