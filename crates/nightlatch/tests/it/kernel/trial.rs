@@ -134,6 +134,7 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
         let _ = kill_process(process, Signal::KILL);
     }
     up.wait().unwrap();
+    wait_until("all have ended", PATIENCE, || server.processes().unwrap().is_empty());
     let status = || nightlatch.must_exit(69, &["status"]);
     assert!(status().contains("ON TRIAL"), "{}", status());
     assert_eq!(nightlatch.json(&["status"])["open"], false);
