@@ -144,15 +144,15 @@ impl<'a> Cutter<'a> {
         Cutter { world, ranges, uses: PortUses::of(world.catalogue) }
     }
 
-    /// Whether the flow is cut: it is in scope, and as a new flow it would be dropped.
+    /// Whether the flow ends: it is in scope, and as a new flow it would be dropped.
     pub fn must_end(&self, flow: &LiveFlow) -> bool {
         self.concerns(flow) && !self.allows(flow)
     }
 
-    /// Whether the flow is to be cut only if this host sends nothing in it, so that it must be checked
-    /// again before that: if connection tracking has just started to see a call, it may not have
-    /// seen the host's packets yet.
-    pub fn is_in_doubt(&self, flow: &LiveFlow) -> bool {
+    /// Whether the flow ends without being cut: a stranger's media stream in which this host sends
+    /// nothing. For connection tracking it is new, so the kernel judges each of its packets, and once
+    /// this host sends in it, it continues.
+    pub fn ends_uncut(&self, flow: &LiveFlow) -> bool {
         self.ranges.is_none() && self.use_of(flow) == Use::Media && self.must_end(flow)
     }
 

@@ -20,7 +20,7 @@ use nightlatch_netfilter::Change;
 use crate::features::{boot, countries, feeds};
 use crate::shell::beginnings::Beginnings;
 use crate::shell::clock::{Clock, Stopwatch};
-use crate::shell::cuts::Cuts;
+use crate::shell::cuts;
 use crate::shell::firewall::{self, Firewall, Seen};
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
@@ -126,7 +126,6 @@ struct State {
     published_read: Option<Stopwatch>,
     published_wanted: bool,
     beginnings: Beginnings,
-    cuts: Cuts,
     /// The way from background work to the loop.
     inbox: Option<SyncSender<Message>>,
     _lock: Lock,
@@ -162,7 +161,6 @@ impl State {
             published_read: None,
             published_wanted: true,
             beginnings: Beginnings::load(paths.beginnings()),
-            cuts: Cuts::default(),
             inbox: None,
             _lock: lock,
         })
@@ -197,9 +195,6 @@ impl State {
             }
             if self.published_wanted && self.engine.ledger().protection.stands() {
                 self.look_up_published();
-            }
-            if self.cuts.due_in().is_some_and(|left| left.is_zero()) {
-                self.cut_media();
             }
             if self.beginnings.is_due() {
                 self.remember_beginnings();
@@ -246,7 +241,6 @@ impl State {
     /// How long to wait for a message: until the next deadline, and never so long that a jump of
     /// the wall clock would pass unnoticed.
     fn patience(&self, tick: Duration) -> Duration {
-        let tick = self.cuts.due_in().map_or(tick, |left| left.min(tick));
         match self.engine.next_deadline() {
             Some(deadline) => deadline.since(self.clock.now()).min(CLOCK_STEP).min(tick),
             None => tick,
@@ -401,18 +395,7 @@ impl State {
 
     fn cut(&mut self, flows: Flows) {
         let world = self.engine.world(self.clock.now());
-        let cut = self.cuts.cut(&mut self.firewall, &self.beginnings, world, flows);
-        Self::report_cut(cut);
-    }
-
-    /// Cuts the media streams in which this host sends nothing, after the second check.
-    fn cut_media(&mut self) {
-        let world = self.engine.world(self.clock.now());
-        let cut = self.cuts.look_again(&mut self.firewall, &self.beginnings, world);
-        Self::report_cut(cut);
-    }
-
-    fn report_cut(cut: Result<(), String>) {
+        let cut = cuts::cut(&mut self.firewall, &self.beginnings, world, flows);
         if let Err(error) = cut {
             let message = format!("running connections could not be ended: {error}");
             journal::tell(Level::Error, &message);

@@ -119,7 +119,7 @@ fn which_flows_end() {
     with_cutter(Flows::Of(ranges.to_vec()), |cutter| {
         for (text, _, ends) in flows {
             assert_eq!(cutter.must_end(&flow(text)), ends, "of the removed: {text}");
-            assert!(!cutter.is_in_doubt(&flow(text)), "{text}");
+            assert!(!cutter.ends_uncut(&flow(text)), "{text}");
         }
     });
 }
@@ -144,7 +144,7 @@ fn why_flows_continue() {
             ("udp 203.0.113.7:4569 > 4569", "denied"),
             ("udp 203.0.113.7:5060 < 5060", ""),
             ("udp 203.0.113.9:5060 > 5060", ""),
-            ("udp 203.0.113.7:4000 > 10000 silent", "doubt"),
+            ("udp 203.0.113.7:4000 > 10000 silent", "uncut"),
             ("udp 203.0.113.7:4000 > 10000", ""),
             ("udp 203.0.113.9:4000 > 10000 silent", ""),
         ] {
@@ -153,7 +153,7 @@ fn why_flows_continue() {
                 ("unknown", cutter.continues_unknown(&flow)),
                 ("vpn", cutter.continues_as_vpn(&flow)),
                 ("denied", cutter.denies_signalling(&flow)),
-                ("doubt", cutter.is_in_doubt(&flow)),
+                ("uncut", cutter.ends_uncut(&flow)),
             ];
             let said: Vec<_> = said.iter().filter(|(_, is)| *is).map(|(word, _)| *word).collect();
             assert_eq!(said.concat(), expected, "{text}");
