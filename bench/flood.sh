@@ -7,9 +7,9 @@ usage() {
     cat <<'TEXT'
 usage: [OLD=PROGRAM|REVISION] bench/flood.sh [SECONDS]
 
-  SECONDS   how long each version is flooded (150)
-  OLD       a nightlatch of another version, which is flooded first: a program, or a revision of
-            this repository, which is built first
+  SECONDS   how long each version is flooded (default: 150)
+  OLD       another version of nightlatch to flood first: a program, or a revision of this
+            repository to build
 TEXT
 }
 

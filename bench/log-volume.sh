@@ -43,7 +43,7 @@ main() {
             }
         }
 TEXT
-    measured "a drop on the way out" eperm
+    measured "drop in the output hook" eperm
 }
 
 # The server runs in this namespace; the telephones have a namespace of their own.
@@ -58,7 +58,7 @@ network() {
     ip address add 198.51.100.1/24 dev eth0
     ip link set eth0 up
     nsenter --net="/proc/$phones/ns/net" sh -c '
-        # Calls come from the first one.
+        # The first one is the caller.
         ip address add 198.51.100.41/24 dev eth0
         ip address add 198.51.100.21/24 dev eth0
         ip link set eth0 up'
@@ -94,7 +94,7 @@ measured() {
     echo "| $1 | $(($(wc -l <"$work/log") - lines)) | $(($(wc -c <"$work/log") - bytes)) |"
 }
 
-# INVITEs of an allowed telephone to the removed one, ten a second.
+# INVITEs from an allowed telephone to the removed one, ten per second.
 call() {
     local number target=198.51.100.1
     for ((number = 1; number <= calls; number++)); do

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # For benchmarks that compare this version with another.
 
-# Sets `old` to the program that OLD names, or to nothing. If OLD is a revision of this repository, it
-# is built in a temporary work tree.
+# Sets `old` to the program given by OLD, or to an empty string. If OLD is a revision of this
+# repository, it is built in a temporary work tree.
 old_program() {
     old=${OLD:-}
     if [[ -z $old || -x $old ]]; then

@@ -7,13 +7,13 @@ usage() {
     cat <<'TEXT'
 usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists [SAMPLES]
 
-  kinds       every kind of packet, with 1,000 allowed addresses, against iptables with ten rules
-              and with an ipset, and against Nightlatch itself
+  kinds       every kind of packet, with 1,000 allowed addresses, compared with iptables with ten
+              rules and with an ipset, and with Nightlatch itself
   allowlist   10, 1,000 and 100,000 allowed addresses, against linear iptables rules
   lists       open mode with 600,000 listed networks, against iptables with an ipset
-  SAMPLES     9; of kinds 15
-  OLD         a nightlatch of another version for `kinds`: a program, or a revision of this
-              repository, which is built first
+  SAMPLES     default: 9, for kinds 15
+  OLD         another version of nightlatch to compare in `kinds`: a program, or a revision of this
+              repository to build
 TEXT
 }
 
@@ -80,10 +80,10 @@ kinds() {
     server 1000 0 "Nightlatch"
     nightlatch_allows 1000
     if [[ -n $old ]]; then
-        server 1000 0 "Nightlatch, the old one"
+        server 1000 0 "Nightlatch, old version"
         nightlatch=$old nightlatch_allows 1000
     fi
-    server 1000 0 "Nightlatch once more"
+    server 1000 0 "Nightlatch, repeated"
     nightlatch_allows 1000
     compared="iptables-nft, 10 linear rules"
 }

@@ -7,7 +7,7 @@ usage() {
 usage: [OLD=PROGRAM] bench/run.sh [--build-time]
 
   --build-time  also measures a cold build, which takes minutes
-  OLD           a nightlatch of another version, for those benchmarks that compare
+  OLD           another version of nightlatch, for the benchmarks that compare versions
 TEXT
 }
 

@@ -35,13 +35,13 @@ pub enum Action {
     Project(Project),
     /// End running flows that would not be let in now.
     Cut(Flows),
-    /// Take peers into the kernel's sets, each for so long: they were known before the table was
-    /// made, or the PBX has named them. Who is known for as long already stays so. Failing is no
-    /// reason to stop.
+    /// Add peers to the kernel's sets, each with a timeout: they were known before the table was
+    /// created, or the PBX has reported them. A longer timeout in the set is kept. A failure does
+    /// not stop the other actions.
     Teach(Vec<(Peer, Duration)>),
-    /// Delete peers from the kernel's sets, and from what was saved of them.
+    /// Delete peers from the kernel's sets and from the saved peers.
     Unlearn(Unlearn),
-    /// Ask the PBX in the background which registrations and contacts it has. It comes back as
+    /// Ask the PBX in the background for its registrations and contacts. The answer arrives as
     /// [`crate::event::Event::PbxTold`].
     AskPbx,
     /// Keep what a list holds, so that a restart does not need the network.
@@ -69,15 +69,16 @@ pub enum Action {
     Tell(Level, String),
 }
 
-/// Which peers are forgotten.
+/// Which peers to forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlearn {
     /// All within these ranges.
     Within(Vec<AddrRange>),
-    /// All that this host called or asked, or that only its TCP connections show, except those at
-    /// these addresses: registrations that the kernel or the PBX showed stay.
+    /// All that this host called or asked, or that are only inferred from its TCP connections,
+    /// except those at these addresses. Registrations seen by the kernel or reported by the PBX
+    /// are kept.
     UnregisteredExcept(BTreeSet<IpAddr>),
-    /// These.
+    /// Exactly these.
     Peers(BTreeSet<Peer>),
 }
 

@@ -1,4 +1,4 @@
-//! What the PBX of this host knows of its peers, as far as the firewall has to.
+//! What the PBX of this host knows about its peers, as far as the firewall needs it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::cut::{Began, LiveFlow};
 use crate::service::{Catalogue, Protocol, Role};
 use crate::signalling::{LearnedBy, Peer};
 
-/// What the PBX knows of its peers.
+/// What the PBX knows about its peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct PbxPeers {
@@ -21,15 +21,15 @@ pub struct PbxPeers {
     pub registrars: Vec<Registrar>,
     /// The contacts of its phones and trunks.
     pub contacts: Vec<PbxContact>,
-    /// Whom an administrator named in the PBX's configuration: a phone that gives such an address as
-    /// its own does not harm them.
+    /// The addresses and networks in the PBX's configuration. They are not denied, even if a phone
+    /// registers one of them as its contact.
     pub named: Vec<AddrRange>,
 }
 
 impl PbxPeers {
-    /// What is taken over when the firewall goes up: registrations and fixed contacts, each for all
-    /// ports of its kind, since the PBX does not say from which one it sends.
-    pub fn taken_over(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
+    /// The peers to learn at `up`: registrations and fixed contacts, each for all local ports of its
+    /// kind, since the PBX does not report from which port it sends.
+    pub fn initial_peers(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
         let mut peers = self.over_tcp();
         let datagrams = self.registrars.iter().filter(|it| it.protocol == Protocol::Udp);
         peers.extend(datagrams.flat_map(|it| {
@@ -39,15 +39,14 @@ impl PbxPeers {
         peers
     }
 
-    /// Notes from which contacts' addresses signalling came.
+    /// Marks the contacts from whose addresses signalling came.
     pub fn mark_heard(&mut self, heard: &BTreeSet<IpAddr>) {
         for contact in &mut self.contacts {
             contact.heard = heard.contains(&contact.address.to_canonical());
         }
     }
 
-    /// The contacts that an administrator wrote into the PBX's configuration, as peers that were
-    /// called just now.
+    /// The contacts in the PBX's configuration, as peers that were called just now.
     pub fn fixed_contacts(&self, catalogue: &Catalogue) -> Vec<(Peer, Duration)> {
         let fixed = self.contacts.iter().filter(|contact| !contact.dynamic);
         let peers = fixed.flat_map(|it| {
@@ -82,7 +81,7 @@ pub fn is_signalling_of_peer(flow: &LiveFlow, catalogue: &Catalogue) -> bool {
     is_signalling && flow.began == Began::Peer
 }
 
-/// A peer at each of this host's ports of a role.
+/// A peer for each of this host's ports of a role.
 fn at_all_ports(
     catalogue: &Catalogue,
     by: LearnedBy,
@@ -96,17 +95,17 @@ fn at_all_ports(
     ports.take(MAX_PORTS).map(peer).collect()
 }
 
-/// A PBX sends from a few ports; a run of hundreds is no transport of one.
+/// The most ports per peer. A PBX sends from a few ports; a range of hundreds is not for signalling.
 const MAX_PORTS: usize = 16;
 
 /// Whether a PBX was asked, and answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PbxAnswer {
-    /// None runs here that could be asked.
+    /// No PBX that can be asked runs here.
     #[default]
     NoneHere,
-    /// One runs and did not answer.
+    /// The PBX runs but did not answer.
     Silent,
     /// It answered.
     Answered,
@@ -121,13 +120,13 @@ pub struct Registrar {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Over what.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// By which signalling: [`Role::Sip`] or [`Role::Iax`].
+    /// The signalling protocol: [`Role::Sip`] or [`Role::Iax`].
     pub role: Role,
 }
 
-/// Where a phone or trunk is reached.
+/// Where a phone or trunk can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PbxContact {
     /// The extension or trunk.
@@ -136,10 +135,10 @@ pub struct PbxContact {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Whether it registered itself; otherwise an administrator wrote it into the configuration.
+    /// Whether it registered itself; otherwise it is in the PBX's configuration.
     pub dynamic: bool,
-    /// Whether a packet from there began a flow to a signalling port of this host, as far as
-    /// connection tracking remembers. Otherwise the address is only what the phone says of itself.
+    /// Whether a packet from there began a flow to a signalling port of this host, according to
+    /// connection tracking. Otherwise the address is only what the phone claims.
     #[serde(default)]
     pub heard: bool,
 }

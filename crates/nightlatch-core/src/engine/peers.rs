@@ -1,4 +1,4 @@
-//! Peers that this host's own requests made known, and addresses to which services are denied.
+//! Peers known from this host's own requests, and addresses that are denied services.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,50 +20,50 @@ use crate::time::Time;
 
 /// How often the PBX is asked while the firewall is on.
 const ASK_PBX_EVERY: Duration = Duration::from_secs(600);
-/// How soon again after it did not answer.
+/// How soon it is asked again if it did not answer.
 const ASK_PBX_AGAIN: Duration = Duration::from_secs(120);
-/// How long it is left alone at least, whatever ends.
+/// The minimum pause between two queries, even if a denial ends.
 const MIN_PAUSE: Duration = Duration::from_secs(30);
 
-/// When the PBX is asked next, and what it said last.
+/// When the PBX is asked next, and what it last reported.
 #[derive(Debug, Default)]
 pub(super) struct Pbx {
     next: Option<Time>,
-    /// When it answered last.
+    /// When it last answered.
     pub(super) answered: Option<Time>,
-    /// Whether one runs here that did not answer.
+    /// Whether it runs here but did not answer.
     silent: bool,
-    /// Whatever ends: not before that moment, so that a disk that is full leads to no rush.
+    /// It is not asked before this time, even if a denial ends: a full disk must not cause a query
+    /// loop.
     not_before: Option<Time>,
     asking: bool,
-    /// The addresses of its fixed contacts, and of the servers at which it says it is registered.
+    /// The addresses of its fixed contacts, and of the servers at which it reports a registration.
     configured: BTreeSet<IpAddr>,
-    /// Whether its fixed contacts are to be taken over with its next answer: a change may have
-    /// forgotten them, e.g. because their host names had not been resolved yet.
-    take_over: bool,
-    /// Servers that only a connection showed, begun before signalling was closed: strangers could
-    /// register then, and be called at such a port.
-    doubted: BTreeSet<IpAddr>,
+    /// Whether to learn its fixed contacts from its next answer: a change may have removed them,
+    /// e.g. because their host names had not been resolved yet.
+    relearn_fixed: bool,
+    /// Servers inferred only from a connection opened before signalling was closed. They are not
+    /// trusted: a stranger could have registered then, and the PBX could have connected to it.
+    untrusted: BTreeSet<IpAddr>,
 }
 
 impl Engine {
-    /// Takes in what was known before, where the kernel's sets are gone.
+    /// Restores the saved peers if the kernel's sets are gone.
     pub fn restore_learned(&mut self, learned: Learned) {
         self.learned = learned;
     }
 
-    /// The peers that this host's own requests made known.
+    /// The peers known from this host's own requests.
     pub fn learned(&self) -> &Learned {
         &self.learned
     }
 
-    /// Puts into the kernel what is known of peers.
+    /// Adds all known peers to the kernel's sets.
     pub(super) fn teach_all(&self, now: Time) -> Action {
         Action::Teach(self.known_peers(now))
     }
 
-    /// The peers that are known, each with the time it has left, as far as nothing was closed to
-    /// them since.
+    /// The known peers, each with its remaining time, without those that are blocked or denied.
     pub fn known_peers(&self, now: Time) -> Vec<(Peer, Duration)> {
         let known = self.learned.at(now).filter(|(peer, _)| !self.is_closed_to(peer.address, now));
         known.map(|(peer, until)| (peer, until.since(now))).collect()
@@ -74,8 +74,8 @@ impl Engine {
             || self.ledger.blocks_at(now).any(|block| block.range.contains(address))
     }
 
-    /// Forgets peers that were called or asked before signalling was closed. They are known at the
-    /// start if the daemon was killed while it closed, or if the saved peers could not be replaced.
+    /// Forgets peers that were called or asked before signalling was closed. They are still known at
+    /// the start if the daemon was killed while closing, or if the saved peers could not be replaced.
     pub(super) fn forget_from_before_closing(&mut self, now: Time) -> Option<Action> {
         let closed = self.ledger.signalling_closed?;
         if self.strangers_may_register(self.ledger.mode) {
@@ -91,11 +91,11 @@ impl Engine {
         }
         let unlearn = Unlearn::Peers(stale);
         self.learned.forget(|peer| unlearn.concerns(peer));
-        self.pbx.take_over = true;
+        self.pbx.relearn_fixed = true;
         Some(Action::Unlearn(unlearn))
     }
 
-    /// When something of the PBX is due.
+    /// When the PBX is to be asked next.
     pub(super) fn next_question(&self) -> Option<Time> {
         if self.pbx.asking || !self.ledger.protection.stands() {
             return None;
@@ -105,19 +105,19 @@ impl Engine {
         [self.pbx.next, ends].into_iter().flatten().min()
     }
 
-    /// Asks the PBX where that is due.
+    /// Asks the PBX if that is due.
     pub(super) fn ask_pbx_due(&mut self, now: Time) -> Vec<Action> {
         if self.next_question().is_some_and(|due| due <= now) { self.ask_pbx() } else { Vec::new() }
     }
 
-    /// What is unknown because the PBX does not answer.
+    /// A warning if the PBX does not answer.
     pub(super) fn pbx_trouble(&self) -> Option<String> {
         self.pbx.silent.then(|| {
-            "the PBX runs and does not answer the daemon: phones that are registered without an account, and trunks over TCP, are unknown".to_owned()
+            "the PBX does not answer the daemon: phones registered without an account, and trunks over TCP, are not detected; check that its console answers: asterisk -rx \"core show version\", or kamcmd core.version".to_owned()
         })
     }
 
-    /// Lets the PBX be asked at once, where a change calls for it.
+    /// Schedules a query of the PBX now if a change requires it.
     pub(super) fn pbx_wanted(&mut self, wanted: bool, now: Time) {
         if wanted {
             self.pbx.next = Some(now);
@@ -136,8 +136,8 @@ impl Engine {
         Vec::new()
     }
 
-    /// Takes in peers that are being taught to the kernel: a flush may come before its sets are read
-    /// again.
+    /// Records peers that are being added to the kernel's sets: the sets may be flushed before they
+    /// are read again.
     pub(super) fn learn(&mut self, taught: &[(Peer, Duration)], now: Time) {
         for (peer, left) in taught {
             let until = now.after(*left);
@@ -173,20 +173,20 @@ impl Engine {
         self.begin(None, plan)
     }
 
-    /// The peers that an answer of the PBX makes known.
+    /// The peers to learn from an answer of the PBX.
     fn taught_by(&mut self, pbx: &PbxPeers) -> Vec<(Peer, Duration)> {
         if pbx.answer != PbxAnswer::Answered {
-            // Inferred from connections of this host. In mode open a stranger may register a
-            // contact to which the PBX then connects.
+            // Inferred from this host's connections. In open mode, a stranger may register a
+            // contact, and the PBX then connects to it.
             if self.strangers_may_register(self.ledger.mode) {
                 return Vec::new();
             }
             let mut inferred = pbx.over_tcp();
-            inferred.retain(|(peer, _)| !self.pbx.doubted.contains(&peer.address));
+            inferred.retain(|(peer, _)| !self.pbx.untrusted.contains(&peer.address));
             return inferred;
         }
         let mut peers = pbx.over_tcp();
-        if std::mem::take(&mut self.pbx.take_over) {
+        if std::mem::take(&mut self.pbx.relearn_fixed) {
             peers.extend(pbx.fixed_contacts(&self.catalogue));
         }
         peers
@@ -197,8 +197,8 @@ impl Engine {
         mode == Mode::Open && signalling_is_open(&self.rules, &self.catalogue)
     }
 
-    /// Whoever is registered at the PBX and has no account would become a peer as soon as the PBX
-    /// rings it: somebody who guessed a password, or who came in while the mode was open.
+    /// Denies phones that are registered at the PBX without an account: each would become a peer as
+    /// soon as the PBX calls it. Its user may have guessed a password, or registered in open mode.
     pub(super) fn deny_unlisted(
         &self,
         caller: &Caller,
@@ -224,15 +224,15 @@ impl Engine {
                 continue;
             }
             let extension = printable(&contact.extension);
-            let (scope, denied_to_it) = match contact.heard {
-                true => (DenialScope::Everything, "services and media are denied to it"),
+            let (scope, what) = match contact.heard {
+                true => (DenialScope::Everything, "services and media are denied"),
                 false => (
                     DenialScope::ExceptMedia,
-                    "services are denied to it, but not media, because no packet came from there",
+                    "services are denied, but not media, because no packet came from this address",
                 ),
             };
             told.push(format!(
-                "{extension} is registered at the PBX with {address}, which no account covers: {denied_to_it}; \"nightlatch allow NAME {address}\" allows it"
+                "{extension} is registered at the PBX with address {address}, which no account covers: {what}; \"nightlatch allow NAME {address}\" allows it"
             ));
             let cause = DenialCause::UnlistedContact { extension };
             let denial = Denial { scope, ..Denial::new(AddrRange::from(address), cause, now) };
@@ -249,7 +249,8 @@ impl Engine {
         plan.tell = Some(before + &told.join("; "));
     }
 
-    /// What ends when the mode becomes open, if these rules let everybody register then.
+    /// The denials that end when the mode becomes open, if these rules then allow strangers to
+    /// register.
     pub(super) fn unlisted_allowed(&self, rules: &Rules) -> impl Iterator<Item = Change> {
         let allowed = signalling_is_open(rules, &rules.catalogue(&self.ledger.site));
         let unlisted = self.ledger.denials.values().filter(move |denial| {
@@ -258,7 +259,7 @@ impl Engine {
         unlisted.map(|denial| Change::DropDenial(denial.range))
     }
 
-    /// Whether nothing allows or denies an address yet, with the changes of the plan.
+    /// Whether nothing allows or denies an address yet, including the changes of the plan.
     fn is_unlisted(&self, plan: &Plan, address: IpAddr, now: Time) -> bool {
         let mut added = plan.changes.iter().filter_map(|change| match change {
             Change::PutAccount(account) => Some(account),
@@ -274,8 +275,7 @@ impl Engine {
             && !self.ledger.denials.contains_key(&AddrRange::from(address))
     }
 
-    /// Ends denials, or prolongs them: as long as the PBX holds a contact there, it goes on writing
-    /// to it.
+    /// Ends denials, or extends them: while the PBX has a contact there, it keeps sending to it.
     fn end_denials(&self, caller: &Caller, plan: &mut Plan, pbx: &PbxPeers, now: Time) {
         for denial in self.ledger.denials.values() {
             let mut contacts = pbx
@@ -283,12 +283,13 @@ impl Engine {
                 .iter()
                 .filter(|contact| denial.range.contains(contact.address.to_canonical()));
             let unlisted = matches!(denial.cause, DenialCause::UnlistedContact { .. });
-            // A fixed contact that an administrator has added meanwhile is no stranger's.
-            let held = pbx.answer == PbxAnswer::Silent
+            // A fixed contact was added by an administrator, so it does not extend the denial of an
+            // unlisted phone.
+            let is_needed = pbx.answer == PbxAnswer::Silent
                 || contacts.any(|contact| contact.dynamic || !unlisted);
-            let released = unlisted && pbx.answer == PbxAnswer::Answered && !held;
+            let released = unlisted && pbx.answer == PbxAnswer::Answered && !is_needed;
             let over = denial.until <= now;
-            if over && held {
+            if over && is_needed {
                 let until = now.after(Denial::PROLONGATION);
                 plan.changes.push(Change::PutDenial(Denial { until, ..denial.clone() }));
             } else if over || released {
@@ -299,7 +300,7 @@ impl Engine {
     }
 
     /// When signalling is closed to strangers, only registrations and fixed contacts stay known:
-    /// those whom the PBX called or asked while everybody could come in may be anybody.
+    /// any other peer that the PBX called or asked may be a stranger that registered before.
     pub(super) fn close_signalling(&self, plan: &mut Plan, now: Time) {
         plan.changes.push(Change::SetSignallingClosed(now));
         plan.cut = Some(Flows::BegunByPeers);
@@ -314,12 +315,12 @@ impl Engine {
             .collect();
         for address in inferred {
             plan.add(&format!(
-                "{address} cannot open connections to the SIP ports any more: the PBX does not say that it is registered there; if it is your carrier: \"nightlatch allow NAME {address} --services sip\""
+                "{address} can no longer open connections to the SIP ports: the PBX reports no registration there; if it is your carrier, run \"nightlatch allow NAME {address} --services sip\""
             ));
         }
     }
 
-    /// Whether only a connection shows that this host is registered there.
+    /// Whether this host's registration there is only inferred from a connection.
     fn is_only_inferred(&self, peer: &Peer) -> bool {
         peer.by == LearnedBy::RegisteredByTcp && !self.pbx.configured.contains(&peer.address)
     }
@@ -328,16 +329,16 @@ impl Engine {
     pub(super) fn forget_peers(&mut self, unlearn: &Unlearn, now: Time) {
         if matches!(unlearn, Unlearn::UnregisteredExcept(_)) {
             let known: Vec<Peer> = self.learned.at(now).map(|(peer, _)| peer).collect();
-            let doubted = known.iter().filter(|peer| self.is_only_inferred(peer));
-            let doubted: Vec<IpAddr> = doubted.map(|peer| peer.address).collect();
-            self.pbx.doubted.extend(doubted);
-            self.pbx.take_over = true;
+            let inferred = known.iter().filter(|peer| self.is_only_inferred(peer));
+            let inferred: Vec<IpAddr> = inferred.map(|peer| peer.address).collect();
+            self.pbx.untrusted.extend(inferred);
+            self.pbx.relearn_fixed = true;
         }
         self.learned.forget(|peer| unlearn.concerns(peer));
     }
 
-    /// Denies services and media to ranges of an account that is gone. The trunks at which this host
-    /// registers are its own choice and stay; they are returned.
+    /// Denies services and media to ranges of an account that was removed or has expired. Trunks at
+    /// which this host is registered are not denied; their addresses are returned.
     pub(super) fn deny_removed(
         &self,
         plan: &mut Plan,
@@ -374,11 +375,11 @@ impl Engine {
         let known: Vec<KnownPeer> = self.known(address, now);
         if known.is_empty() {
             return Err(no(format!(
-                "{address} is not known by anything this host sent: \"nightlatch status\" lists those that are"
+                "not a known peer: {address}; \"nightlatch peer list\" shows the known peers"
             )));
         }
         let message = format!(
-            "{address} is forgotten: its requests and responses are dropped until this host writes to it again, unless an account allows them"
+            "{address} is no longer a known peer: its requests and responses are dropped until this host sends to it again, unless an account allows them"
         );
         let mut plan = Plan::new(caller, message);
         plan.records = vec![Record::new(caller, "forget", address, &known, &())];
@@ -386,25 +387,25 @@ impl Engine {
         Ok(plan.decided())
     }
 
-    /// What is known of an address.
+    /// The known peers at an address.
     pub(super) fn known(&self, address: IpAddr, now: Time) -> Vec<KnownPeer> {
         self.learned.of(address, now).map(|(peer, until)| known_peer(peer, until)).collect()
     }
 }
 
-/// A peer for an answer.
+/// A peer as shown in an answer.
 pub(super) fn known_peer(peer: Peer, until: Time) -> KnownPeer {
     KnownPeer { peer, seen: Learned::seen(peer.by, until), until }
 }
 
-/// The addresses that an administrator wrote into the PBX's configuration, directly or by name.
+/// The addresses of the PBX's fixed contacts and registrations.
 fn configured(pbx: &PbxPeers) -> BTreeSet<IpAddr> {
     let fixed = pbx.contacts.iter().filter(|contact| !contact.dynamic);
     let fixed = fixed.map(|contact| contact.address.to_canonical());
     fixed.chain(pbx.registrars.iter().map(|it| it.address.to_canonical())).collect()
 }
 
-/// What is left of a range without some addresses.
+/// The parts of a range that remain without some addresses.
 fn without(range: AddrRange, addresses: &BTreeSet<IpAddr>) -> Vec<AddrRange> {
     let mut left = Vec::new();
     let mut first = Some(range.first());
@@ -422,12 +423,12 @@ fn without(range: AddrRange, addresses: &BTreeSet<IpAddr>) -> Vec<AddrRange> {
     left
 }
 
-/// Names come from the PBX, where a phone may have chosen them.
+/// A name from the PBX without control characters: a phone may have chosen it.
 fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(64).collect()
 }
 
-/// Whether strangers reach a port of signalling in mode open.
+/// Whether strangers reach a signalling port in open mode.
 fn signalling_is_open(rules: &Rules, catalogue: &Catalogue) -> bool {
     let open = policy::open_to_strangers(rules, catalogue);
     let datagrams = [Role::Sip, Role::Iax].map(|role| catalogue.udp_ports(role)).concat();

@@ -81,7 +81,7 @@ impl Engine {
         if !stood {
             plan.cut = Some(Flows::BegunByPeers);
         }
-        plan.teach = up.pbx.taken_over(&self.catalogue_after(&plan));
+        plan.teach = up.pbx.initial_peers(&self.catalogue_after(&plan));
         plan.ask_pbx = true;
         if up.dry_run {
             return Ok(Decision::Answer(plan.reply));

@@ -8,10 +8,10 @@ use crate::AddrRange;
 use crate::signalling::MAX_TIMEOUT;
 use crate::time::Time;
 
-/// A range of addresses is denied the services and media of this host, in both directions and for
-/// running flows too, except what another account grants.
+/// A range of addresses that is denied the services and media of this host, in both directions and
+/// also in running flows, except what another account grants.
 ///
-/// Without a denial, a removed phone would come back: the PBX still has its contact, sends it
+/// Without a denial, a removed phone would regain access: the PBX still has its contact and sends it
 /// keep-alives and calls, and each of these packets would make it a known peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +50,7 @@ pub enum DenialCause {
 #[serde(rename_all = "kebab-case")]
 pub enum DenialScope {
     /// All services, but not media: no packet proves that the contact is really there. A phone may
-    /// register with the address of somebody else, e.g. with that of a carrier's media.
+    /// register with somebody else's address, e.g. that of a carrier's media.
     ExceptMedia,
     /// Services and media.
     #[default]
@@ -58,15 +58,15 @@ pub enum DenialScope {
 }
 
 impl Denial {
-    /// The shortest duration: as long as the kernel remembers a peer.
+    /// The minimum duration: the longest timeout of a known peer in the kernel.
     pub const DURATION: Duration = MAX_TIMEOUT;
     /// How much it is extended if the PBX still has a contact at its end, or did not answer.
     pub const PROLONGATION: Duration = Duration::from_secs(2 * 3600);
 
-    /// What is left out of it, to be appended to a sentence.
+    /// What it does not deny, to be appended to a sentence.
     pub fn exception(&self) -> &'static str {
         match self.scope {
-            DenialScope::ExceptMedia => " (except media: no packet came from there)",
+            DenialScope::ExceptMedia => " (except media, because no packet came from this address)",
             DenialScope::Everything => "",
         }
     }

@@ -48,7 +48,7 @@ pub enum Claim<'a> {
     Account(&'a Grant),
     /// A block shuts it out.
     Block,
-    /// It is denied the services that no account grants, in both directions.
+    /// A denial: all services that no account grants are denied, in both directions.
     Denial(DenialScope),
 }
 
@@ -74,7 +74,7 @@ pub enum Answer {
 enum Closure {
     /// Everything.
     Blocked,
-    /// All services but these, and perhaps but media.
+    /// All services except these, and possibly except media.
     Denied(Grant, DenialScope),
 }
 
@@ -198,7 +198,7 @@ impl<'a> OpenClaims<'a> {
     fn answer(&self) -> Option<Answer> {
         let account = self.accounts.keys().next();
         let block = self.blocks.keys().next();
-        // The one that denies more counts.
+        // The denial with the wider scope applies.
         let denied = self.denials.keys().next_back().copied();
         match (account, block) {
             (None, None) => denied.map(Answer::Denied),
@@ -283,7 +283,7 @@ fn add_closure(structure: &mut Structure, closure: Closure, world: &World<'_>) -
     let mut granted = world.catalogue.opening(&names);
     let mut name = union_name(&Grant::Some(names));
     if scope == DenialScope::ExceptMedia {
-        // Ports that are signalling as well are no media.
+        // Ports that are also used for signalling do not count as media.
         granted.ports.extend(world.catalogue.udp_ports(Role::Media));
         granted.ports = crate::service::merge(granted.ports);
         name.push_str(".except_media");

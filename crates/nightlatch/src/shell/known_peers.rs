@@ -1,5 +1,5 @@
-//! The peers that this host's own requests made known, saved from time to time: the kernel's sets
-//! outlive the daemon, but neither a flush nor a reboot.
+//! The peers known from this host's own requests, saved periodically: the kernel's sets survive a
+//! restart of the daemon, but neither a flush nor a reboot.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -18,8 +18,8 @@ const MAX_BYTES: u64 = 128 << 20;
 #[derive(Debug)]
 pub struct Saved {
     path: PathBuf,
-    /// What it holds.
-    held: Option<Learned>,
+    /// What the file contains; `None` if nothing was saved yet.
+    content: Option<Learned>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,14 +32,13 @@ struct Row {
 impl Saved {
     /// The file in the state folder.
     pub fn of(paths: &Paths) -> Saved {
-        Saved { path: paths.known_peers(), held: None }
+        Saved { path: paths.known_peers(), content: None }
     }
 
     /// What was saved.
     ///
     /// # Errors
-    /// The file is damaged; then nothing is known, and peers become known again by what this host
-    /// sends.
+    /// The file is damaged or cannot be read. Then no peer is known until this host sends again.
     pub fn load(&self) -> std::io::Result<Learned> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Learned::default()),
@@ -51,15 +50,15 @@ impl Saved {
         Ok(rows.into_iter().map(|row| (row.peer, row.until)).collect())
     }
 
-    /// Saves what is known, where it is other than what the file holds. Whom this host only asked
-    /// is forgotten within a minute and not worth a write.
+    /// Saves the known peers if they differ from the file's content. Peers that this host only asked
+    /// are omitted, since they expire within a minute.
     ///
     /// # Errors
-    /// The disk fails or is full; the old file is whole then.
+    /// The disk fails or is full. Then the old file is unchanged.
     pub fn save(&mut self, learned: &Learned, now: Time) -> std::io::Result<()> {
         let lasting = learned.at(now).filter(|(peer, _)| peer.by != LearnedBy::Asked);
         let lasting: Learned = lasting.collect();
-        if self.held.as_ref() == Some(&lasting) {
+        if self.content.as_ref() == Some(&lasting) {
             return Ok(());
         }
         let rows: Vec<Row> = lasting.at(now).map(|(peer, until)| Row { peer, until }).collect();
@@ -68,7 +67,7 @@ impl Saved {
         file.write_all(&serde_json::to_vec(&rows)?)?;
         file.sync_all()?;
         fs::rename(&beside, &self.path)?;
-        self.held = Some(lasting);
+        self.content = Some(lasting);
         Ok(())
     }
 }
@@ -80,7 +79,7 @@ mod tests {
     #[test]
     fn what_was_saved_is_loaded() {
         let directory = tempfile::tempdir().unwrap();
-        let mut saved = Saved { path: directory.path().join("peers.json"), held: None };
+        let mut saved = Saved { path: directory.path().join("peers.json"), content: None };
         assert_eq!(saved.load().unwrap(), Learned::default());
         let (now, later) = (Time::from_millis(1), Time::from_millis(9));
         let peer = |by, address: &str| Peer {

@@ -1,4 +1,4 @@
-//! What the PBX says of its peers, as the engine wants it.
+//! What the PBX reports about its peers, as values for the engine.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -17,28 +17,28 @@ use super::pbx::{
 use super::sockets::Connections;
 use crate::run::Message;
 
-/// The most host names that are resolved: a carrier has a few.
+/// The most host names that are resolved. A carrier has a few.
 const MAX_NAMES: usize = 64;
 
-/// Where the PBX is registered, or would be, and at which addresses.
+/// A server at which the PBX is or tries to be registered, with its addresses.
 #[derive(Clone, Debug)]
 pub struct Trunk {
     /// The registration.
     pub registration: Registration,
     /// All addresses of its server's name.
     pub places: Vec<pbx::Place>,
-    /// What could not be found out of them.
+    /// The lookups that failed.
     pub unread: Vec<pbx::Unread>,
 }
 
-/// Asks the PBX in a thread of its own; what it says comes to the loop. The catalogue names the
-/// services of this host.
+/// Asks the PBX in a thread of its own, which sends the answer to the main loop. The catalogue lists
+/// the services of this host.
 pub fn ask_in_background(catalogue: Catalogue, inbox: SyncSender<Message>) {
     std::thread::spawn(move || {
         let programs = pbx::running();
         let subjects = Subjects { channels: false, ..Subjects::ALL };
         let answer = pbx::ask(&programs, subjects);
-        // The kernel sees registrations by UDP itself.
+        // The kernel itself detects registrations over UDP.
         let by_tcp = |registration: &&Registration| {
             registration.state == RegistrationState::Registered
                 && registration.server.protocol() == Protocol::Tcp
@@ -46,18 +46,18 @@ pub fn ask_in_background(catalogue: Catalogue, inbox: SyncSender<Message>) {
         let trunks = resolve(answer.registrations.iter().filter(by_tcp));
         let named = resolve_named(&answer);
         let mut peers = peers(&answer, !programs.is_empty(), &trunks, &named);
-        // Where it does not say where it is registered, its connections do.
+        // If it does not report its registrations, infer them from its connections.
         if peers.answer != core::PbxAnswer::Answered && !programs.is_empty() {
-            peers.registrars.extend(dialled(&catalogue));
+            peers.registrars.extend(outbound_sip(&catalogue));
         }
         mark_heard(&mut peers, &catalogue);
-        // A loop that has ended wants nothing any more.
+        // The main loop may have ended.
         let _ = inbox.send(Message::Happened(Event::PbxTold(peers)));
     });
 }
 
-/// Notes from which contacts' addresses signalling came, according to connection tracking and to
-/// sockets. Where neither tells, none counts as heard.
+/// Marks the contacts from whose addresses signalling came, according to connection tracking and
+/// sockets. If neither can be read, no contact is marked.
 pub fn mark_heard(peers: &mut PbxPeers, catalogue: &Catalogue) {
     let dynamic = peers.contacts.iter().filter(|contact| contact.dynamic);
     let contacts: BTreeSet<IpAddr> = dynamic.map(|it| it.address.to_canonical()).collect();
@@ -77,8 +77,8 @@ pub fn mark_heard(peers: &mut PbxPeers, catalogue: &Catalogue) {
     peers.mark_heard(&heard);
 }
 
-/// The servers to whose SIP ports this host has connections open that it began.
-fn dialled(catalogue: &Catalogue) -> impl Iterator<Item = Registrar> {
+/// The servers to whose SIP ports this host has opened TCP connections.
+fn outbound_sip(catalogue: &Catalogue) -> impl Iterator<Item = Registrar> {
     const USUAL: Ports = Ports::new(Protocol::Tcp, 5060, 5061);
     let mut sip = catalogue.sip_tcp_ports();
     sip.push(USUAL);
@@ -89,7 +89,7 @@ fn dialled(catalogue: &Catalogue) -> impl Iterator<Item = Registrar> {
             && sip.iter().any(|ports| ports.contains(Protocol::Tcp, flow.peer_port))
     });
     trunks.map(|flow| Registrar {
-        name: "a connection of this host".to_owned(),
+        name: "outbound TCP connection".to_owned(),
         address: flow.peer,
         port: flow.peer_port,
         protocol: Protocol::Tcp,
@@ -97,7 +97,7 @@ fn dialled(catalogue: &Catalogue) -> impl Iterator<Item = Registrar> {
     })
 }
 
-/// The addresses of registrations' servers, looked up side by side.
+/// The addresses of the registrations' servers, looked up in parallel.
 pub fn resolve<'a>(registrations: impl Iterator<Item = &'a Registration>) -> Vec<Trunk> {
     std::thread::scope(|scope| {
         let lookups: Vec<_> = registrations
@@ -123,7 +123,7 @@ pub fn resolve<'a>(registrations: impl Iterator<Item = &'a Registration>) -> Vec
     })
 }
 
-/// The addresses of configured contacts that are reached by a host name.
+/// The addresses of configured contacts that have a host name.
 pub fn resolve_named(answer: &PbxAnswer) -> Vec<(NamedContact, Vec<SocketAddr>)> {
     let fixed = answer.named.iter().filter(|named| !named.registered).take(MAX_NAMES);
     std::thread::scope(|scope| {
@@ -140,7 +140,7 @@ pub fn resolve_named(answer: &PbxAnswer) -> Vec<(NamedContact, Vec<SocketAddr>)>
     })
 }
 
-/// What the engine takes of an answer. `runs` is whether a PBX runs here at all.
+/// Converts an answer for the engine. `runs` is whether a PBX runs here at all.
 pub fn peers(
     answer: &PbxAnswer,
     runs: bool,
@@ -184,8 +184,8 @@ pub fn peers(
     }
 }
 
-/// What is left to do at the PBX after ranges of addresses were closed; with `trunks` (a block ends
-/// those) also for registrations. Nothing where no PBX runs.
+/// What remains to be done at the PBX after ranges of addresses were denied or blocked; with `trunks`
+/// (for a block) also for registrations. Nothing if no PBX runs.
 pub fn remaining(ranges: &[AddrRange], trunks: bool) -> Remaining {
     let programs = pbx::running();
     if programs.is_empty() {
@@ -199,7 +199,8 @@ pub fn remaining(ranges: &[AddrRange], trunks: bool) -> Remaining {
     remaining
 }
 
-/// An answer that leaves out something says nothing of what is not in it.
+/// Whether the PBX answered. An incomplete list of contacts counts as no answer, because a missing
+/// contact would look like a removed one.
 fn how_it_answered(answer: &PbxAnswer, runs: bool) -> core::PbxAnswer {
     let about_contacts = |unread: &pbx::Unread| {
         ["contact", "peers", "ul.dump"].iter().any(|word| unread.what.contains(word))

@@ -1,8 +1,8 @@
 //! Connections of this host's own sockets, as the kernel shows them.
 //!
-//! Connection tracking knows only what began while somebody asked for it. What began before, it
-//! takes up in the middle, and the next packet the host sends then looks like the first. The
-//! sockets then show who began it, by which ports are listened on.
+//! Connection tracking knows who began a connection only if it was active at that time. It picks up
+//! older connections in the middle, so the next packet that the host sends looks like the first. For
+//! these, the listening ports of the sockets show who began them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,15 +15,15 @@ use nightlatch_core::service::Catalogue;
 
 /// The states of `/proc/net/tcp` (`net/tcp_states.h`).
 const LISTEN: &str = "0A";
-/// No longer a connection (`TCP_TIME_WAIT`, `TCP_CLOSE`), or not yet one: `TCP_SYN_RECV` can be caused
-/// by a single packet with a forged address.
+/// Not established: no longer (`TCP_TIME_WAIT`, `TCP_CLOSE`) or not yet (`TCP_SYN_RECV`, which a
+/// single packet with a forged source address can cause).
 const NOT_RUNNING: [&str; 3] = ["06", "07", "03"];
 
 /// The default of `net.ipv4.ip_local_port_range`, from which the kernel picks ports for outbound
 /// connections, if it cannot be read.
 const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
 
-/// The user of a line that names none (`(uid_t) -1`).
+/// The user of a line without one (`(uid_t) -1`).
 const NO_USER: u32 = u32::MAX;
 
 /// The TCP connections of this host's sockets, and the ports on which they listen.
@@ -31,7 +31,7 @@ const NO_USER: u32 = u32::MAX;
 pub struct Connections {
     roles: PortRoles,
     listened: BTreeSet<u16>,
-    /// The ports on which somebody listens, each with the user whose socket it is.
+    /// The listening ports, each with the user who owns the socket.
     listeners: BTreeSet<(u16, u32)>,
     /// By peer and local port.
     running: BTreeMap<(SocketAddr, u16), Running>,
@@ -45,7 +45,7 @@ struct Running {
 }
 
 impl Connections {
-    /// Reads the kernel's tables. The catalogue names the services of this host.
+    /// Reads the kernel's tables. The catalogue lists the services of this host.
     pub fn read(catalogue: &Catalogue) -> Connections {
         let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
         // A host without IPv6 has no table of it.
@@ -83,8 +83,8 @@ impl Connections {
         outside.map(|(&(peer, local_port), it)| LiveFlow::tcp(peer, local_port, it.began))
     }
 
-    /// The connections to other hosts of the user who listens on some ports. None if nobody listens
-    /// there, or sockets of several users: then one of them may be there to deceive.
+    /// The connections to other hosts that belong to the user who listens on some ports. None if
+    /// nobody listens there, or several users do: one of them may be an impostor.
     pub fn flows_of_listener(&self, port: impl Fn(u16) -> bool) -> Vec<LiveFlow> {
         let mut users = self.listeners.iter().filter(|(it, _)| port(*it)).map(|(_, user)| *user);
         let Some(user) = users.next().filter(|first| users.all(|user| user == *first)) else {
@@ -126,22 +126,21 @@ fn ephemeral() -> RangeInclusive<u16> {
 /// One line of `/proc/net/{tcp,tcp6,udp,udp6}`.
 #[derive(Clone, Debug)]
 pub struct SocketLine<'a> {
-    /// The own address and port.
+    /// The local address and port.
     pub local: SocketAddr,
-    /// The other side's, unspecified where there is none.
+    /// The remote address and port; unspecified if there is none.
     pub remote: SocketAddr,
-    /// What it does, by the kernel's number (`net/tcp_states.h`).
+    /// The state, as the kernel's number (`net/tcp_states.h`).
     pub state: &'a str,
-    /// The user whose socket it is.
+    /// The user who owns the socket.
     pub user: Option<u32>,
-    /// The number by which a process's descriptors name it; 0 where no process holds it.
+    /// The inode to which a process's file descriptors refer; 0 if no process has it open.
     pub inode: Option<u64>,
 }
 
 impl SocketLine<'_> {
     /// Reads a line: number, local address, remote address, state, three columns, the user, a
-    /// time-out, the inode.
-    /// `None` where it makes no sense, as the heading. Linear.
+    /// timeout, the inode. `None` for an invalid line, e.g. the heading. Linear.
     pub fn read(line: &str) -> Option<SocketLine<'_>> {
         let mut words = line.split_ascii_whitespace().skip(1);
         let (local, remote) = (place(words.next()?)?, place(words.next()?)?);
@@ -219,8 +218,8 @@ mod tests {
         assert_eq!(began("192.0.2.166:5061", 5060), Began::Unknown);
     }
 
-    /// A local user could open a connection to the SIP port of anybody, so as to make a registrar of
-    /// him.
+    /// Any local user could connect to the SIP port of another host to have it inferred as a
+    /// registrar.
     #[test]
     #[cfg(target_endian = "little")]
     fn only_the_connections_of_the_one_listener_count() {

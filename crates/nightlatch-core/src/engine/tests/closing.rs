@@ -1,4 +1,4 @@
-//! Signalling is closed to strangers: which peers are forgotten, whatever happens meanwhile.
+//! Closing signalling to strangers: which peers are forgotten, also after a crash or rollback.
 
 use super::*;
 use crate::ledger::{Denial, DenialCause};
@@ -14,7 +14,7 @@ fn peer(by: LearnedBy, address: &str) -> Peer {
     Peer { by, address: address.parse().unwrap(), port, local_port: port }
 }
 
-/// A desk in mode open that knows peers.
+/// A desk in open mode with known peers.
 fn open(known: &[(LearnedBy, &str)]) -> Desk {
     let mut desk = Desk::on();
     desk.done(mode(Mode::Open));
@@ -40,10 +40,10 @@ fn fixed(address: &str) -> Event {
     Event::PbxTold(PbxPeers { answer, contacts: vec![contact], ..PbxPeers::default() })
 }
 
-/// An answer that names where connections lead, as long as the PBX itself says nothing.
+/// An answer with a registrar that is inferred from a connection, unless the PBX answered.
 fn connected(answer: PbxAnswer, address: &str) -> Event {
     let registrar = Registrar {
-        name: "a connection of this host".to_owned(),
+        name: "outbound TCP connection".to_owned(),
         address: address.parse().unwrap(),
         port: 5061,
         protocol: Protocol::Tcp,
@@ -52,7 +52,7 @@ fn connected(answer: PbxAnswer, address: &str) -> Event {
     Event::PbxTold(PbxPeers { answer, registrars: vec![registrar], ..PbxPeers::default() })
 }
 
-/// The daemon again, with what the disk and the kernel hold.
+/// The daemon after a restart, one second later.
 fn restart(desk: &Desk) -> Desk {
     let mut again = Desk::new(desk.stored(Desk::on().engine.ledger()));
     again.now = desk.now.after(Duration::from_secs(1));
@@ -88,8 +88,8 @@ fn a_trial_of_mode_open_that_is_rolled_back_closes_it() {
     }
 }
 
-/// The disk says that it is closed, and the kernel's sets, or the file beside it, still have the
-/// stranger.
+/// The saved ledger says that signalling is closed, but the kernel's sets or the file of saved peers
+/// still contain the stranger.
 #[test]
 fn a_crash_in_the_middle_of_closing_keeps_no_stranger() {
     let mut desk = open(&[]);
@@ -110,8 +110,8 @@ fn a_crash_in_the_middle_of_closing_keeps_no_stranger() {
     assert!(again.taught.iter().all(|(peer, _)| peer.address.to_string() != STRANGER));
 }
 
-/// A contact that is known by a host name alone, and any contact after a start, comes with the
-/// answer of the PBX.
+/// Contacts configured by host name, and all contacts after a start, are known only once the PBX
+/// answers.
 #[test]
 fn fixed_trunks_are_taken_over_again_once() {
     let mut desk = open(&[(LearnedBy::Called, TRUNK)]);
@@ -123,8 +123,8 @@ fn fixed_trunks_are_taken_over_again_once() {
     assert!(taught(&desk) > 0 && known(&desk)[0] == format!("Called {TRUNK}"));
     desk.taught.clear();
     desk.feed(fixed(TRUNK));
-    assert_eq!(taught(&desk), 0, "they run out as others do");
-    // What is closed to it stays closed.
+    assert_eq!(taught(&desk), 0, "they expire like other peers");
+    // A blocked trunk is not learned again.
     desk.done(block(TRUNK));
     desk.done(mode(Mode::Open));
     desk.done(mode(Mode::Allowlist));
@@ -137,16 +137,16 @@ fn a_connection_is_no_registration_while_strangers_may_register() {
     let mut desk = open(&[]);
     desk.feed(connected(PbxAnswer::Silent, STRANGER));
     assert_eq!(known(&desk), [""; 0]);
-    // One from before mode open, which lasts.
+    // Inferred before open mode, and not expired yet.
     learn(&mut desk, &[(LearnedBy::RegisteredByTcp, STRANGER)]);
     let said = desk.done(mode(Mode::Allowlist));
-    assert!(said.contains("203.0.113.200 cannot open connections"), "{said}");
+    assert!(said.contains("203.0.113.200 can no longer open connections"), "{said}");
     assert_eq!(known(&desk), [""; 0]);
     desk.feed(connected(PbxAnswer::Silent, STRANGER));
     assert_eq!(known(&desk), [""; 0]);
     desk.feed(connected(PbxAnswer::Silent, TRUNK));
     assert_eq!(known(&desk), ["RegisteredByTcp 203.0.113.80"]);
-    // The PBX itself knows best.
+    // The PBX's own answer takes precedence.
     desk.feed(connected(PbxAnswer::Answered, STRANGER));
     desk.done(mode(Mode::Open));
     let said = desk.done(mode(Mode::Allowlist));

@@ -38,7 +38,7 @@ fn a_removed_account_is_denied_but_a_trunk_stays() {
     assert!(said.contains("203.0.113.70 stays a trunk"), "{said}");
     assert_eq!(denied(&desk), ["203.0.113.71"]);
     assert_eq!(desk.unlearned, [Unlearn::Within(vec![range("203.0.113.71")])]);
-    assert_eq!(desk.engine.learned().at(desk.now).count(), 1, "nothing is known of the other");
+    assert_eq!(desk.engine.learned().at(desk.now).count(), 1, "the other peer is forgotten");
     assert_eq!(desk.stored(Desk::on().engine.ledger()), *desk.engine.ledger());
     // An account that allows the address again ends the denial.
     desk.done(allow("carrier 203.0.113.0/24 sip"));
@@ -68,9 +68,9 @@ fn a_denial_is_extended_while_the_pbx_has_a_contact() {
     desk.feed(answered(vec![contact("1007", "203.0.113.7", true)]));
     hours(&mut desk, 2);
     let questions = desk.questions;
-    assert!(questions > 0, "at its end the PBX is asked");
+    assert!(questions > 0, "the PBX is asked when the denial ends");
     desk.feed(answered(vec![contact("1007", "203.0.113.7", true)]));
-    assert_eq!(denied(&desk), ["203.0.113.7"], "prolonged");
+    assert_eq!(denied(&desk), ["203.0.113.7"], "extended");
     desk.feed(Event::PbxTold(PbxPeers { answer: PbxAnswer::Silent, ..PbxPeers::default() }));
     hours(&mut desk, 3);
     desk.feed(answered(Vec::new()));
@@ -98,7 +98,7 @@ fn addresses_registered_without_an_account_are_denied() {
     assert_eq!(denied(&desk), ["203.0.113.200"]);
     desk.feed(answered(Vec::new()));
     assert_eq!(denied(&desk), [""; 0]);
-    // In open mode, anybody may register.
+    // In open mode, strangers may register.
     desk.feed(answered(vec![contact("1002", "203.0.113.200", true)]));
     desk.done(mode(Mode::Open));
     assert_eq!(denied(&desk), [""; 0]);
@@ -110,7 +110,7 @@ fn addresses_registered_without_an_account_are_denied() {
     assert!(desk.questions > questions, "closing asks the PBX");
 }
 
-/// A phone of an account may register with the address of somebody else, e.g. the carrier's media.
+/// A phone with an account may register somebody else's address, e.g. that of the carrier's media.
 #[test]
 fn an_address_that_nothing_came_from_keeps_its_media() {
     let mut desk = Desk::on();
@@ -226,7 +226,11 @@ fn known_peers_are_restored_after_a_flush() {
     desk.engine.restore_learned(learned);
     desk.feed(Event::Tampered { by: "nft".to_owned(), found: "gone".to_owned() });
     let expected = (peer(LearnedBy::Registered, "203.0.113.70"), Duration::from_secs(100));
-    assert_eq!(desk.taught, [expected, expected], "once it is closed, and once it is whole");
+    assert_eq!(
+        desk.taught,
+        [expected, expected],
+        "once when the table is closed, once when it is complete"
+    );
 }
 
 #[test]
@@ -236,7 +240,7 @@ fn a_peer_can_be_forgotten() {
     desk.feed(Event::Learned(vec![(peer(LearnedBy::Called, "203.0.113.70"), until)]));
     let forget = |address: &str| Request::ForgetPeer { address: address.parse().unwrap() };
     let said = desk.refused(RefusalKind::No, forget("203.0.113.71"));
-    assert!(said.contains("not known"), "{said}");
+    assert!(said.contains("not a known peer"), "{said}");
     desk.done(forget("203.0.113.70"));
     assert_eq!(desk.unlearned, [Unlearn::Within(vec![range("203.0.113.70")])]);
     assert_eq!(desk.log(), ["anna: forget 203.0.113.70"]);

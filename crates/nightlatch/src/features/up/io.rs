@@ -102,7 +102,7 @@ pub(super) fn known_peers(
 ) -> Learned {
     let saved = stood.then(|| known_peers::Saved::of(paths).load().unwrap_or_default());
     let mut learned = saved.unwrap_or_default();
-    for (peer, lasts) in up.pbx.taken_over(catalogue) {
+    for (peer, lasts) in up.pbx.initial_peers(catalogue) {
         learned.insert(peer, now.after(lasts));
     }
     learned

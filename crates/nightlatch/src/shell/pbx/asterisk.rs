@@ -1,4 +1,4 @@
-//! The questions to Asterisk's console.
+//! Queries to Asterisk's console.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use super::{
     Subjects, Unread, protocol, usual_port,
 };
 
-/// The most registrations and addresses of record that are asked about one by one.
+/// The most registrations and addresses of record that are queried individually.
 const MAX_DETAILS: usize = 100;
-/// What Asterisk answers where a module is not loaded.
+/// What Asterisk answers if a module is not loaded.
 const NO_COMMAND: &str = "No such command";
 
-/// Runs one command of the console; the error is a sentence.
+/// Runs one console command; the error is a message.
 pub(super) type Run<'a> = dyn FnMut(&str) -> Result<String, String> + 'a;
 
-/// The console. After the first question without an answer no other is asked.
+/// The console. After the first query without an answer, no other is sent.
 struct Asking<'a> {
     run: &'a mut Run<'a>,
     answer: &'a mut PbxAnswer,
@@ -28,7 +28,7 @@ struct Asking<'a> {
     details: usize,
 }
 
-/// Asks, and adds what is answered.
+/// Queries the console and adds its answers.
 pub(super) fn ask<'a>(subjects: Subjects, run: &'a mut Run<'a>, answer: &'a mut PbxAnswer) {
     let mut asking = Asking { run, answer, is_silent: false, details: 0 };
     if subjects.registrations {
@@ -51,7 +51,7 @@ pub(super) fn ask<'a>(subjects: Subjects, run: &'a mut Run<'a>, answer: &'a mut 
 }
 
 impl Asking<'_> {
-    /// The answer; empty where there is none or where the module is not loaded.
+    /// The answer; empty if there is none or the module is not loaded.
     fn question(&mut self, command: &str) -> String {
         if self.is_silent {
             return String::new();
@@ -67,7 +67,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Asks about one thing by its name; empty where the name cannot be written as one word.
+    /// Queries one object by its name; empty if the name cannot be written as one word.
     fn detail(&mut self, command: &str, name: &str) -> String {
         self.details += 1;
         match word(name) {
@@ -90,7 +90,7 @@ impl Asking<'_> {
             let uri = setting("server_uri").or(found.uri.as_deref());
             let Some(place) = uri.and_then(SipPlace::parse) else {
                 let what = format!("the server of registration \"{}\"", found.name);
-                self.miss(&what, "Asterisk does not show its whole URI");
+                self.miss(&what, "Asterisk truncates its URI");
                 continue;
             };
             let proxy = setting("outbound_proxy").and_then(first_route);
@@ -113,11 +113,11 @@ impl Asking<'_> {
         for entry in found {
             let Some(host) = entry.host else {
                 let what = format!("the server of registration \"{}\"", entry.user);
-                self.miss(&what, "Asterisk does not show its whole name, or does not know it yet");
+                self.miss(&what, "Asterisk truncates its name or has not resolved it yet");
                 continue;
             };
-            // Asterisk shows the standard port also where none is configured, and then SRV
-            // records count.
+            // Asterisk shows the standard port even if none is configured. SRV records are used
+            // then.
             let is_sip = driver == Driver::Sip;
             let port = entry.port.filter(|port| !is_sip || *port != 5060);
             let transport = (is_sip && port == Some(5061)).then_some(Transport::Tls);
@@ -132,7 +132,8 @@ impl Asking<'_> {
     }
 
     fn contacts(&mut self) {
-        // Before and after the console: who registers or leaves in between is in one of both.
+        // Before and after the other query: a contact that is added or removed in between is in at
+        // least one of them.
         let mut stored = parse::registrar(&self.question("database show registrar/contact"));
         let aors = parse::aors(&self.question("pjsip show aors"));
         if aors.iter().any(|aor| aor.max_contacts > 0) {
@@ -180,10 +181,10 @@ impl Asking<'_> {
                 rest = configured.map(|uri| (*uri).to_owned()).collect();
                 if all.is_empty() {
                     let what = format!("the contacts of \"{name}\"");
-                    self.miss(&what, "Asterisk does not show their whole URIs");
+                    self.miss(&what, "Asterisk truncates their URIs");
                 }
             }
-            // A contact that is in no database may be configured, or be in a database elsewhere.
+            // A contact that is not in Asterisk's database is configured or in another database.
             let registered = aor.max_contacts > 0
                 && *elsewhere.get_or_insert_with(|| self.has_contacts_elsewhere());
             for uri in rest {
@@ -192,7 +193,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Whether Asterisk keeps what telephones register in another database than its own.
+    /// Whether Asterisk stores registered contacts in a database other than its own.
     fn has_contacts_elsewhere(&mut self) -> bool {
         let text = self.question("core show config mappings");
         self.is_silent || text.is_empty() || text.contains("contacts")
@@ -241,10 +242,10 @@ impl Asking<'_> {
         }));
     }
 
-    /// The number of a caller may contain a line break (`%0a` in a SIP URI), and so forge lines.
-    /// Their number must be the number of channels; calls come and go, so a second attempt is
-    /// made. Forged calls are listed too: whoever acts on a call acts on the endpoint that its own
-    /// name names.
+    /// A caller's number may contain a line break (`%0a` in a SIP URI) and so forge lines, so the
+    /// number of lines must equal the number of channels. Because calls begin and end, this is tried
+    /// twice. Forged calls are listed too: an action on a call only affects the endpoint in its own
+    /// name.
     fn channels(&mut self) {
         let mut listed = String::new();
         for _ in 0..2 {
@@ -259,8 +260,8 @@ impl Asking<'_> {
         }
         self.answer.channels.extend(parse::channels(&listed).into_iter().map(channel));
         if !self.is_silent {
-            let reason = "Asterisk lists another number of lines than calls: a caller's number \
-                          with a line break may forge some";
+            let reason = "the number of lines differs from the number of calls: some lines may be \
+                          forged by a line break in a caller's number";
             self.miss("the running calls", reason);
         }
     }
@@ -280,8 +281,8 @@ fn server(place: SipPlace) -> Server {
     Server { host: place.host, port: place.port, transport: place.transport }
 }
 
-/// One word of Asterisk's command line. None where the name has a character with a meaning there,
-/// in a shell's single quotes, or in the patterns that some commands take.
+/// One word of Asterisk's command line. `None` if the name contains a character that is special
+/// there, in a shell's single quotes, or in the patterns that some commands accept.
 pub(super) fn word(name: &str) -> Option<String> {
     let is_plain = |letter: char| {
         letter.is_ascii_alphanumeric() || "_.@:;/+-=,#%~&$()<>{}|!^".contains(letter)

@@ -1,4 +1,4 @@
-//! Runs the consoles, and finds out which of them there are.
+//! Finds out which PBX runs, and queries its console.
 
 use std::fs;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use super::{Console, Driver, PbxAnswer, Registration, Subjects, Unread, asterisk
 use crate::shell::clock::Stopwatch;
 use crate::shell::programs;
 
-/// How long a console may take for an answer.
+/// How long a console may take to answer.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long all questions together may take; a PBX under load answers slowly.
+/// How long all queries together may take. A PBX under load answers slowly.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(12);
-/// The most bytes of an answer.
+/// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 16 << 20;
 /// The most processes that are looked at.
 const MAX_PROCESSES: usize = 65_536;
 
-/// The beginnings of the names of PBX processes whose console is not read.
+/// Prefixes of the process names of PBXs whose console is not supported.
 const OTHERS: [(&str, &str); 3] = [("freeswitch", "FreeSWITCH"), ("3CX", "3CX"), ("3cx", "3CX")];
 
-/// The names of the PBX processes of this network namespace, each once. It reads the names of all
-/// processes and is cheap enough for the daemon.
+/// The names of the PBX processes in this network namespace, each once. It reads the names of all
+/// processes, which is fast enough for the daemon.
 pub fn running() -> Vec<String> {
     let own = fs::read_link("/proc/thread-self/ns/net").ok();
     let Ok(processes) = fs::read_dir("/proc") else {
@@ -38,7 +38,7 @@ pub fn running() -> Vec<String> {
                 return None;
             }
             let namespace = fs::read_link(entry.path().join("ns/net")).ok();
-            // What may not be read counts as near: an unprivileged user sees only that.
+            // An unreadable namespace counts as this one: an unprivileged user cannot read it.
             let is_near = namespace.is_none() || own.is_none() || namespace == own;
             is_near.then(|| name.to_owned())
         })
@@ -63,8 +63,8 @@ fn other_of(program: &str) -> Option<&'static str> {
 /// Asks the PBX about `subjects`. `programs` are the names of the processes of this network
 /// namespace, from [`running`] or from the survey.
 ///
-/// Each question takes at most 3 seconds and all together at most 12; where one gets no answer, no
-/// other is asked of that console. It starts programs: not for the daemon's main loop.
+/// Each query takes at most 3 seconds and all together at most 12. If one gets no answer, no other is
+/// sent to that console. It starts programs, so do not call it in the daemon's main loop.
 pub fn ask(programs: &[String], subjects: Subjects) -> PbxAnswer {
     let watch = Stopwatch::start();
     let mut answer = PbxAnswer::default();
@@ -84,7 +84,7 @@ pub fn ask(programs: &[String], subjects: Subjects) -> PbxAnswer {
                 kamailio::ask(subjects, &mut run, &mut answer);
             }
         }
-        // A console that failed at once gave nothing; `unread` says why.
+        // A console whose first query failed did not answer; `unread` says why.
         if answer.unread.len() == failures || !answer.is_empty() {
             answer.asked.push(console);
         }
@@ -94,7 +94,7 @@ pub fn ask(programs: &[String], subjects: Subjects) -> PbxAnswer {
 
 fn nobody(programs: &[String]) -> String {
     match programs.iter().find_map(|name| other_of(name)) {
-        Some(other) => format!("{other} runs here, whose console is not read"),
+        Some(other) => format!("the console of {other} is not supported"),
         None => "neither Asterisk nor Kamailio runs here".to_owned(),
     }
 }
@@ -103,7 +103,7 @@ fn run(watch: &Stopwatch, program: &str, arguments: &[&str]) -> Result<String, S
     let left = TOTAL_TIMEOUT.saturating_sub(watch.elapsed());
     if left.is_zero() {
         let most = TOTAL_TIMEOUT.as_secs();
-        return Err(format!("not asked: the questions before took more than {most} seconds"));
+        return Err(format!("skipped: the previous queries took more than {most} seconds"));
     }
     programs::run(program, arguments, MAX_ANSWER, QUESTION_TIMEOUT.min(left))
 }
@@ -113,18 +113,17 @@ fn run(watch: &Stopwatch, program: &str, arguments: &[&str]) -> Result<String, S
 pub struct Again {
     /// The commands that were run.
     pub asked: Vec<String>,
-    /// The registrations that were not asked for again, and why.
+    /// The registrations that were not renewed, and why.
     pub not_asked: Vec<Unread>,
 }
 
-/// Has the PBX register again, so that the kernel sees where REGISTER is really sent.
+/// Makes the PBX register again, so that the kernel sees where REGISTER is actually sent.
 ///
 /// Only `chan_pjsip` has a command for it. It **unregisters first** and registers after a random
-/// delay of up to `max_random_initial_delay` (10 seconds by default); in between the server has no
-/// address for calls to this PBX, and a server that does not answer then stays without one. Of
-/// the others nothing is asked:
-/// `chan_sip` and IAX2 would have to be reloaded, and `uac.reg_refresh` of Kamailio reads the
-/// registration from its database anew.
+/// delay of up to `max_random_initial_delay` (default: 10 seconds). In between, the server has no
+/// address for calls to this PBX, and if it does not answer then, this remains so. The other drivers
+/// are not asked: `chan_sip` and IAX2 would have to be reloaded, and Kamailio's `uac.reg_refresh`
+/// reloads the registration from its database.
 pub fn register_again(registrations: &[Registration]) -> Again {
     let mut again = Again::default();
     if registrations.iter().any(|registration| registration.driver == Driver::Pjsip) {
@@ -143,10 +142,10 @@ pub fn register_again(registrations: &[Registration]) -> Again {
     for registration in registrations {
         let reason = match registration.driver {
             Driver::Pjsip => continue,
-            Driver::Sip => "chan_sip registers again only by itself or by \"sip reload\"",
-            Driver::Iax2 => "IAX2 registers again only by itself or by \"iax2 reload\"",
+            Driver::Sip => "chan_sip renews it only on its own or after \"sip reload\"",
+            Driver::Iax2 => "IAX2 renews it only on its own or after \"iax2 reload\"",
             Driver::Kamailio => {
-                "Kamailio registers again by itself; \"uac.reg_refresh\" would read its database anew"
+                "Kamailio renews it on its own; \"uac.reg_refresh\" would reload its database"
             }
         };
         again.not_asked.push(Unread::new(registration.name.clone(), reason));

@@ -1,4 +1,4 @@
-//! The questions to Kamailio's console.
+//! Queries to Kamailio's console.
 
 use nightlatch_parse::pbx::kamailio::{locations, uac_registrations};
 use nightlatch_parse::pbx::{SipPlace, shown};
@@ -8,10 +8,11 @@ use super::{
     protocol, usual_port,
 };
 
-/// Runs one command of the console; the error is a sentence.
+/// Runs one console command; the error is a message.
 pub(super) type Run<'a> = dyn FnMut(&[&str]) -> Result<String, String> + 'a;
 
-/// Asks, and adds what is answered. After the first question without an answer no other is asked.
+/// Queries the console and adds its answers. After the first query without an answer, no other is
+/// sent.
 pub(super) fn ask(subjects: Subjects, run: &mut Run<'_>, answer: &mut PbxAnswer) {
     let mut is_silent = false;
     let mut question = |command: &str, answer: &mut PbxAnswer| match run(&[command]) {

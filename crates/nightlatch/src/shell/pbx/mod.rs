@@ -1,10 +1,10 @@
-//! What the PBX of this machine knows: where it registered, who registered with it, whom it
-//! accepts by address, which calls run.
+//! What the PBX of this machine knows: its registrations, its contacts, the addresses it accepts
+//! without registration, and the running calls.
 //!
-//! [`ask`] asks the consoles of Asterisk and Kamailio, where they run in this network namespace;
-//! [`resolve`] finds the addresses of a server; [`register_again`] has the PBX renew its
-//! registrations; [`remaining`] says what is left to do at the PBX after an account was removed.
-//! Texts are read in `nightlatch_parse::pbx`, where nothing is trusted.
+//! [`ask`] queries the consoles of Asterisk and Kamailio if they run in this network namespace;
+//! [`resolve`] finds the addresses of a server; [`register_again`] makes the PBX renew its
+//! registrations; [`remaining`] returns what remains to be done at the PBX after an account was
+//! removed. `nightlatch_parse::pbx` parses their output as untrusted input.
 
 mod asterisk;
 mod io;
@@ -25,22 +25,22 @@ pub use io::{Again, ask, register_again, running};
 pub use remaining::{Remaining, remaining};
 pub use resolve::{Place, Resolved, resolve};
 
-/// What is asked for. A question takes a program's start, so ask for no more than is needed.
+/// What to ask for. Each query starts a program, so ask for no more than is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate query")]
 pub struct Subjects {
     /// Registrations of the PBX at other servers.
     pub registrations: bool,
-    /// Telephones and trunks with an address.
+    /// Contacts: phones and trunks.
     pub contacts: bool,
-    /// Whom the PBX accepts by address.
+    /// Addresses that the PBX accepts without registration.
     pub identifies: bool,
     /// Running calls.
     pub channels: bool,
 }
 
 impl Subjects {
-    /// Nothing: to begin with.
+    /// Nothing.
     pub const NONE: Subjects =
         Subjects { registrations: false, contacts: false, identifies: false, channels: false };
     /// Everything.
@@ -60,15 +60,15 @@ impl Subjects {
 pub struct PbxAnswer {
     /// The consoles that answered.
     pub asked: Vec<Console>,
-    /// Why no console was asked, in words; none where one was.
+    /// Why no console was asked; `None` if one was.
     pub not_asked: Option<String>,
     /// Registrations at other servers.
     pub registrations: Vec<Registration>,
-    /// Telephones and trunks whose address the PBX knows.
+    /// Phones and trunks whose address the PBX knows.
     pub contacts: Vec<Contact>,
-    /// Telephones and trunks that are reached by a host name: see [`resolve`].
+    /// Phones and trunks with a host name instead of an address: see [`resolve`].
     pub named: Vec<NamedContact>,
-    /// Whom the PBX accepts by address.
+    /// Addresses that the PBX accepts without registration.
     pub identifies: Vec<Identify>,
     /// Running calls.
     pub channels: Vec<Channel>,
@@ -91,13 +91,13 @@ impl PbxAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Console {
-    /// Asterisk, also below FreePBX, VitalPBX and others.
+    /// Asterisk, also as part of FreePBX, VitalPBX and others.
     Asterisk,
     /// Kamailio.
     Kamailio,
 }
 
-/// The part of a PBX that speaks with a peer.
+/// The part of a PBX that communicates with a peer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -114,19 +114,19 @@ pub enum Driver {
     Kamailio,
 }
 
-/// A server as a SIP URI or a registration names it.
+/// A server, as given in a SIP URI or a registration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Server {
     /// A host name or an address.
     pub host: String,
-    /// The port; none where none is configured: then SRV records and the usual port count.
+    /// The port; `None` if it is not configured: then SRV records or the default port are used.
     pub port: Option<u16>,
-    /// The transport; none where none is configured: UDP unless SRV records say otherwise.
+    /// The transport; `None` if it is not configured: UDP, unless SRV records specify another.
     pub transport: Option<Transport>,
 }
 
 impl Server {
-    /// TCP (and TLS) or UDP, where no SRV record says otherwise.
+    /// TCP (and TLS) or UDP, unless SRV records specify another.
     pub fn protocol(&self) -> Protocol {
         protocol(self.transport)
     }
@@ -135,65 +135,65 @@ impl Server {
 /// A registration of the PBX at another server: a trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
-    /// The name at the PBX; with `chan_sip` and IAX2 the user name, which may be cut off.
+    /// The name at the PBX; for `chan_sip` and IAX2 the user name, which may be truncated.
     pub name: String,
-    /// Where REGISTER is sent: the server, or the proxy that is configured for it.
+    /// Where REGISTER is sent: the server, or its configured proxy.
     pub server: Server,
-    /// The host that REGISTER names, where it is sent to a proxy instead.
+    /// The host in the REGISTER request if it is sent to a proxy.
     pub registrar: Option<String>,
-    /// Who registers.
+    /// The driver that registers.
     pub driver: Driver,
     /// Whether the server accepted.
     pub state: RegistrationState,
 }
 
-/// A telephone or trunk whose address the PBX knows.
+/// A phone or trunk whose address the PBX knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Contact {
     /// The extension or trunk.
     pub name: String,
     /// TCP (and TLS) or UDP.
     pub protocol: Protocol,
-    /// Its address. Of a contact that registered itself it is the telephone's own word unless the
-    /// PBX replaces it by the sender's (`rewrite_contact`).
+    /// Its address. If the contact registered itself, this is only what the phone claims, unless the
+    /// PBX replaces it with the source address (`rewrite_contact`).
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Whether it registered itself, as telephones do; trunks are often configured. What cannot
-    /// be told counts as registered.
+    /// Whether it registered itself, as phones do. Trunks are often configured. If unknown, it counts
+    /// as registered.
     pub registered: bool,
-    /// Who speaks with it.
+    /// The driver that communicates with it.
     #[serde(default)]
     pub driver: Driver,
-    /// By what the PBX can forget it; none where it is configured, or where its name is cut off.
+    /// How to remove it from the PBX; `None` if it is configured or its name is truncated.
     #[serde(default)]
     pub removal: Option<Removal>,
 }
 
-/// A telephone or trunk that is reached by a host name.
+/// A phone or trunk with a host name instead of an address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NamedContact {
     /// The extension or trunk.
     pub name: String,
-    /// Where it is reached.
+    /// Where it can be reached.
     pub server: Server,
     /// Whether it registered itself.
     pub registered: bool,
-    /// Who speaks with it.
+    /// The driver that communicates with it.
     pub driver: Driver,
 }
 
-/// By what a PBX can forget a contact.
+/// How to remove a contact from the PBX.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Removal {
-    /// The key of Asterisk's database, below `registrar/contact`.
+    /// A key in Asterisk's database, below `registrar/contact`.
     RegistrarKey(String),
     /// A peer of `chan_sip`.
     SipPeer(String),
     /// A peer of IAX2.
     IaxPeer(String),
-    /// An address of record in a table of Kamailio; all its contacts go.
+    /// An address of record in a table of Kamailio; all its contacts are removed.
     Location {
         /// The table, usually `location`.
         table: String,
@@ -202,25 +202,25 @@ pub enum Removal {
     },
 }
 
-/// Whom the PBX accepts by address, without registration.
+/// Addresses that the PBX accepts without registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identify {
-    /// The endpoint as which it is accepted.
+    /// The endpoint as which they are accepted.
     pub endpoint: String,
     /// The addresses and networks.
     pub ranges: Vec<AddrRange>,
 }
 
-/// One leg of a running call. Asterisk lets a caller forge one: see [`PbxAnswer::unread`].
+/// One leg of a running call. A caller can forge one in Asterisk's output: see [`PbxAnswer::unread`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// Its name at the PBX: `PJSIP/1005-0000001a`.
+    /// Its name at the PBX, e.g. `PJSIP/1005-0000001a`.
     pub name: String,
-    /// Who speaks with the peer; none for channels inside the PBX.
+    /// The driver that communicates with the peer; `None` for channels inside the PBX.
     pub driver: Option<Driver>,
     /// The extension or trunk.
     pub endpoint: String,
-    /// The state, such as `Up` or `Ring`.
+    /// The state, e.g. `Up` or `Ring`.
     pub state: String,
 }
 
@@ -246,7 +246,7 @@ fn protocol(transport: Option<Transport>) -> Protocol {
     }
 }
 
-/// The port of SIP where none is named.
+/// The default SIP port of a transport.
 fn usual_port(transport: Option<Transport>) -> u16 {
     if transport == Some(Transport::Tls) { 5061 } else { 5060 }
 }

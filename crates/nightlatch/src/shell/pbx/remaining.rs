@@ -1,4 +1,4 @@
-//! What is left to do at the PBX after an account was removed. Pure.
+//! What remains to be done at the PBX after an account was removed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 use super::asterisk::word;
 use super::{Channel, Contact, Driver, PbxAnswer, Removal};
 
-/// What is left to do at the PBX.
+/// What remains to be done at the PBX.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remaining {
-    /// Commands for a shell, in this order.
+    /// Shell commands, in this order.
     pub commands: Vec<String>,
-    /// What no command is given for, and why.
+    /// What has no command in `commands`, and why.
     pub left_out: Vec<String>,
 }
 
-/// The commands that make the PBX forget the telephones in `removed` and hang up their calls.
+/// The commands that remove the contacts in `removed` from the PBX and hang up their calls.
 ///
-/// A trunk at which the PBX registers goes on when its account is removed, so its calls are left
-/// alone; with `trunks` (a block ends it) they are hung up, and the trunk is unregistered.
+/// A trunk at which the PBX registers keeps working when its account is removed, so its calls are not
+/// hung up. With `trunks` (for a block, which ends it) they are, and the trunk is unregistered.
 ///
-/// Names come from the PBX, and some of them from strangers: a command contains only names that
-/// mean the same to every shell and to the console, in single quotes. A forged call can only name
-/// a call of an endpoint in `removed`.
+/// Names come from the PBX, and some of them from strangers. So a command contains only names that
+/// every shell and the console interpret in the same way, in single quotes. A forged call can only
+/// refer to an endpoint in `removed`.
 pub fn remaining(answer: &PbxAnswer, removed: &[AddrRange], trunks: bool) -> Remaining {
     let is_removed = |address: IpAddr| removed.iter().any(|range| range.contains(address));
     let mut left = Remaining::default();
-    // What each removal removes, and what each endpoint is reached at.
+    // The contacts that each removal removes, and those of each endpoint.
     let mut removals: BTreeMap<&Removal, Vec<&Contact>> = BTreeMap::new();
     let mut endpoints: BTreeMap<(Driver, &str), Vec<&Contact>> = BTreeMap::new();
     for contact in &answer.contacts {
@@ -46,7 +46,7 @@ pub fn remaining(answer: &PbxAnswer, removed: &[AddrRange], trunks: bool) -> Rem
                 }
             }
             None if contact.registered => left.left_out.push(format!(
-                "the contact of \"{}\" at {}: Asterisk does not show its whole name or keeps it in another database",
+                "the contact of \"{}\" at {}: Asterisk truncates its name or stores it in another database",
                 contact.name, contact.address
             )),
             None => {}
@@ -75,14 +75,14 @@ impl Remaining {
         self.commands.is_empty() && self.left_out.is_empty()
     }
 
-    /// For the screen.
+    /// The lines to print.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if !self.commands.is_empty() {
-            lines.push("at the PBX calls and contacts remain; end them with".to_owned());
+            lines.push("calls and contacts remain at the PBX; to remove them, run:".to_owned());
             lines.extend(self.commands.iter().map(|command| format!("    {command}")));
         }
-        let unknown = self.left_out.iter().map(|it| format!("unknown at the PBX: {it}"));
+        let unknown = self.left_out.iter().map(|it| format!("check at the PBX: {it}"));
         lines.extend(unknown);
         lines
     }
@@ -97,7 +97,7 @@ impl Remaining {
             Removal::Location { table, aor } => {
                 let is_table = !table.is_empty()
                     && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-                // "s:" has kamcmd take a number for a text.
+                // "s:" makes kamcmd read a number as a string.
                 let command = word(aor).filter(|word| is_table && word == aor);
                 let command = command.map(|aor| format!("kamcmd ul.rm {table} 's:{aor}'"));
                 let Some(command) = command else {
@@ -108,7 +108,7 @@ impl Remaining {
                     self.commands.push(command);
                 } else {
                     self.left_out.push(format!(
-                        "\"{}\" is also registered at {}; this removes it there too: {command}",
+                        "\"{}\" is also registered at {}; to remove it there too, run: {command}",
                         contact.name,
                         list(others)
                     ));
@@ -140,7 +140,7 @@ impl Remaining {
         }
         match quoted("channel request hangup", &channel.name) {
             Some(command) => self.left_out.push(format!(
-                "the call \"{}\" may be that of \"{}\" at {}; this hangs it up: {command}",
+                "the call \"{}\" may belong to \"{}\" at {}; to hang it up, run: {command}",
                 channel.name,
                 channel.endpoint,
                 list(&others)
@@ -158,7 +158,7 @@ impl Remaining {
 
     fn unsafe_name(&mut self, what: &str, name: &str) {
         self.left_out.push(format!(
-            "{what} \"{}\": its name has characters that a shell or the console may misread",
+            "{what} \"{}\": its name contains characters that a shell or the console may misinterpret",
             name.escape_debug()
         ));
     }
@@ -169,14 +169,14 @@ fn quoted(command: &str, name: &str) -> Option<String> {
     Some(format!("asterisk -rx '{command} {}'", word(name)?))
 }
 
-/// The addresses of contacts that are `wanted`, each once.
+/// The contacts' addresses that are `wanted`, each once.
 fn addresses(contacts: &[&Contact], wanted: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
     let all: BTreeSet<IpAddr> = contacts.iter().map(|contact| contact.address).collect();
     all.into_iter().filter(|address| wanted(*address)).collect()
 }
 
-/// Whether a trunk's server is one of the removed addresses, by its host or by a configured
-/// contact of the same name.
+/// Whether a trunk's server is at a removed address, according to its host or to a configured contact
+/// of the same name.
 fn has_address(
     answer: &PbxAnswer,
     name: &str,
@@ -189,7 +189,7 @@ fn has_address(
         })
 }
 
-/// Whether the endpoint of a call is accepted by address, and all its addresses are removed.
+/// Whether the endpoint of a call is accepted without registration, and all its addresses are removed.
 fn is_accepted_by(
     answer: &PbxAnswer,
     channel: &Channel,

@@ -13,21 +13,21 @@ use nightlatch_parse::pbx::{Transport, address};
 use super::{Driver, Server, Unread, protocol, usual_port};
 use crate::shell::clock::Stopwatch;
 
-/// How long one question may take.
+/// How long one query may take.
 const DNS_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long all questions about one server may take.
+/// How long all queries for one server may take.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// The most servers of one SRV answer that are looked up.
 const MAX_SERVERS: usize = 16;
 /// The most addresses of one name.
 const MAX_ADDRESSES: usize = 64;
 
-/// Where a server is reached.
+/// Where a server can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// TCP (and TLS) or UDP.
     pub protocol: Protocol,
-    /// Address and port.
+    /// The address and port.
     pub address: SocketAddr,
 }
 
@@ -36,15 +36,15 @@ pub struct Place {
 pub struct Resolved {
     /// All places, each once.
     pub places: Vec<Place>,
-    /// What could not be found out: places may be missing.
+    /// The lookups that failed, so that places may be missing.
     pub unread: Vec<Unread>,
 }
 
-/// All places of a server: where its host is a name, the A and AAAA records of that name, and
-/// without a configured port those of its SRV records (RFC 3263), for every transport unless one
-/// is configured. A PBX may use only some of them.
+/// All places of a server. If its host is a name, these are the A and AAAA records of that name and,
+/// without a configured port, those of its SRV records (RFC 3263), for all transports unless one is
+/// configured. A PBX may use only some of them.
 ///
-/// It takes at most 8 seconds and waits for the network: not for the daemon's main loop.
+/// It waits for the network for up to 8 seconds, so do not call it in the daemon's main loop.
 pub fn resolve(server: &Server, driver: Driver) -> Resolved {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     resolve_with(server, driver, &resolvers(&text))
@@ -68,7 +68,7 @@ pub(super) fn resolve_with(server: &Server, driver: Driver, resolvers: &[SocketA
             match servers(&name, resolvers, &watch) {
                 Ok((found, is_partial)) => {
                     if is_partial || found.len() > MAX_SERVERS {
-                        unread.push(Unread::new(name, "it names too many servers"));
+                        unread.push(Unread::new(name, "too many servers"));
                     }
                     wanted.extend(
                         found
@@ -115,18 +115,18 @@ fn service_name(transport: Transport, host: &str) -> String {
     format!("{service}.{host}")
 }
 
-/// The addresses of a name, by the system's own rules (`/etc/hosts`, `nsswitch.conf`).
+/// The addresses of a name, from the system's resolver (`/etc/hosts`, `nsswitch.conf`).
 fn addresses(host: &str, watch: &Stopwatch) -> Result<Vec<IpAddr>, String> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let name = host.to_owned();
-    // The C library has no time limit: a thread that takes longer ends by itself.
+    // The C library has no timeout. A thread that takes longer is abandoned and ends on its own.
     std::thread::Builder::new()
         .name("resolve".to_owned())
         .spawn(move || {
             let found = (name.as_str(), 0).to_socket_addrs().map(|found| {
                 found.map(|socket| socket.ip().to_canonical()).take(MAX_ADDRESSES).collect()
             });
-            // Nobody waits any more.
+            // The receiver may have timed out.
             let _ = sender.send(found);
         })
         .map_err(|error| error.to_string())?;
@@ -137,7 +137,7 @@ fn addresses(host: &str, watch: &Stopwatch) -> Result<Vec<IpAddr>, String> {
     }
 }
 
-/// The SRV records of a name: the first name server that answers counts.
+/// The SRV records of a name, from the first name server that answers.
 fn servers(
     name: &str,
     resolvers: &[SocketAddr],
@@ -156,7 +156,7 @@ fn servers(
     Err(failure)
 }
 
-/// Why a name server gave no answer.
+/// Why a name server returned no usable answer.
 enum Failure {
     Answer(DnsError),
     Socket(std::io::Error),
@@ -168,8 +168,8 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Asks one name server by UDP. The kernel chooses a random port and accepts answers from the
-/// server only (the socket is connected); the number of the question is random too.
+/// Asks one name server over UDP. The kernel picks a random port and accepts answers only from the
+/// server, since the socket is connected. The query's ID is random, too.
 fn question(name: &str, resolver: SocketAddr, limit: Duration) -> Result<dns::Answer, Failure> {
     let watch = Stopwatch::start();
     let id = random();

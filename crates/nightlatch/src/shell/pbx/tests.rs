@@ -1,4 +1,4 @@
-//! Answers of consoles, and what follows from them.
+//! Console output, and what is concluded from it.
 
 use std::net::UdpSocket;
 
@@ -20,7 +20,7 @@ const UAC: &str =
     include_str!("../../../../nightlatch-parse/src/pbx/testdata/kamcmd-uac-reg-dump.txt");
 const LONG: &str = "a-trunk-with-a-very-long-name-that-asterisk-may-truncate-in-its-tables";
 
-/// The answers of a genuine Asterisk.
+/// Recorded answers of Asterisk.
 fn asterisk(command: &str) -> String {
     let long_registration = format!("pjsip show registration {LONG}");
     let long_aor = format!("pjsip show aor {LONG}");
@@ -137,7 +137,7 @@ fn a_silent_console_is_asked_once() {
     assert_eq!((asked, answer.unread.len(), answer.is_empty()), (1, 1, true));
     assert_eq!(answer.unread[0].what, "asterisk -rx \"pjsip show registrations\"");
 
-    // A caller's number with a line break forges a call: that is said.
+    // A caller's number with a line break forges a call, which is reported.
     let answer = ask_asterisk(Subjects::CALLS, |command| {
         Ok(match command {
             "core show channels count" => "1 active channel\n".to_owned(),
@@ -174,7 +174,7 @@ fn a_genuine_kamailio() {
     assert_eq!(
         left.left_out,
         [
-            "\"1001\" is also registered at 203.0.113.21; this removes it there too: kamcmd ul.rm location 's:1001'"
+            "\"1001\" is also registered at 203.0.113.21; to remove it there too, run: kamcmd ul.rm location 's:1001'"
         ]
     );
     let left = remaining(&answer, &["203.0.113.0/24".parse().unwrap()], false);
@@ -202,7 +202,7 @@ fn what_remains() {
         ],
         &[],
     );
-    // The PBX registers at this trunk: it goes on unless it is blocked.
+    // The PBX registers at this trunk, so it keeps working unless it is blocked.
     check(&["2001:db8:70::70"], false, &[], &[]);
     check(
         &["2001:db8:70::70"],
@@ -256,15 +256,15 @@ fn names_that_a_shell_misreads_are_left_out() {
             "asterisk -rx 'sip unregister \"front desk\"'",
         ]
     );
-    let misread = "its name has characters that a shell or the console may misread";
+    let misread = "its name contains characters that a shell or the console may misinterpret";
     assert_eq!(
         left.left_out,
         [
             format!("the contact \"202\\'; reboot; \\'\": {misread}"),
             format!("the contact \"2\\u{{200b}}04\": {misread}"),
-            "the contact of \"206\" at 192.0.2.1: Asterisk does not show its whole name or keeps it in another database".to_owned(),
+            "the contact of \"206\" at 192.0.2.1: Asterisk truncates its name or stores it in another database".to_owned(),
             format!("the contact \"all\": {misread}"),
-            "the call \"SIP/201-01\" may be that of \"201\" at 198.51.100.9; this hangs it up: asterisk -rx 'channel request hangup SIP/201-01'".to_owned(),
+            "the call \"SIP/201-01\" may belong to \"201\" at 198.51.100.9; to hang it up, run: asterisk -rx 'channel request hangup SIP/201-01'".to_owned(),
             format!("the call \"SIP/202\\'\\n-02\": {misread}"),
         ]
     );
@@ -276,10 +276,10 @@ fn servers_are_resolved() {
     let address = name_server.local_addr().unwrap();
     std::thread::spawn(move || {
         let mut buffer = [0; 1500];
-        // Three services are asked for. The first answer has a wrong number and is passed over.
+        // Three services are queried. The first answer to each has a wrong ID and is ignored.
         for service in 0..3 {
             let (length, from) = name_server.recv_from(&mut buffer).unwrap();
-            // Up to the name's end: without the record of options.
+            // Without the OPT record at the end.
             let mut packet = buffer[..length - 11].to_vec();
             packet[10..12].copy_from_slice(&[0, 0]);
             packet[2] |= 0x80;
@@ -303,7 +303,7 @@ fn servers_are_resolved() {
         assert_eq!(resolved.unread, []);
         let mut places: Vec<String> =
             resolved.places.iter().map(|p| format!("{} {}", p.protocol, p.address)).collect();
-        // Where localhost has an IPv6 address too.
+        // localhost may have an IPv6 address, too.
         places.retain(|place| !place.contains("[::1]"));
         assert_eq!(places, expected);
     };

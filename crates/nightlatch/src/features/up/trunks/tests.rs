@@ -141,7 +141,7 @@ fn phones_without_an_account_are_named() {
 
 #[test]
 fn the_plan_says_why_a_pbx_was_not_asked() {
-    let reason = Some("3CX runs here, whose console is not read".to_owned());
+    let reason = Some("the console of 3CX is not supported".to_owned());
     let answer = PbxAnswer { not_asked: reason, ..PbxAnswer::default() };
     let plan = plan(&[], &answer, &[]);
     assert!(plan.unread[0].contains("was not asked"), "{:?}", plan.unread);

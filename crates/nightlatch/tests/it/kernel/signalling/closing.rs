@@ -1,4 +1,4 @@
-//! Closing closes: what strangers had running ends, what belongs to calls of this host does not.
+//! Closing signalling: strangers' running flows end, those of this host's calls do not.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -27,13 +27,13 @@ fn go_on(talks: &[Talk], what: &str) {
     });
 }
 
-/// Flows of the peer to ports of the server, both sides sending, of both families.
+/// Flows of the peer to ports of the server in both families, with both sides sending.
 fn talks(from: &Host, server: &Host, ports: &[u16]) -> Vec<Talk> {
     let of = |port: &u16| both(server).map(|own| Talk::between(from, server, (own, *port).into()));
     ports.iter().flat_map(of).collect()
 }
 
-/// What strangers have running while signalling is open to them, and a trunk.
+/// Strangers' flows while signalling is open to them, and a trunk.
 struct Guests {
     stranger: End,
     /// SIP over TCP, IAX2.
@@ -47,7 +47,7 @@ fn guests(scene: &Scene<'_>, stage: &Stage) -> Guests {
     let stranger = End::on(office, 5060);
     scene.pbx.hears(&stranger, [REGISTER]);
     scene.pbx.sends(&stranger, RESPONSE);
-    // The PBX has rung it, and looked whether it is there.
+    // The PBX has called it and sent it a keep-alive.
     scene.pbx.sends(&stranger, INVITE);
     scene.pbx.sends(&stranger, OPTIONS);
     scene.pbx.sends(&scene.carrier, REGISTER);
@@ -64,7 +64,7 @@ fn guests(scene: &Scene<'_>, stage: &Stage) -> Guests {
 }
 
 impl Guests {
-    /// They are strangers again; the call's media and the trunk go on.
+    /// They are strangers again; the call's media and the trunk continue.
     fn are_out(&self, scene: &Scene<'_>) {
         wait_until("connections end", PATIENCE, || {
             self.streams.iter().all(|stream| stream.silent_for() > QUIET)
@@ -79,7 +79,7 @@ impl Guests {
     }
 }
 
-/// Before, the running flow went on, and without its rate limit.
+/// Before, the running flow continued, and without a rate limit.
 #[test]
 fn mode_allowlist_ends_strangers_signalling() {
     let Some(stage) = stage() else { return };
@@ -88,8 +88,7 @@ fn mode_allowlist_ends_strangers_signalling() {
     let guests = guests(&scene, &stage);
     scene.nightlatch.must(&["mode", "allowlist"]);
     guests.are_out(&scene);
-    // It is no mode of this moment alone: the PBX's keep-alive makes it nothing but one that may
-    // respond.
+    // It stays closed afterwards: the PBX's keep-alive only allows the stranger to respond.
     scene.pbx.sends(&guests.stranger, OPTIONS);
     scene.pbx.ignores(&guests.stranger, REQUESTS.into_iter().chain([REGISTER]));
 }
@@ -110,13 +109,13 @@ fn a_reload_that_closes_a_service_ends_strangers_signalling() {
     scene.nightlatch.configure(&open("\"web\""));
     scene.nightlatch.must(&["reload"]);
     guests.are_out(&scene);
-    wait_until("what stays open goes on", PATIENCE, || {
+    wait_until("the services that stay open continue", PATIENCE, || {
         pages.iter().all(|stream| stream.silent_for() < Duration::from_millis(60))
     });
 }
 
-/// Before, conversations went on at every port but that of SIP, and all of them after a flush, since
-/// connection tracking takes the server's answer for a beginning.
+/// Before, flows continued at all ports except SIP, and at all ports after a flush, since connection
+/// tracking takes the server's answer for the first packet.
 #[test]
 fn at_up_and_after_a_flush_strangers_conversations_end_at_every_service_but_vpns() {
     let Some(stage) = stage() else { return };
@@ -142,20 +141,20 @@ fn at_up_and_after_a_flush_strangers_conversations_end_at_every_service_but_vpns
         go_on(&vpns, "VPNs after a flush");
         go_on(&media, "media after a flush");
     }
-    // A new one of a stranger is nothing.
+    // A stranger's new flow is dropped.
     let vpn = End::on(server, 51_821);
     let client = End::on(stage.host("attacker").unwrap(), 51_820);
     client.tell(&vpn, "hello");
     assert_eq!(vpn.heard(), []);
 }
 
-/// Before, each half-open handshake got the answer for 31 s more.
+/// Before, each half-open handshake was answered for another 31 s.
 #[test]
 fn half_open_handshakes_get_no_answer_once_the_firewall_is_there() {
     let Some(stage) = stage() else { return };
     let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let _listens = [5060, 5061, 22].map(|port| patiently(server, || TcpListener::bind(any(port))));
-    // Its own kernel would end what it has not begun.
+    // Its own kernel would reset connections that it has not opened.
     shell(
         attacker,
         "echo 'table inet quiet { chain out { type filter hook output priority 0; tcp flags rst drop; }; }' | nft -f -",

@@ -1,4 +1,4 @@
-//! Both ends of signalling: sockets of one port in both families, and what is heard there.
+//! Both ends of signalling: sockets at one port in both families, and what they receive.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use super::super::ground::{PATIENCE, both, patiently, run};
 use crate::support::{now, wait_until};
 
-/// Methods that a peer of this host's own choice may send.
+/// Methods that a known peer may send.
 pub(super) const REQUESTS: [&str; 13] = [
     "INVITE sip:a@b SIP/2.0",
     "ACK sip:a@b SIP/2.0",
@@ -33,7 +33,7 @@ pub(super) const INVITE: &str = REQUESTS[0];
 pub(super) const BYE: &str = REQUESTS[2];
 pub(super) const OPTIONS: &str = REQUESTS[4];
 pub(super) const RESPONSE: &str = "SIP/2.0 200 OK";
-/// What a peer of this host's own choice may send.
+/// What a known peer may send.
 pub(super) fn permitted() -> impl Iterator<Item = &'static str> {
     REQUESTS.into_iter().chain([RESPONSE])
 }
@@ -43,7 +43,7 @@ pub(super) fn everything() -> impl Iterator<Item = &'static str> {
     permitted().chain([REGISTER])
 }
 
-/// What registers its sender, however some parser may read it, and what is no SIP at all.
+/// Registrations, in any spelling that some parser may accept, and invalid SIP.
 pub(super) const NEVER: [&str; 8] = [
     REGISTER,
     "register sip:b SIP/2.0",
@@ -55,15 +55,15 @@ pub(super) const NEVER: [&str; 8] = [
     "hello",
 ];
 
-/// Waits that nothing comes begin when a later packet has arrived; this is for packets that change
-/// places on the way.
+/// A wait that nothing arrives begins after a later packet has arrived. This is for packets that are
+/// reordered on the way.
 const GRACE: Duration = Duration::from_millis(40);
 
 /// One port of a host, in both families.
 #[derive(Debug)]
 pub(super) struct End {
     sockets: [UdpSocket; 2],
-    /// Where others reach it, IPv4 first.
+    /// The addresses at which others reach it, IPv4 first.
     at: [SocketAddr; 2],
 }
 
@@ -101,7 +101,7 @@ impl End {
         End { sockets, at }
     }
 
-    /// Behind a translation of addresses: others reach it there.
+    /// Behind NAT: others reach it at these addresses.
     pub(super) fn reached_at(mut self, at: [SocketAddr; 2]) -> End {
         self.at = at;
         self
@@ -111,8 +111,7 @@ impl End {
         self.at
     }
 
-    /// Sends something to another end in both families, numbered. A firewall in the way may be an
-    /// error here.
+    /// Sends a numbered message to another end in both families. A firewall may cause an error here.
     pub(super) fn tell(&self, to: &End, what: impl AsRef<[u8]>) -> u64 {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -123,12 +122,12 @@ impl End {
         number
     }
 
-    /// The numbers of what has arrived since, each with the place of its family.
+    /// The numbers of the messages that have arrived since, each with the index of its family.
     pub(super) fn heard(&self) -> Vec<(usize, u64)> {
         let mut heard = Vec::new();
         let mut buffer = vec![0; 65_536];
         for (family, socket) in self.sockets.iter().enumerate() {
-            // An error of an earlier packet is reported here, and is no end of what there is.
+            // This may be the error of an earlier packet; more messages may follow.
             for _ in 0..10_000 {
                 match socket.recv(&mut buffer) {
                     Ok(length) => heard.extend(number(&buffer[..length]).map(|it| (family, it))),
@@ -140,7 +139,7 @@ impl End {
         heard
     }
 
-    /// Sends something; it has to arrive in both families.
+    /// Sends a message, which must arrive in both families.
     pub(super) fn reaches(&self, to: &End, what: impl AsRef<[u8]>) {
         let number = self.tell(to, &what);
         let mut missing = vec![0, 1];
@@ -157,8 +156,8 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text.get(text.len().checked_sub(8)?..)?).ok()?.parse().ok()
 }
 
-/// The PBX of the server, and a witness whose account lets it in whatever happens: what was sent
-/// before its packet and has not come when that one has, was dropped.
+/// The PBX of the server, and a witness that is always allowed by its account: a packet that was sent
+/// before the witness's and has not arrived when that one has, was dropped.
 #[derive(Debug)]
 pub(super) struct Pbx {
     pub(super) end: End,
@@ -179,7 +178,7 @@ impl Pbx {
         Pbx { end, witness }
     }
 
-    /// The PBX sends something, and the peer gets it.
+    /// The PBX sends a message, and the peer receives it.
     pub(super) fn sends(&self, to: &End, what: impl AsRef<[u8]>) {
         self.end.reaches(to, what);
     }
@@ -207,12 +206,12 @@ impl Pbx {
         assert!(came.is_empty(), "came to {:?} from {:?}: {came:?}", self.end.at, from.at);
     }
 
-    /// All that was sent to the PBX before and came through.
+    /// Everything that was sent to the PBX so far and passed.
     pub(super) fn heard_until_now(&self) -> Vec<(usize, u64)> {
         let mut heard = Vec::new();
         let mut sent: Option<(u64, Instant)> = None;
         wait_until("the witness is heard", PATIENCE, || {
-            // While a table is being restored its accounts have to wait.
+            // While the table is being restored, accounts are blocked, too.
             if sent.is_none_or(|(_, at)| at.elapsed() > Duration::from_millis(200)) {
                 sent = Some((self.witness.tell(&self.end, OPTIONS), now()));
             }
@@ -226,27 +225,27 @@ impl Pbx {
     }
 }
 
-/// Connection tracking on a host forgets every flow, as it does after 30 to 120 seconds without a
+/// Connection tracking on a host drops all flows, as it does after 30 to 120 seconds without a
 /// packet.
 pub(super) fn forget_flows(host: &Host) {
     run(host, "conntrack -F");
 }
 
-/// What `nft` shows of a part of our table: `chain gate`; empty where it is not there.
+/// What `nft` shows of a part of our table, e.g. `chain gate`; empty if it does not exist.
 pub(super) fn shown(host: &Host, part: &str) -> String {
     let (kind, name) = part.split_once(' ').unwrap();
     let listed = host.command("nft").args(["list", kind, "inet", "nightlatch", name]).output();
     String::from_utf8(listed.unwrap().stdout).unwrap()
 }
 
-/// Waits until our table judges again.
+/// Waits until our table is restored.
 pub(super) fn is_restored(host: &Host) {
     wait_until("the table is restored", PATIENCE, || {
         shown(host, "chain gate").contains("goto fresh")
     });
 }
 
-/// The elements of a set with time-outs, as `nft` gives them.
+/// The elements of a set with timeouts, as `nft` prints them.
 pub(super) fn listed(host: &Host, set: &str) -> Vec<Value> {
     let listed = run(host, &format!("nft -j list set inet nightlatch {set}"));
     let listed: Value = serde_json::from_str(&listed).unwrap();
@@ -275,7 +274,7 @@ pub(super) fn learned(host: &Host, set: &str) -> Vec<String> {
     [4, 6].into_iter().flat_map(|family| elements(host, &format!("{set}{family}"))).collect()
 }
 
-/// What such a set holds after this host's port has written to a peer.
+/// What such a set contains after this host's port has sent to a peer.
 pub(super) fn keys(peer: &End, own_port: u16) -> Vec<String> {
     peer.at.map(|at| format!("{} . {} . {own_port}", at.ip(), at.port())).into()
 }

@@ -1,4 +1,4 @@
-//! What is known of peers outlives the daemon, a flush and a reboot.
+//! Known peers survive a restart of the daemon, a flush and a reboot.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::ends::{
 use super::{Scene, stage};
 use crate::support::{Installation, now, wait_until};
 
-/// How `status` names them: `registered 203.0.113.70 5060`.
+/// The known peers as `status` shows them, e.g. `registered 203.0.113.70 5060`.
 fn known(nightlatch: &Installation<'_>) -> Vec<String> {
     let status = nightlatch.json(&["status"]);
     let peers = status["known_peers"].as_array().unwrap().iter();
@@ -22,7 +22,7 @@ fn known(nightlatch: &Installation<'_>) -> Vec<String> {
     shown
 }
 
-/// It shows what the kernel has learned within the last seconds, too.
+/// The status includes what the kernel has learned within the last seconds.
 fn is_known(nightlatch: &Installation<'_>, all: &[String]) {
     let mut shown = Vec::new();
     let start = now();
@@ -42,7 +42,7 @@ fn named(by: &str, peer: &End) -> Vec<String> {
     peer.at().map(|at| format!("{by} {} {}", at.ip(), at.port())).into()
 }
 
-/// Lets the peers of a set run out in so many seconds.
+/// Makes the peers of a set expire in some seconds.
 fn shorten(scene: &Scene<'_>, set: &str, seconds: u32) {
     for (family, key) in [4, 6].into_iter().zip(keys(&scene.carrier, 5060)) {
         let element =
@@ -58,8 +58,8 @@ fn remaining(scene: &Scene<'_>, set: &str) -> Vec<u64> {
     elements.iter().map(|element| element["expires"].as_u64().unwrap()).collect()
 }
 
-/// Before, nothing was remembered but flows, and `kill -9` changed nothing about those; the INVITE
-/// after the flow was forgotten is what fails there.
+/// Before, only flows were remembered, and `kill -9` did not affect them: there, the INVITE after the
+/// end of the flow fails.
 #[test]
 fn learning_goes_on_without_the_daemon_which_takes_it_in_afterwards() {
     let Some(stage) = stage() else { return };
@@ -89,7 +89,7 @@ fn a_flush_is_followed_by_all_that_was_known_with_the_time_that_was_left() {
     pbx.sends(carrier, REGISTER);
     pbx.sends(carrier, INVITE);
     shorten(&scene, "registered", 3000);
-    // Whoever asks for the status has it read, where that was not done just now.
+    // A request for the status reads the sets, unless they were read just now.
     let all = [named("called", carrier), named("registered", carrier)].concat();
     is_known(&scene.nightlatch, &all);
     wait_until("the short time is known", PATIENCE, || {
@@ -108,14 +108,14 @@ fn a_flush_is_followed_by_all_that_was_known_with_the_time_that_was_left() {
         let left = remaining(&scene, "registered");
         assert!(left.iter().all(|left| (2900..=3000).contains(left)), "{left:?}");
     }
-    // The next REGISTER begins its time anew.
+    // The next REGISTER restarts the timeout.
     pbx.sends(carrier, REGISTER);
     let left = remaining(&scene, "registered");
     assert!(left.iter().all(|left| *left > 93_000), "{left:?}");
     is_known(&scene.nightlatch, &all);
 }
 
-/// Before, nothing was on disk: after a reboot no inbound call came until the next registration.
+/// Before, nothing was saved: after a reboot, inbound calls were lost until the next registration.
 #[test]
 fn a_reboot_finds_them_on_disk() {
     let Some(stage) = stage() else { return };
@@ -125,7 +125,7 @@ fn a_reboot_finds_them_on_disk() {
     scene.pbx.sends(&office, REGISTER);
     let file = scene.nightlatch.state().join("known-peers.json");
     let saved = || std::fs::read_to_string(&file).unwrap_or_default();
-    // Without being asked, within ten seconds.
+    // Within ten seconds, without a request.
     wait_until("they are saved", Duration::from_secs(20), || {
         let text = saved();
         [&scene.carrier, &office]
@@ -140,7 +140,7 @@ fn a_reboot_finds_them_on_disk() {
             scene.pbx.hears(&scene.carrier, REQUESTS);
             scene.pbx.ignores(&scene.carrier, [REGISTER]);
         } else {
-            // The office's time is nearly over.
+            // The office is about to expire.
             let mut rows: serde_json::Value = serde_json::from_str(&saved()).unwrap();
             let soon = millis() + 6000;
             for row in rows.as_array_mut().unwrap() {
@@ -161,8 +161,8 @@ fn a_reboot_finds_them_on_disk() {
     is_known(&scene.nightlatch, &named("registered", &scene.carrier));
 }
 
-/// Before, there were no such peers and no time of theirs: a request passed for as long as the flow
-/// was remembered, and no longer.
+/// Before, there were no known peers with timeouts: a request passed only until connection tracking
+/// dropped the flow.
 #[test]
 fn a_peer_is_forgotten_when_its_time_is_over() {
     let Some(stage) = stage() else { return };
@@ -179,13 +179,13 @@ fn a_peer_is_forgotten_when_its_time_is_over() {
         let left = remaining(&scene, set);
         assert!(left.iter().all(|left| (expected - 20..=expected).contains(left)), "{left:?}");
         shorten(&scene, set, 1);
-        wait_until("it is over", PATIENCE, || learned(server, set).is_empty());
+        wait_until("it has expired", PATIENCE, || learned(server, set).is_empty());
         // In the flow that still runs, too.
         pbx.ignores(carrier, permitted());
     }
 }
 
-/// Before, there was nothing to forget, and no such command.
+/// Before, this command did not exist.
 #[test]
 fn a_peer_is_forgotten_by_command() {
     let Some(stage) = stage() else { return };
@@ -211,7 +211,7 @@ fn a_peer_is_forgotten_by_command() {
     scene.pbx.hears(&scene.carrier, permitted());
 }
 
-/// Before, a block ended what ran; the registrar of then was nobody after `unblock`, too.
+/// Before, a block ended running flows, and the registrar was unknown after `unblock`, too.
 #[test]
 fn a_block_counts_for_a_registrar_and_forgets_it() {
     let Some(stage) = stage() else { return };
@@ -223,7 +223,7 @@ fn a_block_counts_for_a_registrar_and_forgets_it() {
         scene.nightlatch.must(&["block", address]);
     }
     scene.pbx.ignores(&scene.carrier, everything());
-    // What this host goes on sending makes it no peer again, and does not arrive.
+    // Further packets from this host do not arrive and do not make it a known peer again.
     let before = scene.carrier.heard();
     for sent in [REGISTER, INVITE, OPTIONS, RESPONSE] {
         scene.pbx.end.tell(&scene.carrier, sent);

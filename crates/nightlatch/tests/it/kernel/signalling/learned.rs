@@ -1,4 +1,4 @@
-//! The peers that this host's own requests make known, and what each may send then.
+//! Peers known from this host's own requests, and what each of them may send.
 
 use super::ends::{
     End, INVITE, NEVER, OPTIONS, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned,
@@ -6,8 +6,8 @@ use super::ends::{
 };
 use super::{Scene, stage};
 
-/// Before, an inbound call came only within 30 to 120 seconds after this host's last packet: the
-/// first INVITE was dropped here.
+/// Before, inbound calls passed only within 30 to 120 seconds after this host's last packet: the first
+/// INVITE was dropped.
 #[test]
 fn a_registrar_may_call_when_connection_tracking_has_forgotten_it() {
     let Some(stage) = stage() else { return };
@@ -24,7 +24,7 @@ fn a_registrar_may_call_when_connection_tracking_has_forgotten_it() {
     pbx.hears(carrier, [RESPONSE]);
 }
 
-/// Before, whatever came in the running flow passed: a REGISTER, too.
+/// Before, every packet of the running flow passed, including a REGISTER.
 #[test]
 fn a_registrar_may_not_register_itself() {
     let Some(stage) = stage() else { return };
@@ -35,12 +35,12 @@ fn a_registrar_may_not_register_itself() {
     pbx.ignores(carrier, NEVER);
     forget_flows(server);
     pbx.ignores(carrier, NEVER);
-    // An account lets it.
+    // An account allows it.
     super::allow(&scene.nightlatch, "carrier", stage.host("attacker").unwrap(), "sip");
     pbx.hears(carrier, NEVER);
 }
 
-/// Before, all ports of the address were judged alike, by the flow alone.
+/// Before, only the flow counted, not the port.
 #[test]
 fn only_the_port_that_was_asked_may_answer_and_only_to_the_port_that_asked() {
     let Some(stage) = stage() else { return };
@@ -62,8 +62,8 @@ fn only_the_port_that_was_asked_may_answer_and_only_to_the_port_that_asked() {
     }
 }
 
-/// Before, a request passed in the flow that the host's own had begun, and no response did once the
-/// flow was forgotten.
+/// Before, a request passed in a flow that this host's request had begun, and responses were dropped
+/// once that flow had ended.
 #[test]
 fn what_was_only_asked_may_only_respond() {
     let Some(stage) = stage() else { return };
@@ -93,7 +93,7 @@ fn what_was_only_asked_may_only_respond() {
     pbx.ignores(carrier, [RESPONSE]);
 }
 
-/// Before, the flow of 120 seconds decided: a hang-up after it was lost.
+/// Before, the flow's timeout of 120 seconds counted: a later hang-up was lost.
 #[test]
 fn whom_this_host_called_may_hang_up() {
     let Some(stage) = stage() else { return };
@@ -114,8 +114,8 @@ fn whom_this_host_called_may_hang_up() {
     }
 }
 
-/// Before, this host's own "200 OK" put the trunk's flow into the list of cut ones for two hours
-/// (in ordinary operation: a call that rings longer than the flow is remembered).
+/// Before, this host's own "200 OK" put the trunk's flow on the list of cut flows for two hours, e.g.
+/// if a call rang for longer than the flow's timeout.
 #[test]
 fn its_own_response_never_disables_a_trunk_nor_makes_a_peer() {
     let Some(stage) = stage() else { return };
@@ -130,7 +130,7 @@ fn its_own_response_never_disables_a_trunk_nor_makes_a_peer() {
     assert_eq!(learned(server, "cut"), Vec::<String>::new());
     pbx.sends(carrier, OPTIONS);
     pbx.hears(carrier, [RESPONSE, "BYE sip:a@b SIP/2.0", INVITE]);
-    // Responses go to strangers, too; they fill nothing.
+    // Responses are sent to strangers, too; they add no peer.
     let stranger = End::on(stage.host("office").unwrap(), 5060);
     pbx.sends(&stranger, RESPONSE);
     forget_flows(server);

@@ -1,5 +1,5 @@
-//! Signalling by UDP is judged by what this host asked for, and removed means gone. In each test
-//! a carrier without an account, real packets, both families.
+//! Signalling over UDP is judged by this host's own requests, and removed accounts lose access. Each
+//! test has a carrier without an account and uses real packets of both families.
 
 mod closing;
 mod ends;
@@ -20,7 +20,7 @@ use self::ends::{End, Pbx, REGISTER, everything, forget_flows, keys, learned, pe
 use super::ground::{both, protect};
 use crate::support::{self, Daemon, Installation};
 
-/// The usual place: the PBX, a carrier that nobody listed, an office, and a witness with an account.
+/// The usual hosts: the PBX, a carrier without an account, an office, and a witness with an account.
 pub(super) struct Scene<'a> {
     server: &'a Host,
     pbx: Pbx,
@@ -30,7 +30,7 @@ pub(super) struct Scene<'a> {
     daemon: Option<Daemon>,
 }
 
-/// The stage for it, where the machine can do it.
+/// The stage, if this machine supports it.
 fn stage() -> Option<Stage> {
     if !support::installed(&["nft", "conntrack"]) {
         return None;
@@ -39,14 +39,14 @@ fn stage() -> Option<Stage> {
 }
 
 impl<'a> Scene<'a> {
-    /// The firewall is up.
+    /// A scene with the firewall up.
     fn guarded(stage: &'a Stage, configuration: &str) -> Scene<'a> {
         let server = stage.host("server").unwrap();
         let pbx = Pbx::on(server, stage.host("traveller").unwrap());
         Scene::with(stage, pbx, configuration)
     }
 
-    /// The same with a PBX that is somewhere else. Its witness is the traveller.
+    /// The same with a PBX elsewhere. Its witness is the traveller.
     fn with(stage: &'a Stage, pbx: Pbx, configuration: &str) -> Scene<'a> {
         let server = stage.host("server").unwrap();
         let carrier = End::on(stage.host("attacker").unwrap(), 5060);
@@ -55,8 +55,8 @@ impl<'a> Scene<'a> {
         Scene { server, pbx, carrier, nightlatch, daemon: Some(daemon) }
     }
 
-    /// Once the PBX has registered at it, the carrier calls, without a flow too, and registers not.
-    /// `own_port` is the PBX's as the carrier sees it.
+    /// Once the PBX has registered at the carrier, the carrier can call, even without a flow, but not
+    /// register. `own_port` is the PBX's port as the carrier sees it.
     fn carrier_calls_and_does_not_register(&self, own_port: u16) {
         let Scene { server, pbx, carrier, .. } = self;
         pbx.ignores(carrier, everything());

@@ -1,5 +1,5 @@
-//! The server translates addresses itself: a public address on a server that has a private one, and
-//! ports that leave as others. The peer is known as it sees this host.
+//! The server itself does NAT: a public address on a server with a private one, and translated source
+//! ports. Peers are recorded with the address and port of this host that they see.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +12,7 @@ use super::ends::{
 use super::removed::Phone;
 use super::{Scene, allow, stage};
 
-/// Another address of each family, which the router sends to the server.
+/// Another address of each family, which the router routes to the server.
 fn floating(stage: &Stage) -> [IpAddr; 2] {
     let (server, router) = (stage.host("server").unwrap(), stage.host("router").unwrap());
     run(router, &format!("ip route add 198.51.100.77/32 via {}", server.v4()));
@@ -20,8 +20,7 @@ fn floating(stage: &Stage) -> [IpAddr; 2] {
     ["198.51.100.77", "2001:db8:1::77"].map(|text| text.parse().unwrap())
 }
 
-/// Everything to the other addresses goes to the server's own, and everything from these leaves as
-/// from those.
+/// Translates these addresses to the server's own ones, in both directions.
 fn translate(server: &Host, [v4, v6]: [IpAddr; 2]) {
     let (own4, own6) = (server.v4(), server.v6());
     let rules = format!(
@@ -46,7 +45,7 @@ fn scene<'a>(stage: &'a Stage, at: [SocketAddr; 2], configuration: &str) -> Scen
     Scene::with(stage, pbx, configuration)
 }
 
-/// A phone that has an account is in, with a flow and without.
+/// A phone with an account has access, with and without a flow.
 fn phone_is_in(scene: &Scene<'_>, stage: &Stage, at: [IpAddr; 2]) -> Phone {
     let office = stage.host("office").unwrap();
     let phone = Phone::on(office, scene.server).of_server_at(at);
@@ -57,7 +56,7 @@ fn phone_is_in(scene: &Scene<'_>, stage: &Stage, at: [IpAddr; 2]) -> Phone {
     phone
 }
 
-/// Before, an inbound call came in no better than at an address that is not translated.
+/// Before, inbound calls were lost, as at an address that is not translated.
 #[test]
 fn behind_an_address_of_its_own_that_is_translated_peers_and_accounts_are_who_they_are() {
     let Some(stage) = stage() else { return };
@@ -75,7 +74,7 @@ fn behind_an_address_of_its_own_that_is_translated_peers_and_accounts_are_who_th
     phone.is_gone(&scene);
 }
 
-/// Before, this held as well, for whoever came. An address that is the host's by its translation alone.
+/// An address that the host has only through NAT. Before, this passed, too, but for every peer.
 #[test]
 fn a_floating_address_lets_peers_and_accounts_in() {
     let Some(stage) = stage() else { return };
@@ -91,7 +90,7 @@ fn a_floating_address_lets_peers_and_accounts_in() {
     phone_is_in(&scene, &stage, at);
 }
 
-/// Before, as above: with a port of its own for the carrier, in both directions.
+/// Before, inbound calls were lost here, too. The carrier's port is translated in both directions.
 #[test]
 fn a_port_that_leaves_as_another_is_known_as_that_other() {
     let Some(stage) = stage() else { return };

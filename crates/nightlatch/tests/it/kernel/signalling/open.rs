@@ -1,17 +1,17 @@
-//! Mode open: what this host asked for gives the right to call, not the right to register.
+//! Open mode: peers known from this host's own requests may call, but not register.
 
 use super::super::ground::both;
 use super::ends::{End, INVITE, REGISTER, RESPONSE, everything, forget_flows, learned, permitted};
 use super::{Scene, stage};
 use crate::support::now;
 
-/// Slow enough that the time of a test hardly counts.
+/// So slow that the duration of a test hardly matters.
 const SLOW: &str = "[open]\n\
     services = [\"sip\"]\n\
     per-source = { packets = 1, burst = 20 }\n\
     total = { packets = 1000000, burst = 1000000 }\n";
 
-/// How many of a hundred such packets come through, in each family.
+/// How many of a hundred such packets pass, in each family.
 fn through(scene: &Scene<'_>, from: &End, what: &str) -> [usize; 2] {
     scene.pbx.heard_until_now();
     let sent: Vec<u64> = (0..100).map(|_| from.tell(&scene.pbx.end, what)).collect();
@@ -20,8 +20,8 @@ fn through(scene: &Scene<'_>, from: &End, what: &str) -> [usize; 2] {
     [of(0), of(1)]
 }
 
-/// Before, a registrar had no more right than a stranger once its flow was forgotten, and a
-/// registrar's REGISTER in the running flow had no limit.
+/// Before, a registrar was treated as a stranger once its flow had ended, and its REGISTER in the
+/// running flow had no rate limit.
 #[test]
 fn a_registrar_calls_without_limit_and_registers_as_a_stranger_does() {
     let Some(stage) = stage() else { return };
@@ -41,13 +41,13 @@ fn a_registrar_calls_without_limit_and_registers_as_a_stranger_does() {
     assert!(limited(counts), "{counts:?}");
     assert_eq!(through(&scene, &scene.carrier, INVITE), [100, 100]);
     assert_eq!(through(&scene, &scene.carrier, RESPONSE), [100, 100]);
-    // The limit is used up, and that is all that counts for REGISTER.
+    // The rate limit is used up, and only that limit applies to REGISTER.
     let counts = through(&scene, &scene.carrier, REGISTER);
     let most = 2 + usize::try_from(start.elapsed().as_secs()).unwrap();
     assert!(counts.iter().all(|count| *count <= most), "{counts:?}");
 }
 
-/// Before, a listed carrier was dropped as soon as connection tracking had forgotten it.
+/// Before, a listed carrier was dropped as soon as connection tracking had dropped its flow.
 #[test]
 fn lists_concern_what_a_registrar_may_not_do_by_itself() {
     let Some(stage) = stage() else { return };
@@ -63,7 +63,7 @@ fn lists_concern_what_a_registrar_may_not_do_by_itself() {
     forget_flows(scene.server);
     scene.pbx.hears(&scene.carrier, permitted());
     scene.pbx.ignores(&scene.carrier, [REGISTER]);
-    // A block is another matter.
+    // A block does apply.
     for address in &addresses {
         scene.nightlatch.must(&["block", address]);
     }

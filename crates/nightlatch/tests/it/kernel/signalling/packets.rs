@@ -9,7 +9,7 @@ fn long(first: &str, length: usize) -> String {
     format!("{first}\r\nX-Padding: {}", "x".repeat(length))
 }
 
-/// Before, the first fragment of such an INVITE was a stranger's.
+/// Before, the first fragment of such an INVITE was treated as a stranger's.
 #[test]
 fn long_messages_in_fragments_are_judged_as_short_ones() {
     let Some(stage) = stage() else { return };
@@ -26,7 +26,7 @@ fn long_messages_in_fragments_are_judged_as_short_ones() {
     }
     let stranger = End::on(stage.host("office").unwrap(), 5060);
     pbx.ignores(&stranger, [long(INVITE, 5000)]);
-    // Pieces so small that the method is not in the first one.
+    // Fragments so small that the first one does not contain the method.
     let prober = Prober::on(stage.host("attacker").unwrap());
     for (from, to) in carrier.at().into_iter().zip(pbx.end.at()) {
         for (text, number) in [(INVITE, 91_000_001), (REGISTER, 91_000_002)] {
@@ -43,7 +43,7 @@ fn stun(kind: u16, cookie: u32) -> Vec<u8> {
     [&kind.to_be_bytes()[..], &[0, 0], &cookie.to_be_bytes(), &[7; 12]].concat()
 }
 
-/// Before, the response came as long as the flow was remembered.
+/// Before, the response passed only until the flow's timeout.
 #[test]
 fn a_stun_server_may_respond() {
     const COOKIE: u32 = 0x2112_a442;
@@ -53,7 +53,7 @@ fn a_stun_server_may_respond() {
     let responses = || [stun(0x0101, COOKIE), stun(0x0111, COOKIE)];
     let others = || [stun(0x0001, COOKIE), stun(0x0101, 0), stun(0x0011, COOKIE)];
     pbx.ignores(carrier, responses());
-    // The host's own response makes nobody a peer.
+    // The host's own response adds no peer.
     pbx.sends(carrier, stun(0x0101, COOKIE));
     forget_flows(server);
     pbx.ignores(carrier, responses());
@@ -98,8 +98,8 @@ fn registrations() -> [Vec<u8>; 2] {
     [0x0d, 0x11].map(iax)
 }
 
-/// Before, an IAX2 trunk was a flow as any other: forgotten after two minutes, and its own answers
-/// to a stranger were a beginning.
+/// Before, an IAX2 trunk was treated like any flow: dropped after two minutes, and the host's own
+/// answers to a stranger could begin one.
 #[test]
 fn iax_trunks_call_and_speak_and_do_not_register() {
     let Some(stage) = stage() else { return };
@@ -117,7 +117,7 @@ fn iax_trunks_call_and_speak_and_do_not_register() {
     assert_eq!(learned(server, "registered"), keys(&registrar, 4569));
     assert_eq!(learned(server, "called"), keys(&called, 4569));
     assert_eq!(learned(server, "asked"), keys(&asked, 4569));
-    // Nothing else that it sends makes a peer: voice, hang-ups, what answers strangers.
+    // No other packet from this host adds a peer: voice, hang-ups, answers to strangers.
     for sent in calls().into_iter().skip(1).chain(media()).chain(pongs()) {
         pbx.sends(&stranger, sent);
     }
@@ -133,7 +133,7 @@ fn iax_trunks_call_and_speak_and_do_not_register() {
         pbx.ignores(&asked, calls().into_iter().chain(media()).chain(registrations()));
         pbx.ignores(&stranger, everything());
     }
-    // Words of SIP are none here, nor are those of IAX2 there.
+    // SIP at the IAX2 port and IAX2 at the SIP port are invalid.
     pbx.ignores(&asked, [OPTIONS, INVITE]);
     scene.pbx.ignores(&registrar, calls());
 }

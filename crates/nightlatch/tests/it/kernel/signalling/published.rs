@@ -1,5 +1,5 @@
-//! Containers: what a published port sends counts as the server's own, what neighbours send that
-//! are routed, masqueraded or bridged does not.
+//! Containers: packets from a published port count as the server's own; packets of neighbours that are
+//! routed, masqueraded or bridged do not.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -27,7 +27,7 @@ fn stage() -> Option<Stage> {
         let v4 = format!("192.0.2.{}/26", 64 + number);
         HostPlan::new(name, "containers", &[&v4, &format!("2001:db8:c::{number}/64")])
     };
-    // The traveller's network holds no address of theirs.
+    // The traveller's network contains none of their addresses.
     support::stage(
         &Plan::standard()
             .network(network.behind("server"))
@@ -36,7 +36,7 @@ fn stage() -> Option<Stage> {
     )
 }
 
-/// What a container engine writes; `publish` are its rules for published ports.
+/// The rules of a container engine; `publish` are those for published ports.
 fn engine(server: &Host, publish: &str) {
     let rules = format!(
         "table inet engine {{\n\
@@ -75,7 +75,7 @@ fn is_published(server: &Host) {
     });
 }
 
-/// Before, an inbound call to a container was lost two minutes after its last packet.
+/// Before, inbound calls to a container were lost two minutes after its last packet.
 #[test]
 fn what_a_container_sends_from_a_published_port_makes_peers() {
     let Some(stage) = stage() else { return };
@@ -83,7 +83,7 @@ fn what_a_container_sends_from_a_published_port_makes_peers() {
     let scene = scene(&stage);
     let Scene { server, pbx, .. } = &scene;
     scene.carrier_calls_and_does_not_register(5060);
-    // In a flow that the carrier has begun.
+    // In a flow that the carrier began.
     let office = End::on(stage.host("office").unwrap(), 5060);
     allow(&scene.nightlatch, "office", stage.host("office").unwrap(), "sip");
     pbx.hears(&office, [OPTIONS]);
@@ -93,7 +93,7 @@ fn what_a_container_sends_from_a_published_port_makes_peers() {
     assert_eq!(learned(server, "called"), keys(&office, 5060));
 }
 
-/// Before, the container went on sending, and what it sent opened the flow anew.
+/// Before, the container kept sending, and its packets began the flow again.
 #[test]
 fn a_removed_phone_is_gone_for_a_container_too() {
     let Some(stage) = stage() else { return };
@@ -117,7 +117,7 @@ fn a_removed_phone_is_gone_for_a_container_too() {
     assert_eq!(learned(scene.server, "registered"), Vec::<String>::new());
 }
 
-/// Before, the container's side of the connection went on.
+/// Before, the container's side of the connection continued.
 #[test]
 fn a_removed_phones_connections_to_a_container_fall_silent() {
     let Some(stage) = stage() else { return };
@@ -143,8 +143,8 @@ fn a_removed_phones_connections_to_a_container_fall_silent() {
     }
 }
 
-/// Before, this held as well, since nothing was learned; a set that forwarded packets fill would let a neighbour, or a guest
-/// of the network behind this host, name peers of the PBX.
+/// Before, this passed, too, since nothing was learned. If forwarded packets added peers, a neighbour
+/// or a guest in the network behind this host could choose the PBX's peers.
 #[test]
 fn a_neighbour_for_whom_this_host_routes_or_bridges_makes_no_peer() {
     let Some(stage) = stage() else { return };
@@ -156,7 +156,7 @@ fn a_neighbour_for_whom_this_host_routes_or_bridges_makes_no_peer() {
         router,
         "ip route add 192.0.2.64/26 via 198.51.100.1; ip -6 route add 2001:db8:c::/64 via 2001:db8:1::1",
     );
-    // Bridged packets pass the rules where the kernel can do that.
+    // Bridged packets traverse the rules if the kernel supports it.
     let bridged = server.set_kernel("bridge/bridge-nf-call-iptables", "1").is_ok()
         && server.set_kernel("bridge/bridge-nf-call-ip6tables", "1").is_ok();
     println!("bridged packets are seen: {bridged}");

@@ -1,5 +1,5 @@
-//! Removed means gone: from that moment nothing of the phone reaches the PBX, and nothing of the
-//! PBX reaches the phone.
+//! Removed phones: from then on, no packet of the phone reaches the PBX, and no packet of the PBX
+//! reaches the phone.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::ends::{
 use super::{Scene, allow, stage};
 use crate::support::{self, wait_until};
 
-/// A phone that talks with the PBX: signalling, media, and what the server begins by itself.
+/// A phone that communicates with the PBX: signalling, media, and flows that the server begins.
 pub(super) struct Phone {
     pub(super) sip: End,
     media: End,
@@ -42,14 +42,14 @@ impl Phone {
         }
     }
 
-    /// The same where the server is reached at other addresses.
+    /// The same with a server that is reached at other addresses.
     pub(super) fn of_server_at(mut self, addresses: [IpAddr; 2]) -> Phone {
         self.media_port = self.media_port.reached_at(addresses.map(|at| (at, 10_002).into()));
         self.asks = self.asks.reached_at(addresses.map(|at| (at, 40_053).into()));
         self
     }
 
-    /// The same where the PBX's media are on another host.
+    /// The same with the PBX's media on another host.
     pub(super) fn with_media(mut self, media_port: End) -> Phone {
         self.media_port = media_port;
         self
@@ -66,10 +66,10 @@ impl Phone {
         self.names.reaches(&self.asks, "answer");
     }
 
-    /// Nothing passes, whatever the PBX sends; what the server began from other ports does.
+    /// Nothing passes, whatever the PBX sends, except flows that the server began from other ports.
     pub(super) fn is_gone(&self, scene: &Scene<'_>) {
         let heard = || [self.sip.heard(), self.media.heard(), self.media_port.heard()].concat();
-        // What was on its way.
+        // Discard packets in transit.
         std::thread::sleep(Duration::from_millis(50));
         heard();
         for _ in 0..2 {
@@ -84,7 +84,7 @@ impl Phone {
             self.names.reaches(&self.asks, "answer");
             scene.pbx.heard_until_now();
             assert_eq!(heard(), []);
-            // It is not made a peer by what the PBX sends.
+            // Packets from the PBX do not make it a known peer.
             let phone = self.sip.at().map(|at| format!("{} .", at.ip()));
             wait_until("it is forgotten", PATIENCE, || {
                 let sets = ["registered", "called", "asked"].map(|set| learned(scene.server, set));
@@ -93,7 +93,7 @@ impl Phone {
         }
     }
 
-    /// Allowed and removed, whether or not a flow runs then, it is gone.
+    /// It is allowed and removed, with and without a running flow, and then blocked.
     pub(super) fn comes_and_goes(&self, scene: &Scene<'_>, host: &Host, services: &str) {
         for flows_run in [true, false] {
             allow(&scene.nightlatch, "phone", host, services);
@@ -109,8 +109,8 @@ impl Phone {
     }
 }
 
-/// Before, the phone went on hearing the call, and where connection tracking held no flow at that
-/// moment it came back by the PBX's next OPTIONS.
+/// Before, the phone still received the call, and without a flow at that moment it regained access by
+/// the PBX's next OPTIONS.
 #[test]
 fn a_removed_phone_is_gone_whether_or_not_a_flow_runs() {
     let Some(stage) = stage() else { return };
@@ -125,7 +125,7 @@ fn a_removed_phone_is_gone_whether_or_not_a_flow_runs() {
     phone.is_in(&scene);
 }
 
-/// Before, it came back after any of these by the PBX's next packet.
+/// Before, it regained access after each of these by the PBX's next packet.
 #[test]
 fn a_removed_phone_stays_gone_over_a_flush_a_restart_and_a_reboot() {
     let Some(stage) = stage() else { return };
@@ -136,7 +136,7 @@ fn a_removed_phone_stays_gone_over_a_flush_a_restart_and_a_reboot() {
     phone.is_in(&scene);
     scene.nightlatch.must(&["remove", "phone"]);
     phone.is_gone(&scene);
-    // A flush, while the PBX goes on sending.
+    // A flush, while the PBX keeps sending.
     shell(scene.server, "nft flush ruleset; conntrack -F 2> /dev/null");
     scene.pbx.end.tell(&phone.sip, INVITE);
     wait_until("the table is restored", PATIENCE, || {
@@ -148,7 +148,7 @@ fn a_removed_phone_stays_gone_over_a_flush_a_restart_and_a_reboot() {
     phone.is_gone(&scene);
     scene.daemon = Some(scene.nightlatch.daemon());
     phone.is_gone(&scene);
-    // A reboot: by the unit of the boot, and by the daemon.
+    // A reboot: restored by the boot unit, and by the daemon.
     for by_unit in [true, false] {
         scene.daemon.take().unwrap().kill();
         shell(scene.server, "nft delete table inet nightlatch; conntrack -F 2> /dev/null");
@@ -163,7 +163,7 @@ fn a_removed_phone_stays_gone_over_a_flush_a_restart_and_a_reboot() {
     phone.is_in(&scene);
 }
 
-/// Before, everybody came in, the removed phone too.
+/// Before, everybody was allowed, including the removed phone.
 #[test]
 fn in_mode_open_a_removed_phone_stays_gone_and_others_come_in() {
     let Some(stage) = stage() else { return };
@@ -185,7 +185,7 @@ fn in_mode_open_a_removed_phone_stays_gone_and_others_come_in() {
     phone.is_gone(&scene);
 }
 
-/// Before, it came back as one that was removed did.
+/// Before, it regained access like a removed one.
 #[test]
 fn the_end_of_an_account_is_a_removal() {
     let Some(stage) = stage() else { return };
@@ -203,7 +203,7 @@ fn the_end_of_an_account_is_a_removal() {
     }
 }
 
-/// Before, there was nothing to say: the trunk of such an account was cut by the next flush.
+/// Before, the trunk of such an account was cut by the next flush, without a message.
 #[test]
 fn a_trunk_continues_without_its_account_and_a_block_ends_it() {
     let Some(stage) = stage() else { return };
@@ -245,7 +245,7 @@ fn a_trunk_continues_without_its_account_and_a_block_ends_it() {
     assert_eq!([trunk.sip.heard(), trunk.media.heard(), trunk.media_port.heard()].concat(), []);
 }
 
-/// Before, it came back as any other did. What IPv4 and IPv6 need on a link goes on.
+/// Before, it regained access like any other. ARP and neighbour discovery keep working.
 #[test]
 fn on_the_same_link_neighbours_still_find_each_other() {
     if !support::installed(&["nft", "conntrack"]) {

@@ -1,4 +1,4 @@
-//! Addresses that rules of routing make this host's own.
+//! Addresses that are local because of routing rules.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use super::ends::{
 };
 use super::{Scene, allow, stage};
 
-/// Before, an inbound call came in no better than at another address.
+/// Before, inbound calls were lost, as at any other address.
 #[test]
 fn at_an_address_of_a_rule_of_routing_peers_are_known_and_removed_phones_gone() {
     let Some(stage) = stage() else { return };

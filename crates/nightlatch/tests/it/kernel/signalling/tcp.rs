@@ -50,7 +50,7 @@ fn is_reset(stream: &mut TcpStream) {
     });
 }
 
-/// The other end hears nothing: no data, no reset, no end.
+/// The other end receives nothing: no data, no reset, no FIN.
 fn hears_nothing(stream: &mut TcpStream) {
     let _ = stream.write(b"anybody?");
     std::thread::sleep(Duration::from_millis(100));
@@ -63,7 +63,7 @@ fn is_refused(from: &Host, target: SocketAddr) {
     assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::ConnectionRefused));
 }
 
-/// No connection of SIP begins at either side; others of this host do.
+/// Neither side can open a SIP connection; this host's other connections work.
 fn is_gone(server: &Host, phone: &Host) {
     for (own, theirs) in both(server).into_iter().zip(both(phone)) {
         assert!(ignores_tcp(phone, SocketAddr::new(own, 5060)));
@@ -76,7 +76,7 @@ fn is_gone(server: &Host, phone: &Host) {
     }
 }
 
-/// Before, the connection's other direction went on, and the PBX could open a new one at any time.
+/// Before, the other direction continued, and the PBX could open a new connection at any time.
 #[test]
 fn connections_of_a_removed_phone_end_and_none_begins() {
     let Some(stage) = stage() else { return };
@@ -121,7 +121,7 @@ fn connections_of_a_removed_phone_end_and_none_begins() {
     }
 }
 
-/// Before, the phone went on hearing. A denial must not take away more than the account that is gone.
+/// Before, the phone still received packets. A denial must not affect what another account allows.
 #[test]
 fn what_another_account_grants_stays() {
     let Some(stage) = stage() else { return };
@@ -135,7 +135,9 @@ fn what_another_account_grants_stays() {
     let mut running = both(server).map(|at| connection(office, &web, SocketAddr::new(at, 80)));
     scene.nightlatch.must(&["remove", "phone"]);
     for Connection { begins, answers } in &mut running {
-        wait_until("it goes on", PATIENCE, || passes(begins, answers) && passes(answers, begins));
+        wait_until("the connection continues", PATIENCE, || {
+            passes(begins, answers) && passes(answers, begins)
+        });
     }
     phone.is_gone(&scene);
     for own in both(server) {

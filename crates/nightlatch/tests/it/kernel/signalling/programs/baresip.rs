@@ -1,4 +1,4 @@
-//! baresip, spoken to over its control port.
+//! baresip, controlled over its control port.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,15 +17,15 @@ const CONTROL: &str = "127.0.0.1:4444";
 pub(super) struct Baresip {
     control: TcpStream,
     received: Vec<u8>,
-    /// What has happened, in its words: `REGISTER_OK`.
+    /// The names of past events, e.g. `REGISTER_OK`.
     events: Vec<String>,
     log: PathBuf,
     _program: Program,
 }
 
 impl Baresip {
-    /// Starts it at an address of a host, with media from port 10000 on. `account` is a line of
-    /// its file of accounts. `name` is that of the program's process.
+    /// Starts it at an address of a host, with media from port 10000 on. `account` is a line of its
+    /// accounts file. `name` is the process name.
     pub(super) fn start(
         host: &Host,
         address: &str,
@@ -59,13 +59,13 @@ impl Baresip {
         if !link.exists() {
             std::os::unix::fs::symlink(program, &link).unwrap();
         }
-        // Without it nothing is in the log before the program ends.
+        // Otherwise the log stays empty until the program ends.
         let mut command = host.command("stdbuf");
         command.arg("-oL").arg(&link).arg("-f").arg(&place);
         let log = place.join("log");
         let program = Program::start(command, &log);
         let mut control = None;
-        wait_until("baresip can be spoken to", PATIENCE, || {
+        wait_until("baresip accepts commands", PATIENCE, || {
             control = host.run(|| TcpStream::connect(CONTROL)).unwrap().ok();
             control.is_some()
         });
@@ -74,7 +74,7 @@ impl Baresip {
         Baresip { control, received: Vec::new(), events: Vec::new(), log, _program: program }
     }
 
-    /// Waits until its first registration, which may come before it can be spoken to, has succeeded.
+    /// Waits for its first successful registration, possibly before it accepts commands.
     pub(super) fn is_registered(&self) {
         let start = crate::support::now();
         while !self.said().contains("200 OK") {
@@ -87,14 +87,14 @@ impl Baresip {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Gives it a command.
+    /// Sends it a command.
     pub(super) fn does(&mut self, command: &str, parameters: &str) {
         let text = json!({ "command": command, "params": parameters, "token": "t" }).to_string();
         let framed = format!("{}:{text},", text.len());
         self.control.write_all(framed.as_bytes()).unwrap();
     }
 
-    /// Waits until something has happened, and forgets all that has happened until then.
+    /// Waits for an event, and discards all events up to it.
     pub(super) fn waits_for(&mut self, event: &str) {
         let mut seen = Vec::new();
         let mut found = false;
@@ -115,13 +115,13 @@ impl Baresip {
         }
     }
 
-    /// Everything that has happened since.
+    /// All events since then.
     pub(super) fn events(&mut self) -> Vec<String> {
         self.listen();
         std::mem::take(&mut self.events)
     }
 
-    /// Reads what has come: `LENGTH:TEXT,` again and again.
+    /// Reads the received messages, each `LENGTH:TEXT,`.
     fn listen(&mut self) {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = self.control.read(&mut buffer) {

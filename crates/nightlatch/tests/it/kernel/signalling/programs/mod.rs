@@ -1,5 +1,5 @@
 //! Real programs: Kamailio as a carrier's registrar or as the PBX, baresip as the PBX or as a
-//! telephone, sipp as whoever calls.
+//! telephone, sipp as the caller.
 
 mod baresip;
 mod phone;
@@ -14,7 +14,7 @@ use nightlatch::features::demo::stage::{Host, HostPlan, Plan, Stage};
 use super::super::ground::run;
 use crate::support::{self, wait_until};
 
-/// What a program on a busy machine may need.
+/// How long a program on a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A program that ends with the test.
@@ -30,7 +30,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Kamailio ends its children at this signal.
+        // On this signal, Kamailio ends its children.
         let process = rustix::process::Pid::from_child(&self.0);
         let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
         let ended = (0..100).any(|_| {
@@ -44,7 +44,7 @@ impl Drop for Program {
     }
 }
 
-/// The carrier has a second address, for media and for whoever calls through it.
+/// The carrier has a second address, for media and for callers.
 const MEDIA: &str = "192.0.2.167";
 
 fn stage() -> Option<Stage> {
@@ -58,13 +58,13 @@ fn stage() -> Option<Stage> {
     support::stage(&Plan::standard().change("attacker", carrier))
 }
 
-/// Connection tracking forgets within seconds what it remembers for minutes elsewhere.
+/// Shortens the timeouts of connection tracking from minutes to seconds.
 fn shorten_memory(server: &Host) {
     server.set_kernel("netfilter/nf_conntrack_udp_timeout", "1").unwrap();
     server.set_kernel("netfilter/nf_conntrack_udp_timeout_stream", "2").unwrap();
 }
 
-/// Waits until connection tracking has forgotten all that was said over SIP.
+/// Waits until connection tracking has dropped all SIP flows.
 fn is_forgotten(server: &Host) {
     wait_until("the flows are forgotten", PATIENCE, || {
         let listed = run(server, "conntrack -L -p udp");
@@ -133,7 +133,7 @@ route[TO_PHONE] {{
     program
 }
 
-/// A carrier: takes registrations, and hands calls on in both directions. Who calls "music" is
+/// A carrier: accepts registrations and forwards calls in both directions. Calls to "music" are
 /// answered from the media address.
 const CARRIER: &str = r#"
 request_route {
@@ -154,17 +154,17 @@ request_route {
 }
 "#;
 
-/// sipp at an address of a host, with a scenario of its own or of ours; what it says is kept.
+/// sipp at an address of a host, with a built-in scenario or one of ours. Its output is saved.
 fn sipp(host: &Host, address: &str, place: &Path, arguments: &[&str]) -> Command {
     let mut command = host.command("sipp");
     command.args(["-i", address, "-mi", address, "-m", "1", "-nostdin", "-trace_err"]);
     command.args(["-timeout", "60s", "-timeout_error", "-rtp_echo"]).args(arguments);
-    // It writes its screen and its files where it stands.
+    // It writes its screen and files into the working directory.
     command.current_dir(place).env("TERM", "dumb");
     command
 }
 
-/// Waits until sipp has done what it was to do.
+/// Waits until sipp has succeeded.
 fn has_succeeded(mut program: Program, place: &Path, log: &str) {
     let mut status = None;
     wait_until("sipp ends", Duration::from_secs(70), || {

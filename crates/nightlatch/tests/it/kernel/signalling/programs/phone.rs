@@ -1,4 +1,4 @@
-//! A telephone: Kamailio is the PBX, which asks every second whether its phones are there.
+//! A telephone: Kamailio is the PBX, which sends keep-alives to its phones every second.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::super::allow;
 use super::baresip::Baresip;
 use super::{Program, kamailio, shorten_memory, sipp, stage};
 
-/// Registers phones, keeps them alive, and hands calls to them on.
+/// Registers phones, sends them keep-alives and forwards calls to them.
 const PBX: &str = r#"
 modparam("nathelper", "natping_interval", 1)
 modparam("nathelper", "ping_nated_only", 0)
@@ -27,7 +27,7 @@ request_route {
 }
 "#;
 
-/// Before, the phone answered the PBX's next OPTIONS, and registered again behind it.
+/// Before, the phone answered the PBX's next OPTIONS and could then register again.
 #[test]
 fn a_removed_telephone_does_not_come_back_and_hears_nothing() {
     let Some(stage) = stage() else { return };
@@ -40,7 +40,7 @@ fn a_removed_telephone_does_not_come_back_and_hears_nothing() {
     let account = "<sip:1001@198.51.100.1>;regint=3;answermode=manual";
     let mut phone = Baresip::start(office, &office.v4().to_string(), place, account, "baresip");
     phone.is_registered();
-    // The PBX calls it: from itself, as an extension of its own would.
+    // The PBX calls it from its own address, like one of its extensions.
     let call = |log: &str| {
         let mut arguments = vec!["-sn", "uac", "-s", "1001", "-p", "5090", "-mp", "9000"];
         arguments.extend(["-d", "100", "-recv_timeout", "4000", "198.51.100.1:5060"]);
@@ -52,18 +52,18 @@ fn a_removed_telephone_does_not_come_back_and_hears_nothing() {
     nightlatch.must(&["remove", "desk"]);
     drop(ringing);
     let mut heard = Listener::in_host(office).unwrap();
-    // What was on its way.
+    // Discard packets in transit.
     heard.gather(Duration::from_millis(200)).unwrap();
     phone.events();
     let calls_again = call("does not ring");
-    // It registers again and again, and the PBX goes on asking for it.
+    // It keeps trying to register, and the PBX keeps sending keep-alives.
     let came = heard.gather(Duration::from_secs(5)).unwrap();
     let from_pbx = came.iter().filter(|it| it.source == server.v4() || it.source == server.v6());
     assert_eq!(from_pbx.count(), 0);
     let events = phone.events();
     assert!(!events.iter().any(|it| it == "CALL_INCOMING" || it == "REGISTER_OK"), "{events:?}");
     drop(calls_again);
-    // Allowed again, it is back at its next attempt.
+    // Allowed again, it registers at its next attempt.
     allow(&nightlatch, "desk", office, "sip");
     phone.waits_for("REGISTER_OK");
     let _rings = call("rings again");

@@ -1,4 +1,4 @@
-//! A trunk: baresip is the PBX and registers at a carrier that nobody listed, for an hour.
+//! A trunk: baresip is the PBX and registers for an hour at a carrier without an account.
 
 use std::net::TcpStream;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::support::wait_until;
 
-/// Whoever is called "music" at the carrier answers, and hangs up after some seconds.
+/// "music" at the carrier answers and hangs up after some seconds.
 const HANGS_UP: &str = r#"<?xml version="1.0"?>
 <scenario name="answers and hangs up">
 <recv request="INVITE" crlf="true" rrs="true">
@@ -60,8 +60,8 @@ Content-Length: 0
 </scenario>
 "#;
 
-/// An inbound call, from the media address through the carrier to the PBX: it lasts long enough
-/// that connection tracking forgets the signalling before the hang-up.
+/// An inbound call, from the media address through the carrier to the PBX. It lasts so long that
+/// connection tracking drops the signalling flow before the hang-up.
 fn inbound(carrier: &Host, place: &std::path::Path, length: &str) -> Program {
     let mut arguments = vec!["-sn", "uac", "-s", "pbx", "-p", "5080", "-mp", "7000"];
     arguments.extend(["-d", length, "192.0.2.166:5060"]);
@@ -76,7 +76,7 @@ fn pbx(stage: &Stage, place: &std::path::Path, transport: &str, more: &str) -> B
     pbx
 }
 
-/// Before, the INVITE was dropped here, and the hang-up of a call that did come in or go out.
+/// Before, the INVITE was dropped, and so was the hang-up of any call that was set up.
 #[test]
 fn calls_come_in_and_hang_ups_arrive_over_a_registered_trunk() {
     let Some(stage) = stage() else { return };
@@ -90,7 +90,7 @@ fn calls_come_in_and_hang_ups_arrive_over_a_registered_trunk() {
     is_forgotten(server);
     let call = inbound(carrier, place, "7000");
     pbx.waits_for("CALL_ESTABLISHED");
-    // Its media come from another address, as soon as the PBX sends.
+    // Its media come from another address once the PBX sends.
     wait_until("media run in both directions", PATIENCE, || {
         run(server, "conntrack -L -p udp").lines().any(|flow| {
             flow.contains(MEDIA) && flow.contains("port=7000") && !flow.contains("UNREPLIED")
@@ -113,7 +113,7 @@ fn calls_come_in_and_hang_ups_arrive_over_a_registered_trunk() {
     assert_eq!(learned(server, "cut"), Vec::<String>::new());
 }
 
-/// Before, the PBX's own "200 OK" to the call that rang put the trunk into the list of cut flows.
+/// Before, the PBX's own "200 OK" to the ringing call put the trunk on the list of cut flows.
 #[test]
 fn up_while_a_call_rings_does_not_disable_the_trunk() {
     let Some(stage) = stage() else { return };
@@ -131,7 +131,7 @@ fn up_while_a_call_rings_does_not_disable_the_trunk() {
     pbx.waits_for("CALL_LOCAL_SDP");
     drop(ringing);
     pbx.does("hangup", "");
-    // The next registration, and the one after that: its answer comes.
+    // The next two registrations are answered.
     pbx.events();
     pbx.waits_for("REGISTER_OK");
     pbx.waits_for("REGISTER_OK");
@@ -144,7 +144,7 @@ fn up_while_a_call_rings_does_not_disable_the_trunk() {
     has_succeeded(call, place, "inbound");
 }
 
-/// Before, the carrier's own connection was a stranger's.
+/// Before, a connection opened by the carrier was treated as a stranger's.
 #[test]
 fn over_tcp_a_registrar_may_open_connections() {
     let Some(stage) = stage() else { return };
@@ -172,7 +172,7 @@ fn over_tcp_a_registrar_may_open_connections() {
     let call = inbound(carrier, place, "3000");
     pbx.waits_for("CALL_ESTABLISHED");
     has_succeeded(call, place, "inbound");
-    // Nobody else may.
+    // Nobody else may open one.
     let stranger = stage.host("office").unwrap();
     let target = std::net::SocketAddr::new(server.v4(), 5060);
     let wait = std::time::Duration::from_millis(400);
