@@ -63,9 +63,12 @@ impl Engine {
         Action::Teach(self.known_peers(now))
     }
 
-    /// The known peers, each with its remaining time, without those that are blocked or denied.
+    /// The known peers, each with its remaining time, without those that are blocked or denied, or
+    /// that were called before signalling was closed.
     pub fn known_peers(&self, now: Time) -> Vec<(Peer, Duration)> {
-        let known = self.learned.at(now).filter(|(peer, _)| !self.is_closed_to(peer.address, now));
+        let known = self.learned.at(now).filter(|(peer, until)| {
+            !self.is_closed_to(peer.address, now) && !self.is_from_before_closing(peer, *until)
+        });
         known.map(|(peer, until)| (peer, until.since(now))).collect()
     }
 
@@ -77,15 +80,9 @@ impl Engine {
     /// Forgets peers that were called or asked before signalling was closed. They are still known at
     /// the start if the daemon was killed while closing, or if the saved peers could not be replaced.
     pub(super) fn forget_from_before_closing(&mut self, now: Time) -> Option<Action> {
-        let closed = self.ledger.signalling_closed?;
-        if self.strangers_may_register(self.ledger.mode) {
-            return None;
-        }
-        let is_from_before = |(peer, until): &(Peer, Time)| {
-            peer.by != LearnedBy::Registered && Learned::seen(peer.by, *until) < closed
-        };
-        let stale: BTreeSet<Peer> =
-            self.learned.at(now).filter(is_from_before).map(|(peer, _)| peer).collect();
+        let stale =
+            self.learned.at(now).filter(|(it, until)| self.is_from_before_closing(it, *until));
+        let stale: BTreeSet<Peer> = stale.map(|(peer, _)| peer).collect();
         if stale.is_empty() {
             return None;
         }
@@ -93,6 +90,14 @@ impl Engine {
         self.learned.forget(|peer| unlearn.concerns(peer));
         self.pbx.relearn_fixed = true;
         Some(Action::Unlearn(unlearn))
+    }
+
+    /// Whether a peer that is not a registrar became known before signalling was last closed.
+    fn is_from_before_closing(&self, peer: &Peer, until: Time) -> bool {
+        let closed = self.ledger.signalling_closed;
+        let closed = closed.filter(|_| !self.strangers_may_register(self.ledger.mode));
+        let seen = Learned::seen(peer.by, until);
+        peer.by != LearnedBy::Registered && closed.is_some_and(|closed| seen < closed)
     }
 
     /// When the PBX is to be asked next.

@@ -196,7 +196,16 @@ fn a_peer_is_forgotten_by_command() {
         scene.pbx.sends(peer, INVITE);
         scene.pbx.hears(peer, [INVITE]);
     }
+    let both = [named("called", &office), named("called", &scene.carrier)].concat();
+    let registered = [named("registered", &office), named("registered", &scene.carrier)].concat();
+    let mut all = [both, registered].concat();
+    all.sort_unstable();
+    is_known(&scene.nightlatch, &all);
+    let shown = scene.nightlatch.must(&["peer", "list"]);
+    let listed = scene.nightlatch.json(&["peer", "list"]).to_string();
     for at in scene.carrier.at() {
+        let address = at.ip().to_string();
+        assert!(shown.contains(&address) && listed.contains(&address), "{shown}{listed}");
         scene.nightlatch.must(&["peer", "forget", &at.ip().to_string()]);
     }
     scene.pbx.ignores(&scene.carrier, permitted());
@@ -209,6 +218,43 @@ fn a_peer_is_forgotten_by_command() {
     scene.pbx.hears(&office, permitted());
     scene.pbx.sends(&scene.carrier, INVITE);
     scene.pbx.hears(&scene.carrier, permitted());
+}
+
+/// Before, peers that were called in open mode stayed known if the daemon was killed while it closed
+/// signalling, or if their file could not be replaced.
+#[test]
+fn closing_that_was_interrupted_keeps_no_stranger() {
+    let Some(stage) = stage() else { return };
+    let mut scene = Scene::guarded(&stage, "[open]\nservices = [\"sip\"]\n");
+    scene.nightlatch.must(&["mode", "open"]);
+    scene.pbx.sends(&scene.carrier, INVITE);
+    is_known(&scene.nightlatch, &named("called", &scene.carrier));
+    let file = scene.nightlatch.state().join("known-peers.json");
+    wait_until("they are saved", Duration::from_secs(20), || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains("called"))
+    });
+    let saved = std::fs::read(&file).unwrap();
+    scene.nightlatch.must(&["mode", "allowlist"]);
+    scene.pbx.ignores(&scene.carrier, permitted());
+    for reboot in [false, true] {
+        scene.daemon.take().unwrap().kill();
+        std::fs::write(&file, &saved).unwrap();
+        if reboot {
+            shell(scene.server, "nft delete table inet nightlatch");
+            scene.nightlatch.must(&["boot"]);
+            assert_eq!(learned(scene.server, "called"), Vec::<String>::new());
+        } else {
+            // As if the kernel's sets had not been reached any more.
+            for (family, key) in [4, 6].into_iter().zip(keys(&scene.carrier, 5060)) {
+                let element = format!("{{ {key} timeout 43200s expires 43000s }}");
+                let add = format!("nft add element inet nightlatch called{family} '{element}'");
+                shell(scene.server, &add);
+            }
+        }
+        scene.daemon = Some(scene.nightlatch.daemon());
+        wait_until("they are forgotten", PATIENCE, || learned(scene.server, "called").is_empty());
+        scene.pbx.ignores(&scene.carrier, permitted());
+    }
 }
 
 /// Before, a block ended running flows, and the registrar was unknown after `unblock`, too.
