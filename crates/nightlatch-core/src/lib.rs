@@ -18,6 +18,7 @@ pub mod lists;
 pub mod pbx;
 pub mod policy;
 pub mod product;
+mod range_map;
 pub mod ruleset;
 pub mod service;
 pub mod signalling;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -136,12 +137,12 @@ pub fn merge(mut ports: Vec<Ports>) -> Vec<Ports> {
 /// The name of a service: 1 to 24 of `a-z`, `0-9` and `-`, beginning with a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct ServiceName(String);
+pub struct ServiceName(Arc<str>);
 
 impl ServiceName {
     /// A name that is known to be well-formed, from this crate's own tables.
     pub(crate) fn known(name: &str) -> ServiceName {
-        ServiceName(name.to_owned())
+        ServiceName(name.into())
     }
 
     /// The name as text.
@@ -172,7 +173,7 @@ impl FromStr for ServiceName {
             letters && name.len() <= 24 && name.starts_with(|c: char| c.is_ascii_lowercase());
         // "all" means every service, wherever services are named.
         if well_formed && name != "all" {
-            Ok(ServiceName(name))
+            Ok(ServiceName(name.into()))
         } else {
             Err(ServiceNameError(text.chars().take(40).collect()))
         }
@@ -181,7 +182,7 @@ impl FromStr for ServiceName {
 
 impl From<ServiceName> for String {
     fn from(name: ServiceName) -> String {
-        name.0
+        name.as_str().to_owned()
     }
 }
 
@@ -332,8 +333,9 @@ impl Catalogue {
         let has = |service: &&Service| {
             service.ports.iter().any(|ports| ports.contains(Protocol::Udp, port))
         };
-        let roles: BTreeSet<Role> = self.0.values().filter(has).map(|it| it.role).collect();
-        STRONGEST_FIRST.into_iter().find(|role| roles.contains(role)).unwrap_or_default()
+        let strength = |role: &Role| STRONGEST_FIRST.iter().position(|other| other == role);
+        let roles = self.0.values().filter(has).map(|service| service.role);
+        roles.filter(|role| strength(role).is_some()).min_by_key(strength).unwrap_or_default()
     }
 }
 

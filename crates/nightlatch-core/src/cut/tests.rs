@@ -15,9 +15,9 @@ const NOW: Time = Time::from_millis(1_000_000);
 /// The firewall is up; 203.0.113.9 has an account.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.apply(&Change::SetProtection(Protection::On { since: NOW }));
-    ledger.apply(&Change::SetMode(Mode::Allowlist));
-    ledger.apply(&Change::PutAccount(Account {
+    ledger.apply(Change::SetProtection(Protection::On { since: NOW }));
+    ledger.apply(Change::SetMode(Mode::Allowlist));
+    ledger.apply(Change::PutAccount(Account {
         name: "office".parse().unwrap(),
         entries: vec![Entry::Range("203.0.113.9".parse().unwrap())],
         services: Grant::All,

@@ -12,14 +12,14 @@ impl Engine {
         let us = ourselves();
         let mut plan = Plan::new(&us, "what was for a time has ended");
         let mut names: Vec<String> = Vec::new();
-        for account in self.ledger.accounts.values().filter(|a| is_over(a.until, now)) {
+        for account in self.ledger.accounts.ended(now) {
             plan.records.push(Record::new(&us, "expire", &account.name, account, &()));
             plan.changes.push(Change::DropAccount(account.name.clone()));
             names.push(format!("account \"{}\" has ended", account.name));
             // Trunks among them stay: this host is registered there.
             let _ = self.close(&mut plan, account, now);
         }
-        for block in self.ledger.blocks.values().filter(|b| is_over(b.until, now)) {
+        for block in self.ledger.blocks.ended(now) {
             plan.records.push(Record::new(&us, "expire", block.range, block, &()));
             plan.changes.push(Change::DropBlock(block.range));
             names.push(format!("the block of {} has ended", block.range));

@@ -342,7 +342,9 @@ impl Engine {
         }
         // Long lists are made one anew only where something of theirs has changed.
         let lists_change = plan.content.is_some() || plan.changes.iter().any(touches_lists);
-        plan.changes.iter().for_each(|change| self.ledger.apply(change));
+        for change in &plan.changes {
+            let _ = self.ledger.apply(change.clone());
+        }
         let mut plan = plan;
         match plan.content.take() {
             Some(Content::Feed(name, content, _)) => self.lists.put_feed(name, content),

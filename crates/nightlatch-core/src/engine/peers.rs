@@ -11,7 +11,7 @@ use crate::action::{Action, Flows, Unlearn};
 use crate::api::{Caller, KnownPeer, Refusal};
 use crate::audit::{Record, ourselves};
 use crate::config::Rules;
-use crate::ledger::{Change, Denial, DenialCause, DenialScope, Mode};
+use crate::ledger::{Change, Denial, DenialCause, DenialScope, Mode, is_over};
 use crate::pbx::{PbxAnswer, PbxPeers};
 use crate::policy;
 use crate::service::{Catalogue, Role};
@@ -73,8 +73,8 @@ impl Engine {
     }
 
     fn is_closed_to(&self, address: IpAddr, now: Time) -> bool {
-        self.ledger.denials.keys().any(|range| range.contains(address))
-            || self.ledger.blocks_at(now).any(|block| block.range.contains(address))
+        self.ledger.denials.at(address).next().is_some()
+            || self.ledger.blocks.at(address).any(|block| !is_over(block.until, now))
     }
 
     /// Forgets peers that were called or asked before signalling was closed. They are still known at
@@ -105,7 +105,7 @@ impl Engine {
         if self.pbx.asking || !self.ledger.protection.stands() {
             return None;
         }
-        let ends = self.ledger.denials.values().map(|denial| denial.until).min();
+        let ends = self.ledger.denials.next_end();
         let ends = ends.map(|end| self.pbx.not_before.map_or(end, |before| before.max(end)));
         [self.pbx.next, ends].into_iter().flatten().min()
     }
@@ -275,7 +275,7 @@ impl Engine {
             && !address.is_unspecified()
             && !self.ledger.site.guarded.iter().any(own)
             && !self.learned.is_registrar(address, now)
-            && !self.ledger.accounts_at(now).any(|account| account.range_of(address).is_some())
+            && !self.ledger.has_account_at(address, now)
             && !added.any(|account| account.range_of(address).is_some())
             && !self.ledger.denials.contains_key(&AddrRange::from(address))
     }
@@ -307,7 +307,7 @@ impl Engine {
     /// When signalling is closed to strangers, only registrations and fixed contacts stay known:
     /// any other peer that the PBX called or asked may be a stranger that registered before.
     pub(super) fn close_signalling(&self, plan: &mut Plan, now: Time) {
-        plan.changes.push(Change::SetSignallingClosed(now));
+        plan.changes.push(Change::SetSignallingClosed(Some(now)));
         plan.cut = Some(Flows::BegunByPeers);
         plan.unlearn.push(Unlearn::UnregisteredExcept(self.pbx.configured.clone()));
         plan.ask_pbx = true;

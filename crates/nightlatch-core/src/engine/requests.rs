@@ -1,5 +1,6 @@
 //! Accounts, blocks and the mode: what is asked, what is refused, what follows.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::plan::{Decision, Plan, no, wrong};
@@ -8,7 +9,7 @@ use crate::action::Unlearn;
 use crate::address::merge;
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, Reply, Request};
 use crate::audit::Record;
-use crate::ledger::{Account, AccountName, Block, Change, Mode};
+use crate::ledger::{Account, AccountName, Block, Change, Mode, is_over};
 use crate::policy::{self, Packet, What, World};
 use crate::service::{Grant, ServiceName};
 use crate::time::{Time, show_span};
@@ -104,8 +105,9 @@ impl Engine {
     /// The denials that an account ends: what it allows is no longer denied.
     pub(super) fn denials_ended_by(&self, account: &Account) -> Vec<Change> {
         let open = merge(account.ranges().collect());
-        let ended = self.ledger.denials.keys().filter(|range| cut::is_in(&open, range));
-        ended.map(|range| Change::DropDenial(*range)).collect()
+        let over = open.iter().flat_map(|range| self.ledger.denials.over(*range));
+        let ended = over.map(|(range, _)| range).filter(|range| cut::is_in(&open, range));
+        ended.map(Change::DropDenial).collect()
     }
 
     /// Checks a new account and gives it its end.
@@ -162,15 +164,17 @@ impl Engine {
         account: &'a Account,
         now: Time,
     ) -> impl Iterator<Item = &'a Block> {
-        self.ledger.blocks_at(now).filter(|block| {
-            account
-                .ranges()
-                .any(|range| range.overlaps(&block.range) && block.range.width() <= range.width())
-        })
+        let over = account.ranges().flat_map(|range| {
+            let over = self.ledger.blocks.over(range);
+            over.filter(move |(block, _)| block.width() <= range.width())
+        });
+        let over = over.filter(|(_, block)| !is_over(block.until, now));
+        let over: BTreeMap<AddrRange, &Block> = over.collect();
+        over.into_values()
     }
 
     fn remove(
-        &self,
+        &mut self,
         caller: &Caller,
         name: &AccountName,
         force: bool,
@@ -203,7 +207,7 @@ impl Engine {
         self.deny_removed(plan, account.name.as_str(), ranges, now)
     }
 
-    fn block(&self, caller: &Caller, new: NewBlock, now: Time) -> Result<Decision, Refusal> {
+    fn block(&mut self, caller: &Caller, new: NewBlock, now: Time) -> Result<Decision, Refusal> {
         let NewBlock { range, lasts, reason, force } = new;
         self.may_be_blocked(range, force)?;
         let block = Block {
@@ -257,22 +261,20 @@ impl Engine {
     /// Says which accounts a block shuts out, and which stay open inside it.
     fn who_is_hit(&self, block: &Block, now: Time) -> String {
         let mut text = String::new();
-        for account in self.ledger.accounts_at(now) {
-            let touched: Vec<AddrRange> =
-                account.ranges().filter(|range| range.overlaps(&block.range)).collect();
-            let shut = touched.iter().any(|range| block.range.width() <= range.width());
-            let stays = touched.iter().any(|range| block.range.width() > range.width());
+        let mut hit: BTreeMap<&AccountName, (bool, bool)> = BTreeMap::new();
+        let over = self.ledger.accounts.over(block.range);
+        for (range, account) in over.filter(|(_, account)| !is_over(account.until, now)) {
+            let (shut, stays) = hit.entry(&account.name).or_default();
+            *shut |= block.range.width() <= range.width();
+            *stays |= block.range.width() > range.width();
+        }
+        for (name, (shut, stays)) in hit {
             if shut {
-                text += &format!(
-                    "\nattention: this shuts out addresses of account \"{}\"",
-                    account.name
-                );
+                text += &format!("\nattention: this shuts out addresses of account \"{name}\"");
             }
             if stays {
-                text += &format!(
-                    "\naccount \"{}\" stays open: it is more specific than the block",
-                    account.name
-                );
+                text +=
+                    &format!("\naccount \"{name}\" stays open: it is more specific than the block");
             }
         }
         text
@@ -298,7 +300,7 @@ impl Engine {
     }
 
     fn mode(
-        &self,
+        &mut self,
         caller: &Caller,
         mode: Mode,
         force: bool,
@@ -343,7 +345,7 @@ impl Engine {
 
     /// Refuses a plan that would end the caller's own session.
     fn keep_caller(
-        &self,
+        &mut self,
         caller: &Caller,
         plan: &Plan,
         force: bool,
@@ -358,21 +360,25 @@ impl Engine {
     }
 
     /// Where the caller came from, if a plan would shut out that address, which comes in now.
-    pub(super) fn ends_session(&self, caller: &Caller, plan: &Plan, now: Time) -> Option<IpAddr> {
+    ///
+    /// The plan's changes are made for the moment of the question, and taken back.
+    pub(super) fn ends_session(
+        &mut self,
+        caller: &Caller,
+        plan: &Plan,
+        now: Time,
+    ) -> Option<IpAddr> {
         let origin = caller.origin.filter(|origin| reaches_ssh(&self.world(now), *origin))?;
+        let made: Vec<Change> =
+            plan.changes.iter().map(|change| self.ledger.apply(change.clone())).collect();
         let rules = plan.rules.as_ref().unwrap_or(&self.rules);
-        let mut ledger = self.ledger.clone();
-        plan.changes.iter().for_each(|change| ledger.apply(change));
-        let catalogue = &rules.catalogue(&ledger.site);
-        let after = World {
-            ledger: &ledger,
-            rules,
-            catalogue,
-            lists: &self.lists,
-            learned: &self.learned,
-            now,
-        };
-        (!reaches_ssh(&after, origin)).then_some(origin)
+        let catalogue = &rules.catalogue(&self.ledger.site);
+        let after = World { rules, catalogue, ..self.world(now) };
+        let still_comes_in = reaches_ssh(&after, origin);
+        for change in made.into_iter().rev() {
+            let _ = self.ledger.apply(change);
+        }
+        (!still_comes_in).then_some(origin)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Engine;
 use crate::AddrRange;
 use crate::api::{Holding, PacketVerdict, Reply, Why, reason_word};
-use crate::ledger::{Denial, DenialCause, Mode};
+use crate::ledger::{Denial, DenialCause, Mode, is_over};
 use crate::lists::Listed;
 use crate::policy::{self, Packet, Reason, Standing, Verdict, What, World};
 use crate::service::{Ports, Protocol, Role};
@@ -22,8 +22,8 @@ impl Engine {
             Some(ports) => judge_port(&world, address, ports.protocol, ports.first),
             None => self.overall(address, now),
         };
-        let mut blocks: Vec<_> =
-            self.ledger.blocks_at(now).filter(|block| block.range.contains(address)).collect();
+        let blocks = self.ledger.blocks.at(address);
+        let mut blocks: Vec<_> = blocks.filter(|block| !is_over(block.until, now)).collect();
         blocks.sort_by_key(|block| block.range.width());
         Reply::Why(Box::new(Why {
             address,
@@ -32,21 +32,15 @@ impl Engine {
             reason: reason_word(&verdict).to_owned(),
             sentence: self.sentence(address, to, &verdict, now),
             reaches,
-            accounts: standing.accounts.iter().map(|(account, _)| (*account).clone()).collect(),
+            accounts: standing.accounts.iter().map(|account| (*account).clone()).collect(),
             blocks: blocks.into_iter().cloned().collect(),
-            lists: policy::listed(&world, &standing, address)
+            lists: policy::listed(&world, address)
                 .into_iter()
                 .map(|listed| Holding { fetched: self.fetched_at(&listed), listed })
                 .collect(),
             packets: self.by_kind(address, to, now),
             known: self.known(address, now),
-            denials: self
-                .ledger
-                .denials
-                .values()
-                .filter(|denial| denial.range.contains(address))
-                .cloned()
-                .collect(),
+            denials: self.ledger.denials.at(address).cloned().collect(),
         }))
     }
 
@@ -207,7 +201,7 @@ impl Engine {
                 let accounts = Standing::of(&self.world(now), address).accounts;
                 let lets_in: Vec<String> = accounts
                     .iter()
-                    .map(|(account, _)| {
+                    .map(|account| {
                         format!(
                             "account \"{}\" lets it in for {} only",
                             account.name, account.services

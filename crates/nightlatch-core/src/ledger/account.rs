@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Ranged;
 use crate::AddrRange;
 use crate::service::Grant;
 use crate::time::Time;
@@ -47,6 +49,22 @@ impl Account {
     /// The most specific range of the account that holds the address.
     pub fn range_of(&self, address: IpAddr) -> Option<AddrRange> {
         self.ranges().filter(|range| range.contains(address)).min_by_key(AddrRange::width)
+    }
+}
+
+impl Ranged for Account {
+    type Key = AccountName;
+
+    fn key(&self) -> AccountName {
+        self.name.clone()
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = AddrRange> {
+        Account::ranges(self)
+    }
+
+    fn until(&self) -> Option<Time> {
+        self.until
     }
 }
 
@@ -94,7 +112,7 @@ pub enum NameError {
 /// The name of an account: 1 to 64 letters, digits, `.`, `_`, `-`, `@`, and no `-` or `.` first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct AccountName(String);
+pub struct AccountName(Arc<str>);
 
 impl AccountName {
     /// The name as text.
@@ -112,7 +130,7 @@ impl FromStr for AccountName {
             && (1..=64).contains(&text.chars().count())
             && !text.starts_with(['-', '.']);
         if well_formed {
-            Ok(AccountName(text.to_owned()))
+            Ok(AccountName(text.into()))
         } else {
             Err(NameError::Account(text.chars().take(64).collect()))
         }
@@ -123,7 +141,7 @@ impl FromStr for AccountName {
 /// somewhere, so that a mistyped address is not taken for a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct HostName(String);
+pub struct HostName(Arc<str>);
 
 impl HostName {
     /// The name as text, in lower case, without a final dot.
@@ -148,7 +166,7 @@ impl FromStr for HostName {
             .next()
             .is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()));
         if name.len() <= 253 && last_is_a_word && name.split('.').all(label) {
-            Ok(HostName(name))
+            Ok(HostName(name.into()))
         } else {
             Err(NameError::Host(text.chars().take(64).collect()))
         }
@@ -165,7 +183,7 @@ macro_rules! text_type {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Ranged;
 use crate::AddrRange;
 use crate::time::Time;
 
@@ -21,4 +22,20 @@ pub struct Block {
     pub since: Time,
     /// Who set it.
     pub by: String,
+}
+
+impl Ranged for Block {
+    type Key = AddrRange;
+
+    fn key(&self) -> AddrRange {
+        self.range
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = AddrRange> {
+        std::iter::once(self.range)
+    }
+
+    fn until(&self) -> Option<Time> {
+        self.until
+    }
 }

@@ -38,5 +38,18 @@ pub enum Change {
     /// Removes a denial.
     DropDenial(AddrRange),
     /// Sets when signalling was last closed to strangers.
-    SetSignallingClosed(Time),
+    SetSignallingClosed(Option<Time>),
+}
+
+impl Change {
+    /// The ranges of addresses that the changed record claims. For a removed one, see the change that
+    /// takes it back.
+    pub fn ranges(&self) -> Vec<AddrRange> {
+        match self {
+            Change::PutAccount(account) => account.ranges().collect(),
+            Change::PutBlock(block) => vec![block.range],
+            Change::PutDenial(denial) => vec![denial.range],
+            _ => Vec::new(),
+        }
+    }
 }

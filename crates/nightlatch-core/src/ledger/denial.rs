@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Ranged;
 use crate::AddrRange;
 use crate::signalling::MAX_TIMEOUT;
 use crate::time::Time;
@@ -75,5 +76,21 @@ impl Denial {
     pub fn new(range: AddrRange, cause: DenialCause, now: Time) -> Denial {
         let until = now.after(Denial::DURATION);
         Denial { range, since: now, until, cause, scope: DenialScope::Everything }
+    }
+}
+
+impl Ranged for Denial {
+    type Key = AddrRange;
+
+    fn key(&self) -> AddrRange {
+        self.range
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = AddrRange> {
+        std::iter::once(self.range)
+    }
+
+    fn until(&self) -> Option<Time> {
+        Some(self.until)
     }
 }

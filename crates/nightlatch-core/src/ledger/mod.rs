@@ -6,8 +6,10 @@ mod block;
 mod change;
 mod denial;
 mod protection;
+mod records;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
 
@@ -16,17 +18,19 @@ pub use block::Block;
 pub use change::Change;
 pub use denial::{Denial, DenialCause, DenialScope};
 pub use protection::{Mode, ModeError, Protection, Site};
+pub use records::{Ranged, Records};
 
 use crate::AddrRange;
+use crate::policy::{By, Claim};
 use crate::time::Time;
 
 /// The whole ledger, in memory. It changes only by [`Ledger::apply`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ledger {
     /// Accounts by name.
-    pub accounts: BTreeMap<AccountName, Account>,
+    pub accounts: Records<Account>,
     /// Blocks by range.
-    pub blocks: BTreeMap<AddrRange, Block>,
+    pub blocks: Records<Block>,
     /// What strangers meet.
     pub mode: Mode,
     /// Whether the firewall is to stand.
@@ -40,46 +44,63 @@ pub struct Ledger {
     /// Who waits for the next table of countries: a restart may come first.
     pub country_asker: Option<CountryAsker>,
     /// Ranges that are denied services and media, by range.
-    pub denials: BTreeMap<AddrRange, Denial>,
+    pub denials: Records<Denial>,
     /// When signalling was last closed to strangers: peers that were called or asked before are
     /// forgotten, also after a crash in the middle of closing.
     pub signalling_closed: Option<Time>,
 }
 
 impl Ledger {
-    /// Makes one change. Every change is whole: applied twice, it leaves the same ledger.
-    pub fn apply(&mut self, change: &Change) {
-        match change.clone() {
+    /// Makes one change, and returns the change that takes it back. Every change is complete: made
+    /// twice, it leaves the same ledger.
+    pub fn apply(&mut self, change: Change) -> Change {
+        use std::mem::replace;
+
+        match change {
             Change::PutAccount(account) => {
-                self.accounts.insert(account.name.clone(), account);
+                let name = account.name.clone();
+                self.accounts.put(account).map_or(Change::DropAccount(name), Change::PutAccount)
             }
             Change::DropAccount(name) => {
-                self.accounts.remove(&name);
+                self.accounts.remove(&name).map_or(Change::DropAccount(name), Change::PutAccount)
             }
             Change::PutBlock(block) => {
-                self.blocks.insert(block.range, block);
+                let range = block.range;
+                self.blocks.put(block).map_or(Change::DropBlock(range), Change::PutBlock)
             }
             Change::DropBlock(range) => {
-                self.blocks.remove(&range);
+                self.blocks.remove(&range).map_or(Change::DropBlock(range), Change::PutBlock)
             }
-            Change::SetMode(mode) => self.mode = mode,
-            Change::SetProtection(protection) => self.protection = protection,
-            Change::SetSite(site) => self.site = site,
             Change::PutDenial(denial) => {
-                self.denials.insert(denial.range, denial);
+                let range = denial.range;
+                self.denials.put(denial).map_or(Change::DropDenial(range), Change::PutDenial)
+            }
+            Change::DropDenial(range) => {
+                self.denials.remove(&range).map_or(Change::DropDenial(range), Change::PutDenial)
             }
             Change::PutFeed(feed, state) => {
-                self.feeds.insert(feed.name.clone(), (*feed, state));
+                let name = feed.name.clone();
+                let before = self.feeds.insert(name.clone(), (*feed, state));
+                feed_before(name, before)
             }
             Change::DropFeed(name) => {
-                self.feeds.remove(&name);
+                let before = self.feeds.remove(&name);
+                feed_before(name, before)
             }
-            Change::SetCountries(countries) => self.countries = countries,
-            Change::SetCountryAsker(asker) => self.country_asker = asker,
-            Change::DropDenial(range) => {
-                self.denials.remove(&range);
+            Change::SetMode(mode) => Change::SetMode(replace(&mut self.mode, mode)),
+            Change::SetProtection(protection) => {
+                Change::SetProtection(replace(&mut self.protection, protection))
             }
-            Change::SetSignallingClosed(at) => self.signalling_closed = Some(at),
+            Change::SetSite(site) => Change::SetSite(replace(&mut self.site, site)),
+            Change::SetCountries(countries) => {
+                Change::SetCountries(replace(&mut self.countries, countries))
+            }
+            Change::SetCountryAsker(asker) => {
+                Change::SetCountryAsker(replace(&mut self.country_asker, asker))
+            }
+            Change::SetSignallingClosed(at) => {
+                Change::SetSignallingClosed(replace(&mut self.signalling_closed, at))
+            }
         }
     }
 
@@ -93,11 +114,42 @@ impl Ledger {
         self.blocks.values().filter(move |block| !is_over(block.until, now))
     }
 
+    /// Whether an account that holds at `now` covers an address.
+    pub fn has_account_at(&self, address: IpAddr, now: Time) -> bool {
+        self.accounts.at(address).any(|account| !is_over(account.until, now))
+    }
+
     /// The next moment at which something ends by itself.
     pub fn next_end(&self) -> Option<Time> {
-        let accounts = self.accounts.values().filter_map(|account| account.until);
-        let blocks = self.blocks.values().filter_map(|block| block.until);
-        accounts.chain(blocks).chain(self.protection.trial_end()).min()
+        let ends = [self.accounts.next_end(), self.blocks.next_end(), self.protection.trial_end()];
+        ends.into_iter().flatten().min()
+    }
+
+    /// Calls `found` for every claim of an account, a block or a denial that overlaps a range at
+    /// `now`.
+    pub fn claims<'a>(&'a self, over: AddrRange, now: Time, found: &mut dyn FnMut(Claim<'a>)) {
+        for (range, account) in self.accounts.over(over) {
+            if !is_over(account.until, now) {
+                found(Claim { over: range, by: By::Account(account) });
+            }
+        }
+        for (range, block) in self.blocks.over(over) {
+            if !is_over(block.until, now) {
+                found(Claim { over: range, by: By::Block(block) });
+            }
+        }
+        // A denial applies until it is removed: the PBX is asked before it ends.
+        for (range, denial) in self.denials.over(over) {
+            found(Claim { over: range, by: By::Denial(denial) });
+        }
+    }
+}
+
+/// The change that puts a feed back as it was.
+fn feed_before(name: FeedName, before: Option<(Feed, FeedState)>) -> Change {
+    match before {
+        Some((feed, state)) => Change::PutFeed(Box::new(feed), state),
+        None => Change::DropFeed(name),
     }
 }
 
@@ -120,8 +172,8 @@ mod tests {
             let range = AddrRange::new(Family::V4, 2 * at, 2 * at).unwrap();
             let cause = DenialCause::AccountGone { account: "office".to_owned() };
             let denial = Denial::new(range, cause, since);
-            ledger.apply(&Change::PutDenial(denial.clone()));
-            ledger.apply(&Change::PutDenial(denial));
+            ledger.apply(Change::PutDenial(denial.clone()));
+            ledger.apply(Change::PutDenial(denial));
         }
         assert_eq!(ledger.denials.len(), 100_000);
     }

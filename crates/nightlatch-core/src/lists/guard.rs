@@ -1,6 +1,7 @@
 //! Who is never listed.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use nightlatch_parse::ranges::RangeList;
 
@@ -9,7 +10,7 @@ use crate::ledger::{Ledger, Site};
 
 /// Networks that are no stranger's: loopback, link-local, private, shared, multicast. No published
 /// list can rightly name them, and no country owns them.
-const SPECIAL: [&str; 12] = [
+const SPECIAL_NETWORKS: [&str; 12] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -24,9 +25,12 @@ const SPECIAL: [&str; 12] = [
     "ff00::/8",
 ];
 
+static SPECIAL: LazyLock<Vec<AddrRange>> =
+    LazyLock::new(|| SPECIAL_NETWORKS.iter().filter_map(|network| network.parse().ok()).collect());
+
 /// The special networks.
 pub(super) fn special() -> impl Iterator<Item = AddrRange> {
-    SPECIAL.iter().filter_map(|network| network.parse().ok())
+    SPECIAL.iter().copied()
 }
 
 /// Whether an address is in a special network.
@@ -35,16 +39,16 @@ pub fn is_special(address: IpAddr) -> bool {
 }
 
 /// What no list may hold: special networks, and what `up` found the server to need.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Guard {
+#[derive(Clone, Copy, Debug)]
+pub struct Guard<'a> {
     /// The server's own addresses, gateways, resolvers, with a word for each.
-    guarded: Vec<(AddrRange, String)>,
+    guarded: &'a [(AddrRange, String)],
 }
 
-impl Guard {
+impl<'a> Guard<'a> {
     /// The guard of a server.
-    pub fn of(site: &Site) -> Guard {
-        Guard { guarded: site.guarded.clone() }
+    pub fn of(site: &'a Site) -> Guard<'a> {
+        Guard { guarded: &site.guarded }
     }
 
     /// Whether an address is guarded.

@@ -128,18 +128,25 @@ impl Lists {
         let feeds = self.feeds.iter().filter_map(|(name, content)| {
             content.find(address).map(|entry| Listed::Feed { name: name.clone(), entry })
         });
-        let mut found: Vec<Listed> = feeds.collect();
-        if let Some(table) = self.table.as_ref().filter(|_| !countries.is_empty()) {
-            let (entry, country) = table.entry(address).unzip();
-            if self.known(countries).shut_out(country) && !is_special(address) {
-                found.push(Listed::Country { country, entry });
-            }
-        }
-        found
+        feeds.chain(self.country_shut_out(address, countries)).collect()
+    }
+
+    /// Whether a list holds an address.
+    pub fn hold(&self, address: IpAddr, countries: &CountryRules) -> bool {
+        self.feeds.values().any(|content| content.find(address).is_some())
+            || self.country_shut_out(address, countries).is_some()
+    }
+
+    /// The country whose rule shuts an address out.
+    fn country_shut_out(&self, address: IpAddr, countries: &CountryRules) -> Option<Listed> {
+        let table = self.table.as_ref().filter(|_| !countries.is_empty())?;
+        let (entry, country) = table.entry(address).unzip();
+        let shut_out = self.known(countries).shut_out(country) && !is_special(address);
+        shut_out.then_some(Listed::Country { country, entry })
     }
 
     /// All lists as one, without what is guarded: sorted, disjoint. This is what the kernel gets.
-    pub fn merged(&self, countries: &CountryRules, guard: &Guard) -> RangeList {
+    pub fn merged(&self, countries: &CountryRules, guard: &Guard<'_>) -> RangeList {
         let mut all = RangeList::new();
         for content in self.feeds.values() {
             all.extend(content.iter());

@@ -88,7 +88,7 @@ pub struct Inspected {
 pub fn inspect(
     old: Option<&RangeList>,
     new: &RangeList,
-    guard: &Guard,
+    guard: &Guard<'_>,
     ledger: &Ledger,
 ) -> Result<Inspected, Refused> {
     let mut notes = Vec::new();
@@ -197,13 +197,14 @@ mod tests {
         ranges.iter().map(|range| range.parse::<AddrRange>().unwrap()).collect()
     }
 
-    fn guard() -> Guard {
+    fn site() -> Site {
         let guarded = vec![("198.51.100.1".parse().unwrap(), "the gateway".to_owned())];
-        Guard::of(&Site { guarded, ..Site::default() })
+        Site { guarded, ..Site::default() }
     }
 
     fn check(ranges: &[&str], content: &[&str], notes: &[&str]) {
-        let inspected = inspect(None, &list(ranges), &guard(), &Ledger::default()).unwrap();
+        let inspected =
+            inspect(None, &list(ranges), &Guard::of(&site()), &Ledger::default()).unwrap();
         let shown: Vec<String> = inspected.content.iter().map(|range| range.to_string()).collect();
         assert_eq!(shown, content);
         assert_eq!(inspected.notes.len(), notes.len(), "{:?}", inspected.notes);
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn poison_is_refused() {
         let refused = |old: Option<&RangeList>, new: &RangeList| {
-            inspect(old, new, &guard(), &Ledger::default()).unwrap_err().to_string()
+            inspect(old, new, &Guard::of(&site()), &Ledger::default()).unwrap_err().to_string()
         };
         assert_eq!(
             refused(None, &list(&["0.0.0.0/0"])),
@@ -272,6 +273,8 @@ mod tests {
         };
         assert!(refused(Some(&many(1000)), &many(300)).contains("shrank"));
         assert!(refused(Some(&many(1000)), &many(100_000)).contains("grew"));
-        assert!(inspect(Some(&many(1000)), &many(400), &guard(), &Ledger::default()).is_ok());
+        assert!(
+            inspect(Some(&many(1000)), &many(400), &Guard::of(&site()), &Ledger::default()).is_ok()
+        );
     }
 }

@@ -16,17 +16,22 @@
 //! 8. (10) a feed or a country, for new connections from addresses that no account covers
 //! 9. (11) the mode: services open to strangers, under limits; everything else is dropped
 
+mod claims;
+
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::AddrRange;
 use crate::config::{MediaSources, Rules};
 use crate::ledger::{Account, Block, Denial, DenialScope, Ledger, Mode};
 use crate::lists::{Guard, Listed, Lists};
 use crate::service::{Catalogue, Grant, Opening, Protocol, Role, ServiceName};
 use crate::signalling::{self, FirstBytes, Learned, LearnedBy, Peer};
 use crate::time::Time;
+
+pub use claims::{Answer, By, Claim, Stance, Weighing, pieces};
 
 /// All that a judgement depends on.
 #[derive(Clone, Copy, Debug)]
@@ -186,12 +191,12 @@ pub enum Reason {
     /// Blocks shut the address out, the most specific first.
     Blocked {
         /// The deciding block's range.
-        range: crate::AddrRange,
+        range: AddrRange,
     },
     /// The address is denied services: its account was removed, or never existed.
     Denied {
         /// The range of the denial.
-        range: crate::AddrRange,
+        range: AddrRange,
     },
     /// This host sent the peer something that allows this packet.
     Peer {
@@ -235,8 +240,9 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
         return pass(Reason::Essential);
     }
     let standing = Standing::of(world, packet.peer);
-    if let (Some(block), true) = (standing.block, standing.is_blocked()) {
-        return drop(Reason::Blocked { range: block.range });
+    let wall = standing.block.map(|block| drop(Reason::Blocked { range: block.range }));
+    if let (Some(blocked), Stance::Blocked) = (&wall, &standing.answer.stance) {
+        return blocked.clone();
     }
     if let Some(denial) = standing.denial.filter(|_| is_denied(world, &standing, packet)) {
         return drop(Reason::Denied { range: denial.range });
@@ -247,19 +253,17 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if packet.to == To::Elsewhere {
         return pass(Reason::NotForThisHost);
     }
-    let names = standing.granting(world, packet.what);
-    if !names.is_empty() {
-        return pass(Reason::Account { names });
+    if standing.grants(world, packet.what) {
+        return pass(Reason::Account { names: standing.granting(world, packet.what) });
     }
-    if let Some(block) = standing.block {
-        return drop(Reason::Blocked { range: block.range });
+    if let Some(blocked) = wall {
+        return blocked;
     }
     if let Some(reason) = known_peer(world, packet) {
         return pass(reason);
     }
-    let lists = listed(world, &standing, packet.peer);
-    if !lists.is_empty() {
-        return drop(Reason::Listed { lists });
+    if standing.answer.stance == Stance::Listed {
+        return drop(Reason::Listed { lists: listed(world, packet.peer) });
     }
     by_mode(world, packet.what)
 }
@@ -275,16 +279,15 @@ fn role(world: &World<'_>, packet: &Packet) -> Role {
 /// A denial applies to every service of this host that no account grants, whoever began the flow.
 /// Flows that this host began from other ports continue.
 fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> bool {
-    let services = world.catalogue.every_port();
+    let Some(scope) = standing.answer.denied else { return false };
     // A reply to this host's own ping is not a request.
     let is_reply = packet.what.is_echo_request() && packet.flow == Flow::HostBegan;
-    let spares_media =
-        standing.denial.is_some_and(|denial| denial.scope == DenialScope::ExceptMedia);
+    let is_spared = scope == DenialScope::ExceptMedia && role(world, packet) == Role::Media;
     packet.to != To::Elsewhere
         && !is_reply
-        && !(spares_media && role(world, packet) == Role::Media)
-        && opens(&services, packet.what)
-        && standing.granting(world, packet.what).is_empty()
+        && !is_spared
+        && opens(&world.catalogue.every_port(), packet.what)
+        && !standing.grants(world, packet.what)
 }
 
 /// Whether a service of this host may not send to a peer, because the peer is blocked or is denied
@@ -297,8 +300,8 @@ pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, p
     let packet = Packet::new(peer, what);
     let standing = Standing::of(world, peer);
     let is_service = world.catalogue.every_port().contains(protocol, port);
-    (standing.is_blocked() && is_service)
-        || (standing.denial.is_some() && is_denied(world, &standing, &packet))
+    let is_blocked = standing.answer.stance == Stance::Blocked;
+    (is_blocked && is_service) || is_denied(world, &standing, &packet)
 }
 
 /// The reason to accept a packet from a known peer, if there is one.
@@ -334,20 +337,23 @@ fn known_peer(world: &World<'_>, packet: &Packet) -> Option<Reason> {
     }
 }
 
-/// The lists that shut an address out. Whoever has an account, for whatever service, is no
-/// stranger, and what the server needs is never listed.
-pub fn listed(world: &World<'_>, standing: &Standing<'_>, address: IpAddr) -> Vec<Listed> {
-    if !standing.accounts.is_empty() || Guard::of(&world.ledger.site).holds(address) {
+/// The lists that hold an address, unless this server needs it or an account covers it: then no list
+/// counts.
+pub fn listed(world: &World<'_>, address: IpAddr) -> Vec<Listed> {
+    let guarded = Guard::of(&world.ledger.site).holds(address);
+    if guarded || world.ledger.has_account_at(address, world.now) {
         return Vec::new();
     }
     world.lists.holding(address, &world.ledger.countries)
 }
 
-/// What the ledger says of one address: the accounts that cover it, and the most specific block.
+/// What is known of one address: the claims that cover it, and what follows from them.
 #[derive(Clone, Debug)]
 pub struct Standing<'a> {
-    /// The accounts covering the address, with the width of the range that does.
-    pub accounts: Vec<(&'a Account, u128)>,
+    /// What follows.
+    pub answer: Answer,
+    /// The accounts that cover it, each once, by name.
+    pub accounts: Vec<&'a Account>,
     /// Of the denials covering it, the most specific of those that deny most.
     pub denial: Option<&'a Denial>,
     /// The most specific block covering it.
@@ -355,32 +361,41 @@ pub struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    /// What the ledger says of an address.
+    /// What is known of an address.
     pub fn of(world: &World<'a>, address: IpAddr) -> Standing<'a> {
-        let covering =
-            |account: &'a Account| account.range_of(address).map(|range| (account, range.width()));
-        let accounts = world.ledger.accounts_at(world.now).filter_map(covering).collect();
-        let blocks = world.ledger.blocks_at(world.now);
-        let block = blocks
-            .filter(|block| block.range.contains(address))
-            .min_by_key(|block| block.range.width());
-        let denials = world.ledger.denials.values();
-        let denial = denials
-            .filter(|denial| denial.range.contains(address))
-            .max_by_key(|denial| (denial.scope, Reverse(denial.range.width())));
-        Standing { accounts, denial, block }
+        let here = AddrRange::from(address.to_canonical());
+        let mut weighing = Weighing::default();
+        let (mut accounts, mut denials, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+        world.ledger.claims(here, world.now, &mut |claim| {
+            weighing.add(&claim);
+            match claim.by {
+                By::Account(account) => accounts.push(account),
+                By::Denial(denial) => denials.push(denial),
+                By::Block(block) => blocks.push(block),
+                By::List => {}
+            }
+        });
+        let site = &world.ledger.site;
+        if world.lists.hold(address, &world.ledger.countries) && !Guard::of(site).holds(address) {
+            weighing.add(&Claim { over: here, by: By::List });
+        }
+        accounts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        accounts.dedup_by(|a, b| a.name == b.name);
+        let width = |range: &AddrRange| Reverse(range.width());
+        let denial = denials.into_iter().max_by_key(|it| (it.scope, width(&it.range)));
+        let block = blocks.into_iter().max_by_key(|it| width(&it.range));
+        Standing { answer: weighing.answer(), accounts, denial, block }
     }
 
-    /// Whether a block decides: one at least as specific as every account covering the address.
-    pub fn is_blocked(&self) -> bool {
-        let narrowest = self.accounts.iter().map(|(_, width)| *width).min();
-        self.block.is_some_and(|block| narrowest.is_none_or(|width| block.range.width() <= width))
+    /// Whether accounts let the packet in.
+    fn grants(&self, world: &World<'_>, what: What) -> bool {
+        self.answer.grant().is_some_and(|grant| grants(world.catalogue, grant, what))
     }
 
     /// The names of the accounts that let the packet in.
     fn granting(&self, world: &World<'_>, what: What) -> Vec<String> {
-        let accounts = self.accounts.iter().map(|(account, _)| *account);
-        let granting = accounts.filter(|account| grants(world.catalogue, &account.services, what));
+        let granting =
+            self.accounts.iter().filter(|it| grants(world.catalogue, &it.services, what));
         granting.map(|account| account.name.to_string()).collect()
     }
 }
@@ -415,7 +430,7 @@ fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Optio
         Flow::PeerBegan => {
             let limited = world.ledger.mode == Mode::Open
                 && role(world, packet) != Role::Media
-                && standing.granting(world, packet.what).is_empty()
+                && !standing.grants(world, packet.what)
                 && opens(&limited_to_strangers(world.rules, world.catalogue), packet.what);
             (!limited).then_some(Reason::Running)
         }

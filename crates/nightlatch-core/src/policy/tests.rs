@@ -12,7 +12,7 @@ const NOW: Time = Time::from_millis(1_000_000);
 /// `mode open`, `off`; an end in seconds from now behind `for` (`for -1`: it is over).
 fn ledger(lines: &[&str]) -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.apply(&Change::SetProtection(Protection::On { since: NOW }));
+    let _ = ledger.apply(Change::SetProtection(Protection::On { since: NOW }));
     for line in lines {
         let (line, until) = match line.split_once(" for ") {
             Some((line, seconds)) => {
@@ -23,7 +23,7 @@ fn ledger(lines: &[&str]) -> Ledger {
         };
         let by = ourselves().to_string();
         let words: Vec<&str> = line.split(' ').collect();
-        ledger.apply(&match words.as_slice() {
+        let _ = ledger.apply(match words.as_slice() {
             ["allow", name, ranges, services] => Change::PutAccount(Account {
                 name: name.parse().unwrap(),
                 entries: ranges.split(',').map(|r| Entry::Range(r.parse().unwrap())).collect(),

@@ -5,13 +5,15 @@ mod compile;
 mod difference;
 mod list_sets;
 mod render;
+mod table;
 
 use std::collections::BTreeMap;
 
-pub use compile::{compile, disjoint};
+pub use compile::{compile, flat, structure};
 pub use difference::{Difference, difference};
 pub use list_sets::{ListSet, ListSets};
 pub use render::{COUNTED_BY_ADDRESS, render, render_list_sets};
+pub use table::{Delta, Piece, Table, Target};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,11 +108,11 @@ pub struct Ruleset {
     pub structure: Structure,
     /// Where accounts come in: disjoint ranges of both families, sorted, each with the name of
     /// its chain.
-    pub accounts: Vec<(AddrRange, String)>,
+    pub accounts: Vec<(AddrRange, Arc<str>)>,
     /// What is closed in both directions: disjoint ranges, sorted, each with [`BLOCKED`] or the
     /// name of one of [`Structure::closures`].
     #[serde(default)]
-    pub closed: Vec<(AddrRange, String)>,
+    pub closed: Vec<(AddrRange, Arc<str>)>,
     /// Who is on a list: merged. Copies of a ruleset on disk leave it out: lists have their own.
     #[serde(skip)]
     pub lists: Arc<RangeList>,

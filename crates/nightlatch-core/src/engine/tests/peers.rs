@@ -220,7 +220,7 @@ fn known_peers_are_restored_after_a_flush() {
     desk.feed(Event::Learned(known.to_vec()));
     let mut ledger = desk.engine.ledger().clone();
     let cause = DenialCause::AccountGone { account: String::new() };
-    ledger.apply(&Change::PutDenial(Denial::new(range("203.0.113.7"), cause, desk.now)));
+    ledger.apply(Change::PutDenial(Denial::new(range("203.0.113.7"), cause, desk.now)));
     let learned = desk.engine.learned().clone();
     let mut desk = Desk::new(ledger);
     desk.engine.restore_learned(learned);

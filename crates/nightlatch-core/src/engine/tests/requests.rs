@@ -348,7 +348,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         since: START,
         by: String::new(),
     };
-    ledger.apply(&Change::PutAccount(account));
+    ledger.apply(Change::PutAccount(account));
     let remove = |listed: bool| {
         let mut engine = Engine::new(ledger.clone(), rules.clone());
         if listed {

@@ -177,7 +177,9 @@ pub(super) fn ledger_after(mut ledger: Ledger, up: &Up, now: Time) -> Ledger {
             since: now,
             by: String::new(),
         };
-        ledger.accounts.entry(new.name.clone()).or_insert(account);
+        if !ledger.accounts.contains_key(&account.name) {
+            ledger.accounts.put(account);
+        }
     }
     ledger.mode = up.mode.unwrap_or(ledger.mode);
     ledger.site = up.site.clone();

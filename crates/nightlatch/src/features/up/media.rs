@@ -153,7 +153,7 @@ mod tests {
     fn check(seen: Result<Vec<Stream>, String>, mut flows: Vec<LiveFlow>, expected: &[&str]) {
         let now = Time::from_millis(1000);
         let (mut ledger, rules, lists) = (Ledger::default(), Rules::default(), Lists::default());
-        ledger.apply(&Change::SetProtection(Protection::On { since: now }));
+        ledger.apply(Change::SetProtection(Protection::On { since: now }));
         let catalogue = Product::Asterisk.catalogue();
         let world = World {
             ledger: &ledger,

@@ -257,7 +257,7 @@ impl Judge<'_> {
 
     /// Whether any account covers an address.
     fn covers(&self, address: IpAddr) -> bool {
-        self.ledger.accounts_at(self.now).any(|account| account.range_of(address).is_some())
+        self.ledger.has_account_at(address, self.now)
     }
 }
 

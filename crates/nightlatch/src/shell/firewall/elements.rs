@@ -153,7 +153,7 @@ fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
     let single = matches!(set.kind(), Kind::Addresses(_));
     let accounts = ruleset.accounts.iter();
     let accounts = accounts.filter(|(range, _)| of_family(range) && range.is_single() == single);
-    accounts.map(|(range, chain)| (*range, Some(Arc::from(chain.as_str())))).collect()
+    accounts.map(|(range, chain)| (*range, Some(Arc::clone(chain)))).collect()
 }
 
 /// What the kernel holds. Elements that lead anywhere but to a chain are not ours: they come back

@@ -53,7 +53,7 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite:
         Change::SetMode(mode) => set(transaction, MODE, mode),
         Change::SetProtection(protection) => set(transaction, PROTECTION, protection),
         Change::SetSite(site) => set(transaction, SITE, site),
-        Change::SetSignallingClosed(at) => set(transaction, SIGNALLING_CLOSED, &Some(at)),
+        Change::SetSignallingClosed(at) => set(transaction, SIGNALLING_CLOSED, at),
     }
 }
 
@@ -72,10 +72,10 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         ..Ledger::default()
     };
     for account in bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")? {
-        ledger.accounts.insert(account.name.clone(), account);
+        ledger.accounts.put(account);
     }
     for block in bodies::<Block>(connection, "blocks", "SELECT body FROM blocks")? {
-        ledger.blocks.insert(block.range, block);
+        ledger.blocks.put(block);
     }
     let feeds = "SELECT json_array(json(body), json(state)) FROM feeds";
     for (feed, state) in bodies::<(Feed, FeedState)>(connection, "feeds", feeds)? {
@@ -84,7 +84,7 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
     // A read-only command may run before the daemon has migrated the database.
     if super::migrations::version(connection).is_ok_and(|version| version >= DENIALS_SINCE) {
         for denial in bodies::<Denial>(connection, "denials", "SELECT body FROM denials")? {
-            ledger.denials.insert(denial.range, denial);
+            ledger.denials.put(denial);
         }
     }
     Ok(ledger)

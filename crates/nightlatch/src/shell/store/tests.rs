@@ -95,7 +95,7 @@ proptest! {
         let all = changes();
         for picked in picked {
             let change = picked.get(&all).clone();
-            ledger.apply(&change);
+            let _ = ledger.apply(change.clone());
             let mut store = Store::open(&paths).unwrap();
             store.commit(&[change], &[record("x")], NOW).unwrap();
             prop_assert_eq!(&store.ledger().unwrap(), &ledger);
@@ -249,6 +249,10 @@ fn cuts_of_the_first_layout_become_denials() {
     let since = Time::from_millis(1000);
     let cause = DenialCause::AccountGone { account: String::new() };
     let mut expected = Ledger::default();
-    expected.apply(&Change::PutDenial(Denial::new("203.0.113.7".parse().unwrap(), cause, since)));
+    let _ = expected.apply(Change::PutDenial(Denial::new(
+        "203.0.113.7".parse().unwrap(),
+        cause,
+        since,
+    )));
     assert_eq!(Store::open(&paths).unwrap().ledger().unwrap(), expected);
 }

@@ -157,7 +157,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
     };
     for number in 0..dice.below(9) {
         let account = random_account(dice, number, &names);
-        ledger.accounts.insert(account.name.clone(), account);
+        ledger.accounts.put(account);
     }
     for _ in 0..dice.below(6) {
         let range = random_range(dice);
@@ -168,7 +168,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
             since: NOW,
             by: String::new(),
         };
-        ledger.blocks.insert(range, block);
+        ledger.blocks.put(block);
     }
     for _ in 0..dice.below(4) {
         let cause = DenialCause::AccountGone { account: "gone".to_owned() };
@@ -176,7 +176,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
         if dice.one_in(3) {
             denial.scope = DenialScope::ExceptMedia;
         }
-        ledger.denials.insert(denial.range, denial);
+        ledger.denials.put(denial);
     }
     state.by_tcp = (0..dice.below(8)).map(|_| random_range(dice)).collect();
     let ledger = &mut state.ledger;
@@ -185,7 +185,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
         (dice.one_in(3), ledger.accounts.values().next().and_then(|a| a.ranges().next()))
     {
         let (reason, by) = (String::new(), String::new());
-        ledger.blocks.insert(range, Block { range, until: None, reason, since: NOW, by });
+        ledger.blocks.put(Block { range, until: None, reason, since: NOW, by });
     }
     add_lists(dice, &mut state);
     state
@@ -322,11 +322,13 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
         less.ledger.denials.remove(range);
         smaller.push(less);
     }
-    for (name, account) in &ledger.accounts {
+    for account in ledger.accounts.values() {
         for place in 0..account.entries.len() {
             if account.entries.len() > 1 {
                 let mut less = state.clone();
-                less.ledger.accounts.get_mut(name).unwrap().entries.remove(place);
+                let mut account = account.clone();
+                account.entries.remove(place);
+                less.ledger.accounts.put(account);
                 smaller.push(less);
             }
         }
@@ -334,7 +336,8 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
             for service in names {
                 let mut less = state.clone();
                 let fewer = names.iter().filter(|name| *name != service).cloned().collect();
-                less.ledger.accounts.get_mut(name).unwrap().services = Grant::Some(fewer);
+                let services = Grant::Some(fewer);
+                less.ledger.accounts.put(Account { services, ..account.clone() });
                 smaller.push(less);
             }
         }

@@ -68,7 +68,9 @@ fn plan_with(
     flows: &[LiveFlow],
 ) -> Trunks {
     let mut ledger = Ledger::default();
-    accounts.iter().for_each(|change| ledger.apply(change));
+    for change in accounts {
+        let _ = ledger.apply(change.clone());
+    }
     let catalogue = Rules::default().catalogue(&ledger.site);
     let known = Known { answer, trunks, named: &[], is_there: true, flows };
     Trunks::of(&known, &ledger, &catalogue, NOW)

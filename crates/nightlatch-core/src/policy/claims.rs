@@ -1,0 +1,209 @@
+//! What is claimed for ranges of addresses, and which claim wins.
+//!
+//! Accounts, blocks, denials and lists may overlap freely. [`Weighing`] alone decides what follows
+//! for an address: `judge` asks it for one address, and the kernel's table is made by moving it along
+//! the ends of all claims ([`pieces`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ledger::{Account, Block, Denial, DenialScope};
+use crate::service::{Grant, ServiceName};
+use crate::{AddrRange, Family};
+
+/// A claim for a range of addresses, borrowed from its owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The range.
+    pub over: AddrRange,
+    /// Who claims what.
+    pub by: By<'a>,
+}
+
+/// The owner of a claim, from which follows what it claims.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// An account allows its services.
+    Account(&'a Account),
+    /// A block denies everything.
+    Block(&'a Block),
+    /// A denial denies all services that no account grants.
+    Denial(&'a Denial),
+    /// A list names the addresses. A list of any length is one claim, and only for single addresses:
+    /// the kernel has the lists in sets of their own.
+    List,
+}
+
+/// What follows from all claims for an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Answer {
+    /// Who it is.
+    pub stance: Stance,
+    /// What is denied, running flows and outbound packets included. Nothing if it is blocked.
+    pub denied: Option<DenialScope>,
+}
+
+/// Who an address is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stance {
+    /// No account, block or list names it.
+    #[default]
+    Stranger,
+    /// A list names it.
+    Listed,
+    /// Blocked, running flows included.
+    Blocked,
+    /// Allowed by accounts.
+    Account {
+        /// The union of the services of all accounts.
+        grant: Grant,
+        /// Whether a wider block contains it, so that everything else is dropped.
+        walled: bool,
+    },
+}
+
+impl Answer {
+    /// What accounts grant; `None` if none counts.
+    pub fn grant(&self) -> Option<&Grant> {
+        match &self.stance {
+            Stance::Account { grant, .. } => Some(grant),
+            _ => None,
+        }
+    }
+
+    /// Whether it differs from what holds for any stranger.
+    pub fn is_special(&self) -> bool {
+        *self != Answer::default()
+    }
+}
+
+/// The claims for one address, counted so that the answer costs the same however many there are.
+#[derive(Debug, Default)]
+pub struct Weighing<'a> {
+    /// The accounts and blocks by the widths of their ranges: the narrower is more specific.
+    accounts: BTreeMap<u128, usize>,
+    blocks: BTreeMap<u128, usize>,
+    denials: BTreeMap<DenialScope, usize>,
+    lists: usize,
+    /// The accounts that grant everything.
+    unlimited: usize,
+    services: BTreeMap<&'a ServiceName, usize>,
+}
+
+impl<'a> Weighing<'a> {
+    /// Adds a claim.
+    pub fn add(&mut self, claim: &Claim<'a>) {
+        self.count(claim, 1);
+    }
+
+    /// Removes a claim that was added.
+    pub fn remove(&mut self, claim: &Claim<'a>) {
+        self.count(claim, -1);
+    }
+
+    fn count(&mut self, claim: &Claim<'a>, by: isize) {
+        let width = claim.over.width();
+        match claim.by {
+            By::Block(_) => count(&mut self.blocks, width, by),
+            By::Denial(denial) => count(&mut self.denials, denial.scope, by),
+            By::List => self.lists = self.lists.saturating_add_signed(by),
+            By::Account(account) => {
+                count(&mut self.accounts, width, by);
+                match &account.services {
+                    Grant::All => self.unlimited = self.unlimited.saturating_add_signed(by),
+                    Grant::Some(names) => {
+                        names.iter().for_each(|name| count(&mut self.services, name, by));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Who wins: a block that is at least as specific as every account; else the accounts; else the
+    /// lists. Of denials, the one that denies most.
+    pub fn answer(&self) -> Answer {
+        let account = self.accounts.keys().next();
+        let block = self.blocks.keys().next();
+        let stance = match (account, block) {
+            (None, None) if self.lists > 0 => Stance::Listed,
+            (None, None) => Stance::Stranger,
+            (None, Some(_)) => Stance::Blocked,
+            (Some(account), Some(block)) if block <= account => Stance::Blocked,
+            (Some(_), block) => Stance::Account { grant: self.grant(), walled: block.is_some() },
+        };
+        let denied = self.denials.keys().next_back().copied();
+        let denied = denied.filter(|_| stance != Stance::Blocked);
+        Answer { stance, denied }
+    }
+
+    /// The union of what the accounts grant.
+    fn grant(&self) -> Grant {
+        if self.unlimited > 0 {
+            return Grant::All;
+        }
+        let names: BTreeSet<ServiceName> =
+            self.services.keys().map(|name| (*name).clone()).collect();
+        Grant::Some(names)
+    }
+}
+
+fn count<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K, by: isize) {
+    let number = counts.get(&key).copied().unwrap_or(0).saturating_add_signed(by);
+    if number == 0 {
+        counts.remove(&key);
+    } else {
+        counts.insert(key, number);
+    }
+}
+
+/// Splits a range where claims begin or end, and returns the pieces for which something holds other
+/// than for any stranger, in ascending order.
+///
+/// Neighbours with equal answers stay apart, so that a change affects only the pieces that it
+/// touches, and the result does not depend on the order of changes. `n log n`, also if all claims
+/// overlap.
+pub fn pieces(claims: &[Claim<'_>], within: &AddrRange) -> Vec<(AddrRange, Answer)> {
+    let family = within.family();
+    let mut ends: Vec<End<'_, '_>> = Vec::with_capacity(claims.len() * 2);
+    for claim in claims.iter().filter(|claim| claim.over.overlaps(within)) {
+        ends.push(End { at: claim.over.first().max(within.first()), begins: true, claim });
+        // What ends with the range or behind it needs no end.
+        if let Some(behind) = claim.over.last().checked_add(1).filter(|at| *at <= within.last()) {
+            ends.push(End { at: behind, begins: false, claim });
+        }
+    }
+    ends.sort_unstable_by_key(|end| end.at);
+    let mut found = Vec::new();
+    let mut weighing = Weighing::default();
+    let mut ends = ends.into_iter().peekable();
+    while let Some(end) = ends.next() {
+        if end.begins {
+            weighing.add(end.claim);
+        } else {
+            weighing.remove(end.claim);
+        }
+        let next = ends.peek().map(|next| next.at);
+        if next == Some(end.at) {
+            continue;
+        }
+        let last = next.map_or(within.last(), |next| next - 1);
+        let answer = weighing.answer();
+        if let Some(range) = piece(family, end.at, last).filter(|_| answer.is_special()) {
+            found.push((range, answer));
+        }
+    }
+    found
+}
+
+fn piece(family: Family, first: u128, last: u128) -> Option<AddrRange> {
+    AddrRange::new(family, first, last)
+}
+
+/// Where a claim begins, or the address behind its end.
+struct End<'a, 'b> {
+    at: u128,
+    begins: bool,
+    claim: &'b Claim<'a>,
+}
+
+#[cfg(test)]
+mod tests;

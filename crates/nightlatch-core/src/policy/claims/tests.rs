@@ -1,0 +1,209 @@
+//! Which claim wins, in examples and against a model that looks at each address by itself.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::audit::ourselves;
+use crate::ledger::{Change, DenialCause, Entry, Ledger};
+use crate::time::Time;
+
+const NOW: Time = Time::from_millis(1_000_000);
+
+fn grant(text: &str) -> Grant {
+    Grant::parse(text).unwrap()
+}
+
+/// An account of one range. Its name is its number.
+fn account(number: usize, range: AddrRange, services: Grant) -> Change {
+    Change::PutAccount(Account {
+        name: format!("a{number}").parse().unwrap(),
+        entries: vec![Entry::Range(range)],
+        services,
+        until: None,
+        note: String::new(),
+        since: NOW,
+        by: ourselves().to_string(),
+    })
+}
+
+fn block(range: AddrRange) -> Change {
+    let (reason, by) = (String::new(), ourselves().to_string());
+    Change::PutBlock(Block { range, until: None, reason, since: NOW, by })
+}
+
+fn denial(range: AddrRange, scope: DenialScope) -> Change {
+    let cause = DenialCause::AccountGone { account: "gone".to_owned() };
+    Change::PutDenial(Denial { scope, ..Denial::new(range, cause, NOW) })
+}
+
+/// The pieces of both families.
+fn all_pieces(ledger: &Ledger) -> Vec<(AddrRange, Answer)> {
+    let of = |family| {
+        let (all, mut claims) = (AddrRange::all(family), Vec::new());
+        ledger.claims(all, NOW, &mut |claim| claims.push(claim));
+        pieces(&claims, &all)
+    };
+    [Family::V4, Family::V6].into_iter().flat_map(of).collect()
+}
+
+fn show(answer: &Answer) -> String {
+    let standing = match &answer.stance {
+        Stance::Stranger => String::new(),
+        Stance::Listed => "listed".to_owned(),
+        Stance::Blocked => "blocked".to_owned(),
+        Stance::Account { grant, walled } => {
+            format!("{grant}{}", if *walled { ", walled" } else { "" })
+        }
+    };
+    match answer.denied {
+        None => standing,
+        Some(_) if standing.is_empty() => "denied".to_owned(),
+        Some(_) => format!("{standing}, rest denied"),
+    }
+}
+
+/// Claims as `192.0.2.0/24 sip`, `192.0.2.0/24 block` or `192.0.2.0/24 deny`.
+fn check(claims: &[&str], expected: &[&str]) {
+    let mut ledger = Ledger::default();
+    for (number, claim) in claims.iter().enumerate() {
+        let (range, what) = claim.split_once(' ').unwrap();
+        let range = range.parse().unwrap();
+        let _ = ledger.apply(match what {
+            "block" => block(range),
+            "deny" => denial(range, DenialScope::Everything),
+            services => account(number, range, grant(services)),
+        });
+    }
+    let pieces = all_pieces(&ledger);
+    let shown: Vec<String> =
+        pieces.iter().map(|(range, answer)| format!("{range} {}", show(answer))).collect();
+    assert_eq!(shown, expected, "{claims:?}");
+}
+
+#[test]
+fn unions_and_blocks() {
+    check(&[], &[]);
+    check(
+        &["192.0.2.0/24 sip", "192.0.2.16 web"],
+        &["192.0.2.0/28 sip", "192.0.2.16 sip, web", "192.0.2.17-192.0.2.255 sip"],
+    );
+    check(&["192.0.2.0/24 sip", "192.0.2.128/25 all"], &["192.0.2.0/25 sip", "192.0.2.128/25 all"]);
+    // The block is the narrower one: it wins. The account is: it wins, inside a wall.
+    check(
+        &["192.0.2.0/30 sip", "192.0.2.3 block"],
+        &["192.0.2.0-192.0.2.2 sip", "192.0.2.3 blocked"],
+    );
+    check(
+        &["192.0.2.1 sip", "192.0.2.0/30 block"],
+        &["192.0.2.0 blocked", "192.0.2.1 sip, walled", "192.0.2.2/31 blocked"],
+    );
+    check(&["192.0.2.1 sip", "192.0.2.1 block"], &["192.0.2.1 blocked"]);
+    // Neighbours with equal answers stay apart.
+    check(&["192.0.2.0 sip", "192.0.2.1 sip"], &["192.0.2.0 sip", "192.0.2.1 sip"]);
+    // The ends of the address space, and both families side by side.
+    check(
+        &["255.255.255.255 sip", "0.0.0.0/0 block", "::/0 web", ":: web"],
+        &[
+            "0.0.0.0-255.255.255.254 blocked",
+            "255.255.255.255 sip, walled",
+            ":: web",
+            "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff web",
+        ],
+    );
+}
+
+#[test]
+fn denials_leave_what_accounts_grant() {
+    check(
+        &["192.0.2.0/30 sip", "192.0.2.3 block", "192.0.2.2/31 deny", "192.0.2.4 deny"],
+        &[
+            "192.0.2.0/31 sip",
+            "192.0.2.2 sip, rest denied",
+            "192.0.2.3 blocked",
+            "192.0.2.4 denied",
+        ],
+    );
+    check(
+        &["192.0.2.1 sip", "192.0.2.0/30 block", "192.0.2.1 deny"],
+        &["192.0.2.0 blocked", "192.0.2.1 sip, walled, rest denied", "192.0.2.2/31 blocked"],
+    );
+}
+
+/// What holds for an address, looked at by itself and without `Weighing`.
+fn simple_answer(claims: &[(AddrRange, usize)], grants: &[Grant], here: &AddrRange) -> Answer {
+    let covering = || claims.iter().filter(|(range, _)| range.covers(here));
+    let narrowest = |is: fn(usize) -> bool| {
+        covering().filter(|(_, kind)| is(*kind)).map(|(range, _)| range.width()).min()
+    };
+    let account = narrowest(|kind| kind < 3);
+    let block = narrowest(|kind| kind == 3);
+    let denied = covering().filter_map(|(_, kind)| match kind {
+        4 => Some(DenialScope::Everything),
+        5 => Some(DenialScope::ExceptMedia),
+        _ => None,
+    });
+    let denied = denied.max();
+    let blocked = Answer { stance: Stance::Blocked, denied: None };
+    match (account, block) {
+        (None, None) => Answer { stance: Stance::Stranger, denied },
+        (None, Some(_)) => blocked,
+        (Some(account), Some(block)) if block <= account => blocked,
+        (Some(_), block) => {
+            let of = covering().filter_map(|(_, kind)| grants.get(*kind));
+            let names: Vec<String> =
+                of.flat_map(|grant| Vec::<String>::from(grant.clone())).collect();
+            let grant = Grant::try_from(names).unwrap();
+            Answer { stance: Stance::Account { grant, walled: block.is_some() }, denied }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_pieces_equal_a_look_at_each_address(
+        claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..6), 0..12)
+    ) {
+        let grants = [grant("sip"), grant("web,rtp"), Grant::All];
+        let highest = Family::V4.highest();
+        let mut ledger = Ledger::default();
+        let mut claims: Vec<(AddrRange, usize)> = claims
+            .iter()
+            .map(|(first, width, kind)| {
+                // The upper half lies at the end of the address space.
+                let first = if *first >= 16 { highest - 31 + first } else { *first };
+                let last = (first + width).min(highest);
+                (AddrRange::new(Family::V4, first, last).unwrap(), *kind)
+            })
+            .collect();
+        // There is one block and one denial of a range at most: the last counts.
+        let group = |kind: usize| if kind == 5 { 4 } else { kind };
+        for at in (0..claims.len()).rev() {
+            let (range, kind) = claims[at];
+            let later = claims.iter().skip(at + 1);
+            let replaced = |(other, other_kind): &(AddrRange, usize)| {
+                *other == range && group(*other_kind) == group(kind)
+            };
+            if kind >= 3 && later.clone().any(replaced) {
+                claims.remove(at);
+            }
+        }
+        for (number, (range, kind)) in claims.iter().enumerate() {
+            let _ = ledger.apply(match kind {
+                3 => block(*range),
+                4 => denial(*range, DenialScope::Everything),
+                5 => denial(*range, DenialScope::ExceptMedia),
+                kind => account(number, *range, grants[*kind].clone()),
+            });
+        }
+        let found = all_pieces(&ledger);
+        for pair in found.windows(2) {
+            prop_assert!(pair[0].0.last() < pair[1].0.first());
+        }
+        for at in (0..64).chain(highest - 40..=highest) {
+            let here = AddrRange::new(Family::V4, at, at).unwrap();
+            let answer = found.iter().find(|(range, _)| range.covers(&here)).map(|(_, a)| a);
+            let expected = simple_answer(&claims, &grants, &here);
+            prop_assert_eq!(answer.cloned().unwrap_or_default(), expected, "at {}", at);
+        }
+    }
+}
