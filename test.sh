@@ -18,8 +18,9 @@ TEXT
 test_needs=(
     cc:gcc nft:nftables iptables:iptables ip:iproute2 ping:iputils-ping conntrack:conntrack
     ipset:ipset nmap:nmap sipp:sip-tester knock:knockd fwknop:fwknop-client pgrep:procps
-    kamailio:kamailio baresip:baresip-core ss:iproute2 stdbuf:coreutils
-    unshare:util-linux shellcheck:shellcheck man:man-db dnsmasq:dnsmasq-base script:bsdutils
+    kamailio:kamailio baresip:baresip-core linphonec:linphone-cli ss:iproute2
+    stdbuf:coreutils unshare:util-linux shellcheck:shellcheck man:man-db dnsmasq:dnsmasq-base
+    script:bsdutils
 )
 # Those bring services that would be enabled on a developer's machine: for CI only.
 ci_needs=(ssh:openssh-client sshd:openssh-server tor:tor-geoipdb)

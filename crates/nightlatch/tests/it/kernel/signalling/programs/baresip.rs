@@ -8,7 +8,7 @@ use std::time::Duration;
 use nightlatch::features::demo::stage::Host;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Program};
+use super::{PATIENCE, Phone, Program};
 use crate::support::wait_until;
 
 const CONTROL: &str = "127.0.0.1:4444";
@@ -83,42 +83,11 @@ impl Baresip {
         }
     }
 
-    fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
     /// Sends it a command.
     pub(super) fn does(&mut self, command: &str, parameters: &str) {
         let text = json!({ "command": command, "params": parameters, "token": "t" }).to_string();
         let framed = format!("{}:{text},", text.len());
         self.control.write_all(framed.as_bytes()).unwrap();
-    }
-
-    /// Waits for an event, and discards all events up to it.
-    pub(super) fn waits_for(&mut self, event: &str) {
-        let mut seen = Vec::new();
-        let mut found = false;
-        let start = crate::support::now();
-        while !found {
-            self.listen();
-            if let Some(at) = self.events.iter().position(|it| it == event) {
-                self.events.drain(..=at);
-                found = true;
-            } else {
-                seen.clone_from(&self.events);
-                assert!(
-                    start.elapsed() < PATIENCE,
-                    "{event} does not happen, but {seen:?}; {}",
-                    self.said()
-                );
-            }
-        }
-    }
-
-    /// All events since then.
-    pub(super) fn events(&mut self) -> Vec<String> {
-        self.listen();
-        std::mem::take(&mut self.events)
     }
 
     /// Reads the received messages, each `LENGTH:TEXT,`.
@@ -140,6 +109,25 @@ impl Baresip {
                 self.events.push(event.to_owned());
             }
         }
+    }
+}
+
+impl Phone for Baresip {
+    fn dials(&mut self, uri: &str) {
+        self.does("dial", uri);
+    }
+
+    fn hangs_up(&mut self) {
+        self.does("hangup", "");
+    }
+
+    fn happened(&mut self) -> &mut Vec<String> {
+        self.listen();
+        &mut self.events
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Real programs: Kamailio as a carrier's registrar or as the PBX, baresip as the PBX or as a
-//! telephone, sipp as the caller.
+//! telephone, linphonec as a telephone, sipp as the caller.
 
 mod baresip;
+mod linphone;
 mod phone;
 mod trunk;
 
@@ -21,9 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(25);
 struct Program(Child);
 
 impl Program {
-    fn start(mut command: Command, log: &Path) -> Program {
+    fn start(command: Command, log: &Path) -> Program {
+        Program::start_with(command, log, Stdio::null())
+    }
+
+    fn start_with(mut command: Command, log: &Path, input: Stdio) -> Program {
         let log = std::fs::File::create(log).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.stdin(input).stdout(log.try_clone().unwrap()).stderr(log);
         Program(command.spawn().unwrap())
     }
 }
@@ -41,6 +46,43 @@ impl Drop for Program {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
+    }
+}
+
+/// A program that makes and gets calls.
+trait Phone {
+    fn dials(&mut self, uri: &str);
+
+    fn hangs_up(&mut self);
+
+    /// The names of all events that have happened and have not been discarded, e.g. `REGISTER_OK`.
+    fn happened(&mut self) -> &mut Vec<String>;
+
+    /// Its log.
+    fn said(&self) -> String;
+
+    /// Waits for an event, and discards all events up to it.
+    fn waits_for(&mut self, event: &str) {
+        let start = crate::support::now();
+        loop {
+            let happened = self.happened();
+            if let Some(at) = happened.iter().position(|it| it == event) {
+                happened.drain(..=at);
+                return;
+            }
+            let seen = happened.clone();
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{event} does not happen, but {seen:?}; {}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All events since then.
+    fn events(&mut self) -> Vec<String> {
+        std::mem::take(self.happened())
     }
 }
 

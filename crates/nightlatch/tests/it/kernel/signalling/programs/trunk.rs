@@ -8,8 +8,8 @@ use super::super::super::ground::{PATIENCE as SOON, protect, run, shell};
 use super::super::ends::{learned, shown};
 use super::baresip::Baresip;
 use super::{
-    CARRIER, MEDIA, PATIENCE, Program, has_succeeded, is_forgotten, kamailio, shorten_memory, sipp,
-    stage,
+    CARRIER, MEDIA, PATIENCE, Phone, Program, has_succeeded, is_forgotten, kamailio,
+    shorten_memory, sipp, stage,
 };
 use crate::support::wait_until;
 
@@ -105,7 +105,7 @@ fn calls_come_in_and_hang_ups_arrive_over_a_registered_trunk() {
     let arguments = ["-sf", "hangs-up.xml", "-p", "5070", "-mp", "7010"];
     let music = Program::start(sipp(carrier, MEDIA, place, &arguments), &place.join("music"));
     wait_until("it listens", PATIENCE, || run(carrier, "ss -Hlnu").contains(":5070"));
-    pbx.does("dial", "sip:music@192.0.2.166");
+    pbx.dials("sip:music@192.0.2.166");
     pbx.waits_for("CALL_ESTABLISHED");
     is_forgotten(server);
     pbx.waits_for("CALL_CLOSED");
@@ -130,7 +130,7 @@ fn up_while_a_call_rings_does_not_disable_the_trunk() {
     pbx.does("accept", "");
     pbx.waits_for("CALL_LOCAL_SDP");
     drop(ringing);
-    pbx.does("hangup", "");
+    pbx.hangs_up();
     // The next two registrations are answered.
     pbx.events();
     pbx.waits_for("REGISTER_OK");
