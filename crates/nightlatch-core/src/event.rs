@@ -1,6 +1,6 @@
 //! Every fact that can reach the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,12 @@ use std::time::Duration;
 use nightlatch_parse::country::{CountryCode, CountryTable};
 use nightlatch_parse::ranges::RangeList;
 
+#[cfg(doc)]
+use crate::action::Action;
+use crate::action::Revision;
 use crate::api::{Caller, Request};
 use crate::config::Rules;
+use crate::cut::LiveFlow;
 use crate::lists::{FeedName, Version, Versions};
 use crate::pbx::PbxPeers;
 use crate::signalling::Peer;
@@ -33,10 +37,46 @@ pub enum Event {
         /// What is asked.
         request: Request,
     },
-    /// The store has answered the last [`crate::action::Action::Commit`].
+    /// The store has answered the last [`Action::Commit`].
     Stored(Result<(), String>),
-    /// The kernel has answered the last [`crate::action::Action::Project`].
-    Projected(Result<(), String>),
+    /// The kernel has answered [`Action::Apply`], [`Action::Load`] or [`Action::TakeDown`].
+    Applied {
+        /// The revision that was sent.
+        to: Revision,
+        /// Whether the kernel has it.
+        result: Result<(), String>,
+    },
+    /// The lists of [`Action::ExchangeLists`] or [`Action::Load`] are in the kernel, or not.
+    ListsExchanged {
+        /// The revision that was sent.
+        to: Revision,
+        /// Whether the kernel has them.
+        result: Result<(), String>,
+    },
+    /// A part of the answer to [`Action::ListFlows`].
+    Flows(Vec<LiveFlow>),
+    /// The end of the answer to [`Action::ListFlows`], and whether all flows were listed.
+    FlowsListed(Result<(), String>),
+    /// The answer to [`Action::Cut`].
+    FlowsCut(Result<(), String>),
+    /// The answer to [`Action::Teach`].
+    Taught(Result<(), String>),
+    /// The answer to [`Action::Unlearn`].
+    Unlearned(Result<(), String>),
+    /// The answer to [`Action::Keep`], [`Action::Forget`] or [`Action::SavePeers`].
+    Kept {
+        /// What was to be kept.
+        what: Kept,
+        /// Whether it is.
+        result: Result<(), String>,
+    },
+    /// The answer to [`Action::ReadCounters`].
+    Counters {
+        /// The packets that each counter has counted, by its name.
+        dropped: BTreeMap<String, u64>,
+        /// Whether the firewall stands again after a reboot.
+        survives_reboot: bool,
+    },
     /// The kernel's table is not what it was.
     Tampered {
         /// The program that changed it, by name and process id.
@@ -55,9 +95,14 @@ pub enum Event {
     CountriesRead(Result<Option<FetchedTable>, String>),
     /// Packets of listed addresses that were stopped since the last time, by address.
     Hits(Vec<(IpAddr, u64)>),
+    /// How many bytes of the feeds that are being fetched have arrived.
+    Arriving(BTreeMap<FeedName, u64>),
     /// The peers in the kernel's sets, each with the time at which it is forgotten.
     Learned(Vec<(Peer, Time)>),
-    /// The PBX has answered [`crate::action::Action::AskPbx`].
+    /// The peers in the kernel's sets could not be read, or another program has just changed the
+    /// table.
+    PeersUnreadable,
+    /// The PBX has answered [`Action::AskPbx`].
     PbxTold(PbxPeers),
     /// The configuration was read again, because somebody asked for it.
     Configured {
@@ -68,6 +113,17 @@ pub enum Event {
         /// What the file says now, or its mistake.
         rules: Result<Rules, String>,
     },
+}
+
+/// What is kept on disk besides the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The content of a list.
+    List,
+    /// That a feed has no content any more.
+    Forgotten(FeedName),
+    /// The known peers.
+    Peers,
 }
 
 /// Why a fetch brought nothing.

@@ -376,6 +376,15 @@ pub enum Grant {
 }
 
 impl Grant {
+    /// Whether another grant contains all of this one.
+    pub fn is_within(&self, other: &Grant) -> bool {
+        match (self, other) {
+            (_, Grant::All) => true,
+            (Grant::All, Grant::Some(_)) => false,
+            (Grant::Some(names), Grant::Some(others)) => names.is_subset(others),
+        }
+    }
+
     /// Reads a list such as `sip,web` or `all`.
     ///
     /// # Errors

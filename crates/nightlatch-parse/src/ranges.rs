@@ -47,6 +47,20 @@ impl RangeList {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// The range at a place in the order of [`RangeList::iter`].
+    pub fn get(&self, at: usize) -> Option<AddrRange> {
+        match at.checked_sub(self.v4.len()) {
+            None => {
+                let (first, last) = *self.v4.get(at)?;
+                AddrRange::new(Family::V4, first.into(), last.into())
+            }
+            Some(at) => {
+                let (first, last) = *self.v6.get(at)?;
+                AddrRange::new(Family::V6, first, last)
+            }
+        }
+    }
+
     /// The ranges, IPv4 first.
     pub fn iter(&self) -> impl Iterator<Item = AddrRange> + '_ {
         let v4 = self

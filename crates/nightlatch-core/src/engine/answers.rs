@@ -17,13 +17,14 @@ impl Engine {
     pub(super) fn services(&self) -> Reply {
         Reply::Services(Services {
             product: self.rules.product.unwrap_or(self.ledger.site.product),
-            services: self.catalogue.clone(),
+            services: (*self.catalogue).clone(),
             open: self.rules.open.iter().cloned().collect(),
             mode: self.ledger.mode,
         })
     }
 
-    pub(super) fn status(&self, now: Time) -> Reply {
+    /// How things stand, without the kernel's counters.
+    pub(super) fn status(&self, now: Time) -> Status {
         let strangers_reach = match self.ledger.mode {
             _ if !self.ledger.protection.stands() => vec!["everything".to_owned()],
             Mode::Allowlist => Vec::new(),
@@ -44,12 +45,12 @@ impl Engine {
             )
             .collect();
         ending.sort_by_key(|ending| ending.until);
-        Reply::Status(Box::new(Status {
+        Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protection: self.ledger.protection.clone(),
             mode: self.ledger.mode,
-            intact: self.kernel.trouble.is_none(),
-            warnings: self.kernel.trouble.iter().cloned().chain(self.pbx_trouble()).collect(),
+            intact: self.projection.trouble.is_none(),
+            warnings: self.projection.trouble.iter().cloned().chain(self.pbx_trouble()).collect(),
             strangers_reach,
             accounts: self.ledger.accounts.len(),
             blocks: self.ledger.blocks.len(),
@@ -65,10 +66,10 @@ impl Engine {
             denial_count: self.ledger.denials.len(),
             pbx_answered: self.pbx.answered,
             ending,
-            restored: self.kernel.restored,
-            restored_last: self.kernel.restored_last.clone(),
+            restored: self.restored,
+            restored_last: self.restored_last.clone(),
             ..Status::default()
-        }))
+        }
     }
 
     /// The known peers of an answer: the host's registrations come first, so that no crowd of others

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nightlatch_parse::country::{CountryCode, name as country_name};
 
 use super::Engine;
-use super::plan::{Decision, Plan, no};
+use super::plan::{Decision, Plan, Work, no};
 use super::requests::reaches_ssh;
 use crate::action::{Action, Content, Level};
 use crate::api::{Caller, Countries, CountrySize, Refusal, Reply};
@@ -30,12 +30,31 @@ const MOST_UNWATCHED: u64 = 1 << 20;
 /// How many times more or fewer addresses a country may have than before.
 const MOST_TIMES: u64 = 3;
 
+/// How far the reading of the table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Idle,
+    /// It is being read.
+    Underway {
+        /// Whether the table is believed whatever its size.
+        force: bool,
+    },
+    /// It is read, but the kernel does not have it yet.
+    Settling,
+}
+
+impl Reading {
+    fn is_underway(self) -> bool {
+        matches!(self, Reading::Underway { .. })
+    }
+}
+
 /// When the source is to be looked at, and what came of it.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     due: Option<Time>,
-    /// It is being read, and whether the table is believed whatever its size.
-    underway: Option<bool>,
+    reading: Reading,
     /// It is to be looked at once more, because what is needed of it has changed meanwhile.
     again: bool,
     /// Whether the next table is believed whatever its size.
@@ -164,7 +183,8 @@ impl Engine {
     /// With `force` nobody is spared.
     pub(super) fn spare_asker(&mut self, caller: &Caller, force: bool, now: Time) -> Change {
         let pace = &self.countries;
-        let waiting = pace.underway.is_some() || self.next_reading().is_some_and(|due| due <= now);
+        let waiting =
+            pace.reading.is_underway() || self.next_reading().is_some_and(|due| due <= now);
         let pace = &mut self.countries;
         let before = match pace.asker.take().filter(|_| waiting) {
             Some(asker) => asker.before,
@@ -197,7 +217,8 @@ impl Engine {
             failed: pace.failed,
             taken_back: pace.taken_back.clone(),
             stale: self.table_is_stale(now),
-            reading: pace.underway.is_some() || self.next_reading().is_some_and(|due| due <= now),
+            reading: pace.reading != Reading::Idle
+                || self.next_reading().is_some_and(|due| due <= now),
             ranges: table.map_or(0, |table| table.len()),
             rules,
         })
@@ -228,9 +249,36 @@ impl Engine {
         &mut self,
         result: Result<Option<FetchedTable>, String>,
         now: Time,
-    ) -> Vec<Action> {
-        let pace = &mut self.countries;
-        let force = pace.underway.take().unwrap_or(false);
+        actions: &mut Vec<Action>,
+    ) -> Option<Plan> {
+        let force = self.countries.reading == (Reading::Underway { force: true });
+        let plan = self.table_read(result, force, now, actions);
+        if plan.is_none() {
+            self.countries.reading = Reading::Idle;
+        }
+        // Otherwise it is under way until the plan takes effect.
+        plan.map(|plan| Plan { ends: Some(Work::ReadCountries), ..plan })
+    }
+
+    /// What the reading brought has taken effect; the kernel does not have it yet.
+    pub(super) fn countries_settle(&mut self) {
+        self.countries.reading = Reading::Settling;
+    }
+
+    /// The kernel has what the reading brought.
+    pub(super) fn countries_are_settled(&mut self) {
+        if self.countries.reading == Reading::Settling {
+            self.countries.reading = Reading::Idle;
+        }
+    }
+
+    fn table_read(
+        &mut self,
+        result: Result<Option<FetchedTable>, String>,
+        force: bool,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) -> Option<Plan> {
         let result = result.and_then(|fetched| match fetched {
             Some(fetched) => self.believable(fetched, force).map(Some),
             None => Ok(None),
@@ -238,14 +286,14 @@ impl Engine {
         if let Ok(Some(fetched)) = &result
             && let Some(origin) = self.shuts_asker_out(fetched, now)
         {
-            return self.undo_rules(shuts_out_caller(origin), now);
+            return self.undo_rules(shuts_out_caller(origin), now, actions);
         }
         if let Err(reason) = &result
             && self.lists.table().is_some()
             && !self.lists.tells_of(&self.ledger.countries.only)
         {
             // What was in force before is better than rules of which nothing is known.
-            return self.undo_rules(format!("nothing was changed: {reason}"), now);
+            return self.undo_rules(format!("nothing was changed: {reason}"), now, actions);
         }
         let pace = &mut self.countries;
         if result.is_ok() {
@@ -266,8 +314,8 @@ impl Engine {
                 let content = Content::Table(FetchedTable { taken: Some(now), ..fetched });
                 plan.content = Some(content.clone());
                 plan.changes.extend(self.nobody_waits());
-                let keep = Action::Keep(content);
-                std::iter::once(keep).chain(self.begin(None, plan)).collect()
+                actions.push(Action::Keep(content));
+                Some(plan)
             }
             Ok(None) => {
                 "nothing new".clone_into(&mut pace.result);
@@ -276,12 +324,13 @@ impl Engine {
                 let mut plan = Plan::new(&ourselves(), "nothing new of countries");
                 (plan.tell, plan.must_happen) = (None, true);
                 plan.changes.extend(self.nobody_waits());
-                if plan.changes.is_empty() { Vec::new() } else { self.begin(None, plan) }
+                (!plan.changes.is_empty()).then_some(plan)
             }
             Err(reason) => {
                 let message = format!("the table of countries is left as it was: {reason}");
                 pace.result = reason;
-                vec![Action::Tell(Level::Warning, message)]
+                actions.push(Action::Tell(Level::Warning, message));
+                None
             }
         }
     }
@@ -301,7 +350,7 @@ impl Engine {
     }
 
     /// The rules go back to what they were; where only a new table was asked for, the old stays.
-    fn undo_rules(&mut self, reason: String, now: Time) -> Vec<Action> {
+    fn undo_rules(&mut self, reason: String, now: Time, actions: &mut Vec<Action>) -> Option<Plan> {
         let pace = &mut self.countries;
         pace.due = Some(now.after(AGAIN));
         (pace.again, pace.failed) = (false, true);
@@ -310,14 +359,15 @@ impl Engine {
         let before = pace.asker.take_if(|asker| asker.before != *rules).map(|asker| asker.before);
         let Some(before) = before else {
             let message = format!("the table of countries is left as it was: {reason}");
-            return vec![Action::Tell(Level::Warning, message)];
+            actions.push(Action::Tell(Level::Warning, message));
+            return None;
         };
         pace.taken_back = Some(reason.clone());
         let mut plan = Plan::new(&ourselves(), reason);
         plan.must_happen = true;
         plan.records = vec![Record::new(&ourselves(), "country undo", "countries", rules, &before)];
         plan.changes = vec![Change::SetCountries(before), Change::SetCountryAsker(None)];
-        self.begin(None, plan)
+        Some(plan)
     }
 
     /// A table that has lost most of its ranges is a broken download, unless it was made of other
@@ -378,7 +428,7 @@ impl Engine {
 
     /// When the source has to be looked at.
     pub(super) fn next_reading(&self) -> Option<Time> {
-        let idle = !self.ledger.countries.is_empty() && self.countries.underway.is_none();
+        let idle = !self.ledger.countries.is_empty() && !self.countries.reading.is_underway();
         idle.then(|| self.countries.due.unwrap_or_default())
     }
 
@@ -387,7 +437,7 @@ impl Engine {
         self.next_reading().filter(|due| *due <= now)?;
         // Without a table at hand, "nothing new" would leave us with nothing.
         let force = std::mem::take(&mut self.countries.forced);
-        self.countries.underway = Some(force);
+        self.countries.reading = Reading::Underway { force };
         let sure = self.lists.table().is_some() && !force;
         let known = if sure { self.countries.versions.clone() } else { Versions::new() };
         Some(Action::ReadCountries {
@@ -400,7 +450,7 @@ impl Engine {
     /// The source, or what is needed of it, has changed: it is looked at anew.
     pub(super) fn countries_again(&mut self) {
         self.countries.due = None;
-        self.countries.again = self.countries.underway.is_some();
+        self.countries.again = self.countries.reading.is_underway();
     }
 
     /// What is wrong with the table, where one is needed.

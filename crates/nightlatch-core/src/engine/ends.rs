@@ -7,7 +7,7 @@ use crate::ledger::{Change, is_over};
 use crate::time::Time;
 
 impl Engine {
-    /// The accounts, blocks and the trial whose end has come, as one change.
+    /// The accounts and blocks whose end has come, as one change.
     pub(super) fn ended(&self, now: Time) -> Option<Plan> {
         let us = ourselves();
         let mut plan = Plan::new(&us, "what was for a time has ended");
@@ -25,18 +25,19 @@ impl Engine {
             names.push(format!("the block of {} has ended", block.range));
             plan.ask_pbx = true;
         }
-        if is_over(self.ledger.protection.trial_end(), now)
-            && let Some(taken_back) = self.take_back(&us, now)
-        {
-            names.push("not confirmed in time: the firewall is taken back".to_owned());
-            plan.changes.extend(taken_back.changes);
-            plan.records.extend(taken_back.records);
-            plan.unlearn.extend(taken_back.unlearn);
-            plan.cut = taken_back.cut.or(plan.cut);
-            plan.ask_pbx |= taken_back.ask_pbx;
-        }
         plan.must_happen = true;
         plan.tell = Some(names.join("; "));
         (!names.is_empty()).then_some(plan)
+    }
+
+    /// What takes back a trial that was not confirmed in time. Once only: it waits for the disk.
+    pub(super) fn trial_ended(&self, now: Time) -> Option<Plan> {
+        if !is_over(self.ledger.protection.trial_end(), now) || self.is_taking_back() {
+            return None;
+        }
+        let mut plan = self.take_back(&ourselves(), now)?;
+        plan.must_happen = true;
+        plan.tell = Some("not confirmed in time: the firewall is taken back".to_owned());
+        Some(plan)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nightlatch_parse::ranges::RangeList;
 
 use super::Engine;
-use super::plan::{Decision, Plan, no};
+use super::plan::{Decision, Plan, Work, no};
 use super::requests::reaches_ssh;
 use crate::AddrRange;
 use crate::action::{Action, Content, Level};
@@ -32,6 +32,8 @@ const LONGEST_REST: Duration = Duration::from_secs(86_400);
 pub(super) struct Fetches {
     /// Under way, and whether the content is believed whatever its size.
     underway: BTreeMap<FeedName, bool>,
+    /// Fetched, but not in the kernel yet.
+    settling: BTreeSet<FeedName>,
     /// Asked for, and whether with that belief.
     wanted: BTreeMap<FeedName, bool>,
     /// Feeds whose kept content is not the version that the ledger names: a crash came between.
@@ -44,6 +46,17 @@ pub(super) struct Fetches {
 }
 
 impl Fetches {
+    /// What the fetch of a feed brought has taken effect; the kernel does not have it yet.
+    pub(super) fn settle(&mut self, name: &FeedName) {
+        self.underway.remove(name);
+        self.settling.insert(name.clone());
+    }
+
+    /// The kernel has what a fetch brought.
+    pub(super) fn end(&mut self, name: &FeedName) {
+        self.settling.remove(name);
+    }
+
     pub(super) fn forget(&mut self, name: &FeedName) {
         self.wanted.remove(name);
         self.askers.remove(name);
@@ -174,6 +187,7 @@ impl Engine {
         let view = |(feed, state): &(Feed, FeedState)| {
             let name = &feed.name;
             let fetching = self.fetches.underway.contains_key(name)
+                || self.fetches.settling.contains(name)
                 || self.fetches.wanted.contains_key(name)
                 || state.checked.is_none();
             FeedView {
@@ -181,7 +195,7 @@ impl Engine {
                 stale: state.is_stale(feed.every, now),
                 state: self.stopped.added_to(name, state),
                 fetching,
-                arrived: None,
+                arrived: self.arrived(name),
             }
         };
         Reply::Feeds(self.ledger.feeds.values().map(view).collect())
@@ -193,21 +207,21 @@ impl Engine {
         name: &FeedName,
         result: Result<Fetched, Failed>,
         now: Time,
-    ) -> Vec<Action> {
-        let force = self.fetches.underway.remove(name).unwrap_or(false);
+        actions: &mut Vec<Action>,
+    ) -> Option<Plan> {
         // Removed while it was being fetched.
-        if self.fetches.orphaned.remove(name) {
-            return Vec::new();
+        if self.fetches.orphaned.remove(name) || !self.ledger.feeds.contains_key(name) {
+            self.fetches.underway.remove(name);
+            return None;
         }
-        let Some((mut feed, state)) = self.ledger.feeds.get(name).cloned() else {
-            return Vec::new();
-        };
+        // It stays under way until it is written down when the feed was looked at.
+        let force = self.fetches.underway.get(name).copied().unwrap_or(false);
+        let (mut feed, state) = self.ledger.feeds.get(name).cloned()?;
         feed.origin = self.fetches.askers.remove(name).or(feed.origin);
         let wait = result.as_ref().err().and_then(|failed| failed.wait);
         let rests_until = wait.map(|wait| now.after(wait.min(LONGEST_REST)));
         let mut state = FeedState { checked: Some(now), rests_until, ..state };
         let result = result.map_err(|failed| failed.reason);
-        let mut actions = Vec::new();
         let taken = match self.judge_content(&feed, result, force, &mut state, now) {
             Ok(taken) => taken,
             Err(reason) => {
@@ -219,6 +233,7 @@ impl Engine {
             }
         };
         let mut plan = Plan::new(&ourselves(), format!("feed \"{name}\": {}", state.result));
+        plan.ends = Some(Work::Fetch(name.clone()));
         // That a list was looked at counts also where it cannot be written down: otherwise a full
         // disk would make it be fetched again and again.
         plan.must_happen = true;
@@ -236,8 +251,7 @@ impl Engine {
         } else {
             plan.tell = None;
         }
-        actions.extend(self.begin(None, plan));
-        actions
+        Some(plan)
     }
 
     fn judge_content(
@@ -379,9 +393,10 @@ impl Engine {
                 }
             }
         }
+        let answers = self.answer_feed_lists(now);
         let written = *self.stopped.written.get_or_insert(now);
         if self.stopped.counts.is_empty() || now.since(written) < WRITE_DOWN_EVERY {
-            return Vec::new();
+            return answers;
         }
         self.stopped.written = Some(now);
         let mut plan = Plan::new(&ourselves(), "what the feeds stopped is written down");
@@ -394,7 +409,7 @@ impl Engine {
             }
         }
         self.stopped.counts.clear();
-        self.begin(None, plan)
+        answers.into_iter().chain(self.happen(plan, now)).collect()
     }
 }
 

@@ -1,18 +1,19 @@
-//! The engine: events in, actions out. It alone changes the ledger, and only after the store has
-//! written the change down.
+//! The engine: events in, actions out. It alone changes the ledger.
 //!
-//! A change goes through three stations, each an event: somebody asks, or a deadline comes
-//! ([`Engine::handle`] answers with [`Action::Commit`]); the store has written it down (then the
-//! ledger moves, and [`Action::Project`] follows); the kernel has it (then the reply goes out).
-//! The loop executes the actions of one event before it takes the next, so at most one change is
-//! under way.
+//! Nothing here waits: the store, the kernel and everything in the background answer by events, in
+//! whatever order. A change is decided ([`batch`]), goes to the disk and to the kernel
+//! ([`projection`]), and is answered when both have it ([`finish`]).
 
 mod answers;
+mod batch;
 mod countries;
 mod ends;
+mod finish;
 mod lists;
 mod peers;
 mod plan;
+mod projection;
+mod questions;
 mod requests;
 mod retry;
 mod up;
@@ -22,28 +23,38 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use crate::action::{Action, Content, Flows, Level, Project, Unlearn};
-use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
+use crate::AddrRange;
+use crate::action::{Action, Flows, Level, Revision, Unlearn};
+use crate::api::{Caller, Refusal, RefusalKind, Reply};
 use crate::audit::{self, Record};
 use crate::config::Rules;
 use crate::event::{Event, Ticket};
 use crate::ledger::{Change, Ledger, Mode};
 use crate::lists::Lists;
 use crate::policy::{self, World};
-use crate::ruleset::{self, Ruleset};
+use crate::ruleset::{self, Ruleset, Structure, Table};
 use crate::service::{Catalogue, Ports};
 use crate::signalling::Learned;
 use crate::time::Time;
-use plan::{Decision, Plan};
+use batch::{Changes, Waiting};
+use finish::trouble;
+use plan::Plan;
+use projection::Projection;
 
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
     ledger: Ledger,
     rules: Rules,
-    catalogue: Catalogue,
-    underway: Underway,
-    kernel: Kernel,
+    catalogue: Arc<Catalogue>,
+    changes: Changes,
+    projection: Projection,
+    cuts: finish::Cuts,
+    questions: questions::Questions,
+    restored: u64,
+    restored_last: Option<String>,
+    /// What the audit log says of a restoration, once the kernel has answered it.
+    restoring: Option<Record>,
     revision: u64,
     lists: Lists,
     /// All lists as one, as the kernel gets them.
@@ -58,42 +69,22 @@ pub struct Engine {
     pbx: peers::Pbx,
 }
 
-/// The change that is between its stations.
-#[derive(Debug)]
-enum Underway {
-    Nothing,
-    /// Waits for the store, then for the kernel.
-    Change(Option<Ticket>, Box<Plan>),
-    /// The kernel is being restored; then it goes to the audit log.
-    Restoring(Box<Record>),
-    /// Only for the audit log: nothing hangs on it.
-    Note,
-}
-
-/// What is known of the kernel's table.
-#[derive(Debug, Default)]
-struct Kernel {
-    /// Why it is not what it should be.
-    trouble: Option<String>,
-    retry_at: Option<Time>,
-    /// How often it was refused in a row.
-    refused: u32,
-    restored: u64,
-    restored_last: Option<String>,
-}
-
 impl Engine {
     /// An engine over the stored ledger and the checked configuration.
     pub fn new(ledger: Ledger, rules: Rules) -> Engine {
-        let catalogue = rules.catalogue(&ledger.site);
+        let catalogue = Arc::new(rules.catalogue(&ledger.site));
         let countries = countries::Pace::with(ledger.country_asker.clone());
-        let (underway, kernel) = (Underway::Nothing, Kernel::default());
         Engine {
             ledger,
             rules,
             catalogue,
-            underway,
-            kernel,
+            changes: Changes::default(),
+            projection: Projection::default(),
+            cuts: finish::Cuts::default(),
+            questions: questions::Questions::default(),
+            restored: 0,
+            restored_last: None,
+            restoring: None,
             revision: 0,
             lists: Lists::default(),
             merged: Arc::default(),
@@ -116,6 +107,11 @@ impl Engine {
         self.revision
     }
 
+    /// The services of this server.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue)
+    }
+
     /// What the lists hold.
     pub fn lists(&self) -> &Lists {
         &self.lists
@@ -133,7 +129,14 @@ impl Engine {
         }
     }
 
-    /// The table the kernel should hold at `now`; `None` where it should hold none.
+    /// The projection, to change, and the world that it follows.
+    fn projection_and_world(&mut self, now: Time) -> (&mut Projection, World<'_>) {
+        let Engine { ledger, rules, catalogue, lists, learned, projection, .. } = self;
+        (projection, World { ledger, rules, catalogue, lists, learned, now })
+    }
+
+    /// The table the kernel should hold at `now`; `None` where it should hold none. Compiled from
+    /// nothing.
     pub fn desired(&self, now: Time) -> Option<Ruleset> {
         self.ledger
             .protection
@@ -145,27 +148,54 @@ impl Engine {
     pub fn handle(&mut self, event: Event, now: Time) -> Vec<Action> {
         match event {
             Event::Started => self.started(now),
-            Event::Asked { ticket, caller, request } => self.asked(ticket, &caller, request, now),
+            Event::Asked { ticket, caller, request } => self.asked(ticket, caller, request, now),
             Event::Stored(result) => self.stored(result, now),
-            Event::Projected(result) => self.projected(result, now),
+            Event::Applied { to, result } => self.applied(to, result, now),
+            Event::ListsExchanged { to, result } => self.lists_exchanged(to, result, now),
             Event::Tampered { by, found } => self.tampered(by, &found, now),
-            Event::Fetched { name, result } => self.fetched(&name, result, now),
-            Event::CountriesRead(result) => self.countries_read(result, now),
+            Event::Fetched { name, result } => self.wait(Waiting::Fetched { name, result }, now),
+            Event::CountriesRead(result) => self.wait(Waiting::CountriesRead(result), now),
+            Event::PbxTold(pbx) => self.wait(Waiting::PbxTold(Box::new(pbx)), now),
+            Event::Configured { ticket, caller, rules } => {
+                self.wait(Waiting::Configured { ticket, caller, rules }, now)
+            }
             Event::Hits(hits) => self.count_hits(hits, now),
-            Event::Learned(peers) => self.learned_anew(peers),
-            Event::PbxTold(pbx) => self.pbx_told(&pbx, now),
-            Event::Configured { ticket, caller, rules } => match rules {
-                Ok(rules) => self.configured(ticket, &caller, rules, now),
-                Err(mistake) => vec![refuse(ticket, RefusalKind::Configuration, mistake)],
-            },
+            Event::Arriving(arriving) => self.arriving(arriving),
+            Event::Learned(peers) => self.learned_anew(Some(peers), now),
+            Event::PeersUnreadable => self.learned_anew(None, now),
+            Event::Counters { dropped, survives_reboot } => {
+                self.counted(&dropped, survives_reboot, now)
+            }
+            Event::Flows(flows) => {
+                self.flows_listed(&flows, now);
+                Vec::new()
+            }
+            Event::FlowsListed(result) => self.cut_listed(result),
+            Event::FlowsCut(result) => self.flows_cut(result),
+            Event::Taught(result) => trouble(
+                Level::Warning,
+                result.err(),
+                "could not restore known peers",
+                "; inbound calls of trunks may be dropped until the PBX registers again",
+            ),
+            Event::Unlearned(result) => self.unlearned(result, now),
+            Event::Kept { what, result } => finish::kept(&what, result),
         }
+    }
+
+    /// What was sent to the kernel, for a copy that a boot falls back to; `None` if the firewall is
+    /// off.
+    pub fn sent(&self) -> Option<(Arc<Table>, Structure)> {
+        self.projection.sent().map(|(table, structure)| (Arc::clone(table), structure.clone()))
     }
 
     /// The moment at which [`Engine::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
         [
             self.ledger.next_end(),
-            self.kernel.retry_at,
+            self.ledger.protection.trial_end().filter(|_| !self.is_taking_back()),
+            self.projection.retry_at,
+            self.changes.next_try(),
             self.next_fetch(),
             self.next_reading(),
             self.next_question(),
@@ -176,34 +206,43 @@ impl Engine {
     }
 
     /// Does what is due at `now`: ends accounts, blocks and an unconfirmed trial, and tries the
-    /// kernel again.
+    /// kernel and the disk again.
     pub fn handle_timeout(&mut self, now: Time) -> Vec<Action> {
-        if !matches!(self.underway, Underway::Nothing) {
-            return Vec::new();
-        }
         if let Some(plan) = self.ended(now) {
-            return self.begin(None, plan);
+            return self.happen(plan, now);
         }
-        if self.kernel.retry_at.is_some_and(|at| at <= now) {
-            self.kernel.retry_at = None;
-            return vec![Action::Project(Project::Whole)];
+        if let Some(plan) = self.trial_ended(now) {
+            return self.wait_alone(plan, now);
         }
-        let mut actions = self.fetch_due(now);
+        if self.projection.retry_at.is_some_and(|at| at <= now) {
+            return vec![self.load_whole(now)];
+        }
+        let mut actions = self.proceed(now);
+        actions.extend(self.miss_disk(now));
+        actions.extend(self.fetch_due(now));
         actions.extend(self.read_due(now));
         actions.extend(self.ask_pbx_due(now));
         actions
     }
 
+    /// Sends the whole table, whatever the kernel has.
+    fn load_whole(&mut self, now: Time) -> Action {
+        let lists = Arc::clone(&self.merged);
+        let (projection, world) = self.projection_and_world(now);
+        projection.load_whole(&world, &lists)
+    }
+
     fn started(&mut self, now: Time) -> Vec<Action> {
         let stands = self.ledger.protection.stands();
-        // Also where the table was there all the time: the daemon may have been killed between
-        // writing that something is closed, and ending what it closes.
-        let cut = stands.then_some(Action::Cut(Flows::BegunByPeers));
         let forget = stands.then(|| self.forget_from_before_closing(now)).flatten();
         let teach = stands.then(|| self.teach_all(now));
-        let mut actions = vec![Action::Project(Project::Whole)];
-        actions.extend(forget.into_iter().chain(teach).chain(cut).chain(self.close_again(now)));
+        let mut actions = vec![self.load_whole(now)];
+        actions.extend(forget.into_iter().chain(teach));
         if stands {
+            // Also where the table was there all the time: the daemon may have been killed between
+            // writing that something is closed, and ending what it closes.
+            actions.extend(self.cut(vec![Flows::BegunByPeers], Vec::new()));
+            actions.extend(self.close_again(now));
             actions.extend(self.ask_pbx());
         }
         actions
@@ -211,60 +250,38 @@ impl Engine {
 
     /// What follows when the table stands again after the kernel had not taken it. Another program
     /// may have removed it: strangers may have come in meanwhile, and the list of cut flows be gone.
-    fn put_out_again(&self, now: Time) -> impl Iterator<Item = Action> {
-        let strangers = Action::Cut(Flows::BegunByPeers);
-        let again = self.ledger.protection.stands().then(|| {
-            let teach = std::iter::once(self.teach_all(now));
-            teach.chain(self.close_again(now)).chain([strangers])
-        });
-        again.into_iter().flatten()
+    fn put_out_again(&mut self, now: Time) -> Vec<Action> {
+        if !self.ledger.protection.stands() {
+            return Vec::new();
+        }
+        let mut actions = vec![self.teach_all(now)];
+        actions.extend(self.close_again(now));
+        actions.extend(self.cut(vec![Flows::BegunByPeers], Vec::new()));
+        actions
     }
 
     /// Closes once more what was closed lately, when the table is whole again: flows of removed
     /// addresses end, and what this host sent to closed addresses before they were closed again has
     /// made no peer.
-    fn close_again(&self, now: Time) -> Vec<Action> {
+    fn close_again(&mut self, now: Time) -> Vec<Action> {
         if !self.ledger.protection.stands() {
             return Vec::new();
         }
         let denied: Vec<_> = self.ledger.denials.keys().copied().collect();
         let blocked = self.ledger.blocks_at(now).map(|block| block.range);
         let closed: Vec<_> = denied.iter().copied().chain(blocked).collect();
-        let cut = (!denied.is_empty()).then_some(Action::Cut(Flows::Of(denied)));
         let unlearn = (!closed.is_empty()).then_some(Action::Unlearn(Unlearn::Within(closed)));
-        cut.into_iter().chain(unlearn).collect()
+        let cut = (!denied.is_empty()).then_some(Flows::Of(denied));
+        let cut = self.cut(cut.into_iter().collect(), Vec::new());
+        unlearn.into_iter().chain(cut).collect()
     }
 
-    fn asked(
-        &mut self,
-        ticket: Ticket,
-        caller: &Caller,
-        request: Request,
-        now: Time,
-    ) -> Vec<Action> {
-        match self.decide(caller, request, now) {
-            Ok(Decision::Answer(reply)) => vec![Action::Reply(ticket, reply)],
-            Ok(Decision::ReadConfiguration) => {
-                vec![Action::ReadConfiguration(ticket, caller.clone())]
-            }
-            Ok(Decision::Change(plan)) => self.begin(Some(ticket), *plan),
-            Err(refusal) => vec![Action::Reply(ticket, Reply::Refused(refusal))],
-        }
-    }
-
-    fn configured(
-        &mut self,
-        ticket: Ticket,
-        caller: &Caller,
-        rules: Rules,
-        now: Time,
-    ) -> Vec<Action> {
+    fn configured(&mut self, caller: &Caller, rules: Rules, now: Time) -> Result<Plan, Refusal> {
         let mut plan = Plan::configure(caller, rules);
         if let Some(origin) = self.ends_session(caller, &plan, now) {
-            let message = format!(
+            return Err(plan::no(format!(
                 "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
-            );
-            return vec![refuse(ticket, RefusalKind::No, message)];
+            )));
         }
         if self.closes_signalling(&plan) {
             self.close_signalling(&mut plan, now);
@@ -275,7 +292,7 @@ impl Engine {
         if plan.rules.as_ref().is_some_and(|new| new.countries != self.rules.countries) {
             plan.changes.push(self.spare_asker(caller, false, now));
         }
-        self.begin(Some(ticket), plan)
+        Ok(plan)
     }
 
     /// Whether a new configuration closes something that was open to strangers.
@@ -295,83 +312,6 @@ impl Engine {
         })
     }
 
-    fn begin(&mut self, ticket: Option<Ticket>, plan: Plan) -> Vec<Action> {
-        let commit =
-            Action::Commit { changes: plan.changes.clone(), records: plan.records.clone() };
-        self.underway = Underway::Change(ticket, Box::new(plan));
-        vec![commit]
-    }
-
-    fn stored(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
-        match std::mem::replace(&mut self.underway, Underway::Nothing) {
-            Underway::Change(ticket, plan) => match result {
-                Err(error) if !plan.must_happen => {
-                    let message = format!(
-                        "nothing was changed: the change could not be written down: {error}"
-                    );
-                    let refusal = ticket.map(|to| refuse(to, RefusalKind::Failed, message.clone()));
-                    let tell = Action::Tell(Level::Error, message);
-                    refusal.into_iter().chain([tell]).collect()
-                }
-                result => self.take_over(ticket, plan, result, now),
-            },
-            other => {
-                if !matches!(other, Underway::Note) {
-                    self.underway = other;
-                }
-                let trouble = result.err().map(|error| {
-                    Action::Tell(Level::Error, format!("the audit log has a gap: {error}"))
-                });
-                trouble.into_iter().collect()
-            }
-        }
-    }
-
-    /// The ledger moves.
-    fn take_over(
-        &mut self,
-        ticket: Option<Ticket>,
-        plan: Box<Plan>,
-        stored: Result<(), String>,
-        now: Time,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if let Err(error) = stored {
-            let message = format!("it happens all the same, but is not in the audit log: {error}");
-            actions.push(Action::Tell(Level::Error, message));
-        }
-        // Long lists are made one anew only where something of theirs has changed.
-        let lists_change = plan.content.is_some() || plan.changes.iter().any(touches_lists);
-        for change in &plan.changes {
-            let _ = self.ledger.apply(change.clone());
-        }
-        let mut plan = plan;
-        match plan.content.take() {
-            Some(Content::Feed(name, content, _)) => self.lists.put_feed(name, content),
-            Some(Content::Table(fetched)) => self.take_table(fetched),
-            None => {}
-        }
-        self.forget_gone_feeds(&plan.changes, &mut actions);
-        if let Some(rules) = &plan.rules {
-            if self.rules.countries != rules.countries {
-                self.countries_again();
-            }
-            self.rules = rules.clone();
-        }
-        if plan.changes.iter().any(|change| matches!(change, Change::SetCountries(_))) {
-            self.countries_again();
-        }
-        if lists_change {
-            self.merge_lists();
-        }
-        self.catalogue = self.rules.catalogue(&self.ledger.site);
-        plan.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
-        self.revision += 1;
-        self.underway = Underway::Change(ticket, plan);
-        actions.push(Action::Project(Project::Difference));
-        actions
-    }
-
     fn forget_gone_feeds(&mut self, changes: &[Change], actions: &mut Vec<Action>) {
         for change in changes {
             if let Change::DropFeed(name) = change {
@@ -383,89 +323,99 @@ impl Engine {
         }
     }
 
-    fn projected(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
-        let mut actions = Vec::new();
-        match &result {
+    /// Sends what follows from a change that took effect.
+    fn project(
+        &mut self,
+        touched: &[AddrRange],
+        rules: bool,
+        changes: &[Change],
+        now: Time,
+    ) -> Vec<Action> {
+        let structural = |change: &Change| {
+            matches!(change, Change::SetMode(_) | Change::SetProtection(_) | Change::SetSite(_))
+        };
+        let structural = rules || changes.iter().any(structural);
+        let lists = Arc::clone(&self.merged);
+        let (projection, world) = self.projection_and_world(now);
+        let table = match structural {
+            true => projection.renew_structure(touched, &world, &lists),
+            false => projection.renew(touched, &world, &lists),
+        };
+        table.into_iter().chain(projection.renew_lists(&lists)).collect()
+    }
+
+    /// The kernel has answered.
+    fn applied(&mut self, to: Revision, result: Result<(), String>, now: Time) -> Vec<Action> {
+        if !self.projection.is_current(to) {
+            return Vec::new();
+        }
+        if let Some(record) = self.restoring.take() {
+            self.carry(Vec::new(), vec![record]);
+        }
+        let mut actions = self.answered(to, result, now);
+        actions.extend(self.proceed(now));
+        actions
+    }
+
+    fn answered(&mut self, to: Revision, result: Result<(), String>, now: Time) -> Vec<Action> {
+        match result {
             Ok(()) => {
-                if self.kernel.refused > 0 {
+                self.projection.settle(to);
+                let mut actions = Vec::new();
+                if self.projection.accept() {
                     actions.extend(self.put_out_again(now));
                 }
-                (self.kernel.trouble, self.kernel.retry_at) = (None, None);
-                self.kernel.refused = 0;
+                actions.extend(self.finish_ready(now));
+                actions
             }
-            Err(error) => {
-                self.kernel.trouble = Some(error.clone());
-                self.kernel.refused = self.kernel.refused.saturating_add(1);
-                let pause = retry::pause_after(self.kernel.refused);
-                self.kernel.retry_at = Some(now.after(pause));
-                let message = format!("the kernel's table is not what it should be: {error}");
-                actions.push(Action::Tell(Level::Error, message));
-            }
+            Err(error) => self.refused_by_kernel(&error, now),
         }
-        match std::mem::replace(&mut self.underway, Underway::Nothing) {
-            Underway::Change(ticket, plan) => {
-                self.learn(&plan.teach, now);
-                self.pbx_wanted(plan.ask_pbx, now);
-                actions.extend(finish(ticket, *plan, result));
-            }
-            Underway::Restoring(record) => {
-                self.underway = Underway::Note;
-                actions.push(Action::Commit { changes: Vec::new(), records: vec![*record] });
-            }
-            other => self.underway = other,
+    }
+
+    /// The kernel has answered the exchange of lists.
+    fn lists_exchanged(
+        &mut self,
+        to: Revision,
+        result: Result<(), String>,
+        now: Time,
+    ) -> Vec<Action> {
+        if !self.projection.is_current(to) {
+            return Vec::new();
         }
+        match result {
+            Ok(()) => {
+                self.projection.settle_lists(to);
+                self.finish_ready(now)
+            }
+            Err(error) => self.refused_by_kernel(&error, now),
+        }
+    }
+
+    fn refused_by_kernel(&mut self, error: &str, now: Time) -> Vec<Action> {
+        self.projection.refuse(error, now);
+        let message = format!("the kernel's table is not what it should be: {error}");
+        let mut actions = vec![Action::Tell(Level::Error, message)];
+        actions.extend(self.finish_refused(error, now));
         actions
     }
 
     fn tampered(&mut self, by: String, found: &str, now: Time) -> Vec<Action> {
-        self.kernel.restored += 1;
-        let record = Record::new(
-            &audit::ourselves(),
-            "restore",
-            ruleset::TABLE,
-            &found,
-            &format!("by {by}"),
-        );
+        self.restored += 1;
+        let who = format!("by {by}");
+        let record = Record::new(&audit::ourselves(), "restore", ruleset::TABLE, &found, &who);
         let message = format!("{by} changed the firewall ({found}); it is being restored");
-        self.kernel.restored_last = Some(by);
-        self.underway = Underway::Restoring(Box::new(record));
-        // First closed, and rid of the strangers who came in meanwhile; long lists take longer.
-        let strangers = Action::Cut(Flows::BegunByPeers);
-        let teach = self.teach_all(now);
-        let mut actions = vec![Action::Close, teach.clone(), strangers.clone()];
-        actions.extend([Action::Project(Project::Whole), teach]);
-        // The list of cut flows may be gone; and where closing failed, more may have come in.
+        self.restored_last = Some(by);
+        // Written down when the table is restored, so that the log never says so before.
+        let before = self.restoring.replace(record);
+        self.carry(Vec::new(), before.into_iter().collect());
+        let mut actions = vec![self.load_whole(now), self.teach_all(now)];
+        // The list of cut flows may be gone, and strangers may have come in meanwhile.
         actions.extend(self.close_again(now));
-        actions.push(strangers);
+        actions.extend(self.cut(vec![Flows::BegunByPeers], Vec::new()));
         actions.push(Action::Tell(Level::Warning, message));
+        actions.extend(self.proceed(now));
         actions
     }
-}
-
-/// Whether a change makes other lists or another guard.
-fn touches_lists(change: &Change) -> bool {
-    matches!(change, Change::DropFeed(_) | Change::SetCountries(_) | Change::SetSite(_))
-}
-
-/// The last station of a change: running flows are ended, and the reply goes out.
-fn finish(ticket: Option<Ticket>, plan: Plan, projected: Result<(), String>) -> Vec<Action> {
-    let mut actions: Vec<Action> = plan.unlearn.into_iter().map(Action::Unlearn).collect();
-    actions.extend((!plan.teach.is_empty()).then_some(Action::Teach(plan.teach)));
-    actions.extend(plan.cut.map(Action::Cut));
-    actions.extend(plan.tell.map(|message| Action::Tell(Level::Info, message)));
-    if let Some(ticket) = ticket {
-        actions.push(match projected {
-            Ok(()) => Action::Reply(ticket, plan.reply),
-            Err(error) => {
-                let message = format!(
-                    "it is written down, but the kernel does not have it yet ({error}); it is tried again at once, and then every {} seconds",
-                    retry::CALM_PAUSE.as_secs()
-                );
-                refuse(ticket, RefusalKind::Failed, message)
-            }
-        });
-    }
-    actions
 }
 
 fn refuse(ticket: Ticket, kind: RefusalKind, message: impl ToString) -> Action {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
 use super::plan::{Decision, Plan, no};
 use crate::AddrRange;
-use crate::action::{Action, Flows, Unlearn};
+use crate::action::{Action, Flows, Level, Unlearn};
 use crate::api::{Caller, KnownPeer, Refusal};
 use crate::audit::{Record, ourselves};
 use crate::config::Rules;
@@ -24,6 +25,9 @@ const ASK_PBX_EVERY: Duration = Duration::from_secs(600);
 const ASK_PBX_AGAIN: Duration = Duration::from_secs(120);
 /// The minimum pause between two queries, even if a denial ends.
 const MIN_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often the known peers are saved: what the kernel learned since is lost in a reboot.
+const SAVE_PEERS_EVERY: Duration = Duration::from_secs(10);
 
 /// When the PBX is asked next, and what it last reported.
 #[derive(Debug, Default)]
@@ -42,6 +46,8 @@ pub(super) struct Pbx {
     /// Whether to learn its fixed contacts from its next answer: a change may have removed them,
     /// e.g. because their host names had not been resolved yet.
     relearn_fixed: bool,
+    /// When the known peers were last saved.
+    peers_saved: Option<Time>,
     /// Servers inferred only from a connection opened before signalling was closed. They are not
     /// trusted: a stranger could have registered then, and the PBX could have connected to it.
     untrusted: BTreeSet<IpAddr>,
@@ -132,13 +138,43 @@ impl Engine {
     /// Asks the PBX now.
     pub(super) fn ask_pbx(&mut self) -> Vec<Action> {
         self.pbx.asking = true;
-        vec![Action::AskPbx]
+        vec![Action::AskPbx(Arc::clone(&self.catalogue))]
     }
 
-    /// The kernel's sets were read.
-    pub(super) fn learned_anew(&mut self, peers: Vec<(Peer, Time)>) -> Vec<Action> {
-        self.learned = peers.into_iter().collect();
-        Vec::new()
+    /// The kernel's sets were read, or cannot be.
+    pub(super) fn learned_anew(
+        &mut self,
+        peers: Option<Vec<(Peer, Time)>>,
+        now: Time,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(peers) = peers {
+            self.learned = peers.into_iter().collect();
+            let saved = self.pbx.peers_saved.filter(|saved| *saved <= now);
+            if saved.is_none_or(|saved| now.since(saved) >= SAVE_PEERS_EVERY) {
+                actions.push(self.save_peers(now));
+            }
+        }
+        actions.extend(self.peers_are_known(now));
+        actions
+    }
+
+    /// Saves the known peers.
+    fn save_peers(&mut self, now: Time) -> Action {
+        self.pbx.peers_saved = Some(now);
+        Action::SavePeers(Box::new(self.learned.clone()))
+    }
+
+    /// The kernel has forgotten peers, or not: nor are they restored after a reboot.
+    pub(super) fn unlearned(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
+        let mut actions = super::trouble(
+            Level::Warning,
+            result.err(),
+            "could not remove peers from the kernel",
+            "; they stay known until they expire (see \"nightlatch peer list\")",
+        );
+        actions.push(self.save_peers(now));
+        actions
     }
 
     /// Records peers that are being added to the kernel's sets: the sets may be flushed before they
@@ -153,7 +189,12 @@ impl Engine {
     }
 
     /// The PBX has answered.
-    pub(super) fn pbx_told(&mut self, pbx: &PbxPeers, now: Time) -> Vec<Action> {
+    pub(super) fn pbx_told(
+        &mut self,
+        pbx: &PbxPeers,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) -> Option<Plan> {
         self.pbx.asking = false;
         let again = if pbx.answer == PbxAnswer::Silent { ASK_PBX_AGAIN } else { ASK_PBX_EVERY };
         self.pbx.next = Some(now.after(again));
@@ -173,9 +214,10 @@ impl Engine {
         if plan.changes.is_empty() {
             let teach = std::mem::take(&mut plan.teach);
             self.learn(&teach, now);
-            return if teach.is_empty() { Vec::new() } else { vec![Action::Teach(teach)] };
+            actions.extend((!teach.is_empty()).then_some(Action::Teach(teach)));
+            return None;
         }
-        self.begin(None, plan)
+        Some(plan)
     }
 
     /// The peers to learn from an answer of the PBX.

@@ -8,6 +8,7 @@ use crate::api::{Caller, Refusal, RefusalKind, Reply};
 use crate::audit::Record;
 use crate::config::Rules;
 use crate::ledger::Change;
+use crate::lists::FeedName;
 use crate::signalling::Peer;
 
 /// What follows from a request.
@@ -46,6 +47,19 @@ pub(super) struct Plan {
     pub(super) reply: Reply,
     /// Whether it happens even if it cannot be written down: an end that has come.
     pub(super) must_happen: bool,
+    /// What of our own it ends when it has taken effect.
+    pub(super) ends: Option<Work>,
+}
+
+/// Work of the engine's own, of which only one of a kind is under way at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Fetching a feed.
+    Fetch(FeedName),
+    /// Reading the table of countries.
+    ReadCountries,
+    /// Taking back a trial.
+    TakeBack,
 }
 
 impl Plan {
@@ -63,6 +77,7 @@ impl Plan {
             tell: None,
             reply: Reply::Done { message: String::new() },
             must_happen: false,
+            ends: None,
         };
         plan.say(caller, message.to_string());
         plan

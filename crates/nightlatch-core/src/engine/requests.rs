@@ -60,7 +60,7 @@ impl Engine {
             Request::CountryRefresh { force } => {
                 self.country_refresh(caller, force, now).map(Decision::Answer)
             }
-            Request::Status => Ok(Decision::Answer(self.status(now))),
+            Request::Status => Ok(Decision::Answer(Reply::Status(Box::new(self.status(now))))),
         }
     }
 

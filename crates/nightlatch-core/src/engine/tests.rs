@@ -1,32 +1,45 @@
 //! Requests, refusals and ends, through all stations: store, kernel, reply.
 
 mod closing;
+mod disk;
 mod ends;
+mod kernel;
 mod lists;
 mod model;
+mod order;
 mod peers;
 mod requests;
 mod up;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::AddrRange;
-use crate::action::{Action, Flows, Level, Project, Unlearn};
+use crate::action::{Action, Flows, Level, Unlearn};
 use crate::api::{Caller, NewAccount, NewBlock, Refusal, RefusalKind, Reply, Request};
 use crate::audit::Record;
 use crate::config::Rules;
 use crate::engine::Engine;
 use crate::event::{Event, Ticket};
 use crate::ledger::{Change, Entry, Ledger, Mode, Protection, Site};
-use crate::ruleset::Ruleset;
 use crate::service::Grant;
 use crate::signalling::Peer;
 use crate::time::Time;
+use kernel::Kernel;
 
 /// 2026-11-20 09:17:00 UTC.
 const START: Time = Time::from_millis(1_795_166_220_000);
 
-/// The engine with a store and a kernel that answer at once, and remember.
+/// How the kernel's table was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Project {
+    /// By a difference.
+    Difference,
+    /// As a whole, or taken down.
+    Whole,
+}
+
+/// The engine with a store and a kernel that answer in turn, and remember.
 struct Desk {
     engine: Engine,
     now: Time,
@@ -34,9 +47,7 @@ struct Desk {
     /// What the store and the kernel answer from now on.
     store: Result<(), String>,
     kernel: Result<(), String>,
-    /// The kernel's table, and whether its last projection failed.
-    table: Option<Ruleset>,
-    kernel_is_behind: bool,
+    table: Kernel,
     /// What they were given.
     changes: Vec<Change>,
     records: Vec<Record>,
@@ -46,8 +57,6 @@ struct Desk {
     unlearned: Vec<Unlearn>,
     /// How often the PBX was asked.
     questions: u32,
-    /// How often the table was closed at once.
-    closed: u32,
     told: Vec<(Level, String)>,
     replies: Vec<Reply>,
     next_ticket: u64,
@@ -61,8 +70,7 @@ impl Desk {
             caller: anna(),
             store: Ok(()),
             kernel: Ok(()),
-            table: None,
-            kernel_is_behind: false,
+            table: Kernel::default(),
             changes: Vec::new(),
             records: Vec::new(),
             projections: Vec::new(),
@@ -70,7 +78,6 @@ impl Desk {
             taught: Vec::new(),
             unlearned: Vec::new(),
             questions: 0,
-            closed: 0,
             told: Vec::new(),
             replies: Vec::new(),
             next_ticket: 0,
@@ -80,46 +87,95 @@ impl Desk {
     /// A desk whose firewall is on, at a server with a gateway.
     fn on() -> Desk {
         let guarded = vec![(range("198.51.100.254"), "the gateway".to_owned())];
-        Desk::new(Ledger {
+        let mut desk = Desk::new(Ledger {
             protection: Protection::On { since: START },
             site: Site { guarded, ..Site::default() },
             ..Ledger::default()
-        })
+        });
+        let load = desk.engine.load_whole(START);
+        desk.execute(vec![load]);
+        desk.projections.clear();
+        desk
     }
 
-    /// Does as the loop does: every action, depth first.
+    /// Does as the loop does: every action, one after the other, and what follows from its answer
+    /// after those.
     fn execute(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Commit { changes, records } => {
-                    if self.store.is_ok() {
-                        self.changes.extend(changes);
-                        self.records.extend(records);
-                    }
-                    self.feed(Event::Stored(self.store.clone()));
-                }
-                Action::Project(how) => {
-                    self.projections.push(how);
-                    self.kernel_is_behind = self.kernel.is_err();
-                    if self.kernel.is_ok() {
-                        self.table = self.engine.desired(self.now);
-                    }
-                    self.feed(Event::Projected(self.kernel.clone()));
-                }
-                Action::Cut(flows) => self.cuts.push(flows),
-                Action::Teach(peers) => self.taught.extend(peers),
-                Action::Unlearn(unlearn) => self.unlearned.push(unlearn),
-                Action::AskPbx => self.questions += 1,
-                Action::Close => self.closed += 1,
-                Action::Reply(_, reply) => self.replies.push(reply),
-                Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
-                Action::Tell(level, message) => self.told.push((level, message)),
-                Action::Keep(_) | Action::Forget(_) => {}
-                Action::Fetch(..) | Action::ReadCountries { .. } => {
-                    panic!("no test here fetches a list")
-                }
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            for answer in self.answers(action) {
+                actions.extend(self.engine.handle(answer, self.now));
             }
         }
+    }
+
+    /// Does what an action asks for, and returns the answers to it.
+    fn answers(&mut self, action: Action) -> Vec<Event> {
+        match action {
+            Action::Commit { changes, records } => {
+                if self.store.is_ok() {
+                    self.changes.extend(changes);
+                    self.records.extend(records);
+                }
+                return vec![Event::Stored(self.store.clone())];
+            }
+            Action::Apply(apply) => {
+                let to = apply.to;
+                let result = self.project(Project::Difference, |kernel| kernel.apply(*apply));
+                return vec![Event::Applied { to, result }];
+            }
+            Action::Load(load) => {
+                let to = load.to;
+                let result = self.project(Project::Whole, |kernel| {
+                    kernel.load(*load);
+                    Ok(())
+                });
+                let exchanged = Event::ListsExchanged { to, result: result.clone() };
+                return vec![Event::Applied { to, result }, exchanged];
+            }
+            Action::TakeDown { to } => {
+                let result = self.project(Project::Whole, |kernel| {
+                    kernel.take_down();
+                    Ok(())
+                });
+                return vec![Event::Applied { to, result }];
+            }
+            Action::ListFlows { of, .. } => {
+                self.cuts.extend(of);
+                return vec![Event::FlowsListed(Ok(()))];
+            }
+            Action::Cut(_) => return vec![Event::FlowsCut(Ok(()))],
+            Action::ReadPeers => return vec![Event::PeersUnreadable],
+            Action::ReadCounters => {
+                let dropped = std::collections::BTreeMap::new();
+                return vec![Event::Counters { dropped, survives_reboot: false }];
+            }
+            Action::ReadHits => return vec![Event::Hits(Vec::new())],
+            Action::Teach(peers) => self.taught.extend(peers),
+            Action::Unlearn(unlearn) => self.unlearned.push(unlearn),
+            Action::AskPbx(_) => self.questions += 1,
+            Action::Reply(_, reply) => self.replies.push(reply),
+            Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
+            Action::Tell(level, message) => self.told.push((level, message)),
+            Action::Keep(_) | Action::Forget(_) | Action::SavePeers(_) => {}
+            Action::ExchangeLists { .. } | Action::Fetch(..) | Action::ReadCountries { .. } => {
+                panic!("no test here has a list")
+            }
+        }
+        Vec::new()
+    }
+
+    fn project(
+        &mut self,
+        how: Project,
+        execute: impl FnOnce(&mut Kernel) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.projections.push(how);
+        if self.kernel.is_err() {
+            self.table.is_behind = true;
+            return self.kernel.clone();
+        }
+        execute(&mut self.table)
     }
 
     fn feed(&mut self, event: Event) {

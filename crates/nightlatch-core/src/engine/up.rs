@@ -1,7 +1,7 @@
 //! Up, confirm, rollback, down.
 
 use super::Engine;
-use super::plan::{Decision, Plan, no};
+use super::plan::{Decision, Plan, Work, no};
 use crate::action::Flows;
 use crate::api::{Caller, Refusal, Reply, Up};
 use crate::audit::Record;
@@ -163,6 +163,7 @@ impl Engine {
             }
         };
         let mut plan = Plan::new(caller, message);
+        plan.ends = Some(Work::TakeBack);
         plan.records =
             vec![Record::new(caller, "rollback", "firewall", &self.ledger.protection, &protection)];
         plan.changes = mode.map(Change::SetMode).into_iter().collect();

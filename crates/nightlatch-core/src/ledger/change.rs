@@ -41,7 +41,53 @@ pub enum Change {
     SetSignallingClosed(Option<Time>),
 }
 
+/// What identifies the record that a change concerns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordKey {
+    /// An account.
+    Account(AccountName),
+    /// A block.
+    Block(AddrRange),
+    /// A denial.
+    Denial(AddrRange),
+    /// A feed.
+    Feed(FeedName),
+    /// One of the settings, of which there is one each.
+    Setting(&'static str),
+}
+
 impl Change {
+    /// The record that it concerns.
+    pub fn record_key(&self) -> RecordKey {
+        match self {
+            Change::PutAccount(account) => RecordKey::Account(account.name.clone()),
+            Change::DropAccount(name) => RecordKey::Account(name.clone()),
+            Change::PutBlock(block) => RecordKey::Block(block.range),
+            Change::DropBlock(range) => RecordKey::Block(*range),
+            Change::PutDenial(denial) => RecordKey::Denial(denial.range),
+            Change::DropDenial(range) => RecordKey::Denial(*range),
+            Change::PutFeed(feed, _) => RecordKey::Feed(feed.name.clone()),
+            Change::DropFeed(name) => RecordKey::Feed(name.clone()),
+            Change::SetMode(_) => RecordKey::Setting("mode"),
+            Change::SetProtection(_) => RecordKey::Setting("protection"),
+            Change::SetSite(_) => RecordKey::Setting("site"),
+            Change::SetCountries(_) => RecordKey::Setting("countries"),
+            Change::SetCountryAsker(_) => RecordKey::Setting("country asker"),
+            Change::SetSignallingClosed(_) => RecordKey::Setting("signalling closed"),
+        }
+    }
+
+    /// Whether it removes a record.
+    pub fn is_removal(&self) -> bool {
+        matches!(
+            self,
+            Change::DropAccount(_)
+                | Change::DropBlock(_)
+                | Change::DropDenial(_)
+                | Change::DropFeed(_)
+        )
+    }
+
     /// The ranges of addresses that the changed record claims. For a removed one, see the change that
     /// takes it back.
     pub fn ranges(&self) -> Vec<AddrRange> {

@@ -15,7 +15,7 @@ use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
 
 pub use account::{Account, AccountName, Entry, HostName, NameError};
 pub use block::Block;
-pub use change::Change;
+pub use change::{Change, RecordKey};
 pub use denial::{Denial, DenialCause, DenialScope};
 pub use protection::{Mode, ModeError, Protection, Site};
 pub use records::{Ranged, Records};
@@ -119,9 +119,9 @@ impl Ledger {
         self.accounts.at(address).any(|account| !is_over(account.until, now))
     }
 
-    /// The next moment at which something ends by itself.
+    /// The next moment at which an account or a block ends by itself.
     pub fn next_end(&self) -> Option<Time> {
-        let ends = [self.accounts.next_end(), self.blocks.next_end(), self.protection.trial_end()];
+        let ends = [self.accounts.next_end(), self.blocks.next_end()];
         ends.into_iter().flatten().min()
     }
 

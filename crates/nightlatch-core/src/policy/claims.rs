@@ -70,6 +70,27 @@ impl Answer {
         }
     }
 
+    /// Whether it certainly gives nobody more than another answer, whatever is open to strangers.
+    pub fn is_at_most(&self, other: &Answer) -> bool {
+        use Stance::{Account, Blocked, Listed, Stranger};
+
+        if self == other || self.stance == Blocked {
+            return true;
+        }
+        let stance = match (&self.stance, &other.stance) {
+            // Who has an account loses it; what is open to strangers was open to it before, unless
+            // a wider block contained it.
+            (Stranger | Listed, Stranger | Account { walled: false, .. }) | (Listed, Listed) => {
+                true
+            }
+            (Account { grant, walled }, Account { grant: before, walled: was_walled }) => {
+                grant.is_within(before) && (*walled || !was_walled)
+            }
+            _ => false,
+        };
+        stance && self.denied >= other.denied
+    }
+
     /// Whether it differs from what holds for any stranger.
     pub fn is_special(&self) -> bool {
         *self != Answer::default()

@@ -16,17 +16,19 @@ use crate::policy::{World, limited_to_strangers, open_to_strangers};
 /// `lists` is [`crate::lists::Lists::merged`], which is kept because it may be long.
 pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
     let table = Table::compile(world.ledger, world.now);
-    flat(world, &table, lists)
+    Ruleset::flat(structure(world, &table), &table, lists)
 }
 
-/// The whole ruleset of a table that is kept.
-pub fn flat(world: &World<'_>, table: &Table, lists: Arc<RangeList>) -> Ruleset {
-    let mut ruleset = Ruleset { structure: structure(world, table), lists, ..Ruleset::default() };
-    for (range, target) in table.iter() {
-        ruleset.accounts.extend(target.chain.clone().map(|chain| (range, chain)));
-        ruleset.closed.extend(target.closure.clone().map(|closure| (range, closure)));
+impl Ruleset {
+    /// The ruleset of a table that is kept.
+    pub fn flat(structure: Structure, table: &Table, lists: Arc<RangeList>) -> Ruleset {
+        let mut ruleset = Ruleset { structure, lists, ..Ruleset::default() };
+        for (range, target) in table.iter() {
+            ruleset.accounts.extend(target.chain.clone().map(|chain| (range, chain)));
+            ruleset.closed.extend(target.closure.clone().map(|closure| (range, closure)));
+        }
+        ruleset
     }
-    ruleset
 }
 
 /// Chains and rules, with the chains that a table leads to.

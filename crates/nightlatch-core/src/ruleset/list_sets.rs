@@ -1,5 +1,7 @@
 //! In which sets the lists are kept, so that a look-up costs little and loading too.
 
+use std::collections::BTreeSet;
+
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,22 @@ impl ListSets {
     pub fn suiting(lists: &RangeList) -> ListSets {
         let [v4, v6] = [Family::V4, Family::V6].map(|family| frequent(lists, family));
         ListSets { other: false, v4, v6 }
+    }
+
+    /// Those with these names: all of the place in which most of them are.
+    pub fn named<'a>(names: impl Iterator<Item = &'a str> + Clone) -> ListSets {
+        let count = |other| names.clone().filter(|name| ListSet::is_of_place(name, other)).count();
+        let other = count(true) > count(false);
+        let lengths = |family| {
+            let prefix = |name: &str| {
+                let (tree, prefix) = name.split_once('_')?;
+                let prefix = prefix.parse().ok()?;
+                (tree == ListSet::place(family, other)).then_some(prefix)
+            };
+            let lengths: BTreeSet<u32> = names.clone().filter_map(prefix).collect();
+            lengths.into_iter().rev().collect()
+        };
+        ListSets { other, v4: lengths(Family::V4), v6: lengths(Family::V6) }
     }
 
     /// Whether they suit these lists well enough: what others would be better at is not worth

@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-pub use compile::{compile, flat, structure};
+pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
 pub use list_sets::{ListSet, ListSets};
 pub use render::{COUNTED_BY_ADDRESS, render, render_list_sets};
@@ -48,7 +48,7 @@ pub mod names {
     pub const CLOSED_OUT_V4: &str = "closed_out4";
     /// The same for IPv6.
     pub const CLOSED_OUT_V6: &str = "closed_out6";
-    /// The same for packets from containers to these ranges, IPv4; empty if no port is published.
+    /// The same for packets from containers to these ranges, IPv4.
     pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
     /// The same for IPv6.
     pub const CLOSED_FORWARD_V6: &str = "closed_forward6";

@@ -90,11 +90,29 @@ impl Table {
     ///
     /// The cost follows the pieces in those ranges, not the size of the table.
     pub fn renew(&mut self, touched: &[AddrRange], ledger: &Ledger, now: Time) -> Delta {
+        self.renew_except(touched, ledger, now, &[])
+    }
+
+    /// As [`Table::renew`], but in ranges that are withheld (sorted, disjoint), only what gives nobody
+    /// more than before changes.
+    pub fn renew_except(
+        &mut self,
+        touched: &[AddrRange],
+        ledger: &Ledger,
+        now: Time,
+        withheld: &[AddrRange],
+    ) -> Delta {
         let mut delta = Delta::default();
         for range in self.widened(touched) {
             let mut claims = Vec::new();
             ledger.claims(range, now, &mut |claim| claims.push(claim));
-            self.replace(&range, pieces(&claims, &range), &mut delta);
+            let mut wanted = pieces(&claims, &range);
+            let withheld = overlapping(withheld, &range);
+            if !withheld.is_empty() {
+                let old: Vec<Piece> = self.over(range).collect();
+                wanted = restrained(&range, &old, &wanted, withheld);
+            }
+            self.replace(&range, wanted, &mut delta);
         }
         delta
     }
@@ -250,6 +268,71 @@ fn over<N: Copy + Ord>(
     let before = pieces.range(..first).next_back().filter(move |(_, (end, _))| *end >= first);
     let found = before.into_iter().chain(pieces.range(first..=last));
     found.map(|(begin, (end, target))| (*begin, *end, target))
+}
+
+/// Those of sorted, disjoint ranges that overlap a range.
+fn overlapping<'a>(ranges: &'a [AddrRange], over: &AddrRange) -> &'a [AddrRange] {
+    let place = |range: &AddrRange| (range.family(), range.last());
+    let end = |range: &AddrRange| (range.family(), range.first());
+    let first = ranges.partition_point(|range| place(range) < (over.family(), over.first()));
+    let behind = ranges.partition_point(|range| end(range) <= (over.family(), over.last()));
+    ranges.get(first..behind).unwrap_or(&[])
+}
+
+/// What is wanted within a range, but in the withheld ranges what was there before, unless what is
+/// wanted gives nobody more. Pieces are cut only where one of the two is.
+fn restrained(
+    within: &AddrRange,
+    old: &[Piece],
+    wanted: &[(AddrRange, Answer)],
+    withheld: &[AddrRange],
+) -> Vec<(AddrRange, Answer)> {
+    let ranges = old.iter().map(|(range, _)| range).chain(wanted.iter().map(|(range, _)| range));
+    let ends = ranges.chain(withheld).flat_map(|range| [Some(range.first()), behind(range)]);
+    let mut cuts: Vec<u128> = ends.flatten().filter(|at| *at <= within.last()).collect();
+    cuts.push(within.first());
+    cuts.retain(|at| *at >= within.first());
+    cuts.sort_unstable();
+    cuts.dedup();
+    let stranger = Answer::default();
+    // Where a piece came from, to join its parts again.
+    let mut found: Vec<(AddrRange, Answer, (bool, Option<usize>))> = Vec::new();
+    for (number, first) in cuts.iter().enumerate() {
+        let last = cuts.get(number + 1).map_or(within.last(), |next| next - 1);
+        let Some(here) = AddrRange::new(within.family(), *first, last) else { continue };
+        let was = position(old, |(range, _)| range, &here);
+        let will = position(wanted, |(range, _)| range, &here);
+        let before = was.and_then(|at| old.get(at)).map_or(&stranger, |(_, target)| &target.answer);
+        let after = will.and_then(|at| wanted.get(at)).map_or(&stranger, |(_, answer)| answer);
+        let keeps = !overlapping(withheld, &here).is_empty() && !after.is_at_most(before);
+        let (answer, source) = if keeps { (before, (true, was)) } else { (after, (false, will)) };
+        if !answer.is_special() {
+            continue;
+        }
+        match found.last_mut() {
+            Some((range, _, of)) if *of == source && behind(range) == Some(*first) => {
+                *range = AddrRange::new(within.family(), range.first(), last).unwrap_or(*range);
+            }
+            _ => found.push((here, answer.clone(), source)),
+        }
+    }
+    found.into_iter().map(|(range, answer, _)| (range, answer)).collect()
+}
+
+/// The address behind a range.
+fn behind(range: &AddrRange) -> Option<u128> {
+    range.last().checked_add(1)
+}
+
+/// The one of sorted, disjoint pieces that covers a range.
+fn position<T>(
+    pieces: &[T],
+    range_of: impl Fn(&T) -> &AddrRange,
+    here: &AddrRange,
+) -> Option<usize> {
+    let behind = pieces.partition_point(|piece| range_of(piece).first() <= here.first());
+    let at = behind.checked_sub(1)?;
+    pieces.get(at).filter(|piece| range_of(piece).covers(here)).map(|_| at)
 }
 
 impl Target {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nightlatch::shell::firewall::Firewall;
-use nightlatch_core::action::Project;
 use nightlatch_core::config::Rules;
 use nightlatch_core::ledger::{Ledger, Mode, Protection};
 use nightlatch_core::lists::Lists;
@@ -23,16 +22,18 @@ const NOW: Time = Time::from_millis(0);
 
 pub(crate) fn load(old: &Path, new: Option<&Path>) -> Taken {
     let mut firewall = Firewall::open().unwrap();
-    let mut bring = |file: Option<&Path>| {
+    // A firewall without lists stands before, as it does where the first feed is added.
+    firewall.load_with_lists(with(RangeList::new()), None).unwrap();
+    let mut bring = |file: &Path| {
         let started = Instant::now();
-        let list = file.map_or_else(RangeList::new, read);
-        firewall.project(Some(with(list)), None, Project::Difference).unwrap();
+        let list = Arc::new(read(file));
+        if let Some(mut exchange) = firewall.exchange(&list).unwrap() {
+            while firewall.step(&mut exchange).unwrap() {}
+        }
         started.elapsed().as_secs_f64()
     };
-    // A firewall without lists stands before, as it does where the first feed is added.
-    bring(None);
-    let first = bring(Some(old));
-    let seconds = new.map_or(first, |new| bring(Some(new)));
+    let first = bring(old);
+    let seconds = new.map_or(first, bring);
     Taken { seconds, kilobytes: peak_of("self").unwrap() }
 }
 

@@ -7,7 +7,6 @@ pub mod caller;
 pub mod client;
 pub mod clock;
 pub mod configuration;
-pub mod cuts;
 pub mod detach;
 pub mod fetch;
 pub mod firewall;

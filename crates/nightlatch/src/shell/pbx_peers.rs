@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::SyncSender;
+use std::sync::Arc;
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::cut::{Began, LiveFlow};
@@ -15,7 +15,7 @@ use super::pbx::{
     self, Driver, NamedContact, PbxAnswer, Registration, RegistrationState, Remaining, Subjects,
 };
 use super::sockets::Connections;
-use crate::run::Message;
+use crate::run::{Inbox, Message};
 
 /// The most host names that are resolved. A carrier has a few.
 const MAX_NAMES: usize = 64;
@@ -33,7 +33,7 @@ pub struct Trunk {
 
 /// Asks the PBX in a thread of its own, which sends the answer to the main loop. The catalogue lists
 /// the services of this host.
-pub fn ask_in_background(catalogue: Catalogue, inbox: SyncSender<Message>) {
+pub fn ask_in_background(catalogue: Arc<Catalogue>, inbox: Inbox) {
     std::thread::spawn(move || {
         let programs = pbx::running();
         let subjects = Subjects { channels: false, ..Subjects::ALL };

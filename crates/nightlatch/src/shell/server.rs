@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use super::clock::Stopwatch;
 use super::outcome::Failure;
 use super::paths::Paths;
 use super::{caller, journal};
-use crate::run::Message;
+use crate::run::{Inbox, Message};
 
 /// The longest request or reply, in bytes: an account of 100,000 networks fits.
 pub const LONGEST_LINE: u64 = 64 << 20;
 /// How many clients of a socket are served at once; the unit's `TasksMax=` must hold all of both.
-const MOST_CLIENTS: usize = 24;
+const MOST_CLIENTS: usize = 64;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the loop may take to answer.
@@ -52,7 +52,7 @@ impl Envelope {
 ///
 /// # Errors
 /// The folder or a socket cannot be made.
-pub fn start(paths: &Paths, inbox: &SyncSender<Message>) -> Result<(), Failure> {
+pub fn start(paths: &Paths, inbox: &Inbox) -> Result<(), Failure> {
     fs::create_dir_all(&paths.run_dir).map_err(|error| {
         Failure::failed(format!("{} cannot be made: {error}", paths.run_dir.display()))
     })?;
@@ -78,11 +78,7 @@ fn listen(path: &Path, mode: u32) -> Result<UnixListener, Failure> {
     Ok(listener)
 }
 
-fn serve(
-    listener: &UnixListener,
-    inbox: &SyncSender<Message>,
-    handle: fn(UnixStream, &SyncSender<Message>) -> io::Result<()>,
-) {
+fn serve(listener: &UnixListener, inbox: &Inbox, handle: fn(UnixStream, &Inbox) -> io::Result<()>) {
     let room = Arc::new(Room::default());
     loop {
         let seat = Seat::take(&room);
@@ -134,7 +130,7 @@ impl Drop for Seat {
 }
 
 /// One client of the control socket: requests and replies in turn, until it leaves.
-fn converse(stream: UnixStream, inbox: &SyncSender<Message>) -> io::Result<()> {
+fn converse(stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let caller = caller::of(&stream)?;
     let mut writer = stream.try_clone()?;
@@ -216,7 +212,7 @@ struct Version {
 }
 
 /// The status socket: says how things stand, once, and reads nothing.
-fn tell_status(mut stream: UnixStream, inbox: &SyncSender<Message>) -> io::Result<()> {
+fn tell_status(mut stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let reply = put_to_loop(inbox, Caller::default(), Request::Status);
     match reply {
@@ -225,7 +221,7 @@ fn tell_status(mut stream: UnixStream, inbox: &SyncSender<Message>) -> io::Resul
     }
 }
 
-fn put_to_loop(inbox: &SyncSender<Message>, caller: Caller, request: Request) -> Reply {
+fn put_to_loop(inbox: &Inbox, caller: Caller, request: Request) -> Reply {
     let (reply_to, reply) = sync_channel(1);
     let gone = || {
         let message = "the daemon is stopping, or too busy to answer: try again".to_owned();

@@ -252,13 +252,13 @@ fn what_cannot_be_written_down_does_not_happen() {
         let mut desk = Desk::on();
         desk.done(allow("office 203.0.113.7 sip"));
         desk.done(block("192.0.2.0/24"));
-        let projections = desk.projections.len();
+        let table = desk.table.clone();
         desk.store = Err("database or disk is full".to_owned());
         assert_eq!(
             desk.refused(RefusalKind::Failed, request.clone()),
             "nothing was changed: the change could not be written down: database or disk is full"
         );
-        assert_eq!(desk.projections.len(), projections);
+        assert_eq!(desk.table.ruleset(), table.ruleset());
         assert_eq!(desk.told.last().unwrap().0, Level::Error);
         // With room again it goes on.
         desk.store = Ok(());
@@ -348,7 +348,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         since: START,
         by: String::new(),
     };
-    ledger.apply(Change::PutAccount(account));
+    let _ = ledger.apply(Change::PutAccount(account));
     let remove = |listed: bool| {
         let mut engine = Engine::new(ledger.clone(), rules.clone());
         if listed {
@@ -359,7 +359,8 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         }
         let request = Request::Remove { name: "anna".parse().unwrap(), force: false };
         let asked = Event::Asked { ticket: Ticket(1), caller: caller.clone(), request };
-        let actions = engine.handle(asked, START);
+        assert_eq!(engine.handle(asked, START), [Action::ReadPeers]);
+        let actions = engine.handle(Event::PeersUnreadable, START);
         matches!(actions.as_slice(), [Action::Reply(_, Reply::Refused(_))])
     };
     assert!(remove(false), "a removed address is denied SSH even though it is open to strangers");
@@ -373,16 +374,26 @@ fn the_kernel_is_tried_again_soon_and_then_less_often() {
     let mut desk = Desk::on();
     desk.kernel = Err("another program removes it".to_owned());
     desk.ask(allow("office 203.0.113.7 all"));
+    let loaded = |actions: Vec<Action>| match actions.as_slice() {
+        [Action::Load(load)] => load.to,
+        other => panic!("{other:?}"),
+    };
+    let mut last = 0;
     for pause in [0, 0, 0, 0, 50, 100, 200, 400, 500, 500] {
         let due = desk.engine.next_deadline().unwrap();
         assert_eq!(due.since(desk.now), Duration::from_millis(pause));
         desk.now = due;
-        let actions = desk.engine.handle_timeout(desk.now);
-        assert_eq!(actions, [Action::Project(Project::Whole)]);
-        desk.engine.handle(Event::Projected(desk.kernel.clone()), desk.now);
+        last = loaded(desk.engine.handle_timeout(desk.now));
+        let result = desk.kernel.clone();
+        desk.engine.handle(Event::Applied { to: last, result }, desk.now);
     }
+    let due = desk.engine.next_deadline().unwrap();
+    assert_eq!(loaded(desk.engine.handle_timeout(due)), last + 1);
     // Strangers may have come in while there was no table.
-    let actions = desk.engine.handle(Event::Projected(Ok(())), desk.now);
-    assert_eq!(actions, [Action::Teach(Vec::new()), Action::Cut(Flows::BegunByPeers)]);
+    let actions = desk.engine.handle(Event::Applied { to: last + 1, result: Ok(()) }, due);
+    let [Action::Teach(taught), Action::ListFlows { of, .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((taught.len(), of.as_slice()), (0, [Flows::BegunByPeers].as_slice()));
     assert_eq!(desk.engine.next_deadline(), None);
 }

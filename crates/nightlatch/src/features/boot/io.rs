@@ -2,15 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch_core::action::{Level, Project};
+use nightlatch_core::action::Level;
 use nightlatch_core::config::Rules;
 use nightlatch_core::engine::Engine;
-use nightlatch_core::ruleset::Ruleset;
+use nightlatch_core::ruleset::{Ruleset, Structure, Table};
 use nightlatch_core::signalling::Peer;
-use nightlatch_core::time::Time;
 
 use super::logic;
 use crate::run;
@@ -59,7 +60,7 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
     };
     let firewall = Firewall::open().map_err(Failure::failed)?;
     let mut firewall = firewall.noting_in(paths.lists_stand());
-    firewall.project(Some(desired), None, Project::Whole).map_err(Failure::failed)?;
+    firewall.load_with_lists(desired, None).map_err(Failure::failed)?;
     // Not fatal: without them, inbound calls of trunks are dropped until the next registration.
     if let Err(error) = firewall.teach(&peers) {
         journal::tell(
@@ -119,46 +120,70 @@ pub fn keep_configuration(store: &Store, path: &Path) {
     }
 }
 
-/// Keeps a copy of the firewall as it stands.
+/// A copy of the firewall as it was sent to the kernel.
 #[derive(Debug)]
-pub struct Snapshots {
-    paths: Paths,
-    /// What the copy holds, and what was tried last.
-    revision: Option<u64>,
-    tried: Option<u64>,
-    last: Option<Stopwatch>,
+pub struct Copy {
+    table: Arc<Table>,
+    structure: Structure,
 }
 
-impl Snapshots {
-    /// Copies into the state folder.
-    pub fn new(paths: &Paths) -> Snapshots {
-        Snapshots { paths: paths.clone(), revision: None, tried: None, last: None }
-    }
+/// Decides when the copy is renewed.
+#[derive(Debug)]
+pub struct Copying {
+    /// What the copy holds.
+    revision: Option<u64>,
+    last: Option<Stopwatch>,
+    failed: Arc<AtomicBool>,
+}
 
-    /// Renews the copy if something changed and the last one is old enough.
-    pub fn keep(&mut self, engine: &Engine, now: Time) {
+/// Writes the copy into the state folder.
+#[derive(Debug)]
+pub struct Copies {
+    path: PathBuf,
+    failed: Arc<AtomicBool>,
+}
+
+/// What writes the copy, and what decides when.
+pub fn copies(paths: &Paths) -> (Copies, Copying) {
+    let failed = Arc::new(AtomicBool::new(false));
+    let copies = Copies { path: paths.last_good(), failed: Arc::clone(&failed) };
+    (copies, Copying { revision: None, last: None, failed })
+}
+
+impl Copying {
+    /// What the copy is to be now, if something changed and the last one is old enough.
+    pub fn due(&mut self, engine: &Engine) -> Option<Option<Box<Copy>>> {
         let soon = self.last.as_ref().is_some_and(|last| last.elapsed() < COPY_EVERY);
-        if soon || self.revision == Some(engine.revision()) {
-            return;
+        let is_new = self.revision == Some(engine.revision());
+        if soon || (is_new && !self.failed.load(Ordering::Relaxed)) {
+            return None;
         }
-        let first_try = self.tried.replace(engine.revision()) != Some(engine.revision());
         self.last = Some(Stopwatch::start());
+        self.revision = Some(engine.revision());
         // On trial there is nothing good yet.
-        let ledger = engine.ledger();
-        let kept = match engine.desired(now).filter(|_| ledger.protection.trial_end().is_none()) {
-            Some(ruleset) => write(&self.paths.last_good(), &ruleset),
-            None if ledger.protection.stands() => Ok(()),
-            None => remove(&self.paths.last_good()),
-        };
-        match kept {
-            Ok(()) => self.revision = self.tried,
-            Err(error) if first_try => {
-                let message = format!(
-                    "the last good firewall could not be copied: {error}; it is tried again"
-                );
-                journal::tell(Level::Warning, &message);
+        if engine.ledger().protection.trial_end().is_some() {
+            return None;
+        }
+        Some(engine.sent().map(|(table, structure)| Box::new(Copy { table, structure })))
+    }
+}
+
+impl Copies {
+    /// Renews the copy, or removes it.
+    pub fn keep(&mut self, copy: Option<Box<Copy>>) {
+        let kept = match copy.map(|copy| *copy) {
+            Some(Copy { table, structure }) => {
+                let ruleset = Ruleset::flat(structure, &table, Arc::default());
+                drop(table);
+                write(&self.path, &ruleset)
             }
-            Err(_) => {}
+            None => remove(&self.path),
+        };
+        let failed_before = self.failed.swap(kept.is_err(), Ordering::Relaxed);
+        if let Some(error) = kept.err().filter(|_| !failed_before) {
+            let message =
+                format!("the last good firewall could not be copied: {error}; it is tried again");
+            journal::tell(Level::Warning, &message);
         }
     }
 }

@@ -9,4 +9,4 @@ pub mod cli;
 mod io;
 mod logic;
 
-pub use io::{Snapshots, keep_configuration};
+pub use io::{Copies, Copy, Copying, copies, keep_configuration};

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::event::{Event, FetchedTable};
@@ -12,7 +11,7 @@ use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
 
 mod sources;
 
-use crate::run::Message;
+use crate::run::{Inbox, Message};
 use crate::shell::configuration;
 use crate::shell::fetch::{self, CountrySink, Limits, Source};
 use crate::shell::kept::Kept;
@@ -30,7 +29,7 @@ pub fn read_in_background(
     source: Vec<String>,
     countries: BTreeSet<CountryCode>,
     known: Versions,
-    inbox: SyncSender<Message>,
+    inbox: Inbox,
 ) {
     std::thread::spawn(move || {
         let result = read(&source, &countries, &known, MOST_RANGES);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use nightlatch_core::event::{Event, Failed, Fetched};
 use nightlatch_core::lists::{Feed, FeedName, FeedState, Version};
 use nightlatch_parse::feed::{FeedError, Format, Parsed, Reader};
 
-use crate::run::Message;
+use crate::run::{Inbox, Message};
 use crate::shell::fetch::{self, Limits, Sink, Source};
 
 /// How many entries a feed may have.
@@ -23,10 +22,10 @@ const MOST_ENTRIES: usize = 2_000_000;
 pub struct Arriving(Arc<Mutex<BTreeMap<FeedName, Arc<AtomicU64>>>>);
 
 impl Arriving {
-    /// Of one feed; `None` where it is not being fetched.
-    pub fn of(&self, name: &FeedName) -> Option<u64> {
+    /// Of all feeds that are being fetched.
+    pub fn all(&self) -> BTreeMap<FeedName, u64> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(name).map(|bytes| bytes.load(Ordering::Relaxed))
+        all.iter().map(|(name, bytes)| (name.clone(), bytes.load(Ordering::Relaxed))).collect()
     }
 
     fn begin(&self, name: &FeedName) -> Arc<AtomicU64> {
@@ -42,12 +41,7 @@ impl Arriving {
 }
 
 /// Fetches a feed in a thread of its own; what comes of it goes to the loop.
-pub fn fetch_in_background(
-    feed: Feed,
-    state: FeedState,
-    arriving: Arriving,
-    inbox: SyncSender<Message>,
-) {
+pub fn fetch_in_background(feed: Feed, state: FeedState, arriving: Arriving, inbox: Inbox) {
     std::thread::spawn(move || {
         let result = fetch_feed(&feed, &state, arriving.begin(&feed.name));
         arriving.end(&feed.name);

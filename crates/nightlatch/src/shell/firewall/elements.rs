@@ -1,32 +1,56 @@
 //! The elements of our sets: only differences go to the kernel.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{Difference, Ruleset, TABLE, closing_chain, difference, names};
+use nightlatch_core::ruleset::{
+    Delta, Difference, Piece, Ruleset, TABLE, Target, closing_chain, difference, names,
+};
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
 
-/// Syncs the elements of accounts and closures. Without `old`, they are first read from the kernel.
+/// Brings the elements of accounts and closures to what is desired. `begins`: the sets are empty;
+/// otherwise they are read first.
+pub(super) fn bring(netlink: &mut Netlink, begins: bool, desired: &Ruleset) -> Result<(), String> {
+    change(netlink, |netlink, set| {
+        let before = if begins { Vec::new() } else { held(netlink, set)? };
+        Ok(difference(&before, &wanted(set, desired)))
+    })
+}
+
+/// Changes the elements of accounts and closures by a difference. Returns what it adds to the digest
+/// of all of them.
+pub(super) fn apply(netlink: &mut Netlink, delta: &Delta) -> Result<u64, String> {
+    let mut digest = 0u64;
+    change(netlink, |_, set| {
+        let items = |pieces: &[Piece]| -> Vec<Item> {
+            let items = pieces.iter().filter_map(|(range, target)| item(set, *range, target));
+            items.collect()
+        };
+        let difference = Difference { gone: items(&delta.gone), new: items(&delta.new) };
+        let (gone, new) = (digest_of(set, &difference.gone), digest_of(set, &difference.new));
+        digest = digest.wrapping_add(new).wrapping_sub(gone);
+        Ok(difference)
+    })?;
+    Ok(digest)
+}
+
+/// Makes a change in all sets of accounts and closures.
 ///
 /// A packet looks for its single address first and for its network then, and a transaction does
 /// not take hold in both maps at the same moment: an address that moves from one to the other would
 /// be found in neither. So it is in both for a while: single addresses come first, then networks
 /// change, and single addresses go last.
-pub(super) fn bring(
+fn change(
     netlink: &mut Netlink,
-    old: Option<&Ruleset>,
-    desired: &Ruleset,
+    mut difference_of: impl FnMut(&mut Netlink, &Set) -> Result<Difference<Option<Arc<str>>>, String>,
 ) -> Result<(), String> {
     let (mut first, mut then, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for set in listed_sets() {
-        let before = match old {
-            Some(old) => wanted(&set, old),
-            None => held(netlink, &set)?,
-        };
-        let Difference { gone, new } = difference(&before, &wanted(&set, desired));
+        let Difference { gone, new } = difference_of(netlink, &set)?;
         if matches!(set.kind(), Kind::Addresses(_)) {
             let places: BTreeSet<AddrRange> = new.iter().map(|(range, _)| *range).collect();
             let (replaced, gone) = gone.into_iter().partition(|(range, _)| places.contains(range));
@@ -62,23 +86,35 @@ fn commit(
 const READINGS: u32 = 5;
 const BETWEEN_READINGS: Duration = Duration::from_millis(20);
 
-/// Whether the kernel has exactly the accounts and closures of a ruleset.
-pub(super) fn all_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
-    listed_sets().iter().all(|set| {
-        let wanted = wanted(set, ruleset);
-        let mut matches = || {
-            let elements = wanted.iter().map(|item| element(set, item));
-            netlink.matches(set, elements).unwrap_or(false)
-        };
-        if !matches!(set.kind(), Kind::Addresses(_)) {
-            return matches();
-        }
-        (0..READINGS).any(|reading| {
-            if reading > 0 {
-                std::thread::sleep(BETWEEN_READINGS);
-            }
-            matches()
+/// A digest of the elements of accounts and closures that a ruleset has. It does not depend on their
+/// order, so it follows differences.
+pub(super) fn digest(ruleset: &Ruleset) -> u64 {
+    let of_set = |set: &Set| digest_of(set, &wanted(set, ruleset));
+    listed_sets().iter().map(of_set).fold(0, u64::wrapping_add)
+}
+
+fn digest_of(set: &Set, items: &[Item]) -> u64 {
+    let hash = |item: &Item| {
+        let mut hasher = DefaultHasher::new();
+        (set.name(), item).hash(&mut hasher);
+        hasher.finish()
+    };
+    items.iter().map(hash).fold(0, u64::wrapping_add)
+}
+
+/// Whether the kernel has exactly the accounts and closures with this digest.
+pub(super) fn all_match(netlink: &mut Netlink, digest: u64) -> bool {
+    let mut read = || {
+        listed_sets().iter().try_fold(0u64, |sum, set| {
+            let held = held(netlink, set).ok()?;
+            Some(sum.wrapping_add(digest_of(set, &held)))
         })
+    };
+    (0..READINGS).any(|reading| {
+        if reading > 0 {
+            std::thread::sleep(BETWEEN_READINGS);
+        }
+        read() == Some(digest)
     })
 }
 
@@ -122,14 +158,12 @@ fn family_of(set: &Set) -> Option<Family> {
     }
 }
 
-const FORWARD: &str = "forward";
-
 /// The hook to which a map of closed ranges belongs.
 fn closing_hook(set: &Set) -> Option<&'static str> {
     match set.name() {
         names::CLOSED_IN_V4 | names::CLOSED_IN_V6 => Some("in"),
         names::CLOSED_OUT_V4 | names::CLOSED_OUT_V6 => Some("out"),
-        names::CLOSED_FORWARD_V4 | names::CLOSED_FORWARD_V6 => Some(FORWARD),
+        names::CLOSED_FORWARD_V4 | names::CLOSED_FORWARD_V6 => Some("forward"),
         _ => None,
     }
 }
@@ -137,23 +171,35 @@ fn closing_hook(set: &Set) -> Option<&'static str> {
 /// A range, and the chain it leads to, if any.
 type Item = (AddrRange, Option<Arc<str>>);
 
-fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
-    let family = family_of(set);
-    let of_family = |range: &AddrRange| Some(range.family()) == family;
+/// What a set has of a piece.
+fn item(set: &Set, range: AddrRange, target: &Target) -> Option<Item> {
+    element_of(set, range, target.chain.as_ref(), target.closure.as_ref())
+}
+
+/// What a set has of a range whose accounts lead to a chain, and which is closed by a closure.
+fn element_of(
+    set: &Set,
+    range: AddrRange,
+    chain: Option<&Arc<str>>,
+    closure: Option<&Arc<str>>,
+) -> Option<Item> {
+    if Some(range.family()) != family_of(set) {
+        return None;
+    }
     if let Some(hook) = closing_hook(set) {
-        if hook == FORWARD && !ruleset.structure.containers {
-            return Vec::new();
-        }
-        let closed = ruleset.closed.iter().filter(|(range, _)| of_family(range));
-        let chain = |name: &str| Some(Arc::from(closing_chain(hook, name)));
-        return closed.map(|(range, name)| (*range, chain(name))).collect();
+        return closure.map(|name| (range, Some(Arc::from(closing_chain(hook, name)))));
     }
     // Single addresses have a map of their own, a hash table: a look-up among intervals takes the
     // longer the more there are.
     let single = matches!(set.kind(), Kind::Addresses(_));
-    let accounts = ruleset.accounts.iter();
-    let accounts = accounts.filter(|(range, _)| of_family(range) && range.is_single() == single);
-    accounts.map(|(range, chain)| (*range, Some(Arc::clone(chain)))).collect()
+    chain.filter(|_| range.is_single() == single).map(|chain| (range, Some(Arc::clone(chain))))
+}
+
+fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
+    let elements = if closing_hook(set).is_some() { &ruleset.closed } else { &ruleset.accounts };
+    let item =
+        |(range, name): &(AddrRange, Arc<str>)| element_of(set, *range, Some(name), Some(name));
+    elements.iter().filter_map(item).collect()
 }
 
 /// What the kernel holds. Elements that lead anywhere but to a chain are not ours: they come back

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nightlatch_core::ruleset::{ListSets, Ruleset};
+use nightlatch_core::ruleset::ListSets;
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 
@@ -46,9 +46,14 @@ impl Left {
         (note == now).then_some(note.list_sets)
     }
 
-    /// Notes that the lists of a ruleset stand. A note that cannot be written costs only time.
-    pub(super) fn note_that(&mut self, ruleset: &Ruleset, generation: u32) {
-        let note = self.note(&ruleset.lists, &ruleset.structure.list_sets, generation);
+    /// Notes that lists stand in these sets. A note that cannot be written costs only time.
+    pub(super) fn note_that(
+        &mut self,
+        lists: &Arc<RangeList>,
+        list_sets: &ListSets,
+        generation: u32,
+    ) {
+        let note = self.note(lists, list_sets, generation);
         if note == self.written {
             return;
         }

@@ -2,91 +2,132 @@
 //! goes there.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::iter::Peekable;
+use std::sync::Arc;
 
-use nightlatch_core::ruleset::{ListSet, ListSets, Ruleset, TABLE, render_list_sets};
+use nightlatch_core::ruleset::{ListSet, ListSets, TABLE, render_list_sets};
 use nightlatch_core::{AddrRange, Family};
-use nightlatch_netfilter::{Element, Key, Kind, Netlink, NetlinkError, Set, text};
+use nightlatch_netfilter::{
+    Element, Key, Kind, Netlink, NetlinkError, Set, Structure as Found, text,
+};
 use nightlatch_parse::ranges::RangeList;
 
-/// How many changes go to the kernel in one transaction.
+/// How many changes go to the kernel in one transaction, about 6 ms: what is urgent waits for one part
+/// at most.
 ///
 /// Where any program of this machine listens to changes of rulesets, in whatever container, the
 /// kernel writes 4 kB for each end of a range and keeps all of it until the transaction ends:
-/// smaller ones keep that within some hundred megabytes.
-const AT_ONCE: usize = 30_000;
+/// small ones keep that within some megabytes.
+const AT_ONCE: usize = 4_096;
 
-/// How far the lists are when their sets are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InPlace {
-    /// They stand already.
-    Stand,
-    /// They have just been put together.
-    PutTogether,
-    /// The sets are those of the old lists, or empty.
-    ToBeBrought,
+/// An exchange of the lists in the kernel, part by part.
+///
+/// A packet asks one set after the other, and a transaction does not take hold in all of them at the
+/// same moment; so what comes into hash tables comes first, then the trees change, and what leaves
+/// hash tables leaves last. What is and stays listed never leaves, and what is not and does not become
+/// listed never comes in.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The lists that are in the kernel afterwards.
+    pub(super) lists: Arc<RangeList>,
+    /// The sets in which they are then.
+    pub(super) sets: ListSets,
+    /// Whether these are to be put in force at the end, by other rules.
+    pub(super) takes_force: bool,
+    steps: VecDeque<Step>,
 }
 
-/// Chooses the sets of the desired lists: those of the old ones or, at a restart, those that
-/// `stand`; and where none do, or they do not suit, others, in which the lists are put together.
-/// Where the table `begins` nothing is there yet.
-pub(super) fn place(
-    netlink: &mut Netlink,
-    begins: bool,
-    old: Option<&Ruleset>,
-    stand: Option<&ListSets>,
-    desired: &mut Ruleset,
-) -> Result<InPlace, String> {
-    let lists = &desired.lists;
-    let old_sets = old
-        .filter(|old| old.lists == *lists || old.structure.list_sets.suit(lists))
-        .map(|old| &old.structure.list_sets);
-    let (sets, in_place) = match (old_sets, stand) {
-        (Some(sets), _) => (sets.clone(), InPlace::ToBeBrought),
-        (None, Some(sets)) if old.is_none() && !begins => (sets.clone(), InPlace::Stand),
-        _ if begins => (ListSets::suiting(lists), InPlace::ToBeBrought),
-        _ => (put_together(netlink, lists)?, InPlace::PutTogether),
-    };
-    desired.structure.list_sets = sets;
-    Ok(in_place)
+/// The changes of one set.
+#[derive(Debug)]
+struct Step {
+    set: ListSet,
+    gone: RangeList,
+    come: RangeList,
+    /// How many of these were sent.
+    sent: (usize, usize),
 }
 
-/// Brings the lists in force from the old ones, or none, to what is desired. What is and stays
-/// listed never leaves them, and what is not and does not become listed never comes in.
-pub(super) fn bring(
-    netlink: &mut Netlink,
-    old: Option<&Ruleset>,
-    desired: &Ruleset,
-) -> Result<(), String> {
-    let none = RangeList::new();
-    let old = match old {
-        Some(old) if old.lists == desired.lists => return Ok(()),
-        Some(old) => &old.lists,
-        None => &none,
-    };
-    change(netlink, &desired.structure.list_sets, old, &desired.lists)
-        .map_err(|error| error.to_string())
-}
-
-/// Puts the lists together in sets of their own, in the place that is not in force, part by part,
-/// and says which sets these are: where nothing is known of the lists that stand, or their sets do
-/// not suit what is desired. Reading a long list back takes the kernel longer, and replacing it in
-/// one transaction gigabytes where somebody listens.
-fn put_together(netlink: &mut Netlink, lists: &RangeList) -> Result<ListSets, String> {
-    let there = sets_there(netlink)?;
-    let empty = |sets: &ListSets| {
-        let stale = there.iter().map(String::as_str);
-        let stale = stale.filter(|name| ListSet::is_of_place(name, sets.other));
-        text::load(&render_list_sets(sets, stale))
-    };
-    let mut sets = ListSets::suiting(lists).in_other_place();
-    if empty(&sets).is_err() {
-        // Those are in force, so the first place is free.
-        sets = sets.in_other_place();
-        empty(&sets).map_err(|error| error.to_string())?;
+impl Exchange {
+    /// From some lists to others in the same sets.
+    pub(super) fn within(sets: &ListSets, old: &RangeList, new: &Arc<RangeList>) -> Exchange {
+        let (tables, trees): (Vec<ListSet>, Vec<ListSet>) =
+            sets.all().partition(|set| set.prefix.is_some());
+        let gone: RangeList = old.not_in(new).collect();
+        let come: RangeList = new.not_in(old).collect();
+        let going = |set| parts(sets, set, &gone);
+        let coming = |set| parts(sets, set, &come);
+        let step = |set: &ListSet, gone: RangeList, come: RangeList| Step {
+            set: set.clone(),
+            gone,
+            come,
+            sent: (0, 0),
+        };
+        let none = RangeList::new;
+        let first =
+            tables.iter().map(|set| step(set, none(), without(coming(set), going(set)).collect()));
+        let then = trees.iter().map(|set| step(set, going(set).collect(), coming(set).collect()));
+        let last =
+            tables.iter().map(|set| step(set, without(going(set), coming(set)).collect(), none()));
+        let steps = first.chain(then).chain(last).collect();
+        Exchange { lists: Arc::clone(new), sets: sets.clone(), takes_force: false, steps }
     }
-    change(netlink, &sets, &RangeList::new(), lists).map_err(|error| error.to_string())?;
-    Ok(sets)
+
+    /// Puts lists together in sets of their own, in the place that is not in force, where nothing is
+    /// known of the lists that stand, or their sets do not suit what is desired. Reading a long list
+    /// back takes the kernel longer, and replacing it in one transaction gigabytes where somebody
+    /// listens.
+    pub(super) fn beside(
+        netlink: &mut Netlink,
+        lists: &Arc<RangeList>,
+    ) -> Result<Exchange, String> {
+        let there = sets_there(netlink)?;
+        let empty = |sets: &ListSets| {
+            let stale = there.iter().map(String::as_str);
+            let stale = stale.filter(|name| ListSet::is_of_place(name, sets.other));
+            text::load(&render_list_sets(sets, stale))
+        };
+        let mut sets = ListSets::suiting(lists).in_other_place();
+        if empty(&sets).is_err() {
+            // Those are in force, so the first place is free.
+            sets = sets.in_other_place();
+            empty(&sets).map_err(|error| error.to_string())?;
+        }
+        let exchange = Exchange::within(&sets, &RangeList::new(), lists);
+        Ok(Exchange { takes_force: true, ..exchange })
+    }
+
+    /// Sends the next part. Returns whether there are more.
+    pub(super) fn step(&mut self, netlink: &mut Netlink) -> Result<bool, String> {
+        while let Some(step) = self.steps.front_mut() {
+            let (gone, come) = step.next_part(AT_ONCE);
+            if gone.is_empty() && come.is_empty() {
+                self.steps.pop_front();
+                continue;
+            }
+            send(netlink, &step.set, gone, come).map_err(|error| error.to_string())?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+impl Step {
+    fn next_part(&mut self, at_once: usize) -> (Vec<AddrRange>, Vec<AddrRange>) {
+        let (gone_sent, come_sent) = self.sent;
+        let mut gone = (gone_sent..self.gone.len()).map_while(|at| self.gone.get(at)).peekable();
+        let mut come = (come_sent..self.come.len()).map_while(|at| self.come.get(at)).peekable();
+        let (going, coming) = next_part(&mut gone, &mut come, at_once);
+        self.sent = (gone_sent + going.len(), come_sent + coming.len());
+        (going, coming)
+    }
+}
+
+/// The sets of lists that the rules in force look in, by their names; none if the table has no such
+/// rules.
+pub(super) fn in_force(found: &Found) -> ListSets {
+    let looked_in = found.chains.iter().flat_map(|chain| &chain.looks_in);
+    ListSets::named(looked_in.map(String::as_str))
 }
 
 /// The names of all sets of lists in the kernel's table, of whichever place.
@@ -94,42 +135,6 @@ fn sets_there(netlink: &mut Netlink) -> Result<Vec<String>, String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let sets = found.into_iter().flat_map(|found| found.sets);
     Ok(sets.filter(|name| ListSet::is_name_of_one(name)).collect())
-}
-
-/// Sends the difference in several transactions. A packet asks one set after the other, and a
-/// transaction does not take hold in all of them at the same moment; so what comes into hash tables
-/// comes first, then the trees change, and what leaves hash tables leaves last.
-fn change(
-    netlink: &mut Netlink,
-    sets: &ListSets,
-    old: &RangeList,
-    new: &RangeList,
-) -> Result<(), NetlinkError> {
-    let (tables, trees): (Vec<ListSet>, Vec<ListSet>) =
-        sets.all().partition(|set| set.prefix.is_some());
-    let gone: RangeList = old.not_in(new).collect();
-    let come: RangeList = new.not_in(old).collect();
-    let going = |set| parts(sets, set, &gone);
-    let coming = |set| parts(sets, set, &come);
-    for set in &tables {
-        let come = without(coming(set), going(set));
-        in_parts(come, |part| send(netlink, set, Vec::new(), part))?;
-    }
-    for set in &trees {
-        let (mut gone, mut come) = (going(set).peekable(), coming(set).peekable());
-        loop {
-            let (gone, come) = next_part(&mut gone, &mut come, AT_ONCE);
-            if gone.is_empty() && come.is_empty() {
-                break;
-            }
-            send(netlink, set, gone, come)?;
-        }
-    }
-    for set in &tables {
-        let gone = without(going(set), coming(set));
-        in_parts(gone, |part| send(netlink, set, part, Vec::new()))?;
-    }
-    Ok(())
 }
 
 /// What a set holds of the ranges of a list, ascending.
@@ -179,19 +184,6 @@ fn without(
     })
 }
 
-fn in_parts(
-    mut list: impl Iterator<Item = AddrRange>,
-    mut send: impl FnMut(Vec<AddrRange>) -> Result<(), NetlinkError>,
-) -> Result<(), NetlinkError> {
-    loop {
-        let part: Vec<AddrRange> = list.by_ref().take(AT_ONCE).collect();
-        if part.is_empty() {
-            return Ok(());
-        }
-        send(part)?;
-    }
-}
-
 /// Takes about `at_once` changes from two ascending lists, and as many more as overlap or touch
 /// them.
 fn next_part(
@@ -224,15 +216,12 @@ fn next_part(
 /// Whether the kernel holds some of the ranges that it should hold, here and there in each list.
 /// Asked one by one, which takes no time however long the lists are. Where there is to be nothing,
 /// nothing may be.
-pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
+pub(super) fn samples_match(netlink: &mut Netlink, sets: &ListSets, lists: &RangeList) -> bool {
     const SAMPLES: usize = 32;
-    let sets = &ruleset.structure.list_sets;
     [Family::V4, Family::V6].into_iter().all(|family| {
-        let count = ruleset.lists.len_of(family);
+        let count = lists.len_of(family);
         if count == 0 {
-            return sets.of(family).all(|set| {
-                netlink.read(&kernel_set(&set)).is_ok_and(|elements| elements.is_empty())
-            });
+            return sets.of(family).all(|set| is_empty(netlink, &set));
         }
         let mut holds = |range: AddrRange| {
             sets.of(family).all(|set| {
@@ -240,9 +229,18 @@ pub(super) fn samples_match(netlink: &mut Netlink, ruleset: &Ruleset) -> bool {
                 sets.part_of(range, &set).all(|part| netlink.holds(&kernel, part).unwrap_or(false))
             })
         };
-        let of_family = ruleset.lists.iter().filter(|range| range.family() == family);
+        let of_family = lists.iter().filter(|range| range.family() == family);
         of_family.step_by((count / SAMPLES).max(1)).all(&mut holds)
     })
+}
+
+/// Whether there are no lists in these sets.
+pub(super) fn are_empty(netlink: &mut Netlink, sets: &ListSets) -> bool {
+    sets.all().all(|set| is_empty(netlink, &set))
+}
+
+fn is_empty(netlink: &mut Netlink, set: &ListSet) -> bool {
+    netlink.read(&kernel_set(set)).is_ok_and(|elements| elements.is_empty())
 }
 
 #[cfg(test)]

@@ -6,29 +6,28 @@ mod hits;
 mod learned;
 mod left;
 mod lists;
+mod loads;
 mod tracking;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use nightlatch_core::action::Project;
 use nightlatch_core::cut::{Began, CUT_TIMEOUT, LiveFlow};
-use nightlatch_core::ruleset::{ListSet, Ruleset, StrangersShare, TABLE, names};
+use nightlatch_core::ruleset::{ListSet, TABLE, names};
 use nightlatch_core::service::Protocol;
 use nightlatch_core::signalling::Peer;
 use nightlatch_netfilter::conntrack::Flow;
 use nightlatch_netfilter::{
-    Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set, Structure,
+    Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set,
 };
 
 use super::addresses;
 use super::outcome::Failure;
-use crate::run::Message;
-use apply::{Begin, Known};
 use hits::Hits;
 use left::Left;
+pub use lists::Exchange;
+use loads::{Content, Standing};
 pub use tracking::Tracking;
 
 /// How many times the kernel is asked for its flows if parts of the answer are lost.
@@ -44,27 +43,10 @@ pub struct Firewall {
     standing: Option<Standing>,
     hits: Hits,
     left: Left,
-    /// Whether chains and rules stand without the lists.
-    closed: bool,
     /// Whether anything was projected yet.
     begun: bool,
     /// The container addresses and ports to which ports of this host are published.
     published: BTreeSet<SocketAddr>,
-}
-
-#[derive(Debug)]
-struct Standing {
-    ruleset: Ruleset,
-    /// Chains and rules as we loaded them.
-    structure: Structure,
-    /// The kernel's count of changes up to which all was seen to be well.
-    generation: u32,
-    /// That count when the long lists were loaded, or when they were last known to be well by the
-    /// count or by all that was told of.
-    loaded: u32,
-    /// How many of the changes up to `generation` were our own; none where samples of the long
-    /// lists said that all is well, and not the count.
-    own: Option<u32>,
 }
 
 impl Firewall {
@@ -78,7 +60,6 @@ impl Firewall {
             standing: None,
             hits: Hits::default(),
             left: Left::default(),
-            closed: false,
             begun: false,
             published: BTreeSet::new(),
         })
@@ -89,57 +70,6 @@ impl Firewall {
     pub fn noting_in(mut self, file: std::path::PathBuf) -> Firewall {
         self.left = Left::at(file);
         self
-    }
-
-    /// Puts chains and rules back as they stood, so that strangers meet silence again before long
-    /// lists are worked out. Accounts have to wait for [`Firewall::project`].
-    ///
-    /// # Errors
-    /// What the kernel or `nft` said.
-    pub fn close(&mut self) -> Result<(), String> {
-        // On trial it would open, not close: the families under trial are gone with the table.
-        let standing = self.standing.as_ref().filter(|standing| !standing.ruleset.structure.trial);
-        let Some(standing) = standing else { return Ok(()) };
-        self.closed |= apply::close(&mut self.netlink, &standing.ruleset)?;
-        Ok(())
-    }
-
-    /// Makes the kernel's table what is desired, and reads it back. `None` takes it off.
-    /// `trial` is how long an unconfirmed table is to hold before the kernel opens by itself.
-    ///
-    /// # Errors
-    /// What the kernel or `nft` said. The table is then closed rather than open: each step is one
-    /// transaction, and no step opens what the next one closes.
-    pub fn project(
-        &mut self,
-        desired: Option<Ruleset>,
-        trial: Option<Duration>,
-        how: Project,
-    ) -> Result<(), String> {
-        let closed = std::mem::take(&mut self.closed);
-        let Some(mut desired) = desired else {
-            self.standing = None;
-            return self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string());
-        };
-        desired.structure.containers = !self.published.is_empty();
-        desired.structure.share = StrangersShare::of(conntrack_max());
-        let mut lists_stand = None;
-        if !std::mem::replace(&mut self.begun, true) && !closed {
-            let generation = self.netlink.generation().map_err(|error| error.to_string())?;
-            lists_stand = self.left.sets_of(&desired.lists, generation).map(|it| (it, generation));
-        }
-        let old = self.standing.take().filter(|_| how == Project::Difference);
-        let begin = Begin { old: old.as_ref(), closed, lists_stand };
-        let loaded = apply::apply(&mut self.netlink, begin, &mut desired, trial)?;
-        let anew = old.is_none();
-        if old.as_ref().is_none_or(|old| !old.ruleset.structure.containers) {
-            learned::set_published(&mut self.netlink, &self.published)?;
-        }
-        let known = loaded.or(old.map(Known::from)).ok_or("nothing was loaded")?;
-        let standing = apply::read_back(&mut self.netlink, anew, known, desired)?;
-        self.left.note_that(&standing.ruleset, standing.generation);
-        self.standing = Some(standing);
-        Ok(())
     }
 
     /// What somebody else has changed in our table, after the kernel reported a change.
@@ -155,21 +85,23 @@ impl Firewall {
         let foreign = change.is_some_and(|change| {
             let own = self.netlink.has_made(change);
             !own && !change.lost
-                && is_after(change.generation, standing.loaded)
+                && is_after(change.generation, standing.counted.loaded)
                 && change.touches_more(TABLE, ListSet::is_name_of_one)
         });
-        let doubtful = foreign && !standing.ruleset.lists.is_empty();
+        let doubtful =
+            foreign && !matches!(&standing.content, Content::Stands(lists) if lists.is_empty());
         // What we did ourselves, or had seen when all was well, blames nobody: what another did
         // since then is told of by itself.
         if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
             && !doubtful
-            && (*port == Some(self.netlink.port()) || !is_after(Some(*told), standing.generation))
+            && (*port == Some(self.netlink.port())
+                || !is_after(Some(*told), standing.counted.generation))
         {
             change.into_iter().for_each(|change| standing.heard(change));
             return None;
         }
         let generation = self.netlink.generation().ok()?;
-        if generation == standing.generation && !doubtful {
+        if generation == standing.counted.generation && !doubtful {
             return None;
         }
         let found = match self.netlink.structure(TABLE) {
@@ -181,25 +113,34 @@ impl Firewall {
             Err(error) => Some(format!("it cannot be read: {error}")),
         };
         let found = found.or_else(|| {
-            let wrong = !elements::all_match(&mut self.netlink, &standing.ruleset);
+            let wrong = !elements::all_match(&mut self.netlink, standing.elements);
             wrong.then(|| "its lists were changed".to_owned())
         });
         let found = found.or_else(|| {
-            let wrong = doubtful || !lists::samples_match(&mut self.netlink, &standing.ruleset);
+            // While they are being exchanged, nothing can be said of them.
+            let matches = match &standing.content {
+                Content::Stands(in_force) => {
+                    lists::samples_match(&mut self.netlink, &standing.list_sets, in_force)
+                }
+                Content::Empty | Content::Unknown => true,
+            };
+            let wrong = doubtful || !matches;
             wrong.then(|| "its long lists may have been changed".to_owned())
         });
         if found.is_none() {
             // A change that came later than the one told of may be a foreign one, and is told of
             // by itself; what we know of already changes nothing.
-            match change.and_then(|change| change.generation) {
-                None => (standing.generation, standing.own) = (generation, None),
-                told if is_after(told, standing.generation) => {
-                    (standing.generation, standing.own) = (told.unwrap_or(generation), None);
-                }
-                Some(_) => {}
+            let seen = match change.and_then(|change| change.generation) {
+                None => Some(generation),
+                told => told.filter(|_| is_after(told, standing.counted.generation)),
+            };
+            if let Some(seen) = seen {
+                standing.counted.generation = seen;
+                standing.counted.own = self.netlink.own_changes();
+                standing.counted.is_certain = false;
             }
             change.into_iter().for_each(|change| standing.heard(change));
-            self.left.note_that(&standing.ruleset, standing.generation);
+            self.note_lists();
         }
         found
     }
@@ -227,6 +168,7 @@ impl Firewall {
                 }
             }
         }
+        self.count_own();
         refused.map_or(Ok(()), |error| Err(format!("{left} of {all} flows remain active: {error}")))
     }
 
@@ -264,7 +206,9 @@ impl Firewall {
     /// # Errors
     /// What the kernel said.
     pub fn teach(&mut self, peers: &[(Peer, Duration)]) -> Result<(), String> {
-        learned::teach(&mut self.netlink, peers)
+        let taught = learned::teach(&mut self.netlink, peers);
+        self.count_own();
+        taught
     }
 
     /// Removes peers from those sets.
@@ -272,24 +216,26 @@ impl Firewall {
     /// # Errors
     /// What the kernel said.
     pub fn unlearn(&mut self, concerned: impl Fn(&Peer) -> bool) -> Result<(), String> {
-        learned::unlearn(&mut self.netlink, concerned)
+        let unlearned = learned::unlearn(&mut self.netlink, concerned);
+        self.count_own();
+        unlearned
     }
 
-    /// Sets the containers to which ports are published. Returns whether this changes the rules, so
-    /// that the table must be projected.
+    /// Sets the containers to which ports are published.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn publish(&mut self, published: BTreeSet<SocketAddr>) -> Result<bool, String> {
+    pub fn publish(&mut self, published: BTreeSet<SocketAddr>) -> Result<(), String> {
         if self.published == published {
-            return Ok(false);
+            return Ok(());
         }
-        let other_rules = self.published.is_empty() != published.is_empty();
+        let had_containers = !self.published.is_empty();
         self.published = published;
         if self.standing.is_some() {
             learned::set_published(&mut self.netlink, &self.published)?;
+            self.count_own();
         }
-        Ok(other_rules)
+        self.renew_rules(had_containers)
     }
 
     /// How many packets each counter of the table has seen.
@@ -387,10 +333,11 @@ impl Standing {
     /// Notes that a change was told of and left the long lists as they are. The kernel tells of
     /// changes in their order, so those before it were told of as well.
     fn heard(&mut self, change: &Change) {
-        if let Some(told) = change.generation.filter(|told| is_after(Some(*told), self.loaded))
+        if let Some(told) =
+            change.generation.filter(|told| is_after(Some(*told), self.counted.loaded))
             && !change.lost
         {
-            self.loaded = told;
+            self.counted.loaded = told;
         }
     }
 }
@@ -400,12 +347,16 @@ fn is_after(generation: Option<u32>, seen: u32) -> bool {
     generation.is_none_or(|generation| generation.wrapping_sub(seen).cast_signed() > 0)
 }
 
-/// Watches the kernel's rulesets and reports every change to the loop. While `firewall` makes a
-/// large change itself, nobody listens: otherwise the kernel would tell of each element.
+/// Watches the kernel's rulesets and calls `on_change` for every change, in a thread of its own, until
+/// that returns `false`. While `firewall` makes a large change itself, nobody listens: otherwise the
+/// kernel would tell of each element.
 ///
 /// # Errors
 /// No netlink socket can be had.
-pub fn watch(firewall: &mut Firewall, inbox: SyncSender<Message>) -> Result<(), NetlinkError> {
+pub fn watch(
+    firewall: &mut Firewall,
+    mut on_change: impl FnMut(Change) -> bool + Send + 'static,
+) -> Result<(), NetlinkError> {
     let mut monitor = Monitor::open()?;
     monitor.pause_for(&mut firewall.netlink);
     std::thread::spawn(move || {
@@ -414,11 +365,11 @@ pub fn watch(firewall: &mut Firewall, inbox: SyncSender<Message>) -> Result<(), 
             match monitor.next(Duration::from_secs(1)) {
                 Ok(None) => {}
                 Ok(Some(change)) => {
-                    if inbox.send(Message::RulesetChanged(change)).is_err() {
+                    if !on_change(change) {
                         return;
                     }
                 }
-                // The loop looks for itself every few seconds, so nothing is missed for long.
+                // The kernel lane looks for itself every few seconds, so nothing is missed for long.
                 Err(_) => std::thread::sleep(Duration::from_secs(1)),
             }
         }

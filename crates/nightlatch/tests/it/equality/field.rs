@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use nightlatch::features::demo::packet::Sender;
 use nightlatch::features::demo::stage::Host;
-use nightlatch::shell::firewall::Firewall;
-use nightlatch_core::action::Project;
+use nightlatch_core::ledger::Records;
 use nightlatch_core::policy::{Reason, Verdict};
-use nightlatch_core::ruleset::Ruleset;
 use nightlatch_core::signalling::Peer;
 use nightlatch_core::time::Time;
-use nightlatch_netfilter::Netlink;
 
+use super::kernel::Kernel;
 use super::packets::{Case, HOPS_OF_A_BEGINNING};
 use super::state::{NOW, State};
 use crate::support::now;
@@ -61,13 +59,7 @@ pub(super) struct Field {
     host: Sender,
     kernel: Option<Kernel>,
     /// The state loaded in the kernel, so that what it closes can be opened for the next state's flows.
-    last: Option<Ruleset>,
-}
-
-/// What has to be opened inside the server.
-struct Kernel {
-    firewall: Firewall,
-    netlink: Netlink,
+    last: Option<State>,
 }
 
 impl Field {
@@ -114,11 +106,11 @@ impl Field {
     /// before, and peers can have begun flows.
     pub(super) fn set(&mut self, state: &mut State, cases: &[Case], afresh: bool) {
         if afresh {
-            self.kernel().firewall.project(None, None, Project::Whole).unwrap();
+            self.kernel().take_down();
         } else if let Some(mut last) = self.last.take() {
-            last.closed.clear();
-            let trial = last.structure.trial.then_some(Duration::from_secs(600));
-            self.kernel().firewall.project(Some(last), trial, Project::Difference).unwrap();
+            last.ledger.blocks = Records::default();
+            last.ledger.denials = Records::default();
+            self.bring(&last);
         }
         for case in cases.iter().filter(|case| afresh || !case.needs_open_ground()) {
             for (by_host, packet) in case.beginning() {
@@ -129,11 +121,9 @@ impl Field {
         // On their way through both network stacks.
         std::thread::sleep(Duration::from_millis(5));
         let stands = state.ledger.protection.stands();
-        let desired = stands.then(|| state.ruleset());
-        let trial = state.ledger.protection.trial_end().map(|_| Duration::from_secs(600));
-        self.last.clone_from(&desired);
+        self.last = stands.then(|| state.clone());
+        self.bring(state);
         let kernel = self.kernel();
-        kernel.firewall.project(desired, trial, Project::Difference).unwrap();
         let cut: Vec<_> =
             cases.iter().filter(|case| case.cut).filter_map(Case::live_flow).collect();
         if stands {
@@ -154,6 +144,17 @@ impl Field {
                 .for_each(|(peer, at)| state.learned.insert(peer, at));
         }
         self.compare_learned(state, stands);
+    }
+
+    /// Brings the kernel's table to a state.
+    fn bring(&mut self, state: &State) {
+        let protection = &state.ledger.protection;
+        let trial = protection.trial_end().map(|_| Duration::from_secs(600));
+        if protection.stands() {
+            self.kernel().bring(state.table(), state.merged(), trial);
+        } else {
+            self.kernel().take_down();
+        }
     }
 
     /// Checks that the kernel knows exactly the expected peers.
@@ -220,10 +221,7 @@ impl Field {
 
     /// Opened at the first use, which is inside the server.
     fn kernel(&mut self) -> &mut Kernel {
-        self.kernel.get_or_insert_with(|| Kernel {
-            firewall: Firewall::open().unwrap(),
-            netlink: Netlink::open().unwrap(),
-        })
+        self.kernel.get_or_insert_with(Kernel::open)
     }
 }
 

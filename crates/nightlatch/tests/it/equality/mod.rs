@@ -6,6 +6,7 @@
 
 mod dice;
 mod field;
+mod kernel;
 mod packets;
 mod shrink;
 mod state;

@@ -10,7 +10,7 @@ use nightlatch_core::ledger::{
 use nightlatch_core::lists::{Guard, Lists};
 use nightlatch_core::policy::World;
 use nightlatch_core::product::Product;
-use nightlatch_core::ruleset::{self, Ruleset};
+use nightlatch_core::ruleset::{self, Structure, Table};
 use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
 use nightlatch_core::signalling::{Learned, LearnedBy, Peer};
 use nightlatch_core::time::Time;
@@ -62,11 +62,17 @@ impl State {
         })
     }
 
-    /// The table as the kernel should have it.
-    pub(super) fn ruleset(&self) -> Ruleset {
+    /// The lists as the kernel should have them.
+    pub(super) fn merged(&self) -> Arc<RangeList> {
         let guard = Guard::of(&self.ledger.site);
-        let merged = self.lists().merged(&self.ledger.countries, &guard);
-        self.with(|world| ruleset::compile(world, Arc::new(merged)))
+        Arc::new(self.lists().merged(&self.ledger.countries, &guard))
+    }
+
+    /// The table as the kernel should have it.
+    pub(super) fn table(&self) -> (Table, Structure) {
+        let table = Table::compile(&self.ledger, NOW);
+        let structure = self.with(|world| ruleset::structure(world, &table));
+        (table, structure)
     }
 
     fn lists(&self) -> Lists {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::mpsc::SyncSender;
 
 use super::{Reader, Root};
-use crate::run::Message;
+use crate::run::{Inbox, Message};
 
 /// Looks them up in a thread of its own and sends the result to the main loop.
-pub fn published_in_background(inbox: SyncSender<Message>) {
+pub fn published_in_background(inbox: Inbox) {
     std::thread::spawn(move || {
         let published = {
             let root = Root::system();

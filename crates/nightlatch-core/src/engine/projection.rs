@@ -1,0 +1,258 @@
+//! What the kernel was told, and what it may be told now.
+
+use std::sync::Arc;
+
+use nightlatch_parse::ranges::RangeList;
+
+use super::retry;
+use crate::action::{Action, Apply, Load, Revision};
+use crate::address::merge;
+use crate::policy::World;
+use crate::ruleset::{self, Delta, Structure, Table};
+use crate::time::Time;
+use crate::{AddrRange, Family};
+
+/// The kernel's table as far as it was sent, and how the kernel answered.
+///
+/// A range that an unwritten change touches is withheld: until the change is on disk, the kernel gets
+/// there only what gives nobody more than it has. So differences are always between what was sent and
+/// what may be sent now, never between two states of the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Projection {
+    /// The pieces that the kernel has when it has answered everything.
+    sent: Arc<Table>,
+    structure: Structure,
+    lists: Arc<RangeList>,
+    /// Whether a table was loaded and not taken down.
+    stands: bool,
+    /// The ranges that the changes of the running commit touch, merged.
+    withheld: Vec<AddrRange>,
+    /// The number of the last thing that was sent.
+    revision: Revision,
+    /// The last revision of the table without lists, and the last one of the lists.
+    table_revision: Revision,
+    lists_revision: Revision,
+    /// Up to which revision the kernel has answered: without lists, and the lists.
+    settled: Settled,
+    /// Answers to what was sent before are outdated: it was all sent again.
+    answers_count_from: Revision,
+    /// Why the kernel's table is not what it should be.
+    pub(super) trouble: Option<String>,
+    /// When it is tried again.
+    pub(super) retry_at: Option<Time>,
+    /// How often the kernel refused in a row.
+    pub(super) refused: u32,
+}
+
+/// Up to which revision the kernel has answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settled {
+    table: Revision,
+    lists: Revision,
+}
+
+/// What must be in the kernel before a change is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub(super) table: Revision,
+    pub(super) lists: Revision,
+}
+
+impl Projection {
+    /// Whether the kernel has a table that follows by differences.
+    fn follows(&self) -> bool {
+        self.stands && self.refused == 0
+    }
+
+    /// What was sent last: whoever waits for it waits for everything before it too, except lists.
+    /// Nothing if the firewall is off.
+    pub(super) fn needs(&self) -> Needs {
+        Needs { table: if self.stands { self.table_revision } else { 0 }, lists: 0 }
+    }
+
+    /// As [`Projection::needs`], with lists if they were sent since a revision, and with a removal of
+    /// the table.
+    pub(super) fn needs_since(&self, before: Revision) -> Needs {
+        let since = |revision| if revision > before { revision } else { 0 };
+        let table = self.needs().table.max(since(self.table_revision));
+        Needs { table, lists: since(self.lists_revision) }
+    }
+
+    /// The number of the last thing that was sent.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether the kernel has what is needed.
+    pub(super) fn has(&self, needs: Needs) -> bool {
+        let Settled { table, lists } = self.settled;
+        needs.table <= table && needs.lists <= lists
+    }
+
+    /// Whether an answer to a revision says anything about what stands now.
+    pub(super) fn is_current(&self, to: Revision) -> bool {
+        to >= self.answers_count_from
+    }
+
+    /// The kernel has answered a revision.
+    pub(super) fn settle(&mut self, to: Revision) {
+        self.settled.table = self.settled.table.max(to);
+    }
+
+    /// The kernel has answered the lists of a revision.
+    pub(super) fn settle_lists(&mut self, to: Revision) {
+        self.settled.lists = self.settled.lists.max(to);
+    }
+
+    /// A commit begins whose changes touch these ranges.
+    pub(super) fn withhold(&mut self, touched: Vec<AddrRange>) {
+        self.withheld = merge(touched);
+    }
+
+    /// The commit has ended, well or not: what was withheld may go to the kernel. Returns the ranges
+    /// that may have changed.
+    pub(super) fn release(&mut self) -> Vec<AddrRange> {
+        std::mem::take(&mut self.withheld)
+    }
+
+    /// Follows the ledger within ranges whose claims have changed.
+    pub(super) fn renew(
+        &mut self,
+        touched: &[AddrRange],
+        world: &World<'_>,
+        lists: &Arc<RangeList>,
+    ) -> Option<Action> {
+        if !world.ledger.protection.stands() {
+            return None;
+        }
+        if !self.stands {
+            return Some(self.load(world, lists));
+        }
+        let delta = self.renew_table(touched, world);
+        if !self.follows() {
+            // With a change it is tried again at once.
+            return Some(self.load(world, lists));
+        }
+        if delta.is_empty() {
+            return None;
+        }
+        let structure = (!self.sent.leads_into(&self.structure)).then(|| self.structure(world));
+        Some(self.apply(structure, delta, world))
+    }
+
+    /// Follows the ledger where more than claims have changed: the mode, ports, the trial.
+    pub(super) fn renew_structure(
+        &mut self,
+        touched: &[AddrRange],
+        world: &World<'_>,
+        lists: &Arc<RangeList>,
+    ) -> Option<Action> {
+        if !world.ledger.protection.stands() {
+            // An earlier run may have left a table.
+            let may_stand = self.stands || self.revision == 0;
+            return may_stand.then(|| self.take_down());
+        }
+        if !self.follows() {
+            return Some(self.load(world, lists));
+        }
+        let delta = self.renew_table(touched, world);
+        let structure = self.structure(world);
+        Some(self.apply(Some(structure), delta, world))
+    }
+
+    /// Exchanges the lists if they are others.
+    pub(super) fn renew_lists(&mut self, lists: &Arc<RangeList>) -> Option<Action> {
+        if !self.follows() || Arc::ptr_eq(&self.lists, lists) {
+            return None;
+        }
+        self.lists = Arc::clone(lists);
+        self.revision += 1;
+        self.lists_revision = self.revision;
+        Some(Action::ExchangeLists { to: self.revision, lists: Arc::clone(lists) })
+    }
+
+    /// Sends everything: the kernel's state is not known.
+    pub(super) fn load_whole(&mut self, world: &World<'_>, lists: &Arc<RangeList>) -> Action {
+        if world.ledger.protection.stands() { self.load(world, lists) } else { self.take_down() }
+    }
+
+    fn load(&mut self, world: &World<'_>, lists: &Arc<RangeList>) -> Action {
+        self.lists = Arc::clone(lists);
+        if !self.stands {
+            // Nothing of ours was there that could stay.
+            self.sent = Arc::default();
+        }
+        let all = [Family::V4, Family::V6].map(AddrRange::all);
+        let _ = self.renew_table(&all, world);
+        self.stands = true;
+        self.structure = self.structure(world);
+        self.next_revision();
+        self.lists_revision = self.revision;
+        self.answers_count_from = self.revision;
+        self.retry_at = None;
+        Action::Load(Box::new(Load {
+            to: self.revision,
+            table: Arc::clone(&self.sent),
+            structure: self.structure.clone(),
+            lists: Arc::clone(&self.lists),
+            trial: trial(world),
+        }))
+    }
+
+    fn next_revision(&mut self) {
+        self.revision += 1;
+        self.table_revision = self.revision;
+    }
+
+    fn take_down(&mut self) -> Action {
+        self.stands = false;
+        self.sent = Arc::default();
+        self.structure = Structure::default();
+        self.next_revision();
+        self.answers_count_from = self.revision;
+        self.retry_at = None;
+        Action::TakeDown { to: self.revision }
+    }
+
+    fn apply(&mut self, structure: Option<Structure>, delta: Delta, world: &World<'_>) -> Action {
+        if let Some(structure) = &structure {
+            self.structure = structure.clone();
+        }
+        self.next_revision();
+        Action::Apply(Box::new(Apply { to: self.revision, structure, trial: trial(world), delta }))
+    }
+
+    fn structure(&self, world: &World<'_>) -> Structure {
+        ruleset::structure(world, &self.sent)
+    }
+
+    fn renew_table(&mut self, touched: &[AddrRange], world: &World<'_>) -> Delta {
+        let sent = Arc::make_mut(&mut self.sent);
+        sent.renew_except(touched, world.ledger, world.now, &self.withheld)
+    }
+
+    /// The kernel did not take something that was sent. Nothing that follows counts until the whole
+    /// table is sent again.
+    pub(super) fn refuse(&mut self, error: &str, now: Time) {
+        self.answers_count_from = self.revision + 1;
+        self.trouble = Some(error.to_owned());
+        self.refused = self.refused.saturating_add(1);
+        self.retry_at = Some(now.after(retry::pause_after(self.refused)));
+    }
+
+    /// The kernel has what was sent. Returns whether it had refused before.
+    pub(super) fn accept(&mut self) -> bool {
+        (self.trouble, self.retry_at) = (None, None);
+        std::mem::take(&mut self.refused) > 0
+    }
+
+    /// What was sent, for a copy; `None` if there is no table.
+    pub(super) fn sent(&self) -> Option<(&Arc<Table>, &Structure)> {
+        self.stands.then_some((&self.sent, &self.structure))
+    }
+}
+
+/// How long an unconfirmed table is to hold before the kernel opens by itself.
+fn trial(world: &World<'_>) -> Option<std::time::Duration> {
+    world.ledger.protection.trial_end().map(|end| end.since(world.now))
+}

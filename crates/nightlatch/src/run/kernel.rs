@@ -1,0 +1,395 @@
+//! The kernel lane: one thread with the one netlink socket, which does what the engine sends, in
+//! order, and watches the table.
+//!
+//! What is urgent never waits for long: lists are exchanged in parts, and everything that was sent
+//! meanwhile is done between them.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use nightlatch_core::action::{Apply, Load, Revision, Unlearn};
+use nightlatch_core::cut::LiveFlow;
+use nightlatch_core::event::Event;
+use nightlatch_core::ruleset::TABLE;
+use nightlatch_core::service::Catalogue;
+use nightlatch_core::signalling::Peer;
+use nightlatch_netfilter::Change;
+use nightlatch_parse::ranges::RangeList;
+
+use super::{Inbox, Message};
+use crate::shell::beginnings::Beginnings;
+use crate::shell::clock::Stopwatch;
+use crate::shell::firewall::{self, Exchange, Firewall};
+use crate::shell::{journal, systemd};
+
+/// How often the lane looks for itself whether the table is whole.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long the kernel's word of a change, which names the program, is waited for where the lane has
+/// seen the change before it came.
+const HEARSAY: Duration = Duration::from_millis(300);
+/// How many changes by others may wait; the kernel says when it had to drop some.
+const MAX_HEARD: usize = 256;
+/// How many flows go to the engine at once.
+const FLOWS_AT_ONCE: usize = 4_096;
+
+/// What the lane is asked to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    Apply(Box<Apply>),
+    Load(Box<Load>),
+    ExchangeLists {
+        to: Revision,
+        lists: Arc<RangeList>,
+    },
+    TakeDown {
+        to: Revision,
+    },
+    ListFlows(Arc<Catalogue>),
+    Cut(Vec<LiveFlow>),
+    Teach(Vec<(Peer, Duration)>),
+    Unlearn(Unlearn),
+    ReadPeers,
+    ReadCounters,
+    ReadHits,
+    /// Record who began which connection.
+    RememberBeginnings(Arc<Catalogue>),
+    /// The container endpoints to which ports are published.
+    Publish(BTreeSet<SocketAddr>),
+    /// A program changed a ruleset of this network namespace.
+    Heard(Change),
+}
+
+/// The way to the lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    jobs: Sender<Job>,
+    pulse: Arc<Pulse>,
+}
+
+/// Shows that the lane gets on.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// Whether it does something.
+    busy: AtomicBool,
+    /// How many things it has done.
+    done: AtomicU64,
+}
+
+impl Lane {
+    /// Begins the lane.
+    ///
+    /// # Errors
+    /// No netlink socket can be had to watch the kernel.
+    pub(super) fn begin(
+        mut firewall: Firewall,
+        beginnings: Beginnings,
+        inbox: Inbox,
+    ) -> Result<Lane, nightlatch_netfilter::NetlinkError> {
+        let (jobs, waiting) = channel();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let (to_lane, counter) = (jobs.clone(), Arc::clone(&heard));
+        firewall::watch(&mut firewall, move |change| {
+            while counter.load(Ordering::Relaxed) >= MAX_HEARD {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            counter.fetch_add(1, Ordering::Relaxed);
+            to_lane.send(Job::Heard(change)).is_ok()
+        })?;
+        let pulse = Arc::new(Pulse::default());
+        let worker = Worker {
+            firewall,
+            beginnings,
+            inbox,
+            heard,
+            pulse: Arc::clone(&pulse),
+            exchanges: VecDeque::new(),
+            looked: Stopwatch::start(),
+            doubt: None,
+            is_told: false,
+            look_every: systemd::watchdog_interval().map_or(LOOK_EVERY, |it| it.min(LOOK_EVERY)),
+        };
+        std::thread::spawn(move || worker.work(&waiting));
+        Ok(Lane { jobs, pulse })
+    }
+
+    /// Has the lane do something.
+    pub(super) fn send(&self, job: Job) {
+        // It ends only with the program.
+        let _ = self.jobs.send(job);
+    }
+
+    /// Whether the lane does nothing, or has done something since the last question.
+    pub(super) fn gets_on(&self, seen: &mut u64) -> bool {
+        let done = self.pulse.done.load(Ordering::Relaxed);
+        let moved = std::mem::replace(seen, done) != done;
+        moved || !self.pulse.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread's own.
+struct Worker {
+    firewall: Firewall,
+    beginnings: Beginnings,
+    inbox: Inbox,
+    /// How many changes by others wait.
+    heard: Arc<AtomicUsize>,
+    pulse: Arc<Pulse>,
+    /// The lists that are being exchanged, and those that wait.
+    exchanges: VecDeque<Exchanging>,
+    looked: Stopwatch,
+    /// Since when the table is not what it should be, and nobody has told who did it.
+    doubt: Option<Stopwatch>,
+    /// Whether that was told to the engine, which sends the table anew: until then there is nothing
+    /// more to find.
+    is_told: bool,
+    look_every: Duration,
+}
+
+/// An exchange of lists, for a revision.
+struct Exchanging {
+    to: Revision,
+    lists: Arc<RangeList>,
+    /// `None` until it begins.
+    exchange: Option<Exchange>,
+}
+
+impl Worker {
+    fn work(mut self, waiting: &Receiver<Job>) {
+        loop {
+            let job = match self.patience() {
+                Some(patience) => waiting.recv_timeout(patience),
+                None => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+            };
+            self.pulse.busy.store(true, Ordering::Relaxed);
+            match job {
+                Ok(job) => self.take(job, waiting),
+                Err(RecvTimeoutError::Timeout) => self.exchange_part(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look_if_due();
+            self.pulse.done.fetch_add(1, Ordering::Relaxed);
+            self.pulse.busy.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// How long to wait for a job; not at all while lists are to be exchanged.
+    fn patience(&self) -> Option<Duration> {
+        let left = |every: Duration, since: &Stopwatch| every.saturating_sub(since.elapsed());
+        let look = left(self.look_every, &self.looked);
+        let patience = self.doubt.as_ref().map_or(look, |doubt| left(HEARSAY, doubt).min(look));
+        self.exchanges.is_empty().then_some(patience)
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.inbox.send(Message::Happened(event));
+    }
+
+    fn take(&mut self, job: Job, waiting: &Receiver<Job>) {
+        match job {
+            Job::Apply(apply) => self.apply(*apply, waiting),
+            Job::Load(load) => self.load(*load),
+            Job::ExchangeLists { to, lists } => {
+                self.exchanges.push_back(Exchanging { to, lists, exchange: None });
+            }
+            Job::TakeDown { to } => {
+                self.exchanges.clear();
+                let result = self.firewall.take_down();
+                self.tell(Event::Applied { to, result });
+            }
+            Job::ListFlows(catalogue) => self.list_flows(&catalogue),
+            Job::Cut(flows) => {
+                let result = self.firewall.cut(&flows);
+                self.tell(Event::FlowsCut(result));
+            }
+            Job::Teach(peers) => {
+                let result = self.firewall.teach(&peers);
+                self.tell(Event::Taught(result));
+            }
+            Job::Unlearn(unlearn) => {
+                let result = self.firewall.unlearn(|peer| unlearn.concerns(peer));
+                self.tell(Event::Unlearned(result));
+            }
+            Job::ReadPeers => self.read_peers(),
+            Job::ReadCounters => {
+                let dropped = self.firewall.dropped();
+                let survives_reboot = systemd::boots_with_us();
+                self.tell(Event::Counters { dropped, survives_reboot });
+            }
+            Job::ReadHits => {
+                let hits = self.firewall.hits();
+                self.tell(Event::Hits(hits));
+            }
+            Job::RememberBeginnings(catalogue) => self.remember_beginnings(&catalogue),
+            Job::Publish(published) => {
+                if let Err(error) = self.firewall.publish(published) {
+                    warn(
+                        "could not load the published container ports into the kernel",
+                        &error,
+                        "; peers of containers may stay unknown",
+                    );
+                }
+            }
+            Job::Heard(change) => self.hear(&change),
+        }
+    }
+
+    /// Applies a difference, together with all that wait directly behind it.
+    fn apply(&mut self, mut apply: Apply, waiting: &Receiver<Job>) {
+        let mut next = None;
+        while let Ok(job) = waiting.try_recv() {
+            match job {
+                Job::Apply(more) if more.structure.is_none() && more.trial.is_none() => {
+                    apply.to = more.to;
+                    apply.delta.then(more.delta);
+                }
+                other => {
+                    next = Some(other);
+                    break;
+                }
+            }
+        }
+        let Apply { to, structure, trial, delta } = apply;
+        let result = self.firewall.apply(structure, trial, &delta);
+        self.tell(Event::Applied { to, result });
+        if let Some(next) = next {
+            self.take(next, waiting);
+        }
+    }
+
+    fn load(&mut self, load: Load) {
+        let Load { to, table, structure, lists, trial } = load;
+        // What was being exchanged is loaded anew, or stands.
+        self.exchanges.clear();
+        (self.doubt, self.is_told) = (None, false);
+        match self.firewall.load(structure, table, &lists, trial) {
+            Ok(lists_stand) => {
+                self.tell(Event::Applied { to, result: Ok(()) });
+                if lists_stand {
+                    self.tell(Event::ListsExchanged { to, result: Ok(()) });
+                } else {
+                    self.exchanges.push_back(Exchanging { to, lists, exchange: None });
+                }
+            }
+            Err(error) => self.tell(Event::Applied { to, result: Err(error) }),
+        }
+    }
+
+    /// Sends the next part of the lists.
+    fn exchange_part(&mut self) {
+        let Some(exchanging) = self.exchanges.front_mut() else { return };
+        let to = exchanging.to;
+        let more = match &mut exchanging.exchange {
+            Some(exchange) => self.firewall.step(exchange),
+            None => self.firewall.exchange(&exchanging.lists).map(|begun| {
+                exchanging.exchange = begun;
+                exchanging.exchange.is_some()
+            }),
+        };
+        let result = match more {
+            Ok(true) => return,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.exchanges.pop_front();
+        self.tell(Event::ListsExchanged { to, result });
+    }
+
+    fn list_flows(&mut self, catalogue: &Catalogue) {
+        let Worker { firewall, beginnings, inbox, .. } = self;
+        let mut part = Vec::new();
+        let send = |part: &mut Vec<LiveFlow>| {
+            let _ = inbox.send(Message::Happened(Event::Flows(std::mem::take(part))));
+        };
+        let listed = beginnings.for_each_flow(firewall, catalogue, |flow| {
+            part.push(flow);
+            if part.len() >= FLOWS_AT_ONCE {
+                send(&mut part);
+            }
+        });
+        send(&mut part);
+        self.tell(Event::FlowsListed(listed));
+    }
+
+    /// Reads which peers the kernel has learned; not if another program has just changed the table.
+    fn read_peers(&mut self) {
+        let peers = match self.is_doubtful() {
+            true => None,
+            false => self.firewall.learned().filter(|_| !self.is_doubtful()),
+        };
+        let _ = self.inbox.send(match peers {
+            Some(peers) => Message::Learned(peers),
+            None => Message::Happened(Event::PeersUnreadable),
+        });
+    }
+
+    /// Whether somebody has changed the table. It is restored soon.
+    fn is_doubtful(&mut self) -> bool {
+        let doubtful = self.is_told || self.firewall.verify(None).is_some();
+        if doubtful && !self.is_told {
+            self.doubt.get_or_insert_with(Stopwatch::start);
+        }
+        doubtful
+    }
+
+    /// Records who began which connection, for when connection tracking has forgotten it.
+    fn remember_beginnings(&mut self, catalogue: &Catalogue) {
+        if !self.beginnings.is_due() {
+            return;
+        }
+        if let Err(error) = self.beginnings.remember(&mut self.firewall, catalogue) {
+            warn("could not record who began the running connections", &error, "");
+        }
+    }
+
+    /// The kernel has told of a change.
+    fn hear(&mut self, change: &Change) {
+        self.heard.fetch_sub(1, Ordering::Relaxed);
+        if !change.touches(TABLE) {
+            // Container engines change tables of their own.
+            let _ = self.inbox.send(Message::OthersChanged);
+        }
+        if self.is_told {
+            return;
+        }
+        if let Some(found) = self.firewall.verify(Some(change)) {
+            self.found(by_whom(change), found);
+        }
+    }
+
+    /// The regular look. The kernel tells of the same change, and by whom it was: where the look came
+    /// first, that word is waited for, so that the audit log names the program.
+    fn look_if_due(&mut self) {
+        if self.looked.elapsed() >= self.look_every {
+            self.looked = Stopwatch::start();
+            self.is_doubtful();
+        }
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.elapsed() >= HEARSAY) {
+            self.doubt = None;
+            if let Some(found) = self.firewall.verify(None) {
+                self.found("an unknown program".to_owned(), found);
+            }
+        }
+    }
+
+    fn found(&mut self, by: String, found: String) {
+        (self.doubt, self.is_told) = (None, true);
+        self.tell(Event::Tampered { by, found });
+    }
+}
+
+fn warn(what: &str, error: &str, then: &str) {
+    journal::tell(nightlatch_core::action::Level::Warning, &format!("{what}: {error}{then}"));
+}
+
+/// The program behind a change, as the kernel names it.
+fn by_whom(change: &Change) -> String {
+    match (change.program.as_str(), change.process_id) {
+        ("", None) => "an unknown program".to_owned(),
+        (program, None) => program.to_owned(),
+        (program, Some(process)) => format!("{program} (process {process})"),
+    }
+}

@@ -1,0 +1,341 @@
+//! What is sent to the kernel: the whole table, a difference, the lists.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightlatch_core::ruleset::{
+    Delta, ListSet, ListSets, Ruleset, StrangersShare, Structure, TABLE, Table,
+};
+use nightlatch_netfilter::{Netlink, Structure as Found};
+use nightlatch_parse::ranges::RangeList;
+
+use super::apply::{self, Counted};
+use super::lists::{self, Exchange};
+use super::{Firewall, conntrack_max, elements, learned};
+
+/// The table in the kernel, as far as we made it so.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Chains and rules as they are desired.
+    pub(super) desired: Structure,
+    /// In which sets the lists in force are.
+    pub(super) list_sets: ListSets,
+    /// Whether the table is closed to strangers until the lists are there that keep the worst of
+    /// them out.
+    pub(super) waits_for_lists: bool,
+    /// The lists in these sets.
+    pub(super) content: Content,
+    /// The digest of the elements of accounts and closures.
+    pub(super) elements: u64,
+    /// Chains and rules as the kernel told of them after they were loaded.
+    pub(super) structure: Found,
+    pub(super) counted: Counted,
+}
+
+impl Standing {
+    /// Takes sets of lists that were just created for ours, if nothing else has changed.
+    fn expect_sets_of_lists(&mut self, netlink: &mut Netlink) -> Result<(), String> {
+        let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+        if let Some(found) = found
+            && self.structure.is_left_of(&found, ListSet::is_name_of_one)
+        {
+            self.structure = found;
+        }
+        self.counted.advance(netlink).map(|_| ())
+    }
+}
+
+/// What the sets of lists contain.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// These lists.
+    Stands(Arc<RangeList>),
+    /// Nothing yet.
+    Empty,
+    /// They are being exchanged, or nothing is known of them.
+    Unknown,
+}
+
+impl Content {
+    /// Of a table that has just been created.
+    fn of_a_new_table(lists: &Arc<RangeList>) -> Content {
+        if lists.is_empty() { Content::Stands(Arc::clone(lists)) } else { Content::Empty }
+    }
+}
+
+/// Above so many elements a load is not followed by reading all of them back: the kernel lists a long
+/// set in quadratic time (0.3 s for 100,000), and it has acknowledged each element.
+const MANY: usize = 50_000;
+
+impl Firewall {
+    /// Makes the kernel's table this one, whatever it is now. `trial` is how long an unconfirmed table
+    /// is to hold before the kernel opens by itself.
+    ///
+    /// Returns whether the lists stand too. If not, [`Firewall::exchange`] follows: until it has ended,
+    /// the lists in force stay in force, or a table that begins stays closed to strangers.
+    ///
+    /// # Errors
+    /// What the kernel or `nft` said. The table is then closed rather than open: each step is one
+    /// transaction, and no step opens what the next one closes.
+    pub fn load(
+        &mut self,
+        desired: Structure,
+        table: Arc<Table>,
+        lists: &Arc<RangeList>,
+        trial: Option<Duration>,
+    ) -> Result<bool, String> {
+        let flat = |structure| Ruleset::flat(structure, &table, Arc::clone(lists));
+        self.load_elements(desired, flat, lists, trial)
+    }
+
+    /// Loads the whole table with its lists.
+    ///
+    /// # Errors
+    /// As [`Firewall::load`].
+    pub fn load_with_lists(
+        &mut self,
+        ruleset: Ruleset,
+        trial: Option<Duration>,
+    ) -> Result<(), String> {
+        let (structure, lists) = (ruleset.structure.clone(), Arc::clone(&ruleset.lists));
+        if !self.load_elements(structure, |_| ruleset, &lists, trial)?
+            && let Some(mut exchange) = self.exchange(&lists)?
+        {
+            while self.step(&mut exchange)? {}
+        }
+        Ok(())
+    }
+
+    fn load_elements(
+        &mut self,
+        desired: Structure,
+        elements_of: impl FnOnce(Structure) -> Ruleset,
+        lists: &Arc<RangeList>,
+        trial: Option<Duration>,
+    ) -> Result<bool, String> {
+        self.standing = None;
+        // Counted before anything is done: what another program does to the lists while chains and
+        // rules are loaded, and loaded again, must not be taken for ours.
+        let mut counted = Counted::now(&mut self.netlink)?;
+        let first = !std::mem::replace(&mut self.begun, true);
+        let left = first.then(|| self.left.sets_of(lists, counted.generation)).flatten();
+        let there = self.netlink.structure(TABLE).map_err(|error| error.to_string())?;
+        // A table that begins, begins closed: what is open to strangers opens when the lists are
+        // there that keep the worst of them out.
+        let begins = there.is_none();
+        let (list_sets, content) = match (there, left) {
+            (None, _) => (ListSets::suiting(lists), Content::of_a_new_table(lists)),
+            (Some(_), Some(left)) => (left, Content::Stands(Arc::clone(lists))),
+            (Some(there), None) => {
+                let sets = lists::in_force(&there);
+                // Whether they are empty is quickly said.
+                let is_known = lists.is_empty() && lists::are_empty(&mut self.netlink, &sets);
+                let known = is_known.then(|| Content::Stands(Arc::clone(lists)));
+                (sets, known.unwrap_or(Content::Unknown))
+            }
+        };
+        let waits_for_lists = matches!(content, Content::Empty) && desired.open.is_some();
+        let effective = self.effective(&desired, &list_sets, waits_for_lists);
+        let loaded = apply::load_structure(&mut self.netlink, None, &effective)?;
+        let ruleset = elements_of(desired);
+        elements::bring(&mut self.netlink, begins, &ruleset)?;
+        self.set_trial(None, &effective, trial)?;
+        apply::remove_stale(&mut self.netlink, &effective)?;
+        learned::set_published(&mut self.netlink, &self.published)?;
+        let structure = apply::read_back(&mut self.netlink, loaded, &effective, &mut counted)?;
+        let elements = elements::digest(&ruleset);
+        let few = ruleset.accounts.len() + ruleset.closed.len() <= MANY;
+        if few && !elements::all_match(&mut self.netlink, elements) {
+            return Err("read back, the lists are not what was written".to_owned());
+        }
+        let desired = ruleset.structure;
+        let stands = matches!(content, Content::Stands(_));
+        self.standing = Some(Standing {
+            desired,
+            list_sets,
+            waits_for_lists,
+            content,
+            elements,
+            structure,
+            counted,
+        });
+        self.note_lists();
+        Ok(stands)
+    }
+
+    /// Changes the kernel's table by a difference. Nothing is read back: the kernel acknowledges every
+    /// message, and its count of changes shows whether another program was at it.
+    ///
+    /// # Errors
+    /// What the kernel or `nft` said, or that nothing stands that could be changed. A whole load must
+    /// follow.
+    pub fn apply(
+        &mut self,
+        structure: Option<Structure>,
+        trial: Option<Duration>,
+        delta: &Delta,
+    ) -> Result<(), String> {
+        let mut standing = self.standing.take().ok_or("nothing stands that could be changed")?;
+        let before = self.effective_of(&standing);
+        if let Some(structure) = structure {
+            standing.desired = structure;
+        }
+        let after = self.effective_of(&standing);
+        let loaded = (before != after)
+            .then(|| apply::load_structure(&mut self.netlink, Some(&before), &after))
+            .transpose()?;
+        let digest = elements::apply(&mut self.netlink, delta)?;
+        standing.elements = standing.elements.wrapping_add(digest);
+        self.set_trial(Some(&before), &after, trial)?;
+        if let Some(loaded) = loaded {
+            apply::remove_stale(&mut self.netlink, &after)?;
+            standing.structure =
+                apply::read_back(&mut self.netlink, loaded, &after, &mut standing.counted)?;
+        } else {
+            standing.counted.advance(&mut self.netlink)?;
+        }
+        self.standing = Some(standing);
+        self.note_lists();
+        Ok(())
+    }
+
+    /// Begins to exchange the lists; `None` if there is nothing to exchange.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    pub fn exchange(&mut self, lists: &Arc<RangeList>) -> Result<Option<Exchange>, String> {
+        let Firewall { netlink, standing, .. } = self;
+        let standing = standing.as_mut().ok_or("nothing stands that could be changed")?;
+        let exchange = match std::mem::replace(&mut standing.content, Content::Unknown) {
+            Content::Stands(old) if *old == **lists => {
+                standing.content = Content::Stands(Arc::clone(lists));
+                return Ok(None);
+            }
+            Content::Stands(old) if standing.list_sets.suit(lists) => {
+                Exchange::within(&standing.list_sets, &old, lists)
+            }
+            Content::Empty => {
+                let mut exchange = Exchange::within(&standing.list_sets, &RangeList::new(), lists);
+                exchange.takes_force = standing.waits_for_lists;
+                exchange
+            }
+            Content::Stands(_) | Content::Unknown => {
+                let exchange = Exchange::beside(netlink, lists)?;
+                standing.expect_sets_of_lists(netlink)?;
+                exchange
+            }
+        };
+        Ok(Some(exchange))
+    }
+
+    /// Sends the next part of an exchange; at its end, its lists are in force. Returns whether there
+    /// is more to send.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    pub fn step(&mut self, exchange: &mut Exchange) -> Result<bool, String> {
+        if self.standing.is_none() {
+            return Err("nothing stands that could be changed".to_owned());
+        }
+        let more = exchange.step(&mut self.netlink)?;
+        if !more && exchange.takes_force {
+            self.put_in_force(exchange)?;
+        }
+        let Firewall { netlink, standing, .. } = self;
+        if let Some(standing) = standing {
+            standing.counted.advance(netlink)?;
+            if !more {
+                standing.content = Content::Stands(Arc::clone(&exchange.lists));
+            }
+        }
+        if !more {
+            self.note_lists();
+        }
+        Ok(more)
+    }
+
+    /// Loads the rules that look in the sets of an exchange.
+    fn put_in_force(&mut self, exchange: &Exchange) -> Result<(), String> {
+        let Some(mut standing) = self.standing.take() else { return Ok(()) };
+        let before = self.effective_of(&standing);
+        standing.list_sets = exchange.sets.clone();
+        standing.waits_for_lists = false;
+        let after = self.effective_of(&standing);
+        let loaded = apply::load_structure(&mut self.netlink, Some(&before), &after)?;
+        apply::remove_stale(&mut self.netlink, &after)?;
+        standing.structure =
+            apply::read_back(&mut self.netlink, loaded, &after, &mut standing.counted)?;
+        self.standing = Some(standing);
+        Ok(())
+    }
+
+    /// Removes the table.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn take_down(&mut self) -> Result<(), String> {
+        self.standing = None;
+        self.netlink.delete_table(TABLE).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// Chains and rules as they are loaded, with what is known only here.
+    fn effective(&self, desired: &Structure, sets: &ListSets, closed: bool) -> Structure {
+        let mut structure = desired.clone();
+        structure.containers = !self.published.is_empty();
+        structure.share = StrangersShare::of(conntrack_max());
+        structure.list_sets = sets.clone();
+        structure.open = structure.open.filter(|_| !closed);
+        structure
+    }
+
+    fn effective_of(&self, standing: &Standing) -> Structure {
+        self.effective(&standing.desired, &standing.list_sets, standing.waits_for_lists)
+    }
+
+    /// Sets the trial's end in the kernel. During a trial each time anew: it may have been asked to
+    /// last longer.
+    fn set_trial(
+        &mut self,
+        old: Option<&Structure>,
+        new: &Structure,
+        trial: Option<Duration>,
+    ) -> Result<(), String> {
+        if new.trial || old.is_none_or(|old| old.trial) {
+            apply::set_trial(&mut self.netlink, trial.filter(|_| new.trial))?;
+        }
+        Ok(())
+    }
+
+    /// Counts what we have just changed ourselves as ours. If the kernel cannot be asked, the next look
+    /// finds out.
+    pub(super) fn count_own(&mut self) {
+        if let Some(standing) = &mut self.standing {
+            let _ = standing.counted.advance(&mut self.netlink);
+        }
+    }
+
+    /// Notes the lists in force for the next run.
+    pub(super) fn note_lists(&mut self) {
+        let Some(standing) = &self.standing else { return };
+        if let Content::Stands(lists) = &standing.content {
+            self.left.note_that(lists, &standing.list_sets, standing.counted.generation);
+        }
+    }
+
+    /// Loads the rules again if they depend on something that has changed: whether ports are
+    /// published.
+    pub(super) fn renew_rules(&mut self, had_containers: bool) -> Result<(), String> {
+        if had_containers != self.published.is_empty() {
+            return Ok(());
+        }
+        let Some(mut standing) = self.standing.take() else { return Ok(()) };
+        let after = self.effective_of(&standing);
+        let old = Structure { containers: had_containers, ..after.clone() };
+        let loaded = apply::load_structure(&mut self.netlink, Some(&old), &after)?;
+        standing.structure =
+            apply::read_back(&mut self.netlink, loaded, &after, &mut standing.counted)?;
+        self.standing = Some(standing);
+        self.note_lists();
+        Ok(())
+    }
+}
