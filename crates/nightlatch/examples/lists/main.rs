@@ -29,14 +29,16 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["networks", count, mix] => networks::print(count.parse().unwrap(), Mix::of(mix), false),
-        ["networks", count, mix, "changed"] => {
-            networks::print(count.parse().unwrap(), Mix::of(mix), true);
-        }
+        ["networks", count, mix] => print(count, mix, |_| false),
+        ["networks", count, mix, "changed"] => print(count, mix, |number| number % 100 == 50),
         ["load", how, file] => show(measured(how, Path::new(file), None)),
         ["change", how, old, new] => show(measured(how, Path::new(old), Some(Path::new(new)))),
         _ => panic!("not a command: {words:?}"),
     }
+}
+
+fn print(count: &str, mix: &str, is_changed: fn(u32) -> bool) {
+    networks::write(std::io::stdout().lock(), count.parse().unwrap(), Mix::of(mix), is_changed);
 }
 
 /// What something took.

@@ -1,6 +1,6 @@
 //! Networks at random places, the same in every run, ascending and apart from each other.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write};
 
 use nightlatch_core::{AddrRange, Family};
 
@@ -43,14 +43,15 @@ impl Mix {
     }
 }
 
-/// From 1.0.0.0 on, or from 2400:: on; each network is somewhere in its equal share.
-pub(crate) fn print(count: u32, mix: Mix, changed: bool) {
+/// Writes networks, one a line, from 1.0.0.0 on, or from 2400:: on; each network is somewhere in its
+/// equal share. Those of the numbers for which `is_changed` is true are other ones than without.
+pub(crate) fn write(out: impl Write, count: u32, mix: Mix, is_changed: impl Fn(u32) -> bool) {
     let (first, space) = match mix.family() {
         Family::V4 => (1_u128 << 24, 0xd0_u128 << 24),
         Family::V6 => (0x2400_u128 << 112, 0x400_u128 << 112),
     };
     let share = space / u128::from(count);
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(out);
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for number in 0..count {
         random ^= random << 13;
@@ -58,7 +59,7 @@ pub(crate) fn print(count: u32, mix: Mix, changed: bool) {
         random ^= random << 17;
         let hosts = mix.hosts(random >> 40).min(share.ilog2() - 2);
         let mut place = u128::from(random) << 64 | u128::from(random);
-        if changed && number % 100 == 50 {
+        if is_changed(number) {
             place = !place;
         }
         let at = first + u128::from(number) * share + place % (share / 2);

@@ -16,18 +16,17 @@
 
 mod place;
 mod prober;
+mod whole;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nightlatch::features::demo::stage::{ATTACKER, Host, SERVER, Stage};
-use nightlatch_core::ruleset::{TABLE, names};
-use nightlatch_netfilter::{Kind, Netlink, Set};
-use nightlatch_parse::address::Family;
 use rustix::process::{Pid, Signal, kill_process};
 
 use place::{Place, Size};
 use prober::{Echo, Prober};
+use whole::when_whole;
 
 /// How long a server may take before it is taken for broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -142,7 +141,10 @@ impl Bench<'_> {
             let flush = self.server.command("nft").args(["flush", "ruleset"]).status().unwrap();
             assert!(flush.success());
             nft.push(begin.elapsed());
-            let restored = self.server.run(|| when_whole(size)).unwrap();
+            // To count a long set takes the kernel long, and holds up the daemon.
+            let pause = size.settling() / 200;
+            let restored =
+                self.server.run(|| when_whole(size.addresses(), pause, PATIENCE)).unwrap();
             whole.push(restored - begin);
             std::thread::sleep(AFTERWARDS);
             match prober.stop().opening(begin) {
@@ -161,22 +163,6 @@ impl Bench<'_> {
         row("from the flush's begin until the table is whole", &mut whole);
         println!("\nIn {unseen} of {} rounds no probe was answered at all.", self.rounds);
         place.must(&["down", "--yes"]);
-    }
-}
-
-/// Waits until chains and accounts are back.
-fn when_whole(size: Size) -> Instant {
-    let mut netlink = Netlink::open().unwrap();
-    let set = Set::new(TABLE, names::HOSTS_V4, Kind::Addresses(Family::V4));
-    let begin = Instant::now();
-    loop {
-        let there = netlink.table_exists(TABLE).unwrap();
-        if there && netlink.count(&set).is_ok_and(|count| count >= size.addresses()) {
-            return Instant::now();
-        }
-        assert!(begin.elapsed() < PATIENCE, "the table does not come back");
-        // To count a long set takes the kernel long, and holds up the daemon.
-        std::thread::sleep(size.settling() / 200);
     }
 }
 

@@ -51,6 +51,11 @@ impl fmt::Display for Size {
     }
 }
 
+/// An address of an account, by its number. They lie apart, so that no two become one range.
+pub(crate) fn address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::from((20 << 24) + u32::try_from(number).unwrap() * 64 + 1)
+}
+
 /// The program on a host.
 pub(crate) struct Place<'a> {
     program: &'a Path,
@@ -64,6 +69,11 @@ impl<'a> Place<'a> {
         Place { program, host, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The folder of the configuration, the state (`state`) and the sockets (`run`).
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Runs a command, which has to succeed.
     pub(crate) fn must(&self, arguments: &[&str]) {
         let output = self.command().args(arguments).output().unwrap();
@@ -73,13 +83,8 @@ impl<'a> Place<'a> {
 
     /// Makes accounts, and tells how long that took.
     pub(crate) fn fill(&self, size: Size) -> Duration {
-        // They lie apart, so that no two become one range.
-        let addresses: Vec<String> = (0..size.addresses())
-            .map(|number| {
-                let number = u32::try_from(number).unwrap();
-                Ipv4Addr::from((20 << 24) + number * 64 + 1).to_string()
-            })
-            .collect();
+        let addresses: Vec<String> =
+            (0..size.addresses()).map(|number| address(number).to_string()).collect();
         let begin = Instant::now();
         for (number, addresses) in addresses.chunks(AT_ONCE).enumerate() {
             let name = format!("account-{number}");
@@ -92,7 +97,7 @@ impl<'a> Place<'a> {
 
     /// Starts the daemon and waits until it says that it is ready.
     pub(crate) fn daemon(&self) -> Daemon {
-        let path = self.folder.path().join("notify");
+        let path = self.folder().join("notify");
         // From the daemon before, if there was one.
         let _ = std::fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -109,9 +114,10 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn command(&self) -> Command {
+    /// A command, to be run on the host.
+    pub(crate) fn command(&self) -> Command {
         let mut command = self.host.command(self.program.to_str().unwrap());
-        let folder = self.folder.path();
+        let folder = self.folder();
         command
             .env("NIGHTLATCH_CONFIG", folder.join("nightlatch.toml"))
             .env("NIGHTLATCH_STATE_DIR", folder.join("state"))
