@@ -38,7 +38,8 @@ main() {
     bench/lists.sh
     printf '\n## Reaction and memory\n'
     bench/reaction.sh
-    printf '\n
+    printf '\n## Cost of a change\n\n'
+    bench/changes.sh
     printf '\n## Size\n\n'
     size
     if [[ $build_time == yes ]]; then

@@ -9,7 +9,7 @@ use crate::stand::{self, LARGE, Load, SMALL};
 use crate::table::{Aim, latencies};
 
 /// How many blocks are timed each round.
-const BLOCKS: u8 = 100;
+const BLOCKS: u8 = 50;
 
 pub(crate) fn measure(bench: &Bench) {
     let full = Load { listed: true, ..LARGE };
