@@ -47,10 +47,10 @@ pub(crate) fn measure(_: &Bench) {
 
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.apply(&Change::SetMode(Mode::Open));
-    ledger.apply(&Change::SetProtection(Protection::On { since: Time::from_millis(0) }));
+    let _ = ledger.apply(Change::SetMode(Mode::Open));
+    let _ = ledger.apply(Change::SetProtection(Protection::On { since: Time::from_millis(0) }));
     for number in 0..ACCOUNTS {
-        ledger.apply(&Change::PutAccount(account(number as usize, 1)));
+        let _ = ledger.apply(Change::PutAccount(account(number as usize, 1)));
     }
     ledger
 }
