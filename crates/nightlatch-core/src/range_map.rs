@@ -57,6 +57,19 @@ impl<T: Ord> RangeMap<T> {
     }
 }
 
+impl<T: Ord> FromIterator<(AddrRange, T)> for RangeMap<T> {
+    fn from_iter<I: IntoIterator<Item = (AddrRange, T)>>(ranges: I) -> RangeMap<T> {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (range, item) in ranges {
+            match range.family() {
+                Family::V4 => v4.push((low(range.first()), low(range.last()), item)),
+                Family::V6 => v6.push((range.first(), range.last(), item)),
+            }
+        }
+        RangeMap { v4: Classes::of(v4), v6: Classes::of(v6) }
+    }
+}
+
 /// The last 32 bits of an address, which are all that an IPv4 address has.
 #[expect(clippy::cast_possible_truncation, reason = "IPv4 addresses have 32 bits")]
 const fn low(address: u128) -> u32 {
@@ -80,6 +93,21 @@ impl<N, T> Default for Classes<N, T> {
 }
 
 impl<N: Number, T: Ord> Classes<N, T> {
+    fn of(ranges: Vec<(N, N, T)>) -> Classes<N, T> {
+        let ranges = ranges.into_iter();
+        let ranges: BTreeSet<(u8, N, N, Option<T>)> = ranges
+            .map(|(first, last, item)| (first.class(last), first, last, Some(item)))
+            .collect();
+        let mut counts = Vec::new();
+        for (class, ..) in &ranges {
+            counts.resize(counts.len().max(usize::from(*class) + 1), 0);
+            if let Some(count) = counts.get_mut(usize::from(*class)) {
+                *count += 1;
+            }
+        }
+        Classes { ranges, counts }
+    }
+
     fn insert(&mut self, first: N, last: N, item: T) {
         let class = first.class(last);
         if self.ranges.insert((class, first, last, Some(item))) {

@@ -302,6 +302,29 @@ impl Catalogue {
         found
     }
 
+    /// Whether one of the named services, or of those that they bring, is so.
+    pub fn any_brought<'a>(
+        &'a self,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+        is_so: impl Fn(&Service) -> bool,
+    ) -> bool {
+        let mut waiting: Vec<&ServiceName> = names.into_iter().collect();
+        let mut next = 0;
+        while let Some(name) = waiting.get(next).copied() {
+            next += 1;
+            let Some(service) = self.get(name) else { continue };
+            if is_so(service) {
+                return true;
+            }
+            for brought in &service.brings {
+                if !waiting.contains(&brought) {
+                    waiting.push(brought);
+                }
+            }
+        }
+        false
+    }
+
     /// Every port that any service names.
     pub fn every_port(&self) -> Opening {
         self.opening(self.0.keys())
@@ -371,11 +394,16 @@ fn run(protocol: Protocol, first: u32, end: u32) -> Option<Ports> {
 pub enum Grant {
     /// Everything: any protocol, any port.
     All,
-    /// The named services.
-    Some(BTreeSet<ServiceName>),
+    /// The named services. Many accounts share one set.
+    Some(Arc<BTreeSet<ServiceName>>),
 }
 
 impl Grant {
+    /// The named services.
+    pub fn of(names: impl IntoIterator<Item = ServiceName>) -> Grant {
+        Grant::Some(Arc::new(names.into_iter().collect()))
+    }
+
     /// Whether another grant contains all of this one.
     pub fn is_within(&self, other: &Grant) -> bool {
         match (self, other) {
@@ -399,7 +427,7 @@ impl From<Grant> for Vec<String> {
     fn from(grant: Grant) -> Vec<String> {
         match grant {
             Grant::All => vec!["all".to_owned()],
-            Grant::Some(names) => names.into_iter().map(String::from).collect(),
+            Grant::Some(names) => names.iter().map(|name| name.as_str().to_owned()).collect(),
         }
     }
 }
@@ -411,7 +439,8 @@ impl TryFrom<Vec<String>> for Grant {
         if names.iter().any(|name| name.trim().eq_ignore_ascii_case("all")) {
             return Ok(Grant::All);
         }
-        names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map(Grant::Some)
+        let names: BTreeSet<_> = names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+        Ok(Grant::of(names))
     }
 }
 

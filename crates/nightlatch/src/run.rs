@@ -5,7 +5,9 @@
 //! store lane the store, and nothing here waits for either.
 
 mod disk;
+mod flows;
 mod kernel;
+mod lane;
 mod peers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,6 +25,7 @@ use crate::features::{boot, countries, feeds, up};
 use crate::shell::beginnings::Beginnings;
 use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::firewall::Firewall;
+use crate::shell::flows::TrackedFlows;
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
@@ -30,6 +33,7 @@ use crate::shell::paths::Paths;
 use crate::shell::store::{self, Store};
 use crate::shell::{caller, configuration, journal, known_peers, pbx_peers, server, systemd};
 use disk::{FileJob, StoreJob};
+use flows::FlowJob;
 use kernel::{Job, Lane};
 
 pub(crate) use peers::load_known_peers;
@@ -119,6 +123,7 @@ struct State {
     messages: Receiver<Message>,
     inbox: Inbox,
     kernel: Lane,
+    flows: Sender<FlowJob>,
     store: Sender<StoreJob>,
     files: Sender<FileJob>,
     /// Whether the kernel has answered about the whole table since the start, lists included.
@@ -161,7 +166,8 @@ impl State {
         let _ = firewall.hits();
         let (inbox, messages) = channel();
         let beginnings = Beginnings::load(paths.beginnings());
-        let kernel = Lane::begin(firewall, beginnings, inbox.clone()).map_err(Failure::failed)?;
+        let tracked = TrackedFlows::open().map_err(Failure::failed)?;
+        let kernel = Lane::begin(firewall, inbox.clone()).map_err(Failure::failed)?;
         let (copies, copying) = boot::copies(paths);
         Ok(State {
             engine,
@@ -170,6 +176,7 @@ impl State {
             waiting: HashMap::new(),
             next_ticket: 0,
             kernel,
+            flows: flows::begin(tracked, beginnings, inbox.clone()),
             store: disk::begin_store(store, paths, inbox.clone()),
             files: disk::begin_files(kept, saved, copies, inbox.clone()),
             messages,
@@ -234,7 +241,7 @@ impl State {
         }
         if self.beginnings_asked.is_none_or(|asked| asked.elapsed() >= TICK) {
             self.beginnings_asked = Some(Stopwatch::start());
-            self.kernel.send(Job::RememberBeginnings(self.engine.catalogue()));
+            let _ = self.flows.send(FlowJob::RememberBeginnings(self.engine.catalogue()));
         }
         if let Some(copy) = self.copies.due(&self.engine) {
             let _ = self.files.send(FileJob::Copy(copy));
@@ -307,7 +314,9 @@ impl State {
                     self.kernel.send(Job::ExchangeLists { to, lists });
                 }
                 Action::TakeDown { to } => self.kernel.send(Job::TakeDown { to }),
-                Action::ListFlows { catalogue, .. } => self.kernel.send(Job::ListFlows(catalogue)),
+                Action::ListFlows { catalogue, .. } => {
+                    let _ = self.flows.send(FlowJob::List(catalogue));
+                }
                 Action::Cut(flows) => self.kernel.send(Job::Cut(flows)),
                 Action::Teach(peers) => self.kernel.send(Job::Teach(peers)),
                 Action::Unlearn(unlearn) => self.kernel.send(Job::Unlearn(unlearn)),

@@ -7,6 +7,7 @@ use super::peers::known_peer;
 use crate::Family;
 use crate::api::{Ending, KnownPeer, MAX_LISTED_PEERS, Reply, Services, Status};
 use crate::ledger::{Account, Entry, Mode};
+use crate::ruleset::ListSets;
 use crate::service::ServiceName;
 use crate::signalling::LearnedBy;
 use crate::time::Time;
@@ -24,7 +25,11 @@ impl Engine {
     }
 
     /// How things stand, without the kernel's counters.
-    pub(super) fn status(&self, now: Time) -> Status {
+    pub(super) fn status(&mut self, now: Time) -> Status {
+        let listed_bytes = match self.ledger.protection.stands() {
+            true => self.merged_bytes(),
+            false => 0,
+        };
         let strangers_reach = match self.ledger.mode {
             _ if !self.ledger.protection.stands() => vec!["everything".to_owned()],
             Mode::Allowlist => Vec::new(),
@@ -56,7 +61,7 @@ impl Engine {
             blocks: self.ledger.blocks.len(),
             listed: self.merged.len(),
             listed_v6: self.merged.len_of(Family::V6),
-            listed_bytes: if self.ledger.protection.stands() { self.merged_bytes } else { 0 },
+            listed_bytes,
             feeds: self.ledger.feeds.len(),
             countries: self.ledger.countries.named().len(),
             feed_troubles: self.feed_troubles(now),
@@ -70,6 +75,13 @@ impl Engine {
             restored_last: self.restored_last.clone(),
             ..Status::default()
         }
+    }
+
+    /// What the lists need in the kernel: worked out when somebody asks, because they may be long.
+    fn merged_bytes(&mut self) -> u64 {
+        let merged = &self.merged;
+        let bytes = || ListSets::suiting(merged).kernel_bytes(merged);
+        *self.merged_bytes.get_or_insert_with(bytes)
     }
 
     /// The known peers of an answer: the host's registrations come first, so that no crowd of others

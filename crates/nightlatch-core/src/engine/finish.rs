@@ -124,8 +124,10 @@ impl Engine {
         self.begin_cut().into_iter().collect()
     }
 
-    fn begin_cut(&mut self) -> Option<Action> {
-        if self.cuts.running.is_some() {
+    /// Begins to list flows for what is to be cut next. While the table is loaded, flows could begin
+    /// that are not listed.
+    pub(super) fn begin_cut(&mut self) -> Option<Action> {
+        if self.cuts.running.is_some() || self.projection.is_loading() {
             return None;
         }
         let job = self.cuts.next.take()?;

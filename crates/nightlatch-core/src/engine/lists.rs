@@ -18,7 +18,6 @@ use crate::event::{Failed, Fetched, FetchedTable};
 use crate::ledger::{Change, Mode};
 use crate::lists::{Feed, FeedName, FeedState, Guard, Listed, Version, inspect};
 use crate::policy::World;
-use crate::ruleset::ListSets;
 use crate::time::Time;
 
 /// How often what the feeds stopped is written down.
@@ -341,8 +340,8 @@ impl Engine {
         let merged = self.lists.merged(&self.ledger.countries, &guard);
         // What is the same stays the same value, which is quick to compare.
         if merged != *self.merged {
-            self.merged_bytes = ListSets::suiting(&merged).kernel_bytes(&merged);
             self.merged = Arc::new(merged);
+            self.merged_bytes = None;
         }
     }
 

@@ -55,12 +55,14 @@ pub struct Engine {
     restored_last: Option<String>,
     /// What the audit log says of a restoration, once the kernel has answered it.
     restoring: Option<Record>,
+    /// How many restorations count once the lists are there again too.
+    restored_but_lists: u64,
     revision: u64,
     lists: Lists,
     /// All lists as one, as the kernel gets them.
     merged: Arc<RangeList>,
-    /// What these need in the kernel.
-    merged_bytes: u64,
+    /// What these need in the kernel, once somebody has asked.
+    merged_bytes: Option<u64>,
     fetches: lists::Fetches,
     stopped: lists::Stopped,
     countries: countries::Pace,
@@ -85,10 +87,11 @@ impl Engine {
             restored: 0,
             restored_last: None,
             restoring: None,
+            restored_but_lists: 0,
             revision: 0,
             lists: Lists::default(),
             merged: Arc::default(),
-            merged_bytes: 0,
+            merged_bytes: None,
             fetches: lists::Fetches::default(),
             stopped: lists::Stopped::default(),
             countries,
@@ -353,6 +356,7 @@ impl Engine {
             self.carry(Vec::new(), vec![record]);
         }
         let mut actions = self.answered(to, result, now);
+        actions.extend(self.begin_cut());
         actions.extend(self.proceed(now));
         actions
     }
@@ -385,6 +389,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 self.projection.settle_lists(to);
+                self.restored += std::mem::take(&mut self.restored_but_lists);
                 self.finish_ready(now)
             }
             Err(error) => self.refused_by_kernel(&error, now),
@@ -400,7 +405,7 @@ impl Engine {
     }
 
     fn tampered(&mut self, by: String, found: &str, now: Time) -> Vec<Action> {
-        self.restored += 1;
+        self.restored_but_lists += 1;
         let who = format!("by {by}");
         let record = Record::new(&audit::ourselves(), "restore", ruleset::TABLE, &found, &who);
         let message = format!("{by} changed the firewall ({found}); it is being restored");

@@ -34,6 +34,8 @@ pub(super) struct Projection {
     lists_revision: Revision,
     /// Up to which revision the kernel has answered: without lists, and the lists.
     settled: Settled,
+    /// The last revision that was the whole table.
+    load_revision: Revision,
     /// Answers to what was sent before are outdated: it was all sent again.
     answers_count_from: Revision,
     /// Why the kernel's table is not what it should be.
@@ -92,6 +94,11 @@ impl Projection {
     /// Whether an answer to a revision says anything about what stands now.
     pub(super) fn is_current(&self, to: Revision) -> bool {
         to >= self.answers_count_from
+    }
+
+    /// Whether the whole table is being loaded: strangers may still come in.
+    pub(super) fn is_loading(&self) -> bool {
+        self.refused == 0 && self.load_revision > self.settled.table
     }
 
     /// The kernel has answered a revision.
@@ -188,6 +195,7 @@ impl Projection {
         self.structure = self.structure(world);
         self.next_revision();
         self.lists_revision = self.revision;
+        self.load_revision = self.revision;
         self.answers_count_from = self.revision;
         self.retry_at = None;
         Action::Load(Box::new(Load {

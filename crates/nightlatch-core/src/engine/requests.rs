@@ -229,7 +229,9 @@ impl Engine {
         plan.changes = vec![Change::PutBlock(block)];
         // The kernel drops every packet of a block, running or not; what lies open within it
         // (a narrower account) keeps its services only, so other flows of it have to end.
-        plan.cut_flows_of(&[range]);
+        if self.ledger.accounts.over(range).next().is_some() {
+            plan.cut_flows_of(&[range]);
+        }
         plan.unlearn = vec![Unlearn::Within(vec![range])];
         self.keep_caller(caller, &plan, force, now)?;
         Ok(plan.decided())

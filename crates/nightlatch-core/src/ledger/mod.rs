@@ -8,7 +8,7 @@ mod denial;
 mod protection;
 mod records;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::lists::{CountryAsker, CountryRules, Feed, FeedName, FeedState};
@@ -22,6 +22,7 @@ pub use records::{Ranged, Records};
 
 use crate::AddrRange;
 use crate::policy::{By, Claim};
+use crate::service::Grant;
 use crate::time::Time;
 
 /// The whole ledger, in memory. It changes only by [`Ledger::apply`].
@@ -45,9 +46,21 @@ pub struct Ledger {
     pub country_asker: Option<CountryAsker>,
     /// Ranges that are denied services and media, by range.
     pub denials: Records<Denial>,
+    /// The services that accounts grant, each union once: many accounts share one.
+    pub grants: Grants,
     /// When signalling was last closed to strangers: peers that were called or asked before are
     /// forgotten, also after a crash in the middle of closing.
     pub signalling_closed: Option<Time>,
+}
+
+/// The distinct grants. They follow from the accounts, so they make no ledger another one.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(BTreeSet<Grant>);
+
+impl PartialEq for Grants {
+    fn eq(&self, _other: &Grants) -> bool {
+        true
+    }
 }
 
 impl Ledger {
@@ -57,7 +70,8 @@ impl Ledger {
         use std::mem::replace;
 
         match change {
-            Change::PutAccount(account) => {
+            Change::PutAccount(mut account) => {
+                self.share_grant(&mut account);
                 let name = account.name.clone();
                 self.accounts.put(account).map_or(Change::DropAccount(name), Change::PutAccount)
             }
@@ -102,6 +116,29 @@ impl Ledger {
                 Change::SetSignallingClosed(replace(&mut self.signalling_closed, at))
             }
         }
+    }
+
+    /// Has an account share its services with others that grant the same.
+    fn share_grant(&mut self, account: &mut Account) {
+        if let Some(shared) = self.grants.0.get(&account.services) {
+            account.services = shared.clone();
+        } else {
+            self.grants.0.insert(account.services.clone());
+        }
+    }
+
+    /// Takes in all stored records at once, each account and block and denial once.
+    pub fn load(
+        &mut self,
+        accounts: impl IntoIterator<Item = Account>,
+        blocks: impl IntoIterator<Item = Block>,
+        denials: impl IntoIterator<Item = Denial>,
+    ) {
+        let mut accounts: Vec<Account> = accounts.into_iter().collect();
+        accounts.iter_mut().for_each(|account| self.share_grant(account));
+        self.accounts = accounts.into_iter().collect();
+        self.blocks = blocks.into_iter().collect();
+        self.denials = denials.into_iter().collect();
     }
 
     /// The accounts that hold at `now`.

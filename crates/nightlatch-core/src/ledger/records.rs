@@ -45,6 +45,22 @@ impl<R: Ranged + PartialEq> PartialEq for Records<R> {
     }
 }
 
+/// Of several records with the same key, the last one stays. Built at once, the indexes need half the
+/// memory of those that grew record by record.
+impl<R: Ranged> FromIterator<R> for Records<R> {
+    fn from_iter<I: IntoIterator<Item = R>>(records: I) -> Records<R> {
+        let all: BTreeMap<R::Key, R> =
+            records.into_iter().map(|record| (record.key(), record)).collect();
+        let ranges = all
+            .iter()
+            .flat_map(|(key, record)| record.ranges().map(move |range| (range, key.clone())));
+        let keys_by_range = ranges.collect();
+        let ends = all.iter().filter_map(|(key, record)| Some((record.until()?, key.clone())));
+        let keys_by_end = ends.collect();
+        Records { all, keys_by_range, keys_by_end }
+    }
+}
+
 impl<R: Ranged> Records<R> {
     /// Adds a record, and returns the one that it replaces.
     pub fn put(&mut self, record: R) -> Option<R> {

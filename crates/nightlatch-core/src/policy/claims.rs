@@ -4,7 +4,7 @@
 //! for an address: `judge` asks it for one address, and the kernel's table is made by moving it along
 //! the ends of all claims ([`pieces`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::ledger::{Account, Block, Denial, DenialScope};
 use crate::service::{Grant, ServiceName};
@@ -161,9 +161,7 @@ impl<'a> Weighing<'a> {
         if self.unlimited > 0 {
             return Grant::All;
         }
-        let names: BTreeSet<ServiceName> =
-            self.services.keys().map(|name| (*name).clone()).collect();
-        Grant::Some(names)
+        Grant::of(self.services.keys().map(|name| (*name).clone()))
     }
 }
 

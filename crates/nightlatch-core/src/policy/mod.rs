@@ -27,7 +27,7 @@ use crate::AddrRange;
 use crate::config::{MediaSources, Rules};
 use crate::ledger::{Account, Block, Denial, DenialScope, Ledger, Mode};
 use crate::lists::{Guard, Listed, Lists};
-use crate::service::{Catalogue, Grant, Opening, Protocol, Role, ServiceName};
+use crate::service::{Catalogue, Grant, Opening, Protocol, Role, Service, ServiceName};
 use crate::signalling::{self, FirstBytes, Learned, LearnedBy, Peer};
 use crate::time::Time;
 
@@ -404,7 +404,15 @@ impl<'a> Standing<'a> {
 fn grants(catalogue: &Catalogue, grant: &Grant, what: What) -> bool {
     match grant {
         Grant::All => true,
-        Grant::Some(names) => opens(&catalogue.opening(names), what),
+        Grant::Some(names) => catalogue.any_brought(&**names, |service| has(service, what)),
+    }
+}
+
+/// Whether a service has the port that the packet asks for.
+fn has(service: &Service, what: What) -> bool {
+    match what.service_port() {
+        Some((protocol, port)) => service.ports.iter().any(|ports| ports.contains(protocol, port)),
+        None => service.ping && what.is_echo_request(),
     }
 }
 

@@ -116,6 +116,18 @@ impl ListSets {
         whole.into_iter().chain(networks.into_iter().flatten())
     }
 
+    /// What the sets have of a range, each part with the length of its networks: those of hash tables,
+    /// or the whole range in the tree.
+    pub fn parts_of(
+        &self,
+        range: AddrRange,
+    ) -> impl Iterator<Item = (Option<u32>, AddrRange)> + use<> {
+        let hashed = self.is_hashed(&range);
+        let whole = (!hashed).then_some((None, range));
+        let networks = hashed.then(|| range.networks().map(|it| (it.prefix(), it)));
+        whole.into_iter().chain(networks.into_iter().flatten())
+    }
+
     /// How much memory the kernel needs for these lists. It does not tell itself: this is what was
     /// measured of its slabs before and after (6.18).
     pub fn kernel_bytes(&self, lists: &RangeList) -> u64 {

@@ -157,7 +157,9 @@ impl Structure {
 /// The name in [`Ruleset::closed`] of ranges to which everything is closed.
 pub const BLOCKED: &str = "";
 
-/// The chain that an element of a map of closed ranges leads to.
+/// The chain for what is closed to a range. Elements of the maps of closed ranges lead to the chains of
+/// denials; those of blocks return, and the rule behind the look-up leads to `blocked_...`: a look-up
+/// that leads to no chain costs the kernel no check of the whole table when it is added.
 pub fn closing_chain(hook: &str, closure: &str) -> String {
     match closure {
         BLOCKED => format!("blocked_{hook}"),

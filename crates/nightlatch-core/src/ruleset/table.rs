@@ -363,7 +363,7 @@ impl Target {
         {
             let opening = match grant {
                 Grant::All => None,
-                Grant::Some(names) => Some(catalogue.opening(names)),
+                Grant::Some(names) => Some(catalogue.opening(&**names)),
             };
             let chain = ServiceChain { opening, walled: *walled };
             structure.chains.insert(name.to_string(), chain);
@@ -378,7 +378,7 @@ impl Target {
     /// What a denial leaves open.
     fn spared(&self, scope: DenialScope, catalogue: &Catalogue) -> Opening {
         let mut spared = match granted(&self.answer) {
-            Grant::Some(names) => catalogue.opening(&names),
+            Grant::Some(names) => catalogue.opening(&*names),
             Grant::All => Opening::default(),
         };
         if scope == DenialScope::ExceptMedia {
@@ -401,7 +401,7 @@ impl Target {
 
 /// What accounts grant; nothing without an account.
 fn granted(answer: &Answer) -> Grant {
-    answer.grant().cloned().unwrap_or_else(|| Grant::Some(std::collections::BTreeSet::new()))
+    answer.grant().cloned().unwrap_or_else(|| Grant::of([]))
 }
 
 /// A union of services as part of a chain's name: `sip.web`, `all`; a long one as a hash of the

@@ -11,7 +11,7 @@ use nightlatch_core::lists::FeedName;
 use nightlatch_core::signalling::Learned;
 use nightlatch_core::time::Time;
 
-use super::{Inbox, Message};
+use super::{Inbox, Message, lane};
 use crate::features::boot::{self, Copy};
 use crate::shell::kept::Kept;
 use crate::shell::known_peers;
@@ -34,7 +34,7 @@ pub(super) enum StoreJob {
 pub(super) fn begin_store(mut store: Store, paths: &Paths, inbox: Inbox) -> Sender<StoreJob> {
     let (jobs, waiting): (_, Receiver<StoreJob>) = channel();
     let configuration = paths.config.clone();
-    std::thread::spawn(move || {
+    lane::begin("store", move || {
         for job in waiting {
             match job {
                 StoreJob::Commit { changes, records, now } => {
@@ -68,7 +68,7 @@ pub(super) fn begin_files(
     inbox: Inbox,
 ) -> Sender<FileJob> {
     let (jobs, waiting): (_, Receiver<FileJob>) = channel();
-    std::thread::spawn(move || {
+    lane::begin("files", move || {
         for job in waiting {
             let (what, result) = match job {
                 FileJob::Keep(content) => (What::List, kept.keep(&content)),

@@ -15,13 +15,11 @@ use nightlatch_core::action::{Apply, Load, Revision, Unlearn};
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::event::Event;
 use nightlatch_core::ruleset::TABLE;
-use nightlatch_core::service::Catalogue;
 use nightlatch_core::signalling::Peer;
 use nightlatch_netfilter::Change;
 use nightlatch_parse::ranges::RangeList;
 
-use super::{Inbox, Message};
-use crate::shell::beginnings::Beginnings;
+use super::{Inbox, Message, lane};
 use crate::shell::clock::Stopwatch;
 use crate::shell::firewall::{self, Exchange, Firewall};
 use crate::shell::{journal, systemd};
@@ -31,10 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long the kernel's word of a change, which names the program, is waited for where the lane has
 /// seen the change before it came.
 const HEARSAY: Duration = Duration::from_millis(300);
+/// The same while lists are sent: nobody listens to changes then.
+const SHORT_HEARSAY: Duration = Duration::from_millis(10);
 /// How many changes by others may wait; the kernel says when it had to drop some.
 const MAX_HEARD: usize = 256;
-/// How many flows go to the engine at once.
-const FLOWS_AT_ONCE: usize = 4_096;
 
 /// What the lane is asked to do.
 #[derive(Debug)]
@@ -45,18 +43,20 @@ pub(super) enum Job {
         to: Revision,
         lists: Arc<RangeList>,
     },
+    /// The exchange of lists for a revision was worked out.
+    Prepared {
+        to: Revision,
+        exchange: Box<Exchange>,
+    },
     TakeDown {
         to: Revision,
     },
-    ListFlows(Arc<Catalogue>),
     Cut(Vec<LiveFlow>),
     Teach(Vec<(Peer, Duration)>),
     Unlearn(Unlearn),
     ReadPeers,
     ReadCounters,
     ReadHits,
-    /// Record who began which connection.
-    RememberBeginnings(Arc<Catalogue>),
     /// The container endpoints to which ports are published.
     Publish(BTreeSet<SocketAddr>),
     /// A program changed a ruleset of this network namespace.
@@ -86,7 +86,6 @@ impl Lane {
     /// No netlink socket can be had to watch the kernel.
     pub(super) fn begin(
         mut firewall: Firewall,
-        beginnings: Beginnings,
         inbox: Inbox,
     ) -> Result<Lane, nightlatch_netfilter::NetlinkError> {
         let (jobs, waiting) = channel();
@@ -102,17 +101,17 @@ impl Lane {
         let pulse = Arc::new(Pulse::default());
         let worker = Worker {
             firewall,
-            beginnings,
             inbox,
             heard,
             pulse: Arc::clone(&pulse),
             exchanges: VecDeque::new(),
+            jobs: jobs.clone(),
             looked: Stopwatch::start(),
             doubt: None,
             is_told: false,
             look_every: systemd::watchdog_interval().map_or(LOOK_EVERY, |it| it.min(LOOK_EVERY)),
         };
-        std::thread::spawn(move || worker.work(&waiting));
+        lane::begin("kernel", move || worker.work(&waiting));
         Ok(Lane { jobs, pulse })
     }
 
@@ -133,11 +132,12 @@ impl Lane {
 /// The thread's own.
 struct Worker {
     firewall: Firewall,
-    beginnings: Beginnings,
     inbox: Inbox,
     /// How many changes by others wait.
     heard: Arc<AtomicUsize>,
     pulse: Arc<Pulse>,
+    /// The way for other threads to bring jobs.
+    jobs: Sender<Job>,
     /// The lists that are being exchanged, and those that wait.
     exchanges: VecDeque<Exchanging>,
     looked: Stopwatch,
@@ -153,8 +153,15 @@ struct Worker {
 struct Exchanging {
     to: Revision,
     lists: Arc<RangeList>,
-    /// `None` until it begins.
-    exchange: Option<Exchange>,
+    stage: Stage,
+}
+
+/// How far an exchange is.
+enum Stage {
+    Waiting,
+    /// What is to be sent is being worked out, in a thread of its own.
+    BeingPrepared,
+    Begun(Box<Exchange>),
 }
 
 impl Worker {
@@ -180,8 +187,16 @@ impl Worker {
     fn patience(&self) -> Option<Duration> {
         let left = |every: Duration, since: &Stopwatch| every.saturating_sub(since.elapsed());
         let look = left(self.look_every, &self.looked);
-        let patience = self.doubt.as_ref().map_or(look, |doubt| left(HEARSAY, doubt).min(look));
-        self.exchanges.is_empty().then_some(patience)
+        let patience =
+            self.doubt.as_ref().map_or(look, |doubt| left(self.hearsay(), doubt).min(look));
+        let sends = self.exchanges.front();
+        let sends = sends.is_some_and(|front| !matches!(front.stage, Stage::BeingPrepared));
+        (!sends).then_some(patience)
+    }
+
+    /// How long to wait for the kernel's word of a change: while lists are sent, it may not come.
+    fn hearsay(&self) -> Duration {
+        if self.exchanges.is_empty() { HEARSAY } else { SHORT_HEARSAY }
     }
 
     fn tell(&self, event: Event) {
@@ -193,14 +208,24 @@ impl Worker {
             Job::Apply(apply) => self.apply(*apply, waiting),
             Job::Load(load) => self.load(*load),
             Job::ExchangeLists { to, lists } => {
-                self.exchanges.push_back(Exchanging { to, lists, exchange: None });
+                self.exchanges.push_back(Exchanging { to, lists, stage: Stage::Waiting });
+            }
+            Job::Prepared { to, exchange } => {
+                // It may have been given up meanwhile.
+                let front = self.exchanges.front_mut().filter(|front| front.to == to);
+                if let Some(front) = front {
+                    let begun = self.firewall.begin(&exchange);
+                    front.stage = Stage::Begun(exchange);
+                    if let Err(error) = begun {
+                        self.end_exchange(Err(error));
+                    }
+                }
             }
             Job::TakeDown { to } => {
                 self.exchanges.clear();
                 let result = self.firewall.take_down();
                 self.tell(Event::Applied { to, result });
             }
-            Job::ListFlows(catalogue) => self.list_flows(&catalogue),
             Job::Cut(flows) => {
                 let result = self.firewall.cut(&flows);
                 self.tell(Event::FlowsCut(result));
@@ -223,7 +248,6 @@ impl Worker {
                 let hits = self.firewall.hits();
                 self.tell(Event::Hits(hits));
             }
-            Job::RememberBeginnings(catalogue) => self.remember_beginnings(&catalogue),
             Job::Publish(published) => {
                 if let Err(error) = self.firewall.publish(published) {
                     warn(
@@ -271,7 +295,7 @@ impl Worker {
                 if lists_stand {
                     self.tell(Event::ListsExchanged { to, result: Ok(()) });
                 } else {
-                    self.exchanges.push_back(Exchanging { to, lists, exchange: None });
+                    self.exchanges.push_back(Exchanging { to, lists, stage: Stage::Waiting });
                 }
             }
             Err(error) => self.tell(Event::Applied { to, result: Err(error) }),
@@ -280,38 +304,37 @@ impl Worker {
 
     /// Sends the next part of the lists.
     fn exchange_part(&mut self) {
-        let Some(exchanging) = self.exchanges.front_mut() else { return };
-        let to = exchanging.to;
-        let more = match &mut exchanging.exchange {
-            Some(exchange) => self.firewall.step(exchange),
-            None => self.firewall.exchange(&exchanging.lists).map(|begun| {
-                exchanging.exchange = begun;
-                exchanging.exchange.is_some()
+        let Worker { exchanges, firewall, jobs, .. } = self;
+        let Some(Exchanging { to, lists, stage }) = exchanges.front_mut() else { return };
+        let more = match stage {
+            Stage::BeingPrepared => return,
+            Stage::Begun(exchange) => firewall.step(exchange),
+            Stage::Waiting => firewall.prepare(lists).map(|preparation| {
+                if let Some(preparation) = preparation {
+                    *stage = Stage::BeingPrepared;
+                    let (to, jobs) = (*to, jobs.clone());
+                    std::thread::spawn(move || {
+                        let exchange = Box::new(preparation.exchange());
+                        let _ = jobs.send(Job::Prepared { to, exchange });
+                    });
+                }
+                matches!(stage, Stage::BeingPrepared)
             }),
         };
-        let result = match more {
-            Ok(true) => return,
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.exchanges.pop_front();
-        self.tell(Event::ListsExchanged { to, result });
+        match more {
+            Ok(true) if self.firewall.is_disturbed() => {
+                self.is_doubtful();
+            }
+            Ok(true) => {}
+            Ok(false) => self.end_exchange(Ok(())),
+            Err(error) => self.end_exchange(Err(error)),
+        }
     }
 
-    fn list_flows(&mut self, catalogue: &Catalogue) {
-        let Worker { firewall, beginnings, inbox, .. } = self;
-        let mut part = Vec::new();
-        let send = |part: &mut Vec<LiveFlow>| {
-            let _ = inbox.send(Message::Happened(Event::Flows(std::mem::take(part))));
-        };
-        let listed = beginnings.for_each_flow(firewall, catalogue, |flow| {
-            part.push(flow);
-            if part.len() >= FLOWS_AT_ONCE {
-                send(&mut part);
-            }
-        });
-        send(&mut part);
-        self.tell(Event::FlowsListed(listed));
+    fn end_exchange(&mut self, result: Result<(), String>) {
+        if let Some(ended) = self.exchanges.pop_front() {
+            self.tell(Event::ListsExchanged { to: ended.to, result });
+        }
     }
 
     /// Reads which peers the kernel has learned; not if another program has just changed the table.
@@ -333,16 +356,6 @@ impl Worker {
             self.doubt.get_or_insert_with(Stopwatch::start);
         }
         doubtful
-    }
-
-    /// Records who began which connection, for when connection tracking has forgotten it.
-    fn remember_beginnings(&mut self, catalogue: &Catalogue) {
-        if !self.beginnings.is_due() {
-            return;
-        }
-        if let Err(error) = self.beginnings.remember(&mut self.firewall, catalogue) {
-            warn("could not record who began the running connections", &error, "");
-        }
     }
 
     /// The kernel has told of a change.
@@ -367,7 +380,7 @@ impl Worker {
             self.looked = Stopwatch::start();
             self.is_doubtful();
         }
-        if self.doubt.as_ref().is_some_and(|doubt| doubt.elapsed() >= HEARSAY) {
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.elapsed() >= self.hearsay()) {
             self.doubt = None;
             if let Some(found) = self.firewall.verify(None) {
                 self.found("an unknown program".to_owned(), found);

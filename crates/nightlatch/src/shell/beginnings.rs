@@ -17,7 +17,7 @@ use nightlatch_core::cut::{Began, LiveFlow};
 use nightlatch_core::service::{Catalogue, Protocol};
 
 use super::clock::Stopwatch;
-use super::firewall::Firewall;
+use super::flows::TrackedFlows;
 use super::sockets::Connections;
 
 /// The most connections that are saved; those that this host began have priority.
@@ -73,13 +73,13 @@ impl Beginnings {
     /// error. What was known stays known.
     pub fn remember(
         &mut self,
-        firewall: &mut Firewall,
+        tracked: &mut TrackedFlows,
         catalogue: &Catalogue,
     ) -> Result<(), String> {
         let asking = Stopwatch::start();
         let sockets = Connections::read(catalogue);
         let mut looked = Look::of(self, &sockets);
-        let whole = firewall.for_each_flow(|flow| looked.at(&flow));
+        let whole = tracked.for_each(|flow| looked.at(&flow));
         let changed = looked.end(whole.is_ok());
         self.asked = Some((asking, MIN_INTERVAL.max(asking.elapsed() * MIN_PAUSE_FACTOR)));
         let saved = if changed { self.save() } else { Ok(()) };
@@ -108,23 +108,23 @@ impl Beginnings {
     /// with who began it. May be called several times for one flow.
     ///
     /// # Errors
-    /// As [`Firewall::for_each_flow`]; `on_flow` is called for the sockets' connections anyway.
+    /// As [`TrackedFlows::for_each`]; `on_flow` is called for the sockets' connections anyway.
     pub fn for_each_flow(
         &self,
-        firewall: &mut Firewall,
+        tracked: &mut TrackedFlows,
         catalogue: &Catalogue,
         mut on_flow: impl FnMut(LiveFlow),
     ) -> Result<(), String> {
         let sockets = Connections::read(catalogue);
-        let mut tracked = BTreeSet::new();
-        let shown = firewall.for_each_flow(|flow| {
+        let mut with_entry = BTreeSet::new();
+        let shown = tracked.for_each(|flow| {
             let connection = connection(&flow);
             if flow.protocol == Protocol::Tcp && sockets.contains(connection.0, connection.1) {
-                tracked.insert(connection);
+                with_entry.insert(connection);
             }
             on_flow(self.settle(&sockets, flow));
         });
-        let untracked = sockets.flows().filter(|flow| !tracked.contains(&connection(flow)));
+        let untracked = sockets.flows().filter(|flow| !with_entry.contains(&connection(flow)));
         untracked.for_each(|flow| {
             let unknown = LiveFlow { began: Began::Unknown, ..flow };
             on_flow(self.settle(&sockets, unknown));

@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod detach;
 pub mod fetch;
 pub mod firewall;
+pub mod flows;
 pub mod journal;
 pub mod kept;
 pub mod known_peers;

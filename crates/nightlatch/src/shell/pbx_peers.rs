@@ -10,7 +10,7 @@ use nightlatch_core::event::Event;
 use nightlatch_core::pbx::{self as core, PbxContact, PbxPeers, Registrar};
 use nightlatch_core::service::{Catalogue, Ports, Protocol, Role};
 
-use super::firewall::Firewall;
+use super::flows::TrackedFlows;
 use super::pbx::{
     self, Driver, NamedContact, PbxAnswer, Registration, RegistrationState, Remaining, Subjects,
 };
@@ -71,8 +71,8 @@ pub fn mark_heard(peers: &mut PbxPeers, catalogue: &Catalogue) {
         }
     };
     Connections::read(catalogue).flows().for_each(&mut hear);
-    if let Ok(mut firewall) = Firewall::open() {
-        let _ = firewall.for_each_flow(hear);
+    if let Ok(mut tracked) = TrackedFlows::open() {
+        let _ = tracked.for_each(hear);
     }
     peers.mark_heard(&heard);
 }

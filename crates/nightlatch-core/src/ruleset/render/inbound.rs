@@ -5,7 +5,7 @@ use super::trial;
 use crate::Family;
 use crate::address::from_number;
 use crate::cut::CUT_TIMEOUT;
-use crate::ruleset::{ListSet, StrangersShare, Structure, names};
+use crate::ruleset::{BLOCKED, ListSet, StrangersShare, Structure, closing_chain, names};
 use crate::service::Ports;
 
 /// The key of an inbound flow in the sets of cut flows.
@@ -43,12 +43,15 @@ const ICMP_ESSENTIAL: &str =
     "\t\tmeta l4proto 1 jump essential\n\t\tmeta l4proto 58 jump essential\n";
 const DHCP_ESSENTIAL: &str = "\t\tudp dport 68 jump essential\n\t\tudp dport 546 jump essential\n";
 
+/// The chains `unless_closed...` return only for blocked addresses (see
+/// [`closing_chain`](crate::ruleset::closing_chain)); for all others they end with a verdict.
 fn guard(structure: &Structure) -> String {
     let closed = format!(
         "\t\tip saddr vmap @{}\n\t\tip6 saddr vmap @{}\n",
         names::CLOSED_IN_V4,
         names::CLOSED_IN_V6
     );
+    let blocked = closing_chain("in", BLOCKED);
     let (datagrams, streams) = match structure.open {
         None => (
             signalling_rules(structure, "goto guard_signalling"),
@@ -57,14 +60,28 @@ fn guard(structure: &Structure) -> String {
         Some(_) => (String::new(), ""),
     };
     format!(
-        "\tchain guard_signalling {{\n\
+        "\tchain unless_closed_signalling {{\n\
 {closed}\
          \t\tgoto fresh\n\
+         \t}}\n\
+         \tchain unless_closed_udp {{\n\
+{closed}\
+         \t\taccept\n\
+         \t}}\n\
+         \tchain unless_closed {{\n\
+{closed}\
+{streams}\
+         \t\taccept\n\
+         \t}}\n\
+         \tchain guard_signalling {{\n\
+         \t\tjump unless_closed_signalling\n\
+         \t\tgoto {blocked}\n\
          \t}}\n\
          \tchain guard_udp {{\n\
 {datagrams}\
 {DHCP_ESSENTIAL}\
-{closed}\
+         \t\tjump unless_closed_udp\n\
+         \t\tgoto {blocked}\n\
          \t}}\n\
          \tchain guard {{\n\
          \t\ttype filter hook prerouting priority -300; policy accept;\n\
@@ -72,8 +89,8 @@ fn guard(structure: &Structure) -> String {
          \t\tiif \"lo\" goto loopback\n\
          \t\tmeta l4proto 17 goto guard_udp\n\
 {ICMP_ESSENTIAL}\
-{closed}\
-{streams}\
+         \t\tjump unless_closed\n\
+         \t\tgoto {blocked}\n\
          \t}}\n",
         trial = trial(structure)
     )

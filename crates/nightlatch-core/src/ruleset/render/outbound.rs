@@ -3,7 +3,7 @@
 
 use super::ports::{Side, dispatch};
 use super::trial;
-use crate::ruleset::{Structure, names};
+use crate::ruleset::{BLOCKED, Structure, closing_chain, names};
 use crate::signalling::sip;
 
 /// The kernel itself answers some packets before any rule can drop them: fragments that are never
@@ -17,6 +17,9 @@ use crate::signalling::sip;
 ///
 /// It is a chain of type route, since packets to closed addresses are rerouted (`to_nobody`). Packets
 /// of a socket that is bound to an interface are not rerouted; `leaving` drops them.
+///
+/// The chains `..._unless_closed` return only for blocked addresses (see [`closing_chain`]); for all
+/// others they end with a verdict.
 ///
 /// `leaving` runs after all NAT, so that it sees packets as the peer will. Only packets that this host
 /// itself sends (from a socket, with no input interface) or that a container sends from a published
@@ -45,16 +48,26 @@ pub(super) fn chains(structure: &Structure) -> String {
          \t\tct state new,invalid drop\n\
          \t\tip daddr . meta l4proto . th dport . th sport @{cuts4} drop\n\
          \t\tip6 daddr . meta l4proto . th dport . th sport @{cuts6} drop\n\
+         \t\taccept\n\
+         \t}}\n\
+         \tchain sending_quietly {{\n\
+         \t\tmeta l4proto 17 accept\n\
+         \t\ttcp flags & (syn | ack) == (syn | ack) goto answers\n\
+{quiet}\
+         \t\taccept\n\
+         \t}}\n\
+         \tchain sending_unless_closed {{\n\
+         \t\tip daddr vmap @{}\n\
+         \t\tip6 daddr vmap @{}\n\
+         \t\tgoto sending_quietly\n\
          \t}}\n\
          \tchain sending {{\n\
          \t\ttype route hook output priority 0; policy accept;\n\
 {trial}\
          \t\toif \"lo\" accept\n\
-         \t\tip daddr vmap @{}\n\
-         \t\tip6 daddr vmap @{}\n\
-         \t\tmeta l4proto 17 accept\n\
-         \t\ttcp flags & (syn | ack) == (syn | ack) goto answers\n\
-{quiet}\
+         \t\tjump sending_unless_closed\n\
+         \t\tjump {blocked}\n\
+         \t\tgoto sending_quietly\n\
          \t}}\n\
 {chain}\
          \tchain leaving {{\n\
@@ -77,6 +90,7 @@ pub(super) fn chains(structure: &Structure) -> String {
         names::CLOSED_OUT_V6,
         // The most frequent packet. It makes no peer known, so the socket need not be checked.
         response = sip::RESPONSE,
+        blocked = closing_chain("out", BLOCKED),
         trial = trial(structure),
     )
 }
@@ -94,15 +108,25 @@ fn containers(peers: &str) -> String {
         }
     }
     format!(
-        "\tchain published {{\n\
+        "\tchain published_to_peer {{\n\
+{peers}\
+         \t\taccept\n\
+         \t}}\n\
+         \tchain published_unless_closed {{\n\
          \t\tip daddr vmap @{}\n\
          \t\tip6 daddr vmap @{}\n\
-{peers}\
+         \t\tgoto published_to_peer\n\
+         \t}}\n\
+         \tchain published {{\n\
+         \t\tjump published_unless_closed\n\
+         \t\tjump {blocked}\n\
+         \t\tgoto published_to_peer\n\
          \t}}\n\
          \tchain forwarded {{\n\
 {rules}\
          \t}}\n",
         names::CLOSED_FORWARD_V4,
         names::CLOSED_FORWARD_V6,
+        blocked = closing_chain("forward", BLOCKED),
     )
 }

@@ -82,6 +82,7 @@ fn host_sends() -> String {
             "\tchain peer_is_{set} {{\n\
              \t\tupdate @{set}4 {{ ip daddr . udp dport . udp sport }}\n\
              \t\tupdate @{set}6 {{ ip6 daddr . udp dport . udp sport }}\n\
+             \t\taccept\n\
              \t}}\n"
         );
     }
@@ -100,6 +101,7 @@ fn host_sends() -> String {
          \tchain iax_to_peer {{\n\
          \t\t@th,64,8 & {:#04x} == 0x00 accept\n\
          \t\t@th,144,16 vmap {{ {:#06x} : goto peer_is_registered, {:#06x} : goto peer_is_called, {:#06x} : goto peer_is_asked }}\n\
+         \t\taccept\n\
          \t}}\n",
         first.join(", "),
         words(&sip::STUN_RESPONSES),

@@ -15,7 +15,8 @@ use nightlatch_core::time::Time;
 use super::survey::{self, Survey};
 use crate::shell::beginnings::Beginnings;
 use crate::shell::clock::Stopwatch;
-use crate::shell::firewall::{Firewall, Tracking};
+use crate::shell::firewall::Tracking;
+use crate::shell::flows::TrackedFlows;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;
 use crate::shell::pbx::{self, NamedContact};
@@ -39,9 +40,9 @@ pub(super) fn look() -> Survey {
 pub(super) fn flows(paths: &Paths, survey: &Survey, catalogue: &Catalogue) -> Vec<LiveFlow> {
     let beginnings = Beginnings::load(paths.beginnings());
     let mut known = Vec::new();
-    if let Ok(mut firewall) = Firewall::open() {
+    if let Ok(mut tracked) = TrackedFlows::open() {
         // On failure, the socket tables remain as a source.
-        let _ = beginnings.for_each_flow(&mut firewall, catalogue, |flow| known.push(flow));
+        let _ = beginnings.for_each_flow(&mut tracked, catalogue, |flow| known.push(flow));
     }
     survey::all_flows(survey, known)
 }

@@ -247,7 +247,7 @@ impl Judge<'_> {
             let granted = match &account.services {
                 Grant::All => true,
                 Grant::Some(names) => {
-                    let all = self.catalogue.with_brought(names);
+                    let all = self.catalogue.with_brought(&**names);
                     sip.as_ref().is_some_and(|sip| all.contains(sip))
                 }
             };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightlatch_core::ruleset::{
-    Delta, Difference, Piece, Ruleset, TABLE, Target, closing_chain, difference, names,
+    BLOCKED, Delta, Difference, Piece, Ruleset, TABLE, Target, closing_chain, difference, names,
 };
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
@@ -46,7 +46,7 @@ pub(super) fn apply(netlink: &mut Netlink, delta: &Delta) -> Result<u64, String>
 /// change, and single addresses go last.
 fn change(
     netlink: &mut Netlink,
-    mut difference_of: impl FnMut(&mut Netlink, &Set) -> Result<Difference<Option<Arc<str>>>, String>,
+    mut difference_of: impl FnMut(&mut Netlink, &Set) -> Result<Difference<LeadsTo>, String>,
 ) -> Result<(), String> {
     let (mut first, mut then, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for set in listed_sets() {
@@ -65,10 +65,7 @@ fn change(
     commit(netlink, &last)
 }
 
-fn commit(
-    netlink: &mut Netlink,
-    steps: &[(Set, Difference<Option<Arc<str>>>)],
-) -> Result<(), String> {
+fn commit(netlink: &mut Netlink, steps: &[(Set, Difference<LeadsTo>)]) -> Result<(), String> {
     if steps.iter().all(|(_, difference)| difference.is_empty()) {
         return Ok(());
     }
@@ -168,8 +165,17 @@ fn closing_hook(set: &Set) -> Option<&'static str> {
     }
 }
 
-/// A range, and the chain it leads to, if any.
-type Item = (AddrRange, Option<Arc<str>>);
+/// A range, and where it leads.
+type Item = (AddrRange, LeadsTo);
+
+/// Where an element leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum LeadsTo {
+    /// To a chain.
+    Chain(Arc<str>),
+    /// Back from the look-up.
+    Return,
+}
 
 /// What a set has of a piece.
 fn item(set: &Set, range: AddrRange, target: &Target) -> Option<Item> {
@@ -187,12 +193,17 @@ fn element_of(
         return None;
     }
     if let Some(hook) = closing_hook(set) {
-        return closure.map(|name| (range, Some(Arc::from(closing_chain(hook, name)))));
+        let leads_to = |name: &Arc<str>| match &**name {
+            BLOCKED => LeadsTo::Return,
+            name => LeadsTo::Chain(Arc::from(closing_chain(hook, name))),
+        };
+        return closure.map(|name| (range, leads_to(name)));
     }
     // Single addresses have a map of their own, a hash table: a look-up among intervals takes the
     // longer the more there are.
     let single = matches!(set.kind(), Kind::Addresses(_));
-    chain.filter(|_| range.is_single() == single).map(|chain| (range, Some(Arc::clone(chain))))
+    let chain = chain.filter(|_| range.is_single() == single);
+    chain.map(|chain| (range, LeadsTo::Chain(Arc::clone(chain))))
 }
 
 fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
@@ -212,11 +223,12 @@ fn held(netlink: &mut Netlink, set: &Set) -> Result<Vec<Item>, String> {
             Key::Address(address) => AddrRange::from(address),
             _ => return None,
         };
-        let chain = element.verdict.map(|verdict| match verdict {
-            Verdict::Jump(chain) => chain,
-            other => Arc::from(format!("{other:?}")),
-        });
-        Some((range, chain))
+        let leads_to = match element.verdict? {
+            Verdict::Jump(chain) => LeadsTo::Chain(chain),
+            Verdict::Return => LeadsTo::Return,
+            other => LeadsTo::Chain(Arc::from(format!("{other:?}"))),
+        };
+        Some((range, leads_to))
     };
     let mut items: Vec<Item> = elements.into_iter().filter_map(item).collect();
     // A hash table that is being made larger may have been listed twice in part.
@@ -224,10 +236,14 @@ fn held(netlink: &mut Netlink, set: &Set) -> Result<Vec<Item>, String> {
     Ok(items)
 }
 
-fn element(set: &Set, (range, chain): &Item) -> Element {
+fn element(set: &Set, (range, leads_to): &Item) -> Element {
     let key = match set.kind() {
         Kind::Addresses(_) => Key::Address(range.first_address()),
         _ => Key::Range(*range),
     };
-    Element { verdict: chain.clone().map(Verdict::Jump), ..Element::from(key) }
+    let verdict = match leads_to {
+        LeadsTo::Chain(chain) => Verdict::Jump(Arc::clone(chain)),
+        LeadsTo::Return => Verdict::Return,
+    };
+    Element { verdict: Some(verdict), ..Element::from(key) }
 }

@@ -2,7 +2,7 @@
 //! goes there.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -33,9 +33,41 @@ pub struct Exchange {
     pub(super) lists: Arc<RangeList>,
     /// The sets in which they are then.
     pub(super) sets: ListSets,
-    /// Whether these are to be put in force at the end, by other rules.
+    /// Whether these are sets of their own, in the place that is not in force, to be created first.
+    ///
+    /// So it is where nothing is known of the lists that stand, or their sets do not suit what is
+    /// desired: reading a long list back takes the kernel longer, and replacing it in one transaction
+    /// gigabytes where somebody listens.
+    pub(super) beside: bool,
+    /// Whether the sets are to be put in force at the end, by other rules.
     pub(super) takes_force: bool,
     steps: VecDeque<Step>,
+}
+
+/// What an exchange starts from. To work it out takes a long list a tenth of a second, which nothing
+/// else should wait for.
+#[derive(Debug)]
+pub struct Preparation {
+    /// The lists in force, if they are known, and their sets.
+    pub(super) old: Option<Arc<RangeList>>,
+    pub(super) sets: ListSets,
+    pub(super) new: Arc<RangeList>,
+    /// Whether the table is closed to strangers until the lists are there.
+    pub(super) waits: bool,
+}
+
+impl Preparation {
+    /// Works out what is to be sent.
+    pub fn exchange(self) -> Exchange {
+        let Preparation { old, sets, new, waits } = self;
+        if let Some(old) = old.filter(|_| sets.suit(&new)) {
+            return Exchange::within(sets, &old, new, waits);
+        }
+        let place = ListSets::suiting(&new);
+        let place = if sets.other == place.other { place.in_other_place() } else { place };
+        let exchange = Exchange::within(place, &RangeList::new(), new, true);
+        Exchange { beside: true, ..exchange }
+    }
 }
 
 /// The changes of one set.
@@ -50,51 +82,38 @@ struct Step {
 
 impl Exchange {
     /// From some lists to others in the same sets.
-    pub(super) fn within(sets: &ListSets, old: &RangeList, new: &Arc<RangeList>) -> Exchange {
-        let (tables, trees): (Vec<ListSet>, Vec<ListSet>) =
-            sets.all().partition(|set| set.prefix.is_some());
-        let gone: RangeList = old.not_in(new).collect();
-        let come: RangeList = new.not_in(old).collect();
-        let going = |set| parts(sets, set, &gone);
-        let coming = |set| parts(sets, set, &come);
-        let step = |set: &ListSet, gone: RangeList, come: RangeList| Step {
-            set: set.clone(),
-            gone,
-            come,
-            sent: (0, 0),
-        };
-        let none = RangeList::new;
-        let first =
-            tables.iter().map(|set| step(set, none(), without(coming(set), going(set)).collect()));
-        let then = trees.iter().map(|set| step(set, going(set).collect(), coming(set).collect()));
-        let last =
-            tables.iter().map(|set| step(set, without(going(set), coming(set)).collect(), none()));
-        let steps = first.chain(then).chain(last).collect();
-        Exchange { lists: Arc::clone(new), sets: sets.clone(), takes_force: false, steps }
+    fn within(
+        sets: ListSets,
+        old: &RangeList,
+        lists: Arc<RangeList>,
+        takes_force: bool,
+    ) -> Exchange {
+        let mut gone = by_set(&sets, old.not_in(&lists));
+        let mut come = by_set(&sets, lists.not_in(old));
+        let (mut first, mut then, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        for set in sets.all() {
+            let key = (set.family, set.prefix);
+            let gone = gone.remove(&key).unwrap_or_default();
+            let come = come.remove(&key).unwrap_or_default();
+            let step = |gone, come| Step { set: set.clone(), gone, come, sent: (0, 0) };
+            if set.prefix.is_none() {
+                then.push(step(gone, come));
+            } else {
+                let stays = |a: &RangeList, b: &RangeList| without(a.iter(), b.iter()).collect();
+                first.push(step(RangeList::new(), stays(&come, &gone)));
+                last.push(step(stays(&gone, &come), RangeList::new()));
+            }
+        }
+        let steps = first.into_iter().chain(then).chain(last).collect();
+        Exchange { lists, sets, beside: false, takes_force, steps }
     }
 
-    /// Puts lists together in sets of their own, in the place that is not in force, where nothing is
-    /// known of the lists that stand, or their sets do not suit what is desired. Reading a long list
-    /// back takes the kernel longer, and replacing it in one transaction gigabytes where somebody
-    /// listens.
-    pub(super) fn beside(
-        netlink: &mut Netlink,
-        lists: &Arc<RangeList>,
-    ) -> Result<Exchange, String> {
+    /// Creates the sets, if they are new.
+    pub(super) fn create_sets(&self, netlink: &mut Netlink) -> Result<(), String> {
         let there = sets_there(netlink)?;
-        let empty = |sets: &ListSets| {
-            let stale = there.iter().map(String::as_str);
-            let stale = stale.filter(|name| ListSet::is_of_place(name, sets.other));
-            text::load(&render_list_sets(sets, stale))
-        };
-        let mut sets = ListSets::suiting(lists).in_other_place();
-        if empty(&sets).is_err() {
-            // Those are in force, so the first place is free.
-            sets = sets.in_other_place();
-            empty(&sets).map_err(|error| error.to_string())?;
-        }
-        let exchange = Exchange::within(&sets, &RangeList::new(), lists);
-        Ok(Exchange { takes_force: true, ..exchange })
+        let stale = there.iter().map(String::as_str);
+        let stale = stale.filter(|name| ListSet::is_of_place(name, self.sets.other));
+        text::load(&render_list_sets(&self.sets, stale)).map_err(|error| error.to_string())
     }
 
     /// Sends the next part. Returns whether there are more.
@@ -110,6 +129,20 @@ impl Exchange {
         }
         Ok(false)
     }
+}
+
+/// What each set has of the ranges of a list, ascending.
+fn by_set(
+    sets: &ListSets,
+    list: impl Iterator<Item = AddrRange>,
+) -> BTreeMap<(Family, Option<u32>), RangeList> {
+    let mut parts: BTreeMap<_, RangeList> = BTreeMap::new();
+    for range in list {
+        for (prefix, part) in sets.parts_of(range) {
+            parts.entry((range.family(), prefix)).or_default().push(part);
+        }
+    }
+    parts
 }
 
 impl Step {
@@ -135,16 +168,6 @@ fn sets_there(netlink: &mut Netlink) -> Result<Vec<String>, String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let sets = found.into_iter().flat_map(|found| found.sets);
     Ok(sets.filter(|name| ListSet::is_name_of_one(name)).collect())
-}
-
-/// What a set holds of the ranges of a list, ascending.
-fn parts<'a>(
-    sets: &'a ListSets,
-    set: &'a ListSet,
-    list: &'a RangeList,
-) -> impl Iterator<Item = AddrRange> + 'a {
-    let ranges = list.iter().filter(|range| range.family() == set.family);
-    ranges.flat_map(|range| sets.part_of(range, set))
 }
 
 fn send(

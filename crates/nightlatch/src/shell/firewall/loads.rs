@@ -10,7 +10,7 @@ use nightlatch_netfilter::{Netlink, Structure as Found};
 use nightlatch_parse::ranges::RangeList;
 
 use super::apply::{self, Counted};
-use super::lists::{self, Exchange};
+use super::lists::{self, Exchange, Preparation};
 use super::{Firewall, conntrack_max, elements, learned};
 
 /// The table in the kernel, as far as we made it so.
@@ -30,9 +30,17 @@ pub(super) struct Standing {
     /// Chains and rules as the kernel told of them after they were loaded.
     pub(super) structure: Found,
     pub(super) counted: Counted,
+    /// Whether the kernel had counted another's change when the last part of the lists was sent.
+    pub(super) is_disturbed: bool,
 }
 
 impl Standing {
+    fn change_elements(&mut self, netlink: &mut Netlink, delta: &Delta) -> Result<(), String> {
+        let digest = elements::apply(netlink, delta)?;
+        self.elements = self.elements.wrapping_add(digest);
+        Ok(())
+    }
+
     /// Takes sets of lists that were just created for ours, if nothing else has changed.
     fn expect_sets_of_lists(&mut self, netlink: &mut Netlink) -> Result<(), String> {
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
@@ -98,12 +106,10 @@ impl Firewall {
         trial: Option<Duration>,
     ) -> Result<(), String> {
         let (structure, lists) = (ruleset.structure.clone(), Arc::clone(&ruleset.lists));
-        if !self.load_elements(structure, |_| ruleset, &lists, trial)?
-            && let Some(mut exchange) = self.exchange(&lists)?
-        {
-            while self.step(&mut exchange)? {}
+        match self.load_elements(structure, |_| ruleset, &lists, trial)? {
+            true => Ok(()),
+            false => self.exchange(&lists),
         }
-        Ok(())
     }
 
     fn load_elements(
@@ -113,7 +119,7 @@ impl Firewall {
         lists: &Arc<RangeList>,
         trial: Option<Duration>,
     ) -> Result<bool, String> {
-        self.standing = None;
+        let old = self.standing.take();
         // Counted before anything is done: what another program does to the lists while chains and
         // rules are loaded, and loaded again, must not be taken for ours.
         let mut counted = Counted::now(&mut self.netlink)?;
@@ -124,7 +130,11 @@ impl Firewall {
         // there that keep the worst of them out.
         let begins = there.is_none();
         let (list_sets, content) = match (there, left) {
-            (None, _) => (ListSets::suiting(lists), Content::of_a_new_table(lists)),
+            (None, _) => {
+                // To choose them again would take longer than to restore the rules.
+                let sets = old.map_or_else(|| ListSets::suiting(lists), |old| old.list_sets);
+                (sets, Content::of_a_new_table(lists))
+            }
             (Some(_), Some(left)) => (left, Content::Stands(Arc::clone(lists))),
             (Some(there), None) => {
                 let sets = lists::in_force(&there);
@@ -158,6 +168,7 @@ impl Firewall {
             elements,
             structure,
             counted,
+            is_disturbed: false,
         });
         self.note_lists();
         Ok(stands)
@@ -176,16 +187,20 @@ impl Firewall {
         delta: &Delta,
     ) -> Result<(), String> {
         let mut standing = self.standing.take().ok_or("nothing stands that could be changed")?;
+        let Some(structure) = structure else {
+            standing.change_elements(&mut self.netlink, delta)?;
+            standing.counted.advance(&mut self.netlink)?;
+            self.standing = Some(standing);
+            self.note_lists();
+            return Ok(());
+        };
         let before = self.effective_of(&standing);
-        if let Some(structure) = structure {
-            standing.desired = structure;
-        }
+        standing.desired = structure;
         let after = self.effective_of(&standing);
         let loaded = (before != after)
             .then(|| apply::load_structure(&mut self.netlink, Some(&before), &after))
             .transpose()?;
-        let digest = elements::apply(&mut self.netlink, delta)?;
-        standing.elements = standing.elements.wrapping_add(digest);
+        standing.change_elements(&mut self.netlink, delta)?;
         self.set_trial(Some(&before), &after, trial)?;
         if let Some(loaded) = loaded {
             apply::remove_stale(&mut self.netlink, &after)?;
@@ -199,33 +214,50 @@ impl Firewall {
         Ok(())
     }
 
-    /// Begins to exchange the lists; `None` if there is nothing to exchange.
+    /// What an exchange of the lists starts from; `None` if there is nothing to exchange.
     ///
     /// # Errors
     /// As [`Firewall::apply`].
-    pub fn exchange(&mut self, lists: &Arc<RangeList>) -> Result<Option<Exchange>, String> {
-        let Firewall { netlink, standing, .. } = self;
-        let standing = standing.as_mut().ok_or("nothing stands that could be changed")?;
-        let exchange = match std::mem::replace(&mut standing.content, Content::Unknown) {
+    pub fn prepare(&mut self, lists: &Arc<RangeList>) -> Result<Option<Preparation>, String> {
+        let standing = self.standing.as_mut().ok_or("nothing stands that could be changed")?;
+        let old = match std::mem::replace(&mut standing.content, Content::Unknown) {
             Content::Stands(old) if *old == **lists => {
                 standing.content = Content::Stands(Arc::clone(lists));
                 return Ok(None);
             }
-            Content::Stands(old) if standing.list_sets.suit(lists) => {
-                Exchange::within(&standing.list_sets, &old, lists)
-            }
-            Content::Empty => {
-                let mut exchange = Exchange::within(&standing.list_sets, &RangeList::new(), lists);
-                exchange.takes_force = standing.waits_for_lists;
-                exchange
-            }
-            Content::Stands(_) | Content::Unknown => {
-                let exchange = Exchange::beside(netlink, lists)?;
-                standing.expect_sets_of_lists(netlink)?;
-                exchange
-            }
+            Content::Stands(old) => Some(old),
+            Content::Empty => Some(Arc::default()),
+            Content::Unknown => None,
         };
-        Ok(Some(exchange))
+        let (sets, waits) = (standing.list_sets.clone(), standing.waits_for_lists);
+        Ok(Some(Preparation { old, sets, new: Arc::clone(lists), waits }))
+    }
+
+    /// Begins an exchange.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    pub fn begin(&mut self, exchange: &Exchange) -> Result<(), String> {
+        let Firewall { netlink, standing, .. } = self;
+        let standing = standing.as_mut().ok_or("nothing stands that could be changed")?;
+        if exchange.beside {
+            exchange.create_sets(netlink)?;
+            standing.expect_sets_of_lists(netlink)?;
+        }
+        Ok(())
+    }
+
+    /// Exchanges the lists, from the beginning to the end.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    pub fn exchange(&mut self, lists: &Arc<RangeList>) -> Result<(), String> {
+        if let Some(preparation) = self.prepare(lists)? {
+            let mut exchange = preparation.exchange();
+            self.begin(&exchange)?;
+            while self.step(&mut exchange)? {}
+        }
+        Ok(())
     }
 
     /// Sends the next part of an exchange; at its end, its lists are in force. Returns whether there
@@ -243,7 +275,7 @@ impl Firewall {
         }
         let Firewall { netlink, standing, .. } = self;
         if let Some(standing) = standing {
-            standing.counted.advance(netlink)?;
+            standing.is_disturbed = !standing.counted.advance(netlink)?;
             if !more {
                 standing.content = Content::Stands(Arc::clone(&exchange.lists));
             }
@@ -252,6 +284,11 @@ impl Firewall {
             self.note_lists();
         }
         Ok(more)
+    }
+
+    /// Whether another program has changed a ruleset while lists were exchanged.
+    pub fn is_disturbed(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.is_disturbed)
     }
 
     /// Loads the rules that look in the sets of an exchange.

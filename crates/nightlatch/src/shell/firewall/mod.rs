@@ -13,25 +13,21 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch_core::cut::{Began, CUT_TIMEOUT, LiveFlow};
+use nightlatch_core::cut::{CUT_TIMEOUT, LiveFlow};
 use nightlatch_core::ruleset::{ListSet, TABLE, names};
 use nightlatch_core::service::Protocol;
 use nightlatch_core::signalling::Peer;
-use nightlatch_netfilter::conntrack::Flow;
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set,
 };
 
-use super::addresses;
 use super::outcome::Failure;
 use hits::Hits;
 use left::Left;
-pub use lists::Exchange;
+pub use lists::{Exchange, Preparation};
 use loads::{Content, Standing};
 pub use tracking::Tracking;
 
-/// How many times the kernel is asked for its flows if parts of the answer are lost.
-const MAX_LISTINGS: usize = 5;
 /// How many flows are cut in one transaction: if the set becomes full, only that transaction fails.
 const MAX_CUTS_AT_ONCE: usize = 16_384;
 
@@ -172,29 +168,6 @@ impl Firewall {
         refused.map_or(Ok(()), |error| Err(format!("{left} of {all} flows remain active: {error}")))
     }
 
-    /// Calls `on_flow` for every TCP and UDP flow of this host that the kernel tracks. Who began it is
-    /// [`Began::Unknown`] if the kernel picked up a TCP connection in the middle. May be called several
-    /// times for one flow: if a part of the kernel's answer was lost, it is asked again.
-    ///
-    /// # Errors
-    /// The kernel's error, or that a part of its answer was lost each time.
-    pub fn for_each_flow(&mut self, mut on_flow: impl FnMut(LiveFlow)) -> Result<(), String> {
-        let own = addresses::own();
-        for _ in 0..MAX_LISTINGS {
-            let whole = self.netlink.for_each_flow(|flow| {
-                if let Some(flow) = live_flow(&own, &flow) {
-                    on_flow(flow);
-                }
-            });
-            if whole.map_err(|error| error.to_string())? {
-                return Ok(());
-            }
-        }
-        Err(format!(
-            "the kernel's list of connections was incomplete {MAX_LISTINGS} times in a row; connections missing from it were ignored"
-        ))
-    }
-
     /// The peers in the sets that this host's own requests fill, each with the time it has left;
     /// `None` if there is no table.
     pub fn learned(&mut self) -> Option<Vec<(Peer, Duration)>> {
@@ -285,25 +258,6 @@ fn key(flow: &LiveFlow) -> FlowKey {
     };
     let (peer, peer_port) = (flow.peer, flow.peer_port);
     FlowKey { peer, protocol, peer_port, local_port: flow.local_port }
-}
-
-/// A tracked flow from this host's point of view; `None` if it is not a flow of this host.
-fn live_flow(own: &BTreeSet<IpAddr>, flow: &Flow) -> Option<LiveFlow> {
-    let protocol = match flow.protocol {
-        6 => Protocol::Tcp,
-        17 => Protocol::Udp,
-        _ => return None,
-    };
-    let to = flow.original;
-    let (from_us, to_us) = (own.contains(&to.source), own.contains(&to.destination));
-    let (peer, peer_port, local_port, began) = match (from_us, to_us) {
-        (false, true) => (to.source, to.source_port, to.destination_port, Began::Peer),
-        (true, false) => (to.destination, to.destination_port, to.source_port, Began::Host),
-        _ => return None,
-    };
-    let began = if flow.picked_up { Began::Unknown } else { began };
-    let host_sends = from_us || flow.seen_reply;
-    Some(LiveFlow { protocol, peer, peer_port, local_port, began, host_sends })
 }
 
 /// What of ours is in the kernel.

@@ -71,22 +71,20 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         signalling_closed: setting(connection, SIGNALLING_CLOSED)?,
         ..Ledger::default()
     };
-    for account in bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")? {
-        ledger.accounts.put(account);
-    }
-    for block in bodies::<Block>(connection, "blocks", "SELECT body FROM blocks")? {
-        ledger.blocks.put(block);
-    }
+    let accounts = bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")?;
+    let blocks = bodies::<Block>(connection, "blocks", "SELECT body FROM blocks")?;
     let feeds = "SELECT json_array(json(body), json(state)) FROM feeds";
     for (feed, state) in bodies::<(Feed, FeedState)>(connection, "feeds", feeds)? {
         ledger.feeds.insert(feed.name.clone(), (feed, state));
     }
     // A read-only command may run before the daemon has migrated the database.
-    if super::migrations::version(connection).is_ok_and(|version| version >= DENIALS_SINCE) {
-        for denial in bodies::<Denial>(connection, "denials", "SELECT body FROM denials")? {
-            ledger.denials.put(denial);
-        }
-    }
+    let has_denials =
+        super::migrations::version(connection).is_ok_and(|version| version >= DENIALS_SINCE);
+    let denials = match has_denials {
+        true => bodies::<Denial>(connection, "denials", "SELECT body FROM denials")?,
+        false => Vec::new(),
+    };
+    ledger.load(accounts, blocks, denials);
     Ok(ledger)
 }
 
@@ -115,11 +113,18 @@ fn bodies<T: DeserializeOwned>(
     table: &str,
     query: &str,
 ) -> Result<Vec<T>, String> {
-    let read = || -> rusqlite::Result<Vec<String>> {
-        connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
-    };
-    let bodies = read().map_err(|error| error.to_string())?;
-    bodies.iter().map(|body| understand(table, body)).collect()
+    let failed = |error: rusqlite::Error| error.to_string();
+    let mut statement = connection.prepare(query).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut bodies = Vec::new();
+    // Row by row: the texts of many rows at once would double what the daemon needs at its start.
+    while let Some(row) = rows.next().map_err(failed)? {
+        bodies.push(understand(
+            table,
+            row.get_ref(0).and_then(|it| Ok(it.as_str()?)).map_err(failed)?,
+        )?);
+    }
+    Ok(bodies)
 }
 
 fn understand<T: DeserializeOwned>(table: &str, body: &str) -> Result<T, String> {

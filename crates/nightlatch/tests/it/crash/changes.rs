@@ -222,7 +222,7 @@ impl Stream {
             let elements = map["elem"].as_array().cloned().unwrap_or_default();
             elements.iter().any(|element| {
                 // A denial of a removed account leads to another chain.
-                let to_block = element[1]["jump"]["target"] == "blocked_in";
+                let to_block = element[1].get("return").is_some();
                 to_block && holds(&element[0], address)
             })
         };

@@ -42,9 +42,7 @@ impl Kernel {
             Some(old) => {
                 let delta = difference(old, &table);
                 self.firewall.apply(Some(structure), trial, &delta).unwrap();
-                if let Some(mut exchange) = self.firewall.exchange(&lists).unwrap() {
-                    while self.firewall.step(&mut exchange).unwrap() {}
-                }
+                self.firewall.exchange(&lists).unwrap();
             }
         }
         self.table = Some(table);

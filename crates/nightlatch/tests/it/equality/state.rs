@@ -255,8 +255,8 @@ fn widened(dice: &mut Dice, range: AddrRange) -> AddrRange {
 fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
     let services = match dice.below(4) {
         0 => Grant::All,
-        1 => Grant::Some(BTreeSet::from(["sip".parse().unwrap()])),
-        _ => Grant::Some((0..dice.below(4)).map(|_| dice.pick(names).clone()).collect()),
+        1 => Grant::of(["sip".parse().unwrap()]),
+        _ => Grant::of((0..dice.below(4)).map(|_| dice.pick(names).clone())),
     };
     Account {
         name: format!("account-{number}").parse().unwrap(),
@@ -339,10 +339,10 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
             }
         }
         if let Grant::Some(names) = &account.services {
-            for service in names {
+            for service in &**names {
                 let mut less = state.clone();
-                let fewer = names.iter().filter(|name| *name != service).cloned().collect();
-                let services = Grant::Some(fewer);
+                let fewer = names.iter().filter(|name| *name != service).cloned();
+                let services = Grant::of(fewer);
                 less.ledger.accounts.put(Account { services, ..account.clone() });
                 smaller.push(less);
             }
