@@ -7,7 +7,6 @@
 mod disk;
 mod flows;
 mod kernel;
-mod lane;
 mod peers;
 
 use std::collections::{BTreeSet, HashMap};

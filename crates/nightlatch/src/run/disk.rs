@@ -11,12 +11,12 @@ use nightlatch_core::lists::FeedName;
 use nightlatch_core::signalling::Learned;
 use nightlatch_core::time::Time;
 
-use super::{Inbox, Message, lane};
+use super::{Inbox, Message};
 use crate::features::boot::{self, Copy};
 use crate::shell::kept::Kept;
-use crate::shell::known_peers;
 use crate::shell::paths::Paths;
 use crate::shell::store::Store;
+use crate::shell::{known_peers, lane};
 
 /// What the store is asked to do.
 #[derive(Debug)]

@@ -19,10 +19,10 @@ use nightlatch_core::signalling::Peer;
 use nightlatch_netfilter::Change;
 use nightlatch_parse::ranges::RangeList;
 
-use super::{Inbox, Message, lane};
+use super::{Inbox, Message};
 use crate::shell::clock::Stopwatch;
 use crate::shell::firewall::{self, Exchange, Firewall};
-use crate::shell::{journal, systemd};
+use crate::shell::{journal, lane, systemd};
 
 /// How often the lane looks for itself whether the table is whole.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ pub mod flows;
 pub mod journal;
 pub mod kept;
 pub mod known_peers;
+pub mod lane;
 pub mod lock;
 pub mod outcome;
 pub mod paths;

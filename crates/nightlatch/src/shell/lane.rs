@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nightlatch_core::action::Level;
 
-use crate::shell::journal;
+use super::journal;
 
 /// Runs `work` in a thread. If it panics, the whole daemon ends, so that it is started again: with one
 /// lane missing, it would wait for ever. The firewall stays as it is.
-pub(super) fn begin(name: &'static str, work: impl FnOnce() + Send + 'static) {
+pub fn begin(name: &'static str, work: impl FnOnce() + Send + 'static) {
     let guarded = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             let message = format!("the {name} lane has failed, so the daemon ends");
