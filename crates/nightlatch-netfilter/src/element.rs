@@ -311,6 +311,16 @@ fn write_details(buffer: &mut Buffer, element: &Element) {
     }
 }
 
+impl Raw {
+    /// This one, sharing the name of a chain with another that leads there too.
+    pub(crate) fn sharing(self, other: Option<&Raw>) -> Raw {
+        match other.filter(|other| other.verdict == self.verdict) {
+            Some(other) => Raw { verdict: other.verdict.clone(), ..self },
+            None => self,
+        }
+    }
+}
+
 /// Reads a list element of a set of that kind; `None` where it is not understood.
 pub(crate) fn read(kind: Kind, attributes: Attributes<'_>) -> Option<Raw> {
     let whole = RawKey::Whole(Key::CatchAll);

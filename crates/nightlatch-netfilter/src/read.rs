@@ -25,7 +25,9 @@ impl Netlink {
     /// [`NetlinkError::Refused`] (`is_missing`) where table or set do not exist;
     /// [`NetlinkError::Restless`].
     pub fn read(&mut self, set: &Set) -> Result<Vec<Element>, NetlinkError> {
-        let raw = self.undisturbed_set(set, Vec::new, Vec::extend)?;
+        let raw = self.undisturbed_set(set, Vec::new, |elements: &mut Vec<Raw>, raw| {
+            elements.extend(raw.map(|raw| raw.sharing(elements.last())));
+        })?;
         let mut elements = match set.kind() {
             Kind::Ranges(family) => assemble(family, raw),
             _ => raw.into_iter().filter_map(whole).collect(),

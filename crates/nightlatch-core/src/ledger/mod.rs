@@ -71,7 +71,7 @@ impl Ledger {
 
         match change {
             Change::PutAccount(mut account) => {
-                self.share_grant(&mut account);
+                self.compact(&mut account);
                 let name = account.name.clone();
                 self.accounts.put(account).map_or(Change::DropAccount(name), Change::PutAccount)
             }
@@ -118,8 +118,10 @@ impl Ledger {
         }
     }
 
-    /// Has an account share its services with others that grant the same.
-    fn share_grant(&mut self, account: &mut Account) {
+    /// Makes an account small: it shares its services with others that grant the same, and keeps no
+    /// room for further entries.
+    pub fn compact(&mut self, account: &mut Account) {
+        account.entries.shrink_to_fit();
         if let Some(shared) = self.grants.0.get(&account.services) {
             account.services = shared.clone();
         } else {
@@ -127,15 +129,13 @@ impl Ledger {
         }
     }
 
-    /// Takes in all stored records at once, each account and block and denial once.
+    /// Takes in all stored records at once. The accounts should be [compact](Ledger::compact).
     pub fn load(
         &mut self,
         accounts: impl IntoIterator<Item = Account>,
         blocks: impl IntoIterator<Item = Block>,
         denials: impl IntoIterator<Item = Denial>,
     ) {
-        let mut accounts: Vec<Account> = accounts.into_iter().collect();
-        accounts.iter_mut().for_each(|account| self.share_grant(account));
         self.accounts = accounts.into_iter().collect();
         self.blocks = blocks.into_iter().collect();
         self.denials = denials.into_iter().collect();

@@ -191,7 +191,7 @@ pub fn pieces(claims: &[Claim<'_>], within: &AddrRange) -> Vec<(AddrRange, Answe
         }
     }
     ends.sort_unstable_by_key(|end| end.at);
-    let mut found = Vec::new();
+    let mut found: Vec<(AddrRange, Answer)> = Vec::new();
     let mut weighing = Weighing::default();
     let mut ends = ends.into_iter().peekable();
     while let Some(end) = ends.next() {
@@ -207,6 +207,9 @@ pub fn pieces(claims: &[Claim<'_>], within: &AddrRange) -> Vec<(AddrRange, Answe
         let last = next.map_or(within.last(), |next| next - 1);
         let answer = weighing.answer();
         if let Some(range) = piece(family, end.at, last).filter(|_| answer.is_special()) {
+            // Mostly the same as the one before, with which it then shares its services.
+            let same = found.last().map(|(_, before)| before).filter(|before| **before == answer);
+            let answer = same.cloned().unwrap_or(answer);
             found.push((range, answer));
         }
     }

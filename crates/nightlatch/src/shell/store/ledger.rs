@@ -71,7 +71,11 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, String> {
         signalling_closed: setting(connection, SIGNALLING_CLOSED)?,
         ..Ledger::default()
     };
-    let accounts = bodies::<Account>(connection, "accounts", "SELECT body FROM accounts")?;
+    let mut accounts: Vec<Account> = Vec::new();
+    for_each(connection, "accounts", "SELECT body FROM accounts", |mut account| {
+        ledger.compact(&mut account);
+        accounts.push(account);
+    })?;
     let blocks = bodies::<Block>(connection, "blocks", "SELECT body FROM blocks")?;
     let feeds = "SELECT json_array(json(body), json(state)) FROM feeds";
     for (feed, state) in bodies::<(Feed, FeedState)>(connection, "feeds", feeds)? {
@@ -113,18 +117,26 @@ fn bodies<T: DeserializeOwned>(
     table: &str,
     query: &str,
 ) -> Result<Vec<T>, String> {
+    let mut bodies = Vec::new();
+    for_each(connection, table, query, |body| bodies.push(body))?;
+    Ok(bodies)
+}
+
+/// Reads row by row: the texts of many rows at once would double what the daemon needs at its start.
+fn for_each<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    query: &str,
+    mut found: impl FnMut(T),
+) -> Result<(), String> {
     let failed = |error: rusqlite::Error| error.to_string();
     let mut statement = connection.prepare(query).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let mut bodies = Vec::new();
-    // Row by row: the texts of many rows at once would double what the daemon needs at its start.
     while let Some(row) = rows.next().map_err(failed)? {
-        bodies.push(understand(
-            table,
-            row.get_ref(0).and_then(|it| Ok(it.as_str()?)).map_err(failed)?,
-        )?);
+        let body = row.get_ref(0).map_err(failed)?;
+        found(understand(table, body.as_str().map_err(|error| error.to_string())?)?);
     }
-    Ok(bodies)
+    Ok(())
 }
 
 fn understand<T: DeserializeOwned>(table: &str, body: &str) -> Result<T, String> {
