@@ -2,7 +2,9 @@
 //! that flushes the table.
 //!
 //! Held after every step: nothing is sent that opens more than the disk says; whoever asks gets one
-//! answer; "done" comes only when the disk and the kernel have it. In the end all sides are equal.
+//! answer; "done" comes only when the disk and the kernel have it; "the kernel does not have it yet"
+//! only where the kernel refused. In the end all sides are equal, and whoever lost an account by its
+//! end is denied.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -10,6 +12,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::action::Revision;
 use crate::policy::Answer;
 use crate::ruleset::Table;
 
@@ -109,6 +112,12 @@ struct Scene {
     /// The tickets found in what was written down, each with what the disk and the memory
     /// said then for each address, and all that was sent since.
     written: BTreeMap<u64, Vec<BTreeSet<Answer>>>,
+    /// The last revision at which all was sent: answers to earlier ones say nothing.
+    whole: Revision,
+    /// Whether the kernel refused something that was not outdated.
+    refused: bool,
+    /// What the ends of accounts denied, unless an account that allows it was written down since.
+    denied: BTreeSet<AddrRange>,
     next: u64,
 }
 
@@ -133,6 +142,9 @@ impl Scene {
             sent: Kernel::default(),
             asked: BTreeMap::new(),
             written: BTreeMap::new(),
+            whole: 0,
+            refused: false,
+            denied: BTreeSet::new(),
             next: 0,
         };
         scene.feed(Event::Started);
@@ -165,7 +177,10 @@ impl Scene {
     fn send(&mut self, action: Action) {
         let before = answers_of(&self.sent);
         match action.clone() {
-            Action::Load(load) => self.sent.load(*load),
+            Action::Load(load) => {
+                self.whole = load.to;
+                self.sent.load(*load);
+            }
             Action::Apply(apply) => {
                 self.sent.apply(*apply).expect("a difference fits what was sent before");
             }
@@ -192,6 +207,10 @@ impl Scene {
 
     fn replied(&mut self, ticket: u64, reply: &Reply) {
         let step = self.asked.remove(&ticket).expect("each request is answered once");
+        if let Reply::Refused(refusal) = reply {
+            let blames_kernel = refusal.message.starts_with("it is written down");
+            assert!(self.refused || !blames_kernel, "the kernel did not refuse {step:?}");
+        }
         if !matches!(reply, Reply::Done { .. }) {
             return;
         }
@@ -246,6 +265,9 @@ impl Scene {
                 _ => None,
             };
             tickets.extend(ticket);
+            if let Change::DropDenial(range) = &change {
+                self.denied.remove(range);
+            }
             let _ = self.disk.apply(change);
         }
         // What was written down may have ended in the meantime.
@@ -288,6 +310,9 @@ impl Scene {
             Action::Cut(_) => Event::FlowsCut(Ok(())),
             _ => Event::PeersUnreadable,
         };
+        if let Event::Applied { to, result: Err(_) } = &answer {
+            self.refused |= *to >= self.whole;
+        }
         self.feed(answer);
     }
 
@@ -297,7 +322,11 @@ impl Scene {
             if self.engine.next_deadline().is_none_or(|at| at > self.now) {
                 return;
             }
+            let before = self.engine.ledger().denials.clone();
             let actions = self.engine.handle_timeout(self.now);
+            let denials = self.engine.ledger().denials.values();
+            let new = denials.filter(|denial| before.get(&denial.range) != Some(*denial));
+            self.denied.extend(new.map(|denial| denial.range));
             if actions.is_empty() {
                 return;
             }
@@ -335,6 +364,9 @@ proptest! {
         scene.settle();
         prop_assert!(scene.asked.is_empty(), "not answered: {:?}", scene.asked);
         prop_assert_eq!(&scene.disk, scene.engine.ledger());
+        let mut denied = scene.denied.iter();
+        let lost = denied.find(|range| !scene.disk.denials.contains_key(range));
+        prop_assert!(lost.is_none(), "the denial of an ended account is lost: {:?}", lost);
         prop_assert_eq!(scene.kernel.ruleset(), scene.engine.desired(scene.now));
     }
 }

@@ -4,7 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::audit::ourselves;
-use crate::ledger::{Change, DenialCause, Entry, Ledger};
+use crate::config::Rules;
+use crate::ledger::{Change, DenialCause, Entry, Ledger, Mode, Protection};
+use crate::lists::Lists;
+use crate::policy::{self, Flow, Packet, What, World};
+use crate::signalling::{FirstBytes, LearnedBy, Peer};
 use crate::time::Time;
 
 const NOW: Time = Time::from_millis(1_000_000);
@@ -204,6 +208,129 @@ proptest! {
             let answer = found.iter().find(|(range, _)| range.covers(&here)).map(|(_, a)| a);
             let expected = simple_answer(&claims, &grants, &here);
             prop_assert_eq!(answer.cloned().unwrap_or_default(), expected, "at {}", at);
+        }
+    }
+}
+
+fn stranger() -> Answer {
+    Answer::default()
+}
+
+fn of_account(services: &str, walled: bool) -> Answer {
+    Answer { stance: Stance::Account { grant: grant(services), walled }, denied: None }
+}
+
+#[test]
+fn what_closes_is_known_to_close() {
+    let blocked = || Answer { stance: Stance::Blocked, denied: None };
+    let listed = || Answer { stance: Stance::Listed, denied: None };
+    let denied = |answer, scope| Answer { denied: Some(scope), ..answer };
+    let (all, media) = (DenialScope::Everything, DenialScope::ExceptMedia);
+    let narrowing = [
+        (stranger(), blocked()),
+        (of_account("all", true), blocked()),
+        (of_account("sip", false), stranger()),
+        (of_account("sip", false), listed()),
+        (stranger(), listed()),
+        (of_account("sip,web", false), of_account("web", false)),
+        (of_account("all", false), of_account("sip", false)),
+        (of_account("sip", false), of_account("sip", true)),
+        (stranger(), denied(stranger(), media)),
+        (denied(stranger(), media), denied(stranger(), all)),
+        (of_account("sip", false), denied(stranger(), all)),
+        (of_account("sip", false), denied(of_account("sip", false), all)),
+    ];
+    for (before, after) in narrowing {
+        assert!(after.is_at_most(&before), "{before:?} -> {after:?}");
+        assert!(!before.is_at_most(&after), "{after:?} -> {before:?}");
+    }
+    // Neither gives less than the other in every mode.
+    for (one, other) in [
+        (stranger(), of_account("sip", true)),
+        (of_account("sip", false), of_account("web", false)),
+        (of_account("sip", false), denied(of_account("all", false), all)),
+    ] {
+        assert!(!one.is_at_most(&other) && !other.is_at_most(&one), "{one:?}, {other:?}");
+    }
+}
+
+const HERE: &str = "203.0.113.7";
+
+/// The packets of [`HERE`] that pass, by mode, by whether the host knows it as a peer, and by what
+/// arrives.
+fn passing(ledger: &Ledger) -> BTreeSet<String> {
+    let rules = Rules::default();
+    let catalogue = rules.catalogue(&ledger.site);
+    let peer = |by: LearnedBy| {
+        let peer = Peer { by, address: HERE.parse().unwrap(), port: 40_000, local_port: 5060 };
+        (peer, NOW.after(by.timeout()))
+    };
+    let known = [LearnedBy::Registered, LearnedBy::Called, LearnedBy::Asked].map(peer);
+    let udp = |port| What::Udp { from: 40_000, port };
+    let tcp = |port| What::Tcp { port };
+    let ping = What::Icmp { kind: 8, code: 0 };
+    let mut arriving = Vec::new();
+    for what in [udp(5060), udp(10_000), udp(9), tcp(22), tcp(80), tcp(5060), ping] {
+        for flow in [Flow::New, Flow::PeerBegan, Flow::HostBegan] {
+            for first in ["INVITE sip:x SIP/2.0", "SIP/2.0 200 OK"] {
+                let packet = Packet::new(HERE.parse().unwrap(), what);
+                arriving.push(Packet { flow, first: FirstBytes::of(first.as_bytes()), ..packet });
+            }
+        }
+    }
+    let mut passing = BTreeSet::new();
+    for (mode, is_known) in
+        [(Mode::Open, false), (Mode::Open, true), (Mode::Allowlist, false), (Mode::Allowlist, true)]
+    {
+        let world = World {
+            ledger: &Ledger { mode, ..ledger.clone() },
+            rules: &rules,
+            catalogue: &catalogue,
+            lists: &Lists::default(),
+            learned: &known.iter().filter(|_| is_known).copied().collect(),
+            now: NOW,
+        };
+        let passes = |packet: &&Packet| policy::judge(&world, packet).passes;
+        let shown = |packet| format!("{mode:?} {is_known} {packet:?}");
+        passing.extend(arriving.iter().filter(passes).map(shown));
+    }
+    passing
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Where one answer is at most another, no packet passes by the one that would not by the other.
+    #[test]
+    fn what_is_at_most_something_lets_nothing_more_pass(
+        claims in proptest::collection::vec(
+            (0usize..3, 0usize..6, any::<bool>(), any::<bool>()), 0..5)
+    ) {
+        let ranges = ["203.0.113.7", "203.0.113.4/30", "203.0.113.0/24"];
+        let grants = ["sip", "ssh,web", "all"];
+        let here = AddrRange::from(HERE.parse::<std::net::IpAddr>().unwrap());
+        let side = |is_in: fn(&(usize, usize, bool, bool)) -> bool| {
+            let protection = Protection::On { since: NOW };
+            let mut ledger = Ledger { protection, ..Ledger::default() };
+            for (number, (at, kind, ..)) in claims.iter().enumerate().filter(|(_, it)| is_in(it)) {
+                let range = ranges[*at].parse().unwrap();
+                let _ = ledger.apply(match kind {
+                    3 => block(range),
+                    4 => denial(range, DenialScope::Everything),
+                    5 => denial(range, DenialScope::ExceptMedia),
+                    kind => account(number, range, grant(grants[*kind])),
+                });
+            }
+            let mut claims = Vec::new();
+            ledger.claims(here, NOW, &mut |claim| claims.push(claim));
+            let answer = pieces(&claims, &here).pop().map(|(_, answer)| answer);
+            (answer.unwrap_or_default(), passing(&ledger))
+        };
+        let (one, passes) = side(|(.., is_in, _)| *is_in);
+        let (other, others) = side(|(.., is_in)| *is_in);
+        if one.is_at_most(&other) {
+            let more: Vec<&String> = passes.difference(&others).collect();
+            prop_assert!(more.is_empty(), "{:?} instead of {:?} lets pass {:?}", one, other, more);
         }
     }
 }

@@ -110,6 +110,8 @@ proptest! {
         }
         prop_assert_eq!(&in_kernel, &kernel(&table));
         prop_assert_eq!(&executed(BTreeSet::new(), &joined), &in_kernel);
+        // Nothing goes only to come again.
+        prop_assert!(joined.gone.iter().all(|gone| !joined.new.contains(gone)));
     }
 
     /// Every address has the answer that `judge` decides by.
