@@ -18,3 +18,4 @@ mod stage;
 mod support;
 
 mod survey;
+mod together;

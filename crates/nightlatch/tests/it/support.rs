@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nightlatch::features::demo::stage::{Host, Plan, Stage, StageError};
+use nightlatch_core::AddrRange;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Builds a stage, or says SKIPPED where this machine does not allow namespaces.
@@ -254,4 +255,19 @@ pub(crate) fn told(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// The range of an element, as `nft -j` shows it.
+pub(crate) fn range_of_element(element: &serde_json::Value) -> AddrRange {
+    let text = match element {
+        serde_json::Value::String(text) => text.clone(),
+        object if object["range"].is_array() => {
+            let end = |at: usize| object["range"][at].as_str().unwrap().to_owned();
+            format!("{}-{}", end(0), end(1))
+        }
+        object => {
+            format!("{}/{}", object["prefix"]["addr"].as_str().unwrap(), object["prefix"]["len"])
+        }
+    };
+    text.parse().unwrap()
 }

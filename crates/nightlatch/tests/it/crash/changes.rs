@@ -14,7 +14,7 @@ use nightlatch_core::service::Grant;
 use serde_json::Value;
 
 use super::Dice;
-use crate::support::Installation;
+use crate::support::{Installation, range_of_element};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// Among them ranges around the traveller (192.0.2.20), whose own account stays; none holds the
@@ -252,18 +252,7 @@ fn is_of_the_stream(subject: &str) -> bool {
 
 /// Whether an element of `nft -j` holds an address.
 fn holds(element: &Value, address: &str) -> bool {
-    let text = match element {
-        Value::String(text) => text.clone(),
-        object if object["range"].is_array() => {
-            let end = |at: usize| object["range"][at].as_str().unwrap().to_owned();
-            format!("{}-{}", end(0), end(1))
-        }
-        object => {
-            format!("{}/{}", object["prefix"]["addr"].as_str().unwrap(), object["prefix"]["len"])
-        }
-    };
-    let range: nightlatch_core::AddrRange = text.parse().unwrap();
-    range.contains(address.parse().unwrap())
+    range_of_element(element).contains(address.parse().unwrap())
 }
 
 impl Change {
