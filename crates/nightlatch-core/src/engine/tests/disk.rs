@@ -87,3 +87,25 @@ fn all_that_waits_is_written_down_together() {
     let refused = actions.iter().filter(|action| matches!(action, Action::Reply(..)));
     assert_eq!((refused.count(), desk.engine.ledger().accounts.len()), (18, 1));
 }
+
+#[test]
+fn of_two_ends_the_later_row_is_written_when_the_disk_has_room_again() {
+    let mut desk = Desk::on();
+    desk.done(allow("joe 203.0.113.7 all for 5"));
+    desk.done(allow("ann 203.0.113.7 all for 10"));
+    let first = desk.now.after(Duration::from_secs(5));
+    assert_eq!(words(&desk.engine.handle_timeout(first)), ["apply", "commit"]);
+    // The second comes while the disk hangs with the first; both deny the same address.
+    let second = desk.now.after(Duration::from_secs(10));
+    let actions = [desk.engine.handle_timeout(second), desk.engine.handle_timeout(second)];
+    assert_eq!(words(&actions.concat()), ["apply", "error"]);
+    let _ = desk.engine.handle(Event::Stored(Err("full".to_owned())), second);
+    let again = desk.engine.next_deadline().unwrap();
+    let actions = desk.engine.handle_timeout(again);
+    let Some(Action::Commit { changes, records }) = actions.first() else { panic!("{actions:?}") };
+    let mut disk = Ledger::default();
+    changes.iter().cloned().for_each(|change| drop(disk.apply(change)));
+    assert_eq!(disk.denials, desk.engine.ledger().denials);
+    let subjects: Vec<&str> = records.iter().map(|record| record.subject.as_str()).collect();
+    assert_eq!(subjects, ["joe", "ann"]);
+}

@@ -114,8 +114,9 @@ struct Scene {
     written: BTreeMap<u64, Vec<BTreeSet<Answer>>>,
     /// The last revision at which all was sent: answers to earlier ones say nothing.
     whole: Revision,
-    /// Whether the kernel refused something that was not outdated.
+    /// Whether the kernel refused something that was not outdated: ever, and since all was sent.
     refused: bool,
+    is_behind: bool,
     /// What the ends of accounts denied, unless an account that allows it was written down since.
     denied: BTreeSet<AddrRange>,
     next: u64,
@@ -144,6 +145,7 @@ impl Scene {
             written: BTreeMap::new(),
             whole: 0,
             refused: false,
+            is_behind: false,
             denied: BTreeSet::new(),
             next: 0,
         };
@@ -178,13 +180,18 @@ impl Scene {
         let before = answers_of(&self.sent);
         match action.clone() {
             Action::Load(load) => {
-                self.whole = load.to;
+                (self.whole, self.is_behind) = (load.to, false);
                 self.sent.load(*load);
             }
             Action::Apply(apply) => {
+                assert!(!self.is_behind, "a difference to what the kernel refused");
                 self.sent.apply(*apply).expect("a difference fits what was sent before");
             }
-            _ => self.sent.take_down(),
+            Action::TakeDown { to } => {
+                (self.whole, self.is_behind) = (to, false);
+                self.sent.take_down();
+            }
+            _ => {}
         }
         let disk = answers(&Table::compile(&self.disk, self.now));
         let after = answers_of(&self.sent);
@@ -311,7 +318,12 @@ impl Scene {
             _ => Event::PeersUnreadable,
         };
         if let Event::Applied { to, result: Err(_) } = &answer {
-            self.refused |= *to >= self.whole;
+            if *to < self.whole || self.is_behind {
+                let actions = self.engine.handle(answer, self.now);
+                assert!(actions.is_empty(), "an outdated answer says nothing: {actions:?}");
+                return;
+            }
+            (self.refused, self.is_behind) = (true, true);
         }
         self.feed(answer);
     }

@@ -113,12 +113,18 @@ fn a_trial_runs_out() {
 #[test]
 fn a_trial_is_taken_back_by_hand_and_when_the_disk_is_full() {
     let mut desk = off();
+    let first = desk.engine.ledger().clone();
     desk.done(up(None, MINUTE));
     assert_eq!(desk.done(Request::Rollback), "taken back: the firewall is off, as it was before");
     desk.done(up(None, MINUTE));
     desk.store = Err("database or disk is full".to_owned());
     desk.wait(60);
     assert_eq!(desk.engine.ledger().protection, Protection::Off);
+    // It is written down when there is room again.
+    assert_ne!(desk.stored(&first).protection, Protection::Off);
+    desk.store = Ok(());
+    desk.wait(10);
+    assert_eq!(desk.stored(&first), *desk.engine.ledger());
 }
 
 #[test]
