@@ -1,5 +1,7 @@
 //! Which claim wins, in examples and against a model that looks at each address by itself.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -29,7 +29,8 @@ impl Closed {
             let objects = listed["nftables"].as_array()?;
             let map = objects.iter().find_map(|object| object.get("map"))?;
             let elements = map["elem"].as_array().cloned().unwrap_or_default();
-            let blocked = elements.iter().filter(|pair| pair[1]["jump"]["target"] == "blocked_in");
+            // A denial leads to a chain.
+            let blocked = elements.iter().filter(|pair| pair[1].get("return").is_some());
             Some(blocked.map(|pair| range_of_element(&pair[0])).collect::<Vec<_>>())
         };
         Some(Closed([of("closed_in4")?, of("closed_in6")?].concat()))
