@@ -4,6 +4,7 @@ use super::*;
 use crate::audit::ourselves;
 use crate::ledger::{Change, Denial, DenialCause, Entry, Protection};
 use crate::service::Grant;
+use crate::signalling::FirstBytes;
 
 /// The moment of every judgement here.
 const NOW: Time = Time::from_millis(1_000_000);
