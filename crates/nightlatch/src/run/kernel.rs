@@ -223,6 +223,7 @@ impl Worker {
             }
             Job::TakeDown { to } => {
                 self.exchanges.clear();
+                (self.doubt, self.is_told) = (None, false);
                 let result = self.firewall.take_down();
                 self.tell(Event::Applied { to, result });
             }

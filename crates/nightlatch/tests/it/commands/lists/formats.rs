@@ -1,9 +1,12 @@
 //! The lists that there are in the world, as they are published, by the real command.
 
+use std::time::Duration;
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::support::wait_until;
 
 /// What a list looks like, the options to read it, and the entries it must give.
 const LISTS: [(&str, &str, &[&str], &[&str]); 9] = [
@@ -74,6 +77,8 @@ fn the_lists_of_the_world() {
             let arguments = [&["feed", "add", name, file.to_str().unwrap()], options].concat();
             nightlatch.must(&arguments);
             let kept = nightlatch.state().join(format!("lists/{name}.list"));
+            // It is kept beside the change, not before its answer.
+            wait_until("the list is kept", Duration::from_secs(10), || kept.exists());
             let kept = std::fs::read_to_string(kept).unwrap();
             assert_eq!(kept.lines().skip(1).collect::<Vec<_>>(), expected, "{name}");
             nightlatch.must(&["feed", "remove", name]);
