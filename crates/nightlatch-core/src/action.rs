@@ -1,4 +1,5 @@
-//! Every effect the engine can ask for. The loop executes them in order.
+//! Every effect the engine can ask for. The loop hands them to its lanes in this order; each lane
+//! executes its own in order, and answers by events.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -98,7 +99,7 @@ pub enum Action {
     },
     /// Answer a request.
     Reply(Ticket, Reply),
-    /// Read the configuration again. It comes back as [`Event::Configured`], at once.
+    /// Read the configuration again. It comes back as [`Event::Configured`].
     ReadConfiguration(Ticket, Caller),
     /// Tell the administrator, through the journal.
     Tell(Level, String),

@@ -1,7 +1,7 @@
 //! The spine of Nightlatch, pure: no runtime, no file, no socket, no clock, no randomness.
 //!
 //! Facts come in as [`event::Event`]s, [`engine::Engine`] answers with [`action::Action`]s, and
-//! the one loop of the program executes them. What passes and why is decided in [`policy`] alone;
+//! the loop of the program hands them to its lanes. What passes and why is decided in [`policy`] alone;
 //! what the kernel gets is a value made in [`ruleset`] from the [`ledger`].
 #![forbid(unsafe_code)]
 

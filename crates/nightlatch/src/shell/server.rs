@@ -2,7 +2,7 @@
 //!
 //! Each connection has a thread of its own, bounded in number and time: who comes when all are
 //! busy waits, and a slow or silent client has to leave. Requests go to the one loop through a
-//! bounded channel.
+//! channel; each client has one on its way at most.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write as _};
