@@ -351,6 +351,11 @@ impl Engine {
     fn written(&mut self, batch: Batch, now: Time) -> Vec<Action> {
         self.changes.carried_at = None;
         if batch.alone {
+            // It takes effect after what happened meanwhile, so it must also be the last on the disk.
+            let changes = batch.entries.iter().flat_map(|entry| &entry.plan.changes);
+            let keys: BTreeSet<RecordKey> = changes.map(Change::record_key).collect();
+            let carried = &mut self.changes.carried.changes;
+            carried.retain(|change| !keys.contains(&change.record_key()));
             return batch.entries.into_iter().flat_map(|it| self.take_over(it, now)).collect();
         }
         for entry in &batch.entries {

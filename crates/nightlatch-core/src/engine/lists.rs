@@ -401,13 +401,16 @@ impl Engine {
         let mut plan = Plan::new(&ourselves(), "what the feeds stopped is written down");
         plan.tell = None;
         plan.must_happen = true;
-        for (name, (feed, state)) in &self.ledger.feeds {
+        // What a feed stopped that is being fetched is written down with what the fetch brings.
+        let idle = |name: &FeedName| !self.fetches.underway.contains_key(name);
+        for (name, (feed, state)) in self.ledger.feeds.iter().filter(|(name, _)| idle(name)) {
             if self.stopped.counts.contains_key(name) {
                 let state = self.stopped.added_to(name, state);
                 plan.changes.push(Change::PutFeed(Box::new(feed.clone()), state));
             }
         }
-        self.stopped.counts.clear();
+        let underway = &self.fetches.underway;
+        self.stopped.counts.retain(|name, _| underway.contains_key(name));
         answers.into_iter().chain(self.happen(plan, now)).collect()
     }
 }

@@ -387,6 +387,31 @@ fn hits_are_counted_to_every_feed_that_holds_the_address() {
     assert_eq!((stopped(&mut bench, "one"), stopped(&mut bench, "two")), ((11, 4), (7, 0)));
 }
 
+/// What a removed feed stopped is counted while its removal is being written down: the row of the
+/// count must not come behind it.
+#[test]
+fn a_removed_feed_does_not_come_back_with_its_counts() {
+    let mut bench = Bench::new();
+    bench.add("one");
+    bench.pass(Duration::ZERO);
+    bench.fetched("one", content(10, "a"));
+    let hit = || Event::Hits(vec![("8.0.0.0".parse().unwrap(), 7)]);
+    bench.feed(hit());
+    bench.pass(Duration::from_secs(700));
+    let (caller, name) = (bench.caller.clone(), "one".parse().unwrap());
+    let request = Request::FeedRemove { name };
+    let asked = Event::Asked { ticket: Ticket(9), caller, request };
+    let actions = bench.engine.handle(asked, bench.now);
+    assert!(matches!(actions.as_slice(), [Action::Commit { .. }]), "{actions:?}");
+    assert!(bench.engine.handle(hit(), bench.now).is_empty());
+    for action in bench.engine.handle(Event::Stored(Ok(())), bench.now) {
+        if let Action::Commit { changes, .. } = action {
+            assert!(changes.is_empty(), "{changes:?}");
+        }
+    }
+    assert!(bench.engine.ledger().feeds.is_empty());
+}
+
 #[test]
 fn the_table_of_countries_is_read_when_it_is_needed() {
     let mut bench = Bench::new();
