@@ -14,6 +14,7 @@ mod failures;
 mod fetch;
 mod kernel;
 mod packet;
+mod snapshots;
 mod stage;
 mod support;
 

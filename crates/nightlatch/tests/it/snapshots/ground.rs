@@ -1,0 +1,44 @@
+//! Where the commands run: a server whose `/etc` and `/run` hold what is written here, so that
+//! nothing of this machine stands in a transcript.
+
+use nightlatch::features::demo::stage::{Plan, Stage};
+
+use crate::support::{self, Installation};
+
+/// What the server has in `/etc`.
+const ETC: &str = "\
+echo 'hosts: files' > /etc/nsswitch.conf
+echo 'multi on' > /etc/host.conf
+echo 'nameserver 198.51.100.53' > /etc/resolv.conf
+cat > /etc/hosts <<-END
+	127.0.0.1 localhost trap.example.net
+	203.0.113.17 office.example.net
+	2001:db8:2::17 office.example.net
+	END
+# Whoever logged in on this machine is root there.
+login=$(cat /proc/self/loginuid 2> /dev/null || echo 0)
+echo \"root:x:$login:0:root:/root:/bin/sh\" > /etc/passwd
+echo 'root:x:0:0:root:/root:/bin/sh' >> /etc/passwd
+";
+
+/// A server and a stranger, or `None` where this machine does not allow namespaces.
+pub(super) fn stage() -> Option<Stage> {
+    stage_of(Plan::standard().without("office").without("traveller"))
+}
+
+/// The same with other hosts.
+pub(super) fn stage_of(plan: Plan) -> Option<Stage> {
+    if !support::installed(&["nft"]) {
+        return None;
+    }
+    let plan = plan.change("server", |server| server.with_empty("/etc").with_empty("/run"));
+    let stage = support::stage(&plan)?;
+    let output = stage.host("server").unwrap().command("sh").args(["-ec", ETC]).output().unwrap();
+    assert!(output.status.success(), "{}", support::told(&output));
+    Some(stage)
+}
+
+/// The program on the server, which is an Asterisk.
+pub(super) fn installation(stage: &Stage) -> Installation<'_> {
+    Installation::on(stage.host("server").unwrap()).with_asterisk()
+}
