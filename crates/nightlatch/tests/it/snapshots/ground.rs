@@ -15,6 +15,15 @@ cat > /etc/hosts <<-END
 	203.0.113.17 office.example.net
 	2001:db8:2::17 office.example.net
 	END
+# Of the telephone software of this machine, one is found first.
+mkdir /etc/asterisk
+touch /etc/asterisk/asterisk.conf
+# Nor is it a host of containers.
+if [ -e /var/lib/docker ]; then mount -n -t tmpfs tmpfs /var/lib; fi
+if [ -e /var/lib/containers ]; then mount -n -t tmpfs tmpfs /var/lib/containers; fi
+# The kernel makes a link-local address of a number that is drawn.
+ip -6 addr flush dev eth0 scope link
+ip -6 addr add fe80::11/64 dev eth0 nodad
 # Whoever logged in on this machine is root there.
 login=$(cat /proc/self/loginuid 2> /dev/null || echo 0)
 echo \"root:x:$login:0:root:/root:/bin/sh\" > /etc/passwd

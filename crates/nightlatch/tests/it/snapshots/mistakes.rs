@@ -166,7 +166,16 @@ fn help() {
         to.finish();
     };
     let briefly = |command: &&str| format!("{command} -h");
-    let all = ["--help", "-h", "help", "", "help allow", "feed add --help", "country --help"];
+    let all = [
+        "--help",
+        "-h",
+        "help",
+        "",
+        "help allow",
+        "feed add --help",
+        "country --help",
+        "--version",
+    ];
     show("help", &all.map(str::to_owned));
     let (some, others) = COMMANDS.split_at(12);
     show("help_of_commands", &some.iter().map(briefly).collect::<Vec<_>>());

@@ -10,10 +10,16 @@
 
 mod accounts;
 mod compare;
+mod countries;
+mod feeds;
 mod ground;
+mod lists;
 mod mistakes;
 mod modes;
 mod normal;
 mod oldnames;
+mod status;
 mod transcript;
+mod underway;
+mod up;
 mod why;

@@ -6,6 +6,7 @@
 //! | a moment in JSON, 13 digits | `MILLIS` |
 //! | a span that the clock decides: `3s ago`, `7h 59m left` | `SPAN ago`, `SPAN left` |
 //! | how long a fetch took, `(0.2 s)` | `(SECONDS s)` |
+//! | the version of a file, `"etag":"12-57-34.56"` | `"etag":"INODE-57-MTIME"` |
 //! | a hash of the audit log | `HASH` |
 //! | the number of a process, `(process 17)` | `(process N)` |
 //! | what the kernel counted | `N` |
@@ -63,6 +64,9 @@ fn replace(made: &str, rest: &str, has_ages: bool) -> Option<(String, usize)> {
     if digits == 13 && run == 13 && rest.starts_with(['1', '2']) {
         return word("MILLIS", digits);
     }
+    if digits > 0 && made.ends_with("\"etag\":\"") {
+        return version_of_file(rest);
+    }
     if digits > 0 && made.ends_with("process ") {
         return word("N", digits);
     }
@@ -90,6 +94,15 @@ fn replace(made: &str, rest: &str, has_ages: bool) -> Option<(String, usize)> {
         return word(end, length + blanks(behind));
     }
     None
+}
+
+/// Inode, size and time of a file, as in `12-57-34.56"`.
+fn version_of_file(rest: &str) -> Option<(String, usize)> {
+    let version = rest.split('"').next()?;
+    let [_, size, time] = version.split('-').collect::<Vec<_>>()[..] else { return None };
+    let is_number = |text: &str| digits(text) == text.len();
+    let is_one = time.split_once('.').is_some_and(|(one, two)| is_number(one) && is_number(two));
+    (is_one && is_number(size)).then(|| (format!("INODE-{size}-MTIME"), version.len()))
 }
 
 /// `\r`, an erased line and what is left of the trial, as a terminal gets it.
@@ -165,6 +178,10 @@ fn only_what_differs_from_run_to_run_is_replaced() {
         ("{\"since\":1795166220123,\"n\":17}", "{\"since\":MILLIS,\"n\":17}"),
         ("3 entries (0.2 s)", "3 entries (SECONDS s)"),
         ("2 ago, read 12s ago: in 60 seconds, 5m", "2 ago, read SPAN ago: in 60 seconds, 5m"),
+        (
+            "{\"etag\":\"12-57-34.5600\"},{\"etag\":\"17\"}",
+            "{\"etag\":\"INODE-57-MTIME\"},{\"etag\":\"17\"}",
+        ),
         ("by nft (process 4711)", "by nft (process N)"),
         ("203.0.113.7 sip5m 5m", "203.0.113.7 sip5m 5m"),
         ("A  AGE  B\nx  1s   0\n", "A  AGE  B\nx  SPAN  0\n"),

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::compare::compare;
 use super::normal::normal;
@@ -20,7 +21,12 @@ impl<'a> Transcript<'a> {
     /// A transcript that is compared with `expected/NAME.txt`.
     pub(super) fn new(name: &'static str, nightlatch: &'a Installation<'a>) -> Transcript<'a> {
         let folder = nightlatch.directory().to_str().unwrap().to_owned();
-        let words = vec![(folder, "DIR".to_owned())];
+        let version = |begin: &str, end: &str| {
+            let text = |version: &str| format!("{begin}{version}{end}");
+            (text(env!("CARGO_PKG_VERSION")), text("VERSION"))
+        };
+        let folder = (folder, "DIR".to_owned());
+        let words = vec![folder, version("\"version\":\"", "\""), version("nightlatch ", "\n")];
         Transcript { name, nightlatch, text: String::new(), words }
     }
 
@@ -90,7 +96,7 @@ impl<'a> Transcript<'a> {
 
     /// Adds what a command printed.
     pub(super) fn add(&mut self, line: &str, output: &Output) {
-        let mut whole = format!("$ {}\n", line.trim_end());
+        let mut whole = format!("$ {}\n", self.words_in(line.trim_end()));
         whole += &match output.status.code() {
             Some(code) => format!("= {code}\n"),
             None => format!("= {}\n", output.status),
@@ -101,17 +107,20 @@ impl<'a> Transcript<'a> {
     }
 
     fn printed(&self, bytes: &[u8], mark: &str) -> String {
-        let mut text = String::from_utf8(bytes.to_vec()).unwrap();
-        for (written, word) in &self.words {
-            text = text.replace(written, word);
-        }
-        let text = visible(&normal(&text));
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let text = visible(&normal(&self.words_in(&text)));
         let lines = text.split_inclusive('\n').map(|line| format!("{mark}{line}"));
         let mut lines: String = lines.collect();
         if !lines.is_empty() && !lines.ends_with('\n') {
             lines += "(no end of line)\n";
         }
         lines
+    }
+
+    fn words_in(&self, text: &str) -> String {
+        let replace =
+            |text: String, (written, word): &(String, String)| text.replace(written, word);
+        self.words.iter().fold(text.to_owned(), replace)
     }
 
     /// Compares it with its file.
@@ -139,6 +148,13 @@ impl<'a> Transcript<'a> {
         let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_nightlatch"), &link);
         link.to_str().unwrap().to_owned()
     }
+}
+
+/// Held by whoever shows plans of `up`, or runs a program by the name of a PBX: a plan tells of
+/// telephone software in other network namespaces too.
+pub(super) fn alone_with_plans() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs a program at a terminal that does not repeat what is typed.
