@@ -1,8 +1,11 @@
 //! `country`, and what `why` and `status` say of countries.
 
+use std::time::Duration;
+
 use super::ground::stage;
 use super::lists::{TABLE, configure, open, write};
 use super::transcript::Transcript;
+use crate::support::wait_until;
 
 #[test]
 fn countries() {
@@ -102,6 +105,10 @@ fn tables() {
     to.both("country refresh");
     to.all(&["country list", "country refresh --force", "country list"]);
     to.about("without the daemon, and with a bad configuration");
+    // It is kept beside the change, not before its answer.
+    wait_until("the table is kept", Duration::from_secs(20), || {
+        nightlatch.must(&["country", "of", "10.0.0.1"]).contains("10.0.0.0/16")
+    });
     drop(daemon);
     to.all(&["country list", "country of 10.0.0.1"]);
     nightlatch.configure("[countries]\nsource = 7\n");

@@ -1,9 +1,13 @@
 //! Where the commands run: a server whose `/etc` and `/run` hold what is written here, so that
 //! nothing of this machine stands in a transcript.
 
+use std::net::TcpListener;
+use std::ops::Deref;
+
 use nightlatch::features::demo::stage::{Plan, Stage};
 
-use crate::support::{self, Installation};
+use super::server::Server;
+use crate::support;
 
 /// What the server has in `/etc`.
 const ETC: &str = "\
@@ -30,24 +34,40 @@ echo \"root:x:$login:0:root:/root:/bin/sh\" > /etc/passwd
 echo 'root:x:0:0:root:/root:/bin/sh' >> /etc/passwd
 ";
 
+/// The stage, and a socket on the server: without any, `up` looks for streams of media for a second.
+pub(super) struct Ground {
+    stage: Stage,
+    _socket: TcpListener,
+}
+
+impl Deref for Ground {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
+}
+
 /// A server and a stranger, or `None` where this machine does not allow namespaces.
-pub(super) fn stage() -> Option<Stage> {
+pub(super) fn stage() -> Option<Ground> {
     stage_of(Plan::standard().without("office").without("traveller"))
 }
 
 /// The same with other hosts.
-pub(super) fn stage_of(plan: Plan) -> Option<Stage> {
+pub(super) fn stage_of(plan: Plan) -> Option<Ground> {
     if !support::installed(&["nft"]) {
         return None;
     }
     let plan = plan.change("server", |server| server.with_empty("/etc").with_empty("/run"));
     let stage = support::stage(&plan)?;
-    let output = stage.host("server").unwrap().command("sh").args(["-ec", ETC]).output().unwrap();
+    let server = stage.host("server").unwrap();
+    let output = server.command("sh").args(["-ec", ETC]).output().unwrap();
     assert!(output.status.success(), "{}", support::told(&output));
-    Some(stage)
+    let socket = server.run(|| TcpListener::bind("127.0.0.1:9")).unwrap().unwrap();
+    Some(Ground { stage, _socket: socket })
 }
 
 /// The program on the server, which is an Asterisk.
-pub(super) fn installation(stage: &Stage) -> Installation<'_> {
-    Installation::on(stage.host("server").unwrap()).with_asterisk()
+pub(super) fn installation(stage: &Stage) -> Server<'_> {
+    Server::on(stage.host("server").unwrap())
 }

@@ -3,7 +3,8 @@
 use nightlatch::features::demo::stage::Stage;
 
 use super::ground::installation;
-use crate::support::{ASTERISK, Daemon, Installation};
+use super::server::{Daemon, Server};
+use crate::support::ASTERISK;
 
 /// A table of countries in which documentation networks stand for China, Germany and the USA.
 pub(super) const TABLE: &str = "\
@@ -16,7 +17,7 @@ pub(super) const TABLE: &str = "\
 pub(super) const LIST: &str = "# bad people\n192.0.2.161\n192.0.2.168/29\n2001:db8:66::/48\n";
 
 /// The program in mode open, with SSH open to everybody.
-pub(super) fn open(stage: &Stage) -> (Installation<'_>, Daemon) {
+pub(super) fn open(stage: &Stage) -> (Server<'_>, Daemon) {
     let nightlatch = installation(stage);
     write(&nightlatch, "table.csv", TABLE);
     configure(&nightlatch, "table.csv");
@@ -27,7 +28,7 @@ pub(super) fn open(stage: &Stage) -> (Installation<'_>, Daemon) {
 }
 
 /// Takes another table of countries.
-pub(super) fn configure(nightlatch: &Installation<'_>, table: &str) {
+pub(super) fn configure(nightlatch: &Server<'_>, table: &str) {
     nightlatch.configure(&format!(
         "{ASTERISK}[countries]\nsource = \"{}\"\n[open]\nservices = [\"sip\", \"ssh\"]\n",
         nightlatch.directory().join(table).display()
@@ -35,6 +36,6 @@ pub(super) fn configure(nightlatch: &Installation<'_>, table: &str) {
 }
 
 /// Writes a file in the folder of the installation.
-pub(super) fn write(nightlatch: &Installation<'_>, name: &str, text: impl AsRef<[u8]>) {
+pub(super) fn write(nightlatch: &Server<'_>, name: &str, text: impl AsRef<[u8]>) {
     std::fs::write(nightlatch.directory().join(name), text).unwrap();
 }

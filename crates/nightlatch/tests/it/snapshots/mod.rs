@@ -11,13 +11,17 @@
 mod accounts;
 mod compare;
 mod countries;
+mod fake;
 mod feeds;
 mod ground;
 mod lists;
+mod log;
 mod mistakes;
 mod modes;
 mod normal;
 mod oldnames;
+mod pbx;
+mod server;
 mod status;
 mod transcript;
 mod underway;

@@ -64,7 +64,9 @@ fn replace(made: &str, rest: &str, has_ages: bool) -> Option<(String, usize)> {
     if digits == 13 && run == 13 && rest.starts_with(['1', '2']) {
         return word("MILLIS", digits);
     }
-    if digits > 0 && made.ends_with("\"etag\":\"") {
+    // In CSV, quotes are doubled.
+    let is_version = ["\"etag\":\"", "\"etag\"\":\"\""].iter().any(|name| made.ends_with(name));
+    if digits > 0 && is_version {
         return version_of_file(rest);
     }
     if digits > 0 && made.ends_with("process ") {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ground::{installation, stage};
+use super::server::Server;
 use super::transcript::Transcript;
 use crate::support::{told, wait_until};
 
@@ -75,10 +76,7 @@ fn in_every_weather() {
 }
 
 /// Runs a copy of the program as a user without rights.
-fn by_nobody(
-    nightlatch: &crate::support::Installation<'_>,
-    arguments: &[&str],
-) -> std::process::Output {
+fn by_nobody(nightlatch: &Server<'_>, arguments: &[&str]) -> std::process::Output {
     use std::os::unix::fs::PermissionsExt as _;
     let program = nightlatch.directory().join("program");
     if !program.exists() {
@@ -89,5 +87,5 @@ fn by_nobody(
     }
     let program = program.to_str().unwrap();
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups", program];
-    nightlatch.command_called("setpriv", &[&words[..], arguments].concat()).output().unwrap()
+    nightlatch.program("setpriv", &[&words[..], arguments].concat()).output().unwrap()
 }

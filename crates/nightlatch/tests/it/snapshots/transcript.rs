@@ -2,24 +2,25 @@
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::compare::compare;
 use super::normal::normal;
-use crate::support::Installation;
+use super::server::Server;
 
 /// What was typed and printed so far.
 pub(super) struct Transcript<'a> {
     name: &'static str,
-    nightlatch: &'a Installation<'a>,
+    nightlatch: &'a Server<'a>,
     text: String,
     /// What stands for texts that differ from one run to the next: the folder, ports.
     words: Vec<(String, String)>,
+    /// What every command gets in its environment.
+    environment: Vec<(String, String)>,
 }
 
 impl<'a> Transcript<'a> {
     /// A transcript that is compared with `expected/NAME.txt`.
-    pub(super) fn new(name: &'static str, nightlatch: &'a Installation<'a>) -> Transcript<'a> {
+    pub(super) fn new(name: &'static str, nightlatch: &'a Server<'a>) -> Transcript<'a> {
         let folder = nightlatch.directory().to_str().unwrap().to_owned();
         let version = |begin: &str, end: &str| {
             let text = |version: &str| format!("{begin}{version}{end}");
@@ -27,7 +28,14 @@ impl<'a> Transcript<'a> {
         };
         let folder = (folder, "DIR".to_owned());
         let words = vec![folder, version("\"version\":\"", "\""), version("nightlatch ", "\n")];
-        Transcript { name, nightlatch, text: String::new(), words }
+        // The system's own messages are not translated.
+        let environment = vec![("LC_ALL".to_owned(), "C".to_owned())];
+        Transcript { name, nightlatch, text: String::new(), words, environment }
+    }
+
+    /// Runs all that follows with this in its environment.
+    pub(super) fn with(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Writes `word` in place of `text` from now on.
@@ -71,6 +79,7 @@ impl<'a> Transcript<'a> {
     /// Runs it with a change to how it is started.
     pub(super) fn run_with(&mut self, line: &str, change: impl FnOnce(&mut Command)) -> Output {
         let mut command = self.nightlatch.command(&self.words_of(line));
+        command.envs(self.environment.iter().cloned());
         change(&mut command);
         let output = command.output().unwrap();
         self.add(&format!("nightlatch {line}"), &output);
@@ -79,11 +88,8 @@ impl<'a> Transcript<'a> {
 
     /// Runs it by another name.
     pub(super) fn called(&mut self, name: &str, line: &str) {
-        let output = self
-            .nightlatch
-            .command_called(&self.link(name), &self.words_of(line))
-            .output()
-            .unwrap();
+        let output =
+            self.nightlatch.program(&self.link(name), &self.words_of(line)).output().unwrap();
         self.add(&format!("{name} {line}"), &output);
     }
 
@@ -150,23 +156,16 @@ impl<'a> Transcript<'a> {
     }
 }
 
-/// Held by whoever shows plans of `up`, or runs a program by the name of a PBX: a plan tells of
-/// telephone software in other network namespaces too.
-pub(super) fn alone_with_plans() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Runs a program at a terminal that does not repeat what is typed.
 pub(super) fn at_terminal(
-    nightlatch: &Installation<'_>,
+    nightlatch: &Server<'_>,
     program: &str,
     line: &str,
     typed: &str,
 ) -> Output {
     let line = format!("{program} {line}");
     let arguments = ["-qe", "-E", "never", "-c", line.as_str(), "/dev/null"];
-    let mut command = nightlatch.command_called("script", &arguments);
+    let mut command = nightlatch.program("script", &arguments);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();

@@ -1,13 +1,12 @@
 //! `up`, `confirm`, `rollback`, `down`.
 
 use std::net::TcpStream;
-use std::process::Child;
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::Plan;
 
 use super::ground::{installation, stage, stage_of};
-use super::transcript::{Transcript, alone_with_plans, at_terminal};
+use super::transcript::{Transcript, at_terminal};
 use crate::support::{self, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -16,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn plans() {
     let Some(stage) = stage() else { return };
     let nightlatch = installation(&stage);
-    let _alone = alone_with_plans();
     let mut to = Transcript::new("up_plans", &nightlatch);
     to.about("by somebody who was not found");
     to.both("up --plan");
@@ -38,7 +36,6 @@ fn plans() {
 fn up_and_down() {
     let Some(stage) = stage() else { return };
     let nightlatch = installation(&stage);
-    let _alone = alone_with_plans();
     let _daemon = nightlatch.daemon();
     let mut to = Transcript::new("up", &nightlatch);
     to.about("nothing is up");
@@ -74,8 +71,6 @@ fn sessions() {
     }
     let Some(stage) = stage_of(Plan::standard()) else { return };
     let nightlatch = installation(&stage);
-    let server = stage.host("server").unwrap();
-    let _alone = alone_with_plans();
     let mut to = Transcript::new("up_sessions", &nightlatch);
     // A program by the name of the SSH server.
     let program = nightlatch.directory().join("sshd");
@@ -83,8 +78,7 @@ fn sessions() {
     let script = "use IO::Socket::INET; my $all = IO::Socket::INET->new(Listen => 9, \
                   LocalAddr => '198.51.100.1', LocalPort => 22) or die; my @held; \
                   while (my $one = $all->accept) { push @held, $one }";
-    let sshd = server.command(program.to_str().unwrap()).args(["-e", script]).spawn().unwrap();
-    let _sshd = Ended(sshd);
+    let _sshd = nightlatch.program(program.to_str().unwrap(), &["-e", script]).spawn().unwrap();
     let mut sessions = Vec::new();
     for name in ["office", "traveller"] {
         let host = stage.host(name).unwrap();
@@ -104,16 +98,6 @@ fn sessions() {
     to.finish();
 }
 
-/// A process that is ended when dropped.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// At a terminal there are questions, and a trial.
 #[test]
 fn trials() {
@@ -122,7 +106,6 @@ fn trials() {
     }
     let Some(stage) = stage() else { return };
     let nightlatch = installation(&stage);
-    let _alone = alone_with_plans();
     let daemon = nightlatch.daemon();
     let mut to = Transcript::new("up_trials", &nightlatch);
     to.typed("nightlatch", "up", "n\n");
@@ -151,7 +134,7 @@ fn trials() {
         std::fs::remove_file(&guard).unwrap();
     }
     to.about("nobody confirms");
-    to.typed("nightlatch", "up --trial 2s", "y\n");
+    to.typed("nightlatch", "up --trial 4s", "y\n");
     to.all(&["confirm", "status"]);
     to.about("without the daemon");
     std::fs::remove_file(&guard).unwrap();
