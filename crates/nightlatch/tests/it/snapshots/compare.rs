@@ -18,9 +18,12 @@ pub(super) fn compare(name: &str, text: &str) {
     let again = "NIGHTLATCH_UPDATE_SNAPSHOTS=1 writes it anew";
     let expected = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; {again}", path.display()));
-    if expected != text {
-        panic!("not as in {} ({again}):\n{}", path.display(), difference(&expected, text));
-    }
+    assert!(
+        expected == text,
+        "not as in {} ({again}):\n{}",
+        path.display(),
+        difference(&expected, text)
+    );
 }
 
 /// The lines between what both begin with and what both end with.

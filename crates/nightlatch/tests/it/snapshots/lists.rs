@@ -3,7 +3,7 @@
 use nightlatch::features::demo::stage::Stage;
 
 use super::ground::installation;
-use super::server::{Daemon, Server};
+use super::server::{Running, Server};
 use crate::support::ASTERISK;
 
 /// A table of countries in which documentation networks stand for China, Germany and the USA.
@@ -17,7 +17,7 @@ pub(super) const TABLE: &str = "\
 pub(super) const LIST: &str = "# bad people\n192.0.2.161\n192.0.2.168/29\n2001:db8:66::/48\n";
 
 /// The program in mode open, with SSH open to everybody.
-pub(super) fn open(stage: &Stage) -> (Server<'_>, Daemon) {
+pub(super) fn open(stage: &Stage) -> (Server<'_>, Running) {
     let nightlatch = installation(stage);
     write(&nightlatch, "table.csv", TABLE);
     configure(&nightlatch, "table.csv");

@@ -11,6 +11,7 @@
 mod accounts;
 mod compare;
 mod countries;
+mod failures;
 mod fake;
 mod feeds;
 mod ground;

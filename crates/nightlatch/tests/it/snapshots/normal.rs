@@ -36,16 +36,10 @@ pub(super) fn normal(text: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let inside_word = made.ends_with(|c: char| c.is_ascii_alphanumeric());
         let replaced = if inside_word { None } else { replace(&made, rest, has_ages) };
-        match replaced.or_else(|| count_down(rest)) {
-            Some((word, length)) => {
-                made.push_str(&word);
-                rest = &rest[length..];
-            }
-            None => {
-                made.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
-        }
+        let unchanged = || (first.to_string(), first.len_utf8());
+        let (word, length) = replaced.or_else(|| count_down(rest)).unwrap_or_else(unchanged);
+        made.push_str(&word);
+        rest = &rest[length..];
     }
     COUNTED.into_iter().fold(made, |text, (begin, end)| without_counts(&text, begin, end))
 }

@@ -60,18 +60,24 @@ impl<'a> Server<'a> {
             .unwrap_or_else(|error| panic!("nightlatch {arguments:?}: {error}: {}", told(&output)))
     }
 
+    /// Starts a program.
+    pub(super) fn start(&self, program: &str, arguments: &[&str]) -> Running {
+        let waits = self.program(program, arguments).spawn().unwrap();
+        Running { waits, is_apart: self.apart.first.is_some() }
+    }
+
     /// Starts the daemon and waits until it answers.
-    pub(super) fn daemon(&self) -> Daemon {
+    pub(super) fn daemon(&self) -> Running {
         self.daemon_in(&[])
     }
 
     /// The same with these variables in its environment.
-    pub(super) fn daemon_in(&self, environment: &[(&str, &str)]) -> Daemon {
+    pub(super) fn daemon_in(&self, environment: &[(&str, &str)]) -> Running {
         let log = std::fs::File::create(self.directory().join("daemon.log")).unwrap();
         let mut command = self.command(&["daemon"]);
         command.stdout(log.try_clone().unwrap()).stderr(log).envs(environment.iter().copied());
         let mut daemon =
-            Daemon { waits: command.spawn().unwrap(), is_apart: self.apart.first.is_some() };
+            Running { waits: command.spawn().unwrap(), is_apart: self.apart.first.is_some() };
         wait_until("the daemon answers", PATIENCE, || {
             if let Some(status) = daemon.waits.try_wait().unwrap() {
                 panic!("the daemon ended with {status}: {}", self.log());
@@ -91,25 +97,25 @@ impl<'a> Deref for Server<'a> {
     }
 }
 
-/// A running daemon, ended (by SIGKILL) when dropped.
-pub(super) struct Daemon {
-    /// The process that has entered the namespace and waits, or the daemon itself.
+/// A running program, ended (by SIGKILL) when dropped.
+pub(super) struct Running {
+    /// The process that has entered the namespace and waits, or the program itself.
     waits: Child,
     is_apart: bool,
 }
 
-impl Daemon {
+impl Running {
     /// `kill -9`.
     pub(super) fn kill(self) {
         drop(self);
     }
 }
 
-impl Drop for Daemon {
+impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended already.
         if self.is_apart {
-            let _ = child_of(self.waits.id()).map(|daemon| kill_process(daemon, Signal::KILL));
+            let _ = child_of(self.waits.id()).map(|program| kill_process(program, Signal::KILL));
         } else {
             let _ = self.waits.kill();
         }

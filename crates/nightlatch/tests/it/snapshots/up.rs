@@ -78,7 +78,7 @@ fn sessions() {
     let script = "use IO::Socket::INET; my $all = IO::Socket::INET->new(Listen => 9, \
                   LocalAddr => '198.51.100.1', LocalPort => 22) or die; my @held; \
                   while (my $one = $all->accept) { push @held, $one }";
-    let _sshd = nightlatch.program(program.to_str().unwrap(), &["-e", script]).spawn().unwrap();
+    let _sshd = nightlatch.start(program.to_str().unwrap(), &["-e", script]);
     let mut sessions = Vec::new();
     for name in ["office", "traveller"] {
         let host = stage.host(name).unwrap();
