@@ -7,6 +7,13 @@
 //!
 //! In a transcript, `$` begins a command, `= 1` is its exit code, `!` begins a line of standard
 //! error; all else is standard output.
+//!
+//! Not reached here: lists and tables so old that they are doubted; denials of an earlier version; a
+//! `confirm` between the end of a trial and its being written down; a disk that hangs; other versions
+//! of the protocol, and requests that are none; packets that feeds have stopped; sources of countries
+//! of which each holds one country; consoles other than `chan_pjsip`; what `up` says of other
+//! firewalls, clouds, VPNs, media and containers (tests of the survey have these), and of systemd;
+//! `log --follow`, the progress on a terminal, `demo`, manual pages and completions.
 
 mod accounts;
 mod compare;

@@ -13,15 +13,8 @@
 //! | the count-down of a trial at a terminal | nothing |
 
 /// Spans behind these words depend on the clock.
-const BEFORE: [&str; 7] = [
-    "taken back in ",
-    "again in ",
-    "another ",
-    "denied for ",
-    "since YYYY-MM-DD hh:mm:ss UTC (",
-    "until YYYY-MM-DD hh:mm:ss UTC, ",
-    "read ",
-];
+const BEFORE: [&str; 5] =
+    ["taken back in ", "again in ", "another ", "denied for ", "since YYYY-MM-DD hh:mm:ss UTC ("];
 /// So do spans before these.
 const BEHIND: [&str; 2] = [" ago", " left"];
 /// And those in the columns of tables with these titles.
