@@ -6,21 +6,25 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightlatch_parse::country::CountryCode;
 use nightlatch_parse::ranges::RangeList;
 
 use crate::AddrRange;
-use crate::api::{Caller, Reply};
+use crate::api::{Caller, Done, Reply};
 use crate::audit::Record;
+pub use crate::cut::Flows;
 use crate::cut::LiveFlow;
 #[cfg(doc)]
 use crate::event::Event;
-use crate::event::{FetchedTable, Ticket};
-use crate::ledger::Change;
-use crate::lists::{Feed, FeedName, FeedState, Version, Versions};
+pub use crate::event::Revision;
+use crate::event::Ticket;
+use crate::features::{Change, Job, Notice};
+pub use crate::heard::Level;
+use crate::heard::Topic;
+use crate::learned::{Effect, Key, Lasting, LearnedSets, SetSpec};
 use crate::ruleset::{Delta, Structure, Table};
 use crate::service::Catalogue;
-use crate::signalling::{Learned, LearnedBy, Peer};
+use crate::signalling;
+use crate::trouble::Trouble;
 
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,87 +65,95 @@ pub enum Action {
     },
     /// Cut these flows. Answered by [`Event::FlowsCut`].
     Cut(Vec<LiveFlow>),
-    /// Add peers to the kernel's sets, each with a timeout: they were known before the table was
-    /// created, or the PBX has reported them. A longer timeout in the set is kept. Answered by
+    /// Add elements to the kernel's sets of learned state. A later end in the set is kept. Answered by
     /// [`Event::Taught`].
-    Teach(Vec<(Peer, Duration)>),
-    /// Delete peers from the kernel's sets. Answered by [`Event::Unlearned`].
+    Teach(Vec<Lasting>),
+    /// Delete elements from the kernel's sets of learned state. Answered by [`Event::Unlearned`].
     Unlearn(Unlearn),
-    /// Read the peers in the kernel's sets. Answered by [`Event::Learned`] or
-    /// [`Event::PeersUnreadable`].
-    ReadPeers,
+    /// Read these sets of learned state in the kernel, among them all that allow something. Answered by
+    /// [`Event::SetsRead`].
+    ReadSets(Vec<&'static SetSpec>),
     /// Read the kernel's counters. Answered by [`Event::Counters`].
     ReadCounters,
     /// Read which listed addresses sent packets. Answered by [`Event::Hits`].
     ReadHits,
-    /// Save the known peers for a reboot. Answered by [`Event::Kept`].
-    SavePeers(Box<Learned>),
-    /// Ask the PBX in the background for its registrations and contacts. The answer arrives as
-    /// [`Event::PbxTold`].
-    AskPbx(Arc<Catalogue>),
-    /// Keep what a list holds, so that a restart does not need the network. Answered by
-    /// [`Event::Kept`].
-    Keep(Content),
-    /// Forget what a feed held. Answered by [`Event::Kept`].
-    Forget(FeedName),
-    /// Fetch a feed in the background. The state tells which version is at hand. What it brings
-    /// comes back as [`Event::Fetched`].
-    Fetch(Feed, FeedState),
-    /// Read the table of countries in the background. It comes back as
-    /// [`Event::CountriesRead`].
-    ReadCountries {
-        /// Where from: folders, files and addresses.
-        source: Vec<String>,
-        /// The countries that are needed, where each has a file of its own.
-        countries: BTreeSet<CountryCode>,
-        /// The versions that are in force, so that "nothing new" is an answer.
-        known: Versions,
-    },
+    /// Save learned state for a reboot. Answered by [`Event::LearnedSaved`].
+    SaveLearned(Box<LearnedSets>),
+    /// Do something in the background for a feature. What comes of it is [`Event::Feature`].
+    Run(Job),
     /// Answer a request.
     Reply(Ticket, Reply),
     /// Read the configuration again. It comes back as [`Event::Configured`].
     ReadConfiguration(Ticket, Caller),
     /// Tell the administrator, through the journal.
-    Tell(Level, String),
+    Tell(Told),
 }
 
-/// Which peers to forget.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unlearn {
-    /// All within these ranges.
-    Within(Vec<AddrRange>),
-    /// All that this host called or asked, or that are only inferred from its TCP connections,
-    /// except those at these addresses. Registrations seen by the kernel or reported by the PBX
-    /// are kept.
-    UnregisteredExcept(BTreeSet<IpAddr>),
-    /// Exactly these.
-    Peers(BTreeSet<Peer>),
+/// What the administrator is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Somebody has changed something.
+    Done(Caller, Done),
+    /// Something of a feature.
+    Notice(Notice),
+    /// Something that went wrong, or that another program did.
+    Trouble(Trouble),
 }
 
-impl Unlearn {
-    /// Whether a peer is forgotten.
-    pub fn concerns(&self, peer: &Peer) -> bool {
+impl Told {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
         match self {
-            Unlearn::Within(ranges) => ranges.iter().any(|range| range.contains(peer.address)),
-            Unlearn::UnregisteredExcept(spared) => {
-                peer.by != LearnedBy::Registered && !spared.contains(&peer.address)
-            }
-            Unlearn::Peers(peers) => peers.contains(peer),
+            Told::Done(..) => Level::Info,
+            Told::Notice(notice) => notice.level(),
+            Told::Trouble(trouble) => trouble.level(),
+        }
+    }
+
+    /// From which feature it comes and what it is about, if an administrator must hear it wherever that
+    /// person is; otherwise it is for the journal alone.
+    pub fn topic(&self) -> Option<(&'static str, Topic)> {
+        match self {
+            Told::Done(..) => None,
+            Told::Notice(notice) => notice.topic(),
+            Told::Trouble(trouble) => Some(("engine", trouble.topic())),
         }
     }
 }
 
-/// What a list holds.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// A feed, and the version of it.
-    Feed(FeedName, Arc<RangeList>, Version),
-    /// The table of countries.
-    Table(FetchedTable),
+/// Which elements of learned state to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlearn {
+    /// All within these ranges, in every set that allows something.
+    Within(Vec<AddrRange>),
+    /// All peers that this host called or asked, or that are only inferred from its TCP connections,
+    /// except those at these addresses. Registrations seen by the kernel or reported by the PBX
+    /// are kept.
+    UnregisteredExcept(BTreeSet<IpAddr>),
+    /// Exactly these.
+    Exactly(BTreeSet<(&'static SetSpec, Key)>),
 }
 
-/// The number of something sent to the kernel. Greater numbers were sent later.
-pub type Revision = u64;
+impl Unlearn {
+    /// Whether it may concern elements of a set.
+    pub fn concerns_set(&self, set: &SetSpec) -> bool {
+        match self {
+            Unlearn::Within(_) => set.effect == Effect::Allows,
+            Unlearn::UnregisteredExcept(_) => signalling::is_forgotten_on_closing(set),
+            Unlearn::Exactly(elements) => elements.iter().any(|(other, _)| *other == set),
+        }
+    }
+
+    /// Whether an element is deleted.
+    pub fn concerns(&self, set: &'static SetSpec, key: &Key) -> bool {
+        self.concerns_set(set)
+            && match self {
+                Unlearn::Within(ranges) => ranges.iter().any(|range| range.contains(key.address)),
+                Unlearn::UnregisteredExcept(spared) => !spared.contains(&key.address),
+                Unlearn::Exactly(elements) => elements.contains(&(set, *key)),
+            }
+    }
+}
 
 /// A difference of the kernel's table.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,24 +181,7 @@ pub struct Load {
     pub lists: Arc<RangeList>,
     /// How long an unconfirmed table is to hold.
     pub trial: Option<Duration>,
-}
-
-/// Whose flows to look through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flows {
-    /// All that peers began.
-    BegunByPeers,
-    /// All with peers in these ranges, whoever began them, where they reach a service.
-    Of(Vec<AddrRange>),
-}
-
-/// How much a message matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// A person must act.
-    Error,
-    /// Worth a look tomorrow.
-    Warning,
-    /// What an administrator wants in the journal.
-    Info,
+    /// The learned state that is put back. If it cannot be, the table is loaded all the same, and
+    /// [`Event::Taught`] says so.
+    pub learned: Vec<Lasting>,
 }

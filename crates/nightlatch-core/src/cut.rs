@@ -10,20 +10,42 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
-use crate::action::Flows;
 use crate::address::merge;
 pub use crate::began::Began;
+use crate::learned::{Effect, Element, Filled, Key, SetSpec, Shape};
 use crate::policy::{self, Packet, What, World};
 use crate::service::{Catalogue, Opening, Protocol, Role};
 use crate::signalling;
+use crate::time::Time;
 
 #[cfg(test)]
 mod tests;
+
+/// Whose flows to look through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flows {
+    /// All that peers began.
+    BegunByPeers,
+    /// All with peers in these ranges, whoever began them, where they reach a service.
+    Of(Vec<AddrRange>),
+}
 
 /// How long a cut flow stays cut: the longest time for which a telephone server keeps a registration
 /// (7200 s in chan_pjsip). Until then it sends to the phone, which would reopen the flow from the
 /// inside. Each packet that the peer sends restarts the timeout.
 pub const CUT_TIMEOUT: Duration = Duration::from_secs(7200);
+
+/// The set of cut flows. It is not saved for a reboot: no flow survives one, since connection tracking
+/// is empty afterwards and each packet of a peer is judged as the first of its flow.
+pub static SET: SetSpec = SetSpec {
+    name: "cut",
+    shape: Shape::Flow,
+    timeout: CUT_TIMEOUT,
+    size: 262_144,
+    filled: Filled::ByDaemonRenewedByPackets,
+    effect: Effect::Denies,
+    saved: None,
+};
 
 /// A running flow, seen from this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +75,27 @@ impl LiveFlow {
             began,
             host_sends: true,
         }
+    }
+
+    /// The flow of a cut flow's key: who began it is not known any more.
+    fn of(key: &Key) -> Option<LiveFlow> {
+        let protocol = Protocol::ALL.into_iter().find(|it| it.number() == key.protocol)?;
+        Some(LiveFlow {
+            protocol,
+            peer: key.address,
+            peer_port: key.port,
+            local_port: key.local_port,
+            began: Began::Unknown,
+            host_sends: false,
+        })
+    }
+
+    /// The element that cuts the flow from now on.
+    pub fn cut(&self, now: Time) -> Element {
+        let (address, port) = (self.peer, self.peer_port);
+        let protocol = self.protocol.number();
+        let key = Key { address, protocol, port, local_port: self.local_port };
+        Element { set: &SET, key, until: now.after(CUT_TIMEOUT) }
     }
 }
 
@@ -190,6 +233,11 @@ impl<'a> Cutter<'a> {
             Packet { first: signalling::examples(role).request, ..packet }
         };
         passes(&packet) || (self.use_of(flow) == Use::Signalling && passes(&request()))
+    }
+
+    /// Whether a flow that was cut before would be accepted now: it is cut no longer.
+    pub fn allows_again(&self, key: &Key) -> bool {
+        LiveFlow::of(key).is_some_and(|flow| self.allows(&flow))
     }
 
     /// Whether the flow is in scope, allowed or not.

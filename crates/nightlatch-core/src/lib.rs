@@ -2,7 +2,7 @@
 //!
 //! Facts come in as [`event::Event`]s, [`engine::Engine`] answers with [`action::Action`]s, and
 //! the loop of the program hands them to its lanes. What passes and why is decided in [`policy`] alone;
-//! what the kernel gets is a value made in [`ruleset`] from the [`ledger`].
+//! what the kernel gets is a value made in [`ruleset`] from the [state](features::State).
 #![forbid(unsafe_code)]
 
 pub mod action;
@@ -13,15 +13,24 @@ pub mod config;
 pub mod cut;
 pub mod engine;
 pub mod event;
-pub mod ledger;
+pub mod features;
+pub mod heard;
+pub mod learned;
 pub mod lists;
 pub mod pbx;
 pub mod policy;
+pub mod posture;
+pub mod probe;
 pub mod product;
 mod range_map;
+pub mod ranges;
+pub mod records;
+pub mod refusal;
+pub mod row;
 pub mod ruleset;
 pub mod service;
 pub mod signalling;
 pub mod time;
+pub mod trouble;
 
 pub use nightlatch_parse::address::{self, AddrRange, Family};

@@ -98,6 +98,11 @@ pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
     Ok(Duration::from_secs(total))
 }
 
+/// Whether an end has come.
+pub fn is_over(until: Option<Time>, now: Time) -> bool {
+    until.is_some_and(|until| until <= now)
+}
+
 /// Writes a span in its two largest units: `8h`, `6d 23h`, `59s`.
 pub fn show_span(span: Duration) -> String {
     let seconds = span.as_secs();

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use nightlatch_core::config::Rules;
+use nightlatch_core::config::{Config, Rules};
 
 #[test]
 fn every_example_is_without_mistakes() {
@@ -13,8 +13,8 @@ fn every_example_is_without_mistakes() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "toml") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let rules = Rules::read(&text);
-            assert!(rules.is_ok(), "{}: {}", path.display(), rules.unwrap_err());
+            let config = Config::read(&text);
+            assert!(config.is_ok(), "{}: {}", path.display(), config.unwrap_err());
             seen += 1;
         }
     }
@@ -26,9 +26,9 @@ fn every_example_is_without_mistakes() {
 fn the_example_shows_the_default_source_of_countries() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let text = std::fs::read_to_string(folder.join("nightlatch.toml")).unwrap();
-    let shown = Rules::read(&text).unwrap();
+    let Config { firewall: shown, countries, .. } = Config::read(&text).unwrap();
     let default = Rules::default();
-    assert_eq!(shown.countries, default.countries);
+    assert_eq!(countries, Config::default().countries);
     assert_eq!(
         (shown.open, shown.per_source, shown.total),
         (default.open, default.per_source, default.total)
@@ -38,7 +38,7 @@ fn the_example_shows_the_default_source_of_countries() {
 /// The names that the parser knows in a table: it tells them of itself, when it meets another.
 fn known_in(table: &str) -> Vec<String> {
     let text = if table.is_empty() { "[nothing]\n" } else { &format!("[{table}]\nnothing = 1\n") };
-    let mistake = Rules::read(text).unwrap_err().to_string();
+    let mistake = Config::read(text).unwrap_err().to_string();
     let line = mistake.lines().next().unwrap();
     assert!(line.contains("unknown field `nothing`"), "{line}");
     line.split('`').skip(3).step_by(2).map(ToOwned::to_owned).collect()

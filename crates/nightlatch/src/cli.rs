@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::features::{Command, Context, Run, oldnames};
+use crate::features::commands::Command;
+use crate::features::context::{Context, Run};
+use crate::features::oldnames;
 use crate::shell::outcome::{Code, Outcome};
 use crate::shell::paths::Paths;
 use crate::shell::screen;
@@ -59,6 +61,11 @@ impl Cli {
     /// # Errors
     /// As the command.
     pub fn run(self) -> Outcome {
-        self.command.run(&Context { paths: self.paths, json: self.json })
+        let context = Context { paths: self.paths, json: self.json };
+        let outcome = self.command.run(&context);
+        if let (true, Err(failure)) = (context.json, &outcome) {
+            Context::say_refused(failure);
+        }
+        outcome
     }
 }

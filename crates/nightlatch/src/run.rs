@@ -6,36 +6,41 @@
 
 mod disk;
 mod flows;
+pub(crate) mod in_process;
 mod kernel;
 mod peers;
+mod restore;
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use nightlatch_core::action::{Action, Level};
+use nightlatch_core::action::{Action, Level, Told};
 use nightlatch_core::api::{Caller, Reply, Request};
 use nightlatch_core::engine::Engine;
 use nightlatch_core::event::{Event, Ticket};
-use nightlatch_core::signalling::Peer;
+use nightlatch_core::heard::Heard;
 
-use crate::features::{boot, countries, feeds, up};
+use crate::features::{self, boot, up};
+use crate::shell::background::Background;
 use crate::shell::beginnings::Beginnings;
 use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::firewall::Firewall;
 use crate::shell::flows::TrackedFlows;
+use crate::shell::inbox::{Inbox, Message};
 use crate::shell::kept::Kept;
 use crate::shell::lock::Lock;
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use crate::shell::store::{self, Store};
-use crate::shell::{caller, configuration, journal, known_peers, pbx_peers, server, systemd};
+use crate::shell::{caller, configuration, journal, known_peers, server, systemd};
+use crate::wording;
 use disk::{FileJob, StoreJob};
 use flows::FlowJob;
 use kernel::{Job, Lane};
 
 pub(crate) use peers::load_known_peers;
+pub(crate) use restore::restore_lists;
 
 /// The loop looks at the clock at least so often, and tells systemd that it lives.
 const TICK: Duration = Duration::from_secs(5);
@@ -43,38 +48,12 @@ const TICK: Duration = Duration::from_secs(5);
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
 const HITS_EVERY: Duration = Duration::from_secs(60);
-/// How often the peers that the kernel has learned are read and saved: what it learned since then is
-/// lost if somebody flushes the table.
-const PEERS_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the sets of learned state are read and saved: what the kernel learned since then is lost if
+/// somebody flushes the table.
+const SETS_INTERVAL: Duration = Duration::from_secs(10);
 /// For how long the kernel lane may be busy with one thing before the watchdog is no longer told
 /// that all is well.
 const LONGEST_JOB: Duration = Duration::from_secs(120);
-
-/// The way to the loop. It has no bound of its own: the clients are bounded, and answers are no more
-/// than what was asked.
-pub type Inbox = Sender<Message>;
-
-/// What reaches the loop.
-#[derive(Debug)]
-pub enum Message {
-    /// Somebody asks for something.
-    Asked {
-        /// Who.
-        caller: Caller,
-        /// For what.
-        request: Request,
-        /// Where the reply goes.
-        reply_to: SyncSender<Reply>,
-    },
-    /// A lane has answered, or something went on in the background.
-    Happened(Event),
-    /// The peers in the kernel's sets, each with the time that it has left.
-    Learned(Vec<(Peer, Duration)>),
-    /// A program changed a ruleset other than ours.
-    OthersChanged,
-    /// The container endpoints to which ports of this host are published.
-    Published(BTreeSet<SocketAddr>),
-}
 
 /// Runs the daemon until it is killed. A daemon that ends, however, leaves the firewall standing.
 ///
@@ -92,14 +71,19 @@ pub fn daemon(paths: &Paths) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Carries out one request here, where no daemon runs.
+/// Carries out one request here, where no daemon runs. With `takes_down` it takes the firewall off:
+/// what the records know nothing of, as after their loss, goes too.
 ///
 /// # Errors
 /// As [`daemon`].
-pub fn once(paths: &Paths, caller: Caller, request: Request) -> Result<Reply, Failure> {
+pub fn once(
+    paths: &Paths,
+    caller: Caller,
+    request: Request,
+    takes_down: bool,
+) -> Result<Reply, Failure> {
     let mut state = State::begin(paths)?;
-    if request == Request::Down {
-        // What the ledger knows nothing of, as after its loss, goes too.
+    if takes_down {
         state.feed(Event::Started);
     }
     let (reply_to, reply) = sync_channel(1);
@@ -125,13 +109,12 @@ struct State {
     flows: Sender<FlowJob>,
     store: Sender<StoreJob>,
     files: Sender<FileJob>,
+    background: Background,
     /// Whether the kernel has answered about the whole table since the start, lists included.
     table_is_complete: bool,
     copies: boot::Copying,
-    /// How much has arrived of the feeds that are being fetched.
-    arriving: feeds::io::Arriving,
     hits_read: Stopwatch,
-    peers_read: Stopwatch,
+    sets_read: Stopwatch,
     /// When the published ports were last looked up.
     published_read: Option<Stopwatch>,
     published_wanted: bool,
@@ -149,14 +132,14 @@ impl State {
         caller::require_root()?;
         store::make_folder(&paths.state_dir)?;
         let lock = Lock::take(paths)?;
-        let rules = configuration::read(&paths.config)?;
+        let config = configuration::read(&paths.config)?;
         let store = Store::open(paths)?;
-        let ledger = store.ledger()?;
+        let records = store.state()?;
         let clock = Clock::not_before(store.last_written());
         boot::keep_configuration(&store, &paths.config);
         let kept = Kept::of(paths);
-        let mut engine = Engine::new(ledger, rules);
-        restore_lists(&mut engine, &kept);
+        let mut engine = Engine::new(records, config);
+        restore_lists(&mut engine, &kept, clock.now());
         let firewall = Firewall::open().map_err(Failure::failed)?;
         let mut firewall = firewall.noting_in(paths.lists_stand());
         let saved = known_peers::Saved::of(paths);
@@ -168,6 +151,7 @@ impl State {
         let tracked = TrackedFlows::open().map_err(Failure::failed)?;
         let kernel = Lane::begin(firewall, inbox.clone()).map_err(Failure::failed)?;
         let (copies, copying) = boot::copies(paths);
+        let files = disk::begin_files(kept, saved, copies, inbox.clone());
         Ok(State {
             engine,
             clock,
@@ -177,14 +161,14 @@ impl State {
             kernel,
             flows: flows::begin(tracked, beginnings, inbox.clone()),
             store: disk::begin_store(store, paths, inbox.clone()),
-            files: disk::begin_files(kept, saved, copies, inbox.clone()),
+            background: background(inbox.clone(), files.clone()),
+            files,
             messages,
             inbox,
             table_is_complete: false,
             copies: copying,
-            arriving: feeds::io::Arriving::default(),
             hits_read: Stopwatch::start(),
-            peers_read: Stopwatch::start(),
+            sets_read: Stopwatch::start(),
             published_read: None,
             published_wanted: true,
             beginnings_asked: None,
@@ -224,16 +208,17 @@ impl State {
             }
             self.execute(actions);
         }
-        let stands = self.engine.ledger().protection.stands();
+        let stands = self.engine.state().posture().stands();
         if self.hits_read.elapsed() >= HITS_EVERY {
             self.hits_read = Stopwatch::start();
-            if !self.engine.ledger().feeds.is_empty() {
+            if !self.engine.state().feeds.all.is_empty() {
                 self.kernel.send(Job::ReadHits);
             }
         }
-        if stands && self.peers_read.elapsed() >= PEERS_INTERVAL {
-            self.peers_read = Stopwatch::start();
-            self.kernel.send(Job::ReadPeers);
+        if stands && self.sets_read.elapsed() >= SETS_INTERVAL {
+            self.sets_read = Stopwatch::start();
+            let read = self.engine.read_all_sets();
+            self.execute(vec![read]);
         }
         if stands && self.published_wanted {
             self.look_up_published();
@@ -260,7 +245,7 @@ impl State {
         match message {
             Message::Asked { caller, request, reply_to } => self.ask(caller, request, reply_to),
             Message::Happened(event) => {
-                let stands = self.engine.ledger().protection.stands();
+                let stands = self.engine.state().posture().stands();
                 self.table_is_complete |= match &event {
                     Event::ListsExchanged { .. } => true,
                     Event::Applied { result, .. } => result.is_err() || !stands,
@@ -268,12 +253,12 @@ impl State {
                 };
                 self.feed(event);
             }
-            Message::Learned(peers) => {
+            Message::Learned(elements) => {
                 let now = self.clock.now();
-                let peers = peers.into_iter().map(|(peer, left)| (peer, now.after(left)));
-                self.feed(Event::Learned(peers.collect()));
+                let elements = elements.iter().map(|element| element.until(now)).collect();
+                self.feed(Event::SetsRead(Some(elements)));
             }
-            Message::OthersChanged => self.published_wanted = true,
+            Message::MayBePublished => self.published_wanted = true,
             Message::Published(published) => self.kernel.send(Job::Publish(published)),
         }
     }
@@ -317,47 +302,42 @@ impl State {
                     let _ = self.flows.send(FlowJob::List(catalogue));
                 }
                 Action::Cut(flows) => self.kernel.send(Job::Cut(flows)),
-                Action::Teach(peers) => self.kernel.send(Job::Teach(peers)),
+                Action::Teach(elements) => self.kernel.send(Job::Teach(elements)),
                 Action::Unlearn(unlearn) => self.kernel.send(Job::Unlearn(unlearn)),
-                Action::ReadPeers => {
-                    self.peers_read = Stopwatch::start();
-                    self.kernel.send(Job::ReadPeers);
-                }
+                Action::ReadSets(sets) => self.kernel.send(Job::ReadSets(sets)),
                 Action::ReadCounters => self.kernel.send(Job::ReadCounters),
                 Action::ReadHits => {
-                    self.feed(Event::Arriving(self.arriving.all()));
+                    self.engine.note(features::progress(&self.background), self.clock.now());
                     self.hits_read = Stopwatch::start();
                     self.kernel.send(Job::ReadHits);
                 }
-                Action::SavePeers(learned) => {
+                Action::SaveLearned(sets) => {
                     let now = self.clock.now();
-                    let _ = self.files.send(FileJob::SavePeers(learned, now));
+                    let _ = self.files.send(FileJob::SaveLearned(sets, now));
                 }
-                Action::Keep(content) => drop(self.files.send(FileJob::Keep(content))),
-                Action::Forget(name) => drop(self.files.send(FileJob::Forget(name))),
-                Action::AskPbx(catalogue) => {
-                    pbx_peers::ask_in_background(catalogue, self.inbox.clone());
-                    self.published_wanted = true;
-                }
+                Action::Run(job) => features::run(job, &self.background),
                 Action::Reply(ticket, reply) => self.reply(ticket, reply),
-                Action::Fetch(feed, state) => {
-                    let arriving = self.arriving.clone();
-                    feeds::io::fetch_in_background(feed, state, arriving, self.inbox.clone());
-                }
-                Action::ReadCountries { source, countries, known } => {
-                    let inbox = self.inbox.clone();
-                    countries::io::read_in_background(source, countries, known, inbox);
-                }
                 Action::ReadConfiguration(ticket, caller) => {
-                    let rules = configuration::read(&self.paths.config);
-                    if rules.is_ok() {
+                    let config = configuration::read(&self.paths.config);
+                    if config.is_ok() {
                         let _ = self.store.send(StoreJob::KeepConfiguration);
                     }
-                    let rules = rules.map_err(|failure| failure.message);
-                    self.feed(Event::Configured { ticket, caller, rules });
+                    let config = config.map_err(|failure| failure.message);
+                    self.feed(Event::Configured { ticket, caller, config });
                 }
-                Action::Tell(level, message) => journal::tell(level, &message),
+                Action::Tell(told) => self.tell(&told),
             }
+        }
+    }
+
+    /// Writes something into the journal. What the administrator must hear goes to the features too, with
+    /// its sentence.
+    fn tell(&mut self, told: &Told) {
+        let Some(message) = wording::told(told) else { return };
+        journal::tell(told.level(), &message);
+        if let Some((feature, topic)) = told.topic() {
+            let (level, at) = (told.level(), self.clock.now());
+            self.feed(Event::Heard(Heard { feature, topic, level, message, at }));
         }
     }
 
@@ -379,25 +359,8 @@ impl State {
     }
 }
 
-/// Takes in the lists that were kept, so that nothing waits for the network.
-pub(crate) fn restore_lists(engine: &mut Engine, kept: &Kept) {
-    let mut feeds = Vec::new();
-    for name in engine.ledger().feeds.keys() {
-        match kept.feed(name) {
-            Ok((content, version)) => feeds.push((name.clone(), content, version)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => journal::tell(Level::Warning, &format!("the kept list {name}: {error}")),
-        }
-    }
-    let wanted = !engine.ledger().countries.is_empty();
-    let table = wanted.then(|| kept.table());
-    let table = table.and_then(|table| match table {
-        Ok(table) => Some(table),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            journal::tell(Level::Warning, &format!("the kept table of countries: {error}"));
-            None
-        }
-    });
-    engine.restore_lists(feeds, table);
+/// What features have for their background work: lists are kept by the files lane.
+fn background(inbox: Inbox, files: Sender<FileJob>) -> Background {
+    // The lane ends only with the program.
+    Background::new(inbox, move |work| drop(files.send(FileJob::WithKept(work))))
 }

@@ -2,6 +2,7 @@
 //! not stay. Each rule is a pure function of a file's place and text; see [`rules`].
 
 mod code;
+mod features;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The rules themselves, from the most general to the particular.
 
 use super::code::{self, Code, Named, is_word};
+use super::features::Features;
 use super::{File, Finding};
 
 /// The most lines of a Rust file, without its inline tests.
@@ -54,12 +55,10 @@ const HARMLESS: [&str; 1] = ["std::process::ExitCode"];
 const ALL_IO: [(&str, &str); 1] =
     [("crates/nightlatch/src/features/demo/", "it does nothing but build hosts and send packets")];
 
-const FEATURES: &str = "crates/nightlatch/src/features/";
-
 /// Every rule over every file, sorted by place.
 pub(crate) fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let features = features_of(files);
+    let features = Features::of(files);
     for file in files {
         unfinished(file, &mut findings);
         machine_paths(file, &mut findings);
@@ -69,10 +68,10 @@ pub(crate) fn check(files: &[File]) -> Vec<Finding> {
             unsafe_code(file, &mut findings);
             purity(file, &mut findings);
             io_in_its_place(file, &mut findings);
-            features_apart(file, &features, &mut findings);
+            features.check(file, &mut findings);
         }
     }
-    feature_pages(files, &features, &mut findings);
+    features.pages(files, &mut findings);
     examples_tested(files, &mut findings);
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     findings
@@ -219,80 +218,6 @@ fn io_in_its_place(file: &File, findings: &mut Vec<Finding>) {
     }
 }
 
-fn features_apart(file: &File, features: &[&str], findings: &mut Vec<Finding>) {
-    let Some(place) = file.path.strip_prefix(FEATURES) else {
-        return;
-    };
-    let Some((own, _)) = place.split_once('/') else {
-        return;
-    };
-    for Named { line, path } in Code::of(&file.text).paths(&["crate", "nightlatch", "super"]) {
-        let absolute = absolute_path(place, &path);
-        let mut segments = absolute.iter().map(String::as_str);
-        let is_feature = segments.next() == Some("features");
-        let Some(other) = segments.next().filter(|other| is_feature && *other != own) else {
-            continue;
-        };
-        // What features/mod.rs itself defines is for all of them.
-        if !features.contains(&other) {
-            continue;
-        }
-        findings.push(Finding {
-            path: file.path.clone(),
-            line,
-            what: format!("`{own}` names the feature `{other}`"),
-            why: "features do not import each other: each can be read, and removed, alone",
-            remedy: "move what both need into shell/ or nightlatch-core",
-        });
-    }
-}
-
-/// The path without `crate`, `nightlatch` and `super`, for a file at `place` below `features/`.
-fn absolute_path(place: &str, path: &str) -> Vec<String> {
-    let module = place.trim_end_matches(".rs").trim_end_matches("/mod");
-    let mut absolute: Vec<String> = vec!["features".to_owned()];
-    absolute.extend(module.split('/').map(str::to_owned));
-    for segment in path.split("::") {
-        match segment {
-            "crate" | "nightlatch" => absolute.clear(),
-            "super" => {
-                absolute.pop();
-            }
-            _ => absolute.push(segment.to_owned()),
-        }
-    }
-    absolute
-}
-
-/// The folders below `features/`.
-fn features_of(files: &[File]) -> Vec<&str> {
-    let mut features: Vec<&str> = files
-        .iter()
-        .filter_map(|file| file.path.strip_prefix(FEATURES)?.split_once('/'))
-        .map(|(feature, _)| feature)
-        .collect();
-    features.dedup();
-    features
-}
-
-/// Every folder of a feature has a `mod.rs` that begins by saying what it is.
-fn feature_pages(files: &[File], features: &[&str], findings: &mut Vec<Finding>) {
-    for feature in features {
-        let path = format!("{FEATURES}{feature}/mod.rs");
-        let page = files.iter().find(|file| file.path == path);
-        if page.is_some_and(|page| page.text.starts_with("//! ")) {
-            continue;
-        }
-        findings.push(Finding {
-            path,
-            line: 1,
-            what: "no doc comment at the top".to_owned(),
-            why: "a feature's doc comment becomes its section of the manual",
-            remedy: "begin mod.rs with `//!` lines for an administrator",
-        });
-    }
-}
-
 /// Every example configuration is read by a test: named by it, or found by walking the folder.
 fn examples_tested(files: &[File], findings: &mut Vec<Finding>) {
     let tests: Vec<&str> = files
@@ -354,7 +279,7 @@ fn words_in<'a>(file: &File, needles: &'a [&'a str]) -> Vec<(usize, &'a str)> {
     found
 }
 
-fn is_test(path: &str) -> bool {
+pub(super) fn is_test(path: &str) -> bool {
     path.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
 

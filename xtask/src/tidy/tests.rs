@@ -121,6 +121,41 @@ fn features_do_not_import_each_other() {
 }
 
 #[test]
+fn a_feature_is_named_in_its_folders_and_the_registers_alone() {
+    let core = "crates/nightlatch-core/src";
+    let check = |path: &str, uses: &str, expected: &[&str]| {
+        let file = |path: &str, text: &str| File {
+            path: path.to_owned(),
+            text: format!("//! A feature.\n{text}"),
+        };
+        let own = file(&format!("{core}/features/big_bans/mod.rs"), "");
+        let other = file(&format!("{core}/features/blocks/mod.rs"), "");
+        let findings = rules::check(&[own, other, file(path, uses)]);
+        let found: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(found, expected, "{path}: {uses}");
+    };
+    let named = "names the feature `big_bans`";
+    let engine = &format!("{core}/engine/mod.rs");
+    check(engine, "use crate::features::{State, View};\n", &[]);
+    check(engine, "use crate::features::{State, big_bans};\n", &[named]);
+    check(engine, "fn f() { g(By::BigBans(key)) }\n", &[named]);
+    check(engine, "fn f() { g(By::BigBansOfOld(key)) }\n", &[]);
+    check(&format!("{core}/engine/tests.rs"), "use crate::features::big_bans;\n", &[]);
+    check(&format!("{core}/features/register.rs"), "use super::big_bans::BigBans;\n", &[]);
+    check(&format!("{core}/features/big_bans/key.rs"), "use super::super::big_bans::Key;\n", &[]);
+    check(
+        &format!("{core}/features/blocks/key.rs"),
+        "use super::super::big_bans::Key;\n",
+        &[named],
+    );
+    let program = "crates/nightlatch/src";
+    let uses = "use nightlatch_core::features::big_bans::Request;\n";
+    check(&format!("{program}/run.rs"), uses, &[named]);
+    check(&format!("{program}/features/big_bans/mod.rs"), uses, &[]);
+    check(&format!("{program}/features/mod.rs"), uses, &[]);
+}
+
+#[test]
 fn every_feature_says_what_it_is() {
     let place = "crates/nightlatch/src/features/boot/mod.rs";
     check(place, "mod io;\n", &["1 no doc comment at the top"]);

@@ -55,10 +55,10 @@ impl std::error::Error for Mistake {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rules;
+    use super::super::Config;
 
     fn check(text: &str, message: &str) {
-        assert_eq!(Rules::read(text).unwrap_err().to_string(), message.trim_matches('\n'));
+        assert_eq!(Config::read(text).unwrap_err().to_string(), message.trim_matches('\n'));
     }
 
     #[test]
@@ -79,13 +79,17 @@ line 2, column 8: \"5060\" is not a port: write udp/5060, tcp/5060 or udp/10000-
 2 | sip = [\"5060\"]
   |        ^^^^^^",
         );
+        let known: Vec<String> = Config::tables().iter().map(|name| format!("`{name}`")).collect();
         check(
             "[opne]\n",
-            "
-line 1, column 2: unknown field `opne`, expected one of `media`, `pbx`, `services`, `open`, `countries`
+            &format!(
+                "
+line 1, column 2: unknown field `opne`, expected one of {}
   |
 1 | [opne]
   |  ^^^^",
+                known.join(", ")
+            ),
         );
         check(
             "[open]\ntotal = { packets = 0, burst = 1 }\n",
@@ -99,9 +103,10 @@ line 2, column 9: a rate needs packets (a second) and burst, each from 1 to 1000
 
     #[test]
     fn sources_of_countries() {
-        let sources = |text: &str| Rules::read(&format!("[countries]\nsource = {text}\n"));
-        assert_eq!(sources("\"/usr/share/tor\"").unwrap().countries, ["/usr/share/tor"]);
-        let two = sources("[\"https://x.example/{cc}.zone\", \"/x/geo.mmdb\"]").unwrap().countries;
+        let sources = |text: &str| Config::read(&format!("[countries]\nsource = {text}\n"));
+        assert_eq!(sources("\"/usr/share/tor\"").unwrap().countries.source, ["/usr/share/tor"]);
+        let two =
+            sources("[\"https://x.example/{cc}.zone\", \"/x/geo.mmdb\"]").unwrap().countries.source;
         assert_eq!(two, ["https://x.example/{cc}.zone", "/x/geo.mmdb"]);
         for wrong in ["\"geoip\"", "[]", "7", "[\"/x\", \"ftp://x.example\"]", "\"file://x/y\""] {
             let mistake = sources(wrong).unwrap_err();
@@ -111,6 +116,6 @@ line 2, column 9: a rate needs packets (a second) and burst, each from 1 to 1000
 
     #[test]
     fn an_empty_file_is_the_default() {
-        assert_eq!(Rules::read("").unwrap(), Rules::default());
+        assert_eq!(Config::read("").unwrap(), Config::default());
     }
 }

@@ -1,26 +1,27 @@
 //! The administrator's configuration: as written, then checked.
 //!
 //! The program reads this file and never writes it. What changes at run time (accounts, blocks,
-//! the mode) lives in the ledger.
+//! the mode) lives in the records of features.
 
+mod file;
 mod message;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::Site;
+use crate::posture::Site;
 use crate::product::Product;
 use crate::service::{Catalogue, Ports, ServiceName};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::features::register::Config;
+pub(crate) use file::OneOrMany;
+pub use file::{File, Table};
 pub use message::Mistake;
 pub use written::Rate;
 
-/// The offline table of Debian's package `tor-geoipdb`.
-pub const DEFAULT_COUNTRIES: &str = "/usr/share/tor";
-
-/// The checked configuration.
+/// What the administrator says about the firewall, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// The telephone server, where the administrator knows better than `up`.
@@ -34,8 +35,6 @@ pub struct Rules {
     pub per_source: Rate,
     /// What all strangers together may send to them.
     pub total: Rate,
-    /// Where the table of countries comes from: folders, files and addresses.
-    pub countries: Vec<String>,
     /// Which addresses may send call media before this host sends any there.
     pub media: MediaSources,
 }
@@ -62,21 +61,12 @@ impl Default for Rules {
             open: BTreeSet::from(open),
             per_source: Rate { packets: 50, burst: 200 },
             total: Rate { packets: 5000, burst: 10_000 },
-            countries: vec![DEFAULT_COUNTRIES.to_owned()],
             media: MediaSources::Accounts,
         }
     }
 }
 
 impl Rules {
-    /// Reads a configuration file.
-    ///
-    /// # Errors
-    /// The first mistake, with its place and what to do about it.
-    pub fn read(text: &str) -> Result<Rules, Mistake> {
-        written::read(text)
-    }
-
     /// The services of this server: the product's, then what `up` found, then what the
     /// administrator wrote.
     pub fn catalogue(&self, site: &Site) -> Catalogue {

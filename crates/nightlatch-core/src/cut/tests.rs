@@ -3,8 +3,10 @@
 use super::*;
 use crate::audit::ourselves;
 use crate::config::Rules;
-use crate::ledger::{Account, Change, Entry, Ledger, Mode, Protection};
-use crate::lists::Lists;
+use crate::features::State;
+use crate::features::accounts::{Account, Entry};
+use crate::features::{accounts, firewall};
+use crate::posture::{Mode, Protection};
 use crate::product::Product;
 use crate::service::{Grant, Ports};
 use crate::signalling::Learned;
@@ -13,11 +15,11 @@ use crate::time::Time;
 const NOW: Time = Time::from_millis(1_000_000);
 
 /// The firewall is up; 203.0.113.9 has an account.
-fn ledger() -> Ledger {
-    let mut ledger = Ledger::default();
-    ledger.apply(Change::SetProtection(Protection::On { since: NOW }));
-    ledger.apply(Change::SetMode(Mode::Allowlist));
-    ledger.apply(Change::PutAccount(Account {
+fn state() -> State {
+    let mut state = State::default();
+    state.apply(firewall::set_protection(Protection::On { since: NOW }));
+    state.apply(firewall::set_mode(Mode::Allowlist));
+    state.apply(accounts::put(Account {
         name: "office".parse().unwrap(),
         entries: vec![Entry::Range("203.0.113.9".parse().unwrap())],
         services: Grant::All,
@@ -26,7 +28,7 @@ fn ledger() -> Ledger {
         since: NOW,
         by: ourselves().to_string(),
     }));
-    ledger
+    state
 }
 
 /// Parses `udp 203.0.113.7:4000 > 10000`: `>` the peer began it, `<` this host, `?` unknown; with
@@ -49,7 +51,7 @@ fn flow(text: &str) -> LiveFlow {
 }
 
 fn with_cutter(flows: Flows, check: impl FnOnce(&Cutter<'_>)) {
-    let (ledger, rules, lists) = (ledger(), Rules::default(), Lists::default());
+    let (state, rules) = (state(), Rules::default());
     let mut catalogue = Product::Asterisk.catalogue();
     let openvpn = catalogue.0.get_mut(&"openvpn".parse().unwrap()).unwrap();
     openvpn.ports.extend([
@@ -58,10 +60,10 @@ fn with_cutter(flows: Flows, check: impl FnOnce(&Cutter<'_>)) {
         Ports::new(Protocol::Tcp, 443, 443),
     ]);
     let world = World {
-        ledger: &ledger,
+        state: &state,
         rules: &rules,
         catalogue: &catalogue,
-        lists: &lists,
+        assume_listed: None,
         learned: &Learned::default(),
         now: NOW,
     };

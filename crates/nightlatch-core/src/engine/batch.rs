@@ -3,85 +3,69 @@
 //!
 //! A change is made in memory when it is decided. What only closes goes to the kernel at the same
 //! time as the rows go to the disk; what opens follows when the disk has it. If the disk refuses, all
-//! changes of the commit are taken back.
+//! changes of the commit are taken back. What changes more than claims is decided alone, and takes
+//! effect when it is written down.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::{Decision, Plan, Work};
+use super::decide::{Decision, Matter};
 use super::projection::Needs;
+use super::schedule::Task;
 use super::{Engine, refuse};
-use crate::AddrRange;
-use crate::action::{Action, Content, Flows, Level};
-use crate::api::{Caller, Refusal, RefusalKind, Reply, Request};
-use crate::audit::Record;
-use crate::config::Rules;
-use crate::event::{Failed, Fetched, FetchedTable, Ticket};
-use crate::ledger::{Change, RecordKey};
-use crate::lists::FeedName;
-use crate::pbx::PbxPeers;
+use crate::action::{Action, Flows, Told};
+use crate::api::{Ask, Caller, Cause, Refusal, RefusalKind, Reply};
+use crate::audit::{Record, ourselves};
+use crate::config::Config;
+use crate::event::Ticket;
+use crate::features::{self, Change, Id, Reads};
 use crate::time::Time;
+use crate::trouble::{PATIENCE, Trouble};
 
 /// How long after a commit of ends was refused it is tried again, unless another one comes first.
 const CARRIED_AGAIN: Duration = Duration::from_secs(10);
-/// How long the disk may take for a commit before the administrator is told.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The most audit records that wait for a disk that is full.
 const MAX_CARRIED: usize = 10_000;
 
-/// Something that waits to be decided.
+/// Something to decide, when it is its turn.
 #[derive(Debug)]
 pub(super) enum Waiting {
     Asked {
         ticket: Ticket,
         caller: Caller,
-        request: Request,
+        ask: Ask,
+    },
+    Reload {
+        ticket: Ticket,
+        caller: Caller,
     },
     Configured {
         ticket: Ticket,
         caller: Caller,
-        rules: Result<Rules, String>,
+        config: Result<Config, String>,
     },
-    Fetched {
-        name: FeedName,
-        result: Result<Fetched, Failed>,
-    },
-    CountriesRead(Result<Option<FetchedTable>, String>),
-    PbxTold(Box<PbxPeers>),
-    /// A change of our own that takes effect when it is written down.
-    Plan(Box<Plan>),
+    Happened(features::Event),
+    /// Something of these features has come due that takes effect when it is written down.
+    Due(Vec<&'static str>),
 }
 
 impl Waiting {
-    /// Whether it may change more than claims: then it is decided alone, and takes effect when it is
-    /// written down.
-    fn is_alone(&self) -> bool {
+    /// Whether the decision may change more than claims.
+    fn may_be_alone(&self) -> bool {
         match self {
-            Waiting::Asked { request, .. } => !matches!(
-                request,
-                Request::Allow(_)
-                    | Request::Remove { .. }
-                    | Request::Block(_)
-                    | Request::Unblock { .. }
-                    | Request::ForgetPeer { .. }
-            ),
-            Waiting::PbxTold(_) => false,
+            Waiting::Asked { ask, .. } => ask.requests.iter().any(features::Request::may_be_alone),
             _ => true,
         }
     }
 
     /// Whether the decision depends on what the kernel has learned by now.
-    fn needs_peers(&self) -> bool {
-        let Waiting::Asked { request, .. } = self else { return false };
-        matches!(
-            request,
-            Request::Remove { .. }
-                | Request::Block(_)
-                | Request::Mode { .. }
-                | Request::Up(_)
-                | Request::ForgetPeer { .. }
-        )
+    fn needs_learned(&self) -> bool {
+        match self {
+            Waiting::Asked { ask, .. } => {
+                ask.requests.iter().any(|request| request.reads() == Reads::Learned)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -108,13 +92,11 @@ pub(super) struct Batch {
     told_at: Option<Time>,
 }
 
-/// One change of a commit.
+/// One decision of a commit.
 #[derive(Debug)]
 struct Entry {
     ticket: Option<Ticket>,
-    plan: Plan,
-    /// What takes it back, in the order in which the changes were made.
-    undo: Vec<Change>,
+    decision: Decision,
 }
 
 /// Rows and records of what happened whether or not it can be written down: they join the next
@@ -135,7 +117,7 @@ impl Carried {
 #[derive(Debug)]
 pub(super) struct Awaiting {
     pub(super) ticket: Option<Ticket>,
-    pub(super) plan: Plan,
+    pub(super) decision: Decision,
     pub(super) needs: Needs,
 }
 
@@ -159,27 +141,47 @@ impl Changes {
             Stage::Committing(batch) => batch.told_at,
         }
     }
+
+    /// Whether what has come due of a feature waits for the disk: it is not begun again.
+    pub(super) fn is_due_pending(&self, feature: &str) -> bool {
+        let waits = self
+            .waiting
+            .iter()
+            .any(|it| matches!(it, Waiting::Due(features) if features.contains(&feature)));
+        let Stage::Committing(batch) = &self.stage else { return waits };
+        waits || batch.entries.iter().any(|entry| entry.decision.due.contains(&feature))
+    }
 }
 
 impl Engine {
-    /// Whether a trial is being taken back.
-    pub(super) fn is_taking_back(&self) -> bool {
-        let is_ours = |it: &Waiting| matches!(it, Waiting::Plan(_));
-        let takes_back = |entry: &Entry| entry.plan.ends == Some(Work::TakeBack);
-        self.changes.waiting.iter().any(is_ours)
-            || matches!(&self.changes.stage, Stage::Committing(batch) if batch.entries.iter().any(takes_back))
-    }
-
     /// Something is to be decided, now or when the running commit has ended.
     pub(super) fn wait(&mut self, waiting: Waiting, now: Time) -> Vec<Action> {
         self.changes.waiting.push_back(waiting);
         self.proceed(now)
     }
 
-    /// The trial has ended: the change is decided, and takes effect when it is written down.
-    pub(super) fn wait_alone(&mut self, plan: Plan, now: Time) -> Vec<Action> {
-        self.changes.waiting.push_front(Waiting::Plan(Box::new(plan)));
-        self.proceed(now)
+    /// Something of these features has come due. What takes effect when it is written down waits for
+    /// its turn, ahead of everything else; the rest happens at once.
+    pub(super) fn come_due(&mut self, due: Vec<&'static str>, now: Time) -> Vec<Action> {
+        let mut waits = Vec::new();
+        let mut actions = Vec::new();
+        for feature in due {
+            let Ok(mut decision) = self.decide(Matter::Due(vec![feature]), &ourselves(), now)
+            else {
+                continue;
+            };
+            if decision.is_alone() {
+                self.take_back(&mut decision);
+                waits.push(feature);
+            } else {
+                actions.extend(self.happen(decision, now));
+            }
+        }
+        if !waits.is_empty() {
+            self.changes.waiting.push_front(Waiting::Due(waits));
+        }
+        actions.extend(self.proceed(now));
+        actions
     }
 
     /// Decides what waits, unless a commit runs.
@@ -187,10 +189,10 @@ impl Engine {
         if !matches!(self.changes.stage, Stage::Idle) {
             return Vec::new();
         }
-        let needs_peers = self.changes.waiting.iter().any(Waiting::needs_peers);
-        if needs_peers && self.ledger.protection.stands() {
+        let needs_learned = self.changes.waiting.iter().any(Waiting::needs_learned);
+        if needs_learned && self.state.posture().stands() {
             self.changes.stage = Stage::ReadingPeers;
-            return vec![Action::ReadPeers];
+            return vec![Engine::read_sets()];
         }
         self.decide_waiting(now)
     }
@@ -209,16 +211,28 @@ impl Engine {
         let mut batch = Batch::default();
         let mut touched = Vec::new();
         while let Some(next) = self.changes.waiting.front() {
-            let alone = next.is_alone();
-            if alone && !batch.entries.is_empty() {
+            // What is decided alone comes first in its commit.
+            if !batch.entries.is_empty() && next.may_be_alone() {
                 break;
             }
             let Some(next) = self.changes.waiting.pop_front() else { break };
-            let Some((ticket, plan)) = self.decide_one(next, now, &mut actions) else { continue };
-            let made = if alone { Vec::new() } else { self.make(&plan.changes, &mut touched) };
-            batch.entries.push(Entry { ticket, plan, undo: made });
+            let Some(mut entry) = self.decide_one(next, now, &mut actions) else { continue };
+            let alone = entry.decision.is_alone();
             if alone {
-                batch.alone = true;
+                self.take_back(&mut entry.decision);
+            }
+            actions.extend(self.accept(&mut entry.decision, now));
+            if !entry.decision.changes_something() {
+                actions.extend(self.follow_at_once(entry, now));
+                continue;
+            }
+            if !alone {
+                self.revision += 1;
+                touched.extend(Engine::touched(&entry.decision));
+            }
+            batch.alone = alone;
+            batch.entries.push(entry);
+            if alone {
                 break;
             }
         }
@@ -241,83 +255,85 @@ impl Engine {
         if batch.told_at.take_if(|at| *at <= now).is_none() {
             return Vec::new();
         }
-        let message = format!(
-            "the disk has not answered for {} seconds: changes wait for it; what closes is closed already",
-            PATIENCE.as_secs()
-        );
-        vec![Action::Tell(Level::Error, message)]
+        vec![Action::Tell(Told::Trouble(Trouble::DiskSilent { seconds: PATIENCE.as_secs() }))]
     }
 
-    /// Decides one thing. Returns its plan, if something is to change.
+    /// Decides one thing. Returns the decision, unless it is answered already.
     fn decide_one(
         &mut self,
         waiting: Waiting,
         now: Time,
         actions: &mut Vec<Action>,
-    ) -> Option<(Option<Ticket>, Plan)> {
-        match waiting {
-            Waiting::Asked { ticket, caller, request } => {
-                match self.decide(&caller, request, now) {
-                    Ok(Decision::Change(plan)) => return Some((Some(ticket), *plan)),
-                    Ok(Decision::Answer(reply)) => actions.push(Action::Reply(ticket, reply)),
-                    Ok(Decision::ReadConfiguration) => {
-                        actions.push(Action::ReadConfiguration(ticket, caller));
-                    }
-                    Err(refusal) => actions.push(Action::Reply(ticket, Reply::Refused(refusal))),
-                }
+    ) -> Option<Entry> {
+        let (ticket, caller, matter) = match waiting {
+            Waiting::Asked { ticket, caller, ask } => (Some(ticket), caller, Matter::Asked(ask)),
+            Waiting::Reload { ticket, caller } => {
+                actions.push(Action::ReadConfiguration(ticket, caller));
+                return None;
+            }
+            Waiting::Configured { ticket, caller, config: Ok(config) } => {
+                (Some(ticket), caller, Matter::Configured(Box::new(config)))
+            }
+            Waiting::Configured { ticket, config: Err(error), .. } => {
+                let why = Cause::Configuration { error };
+                actions.push(refuse(ticket, Refusal::new(RefusalKind::Configuration, why)));
+                return None;
+            }
+            Waiting::Happened(event) => (None, ourselves(), Matter::Happened(event)),
+            Waiting::Due(features) => (None, ourselves(), Matter::Due(features)),
+        };
+        let probe = match &matter {
+            Matter::Asked(Ask { dry_run: true, probe, .. }) => {
+                Some(probe.as_deref().cloned().unwrap_or_default())
+            }
+            _ => None,
+        };
+        let before = probe.as_ref().map(|probe| self.reached_by_strangers(probe, now));
+        match self.decide(matter, &caller, now) {
+            Ok(mut decision) if probe.is_some() => {
+                let mut done = decision.done(decision.stood);
+                let before = (decision.stood, before.unwrap_or_default());
+                let found = probe.map(|probe| self.find(&decision, &probe, before, now));
+                done.findings = found.map(Box::new);
+                self.take_back(&mut decision);
+                actions.extend(ticket.map(|it| Action::Reply(it, Reply::Done(done))));
                 None
             }
-            Waiting::Configured { ticket, caller, rules } => {
-                let plan = rules
-                    .map_err(|message| Refusal { kind: RefusalKind::Configuration, message })
-                    .and_then(|rules| self.configured(&caller, rules, now));
-                let refuse = |refusal| Action::Reply(ticket, Reply::Refused(refusal));
-                let plan = plan.map_err(|refusal| actions.push(refuse(refusal)));
-                plan.ok().map(|plan| (Some(ticket), plan))
+            Ok(decision) => Some(Entry { ticket, decision }),
+            Err(refusal) => {
+                actions.extend(ticket.map(|ticket| refuse(ticket, refusal)));
+                None
             }
-            Waiting::Fetched { name, result } => {
-                self.fetched(&name, result, now, actions).map(|plan| (None, plan))
-            }
-            Waiting::CountriesRead(result) => {
-                self.countries_read(result, now, actions).map(|plan| (None, plan))
-            }
-            Waiting::Plan(plan) => Some((None, *plan)),
-            Waiting::PbxTold(pbx) => self.pbx_told(&pbx, now, actions).map(|plan| (None, plan)),
         }
     }
 
-    /// Makes changes in memory. Adds the ranges that they touch, and returns what takes them back.
-    fn make(&mut self, changes: &[Change], touched: &mut Vec<AddrRange>) -> Vec<Change> {
+    /// A decision that changes nothing takes effect at once, and is answered.
+    fn follow_at_once(&mut self, entry: Entry, now: Time) -> Vec<Action> {
+        let Entry { ticket, decision } = entry;
+        decision.effects.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
+        self.end_work(&decision);
+        self.finish(vec![Awaiting { ticket, decision, needs: Needs::default() }], &Ok(()), now)
+    }
+
+    /// Background work has ended with a decision, or no longer counts.
+    fn end_work(&mut self, decision: &Decision) {
+        for task in &decision.finishes {
+            self.schedule.end(task, true);
+        }
+        decision.forgets.iter().for_each(|task: &Task| self.schedule.forget(task));
+    }
+
+    /// A change happens whether or not it can be written down: the disk already has what it follows
+    /// from, such as the end of an account. It is made in memory.
+    pub(super) fn happen(&mut self, mut decision: Decision, now: Time) -> Vec<Action> {
+        let mut actions = self.accept(&mut decision, now);
         self.revision += 1;
-        let make = |change: &Change| {
-            touched.extend(change.ranges());
-            let undo = self.ledger.apply(change.clone());
-            touched.extend(undo.ranges());
-            undo
-        };
-        changes.iter().map(make).collect()
-    }
-
-    /// Follows the ledger in the kernel, where claims have changed.
-    pub(super) fn renew(&mut self, touched: &[AddrRange], now: Time) -> Option<Action> {
-        if touched.is_empty() {
-            return None;
-        }
-        let lists = Arc::clone(&self.merged);
-        let (projection, world) = self.projection_and_world(now);
-        projection.renew(touched, &world, &lists)
-    }
-
-    /// Makes a change at once that happens whether or not it can be written down: the disk already
-    /// has what it follows from, such as the end of an account.
-    pub(super) fn happen(&mut self, plan: Plan, now: Time) -> Vec<Action> {
-        let mut touched = Vec::new();
-        let _ = self.make(&plan.changes, &mut touched);
-        self.carry(plan.changes.clone(), plan.records.clone());
-        plan.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
-        let mut actions: Vec<Action> = self.renew(&touched, now).into_iter().collect();
+        let touched = Engine::touched(&decision);
+        self.carry(decision.changes.clone(), decision.records.clone());
+        decision.effects.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
+        actions.extend(self.renew(&touched, now));
         let needs = self.projection.needs();
-        self.changes.awaiting.push(Awaiting { ticket: None, plan, needs });
+        self.changes.awaiting.push(Awaiting { ticket: None, decision, needs });
         actions.extend(self.finish_ready(now));
         actions.extend(self.proceed(now));
         actions
@@ -327,8 +343,8 @@ impl Engine {
     pub(super) fn carry(&mut self, changes: Vec<Change>, records: Vec<Record>) {
         let carried = &mut self.changes.carried;
         // A later row of the same record replaces an earlier one.
-        let keys: BTreeSet<RecordKey> = changes.iter().map(Change::record_key).collect();
-        carried.changes.retain(|change| !keys.contains(&change.record_key()));
+        let keys: BTreeSet<Id> = changes.iter().map(Change::id).collect();
+        carried.changes.retain(|change| !keys.contains(&change.id()));
         carried.changes.extend(changes);
         let room = MAX_CARRIED.saturating_sub(carried.records.len());
         carried.records.extend(records.into_iter().take(room));
@@ -352,58 +368,56 @@ impl Engine {
         self.changes.carried_at = None;
         if batch.alone {
             // It takes effect after what happened meanwhile, so it must also be the last on the disk.
-            let changes = batch.entries.iter().flat_map(|entry| &entry.plan.changes);
-            let keys: BTreeSet<RecordKey> = changes.map(Change::record_key).collect();
-            let carried = &mut self.changes.carried.changes;
-            carried.retain(|change| !keys.contains(&change.record_key()));
+            let changes = batch.entries.iter().flat_map(|entry| &entry.decision.changes);
+            let keys: BTreeSet<Id> = changes.map(Change::id).collect();
+            self.changes.carried.changes.retain(|change| !keys.contains(&change.id()));
             return batch.entries.into_iter().flat_map(|it| self.take_over(it, now)).collect();
         }
         for entry in &batch.entries {
-            entry.plan.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
+            let unlearn = &entry.decision.effects.unlearn;
+            unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
+            self.end_work(&entry.decision);
         }
         let released = self.projection.release();
         let actions = self.renew(&released, now).into_iter().collect();
         let needs = self.projection.needs();
-        let awaiting = batch.entries.into_iter();
-        let awaiting = awaiting.map(|Entry { ticket, plan, .. }| Awaiting { ticket, plan, needs });
-        self.changes.awaiting.extend(awaiting);
+        for Entry { ticket, mut decision } in batch.entries {
+            let events = std::mem::take(&mut decision.events);
+            self.note(events, now);
+            self.changes.awaiting.push(Awaiting { ticket, decision, needs });
+        }
         actions
     }
 
     /// Takes everything back, except what happens all the same.
     fn not_written(&mut self, batch: Batch, error: &str, now: Time) -> Vec<Action> {
-        let mut actions = Vec::new();
+        let mut actions = Engine::tell_of_failure(&batch, error);
         let mut touched = self.projection.release();
-        let happened = |plan: &Plan| plan.must_happen;
-        let happens = batch.entries.iter().any(|entry| happened(&entry.plan));
-        let consequence = match (happens || !batch.carried.changes.is_empty(), &batch.carried) {
-            (true, _) => Some("it happens all the same, but is not in the audit log"),
-            (false, carried) if !carried.is_empty() => Some("the audit log has a gap"),
-            (false, _) => None,
-        };
-        actions
-            .extend(consequence.map(|what| Action::Tell(Level::Error, format!("{what}: {error}"))));
         // What was set since, stays. The end of what was never written down is no end.
         let since = self.changes.carried.changes.iter().filter(|change| !change.is_removal());
-        let since: BTreeSet<RecordKey> = since.map(Change::record_key).collect();
-        for entry in batch.entries.into_iter().rev() {
-            if happened(&entry.plan) {
-                self.carry(entry.plan.changes.clone(), entry.plan.records.clone());
+        let since: BTreeSet<Id> = since.map(Change::id).collect();
+        for mut entry in batch.entries.into_iter().rev() {
+            if entry.decision.effects.must_happen {
+                let Decision { changes, records, .. } = &entry.decision;
+                self.carry(changes.clone(), records.clone());
                 actions.extend(self.take_over(entry, now));
                 continue;
             }
-            for undo in entry.undo.into_iter().rev() {
-                let key = undo.record_key();
-                if !since.contains(&key) {
-                    self.changes.carried.changes.retain(|change| change.record_key() != key);
-                    let _ = self.make(&[undo], &mut touched);
+            for undo in std::mem::take(&mut entry.decision.undo).into_iter().rev() {
+                let id = undo.id();
+                if !since.contains(&id) {
+                    self.changes.carried.changes.retain(|change| change.id() != id);
+                    self.revision += 1;
+                    touched.extend(undo.ranges());
+                    let redo = self.state.apply(undo);
+                    touched.extend(redo.ranges());
                 }
             }
-            let message =
-                format!("nothing was changed: the change could not be written down: {error}");
-            let refusal = entry.ticket.map(|to| refuse(to, RefusalKind::Failed, message.clone()));
-            actions.extend(refusal);
-            actions.push(Action::Tell(Level::Error, message));
+            let trouble = Trouble::NotWritten { error: error.to_owned() };
+            let why = Cause::NotWritten { error: error.to_owned() };
+            let refusal = Refusal::new(RefusalKind::Failed, why);
+            actions.extend(entry.ticket.map(|to| refuse(to, refusal)));
+            actions.push(Action::Tell(Told::Trouble(trouble)));
         }
         let Carried { changes, records } = std::mem::take(&mut self.changes.carried);
         self.changes.carried = batch.carried;
@@ -416,57 +430,59 @@ impl Engine {
         actions
     }
 
+    /// What the administrator is told of what happens although it is not written down.
+    fn tell_of_failure(batch: &Batch, error: &str) -> Vec<Action> {
+        let happens = batch.entries.iter().any(|entry| entry.decision.effects.must_happen);
+        let error = error.to_owned();
+        let trouble = if happens || !batch.carried.changes.is_empty() {
+            Trouble::NotRecorded { error }
+        } else if !batch.carried.is_empty() {
+            Trouble::AuditGap { error }
+        } else {
+            return Vec::new();
+        };
+        vec![Action::Tell(Told::Trouble(trouble))]
+    }
+
     /// A change takes effect that was decided alone.
     fn take_over(&mut self, entry: Entry, now: Time) -> Vec<Action> {
-        let Entry { ticket, mut plan, .. } = entry;
-        let mut actions = Vec::new();
-        // Long lists are made one anew only where something of theirs has changed.
-        let lists_change = plan.content.is_some() || plan.changes.iter().any(touches_lists);
+        let Entry { ticket, mut decision } = entry;
+        self.revision += 1;
         let mut touched = Vec::new();
-        let _ = self.make(&plan.changes, &mut touched);
-        match plan.content.take() {
-            Some(Content::Feed(name, content, _)) => self.lists.put_feed(name, content),
-            Some(Content::Table(fetched)) => self.take_table(fetched),
-            None => {}
+        for change in &decision.changes {
+            touched.extend(change.ranges());
+            let undo = self.state.apply(change.clone());
+            touched.extend(undo.ranges());
         }
-        self.forget_gone_feeds(&plan.changes, &mut actions);
-        match &plan.ends {
-            Some(Work::Fetch(feed)) => self.fetches.settle(feed),
-            Some(Work::ReadCountries) => self.countries_settle(),
-            Some(Work::TakeBack) | None => {}
+        let config = decision.config.take();
+        let configured = config.is_some();
+        if let Some(config) = config {
+            self.configure(*config);
         }
-        if let Some(rules) = &plan.rules {
-            if self.rules.countries != rules.countries {
-                self.countries_again();
-            }
-            self.rules = rules.clone();
-        }
-        if plan.changes.iter().any(|change| matches!(change, Change::SetCountries(_))) {
-            self.countries_again();
-        }
-        if lists_change {
+        let events = std::mem::take(&mut decision.events);
+        self.note(events, now);
+        self.end_work(&decision);
+        let structural = configured || decision.changes.iter().any(Change::is_structural);
+        self.renew_catalogue();
+        if decision.effects.changes_lists || structural {
             self.merge_lists();
         }
-        self.catalogue = self.rules.catalogue(&self.ledger.site).into();
-        plan.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
+        decision.effects.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
         let before = self.projection.revision();
-        actions.extend(self.project(&touched, plan.rules.is_some(), &plan.changes, now));
+        let actions = self.project(&touched, structural, now);
         let needs = self.projection.needs_since(before);
-        self.changes.awaiting.push(Awaiting { ticket, plan, needs });
+        self.changes.awaiting.push(Awaiting { ticket, decision, needs });
         actions
     }
 }
 
 impl Batch {
     fn commit(&self) -> Action {
-        let plans = || self.entries.iter().map(|entry| &entry.plan);
-        let changes = self.carried.changes.iter().chain(plans().flat_map(|plan| &plan.changes));
-        let records = self.carried.records.iter().chain(plans().flat_map(|plan| &plan.records));
+        let decisions = || self.entries.iter().map(|entry| &entry.decision);
+        let changes = self.carried.changes.iter();
+        let changes = changes.chain(decisions().flat_map(|decision| &decision.changes));
+        let records = self.carried.records.iter();
+        let records = records.chain(decisions().flat_map(|decision| &decision.records));
         Action::Commit { changes: changes.cloned().collect(), records: records.cloned().collect() }
     }
-}
-
-/// Whether a change makes other lists or another guard.
-fn touches_lists(change: &Change) -> bool {
-    matches!(change, Change::DropFeed(_) | Change::SetCountries(_) | Change::SetSite(_))
 }

@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 
 use super::batch::Awaiting;
-use super::plan::Work;
 use super::{Engine, refuse, retry};
-use crate::action::{Action, Flows, Level, Unlearn};
-use crate::api::RefusalKind;
+use crate::AddrRange;
+use crate::action::{Action, Flows, Told, Unlearn};
+use crate::api::{Cause, Refusal, RefusalKind, Reply};
+use crate::audit::ourselves;
 use crate::cut::{Cutter, LiveFlow};
-use crate::event::Kept;
+use crate::features::Change;
 use crate::time::Time;
+use crate::trouble::Trouble;
 
 /// Cuts of running flows: one listing of all flows at a time.
 #[derive(Debug, Default)]
@@ -66,7 +68,7 @@ impl Engine {
         self.finish(refused, &Err(error.to_owned()), now)
     }
 
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         changes: Vec<Awaiting>,
         result: &Result<(), String>,
@@ -74,32 +76,44 @@ impl Engine {
     ) -> Vec<Action> {
         let (mut within, mut unlearn, mut teach) = (Vec::new(), Vec::new(), Vec::new());
         let (mut flows, mut at_once, mut after) = (Vec::new(), Vec::new(), Vec::new());
-        for Awaiting { ticket, plan, .. } in changes {
-            match &plan.ends {
-                Some(Work::Fetch(feed)) => self.fetches.end(feed),
-                Some(Work::ReadCountries) => self.countries_are_settled(),
-                Some(Work::TakeBack) | None => {}
+        let stands = self.state.posture().stands();
+        let opened =
+            changes.iter().flat_map(|it| it.decision.changes.iter().chain(&it.decision.undo));
+        let opened: Vec<AddrRange> = opened.flat_map(Change::ranges).collect();
+        let allowed = self.cut_no_longer(&opened, now);
+        for Awaiting { ticket, mut decision, .. } in changes {
+            let effects = std::mem::take(&mut decision.effects);
+            let done = crate::api::Done {
+                waits_for_up: effects.waits_for_up && !stands && decision.changes_something(),
+                ..decision.done(stands)
+            };
+            decision.finishes.iter().for_each(|task| self.schedule.settle(task));
+            for (feature, want) in decision.wants.drain(..) {
+                self.schedule.want(feature, want);
             }
-            self.learn(&plan.teach, now);
-            self.pbx_wanted(plan.ask_pbx, now);
-            for forgotten in plan.unlearn {
+            self.learn(&effects.teach, now);
+            for forgotten in effects.unlearn {
                 match forgotten {
                     Unlearn::Within(ranges) => within.extend(ranges),
                     other => unlearn.push(other),
                 }
             }
-            teach.extend(plan.teach);
-            let then = if plan.cut.is_some() { &mut after } else { &mut at_once };
-            flows.extend(plan.cut);
-            then.extend(plan.tell.map(|message| Action::Tell(Level::Info, message)));
+            teach.extend(effects.teach);
+            at_once.extend(decision.later.drain(..).map(Action::Run));
+            let then = if effects.cut.is_some() { &mut after } else { &mut at_once };
+            flows.extend(effects.cut);
+            let tells = decision.caller != ourselves() && done.changed;
+            then.extend(
+                tells.then(|| Action::Tell(Told::Done(decision.caller.clone(), done.clone()))),
+            );
+            let notices = decision.notices.drain(..);
+            then.extend(notices.map(|notice| Action::Tell(Told::Notice(notice))));
             then.extend(ticket.map(|ticket| match result {
-                Ok(()) => Action::Reply(ticket, plan.reply),
+                Ok(()) => Action::Reply(ticket, Reply::Done(done)),
                 Err(error) => {
-                    let message = format!(
-                        "it is written down, but the kernel does not have it yet ({error}); it is tried again at once, and then every {} seconds",
-                        retry::CALM_PAUSE.as_secs()
-                    );
-                    refuse(ticket, RefusalKind::Failed, message)
+                    let (error, again_in) = (error.clone(), retry::CALM_PAUSE);
+                    let why = Cause::NotInKernel { error, again_in };
+                    refuse(ticket, Refusal::new(RefusalKind::Failed, why))
                 }
             }));
         }
@@ -107,6 +121,7 @@ impl Engine {
             unlearn.insert(0, Unlearn::Within(within));
         }
         let mut actions: Vec<Action> = unlearn.into_iter().map(Action::Unlearn).collect();
+        actions.extend(allowed);
         actions.extend((!teach.is_empty()).then_some(Action::Teach(teach)));
         actions.extend(self.cut(flows, after));
         actions.extend(at_once);
@@ -148,39 +163,22 @@ impl Engine {
     }
 
     /// All flows were listed: those that end are cut.
-    pub(super) fn cut_listed(&mut self, listed: Result<(), String>) -> Vec<Action> {
+    pub(super) fn cut_listed(&mut self, listed: Result<(), String>, now: Time) -> Vec<Action> {
         let Some(job) = &mut self.cuts.running else { return Vec::new() };
         job.trouble = listed.err();
-        vec![Action::Cut(std::mem::take(&mut job.ending).into_iter().collect())]
+        let ending = std::mem::take(&mut job.ending);
+        self.cut_is_known(&ending, now);
+        vec![Action::Cut(ending.into_iter().collect())]
     }
 
     /// The flows are cut, or not.
     pub(super) fn flows_cut(&mut self, result: Result<(), String>) -> Vec<Action> {
         let Some(job) = self.cuts.running.take() else { return Vec::new() };
-        let trouble = result.err().or(job.trouble).map(|error| {
-            let message = format!("running connections could not be ended: {error}");
-            Action::Tell(Level::Error, message)
-        });
+        let trouble = result
+            .err()
+            .or(job.trouble)
+            .map(|error| Action::Tell(Told::Trouble(Trouble::FlowsNotCut { error })));
         let next = self.begin_cut();
         trouble.into_iter().chain(job.after).chain(next).collect()
     }
-}
-
-/// What the administrator is told if something could not be done to the kernel or kept.
-pub(super) fn trouble(level: Level, error: Option<String>, what: &str, then: &str) -> Vec<Action> {
-    let message = error.map(|error| format!("{what}: {error}{then}"));
-    message.map(|message| Action::Tell(level, message)).into_iter().collect()
-}
-
-/// As [`trouble`], for what is kept on disk.
-pub(super) fn kept(what: &Kept, result: Result<(), String>) -> Vec<Action> {
-    let (text, then) = match what {
-        Kept::List => ("a list is in force but could not be kept for a restart".to_owned(), ""),
-        Kept::Forgotten(name) => (format!("the kept list {name}"), ""),
-        Kept::Peers => (
-            "could not save the known peers".to_owned(),
-            "; after a reboot they are unknown until this host sends to them again",
-        ),
-    };
-    trouble(Level::Warning, result.err(), &text, then)
 }

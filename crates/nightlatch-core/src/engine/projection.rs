@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
+use super::learned::put_back;
 use super::retry;
 use crate::action::{Action, Apply, Load, Revision};
 use crate::address::merge;
@@ -16,7 +17,7 @@ use crate::{AddrRange, Family};
 ///
 /// A range that an unwritten change touches is withheld: until the change is on disk, the kernel gets
 /// there only what gives nobody more than it has. So differences are always between what was sent and
-/// what may be sent now, never between two states of the ledger.
+/// what may be sent now, never between two states of the features.
 #[derive(Debug, Default)]
 pub(super) struct Projection {
     /// The pieces that the kernel has when it has answered everything.
@@ -122,14 +123,14 @@ impl Projection {
         std::mem::take(&mut self.withheld)
     }
 
-    /// Follows the ledger within ranges whose claims have changed.
+    /// Follows the state within ranges whose claims have changed.
     pub(super) fn renew(
         &mut self,
         touched: &[AddrRange],
         world: &World<'_>,
         lists: &Arc<RangeList>,
     ) -> Option<Action> {
-        if !world.ledger.protection.stands() {
+        if !world.state.posture().protection.stands() {
             return None;
         }
         if !self.stands {
@@ -147,14 +148,14 @@ impl Projection {
         Some(self.apply(structure, delta, world))
     }
 
-    /// Follows the ledger where more than claims have changed: the mode, ports, the trial.
+    /// Follows the state where more than claims have changed: the mode, ports, the trial.
     pub(super) fn renew_structure(
         &mut self,
         touched: &[AddrRange],
         world: &World<'_>,
         lists: &Arc<RangeList>,
     ) -> Option<Action> {
-        if !world.ledger.protection.stands() {
+        if !world.state.posture().protection.stands() {
             // An earlier run may have left a table.
             let may_stand = self.stands || self.revision == 0;
             return may_stand.then(|| self.take_down());
@@ -180,7 +181,11 @@ impl Projection {
 
     /// Sends everything: the kernel's state is not known.
     pub(super) fn load_whole(&mut self, world: &World<'_>, lists: &Arc<RangeList>) -> Action {
-        if world.ledger.protection.stands() { self.load(world, lists) } else { self.take_down() }
+        if world.state.posture().protection.stands() {
+            self.load(world, lists)
+        } else {
+            self.take_down()
+        }
     }
 
     fn load(&mut self, world: &World<'_>, lists: &Arc<RangeList>) -> Action {
@@ -204,6 +209,7 @@ impl Projection {
             structure: self.structure.clone(),
             lists: Arc::clone(&self.lists),
             trial: trial(world),
+            learned: put_back(world),
         }))
     }
 
@@ -236,7 +242,7 @@ impl Projection {
 
     fn renew_table(&mut self, touched: &[AddrRange], world: &World<'_>) -> Delta {
         let sent = Arc::make_mut(&mut self.sent);
-        sent.renew_except(touched, world.ledger, world.now, &self.withheld)
+        sent.renew_except(touched, world.state, world.now, &self.withheld)
     }
 
     /// The kernel did not take something that was sent. Nothing that follows counts until the whole
@@ -262,5 +268,5 @@ impl Projection {
 
 /// How long an unconfirmed table is to hold before the kernel opens by itself.
 fn trial(world: &World<'_>) -> Option<std::time::Duration> {
-    world.ledger.protection.trial_end().map(|end| end.since(world.now))
+    world.state.posture().protection.trial_end().map(|end| end.since(world.now))
 }

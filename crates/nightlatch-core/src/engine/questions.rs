@@ -1,15 +1,17 @@
 //! Questions, and what has to be read from the kernel before they are answered.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Engine;
 use super::batch::Waiting;
-use super::plan::Decision;
+use super::decide::Matter;
 use crate::action::Action;
-use crate::api::{Caller, Reply, Request};
+use crate::api::{Ask, Caller, Reply, Request};
+use crate::audit::ourselves;
 use crate::event::Ticket;
-use crate::lists::FeedName;
+use crate::features::{self, By, Id, Reads};
 use crate::time::Time;
 
 /// How old the known peers may be in an answer: clients may ask often.
@@ -19,15 +21,13 @@ const PEERS_MAX_AGE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     /// They wait for the known peers.
-    for_peers: Vec<(Ticket, Caller, Request)>,
+    for_peers: Vec<(Ticket, Request)>,
     /// When these were last read.
     peers_read: Option<Time>,
     /// They wait for the counters.
     for_counters: Vec<Ticket>,
     /// They wait for what listed addresses sent.
-    for_hits: Vec<Ticket>,
-    /// How many bytes of the feeds that are being fetched have arrived.
-    arriving: BTreeMap<FeedName, u64>,
+    for_hits: Vec<(Ticket, Caller, Ask)>,
 }
 
 impl Engine {
@@ -39,50 +39,53 @@ impl Engine {
         request: Request,
         now: Time,
     ) -> Vec<Action> {
-        match request {
+        let ask = match request {
+            Request::Reload => return self.wait(Waiting::Reload { ticket, caller }, now),
             Request::Status | Request::Why { .. } => {
-                self.questions.for_peers.push((ticket, caller, request));
-                let read = self.questions.peers_read;
-                let fresh = read.is_some_and(|read| read <= now && now.since(read) < PEERS_MAX_AGE);
-                if fresh || !self.ledger.protection.stands() {
-                    self.answer_questions(now)
-                } else if self.questions.for_peers.len() > 1 {
-                    // They are being read already.
-                    Vec::new()
-                } else {
-                    vec![Action::ReadPeers]
-                }
+                return self.asked_about_peers(ticket, request, now);
             }
-            Request::FeedList if self.ledger.feeds.is_empty() => {
-                vec![Action::Reply(ticket, self.feed_list(now))]
-            }
-            Request::FeedList => {
-                self.questions.for_hits.push(ticket);
+            Request::Do(ask) => ask,
+        };
+        match ask.requests.iter().map(features::Request::reads).max() {
+            None | Some(Reads::Question) => self.answer(ticket, &caller, ask, now),
+            Some(Reads::Counts) => {
+                self.questions.for_hits.push((ticket, caller, ask));
                 vec![Action::ReadHits]
             }
-            Request::List
-            | Request::Show { .. }
-            | Request::Services
-            | Request::FeedRefresh { .. }
-            | Request::CountryList
-            | Request::CountryRefresh { .. } => self.answer(ticket, &caller, request, now),
-            request => self.wait(Waiting::Asked { ticket, caller, request }, now),
+            Some(Reads::Nothing | Reads::Learned) => {
+                self.wait(Waiting::Asked { ticket, caller, ask }, now)
+            }
         }
     }
 
-    fn answer(
-        &mut self,
-        ticket: Ticket,
-        caller: &Caller,
-        request: Request,
-        now: Time,
-    ) -> Vec<Action> {
-        let reply = match self.decide(caller, request, now) {
-            Ok(Decision::Answer(reply)) => reply,
-            Err(refusal) => Reply::Refused(refusal),
-            Ok(Decision::ReadConfiguration | Decision::Change(_)) => return Vec::new(),
-        };
-        vec![Action::Reply(ticket, reply)]
+    fn asked_about_peers(&mut self, ticket: Ticket, request: Request, now: Time) -> Vec<Action> {
+        self.questions.for_peers.push((ticket, request));
+        let read = self.questions.peers_read;
+        let fresh = read.is_some_and(|read| read <= now && now.since(read) < PEERS_MAX_AGE);
+        if fresh || !self.state.posture().stands() {
+            self.answer_questions(now)
+        } else if self.questions.for_peers.len() > 1 {
+            // They are being read already.
+            Vec::new()
+        } else {
+            vec![Engine::read_sets()]
+        }
+    }
+
+    /// Answers what changes no record.
+    fn answer(&mut self, ticket: Ticket, caller: &Caller, ask: Ask, now: Time) -> Vec<Action> {
+        match self.decide(Matter::Asked(ask), caller, now) {
+            Ok(mut decision) => {
+                let mut actions = self.accept(&mut decision, now);
+                for (feature, want) in decision.wants.drain(..) {
+                    self.schedule.want(feature, want);
+                }
+                let done = decision.done(true);
+                actions.push(Action::Reply(ticket, Reply::Done(done)));
+                actions
+            }
+            Err(refusal) => vec![super::refuse(ticket, refusal)],
+        }
     }
 
     /// The peers were read, or cannot be: what waits for them is answered or decided.
@@ -95,16 +98,17 @@ impl Engine {
 
     fn answer_questions(&mut self, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
-        for (ticket, caller, request) in std::mem::take(&mut self.questions.for_peers) {
-            if request == Request::Status {
-                // One reading serves all who wait for it.
-                if self.questions.for_counters.is_empty() {
-                    actions.push(Action::ReadCounters);
-                }
-                self.questions.for_counters.push(ticket);
-            } else {
-                actions.extend(self.answer(ticket, &caller, request, now));
+        for (ticket, request) in std::mem::take(&mut self.questions.for_peers) {
+            if let Request::Why { address, to } = request {
+                let why = self.why(address, to, now);
+                actions.push(Action::Reply(ticket, Reply::Why(Box::new(why))));
+                continue;
             }
+            // One reading serves all who wait for it.
+            if self.questions.for_counters.is_empty() {
+                actions.push(Action::ReadCounters);
+            }
+            self.questions.for_counters.push(ticket);
         }
         actions
     }
@@ -126,20 +130,19 @@ impl Engine {
         waiting.into_iter().map(reply).collect()
     }
 
-    /// How much of the feeds has arrived.
-    pub(super) fn arriving(&mut self, arriving: BTreeMap<FeedName, u64>) -> Vec<Action> {
-        self.questions.arriving = arriving;
-        Vec::new()
-    }
-
-    /// How many bytes of a feed have arrived, while it is being fetched.
-    pub(super) fn arrived(&self, feed: &FeedName) -> Option<u64> {
-        self.questions.arriving.get(feed).copied()
-    }
-
-    /// What listed addresses sent was counted: the lists of feeds are answered.
-    pub(super) fn answer_feed_lists(&mut self, now: Time) -> Vec<Action> {
+    /// Counts the packets of listed addresses to the lists that hold them, and answers who waits for
+    /// that.
+    pub(super) fn count_hits(&mut self, hits: &[(IpAddr, u64)], now: Time) -> Vec<Action> {
+        let nobody = ourselves();
+        for (address, packets) in hits {
+            let lists = self.view(&nobody, false, now).listed_by(*address);
+            let lists: Vec<Id> = lists.iter().map(By::id).collect();
+            for list in &lists {
+                self.state.stopped(list, *packets, lists.len() == 1, now);
+            }
+        }
         let waiting = std::mem::take(&mut self.questions.for_hits);
-        waiting.into_iter().map(|ticket| Action::Reply(ticket, self.feed_list(now))).collect()
+        let answer = |(ticket, caller, ask)| self.answer(ticket, &caller, ask, now);
+        waiting.into_iter().flat_map(answer).collect()
     }
 }

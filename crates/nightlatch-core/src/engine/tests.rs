@@ -4,10 +4,12 @@ mod closing;
 mod disk;
 mod ends;
 mod kernel;
+mod learned;
 mod lists;
 mod model;
 mod order;
 mod peers;
+mod probe;
 mod requests;
 mod up;
 
@@ -15,16 +17,23 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::AddrRange;
-use crate::action::{Action, Flows, Level, Unlearn};
-use crate::api::{Caller, NewAccount, NewBlock, Refusal, RefusalKind, Reply, Request};
+use crate::action::{Action, Flows, Level, Told, Unlearn};
+use crate::api::{Ask, Caller, Cause, Done, LockOut, RefusalKind, Reply, Request, Status, Why};
 use crate::audit::Record;
-use crate::config::Rules;
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::{Event, Ticket};
-use crate::ledger::{Change, Entry, Ledger, Mode, Protection, Site};
-use crate::service::Grant;
+use crate::features::accounts::{self, Account, Entry, NewAccount};
+use crate::features::blocks::{self, Block, NewBlock};
+use crate::features::{self, Change, Job, State, firewall};
+use crate::learned::Lasting;
+use crate::pbx::PbxPeers;
+use crate::posture::{Mode, Posture, Protection, Site};
+use crate::probe::Probe;
+use crate::service::{Grant, ServiceName};
 use crate::signalling::Peer;
 use crate::time::Time;
+use crate::trouble::Trouble;
 use kernel::Kernel;
 
 /// 2026-11-20 09:17:00 UTC.
@@ -37,6 +46,12 @@ enum Project {
     Difference,
     /// As a whole, or taken down.
     Whole,
+}
+
+/// The kernel's sets contain these peers.
+fn read(peers: impl IntoIterator<Item = (Peer, Time)>) -> Event {
+    let elements = peers.into_iter().map(|(peer, until)| peer.until(until));
+    Event::SetsRead(Some(elements.collect()))
 }
 
 /// The engine with a store and a kernel that answer in turn, and remember.
@@ -53,19 +68,20 @@ struct Desk {
     records: Vec<Record>,
     projections: Vec<Project>,
     cuts: Vec<Flows>,
-    taught: Vec<(Peer, Duration)>,
+    /// What was added to the kernel's sets, by loads too.
+    taught: Vec<Lasting>,
     unlearned: Vec<Unlearn>,
     /// How often the PBX was asked.
     questions: u32,
-    told: Vec<(Level, String)>,
+    told: Vec<Told>,
     replies: Vec<Reply>,
     next_ticket: u64,
 }
 
 impl Desk {
-    fn new(ledger: Ledger) -> Desk {
+    fn new(state: State) -> Desk {
         Desk {
-            engine: Engine::new(ledger, Rules::default()),
+            engine: Engine::new(state, Config::default()),
             now: START,
             caller: anna(),
             store: Ok(()),
@@ -87,11 +103,11 @@ impl Desk {
     /// A desk whose firewall is on, at a server with a gateway.
     fn on() -> Desk {
         let guarded = vec![(range("198.51.100.254"), "the gateway".to_owned())];
-        let mut desk = Desk::new(Ledger {
+        let mut desk = Desk::new(State::with_posture(Posture {
             protection: Protection::On { since: START },
             site: Site { guarded, ..Site::default() },
-            ..Ledger::default()
-        });
+            ..Posture::default()
+        }));
         let load = desk.engine.load_whole(START);
         desk.execute(vec![load]);
         desk.projections.clear();
@@ -126,6 +142,7 @@ impl Desk {
             }
             Action::Load(load) => {
                 let to = load.to;
+                self.taught.extend(&load.learned);
                 let result = self.project(Project::Whole, |kernel| {
                     kernel.load(*load);
                     Ok(())
@@ -145,22 +162,20 @@ impl Desk {
                 return vec![Event::FlowsListed(Ok(()))];
             }
             Action::Cut(_) => return vec![Event::FlowsCut(Ok(()))],
-            Action::ReadPeers => return vec![Event::PeersUnreadable],
+            Action::ReadSets(_) => return vec![Event::SetsRead(None)],
             Action::ReadCounters => {
                 let dropped = std::collections::BTreeMap::new();
                 return vec![Event::Counters { dropped, survives_reboot: false }];
             }
             Action::ReadHits => return vec![Event::Hits(Vec::new())],
-            Action::Teach(peers) => self.taught.extend(peers),
+            Action::Teach(elements) => self.taught.extend(elements),
             Action::Unlearn(unlearn) => self.unlearned.push(unlearn),
-            Action::AskPbx(_) => self.questions += 1,
+            Action::Run(Job::Peers(_)) => self.questions += 1,
             Action::Reply(_, reply) => self.replies.push(reply),
             Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
-            Action::Tell(level, message) => self.told.push((level, message)),
-            Action::Keep(_) | Action::Forget(_) | Action::SavePeers(_) => {}
-            Action::ExchangeLists { .. } | Action::Fetch(..) | Action::ReadCountries { .. } => {
-                panic!("no test here has a list")
-            }
+            Action::Tell(told) => self.told.push(told),
+            Action::SaveLearned(_) | Action::Run(_) => {}
+            Action::ExchangeLists { .. } => panic!("no test here has a list"),
         }
         Vec::new()
     }
@@ -190,24 +205,41 @@ impl Desk {
         self.replies.pop().expect("every request is answered")
     }
 
-    /// The sentence of what was done.
-    fn done(&mut self, request: Request) -> String {
+    /// What was done.
+    fn done(&mut self, request: Request) -> Done {
         match self.ask(request) {
-            Reply::Done { message } => message,
+            Reply::Done(done) => done,
             other => panic!("{other:?}"),
         }
     }
 
-    /// The sentence of what was refused; nothing may have moved.
-    fn refused(&mut self, kind: RefusalKind, request: Request) -> String {
-        let (ledger, records) = (self.engine.ledger().clone(), self.records.len());
+    /// Why something was refused; nothing may have moved.
+    fn refused(&mut self, kind: RefusalKind, request: Request) -> Cause {
+        let (state, records) = (self.engine.state().clone(), self.records.len());
         match self.ask(request) {
-            Reply::Refused(Refusal { kind: found, message }) => {
-                assert_eq!(found, kind, "{message}");
-                assert_eq!(*self.engine.ledger(), ledger, "{message}");
-                assert_eq!(self.records.len(), records, "{message}");
-                message
+            Reply::Refused(refusal) => {
+                assert_eq!(refusal.kind, kind, "{refusal:?}");
+                assert_eq!(*self.engine.state(), state, "{refusal:?}");
+                assert_eq!(self.records.len(), records, "{refusal:?}");
+                refusal.why
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How things stand.
+    fn status(&mut self) -> Status {
+        match self.ask(Request::Status) {
+            Reply::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What happens to packets of an address.
+    fn why(&mut self, address: &str, to: Option<&str>) -> Why {
+        let to = to.map(|to| to.parse().unwrap());
+        match self.ask(Request::Why { address: address.parse().unwrap(), to }) {
+            Reply::Why(why) => *why,
             other => panic!("{other:?}"),
         }
     }
@@ -232,12 +264,49 @@ impl Desk {
         self.records.iter().map(line).collect()
     }
 
-    /// The ledger as a restart would find it: what the store was given, and nothing else.
-    fn stored(&self, before: &Ledger) -> Ledger {
-        let mut ledger = before.clone();
-        self.changes.iter().cloned().for_each(|change| drop(ledger.apply(change)));
-        ledger
+    /// The records as a restart would find them: what the store was given, and nothing else.
+    fn stored(&self, before: &State) -> State {
+        let mut state = before.clone();
+        self.changes.iter().cloned().for_each(|change| drop(state.apply(change)));
+        state
     }
+}
+
+/// What `up` asks.
+#[derive(Clone, Default)]
+struct Up {
+    mode: Option<Mode>,
+    admin: Option<NewAccount>,
+    accounts: Vec<NewAccount>,
+    site: Site,
+    trial: Option<Duration>,
+    pbx: PbxPeers,
+    dry_run: bool,
+    probe: Option<Probe>,
+}
+
+fn put_up(up: Up) -> Request {
+    let Up { mode, admin, accounts, site, trial, pbx, dry_run, probe } = up;
+    let admin = admin.map(accounts::Request::Admin);
+    let accounts = admin.into_iter().chain(accounts.into_iter().map(accounts::Request::Ensure));
+    let mut requests: Vec<features::Request> = accounts.map(Into::into).collect();
+    requests.push(firewall::Request::Up(firewall::Up { mode, site, trial, pbx }).into());
+    if dry_run {
+        requests.push(accounts::Request::List.into());
+    }
+    Request::Do(Ask { requests, dry_run, probe: probe.map(Box::new), ..Ask::default() })
+}
+
+fn confirm() -> Request {
+    Request::of(firewall::Request::Confirm)
+}
+
+fn rollback() -> Request {
+    Request::of(firewall::Request::Rollback)
+}
+
+fn down() -> Request {
+    Request::of(firewall::Request::Down)
 }
 
 fn anna() -> Caller {
@@ -267,27 +336,93 @@ fn account(text: &str) -> NewAccount {
     }
 }
 
+/// What was changed while the firewall is up.
+fn changed(said: impl IntoIterator<Item = features::Reply>) -> Done {
+    let said = said.into_iter().collect();
+    Done { said, changed: true, waits_for_up: false, stood: true, findings: None }
+}
+
+/// What is said while the firewall is up, where nothing was changed.
+fn unchanged(said: impl IntoIterator<Item = features::Reply>) -> Done {
+    Done { changed: false, ..changed(said) }
+}
+
+/// What a feature refuses.
+fn because(refusal: impl Into<features::Refusal>) -> Cause {
+    Cause::Feature(Box::new(refusal.into()))
+}
+
+/// A change would end the caller's own session.
+fn locked_out(origin: &str) -> Cause {
+    Cause::LockedOut { origin: origin.parse().unwrap(), by: LockOut::Change }
+}
+
+/// Somebody is told what Anna has done.
+fn told_done(done: Done) -> Told {
+    Told::Done(anna(), done)
+}
+
+fn notice(notice: impl Into<features::Notice>) -> Told {
+    Told::Notice(notice.into())
+}
+
+/// The account that Anna made at the beginning.
+fn made(text: &str) -> Account {
+    let NewAccount { name, entries, services, lasts, note } = account(text);
+    let until = lasts.map(|span| START.after(span));
+    Account { name, entries, services, until, note, since: START, by: "anna".to_owned() }
+}
+
+/// An account is open that Anna made at the beginning.
+fn opened(text: &str) -> features::Reply {
+    accounts::Reply::Opened(made(text)).into()
+}
+
+/// An account is removed that Anna made at the beginning.
+fn removed(text: &str) -> features::Reply {
+    accounts::Reply::Removed(made(text)).into()
+}
+
+/// A range is blocked, by Anna and from the beginning.
+fn blocked(text: &str) -> features::Reply {
+    let (text, lasts) = lasting(text);
+    let until = lasts.map(|span| START.after(span));
+    let (reason, by) = ("guesses".to_owned(), "anna".to_owned());
+    blocks::Reply::Blocked(Block { range: range(text), until, reason, since: START, by }).into()
+}
+
+fn unblocked(text: &str) -> features::Reply {
+    blocks::Reply::Unblocked { range: range(text) }.into()
+}
+
+/// The mode is set; these services are open in mode open.
+fn mode_set(mode: Mode, open: &[&str]) -> features::Reply {
+    let open = open.iter().map(|name| name.parse().unwrap()).collect();
+    firewall::Reply::ModeSet { mode, open }.into()
+}
+
 fn allow(text: &str) -> Request {
-    Request::Allow(account(text))
+    Request::of(accounts::Request::Allow(account(text)))
 }
 
 fn remove(name: &str) -> Request {
-    Request::Remove { name: name.parse().unwrap(), force: false }
+    Request::of(accounts::Request::Remove { name: name.parse().unwrap() })
 }
 
 /// `203.0.113.7` or `203.0.113.7 for 60`, with ` force` at the end.
 fn block(text: &str) -> Request {
     let (text, force) = text.strip_suffix(" force").map_or((text, false), |text| (text, true));
     let (text, lasts) = lasting(text);
-    Request::Block(NewBlock { range: range(text), lasts, reason: "guesses".to_owned(), force })
+    let new = NewBlock { range: range(text), lasts, reason: "guesses".to_owned() };
+    Request::of(blocks::Request::Set(new)).forced(force)
 }
 
 fn unblock(text: &str) -> Request {
-    Request::Unblock { range: range(text) }
+    Request::of(blocks::Request::Remove { range: range(text) })
 }
 
 fn mode(mode: Mode) -> Request {
-    Request::Mode { mode, force: false }
+    Request::of(firewall::Request::Mode { mode })
 }
 
 fn lasting(text: &str) -> (&str, Option<Duration>) {

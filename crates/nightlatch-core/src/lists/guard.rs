@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use nightlatch_parse::ranges::RangeList;
 
+use super::sanity::{Remark, SparedBy};
 use crate::AddrRange;
-use crate::ledger::{Ledger, Site};
+use crate::posture::Site;
 
 /// Networks that are no stranger's: loopback, link-local, private, shared, multicast. No published
 /// list can rightly name them, and no country owns them.
@@ -29,7 +30,7 @@ static SPECIAL: LazyLock<Vec<AddrRange>> =
     LazyLock::new(|| SPECIAL_NETWORKS.iter().filter_map(|network| network.parse().ok()).collect());
 
 /// The special networks.
-pub(super) fn special() -> impl Iterator<Item = AddrRange> {
+pub fn special() -> impl Iterator<Item = AddrRange> {
     SPECIAL.iter().copied()
 }
 
@@ -64,24 +65,20 @@ impl<'a> Guard<'a> {
         ranges
     }
 
-    /// What of a merged list is guarded, or belongs to an account, in words; each thing once.
-    pub fn hits(&self, content: &RangeList, ledger: &Ledger) -> Vec<String> {
+    /// What of a merged list is guarded, or belongs to an account; each thing once.
+    pub fn hits(&self, content: &RangeList, allowed: &[(AddrRange, String)]) -> Vec<Remark> {
         let mut hits = Vec::new();
-        let mut check = |range: AddrRange, what: &str| {
+        let mut check = |range: AddrRange, is: &dyn Fn() -> SparedBy| {
             if let Some(entry) = content.first_overlap(&range) {
-                let place = match (entry == range, range.covers(&entry)) {
-                    (true, _) => "is".to_owned(),
-                    (false, true) => format!("lies in {range}, which is"),
-                    (false, false) => format!("reaches into {range}, which is"),
-                };
-                hits.push(format!("{entry} {place} {what}: not listed"));
+                hits.push(Remark::Spared { entry, range, is: is() });
             }
         };
-        special().for_each(|range| check(range, "no stranger's"));
-        self.guarded.iter().for_each(|(range, what)| check(*range, what));
-        for account in ledger.accounts.values() {
-            let what = format!("in account \"{}\"", account.name);
-            account.ranges().for_each(|range| check(range, &what));
+        special().for_each(|range| check(range, &|| SparedBy::Special));
+        for (range, what) in self.guarded {
+            check(*range, &|| SparedBy::Server { what: what.clone() });
+        }
+        for (range, name) in allowed {
+            check(*range, &|| SparedBy::Account { name: name.clone() });
         }
         hits
     }

@@ -2,8 +2,9 @@
 
 use nightlatch_parse::ranges::RangeList;
 
+use serde::{Deserialize, Serialize};
+
 use super::Guard;
-use crate::ledger::Ledger;
 use crate::{AddrRange, Family};
 
 /// Above this number of entries a list's shrinking and growing is watched.
@@ -11,7 +12,7 @@ const SMALL: usize = 100;
 /// A list that falls below a third, or grows beyond five times and by more than this, is doubted.
 const GROWTH: usize = 50_000;
 /// How many remarks are kept.
-const MOST_NOTES: usize = 20;
+const MOST_REMARKS: usize = 20;
 /// Three quarters of a /8, in addresses.
 const MOST_OF_AN_EIGHT: u64 = 3 << 22;
 /// How many /8 may be left out of a list before none of it is believed.
@@ -22,16 +23,15 @@ const MOST_OF_IPV4: u64 = 1 << 30;
 const MOST_OF_IPV6_BITS: u32 = 122;
 
 /// Why content is refused as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refused {
     /// Nothing is left of it.
-    #[error("it holds no entry that may be listed{}", reasons(notes))]
     Empty {
-        /// What was taken out, in words.
-        notes: Vec<String>,
+        /// What was taken out.
+        remarks: Vec<Remark>,
     },
     /// It has lost most of its entries: a broken download.
-    #[error("it shrank from {old} to {new} entries, and is refused until it recovers")]
     Shrank {
         /// How many there were.
         old: usize,
@@ -39,7 +39,6 @@ pub enum Refused {
         new: usize,
     },
     /// It has many times more entries.
-    #[error("it grew from {old} to {new} entries, and is refused")]
     Grew {
         /// How many there were.
         old: usize,
@@ -47,29 +46,64 @@ pub enum Refused {
         new: usize,
     },
     /// It names most of many /8 networks.
-    #[error("it covers most of {eights} of the 256 /8 networks: no list of attackers does")]
     ManyEights {
         /// How many.
         eights: usize,
     },
     /// It names more than a quarter of all IPv4 addresses.
-    #[error("it covers more than a quarter of all IPv4 addresses: no list of attackers does")]
     MuchOfIpv4,
     /// It names more than a part in 64 of all IPv6 addresses.
-    #[error("it covers more than a part in 64 of all IPv6 addresses: no list of attackers does")]
     MuchOfIpv6,
 }
 
-impl Refused {
-    /// What to do about it: the command that believes the content all the same, where one does.
-    pub fn advice(&self, command: &str) -> String {
-        match self {
-            Refused::Shrank { .. } | Refused::Grew { .. } => {
-                format!("; \"{command}\" believes it")
-            }
-            _ => String::new(),
-        }
-    }
+/// What was taken out of a list, or is remarkable about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remark {
+    /// Entries are wider than any list should name.
+    TooWide {
+        /// The first of them.
+        first: AddrRange,
+        /// How many there are.
+        count: usize,
+    },
+    /// An entry overlaps what no list may hold.
+    Spared {
+        /// The entry.
+        entry: AddrRange,
+        /// What it overlaps.
+        range: AddrRange,
+        /// What that is.
+        is: SparedBy,
+    },
+    /// Most of a /8 network is named.
+    MostOf {
+        /// The network.
+        eight: AddrRange,
+    },
+    /// There are further remarks.
+    More {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Why no list may hold a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SparedBy {
+    /// It is no stranger's: loopback, private, multicast.
+    Special,
+    /// This server needs it.
+    Server {
+        /// What it is, such as "the gateway".
+        what: String,
+    },
+    /// An account covers it.
+    Account {
+        /// The account's name.
+        name: String,
+    },
 }
 
 /// Content that passed, trimmed.
@@ -77,11 +111,11 @@ impl Refused {
 pub struct Inspected {
     /// What may be listed: merged.
     pub content: RangeList,
-    /// What was taken out or is remarkable, in words.
-    pub notes: Vec<String>,
+    /// What was taken out or is remarkable.
+    pub remarks: Vec<Remark>,
 }
 
-/// Looks at new content before it counts.
+/// Looks at new content before it counts. `allowed` are the ranges of accounts, each with a name.
 ///
 /// # Errors
 /// Why it is refused as a whole. What was in force stays.
@@ -89,44 +123,30 @@ pub fn inspect(
     old: Option<&RangeList>,
     new: &RangeList,
     guard: &Guard<'_>,
-    ledger: &Ledger,
+    allowed: &[(AddrRange, String)],
 ) -> Result<Inspected, Refused> {
-    let mut notes = Vec::new();
+    let mut remarks = Vec::new();
     let wide = || new.iter().filter(is_too_wide);
     if let Some(first) = wide().next() {
-        notes.push(match wide().count() {
-            1 => format!("{first} is wider than any list should name: left out"),
-            many => format!(
-                "{many} entries are wider than any list should name, such as {first}: left out"
-            ),
-        });
+        remarks.push(Remark::TooWide { first, count: wide().count() });
     }
     let mut content: RangeList = new.iter().filter(|range| !is_too_wide(range)).collect();
     content.merge();
-    notes.extend(guard.hits(&content, ledger));
+    remarks.extend(guard.hits(&content, allowed));
     // Many narrow entries must not add up to what a wide one may not.
-    let content = without_full_eights(content.without(&guard.ranges()), &mut notes)?;
+    let content = without_full_eights(content.without(&guard.ranges()), &mut remarks)?;
     if content.is_empty() {
-        return Err(Refused::Empty { notes });
+        return Err(Refused::Empty { remarks });
     }
     if let Some(old) = old {
         beyond_belief(old.len(), content.len())?;
     }
-    if notes.len() > MOST_NOTES {
-        let more = notes.len() - MOST_NOTES;
-        notes.truncate(MOST_NOTES);
-        notes.push(format!("and {more} more"));
+    if remarks.len() > MOST_REMARKS {
+        let count = remarks.len() - MOST_REMARKS;
+        remarks.truncate(MOST_REMARKS);
+        remarks.push(Remark::More { count });
     }
-    Ok(Inspected { content, notes })
-}
-
-/// The first of the notes, and how many there are besides.
-fn reasons(notes: &[String]) -> String {
-    match notes {
-        [] => String::new(),
-        [one] => format!(": {one}"),
-        [first, more @ ..] => format!(": {first}; and {} more like that", more.len()),
-    }
+    Ok(Inspected { content, remarks })
 }
 
 /// Wider than a /8 of IPv4 or a /16 of IPv6.
@@ -140,7 +160,10 @@ fn is_too_wide(range: &AddrRange) -> bool {
 
 /// Leaves out every /8 of which the list names most. A list that names most of many, or a great
 /// part of all addresses, is refused.
-fn without_full_eights(content: RangeList, notes: &mut Vec<String>) -> Result<RangeList, Refused> {
+fn without_full_eights(
+    content: RangeList,
+    remarks: &mut Vec<Remark>,
+) -> Result<RangeList, Refused> {
     let mut of_eight = vec![0u64; 256];
     let mut six: u128 = 0;
     for range in content.iter() {
@@ -162,8 +185,7 @@ fn without_full_eights(content: RangeList, notes: &mut Vec<String>) -> Result<Ra
     if six >> MOST_OF_IPV6_BITS != 0 {
         return Err(Refused::MuchOfIpv6);
     }
-    let named = full.iter().map(|eight| format!("most of {eight} is named: all of that left out"));
-    notes.extend(named);
+    remarks.extend(full.iter().map(|eight| Remark::MostOf { eight }));
     Ok(if full.is_empty() { content } else { content.without(&full) })
 }
 
@@ -191,7 +213,7 @@ fn beyond_belief(old: usize, new: usize) -> Result<(), Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Site;
+    use crate::posture::Site;
 
     fn list(ranges: &[&str]) -> RangeList {
         ranges.iter().map(|range| range.parse::<AddrRange>().unwrap()).collect()
@@ -202,68 +224,88 @@ mod tests {
         Site { guarded, ..Site::default() }
     }
 
-    fn check(ranges: &[&str], content: &[&str], notes: &[&str]) {
-        let inspected =
-            inspect(None, &list(ranges), &Guard::of(&site()), &Ledger::default()).unwrap();
+    fn range(text: &str) -> AddrRange {
+        text.parse().unwrap()
+    }
+
+    fn too_wide(first: &str) -> Remark {
+        Remark::TooWide { first: range(first), count: 1 }
+    }
+
+    fn spared(entry: &str, of: &str, is: SparedBy) -> Remark {
+        Remark::Spared { entry: range(entry), range: range(of), is }
+    }
+
+    fn gateway() -> SparedBy {
+        SparedBy::Server { what: "the gateway".to_owned() }
+    }
+
+    fn check(ranges: &[&str], content: &[&str], remarks: &[Remark]) {
+        let inspected = inspect(None, &list(ranges), &Guard::of(&site()), &[]).unwrap();
         let shown: Vec<String> = inspected.content.iter().map(|range| range.to_string()).collect();
         assert_eq!(shown, content);
-        assert_eq!(inspected.notes.len(), notes.len(), "{:?}", inspected.notes);
-        for (note, begin) in inspected.notes.iter().zip(notes) {
-            assert!(note.starts_with(begin), "{note}");
-        }
+        assert_eq!(inspected.remarks, remarks);
     }
 
     #[test]
     fn poison_is_trimmed() {
+        use SparedBy::Special;
+
         check(&["203.0.113.0/24"], &["203.0.113.0/24"], &[]);
-        check(&["0.0.0.0/0", "203.0.113.9"], &["203.0.113.9"], &["0.0.0.0/0 is wider"]);
+        check(&["0.0.0.0/0", "203.0.113.9"], &["203.0.113.9"], &[too_wide("0.0.0.0/0")]);
         check(
             &["198.51.100.0/30", "203.0.113.9"],
             &["198.51.100.0", "198.51.100.2/31", "203.0.113.9"],
-            &["198.51.100.0/30 reaches into 198.51.100.1, which is the gateway: not listed"],
+            &[spared("198.51.100.0/30", "198.51.100.1", gateway())],
         );
         check(
             &["127.0.0.1", "10.1.0.0/16", "203.0.113.9"],
             &["203.0.113.9"],
             &[
-                "10.1.0.0/16 lies in 10.0.0.0/8, which is no stranger's: not listed",
-                "127.0.0.1 lies in 127.0.0.0/8, which is no stranger's: not listed",
+                spared("10.1.0.0/16", "10.0.0.0/8", Special),
+                spared("127.0.0.1", "127.0.0.0/8", Special),
             ],
         );
         check(
             &["198.51.100.1", "203.0.113.9"],
             &["203.0.113.9"],
-            &["198.51.100.1 is the gateway: not listed"],
+            &[spared("198.51.100.1", "198.51.100.1", gateway())],
         );
-        check(&["fe80::/64", "2001:db8::/32"], &["2001:db8::/32"], &["fe80::/64"]);
+        check(
+            &["fe80::/64", "2001:db8::/32"],
+            &["2001:db8::/32"],
+            &[spared("fe80::/64", "fe80::/10", Special)],
+        );
+        let most = Remark::MostOf { eight: range("80.0.0.0/8") };
         check(
             &["80.0.0.0/9", "80.128.0.0/9", "81.0.0.0/9", "203.0.113.9"],
             &["81.0.0.0/9", "203.0.113.9"],
-            &["most of 80.0.0.0/8 is named"],
+            std::slice::from_ref(&most),
         );
-        check(&["80.0.0.0/8", "203.0.113.9"], &["203.0.113.9"], &["most of 80.0.0.0/8"]);
-        check(&["2000::/15", "2001:db8::/32"], &["2001:db8::/32"], &["2000::/15 is wider"]);
+        check(&["80.0.0.0/8", "203.0.113.9"], &["203.0.113.9"], &[most]);
+        check(&["2000::/15", "2001:db8::/32"], &["2001:db8::/32"], &[too_wide("2000::/15")]);
     }
 
     #[test]
     fn poison_is_refused() {
         let refused = |old: Option<&RangeList>, new: &RangeList| {
-            inspect(old, new, &Guard::of(&site()), &Ledger::default()).unwrap_err().to_string()
+            inspect(old, new, &Guard::of(&site()), &[]).unwrap_err()
         };
-        assert_eq!(
-            refused(None, &list(&["0.0.0.0/0"])),
-            "it holds no entry that may be listed: 0.0.0.0/0 is wider than any list should name: left out"
-        );
+        let empty = |remarks: &[Remark]| Refused::Empty { remarks: remarks.to_vec() };
+        assert_eq!(refused(None, &list(&["0.0.0.0/0"])), empty(&[too_wide("0.0.0.0/0")]));
         assert_eq!(
             refused(None, &list(&["10.0.0.0/8", "198.51.100.1"])),
-            "it holds no entry that may be listed: 10.0.0.0/8 is no stranger's: not listed; and 1 more like that"
+            empty(&[
+                spared("10.0.0.0/8", "10.0.0.0/8", SparedBy::Special),
+                spared("198.51.100.1", "198.51.100.1", gateway()),
+            ])
         );
         // Many /9s: none is too wide by itself.
         let halves: RangeList = (1..120u128)
             .flat_map(|eight| [eight << 24, eight << 24 | 1 << 23])
             .filter_map(|first| AddrRange::new(Family::V4, first, first + (1 << 23) - 2))
             .collect();
-        assert!(refused(None, &halves).contains("most of"));
+        assert_eq!(refused(None, &halves), Refused::ManyEights { eights: 117 });
         let many = |count: u128| -> RangeList {
             (0..count)
                 .filter_map(|n| {
@@ -271,10 +313,9 @@ mod tests {
                 })
                 .collect()
         };
-        assert!(refused(Some(&many(1000)), &many(300)).contains("shrank"));
-        assert!(refused(Some(&many(1000)), &many(100_000)).contains("grew"));
-        assert!(
-            inspect(Some(&many(1000)), &many(400), &Guard::of(&site()), &Ledger::default()).is_ok()
-        );
+        let grown = |old, new| refused(Some(&many(old)), &many(new));
+        assert_eq!(grown(1000, 300), Refused::Shrank { old: 1000, new: 300 });
+        assert_eq!(grown(1000, 100_000), Refused::Grew { old: 1000, new: 100_000 });
+        assert!(inspect(Some(&many(1000)), &many(400), &Guard::of(&site()), &[]).is_ok());
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::{Account, Block, Denial, DenialScope};
+use serde::{Deserialize, Serialize};
+
+use crate::features::By;
 use crate::service::{Grant, ServiceName};
 use crate::{AddrRange, Family};
 
@@ -15,22 +17,36 @@ use crate::{AddrRange, Family};
 pub struct Claim<'a> {
     /// The range.
     pub over: AddrRange,
-    /// Who claims what.
+    /// What is claimed.
+    pub says: Says<'a>,
+    /// Which record claims it.
     pub by: By<'a>,
 }
 
-/// The owner of a claim, from which follows what it claims.
+/// What is claimed.
 #[derive(Clone, Copy, Debug)]
-pub enum By<'a> {
-    /// An account allows its services.
-    Account(&'a Account),
-    /// A block denies everything.
-    Block(&'a Block),
-    /// A denial denies all services that no account grants.
-    Denial(&'a Denial),
+pub enum Says<'a> {
+    /// Allow these services.
+    Allow(&'a Grant),
+    /// Deny everything.
+    Block,
+    /// Deny all services that no other claim allows.
+    Deny(DenialScope),
     /// A list names the addresses. A list of any length is one claim, and only for single addresses:
     /// the kernel has the lists in sets of their own.
     List,
+}
+
+/// What a denial denies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DenialScope {
+    /// All services, but not media: no packet proves that the contact is really there. A phone may
+    /// register with somebody else's address, e.g. that of a carrier's media.
+    ExceptMedia,
+    /// Services and media.
+    #[default]
+    Everything,
 }
 
 /// What follows from all claims for an address.
@@ -123,13 +139,13 @@ impl<'a> Weighing<'a> {
 
     fn count(&mut self, claim: &Claim<'a>, by: isize) {
         let width = claim.over.width();
-        match claim.by {
-            By::Block(_) => count(&mut self.blocks, width, by),
-            By::Denial(denial) => count(&mut self.denials, denial.scope, by),
-            By::List => self.lists = self.lists.saturating_add_signed(by),
-            By::Account(account) => {
+        match claim.says {
+            Says::Block => count(&mut self.blocks, width, by),
+            Says::Deny(scope) => count(&mut self.denials, scope, by),
+            Says::List => self.lists = self.lists.saturating_add_signed(by),
+            Says::Allow(grant) => {
                 count(&mut self.accounts, width, by);
-                match &account.services {
+                match grant {
                     Grant::All => self.unlimited = self.unlimited.saturating_add_signed(by),
                     Grant::Some(names) => {
                         names.iter().for_each(|name| count(&mut self.services, name, by));
@@ -137,6 +153,11 @@ impl<'a> Weighing<'a> {
                 }
             }
         }
+    }
+
+    /// Adds that a list names the address.
+    pub fn add_list(&mut self) {
+        self.lists += 1;
     }
 
     /// Who wins: a block that is at least as specific as every account; else the accounts; else the

@@ -22,38 +22,39 @@ mod packet;
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::config::{MediaSources, Rules};
-use crate::ledger::{Account, Block, Denial, DenialScope, Ledger, Mode};
-use crate::lists::{Guard, Listed, Lists};
+use crate::features::{By, State};
+use crate::lists::Guard;
+use crate::posture::Mode;
 use crate::service::{Catalogue, Grant, Opening, Protocol, Role, Service, ServiceName};
 use crate::signalling::{self, Learned, LearnedBy, Peer};
 use crate::time::Time;
 
-pub use claims::{Answer, By, Claim, Stance, Weighing, pieces};
+pub use claims::{Answer, Claim, DenialScope, Says, Stance, Weighing, pieces};
 pub use packet::{Flow, Packet, To, What};
 
 /// All that a judgement depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
-    /// Accounts, blocks, mode.
-    pub ledger: &'a Ledger,
+    /// The state of all features.
+    pub state: &'a State,
     /// The administrator's configuration.
     pub rules: &'a Rules,
     /// The services of this server.
     pub catalogue: &'a Catalogue,
-    /// What the lists hold.
-    pub lists: &'a Lists,
     /// The peers known from this host's own requests.
     pub learned: &'a Learned,
+    /// What to take for granted of whether a list names the address; as it is where absent.
+    pub assume_listed: Option<bool>,
     /// The moment of the judgement.
     pub now: Time,
 }
 
 /// What happens to a packet, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub struct Verdict {
     /// Whether it passes.
@@ -63,7 +64,7 @@ pub struct Verdict {
 }
 
 /// Why a packet passes or not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Reason {
     /// The firewall is off.
@@ -97,11 +98,8 @@ pub enum Reason {
     },
     /// Media are accepted from any address.
     Media,
-    /// Lists shut the address out.
-    Listed {
-        /// All lists that hold it.
-        lists: Vec<Listed>,
-    },
+    /// A list shuts the address out.
+    Listed,
     /// Accounts let it in.
     Account {
         /// Their names.
@@ -120,7 +118,7 @@ pub enum Reason {
 
 /// Who wins: whether the packet passes, and why.
 pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
-    if !world.ledger.protection.stands() {
+    if !world.state.posture().protection.stands() {
         return pass(Reason::Off);
     }
     if packet.on_loopback {
@@ -130,12 +128,12 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
         return pass(Reason::Essential);
     }
     let standing = Standing::of(world, packet.peer);
-    let wall = standing.block.map(|block| drop(Reason::Blocked { range: block.range }));
+    let wall = standing.block.map(|range| drop(Reason::Blocked { range }));
     if let (Some(blocked), Stance::Blocked) = (&wall, &standing.answer.stance) {
         return blocked.clone();
     }
-    if let Some(denial) = standing.denial.filter(|_| is_denied(world, &standing, packet)) {
-        return drop(Reason::Denied { range: denial.range });
+    if let Some(range) = standing.denial.filter(|_| is_denied(world, &standing, packet)) {
+        return drop(Reason::Denied { range });
     }
     if let Some(reason) = running(world, &standing, packet) {
         return pass(reason);
@@ -153,7 +151,7 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
         return pass(reason);
     }
     if standing.answer.stance == Stance::Listed {
-        return drop(Reason::Listed { lists: listed(world, packet.peer) });
+        return drop(Reason::Listed);
     }
     by_mode(world, packet.what)
 }
@@ -227,27 +225,17 @@ fn known_peer(world: &World<'_>, packet: &Packet) -> Option<Reason> {
     }
 }
 
-/// The lists that hold an address, unless this server needs it or an account covers it: then no list
-/// counts.
-pub fn listed(world: &World<'_>, address: IpAddr) -> Vec<Listed> {
-    let guarded = Guard::of(&world.ledger.site).holds(address);
-    if guarded || world.ledger.has_account_at(address, world.now) {
-        return Vec::new();
-    }
-    world.lists.holding(address, &world.ledger.countries)
-}
-
 /// What is known of one address: the claims that cover it, and what follows from them.
 #[derive(Clone, Debug)]
 pub struct Standing<'a> {
     /// What follows.
     pub answer: Answer,
-    /// The accounts that cover it, each once, by name.
-    pub accounts: Vec<&'a Account>,
-    /// Of the denials covering it, the most specific of those that deny most.
-    pub denial: Option<&'a Denial>,
-    /// The most specific block covering it.
-    pub block: Option<&'a Block>,
+    /// The accounts that cover it, each once, by name, and what each allows.
+    pub accounts: Vec<(By<'a>, &'a Grant)>,
+    /// The range of the denial that counts: of those that deny most, the most specific.
+    pub denial: Option<AddrRange>,
+    /// The range of the most specific block covering it.
+    pub block: Option<AddrRange>,
 }
 
 impl<'a> Standing<'a> {
@@ -256,24 +244,26 @@ impl<'a> Standing<'a> {
         let here = AddrRange::from(address.to_canonical());
         let mut weighing = Weighing::default();
         let (mut accounts, mut denials, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
-        world.ledger.claims(here, world.now, &mut |claim| {
+        world.state.claims(here, world.now, &mut |claim| {
             weighing.add(&claim);
-            match claim.by {
-                By::Account(account) => accounts.push(account),
-                By::Denial(denial) => denials.push(denial),
-                By::Block(block) => blocks.push(block),
-                By::List => {}
+            match claim.says {
+                Says::Allow(grant) => accounts.push((claim.by, grant)),
+                Says::Deny(scope) => denials.push((scope, claim.over)),
+                Says::Block => blocks.push(claim.over),
+                Says::List => {}
             }
         });
-        let site = &world.ledger.site;
-        if world.lists.hold(address, &world.ledger.countries) && !Guard::of(site).holds(address) {
-            weighing.add(&Claim { over: here, by: By::List });
+        let posture = world.state.posture();
+        let is_held = world.assume_listed.unwrap_or_else(|| is_held(world.state, address));
+        if is_held && !Guard::of(&posture.site).holds(address) {
+            weighing.add_list();
         }
-        accounts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        accounts.dedup_by(|a, b| a.name == b.name);
+        accounts.sort_unstable();
+        accounts.dedup();
         let width = |range: &AddrRange| Reverse(range.width());
-        let denial = denials.into_iter().max_by_key(|it| (it.scope, width(&it.range)));
-        let block = blocks.into_iter().max_by_key(|it| width(&it.range));
+        let denial = denials.into_iter().max_by_key(|(scope, range)| (*scope, width(range)));
+        let denial = denial.map(|(_, range)| range);
+        let block = blocks.into_iter().max_by_key(width);
         Standing { answer: weighing.answer(), accounts, denial, block }
     }
 
@@ -284,10 +274,16 @@ impl<'a> Standing<'a> {
 
     /// The names of the accounts that let the packet in.
     fn granting(&self, world: &World<'_>, what: What) -> Vec<String> {
-        let granting =
-            self.accounts.iter().filter(|it| grants(world.catalogue, &it.services, what));
-        granting.map(|account| account.name.to_string()).collect()
+        let granting = self.accounts.iter().filter(|(_, it)| grants(world.catalogue, it, what));
+        granting.map(|(by, _)| by.to_string()).collect()
     }
+}
+
+/// Whether a list holds an address.
+fn is_held(state: &State, address: IpAddr) -> bool {
+    let mut held = false;
+    state.holding(address, &mut |_| held = true);
+    held
 }
 
 /// Whether a grant holds the service that the packet asks for.
@@ -326,7 +322,7 @@ fn running(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> Optio
         // Without ports there is nothing to cut a flow by: each ping is judged by itself.
         Flow::PeerBegan if packet.what.service_port().is_none() && !packet.what.is_error() => None,
         Flow::PeerBegan => {
-            let limited = world.ledger.mode == Mode::Open
+            let limited = world.state.posture().mode == Mode::Open
                 && role(world, packet) != Role::Media
                 && !standing.grants(world, packet.what)
                 && opens(&limited_to_strangers(world.rules, world.catalogue), packet.what);
@@ -361,7 +357,7 @@ fn is_link_local(address: IpAddr) -> bool {
 
 /// The last rule: what the mode lets strangers reach.
 fn by_mode(world: &World<'_>, what: What) -> Verdict {
-    if world.ledger.mode == Mode::Allowlist {
+    if world.state.posture().mode == Mode::Allowlist {
         return drop(Reason::Stranger);
     }
     let limited = opens(&limited_to_strangers(world.rules, world.catalogue), what);

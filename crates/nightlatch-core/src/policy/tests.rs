@@ -2,18 +2,23 @@
 
 use super::*;
 use crate::audit::ourselves;
-use crate::ledger::{Change, Denial, DenialCause, Entry, Protection};
+use crate::features::State;
+use crate::features::accounts::{Account, Entry};
+use crate::features::blocks::Block;
+use crate::features::denials::{Denial, DenialCause};
+use crate::features::{accounts, blocks, denials, firewall};
+use crate::posture::Protection;
 use crate::service::Grant;
 use crate::signalling::FirstBytes;
 
 /// The moment of every judgement here.
 const NOW: Time = Time::from_millis(1_000_000);
 
-/// A ledger from lines such as `allow office 203.0.113.0/24 sip,web`, `block 203.0.113.7`,
+/// A state from lines such as `allow office 203.0.113.0/24 sip,web`, `block 203.0.113.7`,
 /// `mode open`, `off`; an end in seconds from now behind `for` (`for -1`: it is over).
-fn ledger(lines: &[&str]) -> Ledger {
-    let mut ledger = Ledger::default();
-    let _ = ledger.apply(Change::SetProtection(Protection::On { since: NOW }));
+fn state(lines: &[&str]) -> State {
+    let mut state = State::default();
+    let _ = state.apply(firewall::set_protection(Protection::On { since: NOW }));
     for line in lines {
         let (line, until) = match line.split_once(" for ") {
             Some((line, seconds)) => {
@@ -24,8 +29,8 @@ fn ledger(lines: &[&str]) -> Ledger {
         };
         let by = ourselves().to_string();
         let words: Vec<&str> = line.split(' ').collect();
-        let _ = ledger.apply(match words.as_slice() {
-            ["allow", name, ranges, services] => Change::PutAccount(Account {
+        let _ = state.apply(match words.as_slice() {
+            ["allow", name, ranges, services] => accounts::put(Account {
                 name: name.parse().unwrap(),
                 entries: ranges.split(',').map(|r| Entry::Range(r.parse().unwrap())).collect(),
                 services: Grant::parse(services).unwrap(),
@@ -36,19 +41,19 @@ fn ledger(lines: &[&str]) -> Ledger {
             }),
             ["block", range] => {
                 let (range, reason) = (range.parse().unwrap(), String::new());
-                Change::PutBlock(Block { range, until, reason, since: NOW, by })
+                blocks::put(Block { range, until, reason, since: NOW, by })
             }
-            ["mode", mode] => Change::SetMode(mode.parse().unwrap()),
+            ["mode", mode] => firewall::set_mode(mode.parse().unwrap()),
             ["deny", range] => {
                 let cause = DenialCause::AccountGone { account: "gone".to_owned() };
-                Change::PutDenial(Denial::new(range.parse().unwrap(), cause, NOW))
+                denials::put(Denial::new(range.parse().unwrap(), cause, NOW))
             }
             ["registered" | "called" | "asked" | "tcp", ..] => continue,
-            ["off"] => Change::SetProtection(Protection::Off),
+            ["off"] => firewall::set_protection(Protection::Off),
             _ => panic!("{line}"),
         });
     }
-    ledger
+    state
 }
 
 /// A packet from words such as `203.0.113.7 udp/5060`; further words: `running` (the peer began
@@ -126,15 +131,14 @@ fn learned(lines: &[&str]) -> Learned {
 }
 
 fn check(lines: &[&str], what_arrives: &str, expected: &str) {
-    let (ledger, rules) = (ledger(lines), Rules::default());
-    let catalogue = rules.catalogue(&ledger.site);
-    let lists = crate::lists::Lists::default();
+    let (state, rules) = (state(lines), Rules::default());
+    let catalogue = rules.catalogue(&state.posture().site);
     let learned = learned(lines);
     let world = World {
-        ledger: &ledger,
+        state: &state,
         rules: &rules,
         catalogue: &catalogue,
-        lists: &lists,
+        assume_listed: None,
         learned: &learned,
         now: NOW,
     };

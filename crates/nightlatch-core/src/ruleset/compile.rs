@@ -1,21 +1,21 @@
-//! From the ledger to the desired table, from nothing.
+//! From the state to the desired table, from nothing.
 
 use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
 use super::{HostPorts, OpenServices, Ruleset, Structure, Table};
-use crate::ledger::Mode;
 use crate::policy::{World, limited_to_strangers, open_to_strangers};
+use crate::posture::Mode;
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
 ///
 /// Accounts, blocks and denials may overlap freely; the result is disjoint ranges, each with one
 /// answer, so that the kernel needs one lookup whatever their number. `n log n`.
 ///
-/// `lists` is [`crate::lists::Lists::merged`], which is kept because it may be long.
+/// `lists` is [`crate::features::State::lists`], which is kept because it may be long.
 pub fn compile(world: &World<'_>, lists: Arc<RangeList>) -> Ruleset {
-    let table = Table::compile(world.ledger, world.now);
+    let table = Table::compile(world.state, world.now);
     Ruleset::flat(structure(world, &table), &table, lists)
 }
 
@@ -34,11 +34,11 @@ impl Ruleset {
 /// Chains and rules, with the chains that a table leads to.
 pub fn structure(world: &World<'_>, table: &Table) -> Structure {
     let mut structure = Structure {
-        trial: world.ledger.protection.opens_by_itself(),
+        trial: world.state.posture().protection.opens_by_itself(),
         ports: HostPorts::of(world),
         ..Structure::default()
     };
-    structure.open = (world.ledger.mode == Mode::Open).then(|| OpenServices {
+    structure.open = (world.state.posture().mode == Mode::Open).then(|| OpenServices {
         opening: open_to_strangers(world.rules, world.catalogue),
         limited: limited_to_strangers(world.rules, world.catalogue),
         per_source: world.rules.per_source,

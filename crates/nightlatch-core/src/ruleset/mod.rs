@@ -1,5 +1,5 @@
 //! What the kernel gets, as a value: the structure (chains and rules, rendered to nft text) and
-//! the elements of its sets. Made from the ledger by [`compile`], compared by [`difference`].
+//! the elements of its sets. Made from the state by [`compile`], compared by [`difference`].
 
 mod compile;
 mod difference;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
 pub use list_sets::{ListSet, ListSets};
-pub use render::{COUNTED_BY_ADDRESS, render, render_list_sets};
+pub use render::{COUNTED_BY_ADDRESS, render, render_learned_sets, render_list_sets};
 pub use table::{Delta, Piece, Table, Target};
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ use crate::service::{Opening, Ports, Role};
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "nightlatch";
 
-/// Names of the sets and counters in the table; those of the lists are told by [`ListSets`](super::ListSets).
+/// Names of the sets and counters in the table; those of the lists are told by [`ListSets`].
 pub mod names {
     /// Map of the accounts' single addresses to the chain of their services, IPv4: a hash table,
     /// in which a look-up takes as long whatever their number.
@@ -52,23 +52,6 @@ pub mod names {
     pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
     /// The same for IPv6.
     pub const CLOSED_FORWARD_V6: &str = "closed_forward6";
-    /// Peers at which this host registered (peer . its port . local port), IPv4. See
-    /// [`LearnedBy`](crate::signalling::LearnedBy) for this and the following.
-    pub const REGISTERED_V4: &str = "registered4";
-    /// The same for IPv6.
-    pub const REGISTERED_V6: &str = "registered6";
-    /// Peers that this host called, IPv4.
-    pub const CALLED_V4: &str = "called4";
-    /// The same for IPv6.
-    pub const CALLED_V6: &str = "called6";
-    /// Peers to which this host sent anything else, IPv4.
-    pub const ASKED_V4: &str = "asked4";
-    /// The same for IPv6.
-    pub const ASKED_V6: &str = "asked6";
-    /// Peers at which this host is registered over TCP, IPv4.
-    pub const REGISTERED_TCP_V4: &str = "registered_tcp4";
-    /// The same for IPv6.
-    pub const REGISTERED_TCP_V6: &str = "registered_tcp6";
     /// Containers to which a port is published (address . port), IPv4.
     pub const PUBLISHED_V4: &str = "published4";
     /// The same for IPv6.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{BLOCKED, ServiceChain, Structure};
-use crate::ledger::{DenialScope, Ledger};
-use crate::policy::{Answer, Stance, World, pieces};
+use crate::features::State;
+use crate::policy::{Answer, DenialScope, Stance, World, pieces};
 use crate::service::{Catalogue, Grant, Opening, Role};
 use crate::time::Time;
 use crate::{AddrRange, Family};
@@ -79,18 +79,18 @@ impl Delta {
 }
 
 impl Table {
-    /// The table of all claims in a ledger.
-    pub fn compile(ledger: &Ledger, now: Time) -> Table {
+    /// The table of all claims in a state.
+    pub fn compile(state: &State, now: Time) -> Table {
         let mut table = Table::default();
-        let _ = table.renew(&[Family::V4, Family::V6].map(AddrRange::all), ledger, now);
+        let _ = table.renew(&[Family::V4, Family::V6].map(AddrRange::all), state, now);
         table
     }
 
-    /// Follows the ledger within ranges whose claims have changed, and returns what changes.
+    /// Follows the state within ranges whose claims have changed, and returns what changes.
     ///
     /// The cost follows the pieces in those ranges, not the size of the table.
-    pub fn renew(&mut self, touched: &[AddrRange], ledger: &Ledger, now: Time) -> Delta {
-        self.renew_except(touched, ledger, now, &[])
+    pub fn renew(&mut self, touched: &[AddrRange], state: &State, now: Time) -> Delta {
+        self.renew_except(touched, state, now, &[])
     }
 
     /// As [`Table::renew`], but in ranges that are withheld (sorted, disjoint), only what gives nobody
@@ -98,14 +98,14 @@ impl Table {
     pub fn renew_except(
         &mut self,
         touched: &[AddrRange],
-        ledger: &Ledger,
+        state: &State,
         now: Time,
         withheld: &[AddrRange],
     ) -> Delta {
         let mut delta = Delta::default();
         for range in self.widened(touched) {
             let mut claims = Vec::new();
-            ledger.claims(range, now, &mut |claim| claims.push(claim));
+            state.claims(range, now, &mut |claim| claims.push(claim));
             let mut wanted = pieces(&claims, &range);
             let withheld = overlapping(withheld, &range);
             if !withheld.is_empty() {

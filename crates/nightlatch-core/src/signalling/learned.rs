@@ -1,12 +1,12 @@
-//! The peers known from this host's own requests: a mirror of the kernel's sets.
+//! The peers known from this host's own requests: the sets, and a view of what is known of them.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
+use crate::learned::{Effect, Element, Filled, Key, Lasting, LearnedSets, SetSpec, Shape};
 use crate::time::Time;
 
 /// Why a peer is known.
@@ -40,10 +40,53 @@ impl LearnedBy {
             LearnedBy::RegisteredByTcp => 1800,
         })
     }
+
+    /// The set of these peers.
+    pub const fn set(self) -> &'static SetSpec {
+        match self {
+            LearnedBy::Registered => &REGISTERED,
+            LearnedBy::Called => &CALLED,
+            LearnedBy::Asked => &ASKED,
+            LearnedBy::RegisteredByTcp => &REGISTERED_BY_TCP,
+        }
+    }
+
+    fn of(set: &SetSpec) -> Option<LearnedBy> {
+        LearnedBy::ALL.into_iter().find(|by| by.set() == set)
+    }
 }
 
 /// The longest of the timeouts: a denial lasts at least as long.
 pub const MAX_TIMEOUT: Duration = LearnedBy::Registered.timeout();
+
+/// The most elements in a set that packets fill. A full set adds no new peers, so that a peer may stay
+/// unknown; it never allows more.
+const MAX_LEARNED: u32 = 65_536;
+
+static REGISTERED: SetSpec = peers("registered", LearnedBy::Registered, Some("registered"));
+static CALLED: SetSpec = peers("called", LearnedBy::Called, Some("called"));
+// It expires within a minute: too soon for a file.
+static ASKED: SetSpec = peers("asked", LearnedBy::Asked, None);
+static REGISTERED_BY_TCP: SetSpec = SetSpec {
+    shape: Shape::Address,
+    filled: Filled::ByDaemon,
+    ..peers("registered_tcp", LearnedBy::RegisteredByTcp, Some("registered-by-tcp"))
+};
+
+/// The sets of known peers.
+pub static SETS: [&SetSpec; 4] = [&REGISTERED, &CALLED, &ASKED, &REGISTERED_BY_TCP];
+
+const fn peers(name: &'static str, by: LearnedBy, saved: Option<&'static str>) -> SetSpec {
+    SetSpec {
+        name,
+        shape: Shape::Peer,
+        timeout: by.timeout(),
+        size: MAX_LEARNED,
+        filled: Filled::ByPackets,
+        effect: Effect::Allows,
+        saved,
+    }
+}
 
 /// A peer, and the port of this host that sent to it. The peer's own port matters too: many hosts may
 /// share one address.
@@ -59,58 +102,71 @@ pub struct Peer {
     pub local_port: u16,
 }
 
-/// All known peers, each with the time at which it is forgotten.
+impl Peer {
+    /// Its key in its set.
+    pub fn key(&self) -> Key {
+        let Peer { address, port, local_port, .. } = *self;
+        Key { address, protocol: 0, port, local_port }
+    }
+
+    /// The peer of a key; `None` if the set is not one of peers.
+    pub fn of(set: &SetSpec, key: &Key) -> Option<Peer> {
+        let by = LearnedBy::of(set)?;
+        Some(Peer { by, address: key.address, port: key.port, local_port: key.local_port })
+    }
+
+    /// The element with which it is known until some time.
+    pub fn until(&self, until: Time) -> Element {
+        Element { set: self.by.set(), key: self.key(), until }
+    }
+
+    /// The element with which it is known for some time.
+    pub fn lasting(&self, left: Duration) -> Lasting {
+        Lasting { set: self.by.set(), key: self.key(), left }
+    }
+}
+
+/// All learned state, seen as known peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
-    peers: BTreeMap<Place, Time>,
-}
-
-/// The key in the map, ordered by address.
-type Place = (IpAddr, u16, u16, LearnedBy);
-
-const fn place(peer: &Peer) -> Place {
-    (peer.address, peer.port, peer.local_port, peer.by)
-}
-
-const fn peer_at((address, port, local_port, by): Place) -> Peer {
-    Peer { by, address, port, local_port }
+    /// The elements of all sets.
+    pub sets: LearnedSets,
 }
 
 impl Learned {
     /// Adds or renews a peer.
     pub fn insert(&mut self, peer: Peer, until: Time) {
-        self.peers.insert(place(&peer), until);
+        self.sets.put(peer.until(until));
     }
 
     /// The peers known at `now`, each with the time at which it is forgotten.
     pub fn at(&self, now: Time) -> impl Iterator<Item = (Peer, Time)> {
-        let counts = self.peers.iter().filter(move |(_, until)| **until > now);
-        counts.map(|(place, until)| (peer_at(*place), *until))
+        LearnedBy::ALL.into_iter().flat_map(move |by| self.sets.of(by.set(), now)).filter_map(peer)
     }
 
     /// Until when a peer is known, if it is known at `now`.
     pub fn until(&self, peer: Peer, now: Time) -> Option<Time> {
-        let until = self.peers.get(&place(&peer)).copied();
-        until.filter(|until| *until > now)
+        self.sets.until(peer.by.set(), &peer.key(), now)
     }
 
-    /// The known peers at one address.
+    /// The known peers at one address, by their ports.
     pub fn of(&self, address: IpAddr, now: Time) -> impl Iterator<Item = (Peer, Time)> {
-        let first = (address, 0, 0, LearnedBy::Registered);
-        let last = (address, u16::MAX, u16::MAX, LearnedBy::RegisteredByTcp);
-        let found = self.peers.range(first..=last).filter(move |(_, until)| **until > now);
-        found.map(|(place, until)| (peer_at(*place), *until))
+        let of = |by: LearnedBy| self.sets.of_address(by.set(), address, now);
+        let mut found: Vec<(Peer, Time)> =
+            LearnedBy::ALL.into_iter().flat_map(of).filter_map(peer).collect();
+        found.sort_unstable_by_key(|(peer, _)| (peer.port, peer.local_port, peer.by));
+        found.into_iter()
     }
 
     /// Whether this host is registered at an address, over any protocol.
     pub fn is_registrar(&self, address: IpAddr, now: Time) -> bool {
-        self.of(address, now)
-            .any(|(peer, _)| matches!(peer.by, LearnedBy::Registered | LearnedBy::RegisteredByTcp))
+        let is_at = |by: LearnedBy| self.sets.of_address(by.set(), address, now).next().is_some();
+        is_at(LearnedBy::Registered) || is_at(LearnedBy::RegisteredByTcp)
     }
 
     /// Forgets the peers for which `forgotten` is true.
     pub fn forget(&mut self, forgotten: impl Fn(&Peer) -> bool) {
-        self.peers.retain(|place, _| !forgotten(&peer_at(*place)));
+        self.sets.forget(|set, key| Peer::of(set, key).is_some_and(|peer| forgotten(&peer)));
     }
 
     /// Forgets the peers within ranges of addresses.
@@ -124,6 +180,10 @@ impl Learned {
             until.millis().saturating_sub(i64::try_from(by.timeout().as_millis()).unwrap_or(0)),
         )
     }
+}
+
+fn peer(element: Element) -> Option<(Peer, Time)> {
+    Some((Peer::of(element.set, &element.key)?, element.until))
 }
 
 impl FromIterator<(Peer, Time)> for Learned {

@@ -10,8 +10,9 @@ pub mod iax;
 mod learned;
 pub mod sip;
 
-pub use learned::{Learned, LearnedBy, MAX_TIMEOUT, Peer};
+pub use learned::{Learned, LearnedBy, MAX_TIMEOUT, Peer, SETS};
 
+use crate::learned::SetSpec;
 use crate::service::Role;
 
 /// The first bytes of a datagram's payload: as many as any rule inspects.
@@ -116,12 +117,8 @@ pub fn examples(role: Role) -> Examples {
     }
 }
 
-/// What this host did to make a peer known, in a few words.
-pub fn did(by: LearnedBy) -> &'static str {
-    match by {
-        LearnedBy::Registered => "this host sent a registration there",
-        LearnedBy::Called => "this host called it",
-        LearnedBy::Asked => "this host sent a request there",
-        LearnedBy::RegisteredByTcp => "this host is registered there over TCP",
-    }
+/// Whether peers of a set are forgotten when signalling is closed to strangers: all but those at which
+/// the kernel saw this host register.
+pub(crate) fn is_forgotten_on_closing(set: &SetSpec) -> bool {
+    SETS.contains(&set) && set != LearnedBy::Registered.set()
 }

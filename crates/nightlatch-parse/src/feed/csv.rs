@@ -5,7 +5,7 @@
 
 use super::FeedError;
 use super::entry;
-use super::format::Column;
+use super::format::{Column, SEPARATORS};
 use crate::address::AddrRange;
 use crate::tally::printable;
 
@@ -13,8 +13,6 @@ use crate::tally::printable;
 pub(crate) const LONGEST_ROW: usize = 64 * 1024;
 /// How many lines a quoted text may span.
 const MOST_LINES_IN_QUOTES: u32 = 100;
-/// The separators that are tried, the likeliest first.
-pub(crate) const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// What a row holds.
 pub(crate) enum Row {

@@ -1,7 +1,8 @@
 //! Which format a list is in, from its first bytes.
 
-use super::csv::{Fields, SEPARATORS};
+use super::csv::Fields;
 use super::entry;
+use super::format::SEPARATORS;
 use super::format::{Column, Format, JsonPaths};
 use super::plain::{self, Found};
 

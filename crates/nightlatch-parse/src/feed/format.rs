@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::FeedError;
-use super::csv::SEPARATORS;
 use crate::tally::printable;
 
+/// The separators that are tried, the likeliest first.
+pub(crate) const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// The longest name of a format.
 const LONGEST: usize = 400;
 /// The most paths one format may name.

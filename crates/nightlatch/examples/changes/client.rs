@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use nightlatch::shell::server::Envelope;
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{NewBlock, Request};
+use nightlatch_core::api::Request;
+use nightlatch_core::features::blocks::{self, NewBlock};
 
 /// A connection.
 pub(crate) struct Client {
@@ -40,12 +41,12 @@ impl Client {
 
 /// A block without an end.
 pub(crate) fn block(address: Ipv4Addr) -> Request {
-    let (reason, force) = (String::new(), false);
-    Request::Block(NewBlock { range: range(address), lasts: None, reason, force })
+    let new = NewBlock { range: range(address), lasts: None, reason: String::new() };
+    Request::of(blocks::Request::Set(new))
 }
 
 pub(crate) fn unblock(address: Ipv4Addr) -> Request {
-    Request::Unblock { range: range(address) }
+    Request::of(blocks::Request::Remove { range: range(address) })
 }
 
 /// Some stranger, of two hundred.

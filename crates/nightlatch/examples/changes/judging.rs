@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use nightlatch_core::config::Rules;
-use nightlatch_core::ledger::{Change, Ledger, Mode, Protection, Site};
-use nightlatch_core::lists::Lists;
+use nightlatch_core::features::{State, accounts, firewall};
 use nightlatch_core::policy::{Packet, What, World, judge};
+use nightlatch_core::posture::{Mode, Protection, Site};
 use nightlatch_core::signalling::{FirstBytes, Learned, LearnedBy, Peer};
 use nightlatch_core::time::Time;
 
@@ -23,15 +23,15 @@ const FOR: Duration = Duration::from_secs(1);
 const NOW: Time = Time::from_millis(1);
 
 pub(crate) fn measure(_: &Bench) {
-    let (rules, site, lists) = (Rules::default(), Site::default(), Lists::default());
-    let (ledger, learned) = (ledger(), learned());
+    let (rules, site) = (Rules::default(), Site::default());
+    let (state, learned) = (state(), learned());
     let catalogue = rules.catalogue(&site);
     let world = World {
-        ledger: &ledger,
+        state: &state,
         rules: &rules,
         catalogue: &catalogue,
-        lists: &lists,
         learned: &learned,
+        assume_listed: None,
         now: NOW,
     };
     let account: fn(u32) -> IpAddr = |number| address((number % ACCOUNTS) as usize).into();
@@ -45,14 +45,14 @@ pub(crate) fn measure(_: &Bench) {
     }
 }
 
-fn ledger() -> Ledger {
-    let mut ledger = Ledger::default();
-    let _ = ledger.apply(Change::SetMode(Mode::Open));
-    let _ = ledger.apply(Change::SetProtection(Protection::On { since: Time::from_millis(0) }));
+fn state() -> State {
+    let mut state = State::default();
+    let _ = state.apply(firewall::set_mode(Mode::Open));
+    let _ = state.apply(firewall::set_protection(Protection::On { since: Time::from_millis(0) }));
     for number in 0..ACCOUNTS {
-        let _ = ledger.apply(Change::PutAccount(account(number as usize, 1)));
+        let _ = state.apply(accounts::put(account(number as usize, 1)));
     }
-    ledger
+    state
 }
 
 fn learned() -> Learned {

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch_core::api::{NewAccount, Request};
+use nightlatch_core::api::Request;
+use nightlatch_core::features::accounts::{self, NewAccount};
 
 use crate::Bench;
 use crate::client::{block, stranger, unblock};
@@ -53,13 +54,13 @@ fn loaded(program: &Path, load: Load) -> Memory {
 
 fn allow(number: usize, addresses: usize) -> Request {
     let account = account(number, addresses);
-    Request::Allow(NewAccount {
+    Request::of(accounts::Request::Allow(NewAccount {
         name: account.name,
         entries: account.entries,
         services: account.services,
         lasts: None,
         note: String::new(),
-    })
+    }))
 }
 
 fn after_a_change(stand: &Stand<'_>) -> Memory {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nightlatch_core::api::{NewAccount, Request};
-use nightlatch_core::ledger::Entry;
+use nightlatch_core::api::Request;
+use nightlatch_core::features::accounts::{self, Entry, NewAccount};
 use nightlatch_core::service::Grant;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -57,13 +57,13 @@ fn now() -> Duration {
 }
 
 fn allow(number: u8) -> Request {
-    Request::Allow(NewAccount {
+    Request::of(accounts::Request::Allow(NewAccount {
         name: format!("telephone-{number}").parse().unwrap(),
         entries: vec![Entry::Range(IpAddr::from(stranger(number)).into())],
         services: Grant::parse("sip").unwrap(),
         lasts: None,
         note: String::new(),
-    })
+    }))
 }
 
 /// strace at the daemon; killed when dropped.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, SERVER, Stage};
-use nightlatch_core::ledger::{Account, Entry};
+use nightlatch_core::features::accounts::{Account, Entry};
 use nightlatch_core::service::Grant;
 use nightlatch_core::time::Time;
 use rusqlite::{Connection, params};
@@ -65,14 +65,16 @@ pub(crate) fn with<T>(program: &Path, load: Load, work: impl FnOnce(&Stand<'_>) 
     work(&stand)
 }
 
-/// Writes accounts into the database, as requests for as many would take minutes. The rows of
-/// accounts are the same in all layouts of the database so far.
+/// Writes accounts into the database, as requests for as many would take minutes.
 fn write_accounts(place: &Place<'_>, load: Load) {
     let path = place.folder().join("state/nightlatch.db");
     let mut connection = Connection::open(path).unwrap();
     let transaction = connection.transaction().unwrap();
-    let mut insert =
-        transaction.prepare("INSERT INTO accounts (name, body) VALUES (?1, ?2)").unwrap();
+    let command = "INSERT INTO records (feature, key, body) VALUES ('accounts', ?1, ?2)";
+    // A program to compare with may have a layout from before.
+    let mut insert = transaction.prepare(command).unwrap_or_else(|_| {
+        transaction.prepare("INSERT INTO accounts (name, body) VALUES (?1, ?2)").unwrap()
+    });
     for number in 0..load.accounts {
         let account = account(number, load.addresses);
         let body = serde_json::to_string(&account).unwrap();

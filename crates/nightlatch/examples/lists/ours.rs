@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::config::Rules;
-use nightlatch_core::ledger::{Ledger, Mode, Protection};
-use nightlatch_core::lists::Lists;
+use nightlatch_core::features::State;
 use nightlatch_core::policy::World;
+use nightlatch_core::posture::{Mode, Posture, Protection};
 use nightlatch_core::ruleset::{self, Ruleset};
 use nightlatch_core::signalling::Learned;
 use nightlatch_core::time::Time;
@@ -23,7 +23,7 @@ const NOW: Time = Time::from_millis(0);
 pub(crate) fn load(old: &Path, new: Option<&Path>) -> Taken {
     let mut firewall = Firewall::open().unwrap();
     // A firewall without lists stands before, as it does where the first feed is added.
-    firewall.load_with_lists(with(RangeList::new()), None).unwrap();
+    firewall.load_with_lists(with(RangeList::new()), None, Vec::new()).unwrap().unwrap();
     let mut bring = |file: &Path| {
         let started = Instant::now();
         let list = Arc::new(read(file));
@@ -45,16 +45,15 @@ fn read(file: &Path) -> RangeList {
 /// The open mode of a new installation, with one list.
 fn with(list: RangeList) -> Ruleset {
     let rules = Rules::default();
-    let mut ledger = Ledger::default();
-    (ledger.mode, ledger.protection) = (Mode::Open, Protection::On { since: NOW });
-    let catalogue = rules.catalogue(&ledger.site);
-    let lists = Lists::default();
+    let (mode, protection) = (Mode::Open, Protection::On { since: NOW });
+    let state = State::with_posture(Posture { mode, protection, ..Posture::default() });
+    let catalogue = rules.catalogue(&state.posture().site);
     let world = World {
-        ledger: &ledger,
+        state: &state,
         rules: &rules,
         catalogue: &catalogue,
-        lists: &lists,
         learned: &Learned::default(),
+        assume_listed: None,
         now: NOW,
     };
     ruleset::compile(&world, Arc::new(list))

@@ -1,148 +1,146 @@
-//! One folder per feature, registered by one line below: its name on the command line and the
-//! arguments it takes. Help, manual pages and completions come from the same lines.
+//! One folder per feature, registered by one line below: what it says in words, and what it does on this
+//! machine. The commands are registered in `commands.rs`.
 
-use std::process::ExitCode;
+use nightlatch_core::audit::Record;
+use nightlatch_core::config::Config;
+use nightlatch_core::features::{Event, Job, Notice, Refusal, Reply, Request, State};
+use serde_json::Value;
 
-use nightlatch_core::AddrRange;
-use nightlatch_core::api::{Reply, Request};
+use crate::shell::background::Background;
+use crate::shell::kept::Kept;
 
-use crate::shell::outcome::Outcome;
-use crate::shell::paths::Paths;
-use crate::shell::{client, pbx_peers, screen};
-
+pub mod about;
 pub mod accounts;
 pub mod audit;
 pub mod blocks;
 pub mod boot;
 pub mod check;
+pub mod commands;
+pub mod context;
 pub mod countries;
 pub mod demo;
+pub mod denials;
 pub mod feeds;
+pub mod fields;
+pub mod firewall;
 pub mod generate;
-pub mod modes;
+pub mod listing;
 pub mod oldnames;
 pub mod peers;
+pub mod report;
 pub mod status;
 pub mod up;
 pub mod why;
+pub mod worded;
 
-/// What every command gets.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// Where configuration, state and sockets are.
-    pub paths: Paths,
-    /// Whether to write JSON.
-    pub json: bool,
-}
+use about::About;
+use listing::Listing;
+use report::Report;
+use worded::{Worded, Works};
 
-impl Context {
-    /// Asks the daemon for a change and shows the sentence it answers.
-    pub(crate) fn change(&self, request: Request) -> Outcome {
-        self.say_done(&client::change(&self.paths, request)?);
-        Ok(ExitCode::SUCCESS)
-    }
+macro_rules! features {
+    ($($name:ident: $Name:ident,)*) => {
+        $(use nightlatch_core::features::$name::$Name;)*
 
-    /// Asks the daemon for a change that closes addresses, and shows its reply and what is left to do
-    /// at the PBX: a call there continues, and costs money, until somebody ends it.
-    pub(crate) fn close(&self, request: Request, ranges: &[AddrRange], trunks: bool) -> Outcome {
-        let message = client::change(&self.paths, request)?;
-        let remaining = pbx_peers::remaining(ranges, trunks);
-        if self.json {
-            let mut done = serde_json::json!({ "done": { "message": message } });
-            if let (Some(done), false) = (done.as_object_mut(), remaining.is_empty()) {
-                done.insert("at_the_pbx".to_owned(), serde_json::json!(remaining));
-            }
-            screen::say_json(&done);
-        } else {
-            screen::say(message);
-            remaining.lines().iter().for_each(screen::say);
-        }
-        Ok(ExitCode::SUCCESS)
-    }
+        // The compiler names the trait that a feature lacks.
+        const _: () = {
+            const fn has_both<F: Worded + Works>() {}
+            $(has_both::<$Name>();)*
+        };
 
-    /// Shows what was done.
-    pub(crate) fn say_done(&self, message: &str) {
-        if self.json {
-            screen::say_json(&Reply::Done { message: message.to_owned() });
-        } else {
-            screen::say(message);
-        }
-    }
-}
-
-/// A command of a feature.
-pub trait Run {
-    /// Does what the command says.
-    ///
-    /// # Errors
-    /// What happened, to what, and what to do next, with the exit code.
-    fn run(&self, context: &Context) -> Outcome;
-}
-
-macro_rules! commands {
-    ($($(#[$attribute:meta])* $name:ident: $feature:ident::cli::$arguments:ident,)*) => {
-        /// All commands. The text of each is the doc comment of its arguments.
-        #[derive(clap::Subcommand, Debug)]
-        pub enum Command {
-            $(
-                #[allow(missing_docs, reason = "its arguments say it")]
-                $(#[$attribute])*
-                $name($feature::cli::$arguments),
-            )*
-        }
-
-        impl Run for Command {
-            fn run(&self, context: &Context) -> Outcome {
-                match self {
-                    $(Command::$name(command) => command.run(context),)*
-                }
+        /// A reply in lines for the screen; `None` for what is shown in another way, by its command.
+        /// `changed` tells whether anything has changed.
+        pub fn say(reply: &Reply, changed: bool) -> Option<String> {
+            match reply {
+                $(Reply::$Name(reply) => $Name::say(reply, changed),)*
             }
         }
 
-        /// What the feature of each command says of itself: source of a manual page's text.
-        const WRITTEN: &[(&str, &str)] = &[$((
-            stringify!($name),
-            include_str!(concat!(stringify!($feature), "/mod.rs")),
-        ),)*];
+        /// What comes after all that is said.
+        pub fn hint(reply: &Reply) -> Option<String> {
+            match reply {
+                $(Reply::$Name(reply) => $Name::hint(reply),)*
+            }
+        }
+
+        /// Why a feature refuses.
+        pub fn refuse(refusal: &Refusal) -> String {
+            match refusal {
+                $(Refusal::$Name(refusal) => $Name::refuse(refusal),)*
+            }
+        }
+
+        /// What an administrator must hear of a feature.
+        pub fn notice(notice: &Notice) -> String {
+            match notice {
+                $(Notice::$Name(notice) => $Name::notice(notice),)*
+            }
+        }
+
+        /// Adds to `status` what a feature reports.
+        pub fn report(reply: &Reply, report: &mut Report) {
+            match reply {
+                $(Reply::$Name(reply) => $Name::report(reply, report),)*
+            }
+        }
+
+        /// What `list` asks.
+        pub fn list() -> Vec<Request> {
+            [$($Name::list().map(Request::from),)*].into_iter().flatten().collect()
+        }
+
+        /// Adds to `list` what a feature answers to that.
+        pub fn listed(reply: &Reply, listing: &mut Listing) {
+            match reply {
+                $(Reply::$Name(reply) => $Name::listed(reply, listing),)*
+            }
+        }
+
+        /// Adds to `why` what a feature says of an address.
+        pub fn about(reply: &Reply, about: &mut About) {
+            match reply {
+                $(Reply::$Name(reply) => $Name::about(reply, about),)*
+            }
+        }
+
+        /// What the audit log says of a value of a record, if a feature understands it.
+        pub fn audited(record: &Record, value: &Value) -> Option<String> {
+            None$(.or_else(|| $Name::audited(record, value)))*
+        }
+
+        /// Completes the configuration where the defaults depend on what is installed here.
+        pub(crate) fn find_defaults(config: &mut Config) {
+            $($Name::find_defaults(&mut config.$name);)*
+        }
+
+        /// What was kept on disk of the lists that are in force.
+        pub(crate) fn kept(state: &State, kept: &Kept) -> Vec<Event> {
+            let mut events = Vec::new();
+            $(events.extend(state.$name.kept(kept).into_iter().map(Event::from));)*
+            events
+        }
+
+        /// How far the background work is.
+        pub(crate) fn progress(background: &Background) -> Vec<Event> {
+            [$($Name::progress(background).map(Event::from),)*].into_iter().flatten().collect()
+        }
+
+        /// Begins background work.
+        pub(crate) fn run(job: Job, background: &Background) {
+            match job {
+                $(Job::$Name(job) => $Name::run(job, background),)*
+            }
+        }
     };
 }
 
-commands! {
-    Up: up::cli::Up,
-    Confirm: up::cli::Confirm,
-    Rollback: up::cli::Rollback,
-    Down: up::cli::Down,
-    Status: status::cli::Status,
-    #[command(visible_alias = "whitelist")]
-    Allow: accounts::cli::Allow,
-    Remove: accounts::cli::Remove,
-    List: accounts::cli::List,
-    Show: accounts::cli::Show,
-    Why: why::cli::Why,
-    #[command(visible_alias = "blacklist")]
-    Block: blocks::cli::Block,
-    Unblock: blocks::cli::Unblock,
-    Peer: peers::cli::PeerCommand,
-    Country: countries::cli::CountryCommand,
-    Feed: feeds::cli::FeedCommand,
-    Mode: modes::cli::SetMode,
-    Services: modes::cli::Services,
-    Log: audit::cli::Log,
-    Check: check::cli::Check,
-    Reload: check::cli::Reload,
-    Demo: demo::cli::Demo,
-    Daemon: boot::cli::Daemon,
-    #[command(hide = true)]
-    Boot: boot::cli::Boot,
-    #[command(hide = true)]
-    Generate: generate::cli::Generate,
-}
-
-/// The manual text of a command: the doc comment of its feature.
-pub fn manual_of(command: &str) -> Option<String> {
-    let found = WRITTEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(command));
-    found.map(|(_, source)| {
-        let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
-    })
+// "Pattern not covered: `Reply::Bans(_)`" means that a feature of the core has no line here.
+features! {
+    firewall: Firewall,
+    blocks: Blocks,
+    denials: Denials,
+    accounts: Accounts,
+    peers: Peers,
+    feeds: Feeds,
+    countries: Countries,
 }

@@ -3,16 +3,16 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use nightlatch_core::action::Content;
 use nightlatch_core::audit::Record;
-use nightlatch_core::event::{Event, Kept as What};
-use nightlatch_core::ledger::Change;
-use nightlatch_core::lists::FeedName;
-use nightlatch_core::signalling::Learned;
+use nightlatch_core::event::Event;
+use nightlatch_core::features::Change;
+use nightlatch_core::learned::LearnedSets;
+use nightlatch_core::row::Row;
 use nightlatch_core::time::Time;
 
-use super::{Inbox, Message};
 use crate::features::boot::{self, Copy};
+use crate::shell::background::{self, WithKept};
+use crate::shell::inbox::{Inbox, Message};
 use crate::shell::kept::Kept;
 use crate::shell::paths::Paths;
 use crate::shell::store::Store;
@@ -38,7 +38,7 @@ pub(super) fn begin_store(mut store: Store, paths: &Paths, inbox: Inbox) -> Send
         for job in waiting {
             match job {
                 StoreJob::Commit { changes, records, now } => {
-                    let stored = store.commit(&changes, &records, now);
+                    let stored = rows(&changes).and_then(|rows| store.commit(&rows, &records, now));
                     let _ = inbox.send(Message::Happened(Event::Stored(stored)));
                 }
                 StoreJob::KeepConfiguration => {
@@ -50,12 +50,15 @@ pub(super) fn begin_store(mut store: Store, paths: &Paths, inbox: Inbox) -> Send
     jobs
 }
 
-/// What is to be written to files.
-#[derive(Debug)]
+fn rows(changes: &[Change]) -> Result<Vec<Row>, String> {
+    let rows: Result<Vec<Row>, _> = changes.iter().map(Change::row).collect();
+    rows.map_err(|error| error.to_string())
+}
+
+/// What is to be done with files.
 pub(super) enum FileJob {
-    Keep(Content),
-    Forget(FeedName),
-    SavePeers(Box<Learned>, Time),
+    WithKept(WithKept),
+    SaveLearned(Box<LearnedSets>, Time),
     /// A copy of the firewall for a boot at which nothing else can be read; `None` removes it.
     Copy(Option<Box<Copy>>),
 }
@@ -70,20 +73,18 @@ pub(super) fn begin_files(
     let (jobs, waiting): (_, Receiver<FileJob>) = channel();
     lane::begin("files", move || {
         for job in waiting {
-            let (what, result) = match job {
-                FileJob::Keep(content) => (What::List, kept.keep(&content)),
-                FileJob::Forget(name) => {
-                    let result = kept.forget(&name);
-                    (What::Forgotten(name), result)
+            match job {
+                FileJob::WithKept(work) => {
+                    if let Some(event) = work(&kept) {
+                        background::tell(&inbox, event);
+                    }
                 }
-                FileJob::SavePeers(learned, now) => (What::Peers, peers.save(&learned, now)),
-                FileJob::Copy(copy) => {
-                    copies.keep(copy);
-                    continue;
+                FileJob::SaveLearned(sets, now) => {
+                    let saved = peers.save(&sets, now).map_err(|error| error.to_string());
+                    let _ = inbox.send(Message::Happened(Event::LearnedSaved(saved)));
                 }
-            };
-            let result = result.map_err(|error| error.to_string());
-            let _ = inbox.send(Message::Happened(Event::Kept { what, result }));
+                FileJob::Copy(copy) => copies.keep(copy),
+            }
         }
     });
     jobs

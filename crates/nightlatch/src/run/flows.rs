@@ -9,9 +9,9 @@ use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::event::Event;
 use nightlatch_core::service::Catalogue;
 
-use super::{Inbox, Message};
 use crate::shell::beginnings::Beginnings;
 use crate::shell::flows::TrackedFlows;
+use crate::shell::inbox::{Inbox, Message};
 use crate::shell::{journal, lane};
 
 /// How many flows go to the engine at once.

@@ -14,14 +14,14 @@ use std::time::Duration;
 use nightlatch_core::action::{Apply, Load, Revision, Unlearn};
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::event::Event;
+use nightlatch_core::learned::{Lasting, SetSpec};
 use nightlatch_core::ruleset::TABLE;
-use nightlatch_core::signalling::Peer;
 use nightlatch_netfilter::Change;
 use nightlatch_parse::ranges::RangeList;
 
-use super::{Inbox, Message};
 use crate::shell::clock::Stopwatch;
-use crate::shell::firewall::{self, Exchange, Firewall};
+use crate::shell::firewall::{self, Exchange, Firewall, Loaded};
+use crate::shell::inbox::{Inbox, Message};
 use crate::shell::{journal, lane, systemd};
 
 /// How often the lane looks for itself whether the table is whole.
@@ -52,9 +52,9 @@ pub(super) enum Job {
         to: Revision,
     },
     Cut(Vec<LiveFlow>),
-    Teach(Vec<(Peer, Duration)>),
+    Teach(Vec<Lasting>),
     Unlearn(Unlearn),
-    ReadPeers,
+    ReadSets(Vec<&'static SetSpec>),
     ReadCounters,
     ReadHits,
     /// The container endpoints to which ports are published.
@@ -231,15 +231,15 @@ impl Worker {
                 let result = self.firewall.cut(&flows);
                 self.tell(Event::FlowsCut(result));
             }
-            Job::Teach(peers) => {
-                let result = self.firewall.teach(&peers);
+            Job::Teach(elements) => {
+                let result = self.firewall.teach(&elements);
                 self.tell(Event::Taught(result));
             }
             Job::Unlearn(unlearn) => {
-                let result = self.firewall.unlearn(|peer| unlearn.concerns(peer));
+                let result = self.firewall.unlearn(&unlearn);
                 self.tell(Event::Unlearned(result));
             }
-            Job::ReadPeers => self.read_peers(),
+            Job::ReadSets(sets) => self.read_sets(&sets),
             Job::ReadCounters => {
                 let dropped = self.firewall.dropped();
                 let survives_reboot = systemd::boots_with_us();
@@ -286,13 +286,16 @@ impl Worker {
     }
 
     fn load(&mut self, load: Load) {
-        let Load { to, table, structure, lists, trial } = load;
+        let Load { to, table, structure, lists, trial, learned } = load;
         // What was being exchanged is loaded anew, or stands.
         self.exchanges.clear();
         (self.doubt, self.is_told) = (None, false);
-        match self.firewall.load(structure, table, &lists, trial) {
-            Ok(lists_stand) => {
+        match self.firewall.load(structure, table, &lists, trial, learned) {
+            Ok(Loaded { lists_stand, put_back }) => {
                 self.tell(Event::Applied { to, result: Ok(()) });
+                if put_back.is_err() {
+                    self.tell(Event::Taught(put_back));
+                }
                 if lists_stand {
                     self.tell(Event::ListsExchanged { to, result: Ok(()) });
                 } else {
@@ -338,15 +341,15 @@ impl Worker {
         }
     }
 
-    /// Reads which peers the kernel has learned; not if another program has just changed the table.
-    fn read_peers(&mut self) {
-        let peers = match self.is_doubtful() {
+    /// Reads what the kernel has learned; not if another program has just changed the table.
+    fn read_sets(&mut self, sets: &[&'static SetSpec]) {
+        let elements = match self.is_doubtful() {
             true => None,
-            false => self.firewall.learned().filter(|_| !self.is_doubtful()),
+            false => self.firewall.learned(sets).filter(|_| !self.is_doubtful()),
         };
-        let _ = self.inbox.send(match peers {
-            Some(peers) => Message::Learned(peers),
-            None => Message::Happened(Event::PeersUnreadable),
+        let _ = self.inbox.send(match elements {
+            Some(elements) => Message::Learned(elements),
+            None => Message::Happened(Event::SetsRead(None)),
         });
     }
 
@@ -364,7 +367,7 @@ impl Worker {
         self.heard.fetch_sub(1, Ordering::Relaxed);
         if !change.touches(TABLE) {
             // Container engines change tables of their own.
-            let _ = self.inbox.send(Message::OthersChanged);
+            let _ = self.inbox.send(Message::MayBePublished);
         }
         if self.is_told {
             return;

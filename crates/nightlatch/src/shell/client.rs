@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch_core::api::{Reply, Request, Status};
+use nightlatch_core::api::{Done, Reply, Request, Status};
 
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
@@ -59,15 +59,29 @@ pub fn read_status(paths: &Paths) -> Result<Status, Failure> {
     serde_json::from_str(&line).map_err(|error| broken(&error))
 }
 
-/// Asks for a change and returns the sentence to show.
+/// Asks features for something.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn change(paths: &Paths, request: Request) -> Result<String, Failure> {
-    match ask(paths, request)? {
-        Reply::Done { message } => Ok(message),
-        other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
+pub fn change(paths: &Paths, request: Request) -> Result<Done, Failure> {
+    done(ask(paths, request)?)
+}
+
+/// What was done, or is answered.
+///
+/// # Errors
+/// It is the answer to something else.
+pub fn done(reply: Reply) -> Result<Done, Failure> {
+    match reply {
+        Reply::Done(done) => Ok(done),
+        Reply::Refused(refusal) => Err(refusal.into()),
+        other => Err(unfitting(&other)),
     }
+}
+
+/// The failure of a reply that is not the answer to what was asked.
+pub fn unfitting(reply: &dyn std::fmt::Debug) -> Failure {
+    Failure::failed(format!("the daemon gave an unfitting answer: {reply:?}"))
 }
 
 /// Whether a daemon listens.

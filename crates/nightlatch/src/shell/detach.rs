@@ -3,8 +3,6 @@
 use std::process::Child;
 use std::time::Duration;
 
-use rustix::process::{Pid, getsid};
-
 /// Leaves the terminal. It fails only for the leader of a process group, which has left already.
 pub fn from_terminal() {
     let _ = rustix::process::setsid();
@@ -14,11 +12,34 @@ pub fn from_terminal() {
 /// along with the terminal.
 pub fn wait_until_it_has_left(child: &Child) {
     const STEP: Duration = Duration::from_millis(5);
-    let process = Pid::from_child(child);
     for _ in 0..200 {
-        match getsid(Some(process)) {
-            Ok(session) if session != process => std::thread::sleep(STEP),
+        match session(child.id()) {
+            Some(session) if session != child.id() => std::thread::sleep(STEP),
             _ => return,
         }
+    }
+}
+
+/// The session of a process; 0 if its leader is not in our PID namespace, as in a container. `getsid`
+/// has no value for that.
+fn session(process: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Behind the name, which can contain anything: state, parent, group, session.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_session_of_a_process() {
+        let mut child = std::process::Command::new("setsid").args(["sleep", "9"]).spawn().unwrap();
+        wait_until_it_has_left(&child);
+        let found = session(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, Some(child.id()));
+        assert_eq!(session(u32::MAX), None);
     }
 }

@@ -2,6 +2,8 @@
 //! socket, the fetcher of lists, other programs, the console of the PBX.
 
 pub mod addresses;
+pub(crate) mod arriving;
+pub(crate) mod background;
 pub mod beginnings;
 pub mod caller;
 pub mod client;
@@ -11,6 +13,7 @@ pub mod detach;
 pub mod fetch;
 pub mod firewall;
 pub mod flows;
+pub mod inbox;
 pub mod journal;
 pub mod kept;
 pub mod known_peers;

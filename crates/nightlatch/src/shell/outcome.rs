@@ -2,16 +2,18 @@
 
 use std::process::ExitCode;
 
-use nightlatch_core::api::{Refusal, RefusalKind};
+use nightlatch_core::api::Refusal;
 
 /// A command failed: what happened, to what, what to do next, and the exit code.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// The exit code.
     pub code: Code,
     /// For the screen.
     pub message: String,
+    /// The refusal, if the daemon refused what was asked: for `--json`.
+    pub refusal: Option<Box<Refusal>>,
 }
 
 /// Exit codes. They are stable: scripts depend on them.
@@ -42,7 +44,7 @@ impl Code {
 impl Failure {
     /// A failure with its code.
     pub fn new(code: Code, message: impl ToString) -> Failure {
-        Failure { code, message: message.to_string() }
+        Failure { code, message: message.to_string(), refusal: None }
     }
 
     /// Something outside failed.
@@ -53,19 +55,6 @@ impl Failure {
     /// The answer is no.
     pub fn no(message: impl ToString) -> Failure {
         Failure::new(Code::No, message)
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        let code = match refusal.kind {
-            RefusalKind::No => Code::No,
-            RefusalKind::Wrong => Code::Usage,
-            RefusalKind::NotAllowed => Code::NotAllowed,
-            RefusalKind::Configuration => Code::Configuration,
-            RefusalKind::Failed => Code::Failed,
-        };
-        Failure { code, message: refusal.message }
     }
 }
 

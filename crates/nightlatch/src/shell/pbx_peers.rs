@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::cut::{Began, LiveFlow};
-use nightlatch_core::event::Event;
 use nightlatch_core::pbx::{self as core, PbxContact, PbxPeers, Registrar};
 use nightlatch_core::service::{Catalogue, Ports, Protocol, Role};
 
@@ -15,7 +13,6 @@ use super::pbx::{
     self, Driver, NamedContact, PbxAnswer, Registration, RegistrationState, Remaining, Subjects,
 };
 use super::sockets::Connections;
-use crate::run::{Inbox, Message};
 
 /// The most host names that are resolved. A carrier has a few.
 const MAX_NAMES: usize = 64;
@@ -31,29 +28,25 @@ pub struct Trunk {
     pub unread: Vec<pbx::Unread>,
 }
 
-/// Asks the PBX in a thread of its own, which sends the answer to the main loop. The catalogue lists
-/// the services of this host.
-pub fn ask_in_background(catalogue: Arc<Catalogue>, inbox: Inbox) {
-    std::thread::spawn(move || {
-        let programs = pbx::running();
-        let subjects = Subjects { channels: false, ..Subjects::ALL };
-        let answer = pbx::ask(&programs, subjects);
-        // The kernel itself detects registrations over UDP.
-        let by_tcp = |registration: &&Registration| {
-            registration.state == RegistrationState::Registered
-                && registration.server.protocol() == Protocol::Tcp
-        };
-        let trunks = resolve(answer.registrations.iter().filter(by_tcp));
-        let named = resolve_named(&answer);
-        let mut peers = peers(&answer, !programs.is_empty(), &trunks, &named);
-        // If it does not report its registrations, infer them from its connections.
-        if peers.answer != core::PbxAnswer::Answered && !programs.is_empty() {
-            peers.registrars.extend(outbound_sip(&catalogue));
-        }
-        mark_heard(&mut peers, &catalogue);
-        // The main loop may have ended.
-        let _ = inbox.send(Message::Happened(Event::PbxTold(peers)));
-    });
+/// Asks the PBX for its registrations and contacts. The catalogue lists the services of this host.
+pub fn ask(catalogue: &Catalogue) -> PbxPeers {
+    let programs = pbx::running();
+    let subjects = Subjects { channels: false, ..Subjects::ALL };
+    let answer = pbx::ask(&programs, subjects);
+    // The kernel itself detects registrations over UDP.
+    let by_tcp = |registration: &&Registration| {
+        registration.state == RegistrationState::Registered
+            && registration.server.protocol() == Protocol::Tcp
+    };
+    let trunks = resolve(answer.registrations.iter().filter(by_tcp));
+    let named = resolve_named(&answer);
+    let mut peers = peers(&answer, !programs.is_empty(), &trunks, &named);
+    // If it does not report its registrations, infer them from its connections.
+    if peers.answer != core::PbxAnswer::Answered && !programs.is_empty() {
+        peers.registrars.extend(outbound_sip(catalogue));
+    }
+    mark_heard(&mut peers, catalogue);
+    peers
 }
 
 /// Marks the contacts from whose addresses signalling came, according to connection tracking and

@@ -14,17 +14,19 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nightlatch_core::action::Level;
-use nightlatch_core::api::{Caller, Refusal, RefusalKind, Reply, Request, VERSION};
+use nightlatch_core::api::{Caller, Cause, Refusal, RefusalKind, Reply, Request, VERSION};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Stopwatch;
+use super::inbox::{Inbox, Message};
 use super::outcome::Failure;
 use super::paths::Paths;
 use super::{caller, journal};
-use crate::run::{Inbox, Message};
 
 /// The longest request or reply, in bytes: an account of 100,000 networks fits.
 pub const LONGEST_LINE: u64 = 64 << 20;
+/// How many requests to features may come as one: `up` makes some accounts at once.
+const MOST_REQUESTS: usize = 64;
 /// How many clients of a socket are served at once; the unit's `TasksMax=` must hold all of both.
 const MOST_CLIENTS: usize = 64;
 /// How long a client may take to say what it wants.
@@ -143,13 +145,13 @@ fn converse(stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
             Err(error) => {
                 // It may have gone, and then there is nobody to tell.
                 let message = format!("not a request: {error}");
-                let _ = write_line(&mut writer, &Reply::Refused(wrong(message)));
+                let _ = write_line(&mut writer, &refuse(RefusalKind::Wrong, message));
                 return Err(error);
             }
         };
         let reply = match understand(&line, &caller) {
             Ok(request) => put_to_loop(inbox, caller.clone(), request),
-            Err(refusal) => Reply::Refused(refusal),
+            Err((kind, why)) => refuse(kind, why),
         };
         write_line(&mut writer, &reply)?;
     }
@@ -183,7 +185,9 @@ fn read_line(reader: &mut BufReader<Patient>) -> io::Result<Option<Vec<u8>>> {
     Ok((!line.is_empty()).then_some(line))
 }
 
-fn understand(line: &[u8], caller: &Caller) -> Result<Request, Refusal> {
+/// The request, or what kind of refusal it meets, and why.
+fn understand(line: &[u8], caller: &Caller) -> Result<Request, (RefusalKind, String)> {
+    let wrong = |why| (RefusalKind::Wrong, why);
     let version = serde_json::from_slice::<Version>(line);
     if let Ok(Version { version }) = version
         && version != VERSION
@@ -196,14 +200,22 @@ fn understand(line: &[u8], caller: &Caller) -> Result<Request, Refusal> {
         serde_json::from_slice(line).map_err(|error| wrong(format!("not a request: {error}")))?;
     // The socket's mode keeps others out already; this holds if somebody widens it.
     if caller.uid != 0 {
-        let message = "only root may ask the nightlatch daemon: run it with sudo".to_owned();
-        return Err(Refusal { kind: RefusalKind::NotAllowed, message });
+        let why = "only root may ask the nightlatch daemon: run it with sudo".to_owned();
+        return Err((RefusalKind::NotAllowed, why));
+    }
+    if let Request::Do(ask) = &envelope.request
+        && ask.requests.len() > MOST_REQUESTS
+    {
+        return Err(wrong(format!(
+            "{} requests are more than {MOST_REQUESTS} at once",
+            ask.requests.len()
+        )));
     }
     Ok(envelope.request)
 }
 
-fn wrong(message: String) -> Refusal {
-    Refusal { kind: RefusalKind::Wrong, message }
+fn refuse(kind: RefusalKind, what: String) -> Reply {
+    Reply::Refused(Refusal::new(kind, Cause::Said { what }))
 }
 
 #[derive(Deserialize)]
@@ -224,8 +236,8 @@ fn tell_status(mut stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
 fn put_to_loop(inbox: &Inbox, caller: Caller, request: Request) -> Reply {
     let (reply_to, reply) = sync_channel(1);
     let gone = || {
-        let message = "the daemon is stopping, or too busy to answer: try again".to_owned();
-        Reply::Refused(Refusal { kind: RefusalKind::Failed, message })
+        let why = "the daemon is stopping, or too busy to answer: try again".to_owned();
+        refuse(RefusalKind::Failed, why)
     };
     if inbox.send(Message::Asked { caller, request, reply_to }).is_err() {
         return gone();

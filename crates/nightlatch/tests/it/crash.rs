@@ -81,7 +81,7 @@ fn kill_minus_nine_loses_nothing_and_opens_nothing() {
     );
 
     let _daemon = nightlatch.daemon();
-    stream.compare_ledger(&nightlatch.json(&["list"]), &nightlatch.json(&["services"]));
+    stream.compare_records(&nightlatch.json(&["list"]), &nightlatch.json(&["services"]));
     stream.compare_kernel(server);
     let verified = nightlatch.must(&["log", "--verify"]);
     assert!(verified.contains("whole"), "{verified}");

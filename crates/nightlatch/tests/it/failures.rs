@@ -5,6 +5,7 @@ mod boot;
 mod database;
 mod sockets;
 mod start;
+mod upgrade;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};

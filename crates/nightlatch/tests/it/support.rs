@@ -271,3 +271,19 @@ pub(crate) fn range_of_element(element: &serde_json::Value) -> AddrRange {
     };
     text.parse().unwrap()
 }
+
+/// Puts a program there, by another process: a file that this one has had open for writing may be open in a
+/// child of another test, and then cannot be executed.
+pub(crate) fn install_program(from: impl AsRef<Path>, to: &Path) {
+    let installed =
+        Command::new("install").args(["-m", "755"]).arg(from.as_ref()).arg(to).output().unwrap();
+    assert!(installed.status.success(), "{}", told(&installed));
+}
+
+/// Puts a script there, as [`install_program`].
+pub(crate) fn write_program(to: &Path, text: &str) {
+    let written = to.with_extension("text");
+    std::fs::write(&written, text).unwrap();
+    install_program(&written, to);
+    std::fs::remove_file(written).unwrap();
+}

@@ -315,7 +315,7 @@ fn a_running_pbx_and_its_ports_are_found() {
     // A program by the name of a PBX: what counts is the process and its socket.
     let root = root_with(&[("/etc/asterisk/pjsip.conf", "[t]\nprotocol=udp\nbind=0.0.0.0:7060\n")]);
     let fake = root.path().join("asterisk");
-    fs::copy("/usr/bin/perl", &fake).unwrap();
+    crate::support::install_program("/usr/bin/perl", &fake);
     let ready = root.path().join("ready");
     let script = format!(
         "use IO::Socket::INET; \

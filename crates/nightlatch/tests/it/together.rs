@@ -1,5 +1,5 @@
 //! Many changes at the same time, while the daemon is killed, the disk is full, or another program
-//! flushes the table: what was acknowledged holds in the ledger, in the audit log and in the kernel.
+//! flushes the table: what was acknowledged holds in the records, in the audit log and in the kernel.
 
 mod clients;
 mod found;
@@ -66,7 +66,7 @@ fn on_a_full_disk_each_of_many_changes_is_made_or_not_and_answered_so() {
         shell(server, &fill);
         answers.wait_for_refusals(100);
     });
-    clients.compare_ledger(&nightlatch);
+    clients.compare_records(&nightlatch);
     // What was closed early opens again soon after the answer.
     wait_for_kernel(&clients, server);
     // Nothing may wait in memory for room: a restart finds it as it is.
@@ -84,7 +84,7 @@ fn on_a_full_disk_each_of_many_changes_is_made_or_not_and_answered_so() {
         }
         answers.wait_for_each(5);
     });
-    clients.compare_ledger(&nightlatch);
+    clients.compare_records(&nightlatch);
     equals_kernel(&clients, server);
     daemon.kill();
     let _daemon = again(&nightlatch, server, &mut clients);
@@ -111,7 +111,7 @@ fn after_a_flush_with_many_changes_under_way_all_are_answered_and_in_the_kernel(
     });
     wait_for_kernel(&clients, server);
     wait_until("the table is whole", PATIENCE, || nightlatch.json(&["status"])["intact"] == true);
-    clients.compare_ledger(&nightlatch);
+    clients.compare_records(&nightlatch);
     // After all that, a flush is still noticed if no change comes upon it.
     shell(server, "nft flush ruleset");
     wait_for_kernel(&clients, server);

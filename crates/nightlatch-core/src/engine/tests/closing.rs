@@ -1,7 +1,8 @@
 //! Closing signalling to strangers: which peers are forgotten, also after a crash or rollback.
 
 use super::*;
-use crate::ledger::{Denial, DenialCause};
+use crate::features::denials::{Denial, DenialCause};
+use crate::features::peers;
 use crate::pbx::{PbxAnswer, PbxContact, PbxPeers, Registrar};
 use crate::service::{Protocol, Role};
 use crate::signalling::LearnedBy;
@@ -25,7 +26,7 @@ fn open(known: &[(LearnedBy, &str)]) -> Desk {
 fn learn(desk: &mut Desk, known: &[(LearnedBy, &str)]) {
     let known =
         known.iter().map(|(by, address)| (peer(*by, address), desk.now.after(by.timeout())));
-    desk.feed(Event::Learned(known.collect()));
+    desk.feed(read(known));
 }
 
 fn known(desk: &Desk) -> Vec<String> {
@@ -37,7 +38,7 @@ fn fixed(address: &str) -> Event {
     let (extension, address) = ("trunk".to_owned(), address.parse().unwrap());
     let contact = PbxContact { extension, address, port: 5060, dynamic: false, heard: false };
     let answer = PbxAnswer::Answered;
-    Event::PbxTold(PbxPeers { answer, contacts: vec![contact], ..PbxPeers::default() })
+    told(PbxPeers { answer, contacts: vec![contact], ..PbxPeers::default() })
 }
 
 /// An answer with a registrar that is inferred from a connection, unless the PBX answered.
@@ -49,12 +50,16 @@ fn connected(answer: PbxAnswer, address: &str) -> Event {
         protocol: Protocol::Tcp,
         role: Role::Sip,
     };
-    Event::PbxTold(PbxPeers { answer, registrars: vec![registrar], ..PbxPeers::default() })
+    told(PbxPeers { answer, registrars: vec![registrar], ..PbxPeers::default() })
+}
+
+fn told(pbx: PbxPeers) -> Event {
+    Event::Feature(peers::Event::Told(pbx).into())
 }
 
 /// The daemon after a restart, one second later.
 fn restart(desk: &Desk) -> Desk {
-    let mut again = Desk::new(desk.stored(Desk::on().engine.ledger()));
+    let mut again = Desk::new(desk.stored(Desk::on().engine.state()));
     again.now = desk.now.after(Duration::from_secs(1));
     again
 }
@@ -63,32 +68,31 @@ fn restart(desk: &Desk) -> Desk {
 fn a_trial_of_mode_open_that_is_rolled_back_closes_it() {
     let trial = || {
         let mut desk = Desk::on();
-        let up = crate::api::Up {
+        let up = Up {
             mode: Some(Mode::Open),
             accounts: Vec::new(),
-            site: desk.engine.ledger().site.clone(),
+            site: desk.engine.state().posture().site.clone(),
             trial: Some(Duration::from_secs(60)),
-            dry_run: false,
-            pbx: PbxPeers::default(),
+            ..Up::default()
         };
-        desk.done(Request::Up(up));
+        desk.done(put_up(up));
         learn(&mut desk, &[(LearnedBy::Called, STRANGER)]);
         (desk.cuts, desk.unlearned) = (Vec::new(), Vec::new());
         desk
     };
     let mut asked = trial();
-    asked.done(Request::Rollback);
+    asked.done(rollback());
     let mut overdue = trial();
     overdue.wait(61);
     for desk in [asked, overdue] {
-        assert_eq!(desk.engine.ledger().mode, Mode::Allowlist);
+        assert_eq!(desk.engine.state().posture().mode, Mode::Allowlist);
         assert_eq!(known(&desk), [""; 0]);
         assert_eq!(desk.cuts, [Flows::BegunByPeers]);
         assert!(matches!(desk.unlearned.as_slice(), [Unlearn::UnregisteredExcept(_)]));
     }
 }
 
-/// The saved ledger says that signalling is closed, but the kernel's sets or the file of saved peers
+/// The saved state says that signalling is closed, but the kernel's sets or the file of saved peers
 /// still contain the stranger.
 #[test]
 fn a_crash_in_the_middle_of_closing_keeps_no_stranger() {
@@ -102,12 +106,13 @@ fn a_crash_in_the_middle_of_closing_keeps_no_stranger() {
     let known_since = |(peer, ago): &(Peer, u64)| {
         (*peer, now.after(peer.by.timeout().saturating_sub(Duration::from_secs(*ago))))
     };
-    again.feed(Event::Learned(before.iter().chain(&after).map(known_since).collect()));
+    again.feed(read(before.iter().chain(&after).map(known_since)));
     again.feed(Event::Started);
-    assert_eq!(known(&again), ["Called 203.0.113.9", "Registered 203.0.113.80"]);
-    let stale = std::iter::once(peer(LearnedBy::Called, STRANGER)).collect();
-    assert_eq!(again.unlearned, [Unlearn::Peers(stale)]);
-    assert!(again.taught.iter().all(|(peer, _)| peer.address.to_string() != STRANGER));
+    assert_eq!(known(&again), ["Registered 203.0.113.80", "Called 203.0.113.9"]);
+    let stale = peer(LearnedBy::Called, STRANGER);
+    let stale = std::iter::once((stale.by.set(), stale.key())).collect();
+    assert_eq!(again.unlearned, [Unlearn::Exactly(stale)]);
+    assert!(again.taught.iter().all(|element| element.key.address.to_string() != STRANGER));
 }
 
 /// Contacts configured by host name, and all contacts after a start, are known only once the PBX
@@ -118,8 +123,8 @@ fn fixed_trunks_are_taken_over_again_once() {
     desk.done(mode(Mode::Allowlist));
     assert_eq!(known(&desk), [""; 0]);
     desk.feed(fixed(TRUNK));
-    let taught =
-        |desk: &Desk| desk.taught.iter().filter(|(it, _)| it.by == LearnedBy::Called).count();
+    let called = LearnedBy::Called.set();
+    let taught = |desk: &Desk| desk.taught.iter().filter(|it| it.set == called).count();
     assert!(taught(&desk) > 0 && known(&desk)[0] == format!("Called {TRUNK}"));
     desk.taught.clear();
     desk.feed(fixed(TRUNK));
@@ -132,6 +137,12 @@ fn fixed_trunks_are_taken_over_again_once() {
     assert_eq!((taught(&desk), known(&desk)), (0, Vec::new()));
 }
 
+/// The mode is allowlist, and a server can no longer open connections.
+fn closed_to(server: &str) -> Done {
+    let ended = peers::Reply::NoLongerConnects { address: server.parse().unwrap() };
+    changed([mode_set(Mode::Allowlist, &["sip", "sip-tls"]), ended.into()])
+}
+
 #[test]
 fn a_connection_is_no_registration_while_strangers_may_register() {
     let mut desk = open(&[]);
@@ -139,8 +150,7 @@ fn a_connection_is_no_registration_while_strangers_may_register() {
     assert_eq!(known(&desk), [""; 0]);
     // Inferred before open mode, and not expired yet.
     learn(&mut desk, &[(LearnedBy::RegisteredByTcp, STRANGER)]);
-    let said = desk.done(mode(Mode::Allowlist));
-    assert!(said.contains("203.0.113.200 can no longer open connections"), "{said}");
+    assert_eq!(desk.done(mode(Mode::Allowlist)), closed_to(STRANGER));
     assert_eq!(known(&desk), [""; 0]);
     desk.feed(connected(PbxAnswer::Silent, STRANGER));
     assert_eq!(known(&desk), [""; 0]);
@@ -149,8 +159,7 @@ fn a_connection_is_no_registration_while_strangers_may_register() {
     // The PBX's own answer takes precedence.
     desk.feed(connected(PbxAnswer::Answered, STRANGER));
     desk.done(mode(Mode::Open));
-    let said = desk.done(mode(Mode::Allowlist));
-    assert!(said.contains(TRUNK) && !said.contains(STRANGER), "{said}");
+    assert_eq!(desk.done(mode(Mode::Allowlist)), closed_to(TRUNK));
     assert_eq!(known(&desk), ["RegisteredByTcp 203.0.113.200"]);
 }
 
@@ -162,9 +171,9 @@ fn a_removed_trunk_is_denied_while_the_pbx_holds_its_fixed_contact() {
     desk.feed(fixed(TRUNK));
     desk.wait(Denial::DURATION.as_secs());
     desk.feed(fixed(TRUNK));
-    let denial = desk.engine.ledger().denials.values().next().unwrap();
+    let denial = desk.engine.state().denials.all.values().next().unwrap();
     assert!(matches!(denial.cause, DenialCause::AccountGone { .. }) && denial.until > desk.now);
     desk.wait(Denial::PROLONGATION.as_secs());
-    desk.feed(Event::PbxTold(PbxPeers { answer: PbxAnswer::Answered, ..PbxPeers::default() }));
-    assert!(desk.engine.ledger().denials.is_empty());
+    desk.feed(told(PbxPeers { answer: PbxAnswer::Answered, ..PbxPeers::default() }));
+    assert!(desk.engine.state().denials.all.is_empty());
 }

@@ -7,10 +7,10 @@ fn words(actions: &[Action]) -> Vec<&'static str> {
     let word = |action: &Action| match action {
         Action::Commit { .. } => "commit",
         Action::Apply(_) => "apply",
-        Action::ReadPeers => "read peers",
+        Action::ReadSets(_) => "read sets",
         Action::ReadCounters => "read counters",
         Action::Reply(..) => "reply",
-        Action::Tell(Level::Error, _) => "error",
+        Action::Tell(told) if told.level() == Level::Error => "error",
         Action::Tell(..) => "tell",
         Action::ListFlows { .. } => "list flows",
         Action::Unlearn(_) => "unlearn",
@@ -23,7 +23,7 @@ fn asked(desk: &mut Desk, ticket: u64, request: Request) -> Vec<Action> {
     let event = Event::Asked { ticket: Ticket(ticket), caller: anna(), request };
     let actions = desk.engine.handle(event, desk.now);
     match actions.as_slice() {
-        [Action::ReadPeers] => desk.engine.handle(Event::PeersUnreadable, desk.now),
+        [Action::ReadSets(_)] => desk.engine.handle(Event::SetsRead(None), desk.now),
         _ => actions,
     }
 }
@@ -38,7 +38,7 @@ fn while_the_disk_hangs_questions_are_answered_and_ends_come() {
     // Others wait.
     assert_eq!(words(&asked(&mut desk, 2, allow("ann 203.0.113.8 all"))), [] as [&str; 0]);
     assert_eq!(words(&asked(&mut desk, 3, Request::Status)), ["read counters"]);
-    assert_eq!(words(&asked(&mut desk, 4, Request::List)), ["reply"]);
+    assert_eq!(words(&asked(&mut desk, 4, Request::of(accounts::Request::List))), ["reply"]);
     let told = desk.engine.next_deadline().unwrap();
     assert_eq!(told, desk.now.after(Duration::from_secs(2)));
     assert_eq!(words(&desk.engine.handle_timeout(told)), ["error"]);
@@ -46,12 +46,12 @@ fn while_the_disk_hangs_questions_are_answered_and_ends_come() {
     let end = desk.engine.next_deadline().unwrap();
     assert_eq!(end, desk.now.after(Duration::from_secs(60)));
     assert_eq!(words(&desk.engine.handle_timeout(end)), ["apply"]);
-    assert!(desk.engine.ledger().accounts.is_empty());
+    assert!(desk.engine.state().accounts.all.is_empty());
     // It answers after all: what waited is decided, and written together with the end.
     let actions = desk.engine.handle(Event::Stored(Ok(())), end);
     assert_eq!(words(&actions), ["commit"]);
     let Some(Action::Commit { changes, .. }) = actions.first() else { panic!("{actions:?}") };
-    let keys: Vec<String> = changes.iter().map(|it| format!("{:?}", it.record_key())).collect();
+    let keys: Vec<String> = changes.iter().map(|it| format!("{:?}", it.id())).collect();
     let named = |name: &str| keys.iter().position(|key| key.contains(name)).unwrap();
     assert!(named("joe") < named("ann"), "{keys:?}");
 }
@@ -85,7 +85,7 @@ fn all_that_waits_is_written_down_together() {
     // If the disk refuses them, none has happened.
     let actions = desk.engine.handle(Event::Stored(Err("full".to_owned())), desk.now);
     let refused = actions.iter().filter(|action| matches!(action, Action::Reply(..)));
-    assert_eq!((refused.count(), desk.engine.ledger().accounts.len()), (18, 1));
+    assert_eq!((refused.count(), desk.engine.state().accounts.all.len()), (18, 1));
 }
 
 #[test]
@@ -103,9 +103,9 @@ fn of_two_ends_the_later_row_is_written_when_the_disk_has_room_again() {
     let again = desk.engine.next_deadline().unwrap();
     let actions = desk.engine.handle_timeout(again);
     let Some(Action::Commit { changes, records }) = actions.first() else { panic!("{actions:?}") };
-    let mut disk = Ledger::default();
+    let mut disk = State::default();
     changes.iter().cloned().for_each(|change| drop(disk.apply(change)));
-    assert_eq!(disk.denials, desk.engine.ledger().denials);
+    assert_eq!(disk.denials, desk.engine.state().denials);
     let subjects: Vec<&str> = records.iter().map(|record| record.subject.as_str()).collect();
     assert_eq!(subjects, ["joe", "ann"]);
 }

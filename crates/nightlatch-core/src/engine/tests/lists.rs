@@ -2,7 +2,7 @@
 
 mod shut_out;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,16 @@ use nightlatch_parse::ranges::RangeList;
 
 use crate::AddrRange;
 use crate::action::Action;
-use crate::api::{Caller, FeedView, Reply, Request};
-use crate::config::Rules;
+use crate::api::{Caller, Cause, Done, Refusal, RefusalKind, Reply, Request, Status};
+use crate::config::Config;
 use crate::engine::Engine;
-use crate::event::{Event, Failed, Fetched, FetchedTable, Ticket};
-use crate::ledger::{Ledger, Mode, Protection};
-use crate::lists::{Feed, FeedName, Version, Versions};
+use crate::event::{Event, Ticket};
+use crate::features::State;
+use crate::features::countries::{self, FetchedTable};
+use crate::features::feeds::{self, Came, Failed, Feed, FeedName, FeedView, Fetched, Outcome};
+use crate::features::{self, Job};
+use crate::lists::{Refused, Version, Versions};
+use crate::posture::{Mode, Posture, Protection};
 use crate::service::ServiceName;
 use crate::time::Time;
 
@@ -40,17 +44,18 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        Bench::with(Engine::new(Ledger::default(), Rules::default()))
+        Bench::with(Engine::new(State::default(), Config::default()))
     }
 
     /// A server whose SSH is open to strangers, and an administrator who is one.
     fn with_a_stranger_at_ssh() -> Bench {
-        let mut rules = Rules::default();
-        rules.open.insert(ServiceName::known("ssh"));
+        let mut config = Config::default();
+        config.firewall.open.insert(ServiceName::known("ssh"));
         let protection = Protection::On { since: Time::default() };
-        let ledger = Ledger { mode: Mode::Open, protection, ..Ledger::default() };
+        let posture = Posture { mode: Mode::Open, protection, ..Posture::default() };
+        let state = State::with_posture(posture);
         let caller = Caller { origin: Some(HOTEL.parse().unwrap()), ..Caller::default() };
-        Bench { caller, ..Bench::with(Engine::new(ledger, rules)) }
+        Bench { caller, ..Bench::with(Engine::new(state, config)) }
     }
 
     fn with(engine: Engine) -> Bench {
@@ -99,16 +104,18 @@ impl Bench {
             }
             Action::ListFlows { .. } => return vec![Event::FlowsListed(done)],
             Action::Cut(_) => return vec![Event::FlowsCut(done)],
-            Action::ReadPeers => return vec![Event::PeersUnreadable],
+            Action::ReadSets(_) => return vec![Event::SetsRead(None)],
             Action::ReadHits => return vec![Event::Hits(Vec::new())],
             Action::ReadCounters => {
                 let dropped = std::collections::BTreeMap::new();
                 return vec![Event::Counters { dropped, survives_reboot: false }];
             }
-            Action::Fetch(feed, state) => {
-                self.fetches.push((feed.name.to_string(), state.version));
+            Action::Run(Job::Feeds(feeds::Job::Fetch(feed, version))) => {
+                self.fetches.push((feed.name.to_string(), version));
             }
-            Action::ReadCountries { known, .. } => self.readings.push(known),
+            Action::Run(Job::Countries(countries::Job::Read { known, .. })) => {
+                self.readings.push(known);
+            }
             Action::Reply(_, reply) => self.replies.push(reply),
             _ => {}
         }
@@ -142,24 +149,86 @@ impl Bench {
 
     fn fetched(&mut self, name: &str, result: Result<Fetched, &str>) {
         let result = result.map_err(|reason| Failed { reason: reason.to_owned(), wait: None });
-        self.feed(Event::Fetched { name: name.parse().unwrap(), result });
+        self.feed(fetched(name, result));
     }
 
     fn view(&mut self, name: &str) -> FeedView {
-        let Reply::Feeds(feeds) = self.ask(Request::FeedList) else { panic!("no feeds") };
-        feeds.into_iter().find(|view| view.feed.name.as_str() == name).unwrap()
+        self.views().into_iter().find(|view| view.feed.name.as_str() == name).unwrap()
+    }
+
+    fn views(&mut self) -> Vec<FeedView> {
+        match self.said(Request::of(feeds::Request::List)) {
+            features::Reply::Feeds(feeds::Reply::All(views)) => views,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The only thing that is answered.
+    fn said(&mut self, request: Request) -> features::Reply {
+        match self.ask(request) {
+            Reply::Done(done) => done.said.into_iter().next().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn status(&mut self) -> Status {
+        match self.ask(Request::Status) {
+            Reply::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn add(&mut self, name: &str) {
-        let reply = self.ask(Request::FeedAdd(feed(name)));
-        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+        let stood = self.engine.state().posture().stands();
+        let (name, mode) = (feed(name).name, self.engine.state().posture().mode);
+        let twin = self.engine.state().feeds.all.keys().next().cloned();
+        let added = feeds::Reply::Added { name: name.clone(), mode, twin };
+        assert_eq!(self.ask(add(feed(name.as_str()))), Reply::Done(done(added, stood)));
     }
 
     fn refresh(&mut self, name: &str, force: bool) {
         let name: Option<FeedName> = Some(name.parse().unwrap());
-        self.ask(Request::FeedRefresh { name, force });
+        self.ask(Request::of(feeds::Request::Refresh { name }).forced(force));
         self.pass(Duration::ZERO);
     }
+}
+
+/// What was changed; where the firewall is not up, it waits for that.
+fn done(said: impl Into<features::Reply>, stood: bool) -> Done {
+    let said = vec![said.into()];
+    Done { said, changed: true, waits_for_up: !stood, stood, findings: None }
+}
+
+/// The answer is no.
+fn no(refusal: impl Into<features::Refusal>) -> Reply {
+    let why = Cause::Feature(Box::new(refusal.into()));
+    Reply::Refused(Refusal::new(RefusalKind::No, why))
+}
+
+fn add(feed: Feed) -> Request {
+    Request::of(feeds::Request::Add(Box::new(feed)))
+}
+
+fn remove(name: &str) -> Request {
+    Request::of(feeds::Request::Remove { name: name.parse().unwrap() })
+}
+
+fn fetched(name: &str, result: Result<Fetched, Failed>) -> Event {
+    let name = name.parse().unwrap();
+    Event::Feature(feeds::Event::Fetched { name, result }.into())
+}
+
+fn read(result: Result<Option<FetchedTable>, &str>) -> Event {
+    Event::Feature(countries::Event::Read(result.map_err(ToOwned::to_owned)).into())
+}
+
+fn block_country(code: &str, force: bool) -> Request {
+    let countries = [code.parse().unwrap()].into();
+    Request::of(countries::Request::Block(countries)).forced(force)
+}
+
+fn refresh_countries(force: bool) -> Request {
+    Request::of(countries::Request::Refresh).forced(force)
 }
 
 fn feed(name: &str) -> Feed {
@@ -208,7 +277,7 @@ fn a_feed_is_fetched_at_its_pace() {
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.fetches.last(), Some(&("bad".to_owned(), version("a"))));
     bench.fetched("bad", Ok(Fetched::default()));
-    assert_eq!(bench.view("bad").state.result, "nothing new");
+    assert_eq!(bench.view("bad").state.result, Outcome::Is(Came::NothingNew));
     assert_eq!(bench.view("bad").state.entries_v4, 500);
 }
 
@@ -238,7 +307,7 @@ fn a_server_that_asks_for_rest_gets_it() {
     for (asked, given) in [(600, 600), (7, 60 * 2), (u64::MAX / 2, 86_400)] {
         let wait = Some(Duration::from_secs(asked));
         let result = Err(Failed { reason: "429".to_owned(), wait });
-        bench.feed(Event::Fetched { name: "bad".parse().unwrap(), result });
+        bench.feed(fetched("bad", result));
         let before = bench.fetches.len();
         bench.pass(Duration::from_secs(given - 1));
         assert_eq!(bench.fetches.len(), before, "{asked}");
@@ -261,8 +330,11 @@ fn what_is_old_is_told() {
         bench.fetched("bad", Err("no network"));
         assert_eq!(bench.view("bad").stale, hour > 10, "{hour}");
     }
-    let Reply::Status(status) = bench.ask(Request::Status) else { panic!("no status") };
-    assert!(status.feed_troubles[0].contains("is old"), "{:?}", status.feed_troubles);
+    let troubles = bench.status().reports.into_iter().find_map(|report| match report {
+        features::Reply::Feeds(feeds::Reply::Report { troubles, .. }) => Some(troubles),
+        _ => None,
+    });
+    assert!(troubles.unwrap()[0].stale);
     assert_eq!(bench.view("bad").state.entries_v4, 3);
     bench.fetched("bad", Ok(Fetched::default()));
 }
@@ -294,7 +366,8 @@ fn doubtful_content_leaves_the_old_in_force_until_it_is_forced() {
     bench.fetched("bad", content(10, "b"));
     let view = bench.view("bad");
     assert_eq!((view.state.entries_v4, view.state.failures), (500, 1));
-    assert!(view.state.result.contains("nightlatch feed refresh bad --force"));
+    let shrank = Refused::Shrank { old: 500, new: 10 };
+    assert_eq!(view.state.result, Outcome::Is(Came::Refused(shrank)));
     assert_eq!(view.state.version, version("a"));
     // Asked for with force while a fetch without it is under way: fetched once more, whole.
     bench.refresh("bad", false);
@@ -314,16 +387,16 @@ fn what_comes_after_a_feed_was_removed_is_dropped() {
     let mut bench = Bench::new();
     bench.add("bad");
     bench.pass(Duration::ZERO);
-    bench.ask(Request::FeedRemove { name: "bad".parse().unwrap() });
+    bench.ask(remove("bad"));
     bench.fetched("bad", content(10, "a"));
-    assert_eq!(bench.ask(Request::FeedList), Reply::Feeds(Vec::new()));
+    assert_eq!(bench.views(), []);
     bench.pass(HOUR * 100);
     assert_eq!(bench.fetches.len(), 1);
     // Added anew under the same name while the old fetch is under way: what that brings is not its.
     bench.add("bad");
     bench.pass(Duration::ZERO);
     assert_eq!(bench.fetches.len(), 2);
-    bench.ask(Request::FeedRemove { name: "bad".parse().unwrap() });
+    bench.ask(remove("bad"));
     bench.add("bad");
     bench.pass(Duration::ZERO);
     assert_eq!(bench.fetches.len(), 2);
@@ -342,21 +415,25 @@ fn what_never_came_may_be_added_anew() {
     let corrected = Feed { source: "https://right.example/".to_owned(), ..feed("bad") };
     bench.add("bad");
     bench.pass(Duration::ZERO);
-    let early = bench.ask(Request::FeedAdd(corrected.clone()));
-    assert!(matches!(early, Reply::Refused(_)), "it may still come: {early:?}");
+    let exists = |source: &str| {
+        no(feeds::Refusal::Exists { name: "bad".parse().unwrap(), source: source.to_owned() })
+    };
+    let early = bench.ask(add(corrected.clone()));
+    assert_eq!(early, exists("https://list.example/"), "it may still come");
     bench.fetched("bad", Err("not there"));
     // Looked for again when the correction arrives: what comes of that is no concern of the new.
     bench.refresh("bad", false);
-    let reply = bench.ask(Request::FeedAdd(corrected.clone()));
-    assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    let (name, mode) = ("bad".parse().unwrap(), Mode::Allowlist);
+    let added = feeds::Reply::Added { name, mode, twin: None };
+    assert_eq!(bench.ask(add(corrected.clone())), Reply::Done(done(added, false)));
     bench.fetched("bad", content(7, "\"old\""));
     let view = bench.view("bad");
     assert_eq!((view.feed.source.as_str(), view.state.entries_v4), ("https://right.example/", 0));
     bench.pass(Duration::ZERO);
     bench.fetched("bad", content(1, "\"new\""));
-    assert_eq!(bench.view("bad").state.result, "1 entry");
-    let again = bench.ask(Request::FeedAdd(corrected));
-    assert!(matches!(again, Reply::Refused(_)), "{again:?}");
+    let came = Came::Entries { entries: 1, merged_from: None };
+    assert_eq!(bench.view("bad").state.result, Outcome::Is(came));
+    assert_eq!(bench.ask(add(corrected)), exists("https://right.example/"));
 }
 
 #[test]
@@ -376,11 +453,13 @@ fn hits_are_counted_to_every_feed_that_holds_the_address() {
     };
     assert_eq!((stopped(&mut bench, "one"), stopped(&mut bench, "two")), ((9, 2), (7, 0)));
     // Written down now and then, and with the next fetch; never twice.
-    bench.pass(Duration::from_secs(700));
     let before = bench.commits;
     bench.feed(Event::Hits(vec![hit("8.0.0.18", 1)]));
+    bench.pass(Duration::from_secs(599));
+    assert_eq!(bench.commits, before);
+    bench.pass(Duration::from_secs(1));
     assert_eq!(bench.commits, before + 1);
-    assert_eq!(bench.engine.ledger().feeds[&"one".parse().unwrap()].1.stopped, 10);
+    assert_eq!(bench.engine.state().feeds.all[&"one".parse().unwrap()].state.stopped, 10);
     bench.feed(Event::Hits(vec![hit("8.0.0.18", 1)]));
     bench.refresh("one", false);
     bench.fetched("one", Ok(Fetched::default()));
@@ -398,8 +477,7 @@ fn a_removed_feed_does_not_come_back_with_its_counts() {
     let hit = || Event::Hits(vec![("8.0.0.0".parse().unwrap(), 7)]);
     bench.feed(hit());
     bench.pass(Duration::from_secs(700));
-    let (caller, name) = (bench.caller.clone(), "one".parse().unwrap());
-    let request = Request::FeedRemove { name };
+    let (caller, request) = (bench.caller.clone(), remove("one"));
     let asked = Event::Asked { ticket: Ticket(9), caller, request };
     let actions = bench.engine.handle(asked, bench.now);
     assert!(matches!(actions.as_slice(), [Action::Commit { .. }]), "{actions:?}");
@@ -409,7 +487,7 @@ fn a_removed_feed_does_not_come_back_with_its_counts() {
             assert!(changes.is_empty(), "{changes:?}");
         }
     }
-    assert!(bench.engine.ledger().feeds.is_empty());
+    assert!(bench.engine.state().feeds.all.is_empty());
 }
 
 #[test]
@@ -417,11 +495,10 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
     let mut bench = Bench::new();
     bench.pass(HOUR * 100);
     assert!(bench.readings.is_empty(), "no country is named");
-    let china: BTreeSet<_> = ["CN".parse().unwrap()].into();
-    bench.ask(Request::CountryBlock { countries: china, force: false });
+    bench.ask(block_country("CN", false));
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings, [Versions::new()]);
-    bench.feed(Event::CountriesRead(Err("no such file".to_owned())));
+    bench.feed(read(Err("no such file")));
     bench.pass(Duration::from_secs(599));
     assert_eq!(bench.readings.len(), 1);
     bench.pass(Duration::from_secs(1));
@@ -434,30 +511,25 @@ fn the_table_of_countries_is_read_when_it_is_needed() {
         let versions = Versions::from([("/table".to_owned(), version(etag))]);
         FetchedTable { table: Arc::new(builder.build()), versions, ..FetchedTable::default() }
     };
-    bench.feed(Event::CountriesRead(Ok(Some(table(5000, "a")))));
-    let of = |reply| match reply {
-        Reply::Countries(countries) => countries,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(of(bench.ask(Request::CountryList)).sizes[0].v4_addresses, 5000);
+    bench.feed(read(Ok(Some(table(5000, "a")))));
+    assert_eq!(bench.countries().sizes[0].v4_addresses, 5000);
     // Another country is named: the source is looked at, and has nothing new.
-    let russia: BTreeSet<_> = ["RU".parse().unwrap()].into();
-    bench.ask(Request::CountryBlock { countries: russia, force: false });
+    bench.ask(block_country("RU", false));
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings.last().unwrap()["/table"], version("a"));
-    bench.feed(Event::CountriesRead(Ok(None)));
-    assert!(!of(bench.ask(Request::CountryList)).reading);
+    bench.feed(read(Ok(None)));
+    assert!(!bench.countries().reading);
     // Doubtful, then forced.
-    bench.ask(Request::CountryRefresh { force: false });
+    bench.ask(refresh_countries(false));
     bench.pass(Duration::ZERO);
-    bench.feed(Event::CountriesRead(Ok(Some(table(10, "b")))));
-    let list = of(bench.ask(Request::CountryList));
+    bench.feed(read(Ok(Some(table(10, "b")))));
+    let list = bench.countries();
     assert!(list.failed && list.ranges == 5000, "{list:?}");
-    bench.ask(Request::CountryRefresh { force: true });
+    bench.ask(refresh_countries(true));
     bench.pass(Duration::ZERO);
     assert_eq!(bench.readings.last(), Some(&Versions::new()));
-    bench.feed(Event::CountriesRead(Ok(Some(table(10, "b")))));
-    assert_eq!(of(bench.ask(Request::CountryList)).ranges, 10);
+    bench.feed(read(Ok(Some(table(10, "b")))));
+    assert_eq!(bench.countries().ranges, 10);
 }
 
 /// Long lists of single addresses are in a hash table, which needs less than a tree.
@@ -466,9 +538,9 @@ fn what_the_lists_need_in_the_kernel() {
     let mut bench = Bench::new();
     bench.add("bad");
     bench.pass(Duration::ZERO);
-    let status = |bench: &mut Bench| match bench.ask(Request::Status) {
-        Reply::Status(status) => (status.listed, status.listed_bytes),
-        other => panic!("{other:?}"),
+    let status = |bench: &mut Bench| {
+        let status = bench.status();
+        (status.listed, status.listed_bytes)
     };
     bench.fetched("bad", content(20_000, "a"));
     assert_eq!(status(&mut bench), (20_000, 0), "the firewall is off");

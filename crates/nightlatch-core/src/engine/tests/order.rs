@@ -6,6 +6,8 @@
 //! only where the kernel refused. In the end all sides are equal, and whoever lost an account by its
 //! end is denied.
 
+use crate::features::{Put, State};
+use crate::posture::Posture;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -13,6 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::Revision;
+use crate::api::Cause;
 use crate::policy::Answer;
 use crate::ruleset::Table;
 
@@ -75,20 +78,25 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn request(step: &Step, ticket: u64) -> Option<Request> {
     let seconds = Duration::from_secs;
     Some(match step {
-        Step::Allow { name, ranges, grant, lasts } => Request::Allow(NewAccount {
-            name: NAMES[*name].parse().unwrap(),
-            entries: ranges.iter().map(|at| Entry::Range(range(RANGES[*at]))).collect(),
-            services: Grant::parse(GRANTS[*grant]).unwrap(),
-            lasts: lasts.map(seconds),
-            note: ticket.to_string(),
-        }),
-        Step::Remove(name) => Request::Remove { name: NAMES[*name].parse().unwrap(), force: true },
-        Step::Block { range: at, lasts } => Request::Block(NewBlock {
+        Step::Allow { name, ranges, grant, lasts } => {
+            Request::of(accounts::Request::Allow(NewAccount {
+                name: NAMES[*name].parse().unwrap(),
+                entries: ranges.iter().map(|at| Entry::Range(range(RANGES[*at]))).collect(),
+                services: Grant::parse(GRANTS[*grant]).unwrap(),
+                lasts: lasts.map(seconds),
+                note: ticket.to_string(),
+            }))
+        }
+        Step::Remove(name) => {
+            Request::of(accounts::Request::Remove { name: NAMES[*name].parse().unwrap() })
+                .forced(true)
+        }
+        Step::Block { range: at, lasts } => Request::of(blocks::Request::Set(NewBlock {
             range: range(RANGES[*at]),
             lasts: lasts.map(seconds),
             reason: ticket.to_string(),
-            force: true,
-        }),
+        }))
+        .forced(true),
         Step::Unblock(at) => unblock(RANGES[*at]),
         Step::Mode(open) => mode(if *open { Mode::Open } else { Mode::Allowlist }),
         _ => return None,
@@ -99,7 +107,7 @@ struct Scene {
     engine: Engine,
     now: Time,
     /// What a restart would find.
-    disk: Ledger,
+    disk: State,
     /// The commit that the store has not answered yet.
     commit: Option<Vec<Change>>,
     /// What was sent to the kernel and not done yet.
@@ -132,9 +140,10 @@ fn answers_of(kernel: &Kernel) -> Vec<Answer> {
 
 impl Scene {
     fn new() -> Scene {
-        let disk = Ledger { protection: Protection::On { since: START }, ..Ledger::default() };
+        let protection = Protection::On { since: START };
+        let disk = State::with_posture(Posture { protection, ..Posture::default() });
         let mut scene = Scene {
-            engine: Engine::new(disk.clone(), Rules::default()),
+            engine: Engine::new(disk.clone(), Config::default()),
             now: START,
             disk,
             commit: None,
@@ -167,7 +176,7 @@ impl Scene {
                 }
                 Action::Reply(Ticket(ticket), reply) => self.replied(ticket, &reply),
                 Action::Load(_) | Action::Apply(_) | Action::TakeDown { .. } => self.send(action),
-                Action::ListFlows { .. } | Action::Cut(_) | Action::ReadPeers => {
+                Action::ListFlows { .. } | Action::Cut(_) | Action::ReadSets(_) => {
                     self.queue.push_back(action);
                 }
                 _ => {}
@@ -215,7 +224,7 @@ impl Scene {
     fn replied(&mut self, ticket: u64, reply: &Reply) {
         let step = self.asked.remove(&ticket).expect("each request is answered once");
         if let Reply::Refused(refusal) = reply {
-            let blames_kernel = refusal.message.starts_with("it is written down");
+            let blames_kernel = matches!(refusal.why, Cause::NotInKernel { .. });
             assert!(self.refused || !blames_kernel, "the kernel did not refuse {step:?}");
         }
         if !matches!(reply, Reply::Done { .. }) {
@@ -267,19 +276,19 @@ impl Scene {
         let mut tickets = Vec::new();
         for change in changes {
             let ticket: Option<u64> = match &change {
-                Change::PutAccount(account) => account.note.parse().ok(),
-                Change::PutBlock(block) => block.reason.parse().ok(),
+                Change::Accounts(put) => put.record.as_ref().and_then(|it| it.note.parse().ok()),
+                Change::Blocks(put) => put.record.as_ref().and_then(|it| it.reason.parse().ok()),
                 _ => None,
             };
             tickets.extend(ticket);
-            if let Change::DropDenial(range) = &change {
+            if let Change::Denials(Put { key: range, record: None }) = &change {
                 self.denied.remove(range);
             }
             let _ = self.disk.apply(change);
         }
         // What was written down may have ended in the meantime.
-        let ledgers = [&self.disk, self.engine.ledger()];
-        let [disk, memory] = ledgers.map(|ledger| answers(&Table::compile(ledger, self.now)));
+        let states = [&self.disk, self.engine.state()];
+        let [disk, memory] = states.map(|state| answers(&Table::compile(state, self.now)));
         let said =
             disk.into_iter().zip(memory).map(|(disk, memory)| BTreeSet::from([disk, memory]));
         let said: Vec<BTreeSet<Answer>> = said.collect();
@@ -315,7 +324,7 @@ impl Scene {
             Action::TakeDown { to } => Event::Applied { to, result: refused() },
             Action::ListFlows { .. } => Event::FlowsListed(Ok(())),
             Action::Cut(_) => Event::FlowsCut(Ok(())),
-            _ => Event::PeersUnreadable,
+            _ => Event::SetsRead(None),
         };
         if let Event::Applied { to, result: Err(_) } = &answer {
             if *to < self.whole || self.is_behind {
@@ -334,9 +343,9 @@ impl Scene {
             if self.engine.next_deadline().is_none_or(|at| at > self.now) {
                 return;
             }
-            let before = self.engine.ledger().denials.clone();
+            let before = self.engine.state().denials.all.clone();
             let actions = self.engine.handle_timeout(self.now);
-            let denials = self.engine.ledger().denials.values();
+            let denials = self.engine.state().denials.all.values();
             let new = denials.filter(|denial| before.get(&denial.range) != Some(*denial));
             self.denied.extend(new.map(|denial| denial.range));
             if actions.is_empty() {
@@ -375,9 +384,9 @@ proptest! {
         }
         scene.settle();
         prop_assert!(scene.asked.is_empty(), "not answered: {:?}", scene.asked);
-        prop_assert_eq!(&scene.disk, scene.engine.ledger());
+        prop_assert_eq!(&scene.disk, scene.engine.state());
         let mut denied = scene.denied.iter();
-        let lost = denied.find(|range| !scene.disk.denials.contains_key(range));
+        let lost = denied.find(|range| !scene.disk.denials.all.contains_key(range));
         prop_assert!(lost.is_none(), "the denial of an ended account is lost: {:?}", lost);
         prop_assert_eq!(scene.kernel.ruleset(), scene.engine.desired(scene.now));
     }

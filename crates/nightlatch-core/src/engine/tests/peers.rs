@@ -1,10 +1,13 @@
 //! Known peers, denials, and reports of the PBX.
 
+use crate::features::{denials, peers};
 use std::net::IpAddr;
 
 use super::*;
-use crate::ledger::{Denial, DenialCause, DenialScope};
+use crate::api::PacketKind;
+use crate::features::denials::{Denial, DenialCause};
 use crate::pbx::{PbxAnswer, PbxContact, PbxPeers, Registrar};
+use crate::policy::{DenialScope, Reason};
 use crate::service::{Protocol, Role};
 use crate::signalling::LearnedBy;
 
@@ -18,11 +21,15 @@ fn contact(extension: &str, address: &str, dynamic: bool) -> PbxContact {
 }
 
 fn answered(contacts: Vec<PbxContact>) -> Event {
-    Event::PbxTold(PbxPeers { answer: PbxAnswer::Answered, contacts, ..PbxPeers::default() })
+    told(PbxPeers { answer: PbxAnswer::Answered, contacts, ..PbxPeers::default() })
+}
+
+fn told(pbx: PbxPeers) -> Event {
+    Event::Feature(peers::Event::Told(pbx).into())
 }
 
 fn denied(desk: &Desk) -> Vec<String> {
-    desk.engine.ledger().denials.keys().map(ToString::to_string).collect()
+    desk.engine.state().denials.all.keys().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -32,14 +39,15 @@ fn a_removed_account_is_denied_but_a_trunk_stays() {
         (peer(LearnedBy::Registered, "203.0.113.70"), desk.now.after(Duration::from_secs(60))),
         (peer(LearnedBy::Called, "203.0.113.71"), desk.now.after(Duration::from_secs(60))),
     ];
-    desk.feed(Event::Learned(known));
-    desk.done(allow("carrier 203.0.113.70/31 sip"));
-    let said = desk.done(remove("carrier"));
-    assert!(said.contains("203.0.113.70 stays a trunk"), "{said}");
+    desk.feed(read(known));
+    let carrier = "carrier 203.0.113.70/31 sip";
+    desk.done(allow(carrier));
+    let stays = denials::Reply::TrunkStays { address: "203.0.113.70".parse().unwrap() };
+    assert_eq!(desk.done(remove("carrier")), changed([removed(carrier), stays.into()]));
     assert_eq!(denied(&desk), ["203.0.113.71"]);
     assert_eq!(desk.unlearned, [Unlearn::Within(vec![range("203.0.113.71")])]);
     assert_eq!(desk.engine.learned().at(desk.now).count(), 1, "the other peer is forgotten");
-    assert_eq!(desk.stored(Desk::on().engine.ledger()), *desk.engine.ledger());
+    assert_eq!(desk.stored(Desk::on().engine.state()), *desk.engine.state());
     // An account that allows the address again ends the denial.
     desk.done(allow("carrier 203.0.113.0/24 sip"));
     assert_eq!(denied(&desk), [""; 0]);
@@ -49,7 +57,7 @@ fn a_removed_account_is_denied_but_a_trunk_stays() {
 fn a_block_forgets_a_trunk() {
     let mut desk = Desk::on();
     let until = desk.now.after(Duration::from_secs(60));
-    desk.feed(Event::Learned(vec![(peer(LearnedBy::Registered, "203.0.113.70"), until)]));
+    desk.feed(read([(peer(LearnedBy::Registered, "203.0.113.70"), until)]));
     desk.done(block("203.0.113.0/24"));
     assert_eq!(desk.unlearned, [Unlearn::Within(vec![range("203.0.113.0/24")])]);
     assert_eq!(desk.engine.learned().at(desk.now).count(), 0);
@@ -71,7 +79,7 @@ fn a_denial_is_extended_while_the_pbx_has_a_contact() {
     assert!(questions > 0, "the PBX is asked when the denial ends");
     desk.feed(answered(vec![contact("1007", "203.0.113.7", true)]));
     assert_eq!(denied(&desk), ["203.0.113.7"], "extended");
-    desk.feed(Event::PbxTold(PbxPeers { answer: PbxAnswer::Silent, ..PbxPeers::default() }));
+    desk.feed(told(PbxPeers { answer: PbxAnswer::Silent, ..PbxPeers::default() }));
     hours(&mut desk, 3);
     desk.feed(answered(Vec::new()));
     assert_eq!(denied(&desk), [""; 0]);
@@ -90,11 +98,12 @@ fn addresses_registered_without_an_account_are_denied() {
         contact("1004", "203.0.113.201", true),
     ]));
     assert_eq!(denied(&desk), ["203.0.113.200"]);
-    let denial = desk.engine.ledger().denials.values().next().unwrap();
+    let denial = desk.engine.state().denials.all.values().next().unwrap();
     assert_eq!(denial.cause, DenialCause::UnlistedContact { extension: "1002".to_owned() });
-    assert!(desk.told.iter().any(|(_, told)| told.contains("1002 is registered at the PBX")));
+    let unlisted = notice(denials::Notice::UnlistedContact(denial.clone()));
+    assert_eq!((unlisted.level(), desk.told.last()), (Level::Warning, Some(&unlisted)));
     // Without an answer nothing changes; an answer without the contact ends the denial.
-    desk.feed(Event::PbxTold(PbxPeers::default()));
+    desk.feed(told(PbxPeers::default()));
     assert_eq!(denied(&desk), ["203.0.113.200"]);
     desk.feed(answered(Vec::new()));
     assert_eq!(denied(&desk), [""; 0]);
@@ -116,15 +125,13 @@ fn an_address_that_nothing_came_from_keeps_its_media() {
     let mut desk = Desk::on();
     let claimed = PbxContact { heard: false, ..contact("1002", "203.0.113.200", true) };
     desk.feed(answered(vec![claimed, contact("1003", "203.0.113.201", true)]));
-    let scopes = desk.engine.ledger().denials.values().map(|denial| denial.scope);
+    let scopes = desk.engine.state().denials.all.values().map(|denial| denial.scope);
     assert_eq!(scopes.collect::<Vec<_>>(), [DenialScope::ExceptMedia, DenialScope::Everything]);
     for (address, denied) in [("203.0.113.200", false), ("203.0.113.201", true)] {
         for (port, denied) in [("udp/5060", true), ("udp/10000", denied), ("tcp/443", true)] {
-            let to = Some(port.parse().unwrap());
-            let why = desk.ask(Request::Why { address: address.parse().unwrap(), to });
-            let Reply::Why(why) = why else { panic!() };
-            let is_denied = why.sentence.contains("registered at the PBX with this address");
-            assert_eq!(is_denied, denied, "{address} {port}: {}", why.sentence);
+            let why = desk.why(address, Some(port));
+            let is_denied = matches!(why.verdict.reason, Reason::Denied { .. });
+            assert_eq!(is_denied, denied, "{address} {port}: {why:?}");
         }
     }
 }
@@ -134,7 +141,7 @@ fn a_reload_that_closes_signalling_denies_them_too() {
     let mut desk = Desk::on();
     let reload = |desk: &mut Desk, text: &str| {
         let (ticket, caller) = (Ticket(0), desk.caller.clone());
-        desk.feed(Event::Configured { ticket, caller, rules: Ok(Rules::read(text).unwrap()) });
+        desk.feed(Event::Configured { ticket, caller, config: Ok(Config::read(text).unwrap()) });
     };
     desk.done(mode(Mode::Open));
     let stranger = || answered(vec![contact("1002", "203.0.113.200", true)]);
@@ -155,7 +162,7 @@ fn a_reload_that_closes_signalling_denies_them_too() {
 
 #[test]
 fn up_takes_over_registrations_and_fixed_contacts() {
-    let mut desk = Desk::new(Ledger::default());
+    let mut desk = Desk::new(State::default());
     let registrar = |address: &str, protocol| Registrar {
         name: "itsp".to_owned(),
         address: address.parse().unwrap(),
@@ -176,23 +183,14 @@ fn up_takes_over_registrations_and_fixed_contacts() {
         ],
         named: Vec::new(),
     };
-    let accounts = match allow("office 203.0.113.7 sip") {
-        Request::Allow(account) => vec![account],
-        _ => unreachable!(),
-    };
-    let up = crate::api::Up {
-        mode: None,
-        accounts,
-        site: Site::default(),
-        trial: None,
-        dry_run: false,
-        pbx,
-    };
-    desk.done(Request::Up(up));
+    let accounts = vec![account("office 203.0.113.7 sip")];
+    let up = Up { accounts, pbx, ..Up::default() };
+    desk.done(put_up(up));
     let taught: Vec<(LearnedBy, IpAddr, u16, u16)> = desk
         .taught
         .iter()
-        .map(|(peer, _)| (peer.by, peer.address, peer.port, peer.local_port))
+        .filter_map(|it| Peer::of(it.set, &it.key))
+        .map(|peer| (peer.by, peer.address, peer.port, peer.local_port))
         .collect();
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     assert_eq!(
@@ -217,27 +215,31 @@ fn known_peers_are_restored_after_a_flush() {
         (peer(LearnedBy::Called, "203.0.113.7"), until),
         (peer(LearnedBy::Called, "203.0.113.8"), desk.now),
     ];
-    desk.feed(Event::Learned(known.to_vec()));
-    let mut ledger = desk.engine.ledger().clone();
+    desk.feed(read(known));
+    let mut state = desk.engine.state().clone();
     let cause = DenialCause::AccountGone { account: String::new() };
-    ledger.apply(Change::PutDenial(Denial::new(range("203.0.113.7"), cause, desk.now)));
+    state.apply(denials::put(Denial::new(range("203.0.113.7"), cause, desk.now)));
     let learned = desk.engine.learned().clone();
-    let mut desk = Desk::new(ledger);
-    desk.engine.restore_learned(learned);
+    let mut desk = Desk::new(state);
+    desk.engine.restore_learned(learned.sets);
     desk.feed(Event::Tampered { by: "nft".to_owned(), found: "gone".to_owned() });
-    let expected = (peer(LearnedBy::Registered, "203.0.113.70"), Duration::from_secs(100));
-    assert_eq!(desk.taught, [expected], "once the table is loaded");
+    let expected = peer(LearnedBy::Registered, "203.0.113.70").lasting(Duration::from_secs(100));
+    assert_eq!(desk.taught, [expected], "with the table");
 }
 
 #[test]
 fn a_peer_can_be_forgotten() {
     let mut desk = Desk::on();
     let until = desk.now.after(Duration::from_secs(60));
-    desk.feed(Event::Learned(vec![(peer(LearnedBy::Called, "203.0.113.70"), until)]));
-    let forget = |address: &str| Request::ForgetPeer { address: address.parse().unwrap() };
-    let said = desk.refused(RefusalKind::No, forget("203.0.113.71"));
-    assert!(said.contains("not a known peer"), "{said}");
-    desk.done(forget("203.0.113.70"));
+    desk.feed(read([(peer(LearnedBy::Called, "203.0.113.70"), until)]));
+    let forget =
+        |address: &str| Request::of(peers::Request::Forget { address: address.parse().unwrap() });
+    assert_eq!(
+        desk.refused(RefusalKind::No, forget("203.0.113.71")),
+        because(peers::Refusal::NotKnown { address: "203.0.113.71".parse().unwrap() })
+    );
+    let forgotten = peers::Reply::Forgotten { address: "203.0.113.70".parse().unwrap() };
+    assert_eq!(desk.done(forget("203.0.113.70")), changed([forgotten.into()]));
     assert_eq!(desk.unlearned, [Unlearn::Within(vec![range("203.0.113.70")])]);
     assert_eq!(desk.log(), ["anna: forget 203.0.113.70"]);
 }
@@ -248,23 +250,28 @@ fn why_answers_for_each_kind_of_packet() {
     let seen = Duration::from_secs(26 * 3600 - 12);
     let until = desk.now.after(seen);
     let known = Peer { port: 5070, ..peer(LearnedBy::Registered, "203.0.113.70") };
-    desk.feed(Event::Learned(vec![(known, until)]));
-    let ask = |to: &str| Request::Why {
-        address: "203.0.113.70".parse().unwrap(),
-        to: Some(to.parse().unwrap()),
-    };
-    let Reply::Why(why) = desk.ask(ask("udp/5060")) else { panic!() };
-    assert!(why.passes);
+    desk.feed(read([(known, until)]));
+    let why = desk.why("203.0.113.70", Some("udp/5060"));
+    let since = Time::from_millis(desk.now.millis() - 12_000);
+    let reason = Reason::Peer { by: LearnedBy::Registered, seen: since };
+    assert_eq!((why.verdict.passes, &why.verdict.reason, why.from), (true, &reason, 5070));
+    let kinds: Vec<(PacketKind, bool)> =
+        why.packets.iter().map(|(kind, verdict)| (*kind, verdict.passes)).collect();
     assert_eq!(
-        why.sentence,
-        "requests to udp/5060, but not registrations, from port 5070 of 203.0.113.70 pass: this host sent a registration there, most recently 12s ago"
+        kinds,
+        [
+            (PacketKind::Request, true),
+            (PacketKind::Registration, false),
+            (PacketKind::Response, true)
+        ]
     );
-    let kinds: Vec<(&str, bool)> =
-        why.packets.iter().map(|packet| (packet.kind.as_str(), packet.passes)).collect();
-    assert_eq!(kinds, [("request", true), ("registration", false), ("response", true)]);
-    assert_eq!(why.known[0].peer, known);
-    let Reply::Why(why) = desk.ask(ask("udp/4569")) else { panic!() };
-    assert!(!why.passes && why.packets.iter().all(|packet| !packet.passes));
+    let about = why.about.iter().find_map(|about| match about {
+        features::Reply::Peers(peers::Reply::Known(known)) => known.first(),
+        _ => None,
+    });
+    assert_eq!(about.unwrap().peer, known);
+    let why = desk.why("203.0.113.70", Some("udp/4569"));
+    assert!(!why.verdict.passes && why.packets.iter().all(|(_, verdict)| !verdict.passes));
 }
 
 #[test]
@@ -272,13 +279,13 @@ fn why_without_a_port_names_the_denial() {
     let mut desk = Desk::on();
     desk.done(allow("phone 203.0.113.7 sip"));
     desk.done(remove("phone"));
-    let why = Request::Why { address: "203.0.113.7".parse().unwrap(), to: None };
-    let Reply::Why(why) = desk.ask(why) else { panic!() };
-    assert!(
-        !why.passes && why.sentence.contains("account \"phone\" was removed"),
-        "{}",
-        why.sentence
-    );
+    let why = desk.why("203.0.113.7", None);
+    assert_eq!(why.verdict.reason, Reason::Denied { range: range("203.0.113.7") });
+    let cause = why.about.iter().find_map(|about| match about {
+        features::Reply::Denials(denials::Reply::All(denials)) => Some(&denials.first()?.cause),
+        _ => None,
+    });
+    assert_eq!(cause, Some(&DenialCause::AccountGone { account: "phone".to_owned() }));
 }
 
 #[test]
@@ -287,8 +294,17 @@ fn registrations_are_listed_first() {
     let until = desk.now.after(Duration::from_secs(60));
     let many = (0..1_000).map(|port| Peer { port, ..peer(LearnedBy::Called, "203.0.113.7") });
     let trunk = peer(LearnedBy::Registered, "203.0.113.70");
-    desk.feed(Event::Learned(many.chain([trunk]).map(|peer| (peer, until)).collect()));
-    let Reply::Status(status) = desk.ask(Request::Status) else { panic!() };
-    assert_eq!(status.known_peers[0].peer, trunk);
-    assert_eq!(status.known_peer_count, 1_001);
+    desk.feed(read(many.chain([trunk]).map(|peer| (peer, until))));
+    let status = desk.status();
+    let (first, count) = status
+        .reports
+        .iter()
+        .find_map(|report| match report {
+            features::Reply::Peers(peers::Reply::Report { first, count, .. }) => {
+                Some((first, *count))
+            }
+            _ => None,
+        })
+        .unwrap();
+    assert_eq!((first[0].peer, count), (trunk, 1_001));
 }

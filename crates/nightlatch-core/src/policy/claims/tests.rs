@@ -1,5 +1,6 @@
 //! Which claim wins, in examples and against a model that looks at each address by itself.
 
+use crate::features::{accounts, blocks, denials};
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -7,9 +8,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::audit::ourselves;
 use crate::config::Rules;
-use crate::ledger::{Change, DenialCause, Entry, Ledger, Mode, Protection};
-use crate::lists::Lists;
+use crate::features::accounts::{Account, Entry};
+use crate::features::blocks::Block;
+use crate::features::denials::{Denial, DenialCause};
+use crate::features::{Change, State};
 use crate::policy::{self, Flow, Packet, What, World};
+use crate::posture::{Mode, Posture, Protection};
 use crate::signalling::{FirstBytes, LearnedBy, Peer};
 use crate::time::Time;
 
@@ -21,7 +25,7 @@ fn grant(text: &str) -> Grant {
 
 /// An account of one range. Its name is its number.
 fn account(number: usize, range: AddrRange, services: Grant) -> Change {
-    Change::PutAccount(Account {
+    accounts::put(Account {
         name: format!("a{number}").parse().unwrap(),
         entries: vec![Entry::Range(range)],
         services,
@@ -34,19 +38,19 @@ fn account(number: usize, range: AddrRange, services: Grant) -> Change {
 
 fn block(range: AddrRange) -> Change {
     let (reason, by) = (String::new(), ourselves().to_string());
-    Change::PutBlock(Block { range, until: None, reason, since: NOW, by })
+    blocks::put(Block { range, until: None, reason, since: NOW, by })
 }
 
 fn denial(range: AddrRange, scope: DenialScope) -> Change {
     let cause = DenialCause::AccountGone { account: "gone".to_owned() };
-    Change::PutDenial(Denial { scope, ..Denial::new(range, cause, NOW) })
+    denials::put(Denial { scope, ..Denial::new(range, cause, NOW) })
 }
 
 /// The pieces of both families.
-fn all_pieces(ledger: &Ledger) -> Vec<(AddrRange, Answer)> {
+fn all_pieces(state: &State) -> Vec<(AddrRange, Answer)> {
     let of = |family| {
         let (all, mut claims) = (AddrRange::all(family), Vec::new());
-        ledger.claims(all, NOW, &mut |claim| claims.push(claim));
+        state.claims(all, NOW, &mut |claim| claims.push(claim));
         pieces(&claims, &all)
     };
     [Family::V4, Family::V6].into_iter().flat_map(of).collect()
@@ -70,17 +74,17 @@ fn show(answer: &Answer) -> String {
 
 /// Claims as `192.0.2.0/24 sip`, `192.0.2.0/24 block` or `192.0.2.0/24 deny`.
 fn check(claims: &[&str], expected: &[&str]) {
-    let mut ledger = Ledger::default();
+    let mut state = State::default();
     for (number, claim) in claims.iter().enumerate() {
         let (range, what) = claim.split_once(' ').unwrap();
         let range = range.parse().unwrap();
-        let _ = ledger.apply(match what {
+        let _ = state.apply(match what {
             "block" => block(range),
             "deny" => denial(range, DenialScope::Everything),
             services => account(number, range, grant(services)),
         });
     }
-    let pieces = all_pieces(&ledger);
+    let pieces = all_pieces(&state);
     let shown: Vec<String> =
         pieces.iter().map(|(range, answer)| format!("{range} {}", show(answer))).collect();
     assert_eq!(shown, expected, "{claims:?}");
@@ -171,7 +175,7 @@ proptest! {
     ) {
         let grants = [grant("sip"), grant("web,rtp"), Grant::All];
         let highest = Family::V4.highest();
-        let mut ledger = Ledger::default();
+        let mut state = State::default();
         let mut claims: Vec<(AddrRange, usize)> = claims
             .iter()
             .map(|(first, width, kind)| {
@@ -194,14 +198,14 @@ proptest! {
             }
         }
         for (number, (range, kind)) in claims.iter().enumerate() {
-            let _ = ledger.apply(match kind {
+            let _ = state.apply(match kind {
                 3 => block(*range),
                 4 => denial(*range, DenialScope::Everything),
                 5 => denial(*range, DenialScope::ExceptMedia),
                 kind => account(number, *range, grants[*kind].clone()),
             });
         }
-        let found = all_pieces(&ledger);
+        let found = all_pieces(&state);
         for pair in found.windows(2) {
             prop_assert!(pair[0].0.last() < pair[1].0.first());
         }
@@ -258,11 +262,17 @@ fn what_closes_is_known_to_close() {
 
 const HERE: &str = "203.0.113.7";
 
+fn in_mode(state: &State, mode: Mode) -> State {
+    let mut state = state.clone();
+    let _ = state.apply(crate::features::firewall::set_mode(mode));
+    state
+}
+
 /// The packets of [`HERE`] that pass, by mode, by whether the host knows it as a peer, and by what
 /// arrives.
-fn passing(ledger: &Ledger) -> BTreeSet<String> {
+fn passing(state: &State) -> BTreeSet<String> {
     let rules = Rules::default();
-    let catalogue = rules.catalogue(&ledger.site);
+    let catalogue = rules.catalogue(&state.posture().site);
     let peer = |by: LearnedBy| {
         let peer = Peer { by, address: HERE.parse().unwrap(), port: 40_000, local_port: 5060 };
         (peer, NOW.after(by.timeout()))
@@ -285,10 +295,10 @@ fn passing(ledger: &Ledger) -> BTreeSet<String> {
         [(Mode::Open, false), (Mode::Open, true), (Mode::Allowlist, false), (Mode::Allowlist, true)]
     {
         let world = World {
-            ledger: &Ledger { mode, ..ledger.clone() },
+            state: &in_mode(state, mode),
             rules: &rules,
             catalogue: &catalogue,
-            lists: &Lists::default(),
+            assume_listed: None,
             learned: &known.iter().filter(|_| is_known).copied().collect(),
             now: NOW,
         };
@@ -313,10 +323,11 @@ proptest! {
         let here = AddrRange::from(HERE.parse::<std::net::IpAddr>().unwrap());
         let side = |is_in: fn(&(usize, usize, bool, bool)) -> bool| {
             let protection = Protection::On { since: NOW };
-            let mut ledger = Ledger { protection, ..Ledger::default() };
+            let posture = Posture { protection, ..Posture::default() };
+            let mut state = State::with_posture(posture);
             for (number, (at, kind, ..)) in claims.iter().enumerate().filter(|(_, it)| is_in(it)) {
                 let range = ranges[*at].parse().unwrap();
-                let _ = ledger.apply(match kind {
+                let _ = state.apply(match kind {
                     3 => block(range),
                     4 => denial(range, DenialScope::Everything),
                     5 => denial(range, DenialScope::ExceptMedia),
@@ -324,9 +335,9 @@ proptest! {
                 });
             }
             let mut claims = Vec::new();
-            ledger.claims(here, NOW, &mut |claim| claims.push(claim));
+            state.claims(here, NOW, &mut |claim| claims.push(claim));
             let answer = pieces(&claims, &here).pop().map(|(_, answer)| answer);
-            (answer.unwrap_or_default(), passing(&ledger))
+            (answer.unwrap_or_default(), passing(&state))
         };
         let (one, passes) = side(|(.., is_in, _)| *is_in);
         let (other, others) = side(|(.., is_in)| *is_in);

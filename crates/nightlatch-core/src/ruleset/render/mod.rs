@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use super::{ListSet, ListSets, ServiceChain, Structure, TABLE, names};
 use crate::Family;
-use crate::signalling::LearnedBy;
+use crate::learned::SetSpec;
 
 pub use strangers::COUNTED_BY_ADDRESS;
 
@@ -35,6 +35,18 @@ pub fn render(structure: &Structure) -> String {
     text.push_str(&outbound::chains(structure));
     text.push_str("}\n");
     text
+}
+
+/// A table that has the sets of learned state and nothing else: it judges no packet. Their elements are
+/// put back into it before its chains are loaded.
+pub fn render_learned_sets() -> String {
+    format!("table inet {TABLE} {{\n{}}}\n", learned_sets())
+}
+
+fn learned_sets() -> String {
+    let of =
+        |set: &SetSpec| [Family::V4, Family::V6].map(|family| set.declaration(family)).concat();
+    crate::learned::all().map(of).collect()
 }
 
 /// The transaction that makes the sets of lists anew and empty, where `stale` are those of them, or
@@ -72,10 +84,6 @@ fn counters() -> String {
         .collect()
 }
 
-/// The most elements in a set that packets fill. A full set adds no new peers, so that a peer may stay
-/// unknown; it never allows more.
-const MAX_LEARNED: u32 = 65_536;
-
 fn sets() -> String {
     let mut text = String::new();
     for family in [Family::V4, Family::V6] {
@@ -84,10 +92,8 @@ fn sets() -> String {
         let mut add = |kind: &str, name: &str, key: String, how: &str| {
             let _ = write!(text, "\t{kind} {name}{number} {{\n\t\ttype {key}\n{how}\t}}\n");
         };
-        let flow = format!("{address} . inet_proto . inet_service . inet_service");
         let to_chain = || format!("{address} : verdict");
         let endpoint = format!("{address} . inet_service");
-        let peer = || format!("{endpoint} . inet_service");
         let interval = "\t\tflags interval\n";
         let kept = |size: u32, timeout: &str| {
             format!("\t\tsize {size}\n\t\tflags dynamic,timeout\n{timeout}")
@@ -97,21 +103,11 @@ fn sets() -> String {
         for hook in ["in", "out", "forward"] {
             add("map", &format!("closed_{hook}"), to_chain(), interval);
         }
-        add("set", "cut", flow, &kept(262_144, ""));
-        for (name, by) in [
-            ("registered", LearnedBy::Registered),
-            ("called", LearnedBy::Called),
-            ("asked", LearnedBy::Asked),
-        ] {
-            let timeout = format!("\t\ttimeout {}s\n", by.timeout().as_secs());
-            add("set", name, peer(), &kept(MAX_LEARNED, &timeout));
-        }
-        let timeout = format!("\t\ttimeout {}s\n", LearnedBy::RegisteredByTcp.timeout().as_secs());
-        add("set", "registered_tcp", address.to_owned(), &format!("\t\tflags timeout\n{timeout}"));
-        add("set", "published", endpoint.clone(), "");
+        add("set", "published", endpoint, "");
         add("set", "hit", address.to_owned(), &kept(65_536, "\t\ttimeout 1h\n"));
         add("set", "meter", address.to_owned(), &kept(65_536, "\t\ttimeout 1m\n"));
     }
+    text += &learned_sets();
     let _ = write!(text, "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n", names::TRIAL);
     text
 }

@@ -1,11 +1,15 @@
 //! Changes in place, against the table compiled from nothing.
 
+use crate::features::{accounts, blocks, denials};
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{Account, Block, Change, Denial, DenialCause, Entry};
+use crate::features::Change;
+use crate::features::accounts::{Account, Entry};
+use crate::features::blocks::Block;
+use crate::features::denials::{Denial, DenialCause};
 
 const NOW: Time = Time::from_millis(1_000_000);
 const GRANTS: [&str; 4] = ["all", "sip", "ssh,web", "sip,web"];
@@ -29,7 +33,7 @@ fn changes() -> impl Strategy<Value = Change> {
     let account =
         (name.clone(), proptest::collection::vec(ranges(), 1..5), 0..GRANTS.len(), until.clone())
             .prop_map(|(name, ranges, services, until)| {
-                Change::PutAccount(Account {
+                accounts::put(Account {
                     name,
                     entries: ranges.into_iter().map(Entry::Range).collect(),
                     services: Grant::parse(GRANTS[services]).unwrap(),
@@ -41,27 +45,27 @@ fn changes() -> impl Strategy<Value = Change> {
             });
     let block = (ranges(), until).prop_map(|(range, until)| {
         let (reason, by) = (String::new(), String::new());
-        Change::PutBlock(Block { range, until, reason, since: NOW, by })
+        blocks::put(Block { range, until, reason, since: NOW, by })
     });
     let denial = (ranges(), any::<bool>()).prop_map(|(range, media)| {
         let cause = DenialCause::AccountGone { account: String::new() };
         let scope = if media { DenialScope::Everything } else { DenialScope::ExceptMedia };
-        Change::PutDenial(Denial { scope, ..Denial::new(range, cause, NOW) })
+        denials::put(Denial { scope, ..Denial::new(range, cause, NOW) })
     });
     prop_oneof![
         3 => account,
-        2 => name.prop_map(Change::DropAccount),
+        2 => name.prop_map(accounts::removed),
         3 => block,
-        1 => ranges().prop_map(Change::DropBlock),
+        1 => ranges().prop_map(blocks::removed),
         2 => denial,
-        1 => ranges().prop_map(Change::DropDenial),
+        1 => ranges().prop_map(denials::removed),
     ]
 }
 
 /// Makes a change, and returns the ranges that it touches and the change that takes it back.
-fn apply(ledger: &mut Ledger, change: Change) -> (Vec<AddrRange>, Change) {
+fn apply(state: &mut State, change: Change) -> (Vec<AddrRange>, Change) {
     let mut touched = change.ranges();
-    let undo = ledger.apply(change);
+    let undo = state.apply(change);
     touched.extend(undo.ranges());
     (touched, undo)
 }
@@ -91,18 +95,18 @@ proptest! {
     fn differences_lead_to_the_compiled_table(
         steps in proptest::collection::vec((changes(), any::<bool>()), 1..14)
     ) {
-        let (mut ledger, mut table) = (Ledger::default(), Table::default());
+        let (mut state, mut table) = (State::default(), Table::default());
         let (mut in_kernel, mut joined) = (BTreeSet::new(), Delta::default());
         for (change, take_back) in steps {
             let before = table.clone();
-            let (touched, undo) = apply(&mut ledger, change);
-            let delta = table.renew(&touched, &ledger, NOW);
+            let (touched, undo) = apply(&mut state, change);
+            let delta = table.renew(&touched, &state, NOW);
             in_kernel = executed(in_kernel, &delta);
             joined.then(delta.clone());
-            prop_assert_eq!(&table, &Table::compile(&ledger, NOW));
+            prop_assert_eq!(&table, &Table::compile(&state, NOW));
             if take_back {
-                let (touched, _) = apply(&mut ledger, undo);
-                let back = table.renew(&touched, &ledger, NOW);
+                let (touched, _) = apply(&mut state, undo);
+                let back = table.renew(&touched, &state, NOW);
                 in_kernel = executed(in_kernel, &back);
                 joined.then(back.clone());
                 prop_assert_eq!(&table, &before);
@@ -121,14 +125,14 @@ proptest! {
     fn each_address_has_the_answer_of_its_claims(
         steps in proptest::collection::vec(changes(), 1..14), at in ranges()
     ) {
-        let (mut ledger, mut table) = (Ledger::default(), Table::default());
+        let (mut state, mut table) = (State::default(), Table::default());
         for change in steps {
-            let (touched, _) = apply(&mut ledger, change);
-            let _ = table.renew(&touched, &ledger, NOW);
+            let (touched, _) = apply(&mut state, change);
+            let _ = table.renew(&touched, &state, NOW);
         }
         for address in [at.first_address(), at.last_address()] {
             let mut weighing = crate::policy::Weighing::default();
-            ledger.claims(AddrRange::from(address), NOW, &mut |claim| weighing.add(&claim));
+            state.claims(AddrRange::from(address), NOW, &mut |claim| weighing.add(&claim));
             prop_assert_eq!(table.at(address), weighing.answer());
         }
     }

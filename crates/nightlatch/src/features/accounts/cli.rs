@@ -3,13 +3,19 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::api::{NewAccount, Reply, Request};
-use nightlatch_core::ledger::{Account, AccountName, Block, Entry};
+use nightlatch_core::AddrRange;
+use nightlatch_core::api;
+use nightlatch_core::features::Reply;
+use nightlatch_core::features::accounts::{self, Account, AccountName, NewAccount, Request};
 use nightlatch_core::service::Grant;
-use nightlatch_core::time::{Time, parse_span};
+use nightlatch_core::time::parse_span;
+use serde::Serialize;
 
-use super::io;
-use crate::features::{Context, Run};
+use super::{io, wording};
+use crate::features;
+use crate::features::context::{Context, Run};
+use crate::features::fields::Fields;
+use crate::features::listing::Listing;
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{client, screen};
 
@@ -51,7 +57,7 @@ impl Allow {
 
 impl Run for Allow {
     fn run(&self, context: &Context) -> Outcome {
-        context.change(Request::Allow(self.account()?))
+        context.change(api::Request::of(Request::Allow(self.account()?)))
     }
 }
 
@@ -68,13 +74,10 @@ pub struct Remove {
 impl Run for Remove {
     fn run(&self, context: &Context) -> Outcome {
         // Must be asked before the removal; if there is no such account, the removal reports it.
-        let show = Request::Show { name: self.name.clone() };
-        let ranges = match client::ask(&context.paths, show) {
-            Ok(Reply::Account(account)) => account.ranges().collect(),
-            _ => Vec::new(),
-        };
-        let remove = Request::Remove { name: self.name.clone(), force: self.force };
-        context.close(remove, &ranges, false)
+        let account = shown(context, &self.name);
+        let ranges = account.iter().flat_map(Account::ranges).collect::<Vec<AddrRange>>();
+        let remove = api::Request::of(Request::Remove { name: self.name.clone() });
+        context.close(remove.forced(self.force), &ranges, false)
     }
 }
 
@@ -84,15 +87,22 @@ pub struct List {}
 
 impl Run for List {
     fn run(&self, context: &Context) -> Outcome {
-        let reply = client::ask(&context.paths, Request::List)?;
+        let mut listing = Listing::default();
+        for reply in context.ask(features::list())? {
+            features::listed(&reply, &mut listing);
+        }
         if context.json {
-            screen::say_json(&reply);
-        } else if let Reply::List { accounts, blocks } = reply {
-            list_accounts(&accounts);
-            list_blocks(&blocks);
+            screen::say_json(&Listed { list: &listing.fields });
+        } else {
+            listing.show();
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    list: &'a Fields,
 }
 
 /// Show one account
@@ -104,44 +114,26 @@ pub struct Show {
 
 impl Run for Show {
     fn run(&self, context: &Context) -> Outcome {
-        let reply = client::ask(&context.paths, Request::Show { name: self.name.clone() })?;
-        match reply {
-            Reply::Account(account) if context.json => screen::say_json(&account),
-            Reply::Account(account) => show(&account),
-            _ => {}
+        let account = shown(context, &self.name)?;
+        if context.json {
+            screen::say_json(&account);
+        } else {
+            show(&account);
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn list_accounts(accounts: &[Account]) {
-    if accounts.is_empty() {
-        screen::say("No accounts. \"nightlatch allow NAME ADDRESS\" makes one.");
-        return;
-    }
-    let row = |account: &Account| {
-        vec![
-            account.name.to_string(),
-            shortened(&account.entries),
-            account.services.to_string(),
-            end(account.until),
-            account.note.clone(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = accounts.iter().map(row).collect();
-    screen::table(&["ACCOUNT", "ADDRESSES", "SERVICES", "UNTIL", "NOTE"], &rows);
-}
-
-fn list_blocks(blocks: &[Block]) {
-    if blocks.is_empty() {
-        return;
-    }
-    let row = |block: &Block| {
-        vec![block.range.to_string(), end(block.until), block.by.clone(), block.reason.clone()]
-    };
-    let rows: Vec<Vec<String>> = blocks.iter().map(row).collect();
-    screen::say("");
-    screen::table(&["BLOCKED", "UNTIL", "BY", "REASON"], &rows);
+/// An account of this name.
+fn shown(context: &Context, name: &AccountName) -> Result<Account, Failure> {
+    let replies = context.ask(vec![Request::Show { name: name.clone() }.into()])?;
+    replies
+        .into_iter()
+        .find_map(|reply| match reply {
+            Reply::Accounts(accounts::Reply::One(account)) => Some(account),
+            _ => None,
+        })
+        .ok_or_else(|| client::unfitting(&name))
 }
 
 fn show(account: &Account) {
@@ -150,22 +142,9 @@ fn show(account: &Account) {
         screen::say(format!("address   {entry}"));
     }
     screen::say(format!("services  {}", account.services));
-    screen::say(format!("until     {}", end(account.until)));
+    screen::say(format!("until     {}", wording::end(account.until)));
     screen::say(format!("made      {} by {}", account.since, account.by));
     if !account.note.is_empty() {
         screen::say(format!("note      {}", screen::printable(&account.note)));
     }
-}
-
-fn end(until: Option<Time>) -> String {
-    until.map_or_else(|| "for ever".to_owned(), |until| until.to_string())
-}
-
-/// The first entries, and how many more there are.
-fn shortened(entries: &[Entry]) -> String {
-    const SHOWN: usize = 3;
-    let shown: Vec<String> = entries.iter().take(SHOWN).map(Entry::to_string).collect();
-    let more = entries.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", shown.join(", "))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs as _};
 
-use nightlatch_core::ledger::{Entry, HostName};
+use nightlatch_core::features::accounts::{Entry, HostName};
 
 use crate::shell::outcome::{Code, Failure};
 

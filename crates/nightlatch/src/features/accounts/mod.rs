@@ -8,3 +8,15 @@
 
 pub mod cli;
 pub mod io;
+mod wording;
+
+use nightlatch_core::features::accounts::{Accounts, Job};
+
+use super::worded::Works;
+use crate::shell::background::Background;
+
+impl Works for Accounts {
+    fn run(job: Job, _background: &Background) {
+        match job {}
+    }
+}

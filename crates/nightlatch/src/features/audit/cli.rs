@@ -1,19 +1,14 @@
 //! `log`.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::ledger::{Account, Block, Entry, Protection};
-use nightlatch_core::lists::{CountryRules, Feed, FeedState};
-use nightlatch_core::time::{Time, parse_span, show_span};
-use nightlatch_parse::country::CountryCode;
-use serde::Deserialize as _;
-use serde_json::Value;
+use nightlatch_core::time::{Time, parse_span};
 
-use crate::features::{Context, Run};
+use super::wording;
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::store::{self, Entry as Written, Store};
+use crate::shell::store::{self, Entry, Store};
 use crate::shell::{clock, screen};
 
 /// How often `--follow` looks.
@@ -77,13 +72,13 @@ impl Run for Log {
 }
 
 impl Log {
-    fn show(&self, entry: &Written, json: bool) {
+    fn show(&self, entry: &Entry, json: bool) {
         if json {
             screen::say_json(entry);
         } else if self.csv {
             screen::say(csv_line(entry));
         } else {
-            screen::say(line(entry));
+            screen::say(wording::line(entry));
         }
     }
 }
@@ -103,78 +98,7 @@ fn verify(store: &Store, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(entry: &Written) -> String {
-    let record = &entry.record;
-    let change = match (&record.before, &record.after) {
-        (Value::Null, Value::Null) => String::new(),
-        (Value::Null, after) => format!(": {}", in_words(after)),
-        (before, Value::Null) => format!(": was {}", in_words(before)),
-        (before, after) => format!(": {} -> {}", in_words(before), in_words(after)),
-    };
-    let subject = match record.subject.as_str() {
-        subject if subject == record.action => String::new(),
-        subject => format!(" {subject}"),
-    };
-    let line = format!(
-        "{:>5}  {}  {}  {}{subject}{change}",
-        entry.number, entry.time, record.caller, record.action
-    );
-    screen::printable(&line)
-}
-
-/// What the log holds, for the screen; whole it is in JSON and CSV.
-fn in_words(value: &Value) -> String {
-    const LONGEST: usize = 200;
-    let until =
-        |until: Option<Time>| until.map_or("for ever".to_owned(), |at| format!("until {at}"));
-    let text = if let Ok(account) = Account::deserialize(value) {
-        let entries: Vec<String> = account.entries.iter().take(5).map(Entry::to_string).collect();
-        let more = account.entries.len().saturating_sub(5);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let entries = entries.join(", ");
-        format!("{entries}{more} for {}, {}", account.services, until(account.until))
-    } else if let Ok(block) = Block::deserialize(value) {
-        let reason =
-            if block.reason.is_empty() { String::new() } else { format!(" ({})", block.reason) };
-        format!("{}{reason}", until(block.until))
-    } else if let Ok(protection) = Protection::deserialize(value) {
-        match protection {
-            Protection::Off => "off".to_owned(),
-            Protection::Trial { until, .. } => format!("on trial until {until}"),
-            Protection::On { since } => format!("on since {since}"),
-        }
-    } else if let Ok(feed) = Feed::deserialize(value) {
-        format!("{} every {}", feed.source, show_span(feed.every))
-    } else if let Ok(rules) = CountryRules::deserialize(value)
-        && value.get("blocked").is_some()
-    {
-        rules_in_words(&rules)
-    } else if let Ok(state) = FeedState::deserialize(value)
-        && value.get("checked").is_some()
-    {
-        state.result
-    } else {
-        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-    };
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
-        None => text,
-    }
-}
-
-fn rules_in_words(rules: &CountryRules) -> String {
-    let list = |codes: &BTreeSet<CountryCode>| {
-        codes.iter().map(CountryCode::as_str).collect::<Vec<_>>().join(" ")
-    };
-    match (rules.blocked.is_empty(), rules.only.is_empty()) {
-        (true, true) => "everywhere".to_owned(),
-        (false, true) => format!("not {}", list(&rules.blocked)),
-        (true, false) => format!("only {}", list(&rules.only)),
-        (false, false) => format!("only {}, not {}", list(&rules.only), list(&rules.blocked)),
-    }
-}
-
-fn csv_line(entry: &Written) -> String {
+fn csv_line(entry: &Entry) -> String {
     let record = &entry.record;
     let origin = record.caller.origin.map(|origin| origin.to_string()).unwrap_or_default();
     let fields = [

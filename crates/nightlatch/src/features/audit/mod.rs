@@ -4,3 +4,4 @@
 //! gap. The log is read straight from the database, so it can be read while the daemon is down.
 
 pub mod cli;
+mod wording;

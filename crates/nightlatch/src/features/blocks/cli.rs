@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{NewBlock, Request};
+use nightlatch_core::api;
+use nightlatch_core::features::blocks::{NewBlock, Request};
 use nightlatch_core::time::parse_span;
 
-use crate::features::{Context, Run};
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::Outcome;
 
 /// Shut an address or network out, running connections too
@@ -27,9 +28,10 @@ pub struct Block {
 
 impl Run for Block {
     fn run(&self, context: &Context) -> Outcome {
-        let (range, lasts, force) = (self.address, self.lasts, self.force);
-        let reason = self.reason.clone();
-        context.close(Request::Block(NewBlock { range, lasts, reason, force }), &[range], true)
+        let (range, lasts) = (self.address, self.lasts);
+        let block = NewBlock { range, lasts, reason: self.reason.clone() };
+        let request = api::Request::of(Request::Set(block)).forced(self.force);
+        context.close(request, &[range], true)
     }
 }
 
@@ -42,6 +44,6 @@ pub struct Unblock {
 
 impl Run for Unblock {
     fn run(&self, context: &Context) -> Outcome {
-        context.change(Request::Unblock { range: self.address })
+        context.change(api::Request::of(Request::Remove { range: self.address }))
     }
 }

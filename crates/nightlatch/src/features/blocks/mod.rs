@@ -6,3 +6,15 @@
 //! an allowed network, and an allowed address stays open inside a blocked network.
 
 pub mod cli;
+mod wording;
+
+use nightlatch_core::features::blocks::{Blocks, Job};
+
+use super::worded::Works;
+use crate::shell::background::Background;
+
+impl Works for Blocks {
+    fn run(job: Job, _background: &Background) {
+        match job {}
+    }
+}

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::io;
-use crate::features::{Context, Run};
+use crate::features::context::{Context, Run};
 use crate::run;
 use crate::shell::detach;
 use crate::shell::outcome::Outcome;

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nightlatch_core::action::Level;
-use nightlatch_core::config::Rules;
+use nightlatch_core::config::Config;
 use nightlatch_core::engine::Engine;
+use nightlatch_core::learned::Lasting;
 use nightlatch_core::ruleset::{Ruleset, Structure, Table};
-use nightlatch_core::signalling::Peer;
 
 use super::logic;
 use crate::run;
@@ -25,7 +25,7 @@ use crate::shell::{caller, configuration, journal, known_peers};
 
 /// Under which key the store keeps the last configuration that was good.
 const LAST_GOOD_CONFIGURATION: &str = "last good configuration";
-/// The copy is renewed at most this often: it is the third line behind ledger and configuration.
+/// The copy is renewed at most this often: it is the third line behind database and configuration.
 const COPY_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether a firewall of ours is in the kernel.
@@ -54,15 +54,15 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
             Some((fallback(paths), Vec::new()))
         }
     };
-    let Some((desired, peers)) = desired else {
+    let Some((desired, learned)) = desired else {
         journal::tell(Level::Info, "the firewall is off, as it was left");
         return Ok(());
     };
     let firewall = Firewall::open().map_err(Failure::failed)?;
     let mut firewall = firewall.noting_in(paths.lists_stand());
-    firewall.load_with_lists(desired, None).map_err(Failure::failed)?;
+    let put_back = firewall.load_with_lists(desired, None, learned).map_err(Failure::failed)?;
     // Not fatal: without them, inbound calls of trunks are dropped until the next registration.
-    if let Err(error) = firewall.teach(&peers) {
+    if let Err(error) = put_back {
         journal::tell(
             Level::Warning,
             &format!(
@@ -75,22 +75,22 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The table to load, and the known peers.
-type Desired = (Ruleset, Vec<(Peer, Duration)>);
+/// The table to load, and what was learned before.
+type Desired = (Ruleset, Vec<Lasting>);
 
 fn desired(paths: &Paths) -> Result<Option<Desired>, Failure> {
     let store = Store::open(paths)?;
-    let ledger = store.ledger()?;
-    let rules = configuration::read(&paths.config).or_else(|failure| {
+    let state = store.state()?;
+    let config = configuration::read(&paths.config).or_else(|failure| {
         journal::tell(Level::Error, &failure.message);
         journal::tell(Level::Error, "the last good configuration is used instead");
         let last = store.note(LAST_GOOD_CONFIGURATION).unwrap_or_default();
-        Rules::read(&last).map_err(|_| failure)
+        Config::read(&last).map_err(|_| failure)
     })?;
     let now = Clock::not_before(store.last_written()).now();
     let kept = Kept::of(paths);
-    Ok(logic::at_boot(ledger, rules, now, |engine| {
-        run::restore_lists(engine, &kept);
+    Ok(logic::at_boot(state, config, now, |engine| {
+        run::restore_lists(engine, &kept, now);
         engine.restore_learned(run::load_known_peers(&known_peers::Saved::of(paths)));
     }))
 }
@@ -161,7 +161,7 @@ impl Copying {
         self.last = Some(Stopwatch::start());
         self.revision = Some(engine.revision());
         // On trial there is nothing good yet.
-        if engine.ledger().protection.trial_end().is_some() {
+        if engine.state().posture().protection.trial_end().is_some() {
             return None;
         }
         Some(engine.sent().map(|(table, structure)| Box::new(Copy { table, structure })))

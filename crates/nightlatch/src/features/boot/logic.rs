@@ -1,37 +1,36 @@
 //! What to put up at boot.
 
-use std::time::Duration;
-
-use nightlatch_core::config::{Rate, Rules};
+use nightlatch_core::config::{Config, Rate};
 use nightlatch_core::engine::Engine;
-use nightlatch_core::ledger::{Ledger, Protection};
+use nightlatch_core::features::{State, firewall};
+use nightlatch_core::learned::Lasting;
+use nightlatch_core::posture::Protection;
 use nightlatch_core::product::Product;
 use nightlatch_core::ruleset::{OpenServices, Ruleset};
-use nightlatch_core::signalling::Peer;
 use nightlatch_core::time::Time;
 
-/// The table to load after a boot and the peers that were known before it; `None` if the firewall is
+/// The table to load after a boot and what was learned before it; `None` if the firewall is
 /// off.
 ///
 /// A trial that nobody confirmed before the machine went down is over: what stood before it
 /// stands again.
 pub(super) fn at_boot(
-    mut ledger: Ledger,
-    rules: Rules,
+    mut state: State,
+    config: Config,
     now: Time,
     restore: impl FnOnce(&mut Engine),
-) -> Option<(Ruleset, Vec<(Peer, Duration)>)> {
-    match ledger.protection {
+) -> Option<(Ruleset, Vec<Lasting>)> {
+    match state.posture().protection {
         Protection::Trial { before: None, .. } => return None,
         Protection::Trial { before: Some(mode), since, .. } => {
-            ledger.mode = mode;
-            ledger.protection = Protection::On { since };
+            state.apply(firewall::set_mode(mode));
+            state.apply(firewall::set_protection(Protection::On { since }));
         }
         Protection::Off | Protection::On { .. } => {}
     }
-    let mut engine = Engine::new(ledger, rules);
+    let mut engine = Engine::new(state, config);
     restore(&mut engine);
-    Some((engine.desired(now)?, engine.known_peers(now)))
+    Some((engine.desired(now)?, engine.put_back(now)))
 }
 
 /// When nothing can be read any more: closed, but for SSH under a narrow limit, so that the

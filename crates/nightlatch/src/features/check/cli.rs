@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use nightlatch_core::api::Request;
 use nightlatch_core::config::Rules;
 
-use crate::features::{Context, Run};
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{configuration, screen};
 
@@ -24,7 +24,7 @@ impl Run for Check {
             let message = format!("{}: there is no such file", path.display());
             return Err(Failure::new(Code::Configuration, message));
         }
-        let rules = configuration::read(path)?;
+        let config = configuration::read(path)?;
         if context.json {
             screen::say_json(&serde_json::json!({ "good": true, "file": path }));
         } else if !path.exists() {
@@ -32,7 +32,7 @@ impl Run for Check {
         } else {
             screen::say(format!("{} is good", path.display()));
         }
-        warn_of_nothing_open(&rules);
+        warn_of_nothing_open(config.rules());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -5,15 +5,19 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::api::{Countries, Reply, Request};
-use nightlatch_core::time::show_span;
+use nightlatch_core::api::{self, Done};
+use nightlatch_core::features::Reply;
+use nightlatch_core::features::countries::{self, CountryRules, CountrySize, Request, Shown};
+use nightlatch_core::time::{Time, show_span};
 use nightlatch_parse::country::{self, CountryCode, NoSuch};
+use serde::Serialize;
 
-use super::io;
-use crate::features::{Context, Run};
+use super::{io, wording as in_words};
+use crate::features::context::{Context, Run};
 use crate::shell::clock::{self, Stopwatch};
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{addresses, client, screen};
+use crate::wording;
 
 /// How often to ask the daemon how it goes.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -120,33 +124,31 @@ impl Run for CountryCommand {
         };
         match &self.action {
             Action::Block { countries, force, waiting } => {
-                let request = Request::CountryBlock { countries: set(countries), force: *force };
-                change(context, request, *waiting)
+                change(context, Request::Block(set(countries)), *force, *waiting)
             }
             Action::Unblock { countries: named, waiting } => {
                 let mut named = only(named, "it unblocks every country")?;
                 if named.is_empty() {
-                    named = countries(context)?.rules.blocked;
+                    named = shown(context)?.rules.blocked;
                 }
                 if named.is_empty() {
                     return Err(Failure::no("no country is blocked"));
                 }
-                change(context, Request::CountryUnblock(named), *waiting)
+                change(context, Request::Unblock(named), false, *waiting)
             }
             Action::Allow { countries, force, waiting } => {
-                let request =
-                    Request::CountryAllow { countries: only(countries, LETS_IN)?, force: *force };
-                change(context, request, *waiting)
+                let countries = only(countries, LETS_IN)?;
+                change(context, Request::Allow(countries), *force, *waiting)
             }
             Action::Refresh { force, waiting } => {
-                change(context, Request::CountryRefresh { force: *force }, *waiting)
+                change(context, Request::Refresh, *force, *waiting)
             }
             Action::List => {
-                let countries = countries(context)?;
+                let shown = shown(context)?;
                 if context.json {
-                    screen::say_json(&countries);
+                    screen::say_json(&InJson::of(&shown));
                 } else {
-                    show(&countries);
+                    show(&shown);
                 }
                 Ok(ExitCode::SUCCESS)
             }
@@ -172,16 +174,15 @@ fn only(countries: &[Only], all: &str) -> Result<BTreeSet<CountryCode>, Failure>
 }
 
 /// Asks for a change, and waits until the table it needs has been read.
-fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
-    let message = client::change(&context.paths, request)?;
+fn change(context: &Context, request: Request, force: bool, waiting: Waiting) -> Outcome {
+    let done = client::change(&context.paths, api::Request::of(request).forced(force))?;
     if context.json && waiting.no_wait {
-        screen::say_json(&Reply::Done { message });
+        context.say_done(&done);
         return Ok(ExitCode::SUCCESS);
     }
-    let sentences: Vec<&str> = message.lines().collect();
     let begun = Stopwatch::start();
     loop {
-        let now = countries(context)?;
+        let now = shown(context)?;
         if now.reading && !waiting.no_wait {
             screen::progress(&format!(
                 "reading {}, {} s",
@@ -192,19 +193,17 @@ fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
             continue;
         }
         screen::progress("");
-        if let Some(reason) = now.taken_back {
-            return Err(Failure::no(reason));
+        if let Some(why) = &now.taken_back {
+            return Err(Failure::no(in_words::taken_back(why)));
         }
         if context.json {
-            screen::say_json(&now);
+            screen::say_json(&InJson::of(&now));
         } else {
             if lacks_table(&now) && !waiting.no_wait {
                 screen::complain("NOT YET   for want of a table of countries:");
             }
-            // That the table is being read is no news any more.
-            let told =
-                sentences.iter().filter(|line| waiting.no_wait || !line.contains("being read"));
-            told.for_each(screen::say);
+            let done = if waiting.no_wait { done } else { when_read(done) };
+            wording::done(&done).lines().for_each(screen::say);
             tell_table(&now);
         }
         let well = waiting.no_wait || !now.failed || now.rules.is_empty();
@@ -212,14 +211,61 @@ fn change(context: &Context, request: Request, waiting: Waiting) -> Outcome {
     }
 }
 
-fn countries(context: &Context) -> Result<Countries, Failure> {
-    match client::ask(&context.paths, Request::CountryList)? {
-        Reply::Countries(countries) => Ok(countries),
-        other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
+/// What is said when the table has been read: that it is being read is no news any more.
+fn when_read(mut done: Done) -> Done {
+    let reading = Reply::Countries(countries::Reply::Reading);
+    done.said.retain(|reply| *reply != reading);
+    for reply in &mut done.said {
+        if let Reply::Countries(countries::Reply::Set { has_table, .. }) = reply {
+            *has_table = true;
+        }
+    }
+    done
+}
+
+fn shown(context: &Context) -> Result<Shown, Failure> {
+    let replies = context.ask(vec![Request::List.into()])?;
+    let shown = replies.into_iter().find_map(|reply| match reply {
+        Reply::Countries(countries::Reply::All(shown)) => Some(*shown),
+        _ => None,
+    });
+    shown.ok_or_else(|| client::unfitting(&"no countries"))
+}
+
+/// The countries in JSON, with sentences where the daemon has data.
+#[derive(Serialize)]
+struct InJson<'a> {
+    rules: &'a CountryRules,
+    source: &'a [String],
+    taken: Option<Time>,
+    result: String,
+    failed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_back: Option<String>,
+    stale: bool,
+    reading: bool,
+    ranges: usize,
+    sizes: &'a [CountrySize],
+}
+
+impl InJson<'_> {
+    fn of(shown: &Shown) -> InJson<'_> {
+        InJson {
+            rules: &shown.rules,
+            source: &shown.source,
+            taken: shown.taken,
+            result: in_words::outcome(&shown.result),
+            failed: shown.failed,
+            taken_back: shown.taken_back.as_ref().map(in_words::taken_back),
+            stale: shown.stale,
+            reading: shown.reading,
+            ranges: shown.ranges,
+            sizes: &shown.sizes,
+        }
     }
 }
 
-fn show(countries: &Countries) {
+fn show(countries: &Shown) {
     let rules = &countries.rules;
     if rules.is_empty() {
         screen::say("no country is shut out");
@@ -250,7 +296,7 @@ fn show(countries: &Countries) {
     tell_table(countries);
 }
 
-fn tell_table(countries: &Countries) {
+fn tell_table(countries: &Shown) {
     let source = countries.source.join(", ");
     if countries.rules.is_empty() {
         screen::say(format!("source    {source}, read when a country is named"));
@@ -264,7 +310,7 @@ fn tell_table(countries: &Countries) {
         (ranges, true) => screen::say(format!("table     {ranges} ranges{age}")),
         (ranges, false) => screen::say(format!("table     {ranges} ranges of {source}{age}")),
     }
-    let result = screen::printable(&countries.result);
+    let result = screen::printable(&in_words::outcome(&countries.result));
     if countries.failed {
         screen::complain(format!("FAILED    the last look at the source: {result}"));
     } else if countries.reading {
@@ -290,11 +336,11 @@ fn tell_table(countries: &Countries) {
 }
 
 /// Whether rules hold for nobody, since there is no table.
-fn lacks_table(countries: &Countries) -> bool {
+fn lacks_table(countries: &Shown) -> bool {
     countries.ranges == 0 && !countries.reading && !countries.rules.is_empty()
 }
 
-#[derive(serde::Serialize)]
+#[derive(Serialize)]
 struct Answer {
     address: IpAddr,
     country: Option<CountryCode>,

@@ -2,40 +2,68 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::event::{Event, FetchedTable};
+use nightlatch_core::features::countries as core;
+use nightlatch_core::features::countries::{Config, DEFAULT_SOURCE, Event, FetchedTable, Job};
 use nightlatch_core::lists::{Version, Versions};
 use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
 
+mod kept;
 mod sources;
 
-use crate::run::{Inbox, Message};
+use crate::features::worded::Works;
+use crate::shell::background::Background;
 use crate::shell::configuration;
 use crate::shell::fetch::{self, CountrySink, Limits, Source};
-use crate::shell::kept::Kept;
+use crate::shell::kept::{Kept, read_kept};
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
 use sources::Part;
 
+/// Where `install.sh` puts the tables of `tor-geoipdb`, since the package itself would bring a Tor
+/// server along.
+const OWN_COUNTRIES: &str = "/usr/local/share/nightlatch";
 /// How many ranges a table may have, whatever the number of its parts.
 const MOST_RANGES: usize = 4_000_000;
 /// How many remarks about a table are kept.
 const MOST_NOTES: usize = 5;
 
-/// Reads the table in a thread of its own; what comes of it goes to the loop.
-pub fn read_in_background(
-    source: Vec<String>,
-    countries: BTreeSet<CountryCode>,
-    known: Versions,
-    inbox: Inbox,
-) {
-    std::thread::spawn(move || {
-        let result = read(&source, &countries, &known, MOST_RANGES);
-        // The daemon has ended where nobody takes it.
-        let _ = inbox.send(Message::Happened(Event::CountriesRead(result)));
-    });
+/// The first of the folders that holds a table: the package tor alone leaves one without. Where
+/// none does, the first, so that a message names it.
+fn with_table<'a>(folders: &[&'a str]) -> &'a str {
+    let found = folders.iter().find(|folder| Path::new(folder).join("geoip").exists());
+    found.or(folders.first()).copied().unwrap_or_default()
+}
+
+impl Works for core::Countries {
+    /// The usual source is the folder of a package, or ours where that is not there.
+    fn find_defaults(config: &mut Config) {
+        if *config == Config::default() {
+            config.source = vec![with_table(&[DEFAULT_SOURCE, OWN_COUNTRIES]).to_owned()];
+        }
+    }
+
+    fn kept(&self, kept: &Kept) -> Vec<Event> {
+        if self.rules.is_empty() {
+            return Vec::new();
+        }
+        let kept = read_kept("the kept table of countries", kept::read(kept));
+        kept.map(Event::Restored).into_iter().collect()
+    }
+
+    fn run(job: Job, background: &Background) {
+        match job {
+            Job::Read { source, countries, known } => background
+                .in_thread(move || Event::Read(read(&source, &countries, &known, MOST_RANGES))),
+            Job::Keep(table) => background.with_kept(move |kept| {
+                let error = kept::keep(kept, &table).err()?;
+                Some(Event::NotKept { error: error.to_string() })
+            }),
+        }
+    }
 }
 
 /// What is known of an address without the daemon: from the table it keeps, or from the source.
@@ -43,12 +71,12 @@ pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, F
     let found = |table: &CountryTable, from: String| {
         table.entry(address).map(|(range, country)| Place { range, country, from })
     };
-    if let Ok(kept) = Kept::of(paths).table()
+    if let Ok(kept) = kept::read(&Kept::of(paths))
         && let Some(place) = found(&kept.table, "the table in force".to_owned())
     {
         return Ok(Some(place));
     }
-    let source = configuration::read(&paths.config)?.countries;
+    let source = configuration::read(&paths.config)?.countries.source;
     let (partial, whole): (Vec<String>, Vec<String>) =
         source.into_iter().partition(|source| sources::is_by_country(source));
     if whole.is_empty() {
@@ -160,6 +188,23 @@ mod tests {
     use super::*;
 
     /// A server with a file for each country cannot fill the memory by their number.
+    #[test]
+    fn the_usual_table_or_the_one_that_was_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (tor, own) = (path("tor"), path("own"));
+        let found = || with_table(&[&tor, &own]).to_owned();
+        assert_eq!(found(), tor);
+        std::fs::create_dir(&tor).unwrap();
+        std::fs::write(format!("{tor}/tor-service-defaults-torrc"), "").unwrap();
+        assert_eq!(found(), tor);
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(format!("{own}/geoip"), "").unwrap();
+        assert_eq!(found(), own);
+        std::fs::write(format!("{tor}/geoip"), "").unwrap();
+        assert_eq!(found(), tor);
+    }
+
     #[test]
     fn all_parts_together_are_bounded() {
         let folder = tempfile::tempdir().unwrap();

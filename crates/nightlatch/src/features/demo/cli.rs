@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use super::io::{self, DemoError};
 use super::stage::{ATTACKER, StageError};
 use super::{logic::Report, now};
-use crate::features::{Context, Run};
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::Outcome;
 
 /// Show on a stage of network namespaces what a protected server looks like from outside.

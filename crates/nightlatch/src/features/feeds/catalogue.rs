@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use nightlatch_core::lists::{Feed, FeedNameError};
+use nightlatch_core::features::feeds::{Feed, FeedNameError};
 use nightlatch_core::time::Time;
 
 /// A known list.

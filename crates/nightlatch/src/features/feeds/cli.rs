@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::api::{FeedView, Reply, Request};
-use nightlatch_core::lists::{Feed, FeedName};
+use nightlatch_core::api;
+use nightlatch_core::features::Reply;
+use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedView, Request};
 use nightlatch_core::time::{Time, parse_span};
 
-use super::{catalogue, io, show};
-use crate::features::{Context, Run};
+use super::{catalogue, io, json, show};
+use crate::features::context::{Context, Run};
 use crate::shell::clock::Stopwatch;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{client, screen};
+use crate::wording;
 
 /// How often to look where nothing is said.
 const EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -87,11 +89,13 @@ impl Run for FeedCommand {
     fn run(&self, context: &Context) -> Outcome {
         match &self.action {
             Action::Add(add) => add.run(context),
-            Action::Remove { name } => context.change(Request::FeedRemove { name: name.clone() }),
+            Action::Remove { name } => {
+                context.change(api::Request::of(Request::Remove { name: name.clone() }))
+            }
             Action::List => {
                 let feeds = feeds(context)?;
                 if context.json {
-                    screen::say_json(&feeds);
+                    screen::say_json(&json::feeds(&feeds));
                 } else {
                     show::list(&feeds);
                 }
@@ -99,7 +103,8 @@ impl Run for FeedCommand {
             }
             Action::Show { name } => show_one(context, name),
             Action::Refresh { name, force, no_wait } => {
-                let request = Request::FeedRefresh { name: name.clone(), force: *force };
+                let request = api::Request::of(Request::Refresh { name: name.clone() });
+                let request = request.forced(*force);
                 if *no_wait {
                     return context.change(request);
                 }
@@ -125,15 +130,15 @@ impl Run for Add {
         if !self.no_wait {
             self.look_for_files(&feed)?;
         }
-        let request = Request::FeedAdd(feed);
+        let request = api::Request::of(Request::Add(Box::new(feed)));
         if self.no_wait {
             return context.change(request);
         }
-        let message = client::change(&context.paths, request)?;
+        let done = client::change(&context.paths, request)?;
         let outcome = wait(context, Some(&self.name))?;
         if !context.json {
             // That it is being fetched is no news any more.
-            message.lines().skip(1).for_each(screen::say);
+            wording::done(&done).lines().skip(1).for_each(screen::say);
         }
         Ok(outcome)
     }
@@ -241,10 +246,12 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 fn feeds(context: &Context) -> Result<Vec<FeedView>, Failure> {
-    match client::ask(&context.paths, Request::FeedList)? {
-        Reply::Feeds(feeds) => Ok(feeds),
-        other => Err(Failure::failed(format!("the daemon gave an unfitting answer: {other:?}"))),
-    }
+    let replies = context.ask(vec![Request::List.into()])?;
+    let feeds = replies.into_iter().find_map(|reply| match reply {
+        Reply::Feeds(feeds::Reply::All(feeds)) => Some(feeds),
+        _ => None,
+    });
+    feeds.ok_or_else(|| client::unfitting(&"no feeds"))
 }
 
 fn show_one(context: &Context, name: &FeedName) -> Outcome {
@@ -254,7 +261,7 @@ fn show_one(context: &Context, name: &FeedName) -> Outcome {
         Failure::no(format!("there is no feed \"{name}\": {list}"))
     })?;
     if context.json {
-        screen::say_json(view);
+        screen::say_json(&json::feed(view));
     } else {
         show::one(view);
     }
@@ -278,7 +285,7 @@ fn wait(context: &Context, name: Option<&FeedName>) -> Outcome {
         }
         screen::progress("");
         if context.json {
-            screen::say_json(&feeds);
+            screen::say_json(&json::feeds(&feeds));
         } else {
             feeds.iter().for_each(|view| show::outcome(view, begun.elapsed()));
         }

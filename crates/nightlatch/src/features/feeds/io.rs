@@ -1,53 +1,61 @@
 //! Fetching.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nightlatch_core::event::{Event, Failed, Fetched};
-use nightlatch_core::lists::{Feed, FeedName, FeedState, Version};
+use nightlatch_core::features::feeds::{Event, Failed, Feed, FeedName, Feeds, Fetched, Job};
+use nightlatch_core::lists::Version;
 use nightlatch_parse::feed::{FeedError, Format, Parsed, Reader};
 
-use crate::run::{Inbox, Message};
+mod kept;
+
+use crate::features::worded::Works;
+use crate::shell::background::Background;
 use crate::shell::fetch::{self, Limits, Sink, Source};
+use crate::shell::kept::{Kept, read_kept};
 
 /// How many entries a feed may have.
 const MOST_ENTRIES: usize = 2_000_000;
 
-/// How many bytes have arrived of each feed that is being fetched.
-#[derive(Clone, Debug, Default)]
-pub struct Arriving(Arc<Mutex<BTreeMap<FeedName, Arc<AtomicU64>>>>);
-
-impl Arriving {
-    /// Of all feeds that are being fetched.
-    pub fn all(&self) -> BTreeMap<FeedName, u64> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(name, bytes)| (name.clone(), bytes.load(Ordering::Relaxed))).collect()
+impl Works for Feeds {
+    fn kept(&self, kept: &Kept) -> Vec<Event> {
+        let restored = |name: &FeedName| {
+            let read = read_kept(&format!("the kept list {name}"), kept::read(kept, name));
+            let (content, version) = read?;
+            Some(Event::Restored { name: name.clone(), content: Arc::new(content), version })
+        };
+        self.all.keys().filter_map(restored).collect()
     }
 
-    fn begin(&self, name: &FeedName) -> Arc<AtomicU64> {
-        let bytes = Arc::new(AtomicU64::new(0));
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(name.clone(), Arc::clone(&bytes));
-        bytes
+    fn progress(background: &Background) -> Option<Event> {
+        let all = background.arriving.all().into_iter();
+        let all = all.filter_map(|(name, bytes)| Some((name.parse().ok()?, bytes)));
+        Some(Event::Arriving(all.collect()))
     }
 
-    fn end(&self, name: &FeedName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    fn run(job: Job, background: &Background) {
+        match job {
+            Job::Fetch(feed, known) => {
+                let arriving = background.arriving.clone();
+                background.in_thread(move || {
+                    let result = fetch_feed(&feed, known, arriving.begin(feed.name.as_str()));
+                    arriving.end(feed.name.as_str());
+                    Event::Fetched { name: feed.name, result }
+                });
+            }
+            Job::Keep { name, content, version } => background.with_kept(move |kept| {
+                let error = kept::keep(kept, &name, &content, &version).err()?;
+                Some(Event::NotKept { name, keep: true, error: error.to_string() })
+            }),
+            Job::Forget(name) => background.with_kept(move |kept| {
+                let error = kept.remove(&kept::file(&name)).err()?;
+                Some(Event::NotKept { name, keep: false, error: error.to_string() })
+            }),
+        }
     }
-}
-
-/// Fetches a feed in a thread of its own; what comes of it goes to the loop.
-pub fn fetch_in_background(feed: Feed, state: FeedState, arriving: Arriving, inbox: Inbox) {
-    std::thread::spawn(move || {
-        let result = fetch_feed(&feed, &state, arriving.begin(&feed.name));
-        arriving.end(&feed.name);
-        // The daemon has ended where nobody takes it.
-        let _ = inbox.send(Message::Happened(Event::Fetched { name: feed.name, result }));
-    });
 }
 
 /// Why a path cannot be that of a file, in words; `None` also where that cannot be seen from here.
@@ -60,7 +68,7 @@ pub(super) fn trouble_with(path: &Path) -> Option<&'static str> {
     }
 }
 
-fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<Fetched, Failed> {
+fn fetch_feed(feed: &Feed, known: Version, bytes: Arc<AtomicU64>) -> Result<Fetched, Failed> {
     let format: Format = feed
         .format
         .parse()
@@ -71,7 +79,7 @@ fn fetch_feed(feed: &Feed, state: &FeedState, bytes: Arc<AtomicU64>) -> Result<F
         key_file: feed.key_file.as_ref().map(PathBuf::from),
         authority: None,
     };
-    let Version { etag, last_modified } = state.version.clone();
+    let Version { etag, last_modified } = known;
     let known = fetch::Version { etag, last_modified };
     let sink = Counting { reader: Reader::new(format, MOST_ENTRIES), bytes };
     match fetch::fetch(&source, &known, &Limits::default(), sink) {

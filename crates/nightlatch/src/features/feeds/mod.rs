@@ -35,4 +35,6 @@
 mod catalogue;
 pub mod cli;
 pub mod io;
+mod json;
 mod show;
+mod wording;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use nightlatch_core::api::FeedView;
+use nightlatch_core::features::feeds::FeedView;
 use nightlatch_core::time::show_span;
 
 use super::catalogue::CATALOGUE;
+use super::wording;
 use crate::shell::{clock, screen};
 
 /// Every feed: a line with its numbers, then what is remarkable.
@@ -23,7 +24,11 @@ pub(super) fn list(feeds: &[FeedView]) {
     );
     for view in feeds {
         for note in &view.state.notes {
-            screen::say(format!("note      {}: {}", view.feed.name, screen::printable(note)));
+            screen::say(format!(
+                "note      {}: {}",
+                view.feed.name,
+                screen::printable(&wording::note(note))
+            ));
         }
         if view.stale {
             screen::say(format!(
@@ -49,8 +54,9 @@ pub(super) fn one(view: &FeedView) {
     lines.extend(feed.headers.iter().map(|(name, value)| ("header", format!("{name}: {value}"))));
     lines.push(("entries", format!("{} of IPv4, {} of IPv6", state.entries_v4, state.entries_v6)));
     lines.extend(state.fetched.map(|at| ("fetched", ago(at))));
-    let again = match state.next_look(feed.every) {
-        Some(at) if at > now => format!("; again in {}", show_span(at.since(now))),
+    let next = state.next_look(feed.every);
+    let again = match state.checked {
+        Some(_) if next > now => format!("; again in {}", show_span(next.since(now))),
         _ => String::new(),
     };
     let when = state.checked.map_or_else(String::new, |at| format!("{}: ", ago(at)));
@@ -62,7 +68,7 @@ pub(super) fn one(view: &FeedView) {
             state.stopped, state.stopped_alone
         ),
     ));
-    lines.extend(state.notes.iter().map(|note| ("note", note.clone())));
+    lines.extend(state.notes.iter().map(|note| ("note", wording::note(note))));
     for (name, what) in lines {
         screen::say(format!("{name:<10}{}", screen::printable(&what)));
     }
@@ -70,11 +76,12 @@ pub(super) fn one(view: &FeedView) {
 
 fn last_look(view: &FeedView) -> String {
     let state = &view.state;
+    let result = wording::outcome(view.feed.name.as_str(), &state.result);
     match (view.fetching, state.failures) {
         (true, _) => "being fetched".to_owned(),
-        (false, 0) => state.result.clone(),
-        (false, 1) => format!("FAILED: {}", state.result),
-        (false, times) => format!("FAILED {times} times in a row: {}", state.result),
+        (false, 0) => result,
+        (false, 1) => format!("FAILED: {result}"),
+        (false, times) => format!("FAILED {times} times in a row: {result}"),
     }
 }
 
@@ -134,7 +141,7 @@ pub(super) fn progress(feeds: &[FeedView], since: Duration) {
 /// How it went.
 pub(super) fn outcome(view: &FeedView, took: Duration) {
     let (name, state) = (&view.feed.name, &view.state);
-    let result = screen::printable(&state.result);
+    let result = screen::printable(&wording::outcome(name.as_str(), &state.result));
     if state.failures > 0 {
         let kept = match state.entries_v4 + state.entries_v6 {
             0 => format!(
@@ -148,6 +155,6 @@ pub(super) fn outcome(view: &FeedView, took: Duration) {
     }
     screen::say(format!("feed \"{name}\": {result} ({:.1} s)", took.as_secs_f32()));
     for note in &state.notes {
-        screen::say(format!("note      {}", screen::printable(note)));
+        screen::say(format!("note      {}", screen::printable(&wording::note(note))));
     }
 }

@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 
 use super::io;
 use crate::cli::Cli;
-use crate::features::{Context, Run};
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Failure, Outcome};
 
 /// Write manual pages or completions into a folder

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::features::manual_of;
+use crate::features::commands::manual_of;
 
 /// One page for the program, one for each command, and one for each command within a command.
 pub(super) fn manual(tree: &clap::Command, folder: &Path) -> std::io::Result<()> {

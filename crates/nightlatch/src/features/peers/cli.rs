@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use nightlatch_core::api::{KnownPeer, Reply, Request, Status};
-use nightlatch_core::signalling::did;
+use nightlatch_core::api::{self, KnownPeer};
+use nightlatch_core::features::Reply;
+use nightlatch_core::features::peers::{self, Request};
 use nightlatch_core::time::{Time, show_span};
 
-use crate::features::{Context, Run};
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{addresses, client, clock, screen};
+use crate::wording::did;
 
 /// List or forget the peers known from this host's own requests
 #[derive(clap::Args, Debug)]
@@ -33,18 +35,15 @@ enum Peer {
 impl Run for PeerCommand {
     fn run(&self, context: &Context) -> Outcome {
         match self.command {
-            Peer::Forget { address } => context.change(Request::ForgetPeer { address }),
+            Peer::Forget { address } => {
+                context.change(api::Request::of(Request::Forget { address }))
+            }
             Peer::List => {
-                let Reply::Status(status) = client::ask(&context.paths, Request::Status)? else {
-                    return Err(Failure::failed(
-                        "unexpected reply from the daemon; if Nightlatch was updated, restart the daemon",
-                    ));
-                };
+                let (known, count) = known(context)?;
                 if context.json {
-                    let (peers, count) = (&status.known_peers, status.known_peer_count);
-                    screen::say_json(&serde_json::json!({ "peers": peers, "count": count }));
+                    screen::say_json(&serde_json::json!({ "peers": known, "count": count }));
                 } else {
-                    list(&status);
+                    list(&known, count);
                 }
                 Ok(ExitCode::SUCCESS)
             }
@@ -52,15 +51,31 @@ impl Run for PeerCommand {
     }
 }
 
-fn list(status: &Status) {
-    if status.known_peers.is_empty() {
+/// The known peers, and how many there are in all.
+fn known(context: &Context) -> Result<(Vec<KnownPeer>, usize), Failure> {
+    let unexpected = || {
+        Failure::failed(
+            "unexpected reply from the daemon; if Nightlatch was updated, restart the daemon",
+        )
+    };
+    let reply = client::ask(&context.paths, api::Request::Status)?;
+    let api::Reply::Status(status) = reply else { return Err(unexpected()) };
+    let report = status.reports.into_iter().find_map(|report| match report {
+        Reply::Peers(peers::Reply::Report { first, count, .. }) => Some((first, count)),
+        _ => None,
+    });
+    report.ok_or_else(unexpected)
+}
+
+fn list(known: &[KnownPeer], count: usize) {
+    if known.is_empty() {
         screen::say("No known peers: this host has sent no SIP or IAX request recently.");
         return;
     }
     let now = clock::now();
-    let rows: Vec<Vec<String>> = status.known_peers.iter().map(|known| row(known, now)).collect();
+    let rows: Vec<Vec<String>> = known.iter().map(|known| row(known, now)).collect();
     screen::table(&["PEER", "PORT", "LOCAL PORT", "WHY", "LAST SENT", "EXPIRES IN"], &rows);
-    let more = status.known_peer_count - status.known_peers.len();
+    let more = count.saturating_sub(known.len());
     if more > 0 {
         screen::say(format!("and {more} more"));
     }

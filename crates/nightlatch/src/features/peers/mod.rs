@@ -9,3 +9,5 @@
 //! removed accounts take precedence; `nightlatch peer forget ADDRESS` forgets a peer.
 
 pub mod cli;
+pub(crate) mod io;
+mod wording;

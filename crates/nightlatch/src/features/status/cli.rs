@@ -2,13 +2,10 @@
 
 use std::process::ExitCode;
 
-use nightlatch_core::api::{Reply, Request, Status as Standing};
-use nightlatch_core::ledger::{DenialCause, Mode, Protection};
-use nightlatch_core::signalling::{LearnedBy, did};
-use nightlatch_core::time::{Time, show_span};
+use nightlatch_core::api::{Reply, Request};
 
-use super::io;
-use crate::features::{Context, Run};
+use super::{io, wording};
+use crate::features::context::{Context, Run};
 use crate::shell::firewall::Seen;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{client, clock, screen};
@@ -42,76 +39,15 @@ impl Run for Status {
             }
             Err(failure) => return Err(failure),
         };
+        let report = wording::report(&standing, clock::now());
         if context.json {
-            screen::say_json(&standing);
+            screen::say_json(&report.fields);
         } else {
-            show(&standing);
+            report.lines.iter().for_each(|(_, line)| screen::say(line));
         }
-        let well = standing.protection.stands() && standing.intact;
+        let well = report.stands && standing.trouble.is_none();
         Ok(if well { ExitCode::SUCCESS } else { Code::No.exit() })
     }
-}
-
-/// The trunks that this host's registrations keep open, the known peers and the denials.
-fn show_peers(standing: &Standing, now: Time) {
-    const MAX_LINES: usize = 10;
-    let registered = standing.known_peers.iter().filter(|known| {
-        matches!(known.peer.by, LearnedBy::Registered | LearnedBy::RegisteredByTcp)
-    });
-    for known in registered.take(MAX_LINES) {
-        screen::say(format!(
-            "trunk     {}: {}, most recently {} ago",
-            known.peer.address,
-            did(known.peer.by),
-            show_span(now.since(known.seen))
-        ));
-    }
-    if standing.known_peer_count > 0 {
-        screen::say(format!(
-            "peers     {} known from this host's own requests (see \"nightlatch peer list\")",
-            standing.known_peer_count
-        ));
-    }
-    for denial in standing.denials.iter().take(MAX_LINES) {
-        let why = match &denial.cause {
-            DenialCause::AccountGone { account } if account.is_empty() => {
-                "closed by an earlier version".to_owned()
-            }
-            DenialCause::AccountGone { account } => {
-                format!("account \"{account}\" was removed or expired")
-            }
-            DenialCause::UnlistedContact { extension } => format!(
-                "{} is registered at the PBX with this address, without an account{}",
-                screen::printable(extension),
-                denial.exception()
-            ),
-        };
-        screen::say(format!("denied    {}: {why}", denial.range));
-    }
-    let more = standing.denial_count.saturating_sub(MAX_LINES);
-    if more > 0 {
-        screen::say(format!("denied    and {more} more"));
-    }
-}
-
-/// The size of all lists together.
-fn in_words(standing: &Standing) -> String {
-    let many = |number: usize, one: &str, several: &str| match number {
-        1 => format!("1 {one}"),
-        number => format!("{number} {several}"),
-    };
-    let memory = match standing.listed_bytes {
-        0 => String::new(),
-        bytes if bytes < 1_000_000 => format!(", about {} kB of kernel memory", bytes / 1000 + 1),
-        bytes => format!(", about {} MB of kernel memory", bytes / 1_000_000 + 1),
-    };
-    format!(
-        "{} and {}: {} of IPv4, {} of IPv6{memory}",
-        many(standing.feeds, "feed", "feeds"),
-        many(standing.countries, "country", "countries"),
-        many(standing.listed - standing.listed_v6.min(standing.listed), "range", "ranges"),
-        standing.listed_v6,
-    )
 }
 
 /// The daemon is gone: whether the firewall is too matters most.
@@ -132,74 +68,4 @@ fn without_daemon(failure: &Failure) -> Failure {
         None => "THE DAEMON IS DOWN; whether a firewall stands only root can see.",
     };
     Failure::new(failure.code, format!("{table}\n{}", failure.message))
-}
-
-fn show(standing: &Standing) {
-    let now = clock::now();
-    let since = |since| format!("since {since} ({})", show_span(now.since(since)));
-    match &standing.protection {
-        Protection::Off => screen::say(
-            "OFF       THE FIREWALL IS OFF: everything this machine runs answers everybody; \"nightlatch up\" puts it up",
-        ),
-        Protection::On { since: at } => screen::say(format!("on        {}", since(*at))),
-        Protection::Trial { until, .. } => screen::say(format!(
-            "ON TRIAL  taken back in {} unless you run \"nightlatch confirm\"",
-            show_span(until.since(now))
-        )),
-    }
-    if !standing.intact {
-        screen::say("BROKEN    THE KERNEL'S TABLE IS NOT WHAT IT SHOULD BE");
-    }
-    for warning in &standing.warnings {
-        screen::say(format!("WARNING   {}", screen::printable(warning)));
-    }
-    let stands = standing.protection.stands();
-    screen::say(format!(
-        "mode      {}",
-        match standing.mode {
-            mode if !stands => format!("{mode}, once the firewall is up"),
-            Mode::Allowlist => "allowlist: strangers meet silence".to_owned(),
-            Mode::Open => "open: chosen services answer strangers".to_owned(),
-        }
-    ));
-    for reached in &standing.strangers_reach {
-        screen::say(format!("open      to all: {reached}"));
-    }
-    if stands {
-        screen::say(format!(
-            "reboot    {}",
-            if standing.survives_reboot {
-                "survives: an early unit puts the firewall up before the network"
-            } else {
-                "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
-            }
-        ));
-    }
-    screen::say(format!("accounts  {}, blocks {}", standing.accounts, standing.blocks));
-    show_peers(standing, now);
-    if standing.feeds + standing.countries > 0 {
-        screen::say(format!("lists     {}", in_words(standing)));
-    }
-    for trouble in &standing.feed_troubles {
-        screen::say(format!("TROUBLE   {}", screen::printable(trouble)));
-    }
-    let count = |name: &str| standing.dropped.get(name).copied().unwrap_or(0);
-    screen::say(format!(
-        "dropped   {} packets of strangers, {} of blocked addresses, {} from or to denied addresses, {} of listed ones, {} over the rate limits",
-        count("silent"),
-        count("blocked"),
-        count("denied"),
-        count("listed"),
-        count("limited")
-    ));
-    for ending in &standing.ending {
-        screen::say(format!("soon      {} ends at {}", ending.what, ending.until));
-    }
-    if let Some(by) = &standing.restored_last {
-        screen::say(format!(
-            "restored  {} times since the daemon began, last after {}",
-            standing.restored,
-            screen::printable(by)
-        ));
-    }
 }

@@ -4,17 +4,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{self, Request};
-use nightlatch_core::ledger::Mode;
+use nightlatch_core::api::Request;
+use nightlatch_core::features::firewall;
+use nightlatch_core::posture::Mode;
 use nightlatch_core::service::Catalogue;
 use nightlatch_core::time::parse_span;
 
+use super::dry_run::{Answer, DryRun};
 use super::survey::{Proposal, Survey, proposal};
 use super::trunks::Known;
-use super::{io, logic, trial};
-use crate::features::{Context, Run};
+use super::{io, logic, media, trial};
+use crate::features::context::{Context, Run};
+use crate::shell::firewall::require_nftables;
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::{caller, client, clock, configuration, detach, firewall, pbx_peers, screen};
+use crate::shell::{caller, client, configuration, detach, pbx_peers, screen};
 
 /// Put the firewall up: look at the machine, show the plan, ask, apply on trial
 #[derive(clap::Args, Debug)]
@@ -40,34 +43,31 @@ impl Run for Up {
     fn run(&self, context: &Context) -> Outcome {
         caller::require_root()?;
         let paths = &context.paths;
-        let rules = configuration::read(&paths.config)?;
+        let config = configuration::read(&paths.config)?;
         let survey = io::look();
         let proposal = proposal(&survey);
         let (trunks, named) = io::pbx_places(&survey);
         let runs = !survey.pbx_answer.asked.is_empty() || survey.pbx_answer.not_asked.is_none();
         let pbx = pbx_peers::peers(&survey.pbx_answer, runs, &trunks, &named);
-        let mut request = logic::request(&survey, &proposal, self.mode, &self.allow, pbx);
-        pbx_peers::mark_heard(&mut request.pbx, &rules.catalogue(&request.site));
-        let now = clock::now();
-        let stored = io::stored_ledger(paths)?;
-        logic::name_apart(&mut request, &stored);
-        let stood = stored.protection.stands();
-        let ledger = logic::ledger_after(stored, &request, now);
-        let catalogue = rules.catalogue(&ledger.site);
-        let flows = io::flows(paths, &survey, &catalogue);
-        let live = logic::Live {
-            flows: flows.clone(),
-            streams: io::streams(&survey, &catalogue),
-            pbx: Known {
-                answer: &survey.pbx_answer,
-                trunks: &trunks,
-                named: &named,
-                is_there: survey.pbx.chosen.is_some() || !survey.pbx.in_containers.is_empty(),
-                flows: &flows,
-            },
-            learned: io::known_peers(paths, &request, &catalogue, stood, now),
+        let mut wanted = logic::wanted(&survey, &proposal, self.mode, &self.allow, pbx);
+        wanted.up.trial = (!self.yes).then_some(self.trial());
+        let catalogue = config.rules().catalogue(&wanted.up.site);
+        pbx_peers::mark_heard(&mut wanted.up.pbx, &catalogue);
+        let streams = io::streams(&survey, &catalogue);
+        let mut flows = io::flows(paths, &survey, &catalogue);
+        media::join(&mut flows, streams.as_deref().unwrap_or_default());
+        let pbx = Known {
+            answer: &survey.pbx_answer,
+            trunks: &trunks,
+            named: &named,
+            is_there: survey.pbx.chosen.is_some() || !survey.pbx.in_containers.is_empty(),
+            flows: &flows,
         };
-        let plan = logic::plan(&survey, &proposal, live, &ledger, &rules, now);
+        let probe = logic::probe(&survey, &proposal, &pbx, &catalogue);
+        let dry_run = DryRun::ask(paths, &config, &wanted, probe)?;
+        let live = logic::Live { streams, pbx };
+        let plan =
+            logic::plan(&survey, &proposal, live, &dry_run, config.rules().product, &catalogue);
         if context.json && self.plan {
             screen::say_json(&plan);
         } else if !context.json {
@@ -76,21 +76,16 @@ impl Run for Up {
         if self.plan {
             return Ok(ExitCode::SUCCESS);
         }
-        firewall::require_nftables()?;
+        require_nftables()?;
         self.refuse_lock_out(&proposal, &plan)?;
-        // A trial would open again by itself.
-        let shut_out = logic::shut_out(&survey, &proposal, &ledger, &rules, now);
-        if let Some(address) = shut_out.filter(|_| self.yes && !stood) {
-            return Err(Failure::no(format!(
-                "nothing was changed: this would end your own session from {address}; \"nightlatch why {address}\" says what shuts it out"
-            )));
+        if let Some(refusal) = dry_run.found.refusal {
+            return Err(refusal.into());
         }
         if !self.yes && !self.is_agreed()? {
             screen::say("Nothing was changed.");
             return Ok(Code::No.exit());
         }
-        request.trial = (!self.yes).then_some(self.trial());
-        self.apply(context, request, &survey, &catalogue, stood)
+        self.apply(context, &wanted, &survey, &catalogue, dry_run.stood)
     }
 }
 
@@ -98,7 +93,7 @@ impl Up {
     fn apply(
         &self,
         context: &Context,
-        request: api::Up,
+        wanted: &logic::Wanted,
         survey: &Survey,
         catalogue: &Catalogue,
         stood: bool,
@@ -106,22 +101,26 @@ impl Up {
         let paths = &context.paths;
         io::start_daemon(paths)?;
         let tracking = if stood { None } else { io::track_vpns(survey, catalogue) };
-        let answered = client::change(paths, Request::Up(request));
+        let answered = client::change(paths, wanted.real())
+            .and_then(|done| Answer::of(&done).map(|answer| (done, answer)));
         drop(tracking);
-        // Also where the daemon was killed before it could answer: it may be written down.
-        let on_trial = !self.yes && matches!(trial::standing_now(paths), Ok(true));
+        let on_trial = match &answered {
+            Ok((_, answer)) => answer.is_on_trial,
+            // Where the daemon was killed before it could answer, it may be written down.
+            Err(_) => !self.yes && matches!(trial::is_on(paths), Ok(true)),
+        };
         if on_trial {
             io::spawn_detached(paths, &["rollback", "--when-due"], "trial.log")?;
         }
-        let message = answered?;
-        context.say_done(&message);
+        let (done, answer) = answered?;
+        context.say_done(&done);
         let again = io::register_again(survey, stood);
         if !context.json {
             again.iter().for_each(screen::say);
             screen::say(io::after_a_reboot(paths));
         }
         if on_trial {
-            trial::watch(paths, self.trial())?;
+            trial::watch(paths, self.trial(), answer.mode)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -167,7 +166,8 @@ pub struct Confirm {}
 
 impl Run for Confirm {
     fn run(&self, context: &Context) -> Outcome {
-        context.say_done(&trial::ask_or_do(&context.paths, Request::Confirm)?);
+        context
+            .say_done(&trial::ask_or_do(&context.paths, Request::of(firewall::Request::Confirm))?);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -192,7 +192,8 @@ impl Run for Rollback {
             trial::guard(&context.paths)?;
             return Ok(ExitCode::SUCCESS);
         }
-        context.say_done(&trial::ask_or_do(&context.paths, Request::Rollback)?);
+        context
+            .say_done(&trial::ask_or_do(&context.paths, Request::of(firewall::Request::Rollback))?);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -219,9 +220,9 @@ impl Run for Down {
                 return Ok(Code::No.exit());
             }
         }
-        let message = trial::ask_or_do(&context.paths, Request::Down)?;
+        let done = trial::ask_or_do(&context.paths, Request::of(firewall::Request::Down))?;
         io::disable_units(&context.paths)?;
-        context.say_done(&message);
+        context.say_done(&done);
         Ok(ExitCode::SUCCESS)
     }
 }

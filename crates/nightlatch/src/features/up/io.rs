@@ -5,12 +5,9 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nightlatch_core::api::Up;
 use nightlatch_core::cut::LiveFlow;
-use nightlatch_core::ledger::Ledger;
+use nightlatch_core::features::State;
 use nightlatch_core::service::{Catalogue, Ports, Role};
-use nightlatch_core::signalling::Learned;
-use nightlatch_core::time::Time;
 
 use super::survey::{self, Survey};
 use crate::shell::beginnings::Beginnings;
@@ -23,7 +20,7 @@ use crate::shell::pbx::{self, NamedContact};
 use crate::shell::pbx_peers::{self, Trunk};
 use crate::shell::store::{self, Store};
 use crate::shell::streams::{self, Stream};
-use crate::shell::{client, detach, known_peers, systemd};
+use crate::shell::{client, detach, systemd};
 
 /// How long the daemon may take to begin: it may have to load long lists.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
@@ -92,23 +89,6 @@ pub(super) fn pbx_places(survey: &Survey) -> (Vec<Trunk>, Vec<Named>) {
     (pbx_peers::resolve(answer.registrations.iter()), pbx_peers::resolve_named(answer))
 }
 
-/// The peers that will be known: those that the daemon already knows, and those taken over from the
-/// PBX.
-pub(super) fn known_peers(
-    paths: &Paths,
-    up: &Up,
-    catalogue: &Catalogue,
-    stood: bool,
-    now: Time,
-) -> Learned {
-    let saved = stood.then(|| known_peers::Saved::of(paths).load().unwrap_or_default());
-    let mut learned = saved.unwrap_or_default();
-    for (peer, lasts) in up.pbx.initial_peers(catalogue) {
-        learned.insert(peer, now.after(lasts));
-    }
-    learned
-}
-
 /// Makes the PBX register again if the firewall has just come up, so that the kernel sees where it
 /// really registers; returns messages about what was done and what was not.
 pub(super) fn register_again(survey: &Survey, stood: bool) -> Vec<String> {
@@ -127,13 +107,13 @@ pub(super) fn register_again(survey: &Survey, stood: bool) -> Vec<String> {
     asked.chain(not_asked).collect()
 }
 
-/// The stored ledger; an empty one where nothing was ever stored.
-pub(super) fn stored_ledger(paths: &Paths) -> Result<Ledger, Failure> {
+/// The stored state of all features; an empty one where nothing was ever stored.
+pub(super) fn stored(paths: &Paths) -> Result<State, Failure> {
     store::refuse_lost(paths)?;
     if !paths.database().exists() {
-        return Ok(Ledger::default());
+        return Ok(State::default());
     }
-    Store::open_to_read(&paths.database())?.ledger()
+    Store::open_to_read(&paths.database())?.state()
 }
 
 /// Whether systemd keeps the daemon of these places.

@@ -1,24 +1,22 @@
 //! From the survey to the request and the plan on the screen.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::action::Flows;
-use nightlatch_core::api::{NewAccount, Up};
-use nightlatch_core::config::Rules;
-use nightlatch_core::cut::{Began, Cutter, LiveFlow, PortUses};
-use nightlatch_core::ledger::{AccountName, Entry, Ledger, Mode, Protection, Site};
-use nightlatch_core::lists::Lists;
+use nightlatch_core::api::{Ask, Request};
+use nightlatch_core::cut::PortUses;
+use nightlatch_core::features::accounts::{self, Account, AccountName, Entry, NewAccount};
+use nightlatch_core::features::{self, countries, feeds, firewall};
 use nightlatch_core::pbx::PbxPeers;
-use nightlatch_core::policy::{self, Packet, What, World};
+use nightlatch_core::policy::Reason;
+use nightlatch_core::posture::{Mode, Site};
+use nightlatch_core::probe::{CallerFinding, Fate, PortFinding, Probe, SshCaller};
 use nightlatch_core::product::Product;
-use nightlatch_core::service::{Grant, Ports, Protocol, ServiceName};
-use nightlatch_core::signalling::Learned;
-use nightlatch_core::time::Time;
+use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
 use serde::Serialize;
 
-use super::media::{self, Media};
+use super::dry_run::DryRun;
+use super::media::Media;
 use super::survey::{CutLine, FlowContext, Proposal, Survey, describe};
 use super::trunks::{Known, Trunks};
 use crate::shell::streams::Stream;
@@ -43,6 +41,9 @@ pub(super) struct Plan {
     pub(super) unknown_continue: Vec<CutLine>,
     /// Live VPN connections that continue although no account allows them.
     pub(super) vpn_continue: Vec<CutLine>,
+    /// Live connections of which it is unknown what happens to them: there are too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) not_examined: Option<usize>,
     /// Running media streams, and which of them continue.
     pub(super) running_media: Media,
     /// Trunks and phones that the PBX reports.
@@ -57,66 +58,104 @@ pub(super) struct Plan {
 
 /// What is running on the machine.
 pub(super) struct Live<'a> {
-    /// Its flows.
-    pub(super) flows: Vec<LiveFlow>,
     /// The media streams that were seen, or why they could not be captured.
     pub(super) streams: Result<Vec<Stream>, String>,
-    /// What the PBX reports.
+    /// What the PBX reports, and the flows after [`media::join`].
     pub(super) pbx: Known<'a>,
-    /// The peers that will be known.
-    pub(super) learned: Learned,
 }
 
 /// The account of whoever ran `up`.
 const ADMIN: &str = "admin";
 
-/// What `up` asks of the daemon.
-pub(super) fn request(
+/// What `up` asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// The account of whoever asks.
+    admin: Option<NewAccount>,
+    /// Accounts to make where no account of that name exists.
+    accounts: Vec<NewAccount>,
+    /// The firewall.
+    pub(super) up: firewall::Up,
+    /// Whose session must not end.
+    caller: Option<SshCaller>,
+}
+
+impl Wanted {
+    /// To do it.
+    pub(super) fn real(&self) -> Request {
+        let probe = Probe { caller: self.caller, ..Probe::default() };
+        Request::Do(Ask { probe: Some(Box::new(probe)), ..self.ask() })
+    }
+
+    /// To say what would happen; also which accounts there will be, where `accounts` says so.
+    pub(super) fn dry_run(&self, probe: Probe, accounts: bool) -> Request {
+        let mut ask = Ask { dry_run: true, probe: Some(Box::new(probe)), ..self.ask() };
+        ask.requests.extend(accounts.then(|| accounts::Request::List.into()));
+        Request::Do(ask)
+    }
+
+    /// The firewall, and nothing besides.
+    #[cfg(test)]
+    pub(super) fn nothing_but_up() -> Wanted {
+        let (site, pbx) = (Site::default(), PbxPeers::default());
+        let up = firewall::Up { mode: None, site, trial: None, pbx };
+        Wanted { admin: None, accounts: Vec::new(), up, caller: None }
+    }
+
+    fn ask(&self) -> Ask {
+        let admin = self.admin.iter().cloned().map(accounts::Request::Admin);
+        let others = self.accounts.iter().cloned().map(accounts::Request::Ensure);
+        let mut requests: Vec<features::Request> = admin.chain(others).map(Into::into).collect();
+        requests.push(firewall::Request::Up(self.up.clone()).into());
+        Ask { requests, ..Ask::default() }
+    }
+}
+
+/// What `up` asks for.
+pub(super) fn wanted(
     survey: &Survey,
     proposal: &Proposal,
     mode: Option<Mode>,
     extra: &[AddrRange],
     pbx: PbxPeers,
-) -> Up {
-    let mut accounts: Vec<NewAccount> = proposal
-        .accounts
-        .iter()
+) -> Wanted {
+    let accounts = proposal.accounts.iter();
+    let mut accounts: Vec<NewAccount> = accounts
         .filter_map(|account| new_account(&account.name, &account.addresses, &account.note))
         .collect();
-    if !extra.is_empty() {
-        let given = new_account(ADMIN, extra, "given to nightlatch up");
-        match accounts.iter_mut().find(|account| account.name.as_str() == ADMIN) {
-            Some(admin) => admin.entries.extend(extra.iter().map(|range| Entry::Range(*range))),
-            None => accounts.extend(given),
-        }
+    let at = accounts.iter().position(|account| account.name.as_str() == ADMIN);
+    let mut admin = at.map(|at| accounts.remove(at));
+    if let Some(admin) = &mut admin {
+        admin.entries.extend(extra.iter().map(|range| Entry::Range(*range)));
+    } else if !extra.is_empty() {
+        admin = new_account(ADMIN, extra, "given to nightlatch up");
     }
-    Up { mode, accounts, site: site(survey, proposal), trial: None, dry_run: false, pbx }
+    let up = firewall::Up { mode, site: site(survey, proposal), trial: None, pbx };
+    Wanted { admin, accounts, up, caller: caller(survey, proposal) }
 }
 
-/// An account "admin" that exists stays as it is; who comes in by it now and did not before gets
-/// an account of another name, or a second `up` from elsewhere would shut its caller out.
-pub(super) fn name_apart(up: &mut Up, ledger: &Ledger) {
-    if !ledger.accounts.keys().any(|name| name.as_str() == ADMIN) {
-        return;
+/// What the engine is to judge.
+pub(super) fn probe(
+    survey: &Survey,
+    proposal: &Proposal,
+    pbx: &Known<'_>,
+    catalogue: &Catalogue,
+) -> Probe {
+    Probe {
+        caller: caller(survey, proposal),
+        flows: pbx.flows.to_vec(),
+        ports: listening(survey).into_keys().collect(),
+        ranges: pbx.ranges(catalogue).into_iter().collect(),
     }
-    let Some(admin) = up.accounts.iter_mut().find(|new| new.name.as_str() == ADMIN) else {
-        return;
-    };
-    let lasting = ledger
-        .accounts
-        .values()
-        .filter(|account| account.until.is_none() && account.services == Grant::All);
-    let known: Vec<AddrRange> =
-        lasting.flat_map(nightlatch_core::ledger::Account::ranges).collect();
-    admin.entries.retain(|entry| match entry {
-        Entry::Range(range) => !known.iter().any(|known| known.covers(range)),
-        Entry::Host { .. } => true,
-    });
-    let free = (2..).filter_map(|number| format!("{ADMIN}-{number}").parse::<AccountName>().ok());
-    if let Some(name) = free.into_iter().find(|name| !ledger.accounts.contains_key(name)) {
-        admin.name = name;
-    }
-    up.accounts.retain(|new| !new.entries.is_empty());
+}
+
+/// Where the caller came from, if from outside.
+fn caller(survey: &Survey, proposal: &Proposal) -> Option<SshCaller> {
+    // Where nobody was found who came from outside, there is no account of his either.
+    proposal.accounts.iter().find(|account| account.name == ADMIN)?;
+    let address = survey.caller.address?;
+    let port = survey.caller.ssh_port.or(proposal.ssh.first().copied()).unwrap_or(22);
+    Some(SshCaller { address, port })
 }
 
 fn new_account(name: &str, addresses: &[AddrRange], note: &str) -> Option<NewAccount> {
@@ -165,62 +204,37 @@ fn guarded(survey: &Survey) -> Vec<(AddrRange, String)> {
         .collect()
 }
 
-/// The ledger as it will be, to judge with before anything happens.
-pub(super) fn ledger_after(mut ledger: Ledger, up: &Up, now: Time) -> Ledger {
-    for new in &up.accounts {
-        let account = nightlatch_core::ledger::Account {
-            name: new.name.clone(),
-            entries: new.entries.clone(),
-            services: new.services.clone(),
-            until: None,
-            note: new.note.clone(),
-            since: now,
-            by: String::new(),
-        };
-        if !ledger.accounts.contains_key(&account.name) {
-            ledger.accounts.put(account);
-        }
-    }
-    ledger.mode = up.mode.unwrap_or(ledger.mode);
-    ledger.site = up.site.clone();
-    ledger.protection = Protection::On { since: now };
-    ledger
-}
-
 /// The plan in words.
 pub(super) fn plan(
     survey: &Survey,
     proposal: &Proposal,
     live: Live<'_>,
-    ledger: &Ledger,
-    rules: &Rules,
-    now: Time,
+    dry_run: &DryRun,
+    configured: Option<Product>,
+    catalogue: &Catalogue,
 ) -> Plan {
-    let Live { mut flows, streams: seen, pbx, learned } = live;
-    let catalogue = rules.catalogue(&ledger.site);
-    let lists = Lists::default();
-    let world =
-        World { ledger, rules, catalogue: &catalogue, lists: &lists, learned: &learned, now };
-    let cutter = Cutter::new(world, Flows::BegunByPeers);
-    let ends = |flow: &LiveFlow| cutter.must_end(flow) || cutter.denies_signalling(flow);
-    let uses = PortUses::of(&catalogue);
+    let Live { streams, pbx } = live;
+    let DryRun { answer, accounts, found, flows: fates, .. } = dry_run;
     let mut context = FlowContext::of(survey);
-    context.rtp = context.rtp.or_else(|| uses.media_range());
-    media::join(&mut flows, seen.as_deref().unwrap_or_default());
-    let flows = flows.as_slice();
-    let running_media = Media::of(seen, flows, &uses, &cutter);
-    let (lose, keep) = exposure(survey, &world);
+    context.rtp = context.rtp.or_else(|| PortUses::of(catalogue).media_range());
+    let flows = |is_so: fn(Fate) -> bool| {
+        describe(&context, pbx.flows, |flow| fates.get(flow).is_some_and(|it| is_so(it.fate)))
+    };
+    let (lose, keep) = exposure(survey, &found.ports);
+    let allowed = pbx.ranges(catalogue).into_iter().zip(found.ranges.iter().copied()).collect();
+    let warnings = proposal.warnings.iter().map(|warning| warning.text.clone());
     Plan {
-        server: server(proposal, rules.product),
-        mode: ledger.mode,
-        stays: stays(ledger, proposal),
+        server: server(proposal, configured),
+        mode: answer.mode,
+        stays: stays(accounts, proposal),
         strangers_lose: lose,
         strangers_keep: keep,
-        would_cut: describe(&context, flows, ends),
-        unknown_continue: describe(&context, flows, |flow| cutter.continues_unknown(flow)),
-        vpn_continue: describe(&context, flows, |flow| cutter.continues_as_vpn(flow)),
-        running_media,
-        trunks: Trunks::of(&pbx, ledger, &catalogue, now),
+        would_cut: flows(Fate::is_lost),
+        unknown_continue: flows(|fate| fate == Fate::ContinuesUnknown),
+        vpn_continue: flows(|fate| fate == Fate::ContinuesAsVpn),
+        not_examined: Some(dry_run.not_examined).filter(|number| *number > 0),
+        running_media: Media::of(streams, fates),
+        trunks: Trunks::of(&pbx, &allowed, catalogue, answer.mode),
         left_out: proposal
             .left_out
             .iter()
@@ -231,7 +245,45 @@ pub(super) fn plan(
             .iter()
             .map(|other| format!("{}: {}", other.name, other.effect))
             .collect(),
-        warnings: proposal.warnings.iter().map(|warning| warning.text.clone()).collect(),
+        warnings: warnings.chain(found.caller.iter().filter_map(warning_of_caller)).collect(),
+    }
+}
+
+/// What the caller must know of his own address.
+fn warning_of_caller(caller: &CallerFinding) -> Option<String> {
+    let address = caller.address;
+    let lists: Vec<String> = caller.about.iter().flat_map(lists_in_words).collect();
+    if let Some(reason) = &caller.shut_out {
+        let by = match reason {
+            Reason::Blocked { range } => format!("{range} is blocked"),
+            Reason::Listed => lists.join(", "),
+            Reason::Denied { .. } => "its account was removed".to_owned(),
+            _ => "no account allows it".to_owned(),
+        };
+        return Some(format!(
+            "new SSH connections from your address {address} will be dropped: {by}"
+        ));
+    }
+    (!lists.is_empty()).then(|| {
+        format!(
+            "your address {address} is on a list ({}): only its account allows it",
+            lists.join(", ")
+        )
+    })
+}
+
+/// The lists that hold an address.
+fn lists_in_words(reply: &features::Reply) -> Vec<String> {
+    match reply {
+        features::Reply::Feeds(feeds::Reply::Held(feeds)) => feeds
+            .iter()
+            .map(|held| format!("feed \"{}\" lists {}", held.name, held.entry))
+            .collect(),
+        features::Reply::Countries(countries::Reply::Held(held)) => vec![match held.country {
+            Some(country) => format!("its country {country} is not allowed"),
+            None => "it belongs to no country of the table".to_owned(),
+        }],
+        _ => Vec::new(),
     }
 }
 
@@ -243,63 +295,23 @@ fn server(proposal: &Proposal, configured: Option<Product>) -> String {
     }
 }
 
-fn stays(ledger: &Ledger, proposal: &Proposal) -> Vec<String> {
+fn stays(accounts: &[Account], proposal: &Proposal) -> Vec<String> {
     let reason = |name: &str| {
         let proposed = proposal.accounts.iter().find(|account| account.name == name);
         proposed.map(|account| account.reason.clone())
     };
-    let line = |account: &nightlatch_core::ledger::Account| {
+    let line = |account: &Account| {
         let entries: Vec<String> = account.entries.iter().map(Entry::to_string).collect();
         let why = reason(account.name.as_str()).unwrap_or_else(|| account.note.clone());
         let why = if why.is_empty() { String::new() } else { format!(" - {why}") };
         format!("{}: {} for {}{why}", account.name, entries.join(", "), account.services)
     };
-    ledger.accounts.values().map(line).collect()
+    accounts.iter().map(line).collect()
 }
 
-/// The caller's address, if he could not come in by SSH any more: a block may be held against it.
-pub(super) fn shut_out(
-    survey: &Survey,
-    proposal: &Proposal,
-    ledger: &Ledger,
-    rules: &Rules,
-    now: Time,
-) -> Option<IpAddr> {
-    // Where nobody was found who came from outside, there is no account of his either.
-    proposal.accounts.iter().find(|account| account.name == ADMIN)?;
-    let peer = survey.caller.address?;
-    let port = survey.caller.ssh_port.or(proposal.ssh.first().copied()).unwrap_or(22);
-    let catalogue = rules.catalogue(&ledger.site);
-    let lists = Lists::default();
-    let learned = Learned::default();
-    let world =
-        World { ledger, rules, catalogue: &catalogue, lists: &lists, learned: &learned, now };
-    let protocol = Protocol::Tcp;
-    let session = new_flow(peer, protocol, port);
-    (!lets_in(&world, &session)).then_some(peer)
-}
-
-/// Whether a connection of the flow's peer would be let in.
-pub(super) fn lets_in(world: &World<'_>, flow: &LiveFlow) -> bool {
-    let what = match flow.protocol {
-        Protocol::Tcp => What::Tcp { port: flow.local_port },
-        Protocol::Udp => What::Udp { from: flow.peer_port, port: flow.local_port },
-    };
-    let packet = Packet::new(flow.peer, what);
-    policy::judge(world, &packet).passes
-}
-
-/// A hypothetical flow begun by a peer.
-fn new_flow(peer: IpAddr, protocol: Protocol, local_port: u16) -> LiveFlow {
-    let (peer_port, began) = (1024, Began::Peer);
-    LiveFlow { protocol, peer, peer_port, local_port, began, host_sends: false }
-}
-
-/// What listens for everybody: what strangers lose, and what they keep.
-fn exposure(survey: &Survey, world: &World<'_>) -> (Vec<String>, Vec<String>) {
-    // An address of documentation stands for any stranger.
-    let stranger = std::net::Ipv4Addr::new(192, 0, 2, 1);
-    let mut seen = std::collections::BTreeMap::new();
+/// What listens for everybody: the port, and the program behind it.
+fn listening(survey: &Survey) -> BTreeMap<(Protocol, u16), String> {
+    let mut seen = BTreeMap::new();
     for socket in survey.sockets.iter().filter(|socket| !socket.only_loopback) {
         let key = (socket.protocol, socket.port);
         let program = socket.program.clone().unwrap_or_else(|| "unknown program".to_owned());
@@ -312,9 +324,15 @@ fn exposure(survey: &Survey, world: &World<'_>) -> (Vec<String>, Vec<String>) {
         ))
     });
     seen.extend(published);
-    let (keep, lose): (Vec<_>, Vec<_>) = seen.into_iter().partition(|((protocol, port), _)| {
-        lets_in(world, &new_flow(stranger.into(), *protocol, *port))
-    });
+    seen
+}
+
+/// Of what listens, what strangers lose, and what they keep.
+fn exposure(survey: &Survey, found: &[PortFinding]) -> (Vec<String>, Vec<String>) {
+    let keep = found.iter().filter(|found| found.after);
+    let keep: BTreeSet<_> = keep.map(|found| (found.protocol, found.port)).collect();
+    let (keep, lose): (Vec<_>, Vec<_>) =
+        listening(survey).into_iter().partition(|(port, _)| keep.contains(port));
     let line = |((protocol, port), program): ((Protocol, u16), String)| {
         format!("{protocol}/{port} ({program})")
     };
@@ -353,7 +371,11 @@ impl Plan {
         section(&mut lines, "Running media streams", media.iter().map(String::as_str));
         let cut = self.would_cut.iter().map(|line| line.text.as_str());
         section(&mut lines, "LIVE CONNECTIONS THAT WILL END", cut);
-        if self.would_cut.is_empty() {
+        if let Some(number) = self.not_examined {
+            lines.push(format!(
+                "{number} further connections were not examined: whether they end is unknown."
+            ));
+        } else if self.would_cut.is_empty() {
             lines.push("No live connection that could be seen will end.".to_owned());
         }
         let unknown = self.unknown_continue.iter().map(|line| line.text.as_str());
@@ -386,5 +408,71 @@ fn section<'a>(lines: &mut Vec<String>, title: &str, entries: impl Iterator<Item
     lines.extend(entries.iter().take(SHOWN).map(|entry| format!("  {entry}")));
     if let Some(more) = entries.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         lines.push(format!("  and {more} more"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightlatch_core::probe::Findings;
+
+    use super::super::dry_run::Answer;
+    use super::*;
+    use crate::shell::pbx::PbxAnswer;
+
+    #[test]
+    fn what_was_not_examined_is_unknown() {
+        let lines = |not_examined| {
+            let dry_run = DryRun {
+                answer: Answer { mode: Mode::Allowlist, is_on_trial: false },
+                stood: false,
+                accounts: Vec::new(),
+                found: Findings::default(),
+                flows: BTreeMap::new(),
+                not_examined,
+            };
+            let answer = PbxAnswer::default();
+            let pbx =
+                Known { answer: &answer, trunks: &[], named: &[], is_there: false, flows: &[] };
+            let live = Live { streams: Ok(Vec::new()), pbx };
+            let (survey, catalogue) = (Survey::default(), Catalogue::default());
+            plan(&survey, &Proposal::default(), live, &dry_run, None, &catalogue).lines()
+        };
+        let none = "No live connection that could be seen will end.".to_owned();
+        assert!(lines(0).contains(&none));
+        let some = lines(3);
+        assert!(!some.contains(&none), "{some:?}");
+        let unknown = "3 further connections were not examined: whether they end is unknown.";
+        assert!(some.iter().any(|line| line == unknown), "{some:?}");
+    }
+
+    #[test]
+    fn the_caller_hears_why_his_address_is_closed() {
+        let address = "203.0.113.7".parse().unwrap();
+        let range: AddrRange = "203.0.113.0/24".parse().unwrap();
+        let feed = feeds::Held { name: "bad".parse().unwrap(), entry: range, fetched: None };
+        let feed = features::Reply::from(feeds::Reply::Held(vec![feed]));
+        let country = countries::Held { country: "CN".parse().ok(), entry: None, fetched: None };
+        let country = countries::Reply::Held(country).into();
+        let said = |shut_out, about| {
+            warning_of_caller(&CallerFinding { address, shut_out, about }).unwrap_or_default()
+        };
+        let dropped = "new SSH connections from your address 203.0.113.7 will be dropped: ";
+        for (reason, about, by) in [
+            (Reason::Blocked { range }, vec![], "203.0.113.0/24 is blocked"),
+            (
+                Reason::Listed,
+                vec![feed.clone(), country],
+                "feed \"bad\" lists 203.0.113.0/24, its country CN is not allowed",
+            ),
+            (Reason::Denied { range }, vec![], "its account was removed"),
+            (Reason::Stranger, vec![], "no account allows it"),
+        ] {
+            assert_eq!(said(Some(reason), about), format!("{dropped}{by}"));
+        }
+        assert_eq!(
+            said(None, vec![feed]),
+            "your address 203.0.113.7 is on a list (feed \"bad\" lists 203.0.113.0/24): only its account allows it"
+        );
+        assert_eq!(said(None, Vec::new()), "");
     }
 }

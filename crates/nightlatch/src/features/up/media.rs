@@ -1,8 +1,9 @@
 //! What the plan says about running media streams.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use nightlatch_core::cut::{Began, Cutter, LiveFlow, PortUses, Use};
+use nightlatch_core::cut::{Began, LiveFlow};
+use nightlatch_core::probe::FlowFinding;
 use nightlatch_core::service::Protocol;
 use serde::Serialize;
 
@@ -76,38 +77,35 @@ fn live_flow(stream: &Stream) -> LiveFlow {
 }
 
 impl Media {
-    /// What happens to the captured streams, given the flows after [`join`].
+    /// What happens to the captured streams, given what happens to the flows after [`join`].
     pub(super) fn of(
         seen: Result<Vec<Stream>, String>,
-        flows: &[LiveFlow],
-        uses: &PortUses,
-        cutter: &Cutter<'_>,
+        flows: &BTreeMap<LiveFlow, FlowFinding>,
     ) -> Media {
-        let media = flows.iter().filter(|flow| {
-            flow.protocol == Protocol::Udp && uses.at(flow.protocol, flow.local_port) == Use::Media
-        });
         let key = |flow: &LiveFlow| (flow.peer, flow.peer_port, flow.local_port);
-        // VPN streams were captured too.
-        let is_media = |stream: &Stream| uses.at(Protocol::Udp, stream.local_port) == Use::Media;
+        let media = flows.iter().filter(|(_, found)| found.is_media);
+        let media: BTreeMap<_, _> = media.map(|(flow, found)| (key(flow), (flow, found))).collect();
         let (seen, unread) = match seen {
-            Ok(seen) => (seen.into_iter().filter(is_media).collect(), None),
-            Err(reason) => (media.clone().map(tracked).collect::<Vec<_>>(), Some(reason)),
+            Ok(seen) => (seen, None),
+            Err(reason) => {
+                (media.values().map(|(flow, _)| tracked(flow)).collect::<Vec<_>>(), Some(reason))
+            }
         };
-        let sending: BTreeSet<_> = media.filter(|flow| flow.host_sends).map(key).collect();
+        // VPN streams were captured too.
         let line = |stream: Stream| {
-            let flow = live_flow(&stream);
-            let outcome = if sending.contains(&key(&flow)) {
+            let (flow, found) = media.get(&key(&live_flow(&stream)))?;
+            let outcome = if flow.host_sends {
                 Outcome::ContinuesHostSends
-            } else if cutter.allows(&flow) {
+            } else if found.is_allowed {
                 Outcome::ContinuesAllowed
             } else if unread.is_some() {
                 Outcome::Unknown
             } else {
                 Outcome::Ends
             };
-            StreamLine { stream, outcome }
+            Some(StreamLine { stream, outcome })
         };
-        let mut streams: Vec<_> = seen.into_iter().map(line).collect();
+        let mut streams: Vec<_> = seen.into_iter().filter_map(line).collect();
         streams.sort_by_key(|line| (line.outcome, line.stream));
         Media { streams, unread }
     }
@@ -134,15 +132,10 @@ fn tracked(flow: &LiveFlow) -> Stream {
 
 #[cfg(test)]
 mod tests {
-    use nightlatch_core::action::Flows;
-    use nightlatch_core::config::Rules;
-    use nightlatch_core::ledger::{Change, Ledger, Protection};
-    use nightlatch_core::lists::Lists;
-    use nightlatch_core::policy::World;
-    use nightlatch_core::product::Product;
-    use nightlatch_core::signalling::Learned;
-    use nightlatch_core::time::Time;
+    use nightlatch_core::features::State;
+    use nightlatch_core::probe::{Fate, Probe};
 
+    use super::super::dry_run;
     use super::*;
 
     fn stream(peer_port: u16, to_peer: u32, from_peer: u32) -> Stream {
@@ -151,25 +144,16 @@ mod tests {
     }
 
     fn check(seen: Result<Vec<Stream>, String>, mut flows: Vec<LiveFlow>, expected: &[&str]) {
-        let now = Time::from_millis(1000);
-        let (mut ledger, rules, lists) = (Ledger::default(), Rules::default(), Lists::default());
-        ledger.apply(Change::SetProtection(Protection::On { since: now }));
-        let catalogue = Product::Asterisk.catalogue();
-        let world = World {
-            ledger: &ledger,
-            rules: &rules,
-            catalogue: &catalogue,
-            lists: &lists,
-            learned: &Learned::default(),
-            now,
-        };
-        let cutter = Cutter::new(world, Flows::BegunByPeers);
         join(&mut flows, seen.as_deref().unwrap_or_default());
-        let media = Media::of(seen, &flows, &PortUses::of(&catalogue), &cutter);
+        let probe = Probe { flows: flows.clone(), ..Probe::default() };
+        let found = dry_run::found(State::default(), probe).flows;
+        let found: BTreeMap<_, _> = flows.into_iter().zip(found).collect();
+        let media = Media::of(seen, &found);
         assert_eq!(media.lines(), expected);
         for line in &media.streams {
-            let same = |flow: &&LiveFlow| flow.peer_port == line.stream.peer_port;
-            let ends = flows.iter().find(same).is_some_and(|flow| cutter.must_end(flow));
+            let same =
+                |(flow, _): &(&LiveFlow, &FlowFinding)| flow.peer_port == line.stream.peer_port;
+            let ends = found.iter().find(same).is_some_and(|(_, found)| found.fate == Fate::Ends);
             if media.unread.is_none() {
                 assert_eq!(ends, line.outcome == Outcome::Ends);
             }

@@ -8,6 +8,7 @@
 //! `up` keeps every account and setting. `nightlatch down` takes the firewall off.
 
 pub mod cli;
+mod dry_run;
 mod io;
 mod logic;
 mod media;

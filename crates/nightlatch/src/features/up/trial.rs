@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use nightlatch_core::api::{Caller, Reply, Request};
-use nightlatch_core::ledger::{Mode, Protection};
-use nightlatch_core::time::Time;
+use nightlatch_core::api::{Caller, Done, Request};
+use nightlatch_core::features::{self, firewall};
+use nightlatch_core::posture::{Mode, Protection};
 
 use crate::run;
 use crate::shell::clock::Stopwatch;
@@ -18,18 +18,11 @@ pub(super) const LASTS: Duration = Duration::from_secs(60);
 /// How much later than the daemon the guard acts: it is there only in case that is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How a trial stands.
-pub(super) enum Standing {
-    /// Not decided yet; until when.
-    Open(Time),
-    /// The firewall is up to stay, in this mode.
-    Kept(Mode),
-    /// The firewall is off.
-    TakenBack,
-}
+/// Whether the firewall is up, on trial or off, and what strangers meet.
+type Standing = (Protection, Mode);
 
-/// Waits on the screen until the trial is decided.
-pub(super) fn watch(paths: &Paths, lasts: Duration) -> Result<(), Failure> {
+/// Waits on the screen until the trial of a mode is decided.
+pub(super) fn watch(paths: &Paths, lasts: Duration, tried: Mode) -> Result<(), Failure> {
     screen::say("");
     screen::say(
         "The firewall is up, ON TRIAL. Open a NEW connection to this machine now and run there:",
@@ -39,25 +32,19 @@ pub(super) fn watch(paths: &Paths, lasts: Duration) -> Result<(), Failure> {
         "If you cannot get in, wait: in {} seconds everything is taken back by itself.",
         lasts.as_secs()
     ));
-    // Taken back, a change of the mode leaves the firewall up in the mode before.
-    let tried = super::io::stored_ledger(paths)?.mode;
     loop {
-        let standing = standing(paths)?;
-        if !matches!(standing, Standing::Open(_)) {
-            // Decided is what is written down; whoever asks now is answered once it is done.
-            let _ = client::ask(paths, Request::Services);
-        }
-        match standing {
-            Standing::Open(until) => {
+        match standing(paths)? {
+            (Protection::Trial { until, .. }, _) => {
                 let left = until.since(clock::now()).as_secs();
                 screen::progress(&format!("taken back in {left} s "));
                 std::thread::sleep(Duration::from_millis(500));
             }
-            Standing::Kept(mode) if mode == tried => {
+            // Taken back, a change of the mode leaves the firewall up in the mode before.
+            (Protection::On { .. }, mode) if mode == tried => {
                 screen::say("\nConfirmed: the firewall stays.");
                 return Ok(());
             }
-            Standing::Kept(_) | Standing::TakenBack => {
+            (Protection::On { .. } | Protection::Off, _) => {
                 return Err(Failure::no(
                     "not confirmed: everything was taken back, as it was before",
                 ));
@@ -66,13 +53,21 @@ pub(super) fn watch(paths: &Paths, lasts: Duration) -> Result<(), Failure> {
     }
 }
 
+/// Asks the daemon, and reads the database only where no daemon answers.
 fn standing(paths: &Paths) -> Result<Standing, Failure> {
-    let ledger = super::io::stored_ledger(paths)?;
-    Ok(match ledger.protection {
-        Protection::Trial { until, .. } => Standing::Open(until),
-        Protection::On { .. } => Standing::Kept(ledger.mode),
-        Protection::Off => Standing::TakenBack,
-    })
+    let asked = client::change(paths, Request::of(firewall::Request::Protection));
+    let said = asked.map(|done| done.said).unwrap_or_default();
+    let standing = said.into_iter().find_map(|reply| match reply {
+        features::Reply::Firewall(firewall::Reply::Protection { protection, mode }) => {
+            Some((protection, mode))
+        }
+        _ => None,
+    });
+    if let Some(standing) = standing {
+        return Ok(standing);
+    }
+    let state = super::io::stored(paths)?;
+    Ok((state.posture().protection.clone(), state.posture().mode))
 }
 
 /// Runs beside the daemon until the trial is decided. If nobody has taken it back when its time is
@@ -83,14 +78,14 @@ fn standing(paths: &Paths) -> Result<Standing, Failure> {
 pub(super) fn guard(paths: &Paths) -> Result<(), Failure> {
     let mut watched = None;
     loop {
-        let Standing::Open(until) = standing(paths)? else { return Ok(()) };
+        let Some(until) = standing(paths)?.0.trial_end() else { return Ok(()) };
         // Measured, since the wall clock may be set back; from the start where it begins anew.
         if watched.is_none_or(|(known, _, _)| known != until) {
             watched = Some((until, until.since(clock::now()), Stopwatch::start()));
         }
         if watched.is_some_and(|(_, left, watch)| watch.elapsed() > left + GRACE) {
             // Either way the trial has ended; what is left is to know that it did.
-            return match ask_or_do(paths, Request::Rollback) {
+            return match ask_or_do(paths, Request::of(firewall::Request::Rollback)) {
                 Err(failure) if failure.code != Code::No => Err(failure),
                 _ => Ok(()),
             };
@@ -104,19 +99,13 @@ pub(super) fn guard(paths: &Paths) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Refused, or the database or the kernel fails.
-pub(super) fn ask_or_do(paths: &Paths, request: Request) -> Result<String, Failure> {
+pub(super) fn ask_or_do(paths: &Paths, request: Request) -> Result<Done, Failure> {
     match client::change(paths, request.clone()) {
         Err(failure) if failure.code == Code::NotRunning => {
             caller::require_root()?;
-            match run::once(
-                paths,
-                Caller { user: "root".to_owned(), ..Caller::default() },
-                request,
-            )? {
-                Reply::Done { message } => Ok(message),
-                Reply::Refused(refusal) => Err(refusal.into()),
-                other => Err(Failure::failed(format!("unfitting answer: {other:?}"))),
-            }
+            let caller = Caller { user: "root".to_owned(), ..Caller::default() };
+            let takes_down = request == Request::of(firewall::Request::Down);
+            client::done(run::once(paths, caller, request, takes_down)?)
         }
         answered => answered,
     }
@@ -125,7 +114,7 @@ pub(super) fn ask_or_do(paths: &Paths, request: Request) -> Result<String, Failu
 /// Whether a trial is on.
 ///
 /// # Errors
-/// The database cannot be read.
-pub(super) fn standing_now(paths: &Paths) -> Result<bool, Failure> {
-    Ok(matches!(standing(paths)?, Standing::Open(_)))
+/// No daemon answers, and the database cannot be read.
+pub(super) fn is_on(paths: &Paths) -> Result<bool, Failure> {
+    Ok(standing(paths)?.0.trial_end().is_some())
 }

@@ -1,14 +1,14 @@
 //! Trunks and phones that the PBX reports, for the plan of `up`: trunks that keep working, trunks
 //! whose inbound calls will be lost, phones that are registered without an account.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::cut::{Began, LiveFlow};
-use nightlatch_core::ledger::{Ledger, Mode};
-use nightlatch_core::service::{Catalogue, Grant, Protocol, ServiceName};
-use nightlatch_core::time::Time;
+use nightlatch_core::posture::Mode;
+use nightlatch_core::probe::RangeFinding;
+use nightlatch_core::service::{Catalogue, Protocol};
 use serde::Serialize;
 
 use crate::shell::pbx::{NamedContact, PbxAnswer, RegistrationState};
@@ -51,14 +51,14 @@ pub(super) struct Known<'a> {
 }
 
 impl Trunks {
-    /// What the plan says, given the accounts as they will be.
+    /// What the plan says, given what accounts will allow for [`Known::ranges`].
     pub(super) fn of(
         known: &Known<'_>,
-        ledger: &Ledger,
+        allowed: &BTreeMap<AddrRange, RangeFinding>,
         catalogue: &Catalogue,
-        now: Time,
+        mode: Mode,
     ) -> Trunks {
-        let judge = Judge { ledger, catalogue, now };
+        let judge = Judge { allowed, catalogue };
         let mut trunks = Trunks::default();
         let mut registrars = BTreeSet::new();
         for trunk in known.trunks {
@@ -69,7 +69,7 @@ impl Trunks {
         if known.answer.not_asked.is_some() {
             trunks.add_running(known.flows, &judge);
         }
-        if ledger.mode == Mode::Allowlist {
+        if mode == Mode::Allowlist {
             trunks.add_phones(known, &registrars, &judge);
         }
         let any = !known.trunks.is_empty() || !trunks.inbound_lost.is_empty();
@@ -161,14 +161,7 @@ impl Trunks {
     /// Peers to which this host began a signalling flow, if the PBX cannot say whether it is registered
     /// there. They do not become known peers: a phone with a guessed password looks the same.
     fn add_running(&mut self, flows: &[LiveFlow], judge: &Judge<'_>) {
-        let peers = flows.iter().filter(|flow| {
-            let signalling = match flow.protocol {
-                Protocol::Udp => judge.catalogue.role(flow.local_port).is_signalling(),
-                Protocol::Tcp => USUAL_SIP_TCP.contains(&flow.peer_port),
-            };
-            signalling && flow.began == Began::Host
-        });
-        let peers: BTreeSet<IpAddr> = peers.map(|flow| flow.peer.to_canonical()).collect();
+        let peers = running_peers(flows, judge.catalogue);
         let open: Vec<AddrRange> =
             peers.into_iter().map(AddrRange::from).filter(|peer| !judge.allows(peer)).collect();
         if !open.is_empty() {
@@ -232,32 +225,48 @@ impl Trunks {
 /// The ports of SIP over TCP and TLS unless others are configured.
 const USUAL_SIP_TCP: [u16; 2] = [5060, 5061];
 
-/// The accounts as they will be.
+/// The peers to which this host began a signalling flow.
+fn running_peers(flows: &[LiveFlow], catalogue: &Catalogue) -> BTreeSet<IpAddr> {
+    let peers = flows.iter().filter(|flow| {
+        let signalling = match flow.protocol {
+            Protocol::Udp => catalogue.role(flow.local_port).is_signalling(),
+            Protocol::Tcp => USUAL_SIP_TCP.contains(&flow.peer_port),
+        };
+        signalling && flow.began == Began::Host
+    });
+    peers.map(|flow| flow.peer.to_canonical()).collect()
+}
+
+impl Known<'_> {
+    /// The addresses and networks of which the plan must know what accounts will allow.
+    pub(super) fn ranges(&self, catalogue: &Catalogue) -> BTreeSet<AddrRange> {
+        let registrars = self.trunks.iter().flat_map(|trunk| &trunk.places);
+        let registrars = registrars.map(|place| place.address.ip());
+        let contacts = self.answer.contacts.iter().map(|contact| contact.address.to_canonical());
+        let named = self.named.iter().flat_map(|(_, places)| places).map(SocketAddr::ip);
+        let running = self.answer.not_asked.as_ref().map(|_| running_peers(self.flows, catalogue));
+        let addresses = registrars.chain(contacts).chain(named);
+        let addresses = addresses.chain(running.into_iter().flatten()).map(AddrRange::from);
+        let networks = self.answer.identifies.iter().flat_map(|identify| &identify.ranges);
+        addresses.chain(networks.copied()).collect()
+    }
+}
+
+/// What accounts will allow.
 struct Judge<'a> {
-    ledger: &'a Ledger,
+    allowed: &'a BTreeMap<AddrRange, RangeFinding>,
     catalogue: &'a Catalogue,
-    now: Time,
 }
 
 impl Judge<'_> {
     /// Whether one account allows SIP for an entire range.
     fn allows(&self, range: &AddrRange) -> bool {
-        let sip: Option<ServiceName> = "sip".parse().ok();
-        self.ledger.accounts_at(self.now).any(|account| {
-            let granted = match &account.services {
-                Grant::All => true,
-                Grant::Some(names) => {
-                    let all = self.catalogue.with_brought(&**names);
-                    sip.as_ref().is_some_and(|sip| all.contains(sip))
-                }
-            };
-            granted && account.ranges().any(|entry| entry.covers(range))
-        })
+        self.allowed.get(range).is_some_and(|found| found.sip)
     }
 
     /// Whether any account covers an address.
     fn covers(&self, address: IpAddr) -> bool {
-        self.ledger.has_account_at(address, self.now)
+        self.allowed.get(&AddrRange::from(address)).is_some_and(|found| found.covered)
     }
 }
 

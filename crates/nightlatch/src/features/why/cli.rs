@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use nightlatch_core::api::{Reply, Request, Why as Answer};
+use nightlatch_core::api::{Reply, Request};
 use nightlatch_core::service::Ports;
 
-use crate::features::{Context, Run};
+use super::wording;
+use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Outcome};
 use crate::shell::{addresses, client, screen};
 
@@ -24,46 +25,15 @@ pub struct Why {
 impl Run for Why {
     fn run(&self, context: &Context) -> Outcome {
         let request = Request::Why { address: self.address, to: self.to };
-        let Reply::Why(answer) = client::ask(&context.paths, request)? else {
+        let Reply::Why(why) = client::ask(&context.paths, request)? else {
             return Ok(Code::Failed.exit());
         };
+        let about = wording::about(&why);
         if context.json {
-            screen::say_json(&answer);
+            screen::say_json(&about.fields);
         } else {
-            show(&answer);
+            about.lines.iter().for_each(|(_, line)| screen::say(line));
         }
-        Ok(if answer.passes { ExitCode::SUCCESS } else { Code::No.exit() })
-    }
-}
-
-fn show(answer: &Answer) {
-    screen::say(screen::printable(&answer.sentence));
-    if answer.to.is_none() {
-        let reaches = match answer.reaches.as_slice() {
-            [] => "nothing".to_owned(),
-            services => services.join(", "),
-        };
-        screen::say(format!("reaches   {reaches}"));
-    }
-    // One line for each kind of packet if their verdicts differ.
-    let differ = answer.packets.iter().any(|packet| packet.passes != answer.passes);
-    for packet in answer.packets.iter().filter(|_| differ) {
-        screen::say(format!("packets   {}", screen::printable(&packet.sentence)));
-    }
-    for account in &answer.accounts {
-        let range = account.range_of(answer.address).map(|range| range.to_string());
-        screen::say(format!(
-            "account   {}: {} for {}",
-            account.name,
-            range.unwrap_or_default(),
-            account.services
-        ));
-    }
-    for block in &answer.blocks {
-        let reason = match block.reason.as_str() {
-            "" => String::new(),
-            reason => format!(": {}", screen::printable(reason)),
-        };
-        screen::say(format!("block     {}{reason}", block.range));
+        Ok(if why.verdict.passes { ExitCode::SUCCESS } else { Code::No.exit() })
     }
 }

@@ -5,3 +5,4 @@
 //! list its name, the entry that holds the address, and its age.
 
 pub mod cli;
+mod wording;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,19 +112,6 @@ pub(super) fn all_match(netlink: &mut Netlink, digest: u64) -> bool {
         }
         read() == Some(digest)
     })
-}
-
-/// The sets of cut flows.
-pub(super) fn cut_sets() -> [Set; 2] {
-    [
-        Set::new(TABLE, names::CUTS_V4, Kind::Flows(Family::V4)),
-        Set::new(TABLE, names::CUTS_V6, Kind::Flows(Family::V6)),
-    ]
-}
-
-/// Whether an address is of the set's family.
-pub(super) fn is_of(set: &Set, address: IpAddr) -> bool {
-    family_of(set) == Some(Family::of(address))
 }
 
 fn listed_sets() -> [Set; 10] {

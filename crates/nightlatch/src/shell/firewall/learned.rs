@@ -1,123 +1,185 @@
-//! The sets of known peers, which this host's own requests fill.
+//! The sets of learned state: read, put back, deleted. What they are for is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use nightlatch_core::Family;
-use nightlatch_core::ruleset::{TABLE, names};
-use nightlatch_core::signalling::{LearnedBy, Peer};
-use nightlatch_netfilter::{Element, EndpointKey, Key, Kind, Netlink, PeerKey, Set};
+use nightlatch_core::action::Unlearn;
+use nightlatch_core::learned::{self, Effect, Key, Lasting, SetSpec, Shape};
+use nightlatch_core::ruleset::{TABLE, names, render_learned_sets};
+use nightlatch_netfilter::{
+    Element, EndpointKey, FlowKey, Key as KernelKey, Kind, Netlink, PeerKey, Set, text,
+};
 
-/// The set for a kind of peers.
-fn set_of(by: LearnedBy, family: Family) -> Set {
-    let name = match (by, family) {
-        (LearnedBy::Registered, Family::V4) => names::REGISTERED_V4,
-        (LearnedBy::Registered, Family::V6) => names::REGISTERED_V6,
-        (LearnedBy::Called, Family::V4) => names::CALLED_V4,
-        (LearnedBy::Called, Family::V6) => names::CALLED_V6,
-        (LearnedBy::Asked, Family::V4) => names::ASKED_V4,
-        (LearnedBy::Asked, Family::V6) => names::ASKED_V6,
-        (LearnedBy::RegisteredByTcp, Family::V4) => names::REGISTERED_TCP_V4,
-        (LearnedBy::RegisteredByTcp, Family::V6) => names::REGISTERED_TCP_V6,
-    };
-    let kind = match by {
-        LearnedBy::RegisteredByTcp => Kind::Addresses(family),
-        _ => Kind::Peers(family),
-    };
-    Set::new(TABLE, name, kind)
-}
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-fn sets() -> impl Iterator<Item = (LearnedBy, Set)> {
-    let families = [Family::V4, Family::V6];
-    LearnedBy::ALL.into_iter().flat_map(move |by| families.map(|family| (by, set_of(by, family))))
-}
+/// How many elements are added in one transaction: if a set becomes full, only that transaction fails.
+pub(super) const MAX_AT_ONCE: usize = 16_384;
 
-fn key(peer: &Peer) -> Key {
-    match peer.by {
-        LearnedBy::RegisteredByTcp => Key::Address(peer.address),
-        _ => Key::Peer(PeerKey {
-            address: peer.address,
-            port: peer.port,
-            local_port: peer.local_port,
-        }),
-    }
-}
+/// How many elements are put back before the chains of a new table are loaded: some tens of
+/// milliseconds, in which the machine is open.
+const MAX_BEFORE_CHAINS: usize = MAX_AT_ONCE;
 
-/// Reads all peers, each with the time it has left.
-pub(super) fn read(netlink: &mut Netlink) -> Result<Vec<(Peer, Duration)>, String> {
-    let mut peers = Vec::new();
-    for (by, set) in sets() {
-        let elements = netlink.read(&set).map_err(|error| error.to_string())?;
-        peers.extend(elements.into_iter().filter_map(|element| {
-            let (address, port, local_port) = match element.key {
-                Key::Peer(peer) => (peer.address, peer.port, peer.local_port),
-                Key::Address(address) => (address, 0, 0),
-                _ => return None,
-            };
-            let peer = Peer { by, address, port, local_port };
-            Some((peer, element.timeout.unwrap_or(by.timeout())))
-        }));
-    }
-    Ok(peers)
-}
-
-/// A peer is renewed only if that prolongs it by more than this.
+/// An element is renewed only if that prolongs it by more than this.
 const MIN_RENEWAL: Duration = Duration::from_secs(1);
 
-/// Adds peers, and renews those that would expire earlier.
+/// The kernel's set for a family.
+pub(super) fn set_of(spec: &SetSpec, family: Family) -> Set {
+    let kind = match spec.shape {
+        Shape::Address => Kind::Addresses(family),
+        Shape::Peer => Kind::Peers(family),
+        Shape::Flow => Kind::Flows(family),
+    };
+    Set::new(TABLE, spec.name_of(family), kind)
+}
+
+fn to_kernel(spec: &SetSpec, key: &Key) -> KernelKey {
+    let Key { address, protocol, port, local_port } = *key;
+    match spec.shape {
+        Shape::Address => KernelKey::Address(address),
+        Shape::Peer => KernelKey::Peer(PeerKey { address, port, local_port }),
+        Shape::Flow => {
+            KernelKey::Flow(FlowKey { peer: address, protocol, peer_port: port, local_port })
+        }
+    }
+}
+
+fn from_kernel(key: &KernelKey) -> Option<Key> {
+    let (address, protocol, port, local_port) = match *key {
+        KernelKey::Address(address) => (address, 0, 0, 0),
+        KernelKey::Peer(PeerKey { address, port, local_port }) => (address, 0, port, local_port),
+        KernelKey::Flow(FlowKey { peer, protocol, peer_port, local_port }) => {
+            (peer, protocol, peer_port, local_port)
+        }
+        _ => return None,
+    };
+    Some(Key { address, protocol, port, local_port })
+}
+
+/// Reads the elements of sets, each with the time that it has left.
+pub(super) fn read(
+    netlink: &mut Netlink,
+    specs: impl Iterator<Item = &'static SetSpec>,
+) -> Result<Vec<Lasting>, String> {
+    let mut elements = Vec::new();
+    for spec in specs {
+        for family in FAMILIES {
+            let found = netlink.read(&set_of(spec, family)).map_err(|error| error.to_string())?;
+            elements.extend(found.iter().filter_map(|element| {
+                let (set, key) = (spec, from_kernel(&element.key)?);
+                Some(Lasting { set, key, left: element.timeout.unwrap_or(spec.timeout) })
+            }));
+        }
+    }
+    Ok(elements)
+}
+
+/// Makes a table that has these sets only, and puts elements back into them: the chains that follow
+/// judge no packet without them. Returns the elements that are still to be put back, because they are
+/// too many or because it failed.
+pub(super) fn put_back_first(netlink: &mut Netlink, mut elements: Vec<Lasting>) -> Vec<Lasting> {
+    if elements.is_empty() {
+        return elements;
+    }
+    // What denies something is missed at once. What ends last was renewed last.
+    elements.sort_by_key(|it| (it.set.effect == Effect::Allows, std::cmp::Reverse(it.left)));
+    let rest = elements.split_off(elements.len().min(MAX_BEFORE_CHAINS));
+    let made = text::load(&render_learned_sets()).map_err(|error| error.to_string());
+    match made.and_then(|()| commit(netlink, &elements, &BTreeSet::new())) {
+        Ok(()) => rest,
+        Err(_) => [elements, rest].concat(),
+    }
+}
+
+/// Adds elements, and renews those that would end earlier.
 ///
-/// Other peers must not be touched: the kernel would count a change, so that long lists would be loaded
+/// Others must not be touched: the kernel would count a change, so that long lists would be loaded
 /// again at the next start. Since 6.12 the kernel would also shorten their timeout; older kernels never
 /// update the timeout of an existing element, so a renewal removes the element first.
-pub(super) fn teach(netlink: &mut Netlink, peers: &[(Peer, Duration)]) -> Result<(), String> {
-    if peers.is_empty() {
+pub(super) fn teach(netlink: &mut Netlink, elements: &[Lasting]) -> Result<(), String> {
+    if elements.is_empty() {
         return Ok(());
     }
     // Fails if an element expires between the reading and the change; then try once more.
-    try_to_teach(netlink, peers).or_else(|_| try_to_teach(netlink, peers))
+    try_to_teach(netlink, elements).or_else(|_| try_to_teach(netlink, elements))
 }
 
-fn try_to_teach(netlink: &mut Netlink, peers: &[(Peer, Duration)]) -> Result<(), String> {
-    let there: BTreeMap<Peer, Duration> = read(netlink)?.into_iter().collect();
-    let is_news = |(peer, left): &&(Peer, Duration)| {
-        !left.is_zero() && there.get(peer).is_none_or(|known| *known + MIN_RENEWAL < *left)
+fn try_to_teach(netlink: &mut Netlink, elements: &[Lasting]) -> Result<(), String> {
+    let count = |spec: &SetSpec| elements.iter().filter(|it| it.set == spec).count();
+    // To list a long set would take longer than to add everything: what is there stays.
+    let is_listed = |spec: &&'static SetSpec| (1..=learned::MAX_LISTED).contains(&count(spec));
+    let there = read(netlink, learned::all().filter(is_listed))?;
+    let there: BTreeMap<Place, Duration> = there.iter().map(|it| (place(it), it.left)).collect();
+    let is_news = |element: &&Lasting| {
+        let known = there.get(&place(element));
+        !element.left.is_zero() && known.is_none_or(|known| *known + MIN_RENEWAL < element.left)
     };
-    let news: Vec<&(Peer, Duration)> = peers.iter().filter(is_news).collect();
-    if news.is_empty() {
+    let news: Vec<Lasting> = elements.iter().filter(is_news).copied().collect();
+    let stale = news.iter().map(place).filter(|it| there.contains_key(it)).collect();
+    let mut result = Ok(());
+    for part in news.chunks(MAX_AT_ONCE) {
+        // The others are added all the same.
+        result = result.and(commit(netlink, part, &stale));
+    }
+    result
+}
+
+/// An element of a set.
+type Place = (&'static SetSpec, Key);
+
+fn place(element: &Lasting) -> Place {
+    (element.set, element.key)
+}
+
+/// Adds elements in one transaction. The stale ones are removed before.
+fn commit(
+    netlink: &mut Netlink,
+    elements: &[Lasting],
+    stale: &BTreeSet<Place>,
+) -> Result<(), String> {
+    if elements.is_empty() {
         return Ok(());
     }
     let mut transaction = netlink.transaction();
-    for (by, set) in sets() {
-        let is_of_set = |peer: &Peer| peer.by == by && super::elements::is_of(&set, peer.address);
-        let of_set: Vec<_> = news.iter().filter(|(peer, _)| is_of_set(peer)).collect();
-        let stale = of_set.iter().filter(|(peer, _)| there.contains_key(peer));
-        let stale: Vec<Element> = stale.map(|(peer, _)| Element::from(key(peer))).collect();
-        transaction.remove(&set, stale);
-        let fresh = of_set.iter().map(|(peer, left)| Element::from(key(peer)).lasting(*left));
-        transaction.add(&set, fresh.collect::<Vec<_>>());
+    for (spec, family) in sets() {
+        let set = set_of(spec, family);
+        let of_set = |it: &&Lasting| it.set == spec && Family::of(it.key.address) == family;
+        let of_set: Vec<&Lasting> = elements.iter().filter(of_set).collect();
+        let old = of_set.iter().filter(|it| stale.contains(&place(it)));
+        let old: Vec<Element> = old.map(|it| to_kernel(spec, &it.key).into()).collect();
+        transaction.remove(&set, old);
+        let new = of_set.iter().map(|it| Element::from(to_kernel(spec, &it.key)).lasting(it.left));
+        transaction.add(&set, new.collect::<Vec<_>>());
     }
     transaction.commit().map_err(|error| error.to_string())
 }
 
-/// Removes the peers concerned.
-pub(super) fn unlearn(
-    netlink: &mut Netlink,
-    concerned: impl Fn(&Peer) -> bool,
-) -> Result<(), String> {
-    let gone: Vec<Peer> =
-        read(netlink)?.into_iter().map(|(peer, _)| peer).filter(concerned).collect();
-    if gone.is_empty() {
-        return Ok(());
+fn sets() -> impl Iterator<Item = (&'static SetSpec, Family)> {
+    learned::all().flat_map(|spec| FAMILIES.map(|family| (spec, family)))
+}
+
+/// Deletes elements.
+pub(super) fn unlearn(netlink: &mut Netlink, unlearn: &Unlearn) -> Result<(), String> {
+    let gone: Vec<Place> = match unlearn {
+        Unlearn::Exactly(elements) => elements.iter().copied().collect(),
+        Unlearn::Within(_) | Unlearn::UnregisteredExcept(_) => {
+            let there = read(netlink, learned::all().filter(|spec| unlearn.concerns_set(spec)))?;
+            let there = there.iter().map(place);
+            there.filter(|(spec, key)| unlearn.concerns(spec, key)).collect()
+        }
+    };
+    for part in gone.chunks(MAX_AT_ONCE) {
+        let mut transaction = netlink.transaction();
+        for (spec, family) in sets() {
+            let of_set = |(set, key): &&Place| *set == spec && Family::of(key.address) == family;
+            let keys = part.iter().filter(of_set).map(|(_, key)| to_kernel(spec, key));
+            let elements: Vec<Element> = keys.map(Element::from).collect();
+            transaction.remove(&set_of(spec, family), elements);
+        }
+        transaction.commit().map_err(|error| error.to_string())?;
     }
-    let mut transaction = netlink.transaction();
-    for (by, set) in sets() {
-        let of_set = |peer: &&Peer| peer.by == by && super::elements::is_of(&set, peer.address);
-        let elements: Vec<Element> =
-            gone.iter().filter(of_set).map(|peer| Element::from(key(peer))).collect();
-        transaction.remove(&set, elements);
-    }
-    transaction.commit().map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// Updates the sets of published ports in one transaction.
@@ -130,9 +192,10 @@ pub(super) fn set_published(
         let set = Set::new(TABLE, name, Kind::Endpoints(family));
         let of_family = published.iter().filter(|to| Family::of(to.ip()) == family);
         let endpoint = |to: &SocketAddr| EndpointKey { address: to.ip(), port: to.port() };
-        let wanted: BTreeSet<Key> = of_family.map(|to| Key::Endpoint(endpoint(to))).collect();
+        let wanted: BTreeSet<KernelKey> =
+            of_family.map(|to| KernelKey::Endpoint(endpoint(to))).collect();
         let there = netlink.read(&set).map_err(|error| error.to_string())?;
-        if there.into_iter().map(|element| element.key).collect::<BTreeSet<Key>>() != wanted {
+        if there.into_iter().map(|element| element.key).collect::<BTreeSet<KernelKey>>() != wanted {
             changes.push((set, wanted));
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nightlatch_core::learned::Lasting;
 use nightlatch_core::ruleset::{
     Delta, ListSet, ListSets, Ruleset, StrangersShare, Structure, TABLE, Table,
 };
@@ -53,6 +54,16 @@ impl Standing {
     }
 }
 
+/// What came of a load.
+#[derive(Debug)]
+#[must_use]
+pub struct Loaded {
+    /// Whether the lists stand too.
+    pub lists_stand: bool,
+    /// Whether all learned state was put back.
+    pub put_back: Result<(), String>,
+}
+
 /// What the sets of lists contain.
 #[derive(Debug)]
 pub(super) enum Content {
@@ -79,8 +90,11 @@ impl Firewall {
     /// Makes the kernel's table this one, whatever it is now. `trial` is how long an unconfirmed table
     /// is to hold before the kernel opens by itself.
     ///
-    /// Returns whether the lists stand too. If not, [`Firewall::exchange`] follows: until it has ended,
-    /// the lists in force stay in force, or a table that begins stays closed to strangers.
+    /// If the lists do not stand too, [`Firewall::exchange`] follows: until it has ended, the lists in
+    /// force stay in force, or a table that begins stays closed to strangers.
+    ///
+    /// Learned state is put back into a new table before the chains that ask for it. A table that
+    /// stands keeps its own, which counts if it lasts longer.
     ///
     /// # Errors
     /// What the kernel or `nft` said. The table is then closed rather than open: each step is one
@@ -91,12 +105,13 @@ impl Firewall {
         table: Arc<Table>,
         lists: &Arc<RangeList>,
         trial: Option<Duration>,
-    ) -> Result<bool, String> {
+        learned: Vec<Lasting>,
+    ) -> Result<Loaded, String> {
         let flat = |structure| Ruleset::flat(structure, &table, Arc::clone(lists));
-        self.load_elements(desired, flat, lists, trial)
+        self.load_elements(desired, flat, lists, trial, learned)
     }
 
-    /// Loads the whole table with its lists.
+    /// Loads the whole table with its lists. Returns whether learned state was put back.
     ///
     /// # Errors
     /// As [`Firewall::load`].
@@ -104,12 +119,14 @@ impl Firewall {
         &mut self,
         ruleset: Ruleset,
         trial: Option<Duration>,
-    ) -> Result<(), String> {
+        learned: Vec<Lasting>,
+    ) -> Result<Result<(), String>, String> {
         let (structure, lists) = (ruleset.structure.clone(), Arc::clone(&ruleset.lists));
-        match self.load_elements(structure, |_| ruleset, &lists, trial)? {
-            true => Ok(()),
-            false => self.exchange(&lists),
+        let loaded = self.load_elements(structure, |_| ruleset, &lists, trial, learned)?;
+        if !loaded.lists_stand {
+            self.exchange(&lists)?;
         }
+        Ok(loaded.put_back)
     }
 
     fn load_elements(
@@ -118,7 +135,8 @@ impl Firewall {
         elements_of: impl FnOnce(Structure) -> Ruleset,
         lists: &Arc<RangeList>,
         trial: Option<Duration>,
-    ) -> Result<bool, String> {
+        learned: Vec<Lasting>,
+    ) -> Result<Loaded, String> {
         let old = self.standing.take();
         // Counted before anything is done: what another program does to the lists while chains and
         // rules are loaded, and loaded again, must not be taken for ours.
@@ -146,7 +164,12 @@ impl Firewall {
         };
         let waits_for_lists = matches!(content, Content::Empty) && desired.open.is_some();
         let effective = self.effective(&desired, &list_sets, waits_for_lists);
+        let learned = match begins {
+            true => learned::put_back_first(&mut self.netlink, learned),
+            false => learned,
+        };
         let loaded = apply::load_structure(&mut self.netlink, None, &effective)?;
+        let put_back = learned::teach(&mut self.netlink, &learned);
         let ruleset = elements_of(desired);
         elements::bring(&mut self.netlink, begins, &ruleset)?;
         self.set_trial(None, &effective, trial)?;
@@ -159,7 +182,7 @@ impl Firewall {
             return Err("read back, the lists are not what was written".to_owned());
         }
         let desired = ruleset.structure;
-        let stands = matches!(content, Content::Stands(_));
+        let lists_stand = matches!(content, Content::Stands(_));
         self.standing = Some(Standing {
             desired,
             list_sets,
@@ -171,7 +194,7 @@ impl Firewall {
             is_disturbed: false,
         });
         self.note_lists();
-        Ok(stands)
+        Ok(Loaded { lists_stand, put_back })
     }
 
     /// Changes the kernel's table by a difference. Nothing is read back: the kernel acknowledges every

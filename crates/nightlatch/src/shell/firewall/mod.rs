@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch_core::cut::{CUT_TIMEOUT, LiveFlow};
+use nightlatch_core::Family;
+use nightlatch_core::action::Unlearn;
+use nightlatch_core::cut::{self, CUT_TIMEOUT, LiveFlow};
+use nightlatch_core::learned::{Lasting, SetSpec};
 use nightlatch_core::ruleset::{ListSet, TABLE, names};
-use nightlatch_core::service::Protocol;
-use nightlatch_core::signalling::Peer;
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set,
 };
@@ -25,11 +26,9 @@ use super::outcome::Failure;
 use hits::Hits;
 use left::Left;
 pub use lists::{Exchange, Preparation};
+pub use loads::Loaded;
 use loads::{Content, Standing};
 pub use tracking::Tracking;
-
-/// How many flows are cut in one transaction: if the set becomes full, only that transaction fails.
-const MAX_CUTS_AT_ONCE: usize = 16_384;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
@@ -147,13 +146,14 @@ impl Firewall {
     /// The kernel's error, and how many flows remain active: the size of its set is limited.
     pub fn cut(&mut self, flows: &[LiveFlow]) -> Result<(), String> {
         let (mut all, mut left, mut refused) = (0, 0, None);
-        for set in elements::cut_sets() {
-            let mut keys: Vec<FlowKey> =
-                flows.iter().filter(|it| elements::is_of(&set, it.peer)).map(key).collect();
+        for family in [Family::V4, Family::V6] {
+            let set = learned::set_of(&cut::SET, family);
+            let of_family = flows.iter().filter(|flow| Family::of(flow.peer) == family);
+            let mut keys: Vec<FlowKey> = of_family.map(key).collect();
             keys.sort_unstable();
             keys.dedup();
             all += keys.len();
-            let mut parts = keys.chunks(MAX_CUTS_AT_ONCE);
+            let mut parts = keys.chunks(learned::MAX_AT_ONCE);
             while let Some(part) = parts.next() {
                 let mut transaction = self.netlink.transaction();
                 let elements = part.iter().map(|key| Element::from(Key::Flow(*key)));
@@ -168,28 +168,28 @@ impl Firewall {
         refused.map_or(Ok(()), |error| Err(format!("{left} of {all} flows remain active: {error}")))
     }
 
-    /// The peers in the sets that this host's own requests fill, each with the time it has left;
-    /// `None` if there is no table.
-    pub fn learned(&mut self) -> Option<Vec<(Peer, Duration)>> {
-        learned::read(&mut self.netlink).ok()
+    /// The elements of sets of learned state, each with the time it has left; `None` if there is no
+    /// table.
+    pub fn learned(&mut self, sets: &[&'static SetSpec]) -> Option<Vec<Lasting>> {
+        learned::read(&mut self.netlink, sets.iter().copied()).ok()
     }
 
-    /// Adds peers to those sets, each for the given time.
+    /// Adds elements to those sets, each for the given time.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn teach(&mut self, peers: &[(Peer, Duration)]) -> Result<(), String> {
-        let taught = learned::teach(&mut self.netlink, peers);
+    pub fn teach(&mut self, elements: &[Lasting]) -> Result<(), String> {
+        let taught = learned::teach(&mut self.netlink, elements);
         self.count_own();
         taught
     }
 
-    /// Removes peers from those sets.
+    /// Deletes elements from those sets.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn unlearn(&mut self, concerned: impl Fn(&Peer) -> bool) -> Result<(), String> {
-        let unlearned = learned::unlearn(&mut self.netlink, concerned);
+    pub fn unlearn(&mut self, unlearn: &Unlearn) -> Result<(), String> {
+        let unlearned = learned::unlearn(&mut self.netlink, unlearn);
         self.count_own();
         unlearned
     }
@@ -252,11 +252,7 @@ fn conntrack_max() -> u32 {
 }
 
 fn key(flow: &LiveFlow) -> FlowKey {
-    let protocol = match flow.protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-    };
-    let (peer, peer_port) = (flow.peer, flow.peer_port);
+    let (peer, peer_port, protocol) = (flow.peer, flow.peer_port, flow.protocol.number());
     FlowKey { peer, protocol, peer_port, local_port: flow.local_port }
 }
 

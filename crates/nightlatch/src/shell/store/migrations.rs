@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::shell::outcome::Failure;
 
 /// Each version's step from the one before.
-const STEPS: [&str; 2] = [V1, V2];
+const STEPS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
     CREATE TABLE accounts (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -27,16 +27,75 @@ const V1: &str = "
         BEGIN SELECT RAISE(ABORT, 'the audit log is never shortened'); END;
 ";
 
-/// Denials replace cuts, which were ranges whose running flows had to end, for two hours. 93,600,000
-/// milliseconds are the 26 hours that a denial lasts.
-const V2: &str = "
-    CREATE TABLE denials (range TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-    INSERT INTO denials SELECT range, json_object(
-        'range', range, 'since', since, 'until', since + 93600000,
-        'cause', json_object('account-gone', json_object('account', ''))
-    ) FROM cuts;
-    DROP TABLE cuts;
-";
+/// Each range of the first layout's cuts as a denial: cuts were ranges whose running flows had to
+/// end, for two hours. 93,600,000 milliseconds are the 26 hours that a denial lasts.
+macro_rules! denials_from_cuts {
+    () => {
+        "SELECT range, json_object(
+            'range', range, 'since', since, 'until', since + 93600000,
+            'cause', json_object('account-gone', json_object('account', ''))
+        ) AS body FROM cuts"
+    };
+}
+
+/// Denials replace cuts.
+const V2: &str = concat!(
+    "CREATE TABLE denials (range TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO denials ",
+    denials_from_cuts!(),
+    "; DROP TABLE cuts;"
+);
+
+/// The rows that the records of the second layout become. Bodies stay as they are, byte by byte.
+macro_rules! records_of_layout_2 {
+    () => {
+        "SELECT 'accounts', name, body FROM accounts
+        UNION ALL SELECT 'blocks', range, body FROM blocks
+        UNION ALL SELECT 'denials', range, body FROM denials
+        UNION ALL SELECT 'feeds', name, '{\"feed\":' || body || ',\"state\":' || state || '}' FROM feeds
+        UNION ALL SELECT 'firewall', key, body FROM settings
+            WHERE key IN ('mode', 'protection', 'site')
+        UNION ALL SELECT 'countries', 'rules', body FROM settings WHERE key = 'countries'
+        UNION ALL SELECT 'countries', 'asker', body FROM settings
+            WHERE key = 'country_asker' AND body <> 'null'
+        UNION ALL SELECT 'peers', key, body FROM settings
+            WHERE key = 'signalling_closed' AND body <> 'null'"
+    };
+}
+
+/// One table of records replaces the tables of accounts, blocks, denials, feeds and settings. What
+/// stood among the settings without being a record is in a table of its own.
+const V3: &str = concat!(
+    "CREATE TABLE records (
+        feature TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (feature, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO records (feature, key, body) ",
+    records_of_layout_2!(),
+    ";
+    INSERT INTO meta (key, body) SELECT key, body FROM settings WHERE key NOT IN (
+        'mode', 'protection', 'site', 'countries', 'country_asker', 'signalling_closed'
+    );
+    DROP TABLE accounts;
+    DROP TABLE blocks;
+    DROP TABLE denials;
+    DROP TABLE feeds;
+    DROP TABLE settings;"
+);
+
+/// What reads the records of a layout as rows of today's; `None` where there are no tables yet:
+/// killed in its very first moment, a daemon leaves such a database.
+pub(super) const fn records_of(version: usize) -> Option<&'static str> {
+    match version {
+        0 => None,
+        1 => Some(concat!("WITH denials AS (", denials_from_cuts!(), ") ", records_of_layout_2!())),
+        2 => Some(records_of_layout_2!()),
+        _ => Some("SELECT feature, key, body FROM records"),
+    }
+}
 
 /// The first schema version, for tests.
 #[cfg(test)]
@@ -44,16 +103,25 @@ pub(super) const fn first_layout() -> &'static str {
     V1
 }
 
-/// Brings the database to today's layout.
+/// Brings the database to today's layout, in one transaction: whatever ends it halfway leaves the
+/// database as it was.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
     let fail = |error: rusqlite::Error| super::unreadable(path, &error);
-    let version = check(connection, path)?;
+    if check(connection, path)? == STEPS.len() {
+        return Ok(());
+    }
+    // Nobody else writes in between: what is read here is what is replaced.
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+    let version = check(&transaction, path)?;
     for (step, number) in STEPS.iter().zip(1u32..).skip(version) {
-        let transaction = connection.transaction().map_err(fail)?;
         transaction.execute_batch(step).map_err(fail)?;
         transaction.pragma_update(None, "user_version", number).map_err(fail)?;
-        transaction.commit().map_err(fail)?;
     }
+    transaction.commit().map_err(fail)?;
+    // The write-ahead log has the whole database now, and each start after a kill would read it again.
+    // Where this fails, it stays long, and nothing is lost.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     Ok(())
 }
 

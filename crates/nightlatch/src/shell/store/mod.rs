@@ -1,23 +1,25 @@
-//! The store: the ledger and the audit log, in one SQLite database, so that a change and its
+//! The store: the records and the audit log, in one SQLite database, so that a change and its
 //! record are written in one transaction or not at all.
 //!
 //! What has been acknowledged has reached the disk (`synchronous = FULL`), and a process killed at
 //! any moment leaves the database whole.
 
 mod audit;
-mod ledger;
 mod migrations;
+mod records;
 
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nightlatch_core::audit::Record;
-use nightlatch_core::ledger::{Change, Ledger};
+use nightlatch_core::features::{Loading, State};
+use nightlatch_core::row::{Row, RowError};
 use nightlatch_core::time::Time;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 pub use audit::{Entry, Gap, entries, entries_after, verify};
+use records::ReadError;
 
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
@@ -36,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// The disk fails, the file is no database of ours, a newer version wrote it, or it is empty
-    /// though a firewall stood: an empty ledger would take the firewall off.
+    /// though a firewall stood: without records it would take the firewall off.
     pub fn open(paths: &Paths) -> Result<Store, Failure> {
         let path = &paths.database();
         let fail = |error: rusqlite::Error| unreadable(path, &error);
@@ -70,31 +72,27 @@ impl Store {
         Ok(Store { connection, path: path.to_owned(), file: file_at(path) })
     }
 
-    /// The whole ledger.
+    /// The state of all features.
     ///
     /// # Errors
     /// The disk fails, or a row cannot be understood.
-    pub fn ledger(&self) -> Result<Ledger, Failure> {
-        // Killed in its very first moment, a daemon leaves a database without tables.
-        if migrations::version(&self.connection).is_ok_and(|version| version == 0) {
-            return Ok(Ledger::default());
+    pub fn state(&self) -> Result<State, Failure> {
+        let mut loading = Loading::default();
+        let read = records::read(&self.connection, |feature, key, body| {
+            loading.take_row(feature, key, body)
+        });
+        match read {
+            Ok(()) => Ok(loading.finish()),
+            Err(ReadError::Database(error)) => Err(unreadable(&self.path, &error)),
+            Err(ReadError::Row(error)) => Err(bad_record(&self.path, &error)),
         }
-        ledger::load(&self.connection).map_err(|error| {
-            let path = Path::new(self.connection.path().unwrap_or_default());
-            unreadable(path, &error)
-        })
     }
 
-    /// Writes changes and their audit records down, in one transaction.
+    /// Writes rows and audit records down, in one transaction.
     ///
     /// # Errors
     /// The disk fails or is full, or the file is no longer in its place; then nothing was written.
-    pub fn commit(
-        &mut self,
-        changes: &[Change],
-        records: &[Record],
-        now: Time,
-    ) -> Result<(), String> {
+    pub fn commit(&mut self, rows: &[Row], records: &[Record], now: Time) -> Result<(), String> {
         // A file that was removed takes what is written into it along.
         if self.file != file_at(&self.path) {
             return Err(format!(
@@ -104,8 +102,8 @@ impl Store {
         }
         let write = |connection: &mut Connection| -> Result<(), rusqlite::Error> {
             let transaction = connection.transaction()?;
-            for change in changes {
-                ledger::write(&transaction, change)?;
+            for row in rows {
+                records::write(&transaction, row)?;
             }
             for record in records {
                 audit::append(&transaction, record, now)?;
@@ -115,21 +113,17 @@ impl Store {
         write(&mut self.connection).map_err(|error| error.to_string())
     }
 
-    /// The text of a setting, such as the last configuration that was good.
+    /// A text that is kept beside the records, such as the last configuration that was good.
     pub fn note(&self, key: &str) -> Option<String> {
-        let query = "SELECT body FROM settings WHERE key = ?1";
-        self.connection.query_row(query, [key], |row| row.get(0)).optional().ok().flatten()
+        records::note(&self.connection, key).ok().flatten()
     }
 
-    /// Keeps a text under a key.
+    /// Keeps a text under a key, beside the records.
     ///
     /// # Errors
     /// The disk fails or is full.
     pub fn keep_note(&self, key: &str, text: &str) -> Result<(), String> {
-        let command = "INSERT INTO settings (key, body) VALUES (?1, ?2)
-                       ON CONFLICT (key) DO UPDATE SET body = excluded.body";
-        let kept = self.connection.execute(command, [key, text]);
-        kept.map(|_| ()).map_err(|error| error.to_string())
+        records::keep_note(&self.connection, key, text).map_err(|error| error.to_string())
     }
 
     /// When something was last written: before that it cannot be now.
@@ -201,6 +195,13 @@ pub fn refuse_lost(paths: &Paths) -> Result<(), Failure> {
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::failed(format!(
         "the database {} cannot be used: {error}. The firewall is left as it is. Is the disk full or damaged? If the file is, restore a backup of it, or move it away to begin with an empty one",
+        path.display()
+    ))
+}
+
+fn bad_record(path: &Path, error: &RowError) -> Failure {
+    Failure::failed(format!(
+        "the database {} cannot be used: {error}. The firewall is left as it is. If a newer nightlatch wrote this record, install that one; otherwise restore a backup of the database, or mend the record in its table \"records\" with sqlite3",
         path.display()
     ))
 }

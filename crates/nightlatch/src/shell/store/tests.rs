@@ -1,9 +1,15 @@
+mod migration;
+
 use std::os::unix::fs::PermissionsExt as _;
 
-use nightlatch_core::audit::ourselves;
-use nightlatch_core::ledger::{
-    Account, Block, Denial, DenialCause, Entry as Lets, Mode, Protection, Site,
-};
+use nightlatch_core::audit::{Occurrence, ourselves};
+use nightlatch_core::features::accounts::{self, Account, Entry as Lets};
+use nightlatch_core::features::blocks::{self, Block};
+use nightlatch_core::features::countries::{self, CountryAsker, CountryRules};
+use nightlatch_core::features::denials::{self, Denial, DenialCause};
+use nightlatch_core::features::feeds::{self, Feed, FeedState};
+use nightlatch_core::features::{Change, firewall, peers};
+use nightlatch_core::posture::{Mode, Protection, Site};
 use nightlatch_core::service::Grant;
 use proptest::prelude::*;
 
@@ -21,7 +27,7 @@ fn paths() -> (tempfile::TempDir, Paths) {
 }
 
 fn record(subject: &str) -> Record {
-    Record::new(&ourselves(), "test", subject, &(), &"x")
+    Occurrence::new("test", subject, &(), &"x").by(&ourselves())
 }
 
 fn account(name: &str) -> Account {
@@ -52,6 +58,35 @@ fn denial(range: &str, since: Time) -> Denial {
     Denial::new(range.parse().unwrap(), cause, since)
 }
 
+fn feed(name: &str) -> Feed {
+    Feed {
+        name: name.parse().unwrap(),
+        source: "https://192.0.2.80/'\";--".to_owned(),
+        format: "auto".to_owned(),
+        headers: vec![("Accept".to_owned(), "text/plain".to_owned())],
+        key_file: None,
+        every: Duration::from_secs(3600),
+        since: NOW,
+        by: "anna".to_owned(),
+        origin: Some("2001:db8::7".parse().unwrap()),
+    }
+}
+
+/// Writes changes down, as the store lane does.
+fn commit(store: &mut Store, changes: &[Change], records: &[Record]) -> Result<(), String> {
+    commit_at(store, changes, records, NOW)
+}
+
+fn commit_at(
+    store: &mut Store,
+    changes: &[Change],
+    records: &[Record],
+    now: Time,
+) -> Result<(), String> {
+    let rows: Vec<Row> = changes.iter().map(|change| change.row().unwrap()).collect();
+    store.commit(&rows, records, now)
+}
+
 /// One of each kind, more than once.
 fn changes() -> Vec<Change> {
     let range = |text: &str| text.parse().unwrap();
@@ -61,25 +96,38 @@ fn changes() -> Vec<Change> {
         before: Some(Mode::Open),
         before_since: Some(NOW),
     };
+    let rules = CountryRules { blocked: ["cn".parse().unwrap()].into(), ..CountryRules::default() };
     vec![
-        Change::PutAccount(account("a")),
-        Change::PutAccount(Account { services: Grant::All, until: None, ..account("a") }),
-        Change::PutAccount(account("b")),
-        Change::DropAccount("a".parse().unwrap()),
-        Change::PutBlock(block("192.0.2.0/24")),
-        Change::PutBlock(Block { until: Some(NOW), ..block("192.0.2.0/24") }),
-        Change::PutBlock(block("2001:db8::1-2001:db8::9")),
-        Change::DropBlock(range("192.0.2.0/24")),
-        Change::SetMode(Mode::Open),
-        Change::SetMode(Mode::Allowlist),
-        Change::SetProtection(Protection::On { since: NOW }),
-        Change::SetProtection(trial),
-        Change::SetProtection(Protection::Off),
-        Change::SetSite(Site { guarded: vec![(range("::1"), "it".to_owned())], ..Site::default() }),
-        Change::PutDenial(denial("203.0.113.7", NOW)),
-        Change::PutDenial(denial("203.0.113.7", Time::from_millis(1))),
-        Change::PutDenial(denial("::/64", NOW)),
-        Change::DropDenial(range("::/64")),
+        accounts::put(account("a")),
+        accounts::put(Account { services: Grant::All, until: None, ..account("a") }),
+        accounts::put(account("b")),
+        accounts::removed("a".parse().unwrap()),
+        blocks::put(block("192.0.2.0/24")),
+        blocks::put(Block { until: Some(NOW), ..block("192.0.2.0/24") }),
+        blocks::put(block("2001:db8::1-2001:db8::9")),
+        blocks::removed(range("192.0.2.0/24")),
+        firewall::set_mode(Mode::Open),
+        firewall::set_mode(Mode::Allowlist),
+        firewall::set_protection(Protection::On { since: NOW }),
+        firewall::set_protection(trial),
+        firewall::set_protection(Protection::Off),
+        firewall::set_site(Site {
+            guarded: vec![(range("::1"), "it".to_owned())],
+            ..Site::default()
+        }),
+        denials::put(denial("203.0.113.7", NOW)),
+        denials::put(denial("203.0.113.7", Time::from_millis(1))),
+        denials::put(denial("::/64", NOW)),
+        denials::removed(range("::/64")),
+        feeds::put(feed("a"), FeedState { failures: 3, ..FeedState::default() }),
+        feeds::put(feed("b"), FeedState::default()),
+        feeds::removed("a".parse().unwrap()),
+        countries::set_rules(rules.clone()),
+        countries::set_rules(CountryRules::default()),
+        countries::set_asker(Some(CountryAsker { origin: None, before: rules })),
+        countries::set_asker(None),
+        peers::set_signalling_closed(Some(NOW)),
+        peers::set_signalling_closed(None),
     ]
 }
 
@@ -91,17 +139,17 @@ proptest! {
         picked in proptest::collection::vec(any::<proptest::sample::Index>(), 1..30)
     ) {
         let (_folder, paths) = paths();
-        let mut ledger = Ledger::default();
+        let mut state = State::default();
         let all = changes();
         for picked in picked {
             let change = picked.get(&all).clone();
-            let _ = ledger.apply(change.clone());
+            let _ = state.apply(change.clone());
             let mut store = Store::open(&paths).unwrap();
-            store.commit(&[change], &[record("x")], NOW).unwrap();
-            prop_assert_eq!(&store.ledger().unwrap(), &ledger);
+            commit(&mut store, &[change], &[record("x")]).unwrap();
+            prop_assert_eq!(&store.state().unwrap(), &state);
         }
         let read = Store::open_to_read(&paths.database()).unwrap();
-        prop_assert_eq!(&read.ledger().unwrap(), &ledger);
+        prop_assert_eq!(&read.state().unwrap(), &state);
         prop_assert!(verify(&read).is_ok());
     }
 }
@@ -110,21 +158,20 @@ proptest! {
 fn a_change_and_its_record_are_written_together_or_not_at_all() {
     let (_folder, paths) = paths();
     let mut store = Store::open(&paths).unwrap();
-    store.commit(&[Change::PutAccount(account("a"))], &[record("a")], NOW).unwrap();
-    let (ledger, pages): (_, u32) = (
-        store.ledger().unwrap(),
+    commit(&mut store, &[accounts::put(account("a"))], &[record("a")]).unwrap();
+    let (state, pages): (_, u32) = (
+        store.state().unwrap(),
         store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap(),
     );
     store.connection.pragma_update(None, "max_page_count", pages).unwrap();
-    let many: Vec<Change> =
-        (0..100).map(|n| Change::PutAccount(account(&format!("n{n}")))).collect();
-    let error = store.commit(&many, &[record("many")], NOW).unwrap_err();
+    let many: Vec<Change> = (0..100).map(|n| accounts::put(account(&format!("n{n}")))).collect();
+    let error = commit(&mut store, &many, &[record("many")]).unwrap_err();
     assert!(error.contains("full"), "{error}");
-    assert_eq!(store.ledger().unwrap(), ledger);
+    assert_eq!(store.state().unwrap(), state);
     assert_eq!(verify(&store), Ok(1));
     store.connection.pragma_update(None, "max_page_count", pages + 1000).unwrap();
-    store.commit(&many, &[record("many")], NOW).unwrap();
-    assert_eq!((store.ledger().unwrap().accounts.len(), verify(&store)), (101, Ok(2)));
+    commit(&mut store, &many, &[record("many")]).unwrap();
+    assert_eq!((store.state().unwrap().accounts.all.len(), verify(&store)), (101, Ok(2)));
 }
 
 #[test]
@@ -169,15 +216,15 @@ fn one_writes_and_others_read() {
     let (_folder, paths) = paths();
     let mut writer = Store::open(&paths).unwrap();
     let reader = Store::open_to_read(&paths.database()).unwrap();
-    assert_eq!(reader.ledger().unwrap(), Ledger::default());
-    writer.commit(&[Change::PutBlock(block("192.0.2.1"))], &[record("x")], NOW).unwrap();
-    assert_eq!(reader.ledger().unwrap().blocks.len(), 1);
-    let refused = reader.connection.execute("DELETE FROM blocks", []).unwrap_err().to_string();
+    assert_eq!(reader.state().unwrap(), State::default());
+    commit(&mut writer, &[blocks::put(block("192.0.2.1"))], &[record("x")]).unwrap();
+    assert_eq!(reader.state().unwrap().blocks.all.len(), 1);
+    let refused = reader.connection.execute("DELETE FROM records", []).unwrap_err().to_string();
     assert!(refused.contains("readonly"), "{refused}");
 }
 
 #[test]
-fn notes_are_kept_beside_the_ledger() {
+fn notes_are_kept_beside_the_records() {
     let (_folder, paths) = paths();
     let store = Store::open(&paths).unwrap();
     assert_eq!(store.note("k"), None);
@@ -185,7 +232,7 @@ fn notes_are_kept_beside_the_ledger() {
         store.keep_note("k", text).unwrap();
         assert_eq!(store.note("k").as_deref(), Some(text));
     }
-    assert_eq!(store.ledger().unwrap(), Ledger::default());
+    assert_eq!(store.state().unwrap(), State::default());
 }
 
 #[test]
@@ -203,7 +250,7 @@ fn a_database_is_begun_only_where_none_can_have_been() {
     bare.pragma_update(None, "journal_mode", "WAL").unwrap();
     drop(bare);
     let read = Store::open_to_read(&paths.database()).unwrap();
-    assert_eq!(read.ledger().unwrap(), Ledger::default());
+    assert_eq!(read.state().unwrap(), State::default());
     drop((read, Store::open(&paths).unwrap()));
 
     // With the copy of a firewall beside it, an empty one is a lost one.
@@ -225,13 +272,13 @@ fn a_database_is_begun_only_where_none_can_have_been() {
 fn what_is_written_into_a_removed_file_is_not_acknowledged() {
     let (_folder, paths) = paths();
     let mut store = Store::open(&paths).unwrap();
-    let mode = [Change::SetMode(Mode::Open)];
-    store.commit(&mode, &[], Time::from_millis(1)).unwrap();
+    let mode = [firewall::set_mode(Mode::Open)];
+    commit_at(&mut store, &mode, &[], Time::from_millis(1)).unwrap();
     std::fs::remove_file(paths.database()).unwrap();
-    let error = store.commit(&mode, &[], Time::from_millis(2)).unwrap_err();
+    let error = commit_at(&mut store, &mode, &[], Time::from_millis(2)).unwrap_err();
     assert!(error.contains("was removed or replaced"), "{error}");
     std::fs::write(paths.database(), "another file").unwrap();
-    assert!(store.commit(&mode, &[], Time::from_millis(3)).is_err());
+    assert!(commit_at(&mut store, &mode, &[], Time::from_millis(3)).is_err());
 }
 
 #[test]
@@ -242,17 +289,13 @@ fn cuts_of_the_first_layout_become_denials() {
     old.pragma_update(None, "user_version", 1).unwrap();
     old.execute("INSERT INTO cuts (range, since) VALUES ('203.0.113.7', 1000)", []).unwrap();
     drop(old);
-    // A read-only command runs first.
-    let read = Store::open_to_read(&paths.database()).unwrap();
-    assert_eq!(read.ledger().unwrap(), Ledger::default());
-    drop(read);
     let since = Time::from_millis(1000);
     let cause = DenialCause::AccountGone { account: String::new() };
-    let mut expected = Ledger::default();
-    let _ = expected.apply(Change::PutDenial(Denial::new(
-        "203.0.113.7".parse().unwrap(),
-        cause,
-        since,
-    )));
-    assert_eq!(Store::open(&paths).unwrap().ledger().unwrap(), expected);
+    let mut expected = State::default();
+    let _ = expected.apply(denials::put(Denial::new("203.0.113.7".parse().unwrap(), cause, since)));
+    // A read-only command runs first.
+    let read = Store::open_to_read(&paths.database()).unwrap();
+    assert_eq!(read.state().unwrap(), expected);
+    drop(read);
+    assert_eq!(Store::open(&paths).unwrap().state().unwrap(), expected);
 }

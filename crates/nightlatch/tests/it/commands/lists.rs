@@ -387,7 +387,7 @@ fn the_fields_in_the_manual() {
     nightlatch.must(&["feed", "add", "bad", list.to_str().unwrap()]);
     nightlatch.must(&["country", "block", "CN"]);
     for command in ["feed", "country"] {
-        let manual = nightlatch::features::manual_of(command).unwrap();
+        let manual = nightlatch::features::commands::manual_of(command).unwrap();
         let paragraph = manual.split("\n\n").find(|text| text.starts_with("In JSON")).unwrap();
         let json = nightlatch.json(&[command, "list"]).to_string();
         let fields: Vec<&str> = paragraph.split('`').skip(1).step_by(2).collect();

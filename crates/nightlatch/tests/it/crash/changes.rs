@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use nightlatch::features::demo::stage::Host;
 use nightlatch::shell::server::Envelope;
-use nightlatch_core::api::{NewAccount, NewBlock, Reply, Request};
-use nightlatch_core::ledger::{Entry, Mode};
+use nightlatch_core::api::{Ask, Reply, Request};
+use nightlatch_core::features::accounts::{self, Entry, NewAccount};
+use nightlatch_core::features::blocks::{self, NewBlock};
+use nightlatch_core::features::{self, firewall};
+use nightlatch_core::posture::Mode;
 use nightlatch_core::service::Grant;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Dice;
 use crate::support::{Installation, range_of_element};
@@ -63,7 +66,7 @@ impl Stream {
         while !over.load(Ordering::SeqCst) {
             let change = stream.next(&mut dice);
             match ask(nightlatch, change.request()) {
-                Asked::Answered(Reply::Done { .. }) => stream.apply(&change),
+                Asked::Answered(Reply::Done(_)) => stream.apply(&change),
                 Asked::Answered(other) => panic!("{change:?}: {other:?}"),
                 Asked::NotHeard => {}
                 Asked::InDoubt => {
@@ -124,21 +127,43 @@ impl Stream {
 
     /// A change that was not answered has happened, or has not: as a whole, and nothing else has.
     fn find_out(&mut self, nightlatch: &Installation<'_>, change: &Change) {
-        let (list, services) = loop {
-            let list = ask(nightlatch, Request::List);
-            let services = ask(nightlatch, Request::Services);
-            if let (Asked::Answered(list), Asked::Answered(services)) = (list, services) {
-                break (list, services);
-            }
-        };
-        let json = |reply| serde_json::to_value(reply).unwrap();
-        let found = Stream::found(&json(list), &json(services)["services"]);
+        let (list, services) = Stream::ask_what_stands(nightlatch);
+        let found = Stream::found(&list, &services);
         let mut after = self.clone();
         after.apply(change);
         if found == after.standing() {
             *self = after;
         }
         assert_eq!(found, self.standing(), "in doubt was only {change:?}");
+    }
+
+    /// The same as `list` and `services`.
+    fn ask_what_stands(nightlatch: &Installation<'_>) -> (Value, Value) {
+        let requests = [
+            accounts::Request::List.into(),
+            blocks::Request::List.into(),
+            firewall::Request::Services.into(),
+        ];
+        let ask_all = || {
+            let requests = requests.to_vec();
+            ask(nightlatch, Request::Do(Ask { requests, ..Ask::default() }))
+        };
+        let said = loop {
+            if let Asked::Answered(reply) = ask_all() {
+                let Reply::Done(done) = reply else { panic!("{reply:?}") };
+                break done.said;
+            }
+        };
+        let [
+            features::Reply::Accounts(accounts::Reply::All(accounts)),
+            features::Reply::Blocks(blocks::Reply::All(blocks)),
+            features::Reply::Firewall(firewall::Reply::Services(services)),
+        ] = said.as_slice()
+        else {
+            panic!("{said:?}")
+        };
+        let list = json!({ "list": { "accounts": accounts, "blocks": blocks } });
+        (list, serde_json::to_value(services).unwrap())
     }
 
     /// How things stand, without how they came about.
@@ -174,8 +199,8 @@ impl Stream {
         found
     }
 
-    /// The ledger is what was acknowledged.
-    pub(super) fn compare_ledger(&self, list: &Value, services: &Value) {
+    /// The records are what was acknowledged.
+    pub(super) fn compare_records(&self, list: &Value, services: &Value) {
         assert_eq!(Stream::found(list, services), self.standing());
     }
 
@@ -200,7 +225,7 @@ impl Stream {
         assert_eq!(found, expected);
     }
 
-    /// The kernel's lists, as `nft` shows them, give every address the answer of the ledger.
+    /// The kernel's lists, as `nft` shows them, give every address the answer of the records.
     pub(super) fn compare_kernel(&self, server: &Host) {
         let list = ["-j", "list", "table", "inet", "nightlatch"];
         let output = server.command("nft").args(list).output().unwrap();
@@ -257,27 +282,33 @@ fn holds(element: &Value, address: &str) -> bool {
 
 impl Change {
     fn request(&self) -> Request {
-        match self {
-            Change::Allow(name, ranges, services) => Request::Allow(NewAccount {
+        let request: features::Request = match self {
+            Change::Allow(name, ranges, services) => accounts::Request::Allow(NewAccount {
                 name: name.parse().unwrap(),
                 entries: ranges.iter().map(|text| Entry::Range(text.parse().unwrap())).collect(),
                 services: Grant::parse(services).unwrap(),
                 lasts: None,
                 note: String::new(),
-            }),
-            Change::Remove(name) => Request::Remove { name: name.parse().unwrap(), force: true },
-            Change::Block(range) => Request::Block(NewBlock {
+            })
+            .into(),
+            Change::Remove(name) => {
+                accounts::Request::Remove { name: name.parse().unwrap() }.into()
+            }
+            Change::Block(range) => blocks::Request::Set(NewBlock {
                 range: range.parse().unwrap(),
                 lasts: None,
                 reason: String::new(),
-                force: true,
-            }),
-            Change::Unblock(range) => Request::Unblock { range: range.parse().unwrap() },
+            })
+            .into(),
+            Change::Unblock(range) => {
+                blocks::Request::Remove { range: range.parse().unwrap() }.into()
+            }
             Change::Mode(open) => {
                 let mode = if *open { Mode::Open } else { Mode::Allowlist };
-                Request::Mode { mode, force: true }
+                firewall::Request::Mode { mode }.into()
             }
-        }
+        };
+        Request::of(request).forced(!matches!(self, Change::Allow(..) | Change::Unblock(_)))
     }
 }
 

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use nightlatch::features::demo::packet::Sender;
 use nightlatch::features::demo::stage::Host;
-use nightlatch_core::ledger::Records;
+use nightlatch_core::action::Unlearn;
+use nightlatch_core::features::blocks::Blocks;
+use nightlatch_core::features::denials::Denials;
+use nightlatch_core::learned::Lasting;
 use nightlatch_core::policy::{Reason, Verdict};
-use nightlatch_core::signalling::Peer;
+use nightlatch_core::signalling::{Peer, SETS};
 use nightlatch_core::time::Time;
+use nightlatch_core::{AddrRange, Family};
 
 use super::kernel::Kernel;
 use super::packets::{Case, HOPS_OF_A_BEGINNING};
@@ -108,8 +112,8 @@ impl Field {
         if afresh {
             self.kernel().take_down();
         } else if let Some(mut last) = self.last.take() {
-            last.ledger.blocks = Records::default();
-            last.ledger.denials = Records::default();
+            last.records.blocks = Blocks::default();
+            last.records.denials = Denials::default();
             self.bring(&last);
         }
         for case in cases.iter().filter(|case| afresh || !case.needs_open_ground()) {
@@ -120,7 +124,7 @@ impl Field {
         }
         // On their way through both network stacks.
         std::thread::sleep(Duration::from_millis(5));
-        let stands = state.ledger.protection.stands();
+        let stands = state.records.posture().protection.stands();
         self.last = stands.then(|| state.clone());
         self.bring(state);
         let kernel = self.kernel();
@@ -128,11 +132,12 @@ impl Field {
             cases.iter().filter(|case| case.cut).filter_map(Case::live_flow).collect();
         if stands {
             kernel.firewall.cut(&cut).unwrap();
-            kernel.firewall.unlearn(|_| true).unwrap();
+            let everywhere = [Family::V4, Family::V6].map(AddrRange::all).to_vec();
+            kernel.firewall.unlearn(&Unlearn::Within(everywhere)).unwrap();
         }
         state.learned = state.registrars_by_tcp().filter(|_| stands).collect();
         if stands {
-            let lasting = |(peer, _): (Peer, Time)| (peer, peer.by.timeout());
+            let lasting = |(peer, _): (Peer, Time)| peer.lasting(peer.by.timeout());
             let peers: Vec<_> = state.registrars_by_tcp().map(lasting).collect();
             kernel.firewall.teach(&peers).unwrap();
         }
@@ -148,7 +153,7 @@ impl Field {
 
     /// Brings the kernel's table to a state.
     fn bring(&mut self, state: &State) {
-        let protection = &state.ledger.protection;
+        let protection = &state.records.posture().protection;
         let trial = protection.trial_end().map(|_| Duration::from_secs(600));
         if protection.stands() {
             self.kernel().bring(state.table(), state.merged(), trial);
@@ -159,8 +164,10 @@ impl Field {
 
     /// Checks that the kernel knows exactly the expected peers.
     fn compare_learned(&mut self, state: &State, stands: bool) {
-        let mut found: Vec<(Peer, Duration)> =
-            if stands { self.kernel().firewall.learned().unwrap() } else { Vec::new() };
+        let found =
+            if stands { self.kernel().firewall.learned(&SETS).unwrap() } else { Vec::new() };
+        let peer = |it: &Lasting| Some((Peer::of(it.set, &it.key)?, it.left));
+        let mut found: Vec<(Peer, Duration)> = found.iter().filter_map(peer).collect();
         found.sort_unstable();
         let expected: Vec<Peer> = state.learned.at(NOW).map(|(peer, _)| peer).collect();
         let mut peers: Vec<Peer> = found.iter().map(|(peer, _)| *peer).collect();

@@ -37,7 +37,7 @@ impl Kernel {
         match &self.table {
             None => {
                 let ruleset = Ruleset::flat(structure, &table, lists);
-                self.firewall.load_with_lists(ruleset, trial).unwrap();
+                self.firewall.load_with_lists(ruleset, trial, Vec::new()).unwrap().unwrap();
             }
             Some(old) => {
                 let delta = difference(old, &table);

@@ -121,7 +121,7 @@ impl Tally {
             Reason::Peer { by: LearnedBy::Called, .. } => "called",
             Reason::Peer { by: LearnedBy::Asked, .. } => "asked",
             Reason::Peer { by: LearnedBy::RegisteredByTcp, .. } => "registered by tcp",
-            Reason::Listed { .. } => "listed",
+            Reason::Listed => "listed",
             Reason::Stranger => "stranger",
         };
         *self.0.entry(name).or_default() += 1;

@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightlatch_core::config::{MediaSources, Rate, Rules};
-use nightlatch_core::ledger::{
-    Account, Block, Denial, DenialCause, DenialScope, Entry, Ledger, Mode, Protection,
-};
-use nightlatch_core::lists::{Guard, Lists};
-use nightlatch_core::policy::World;
+use nightlatch_core::features::accounts::{self, Account, Entry};
+use nightlatch_core::features::blocks::{self, Block};
+use nightlatch_core::features::countries::{self, FetchedTable};
+use nightlatch_core::features::denials::{self, Denial, DenialCause};
+use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
+use nightlatch_core::features::{self, Change, firewall};
+use nightlatch_core::lists::Guard;
+use nightlatch_core::policy::{DenialScope, World};
+use nightlatch_core::posture::{Mode, Protection};
 use nightlatch_core::product::Product;
 use nightlatch_core::ruleset::{self, Structure, Table};
 use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
@@ -23,7 +28,8 @@ use super::dice::Dice;
 /// All that a judgement depends on, owned.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    pub(super) ledger: Ledger,
+    /// The records.
+    pub(super) records: features::State,
     pub(super) rules: Rules,
     /// What each feed names.
     pub(super) feeds: Vec<Vec<AddrRange>>,
@@ -46,49 +52,60 @@ const TIGHT: Rate = Rate { packets: 1, burst: 1 };
 
 impl State {
     pub(super) fn catalogue(&self) -> Catalogue {
-        self.rules.catalogue(&self.ledger.site)
+        self.rules.catalogue(&self.records.posture().site)
     }
 
     pub(super) fn with<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
-        let (ledger, rules) = (&self.ledger, &self.rules);
-        let (catalogue, lists) = (self.catalogue(), self.lists());
+        let (state, catalogue) = (self.with_lists(), self.catalogue());
         ask(&World {
-            ledger,
-            rules,
+            state: &state,
+            rules: &self.rules,
             catalogue: &catalogue,
-            lists: &lists,
             learned: &self.learned,
+            assume_listed: None,
             now: NOW,
         })
     }
 
+    /// Makes a change.
+    pub(super) fn change(&mut self, change: Change) {
+        let _ = self.records.apply(change);
+    }
+
     /// The lists as the kernel should have them.
     pub(super) fn merged(&self) -> Arc<RangeList> {
-        let guard = Guard::of(&self.ledger.site);
-        Arc::new(self.lists().merged(&self.ledger.countries, &guard))
+        let mut all = self.with_lists().lists();
+        all.merge();
+        Arc::new(all.without(&Guard::of(&self.records.posture().site).ranges()))
     }
 
     /// The table as the kernel should have it.
     pub(super) fn table(&self) -> (Table, Structure) {
-        let table = Table::compile(&self.ledger, NOW);
+        let table = Table::compile(&self.records, NOW);
         let structure = self.with(|world| ruleset::structure(world, &table));
         (table, structure)
     }
 
-    fn lists(&self) -> Lists {
-        let mut lists = Lists::default();
+    /// The records with what the lists hold.
+    fn with_lists(&self) -> features::State {
+        let mut state = self.records.clone();
+        let mut put_feed = |name: FeedName, content| {
+            let _ = state.apply(feeds::put(feed(name.clone()), FeedState::default()));
+            state.note(&feeds::Event::InForce { name, content }.into(), NOW);
+        };
         for (number, ranges) in self.feeds.iter().enumerate() {
             let mut content: RangeList = ranges.iter().copied().collect();
             content.merge();
-            lists.put_feed(format!("feed-{number}").parse().unwrap(), Arc::new(content));
+            put_feed(format!("feed-{number}").parse().unwrap(), Arc::new(content));
         }
-        lists.put_feed("long".parse().unwrap(), Arc::clone(&self.long));
+        put_feed("long".parse().unwrap(), Arc::clone(&self.long));
         let mut table = Builder::new();
         for (range, code) in &self.countries {
             table.add(*range, *code);
         }
-        lists.put_table(Arc::new(table.build()), None);
-        lists
+        let table = FetchedTable { table: Arc::new(table.build()), ..FetchedTable::default() };
+        state.note(&countries::Event::InForce(table).into(), NOW);
+        state
     }
 
     /// The peers at which the host is registered over TCP.
@@ -108,21 +125,35 @@ impl State {
 
     /// Every range that an account, a block or a list names; of the long list some.
     pub(super) fn ranges(&self) -> Vec<AddrRange> {
-        let accounts = self.ledger.accounts.values().flat_map(Account::ranges);
+        let accounts = self.records.accounts.all.values().flat_map(Account::ranges);
         let feeds = self.feeds.iter().flatten().copied();
         let countries = self.countries.iter().map(|(range, _)| *range);
-        let denials = self.ledger.denials.keys().copied();
-        let guarded = self.ledger.site.guarded.iter().map(|(range, _)| *range);
+        let denials = self.records.denials.all.keys().copied();
+        let guarded = self.records.posture().site.guarded.iter().map(|(range, _)| *range);
         let some_of_long = self.long.iter().step_by((self.long.len() / 10).max(1));
         accounts
             .chain(some_of_long)
-            .chain(self.ledger.blocks.keys().copied())
+            .chain(self.records.blocks.all.keys().copied())
             .chain(feeds)
             .chain(denials)
             .chain(self.by_tcp.iter().copied())
             .chain(countries)
             .chain(guarded)
             .collect()
+    }
+}
+
+fn feed(name: FeedName) -> Feed {
+    Feed {
+        name,
+        source: String::new(),
+        format: "auto".to_owned(),
+        headers: Vec::new(),
+        key_file: None,
+        every: Duration::from_secs(3600),
+        since: NOW,
+        by: String::new(),
+        origin: None,
     }
 }
 
@@ -144,7 +175,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
     let (feeds, countries, long) = (Vec::new(), Vec::new(), Arc::default());
     let learned = Learned::default();
     let mut state = State {
-        ledger: Ledger::default(),
+        records: features::State::default(),
         rules,
         feeds,
         long,
@@ -154,16 +185,16 @@ pub(super) fn random(dice: &mut Dice) -> State {
     };
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
-    let ledger = &mut state.ledger;
-    ledger.mode = if dice.one_in(3) { Mode::Allowlist } else { Mode::Open };
-    ledger.protection = match dice.below(12) {
+    let mode = if dice.one_in(3) { Mode::Allowlist } else { Mode::Open };
+    state.change(firewall::set_mode(mode));
+    state.change(firewall::set_protection(match dice.below(12) {
         0 => Protection::Off,
         1 => Protection::Trial { since: NOW, until: NOW, before: None, before_since: None },
         _ => Protection::On { since: NOW },
-    };
+    }));
     for number in 0..dice.below(9) {
         let account = random_account(dice, number, &names);
-        ledger.accounts.put(account);
+        state.change(accounts::put(account));
     }
     for _ in 0..dice.below(6) {
         let range = random_range(dice);
@@ -174,7 +205,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
             since: NOW,
             by: String::new(),
         };
-        ledger.blocks.put(block);
+        state.change(blocks::put(block));
     }
     for _ in 0..dice.below(4) {
         let cause = DenialCause::AccountGone { account: "gone".to_owned() };
@@ -182,16 +213,14 @@ pub(super) fn random(dice: &mut Dice) -> State {
         if dice.one_in(3) {
             denial.scope = DenialScope::ExceptMedia;
         }
-        ledger.denials.put(denial);
+        state.change(denials::put(denial));
     }
     state.by_tcp = (0..dice.below(8)).map(|_| random_range(dice)).collect();
-    let ledger = &mut state.ledger;
     // Now and then exactly the range of an account.
-    if let (true, Some(range)) =
-        (dice.one_in(3), ledger.accounts.values().next().and_then(|a| a.ranges().next()))
-    {
+    let first = state.records.accounts.all.values().next().and_then(|a| a.ranges().next());
+    if let (true, Some(range)) = (dice.one_in(3), first) {
         let (reason, by) = (String::new(), String::new());
-        ledger.blocks.put(Block { range, until: None, reason, since: NOW, by });
+        state.change(blocks::put(Block { range, until: None, reason, since: NOW, by }));
     }
     add_lists(dice, &mut state);
     state
@@ -213,16 +242,18 @@ fn add_lists(dice: &mut Dice, state: &mut State) {
     for _ in 0..dice.below(10) {
         state.countries.push((random_range(dice), *dice.pick(&codes)));
     }
-    let rules = &mut state.ledger.countries;
+    let rules = &mut state.records.countries.rules;
     match dice.below(4) {
         0 => rules.blocked = BTreeSet::from([*dice.pick(&codes)]),
         1 => rules.only = BTreeSet::from([*dice.pick(&codes)]),
         _ => {}
     }
+    let mut site = state.records.posture().site.clone();
     for _ in 0..dice.below(3) {
         let range = AddrRange::from(random_range(dice).first_address());
-        state.ledger.site.guarded.push((range, "the gateway".to_owned()));
+        site.guarded.push((range, "the gateway".to_owned()));
     }
+    state.change(firewall::set_site(site));
 }
 
 /// So many single addresses, pairs and small networks of both families that the kernel keeps them
@@ -309,32 +340,32 @@ fn random_ports(dice: &mut Dice) -> Ports {
     Ports { protocol, first, last: first + run }
 }
 
-/// A smaller ledger for each thing that can be left out.
+/// A smaller state for each thing that can be left out.
 pub(super) fn smaller(state: &State) -> Vec<State> {
     let mut smaller = Vec::new();
-    let ledger = &state.ledger;
-    for name in ledger.accounts.keys() {
+    let records = &state.records;
+    for name in records.accounts.all.keys() {
         let mut less = state.clone();
-        less.ledger.accounts.remove(name);
+        less.change(accounts::removed(name.clone()));
         smaller.push(less);
     }
-    for range in ledger.blocks.keys() {
+    for range in records.blocks.all.keys() {
         let mut less = state.clone();
-        less.ledger.blocks.remove(range);
+        less.change(blocks::removed(*range));
         smaller.push(less);
     }
-    for range in ledger.denials.keys() {
+    for range in records.denials.all.keys() {
         let mut less = state.clone();
-        less.ledger.denials.remove(range);
+        less.change(denials::removed(*range));
         smaller.push(less);
     }
-    for account in ledger.accounts.values() {
+    for account in records.accounts.all.values() {
         for place in 0..account.entries.len() {
             if account.entries.len() > 1 {
                 let mut less = state.clone();
                 let mut account = account.clone();
                 account.entries.remove(place);
-                less.ledger.accounts.put(account);
+                less.change(accounts::put(account));
                 smaller.push(less);
             }
         }
@@ -343,7 +374,7 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
                 let mut less = state.clone();
                 let fewer = names.iter().filter(|name| *name != service).cloned();
                 let services = Grant::of(fewer);
-                less.ledger.accounts.put(Account { services, ..account.clone() });
+                less.change(accounts::put(Account { services, ..account.clone() }));
                 smaller.push(less);
             }
         }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use nightlatch::shell::client;
 use nightlatch::shell::paths::Paths;
-use nightlatch_core::api::{Request, Up};
-use nightlatch_core::ledger::{Mode, Site};
+use nightlatch::wording;
+use nightlatch_core::api::Request;
+use nightlatch_core::features::firewall;
 use nightlatch_core::pbx::PbxPeers;
+use nightlatch_core::posture::{Mode, Site};
 
 use super::*;
 
@@ -50,10 +52,10 @@ fn on_trial_for(scene: &Scene<'_>, mode: Mode, seconds: u64) {
         run_dir: nightlatch.run(),
     };
     let trial = Some(Duration::from_secs(seconds));
-    let (accounts, site) = (Vec::new(), Site::default());
-    let up =
-        Up { mode: Some(mode), accounts, site, trial, dry_run: false, pbx: PbxPeers::default() };
-    let message = client::change(&paths, Request::Up(up)).unwrap();
+    let (site, pbx) = (Site::default(), PbxPeers::default());
+    let up = firewall::Up { mode: Some(mode), site, trial, pbx };
+    let request = Request::of(firewall::Request::Up(up));
+    let message = wording::done(&client::change(&paths, request).unwrap());
     assert!(message.contains("on trial"), "{message}");
 }
 

@@ -115,15 +115,25 @@ fn a_database_that_cannot_be_used_leaves_the_firewall() {
     try_it("of the future", &["a newer nightlatch wrote it (layout 99)"], &|path| {
         sql(path, "PRAGMA user_version = 99");
     });
-    let row = ["cannot be understood", "left as it is"];
-    try_it("a bad account", &row, &|path| sql(path, "UPDATE accounts SET body = '{}'"));
+    let row = ["cannot be understood", "accounts/office", "left as it is", "backup"];
+    try_it("a bad account", &row, &|path| {
+        sql(path, "UPDATE records SET body = '{}' WHERE key = 'office'");
+    });
     try_it("a bad address", &row, &|path| {
-        sql(path, "UPDATE accounts SET body = replace(body, '203.0.113.10', '203.0.113.256')");
+        sql(path, "UPDATE records SET body = replace(body, '203.0.113.10', '203.0.113.256')");
     });
+    try_it("another name", &row, &|path| {
+        sql(path, "UPDATE records SET body = replace(body, 'office', 'home')");
+    });
+    let row = ["cannot be understood", "firewall/protection", "left as it is", "backup"];
     try_it("a bad setting", &row, &|path| {
-        sql(path, "UPDATE settings SET body = '\"sideways\"' WHERE key = 'protection'");
+        sql(path, "UPDATE records SET body = '\"sideways\"' WHERE key = 'protection'");
     });
-    try_it("a lost table", &["no such table"], &|path| sql(path, "DROP TABLE blocks"));
+    let unknown = ["this version knows no record \"bans/192.0.2.7\"", "install that one"];
+    try_it("an unknown feature", &unknown, &|path| {
+        sql(path, "INSERT INTO records VALUES ('bans', '192.0.2.7', '{}')");
+    });
+    try_it("a lost table", &["no such table"], &|path| sql(path, "DROP TABLE records"));
 
     // And whole again, all is as it was.
     std::fs::write(&path, &good).unwrap();

@@ -120,7 +120,7 @@ fn who_is_not_root_may_look_and_not_touch() {
     open(&nightlatch.state(), 0o700);
     // The program may lie where only root looks.
     let program = nightlatch.directory().join("nightlatch");
-    std::fs::copy(env!("CARGO_BIN_EXE_nightlatch"), &program).unwrap();
+    crate::support::install_program(env!("CARGO_BIN_EXE_nightlatch"), &program);
     let as_nobody = |arguments: &[&str]| {
         let mut command = nightlatch.command_called("setpriv", &["--reuid=65534"]);
         command.args(["--regid=65534", "--clear-groups"]).arg(&program).args(arguments);

@@ -9,6 +9,7 @@ mod began;
 mod blocks;
 mod containers;
 mod cuts;
+mod cuts_kept;
 mod essential;
 mod flood;
 mod lists;

@@ -1,7 +1,6 @@
 //! What another program slips in at the very moment in which we change the table ourselves: it never
 //! counts as ours. And what a neighbour does to its own table is never held against anybody.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,8 +31,7 @@ fn slipping_nft(directory: &Path, before: &str, behind: &str) {
         directory.display()
     );
     let program = directory.join("nft");
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    crate::support::write_program(&program, &script);
 }
 
 fn is_slipped_in(server: &Host) -> bool {

@@ -1,9 +1,7 @@
 //! `up` on trial: taken back unless confirmed, whoever is killed meanwhile.
 
-use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -152,10 +150,10 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
     assert!(is_open(server, stranger));
 }
 
-/// Without the daemon, the one who waits for the end of the trial takes it back, and the ledger
+/// Without the daemon, the one who waits for the end of the trial takes it back, and the database
 /// knows.
 #[test]
-fn without_a_daemon_the_trial_is_taken_back_in_the_ledger_too() {
+fn without_a_daemon_the_trial_is_taken_back_in_the_database_too() {
     let Some(stage) = support::stage(&Plan::standard()) else {
         return;
     };
@@ -195,12 +193,11 @@ fn waiting_nft(directory: &Path) {
         directory.display()
     );
     let program = directory.join("nft");
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    crate::support::write_program(&program, &script);
 }
 
 /// Killed between writing the trial down and answering: nobody is shut out, `status` tells the
-/// truth, and in the end the ledger knows, with a daemon and without one.
+/// truth, and in the end the database knows, with a daemon and without one.
 #[test]
 fn killed_before_it_answers_a_trial_ends_all_the_same() {
     let Some(stage) = support::stage(&Plan::standard()) else {

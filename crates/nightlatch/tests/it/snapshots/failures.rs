@@ -53,7 +53,7 @@ fn a_kernel_that_refuses() {
     let mut to = Transcript::new("kernel_refuses", &nightlatch);
     to.run("mode open");
     to.both("status");
-    shell(&nightlatch, "umount -n \"$(command -v nft)\"");
+    shell(&nightlatch, "umount -n -l \"$(command -v nft)\"");
     wait_until("the table is whole", PATIENCE, || nightlatch.json(&["status"])["intact"] == true);
     to.about("it takes them again");
     to.both("status");

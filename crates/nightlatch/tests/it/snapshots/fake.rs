@@ -96,8 +96,7 @@ impl FakePbx {
             std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         let program = programs.join("asterisk");
-        std::fs::write(&program, PROGRAM).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::support::write_program(&program, PROGRAM);
         let process = nightlatch
             .program::<&str>(program.to_str().unwrap(), &[])
             .stdin(Stdio::piped())

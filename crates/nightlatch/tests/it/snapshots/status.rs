@@ -80,10 +80,9 @@ fn by_nobody(nightlatch: &Server<'_>, arguments: &[&str]) -> std::process::Outpu
     use std::os::unix::fs::PermissionsExt as _;
     let program = nightlatch.directory().join("program");
     if !program.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_nightlatch"), &program).unwrap();
-        for (path, mode) in [(nightlatch.directory(), 0o755), (&program, 0o755)] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-        }
+        crate::support::install_program(env!("CARGO_BIN_EXE_nightlatch"), &program);
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(nightlatch.directory(), open).unwrap();
     }
     let program = program.to_str().unwrap();
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups", program];

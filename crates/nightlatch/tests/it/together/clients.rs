@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nightlatch::shell::server::Envelope;
 use nightlatch_core::AddrRange;
-use nightlatch_core::api::{NewBlock, Reply, Request};
+use nightlatch_core::api::{Cause, Refusal, Reply, Request};
+use nightlatch_core::features::blocks::{NewBlock, Request as BlockRequest};
 use serde_json::Value;
 
 use super::PATIENCE;
@@ -79,13 +80,13 @@ impl Clients {
         self.0.iter().flat_map(|client| &client.ranges)
     }
 
-    /// After a kill: what was acknowledged is in the ledger, and was in the kernel that the daemon
-    /// left. What was not answered has happened or not, and opened nothing that the ledger does not.
+    /// After a kill: what was acknowledged is in the records, and was in the kernel that the daemon
+    /// left. What was not answered has happened or not, and opened nothing that the records do not.
     pub(super) fn find_out(&mut self, left: &Closed, nightlatch: &Installation<'_>) {
-        let ledger = blocks(nightlatch);
+        let recorded = blocks(nightlatch);
         for address in self.addresses() {
             let over = || self.ranges().filter(|own| own.range.contains(address));
-            let still = |own: &Own| !own.in_doubt || ledger.contains(&own.range);
+            let still = |own: &Own| !own.in_doubt || recorded.contains(&own.range);
             let must = over().any(|own| own.blocked && still(own));
             let may = over().any(|own| own.blocked || own.in_doubt);
             let closed = left.contains(address);
@@ -93,21 +94,21 @@ impl Clients {
             assert!(!closed || may, "{address} is not blocked, but was closed in the kernel");
         }
         for own in self.0.iter_mut().flat_map(|client| &mut client.ranges) {
-            if std::mem::take(&mut own.in_doubt) && ledger.contains(&own.range) != own.blocked {
+            if std::mem::take(&mut own.in_doubt) && recorded.contains(&own.range) != own.blocked {
                 own.change();
             }
         }
-        self.compare(nightlatch, &ledger);
+        self.compare(nightlatch, &recorded);
     }
 
-    /// The ledger is what was acknowledged.
-    pub(super) fn compare_ledger(&self, nightlatch: &Installation<'_>) {
+    /// The records are what was acknowledged.
+    pub(super) fn compare_records(&self, nightlatch: &Installation<'_>) {
         self.compare(nightlatch, &blocks(nightlatch));
     }
 
-    fn compare(&self, nightlatch: &Installation<'_>, ledger: &BTreeSet<AddrRange>) {
+    fn compare(&self, nightlatch: &Installation<'_>, recorded: &BTreeSet<AddrRange>) {
         let known = self.ranges().filter(|own| own.blocked).map(|own| own.range);
-        assert_eq!(*ledger, known.collect(), "{}", nightlatch.log());
+        assert_eq!(*recorded, known.collect(), "{}", nightlatch.log());
     }
 
     /// The first address about which the kernel does not say what was acknowledged.
@@ -216,17 +217,15 @@ impl Client {
                 return;
             };
             match reply {
-                Reply::Done { .. } => {
+                Reply::Done(_) => {
                     own.change();
                     answers.done[number].fetch_add(1, Ordering::SeqCst);
                 }
-                Reply::Refused(refusal) if refusal.message.starts_with("nothing was changed") => {
+                Reply::Refused(Refusal { why: Cause::NotWritten { .. }, .. }) => {
                     answers.refused.fetch_add(1, Ordering::SeqCst);
                 }
                 // Another program is at the table.
-                Reply::Refused(refusal) if refusal.message.starts_with("it is written down") => {
-                    own.change();
-                }
+                Reply::Refused(Refusal { why: Cause::NotInKernel { .. }, .. }) => own.change(),
                 other => panic!("{}: {other:?}", own.range),
             }
         }
@@ -236,10 +235,11 @@ impl Client {
 impl Own {
     fn request(&self) -> Request {
         let (range, reason) = (self.range, String::new());
-        match self.blocked {
-            true => Request::Unblock { range },
-            false => Request::Block(NewBlock { range, lasts: None, reason, force: true }),
+        if self.blocked {
+            return Request::of(BlockRequest::Remove { range });
         }
+        let new = NewBlock { range, lasts: None, reason };
+        Request::of(BlockRequest::Set(new)).forced(true)
     }
 
     /// The change was made.

@@ -1,4 +1,4 @@
-//! What the ledger and the kernel have.
+//! What the records and the kernel have.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

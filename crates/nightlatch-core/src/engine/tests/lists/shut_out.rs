@@ -3,10 +3,21 @@
 use nightlatch_parse::country::CountryCode;
 
 use super::*;
-use crate::api::Countries;
+use crate::api::LockOut;
+use crate::features::countries::{CountryRules, Doubt, Outcome, Shown, TakenBack};
+use crate::features::firewall;
 
 fn code(text: &str) -> CountryCode {
     text.parse().unwrap()
+}
+
+/// The rules are set.
+fn set(blocked: &[&str], only: &[&str], has_table: bool) -> Reply {
+    let [blocked, only] =
+        [blocked, only].map(|codes| codes.iter().map(|text| code(text)).collect());
+    let rules = CountryRules { blocked, only };
+    let set = countries::Reply::Set { rules, has_table, mode: Mode::Open };
+    Reply::Done(done(set, true))
 }
 
 /// Germany with the hotel and China, or less of it.
@@ -23,33 +34,34 @@ fn two_countries(tells_of: Option<&[&str]>) -> FetchedTable {
 }
 
 impl Bench {
-    fn countries(&mut self) -> Countries {
-        match self.ask(Request::CountryList) {
-            Reply::Countries(countries) => countries,
+    pub(super) fn countries(&mut self) -> Shown {
+        match self.said(Request::of(countries::Request::List)) {
+            features::Reply::Countries(countries::Reply::All(shown)) => *shown,
             other => panic!("{other:?}"),
         }
     }
 
     fn block(&mut self, country: &str, force: bool) -> Reply {
-        let reply = self.ask(Request::CountryBlock { countries: [code(country)].into(), force });
+        let reply = self.ask(block_country(country, force));
         self.pass(Duration::ZERO);
         reply
     }
 
     fn allow(&mut self, country: &str, force: bool) -> Reply {
-        let reply = self.ask(Request::CountryAllow { countries: [code(country)].into(), force });
+        let only = [code(country)].into();
+        let reply = self.ask(Request::of(countries::Request::Allow(only)).forced(force));
         self.pass(Duration::ZERO);
         reply
     }
 
     fn read(&mut self, table: FetchedTable) {
-        self.feed(Event::CountriesRead(Ok(Some(table))));
+        self.feed(read(Ok(Some(table))));
         self.pass(Duration::ZERO);
     }
 
     /// Whether the administrator could come in again.
     fn comes_in(&self) -> bool {
-        crate::engine::requests::reaches_ssh(&self.engine.world(self.now), HOTEL.parse().unwrap())
+        crate::features::view::reaches_ssh(&self.engine.world(self.now), HOTEL.parse().unwrap())
     }
 }
 
@@ -59,7 +71,8 @@ fn rules_that_shut_their_author_out_are_taken_back_when_the_table_comes() {
     for (block, force) in [(true, false), (false, false), (true, true), (false, true)] {
         let mut bench = Bench::with_a_stranger_at_ssh();
         let reply = if block { bench.block("DE", force) } else { bench.allow("CN", force) };
-        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+        let (blocked, only) = if block { (&["DE"][..], &[][..]) } else { (&[][..], &["CN"][..]) };
+        assert_eq!(reply, set(blocked, only, false));
         bench.read(two_countries(None));
         let countries = bench.countries();
         assert_eq!(bench.comes_in(), !force);
@@ -68,13 +81,15 @@ fn rules_that_shut_their_author_out_are_taken_back_when_the_table_comes() {
         if force {
             continue;
         }
-        assert!(countries.taken_back.unwrap().contains(HOTEL));
+        let origin = HOTEL.parse().unwrap();
+        assert_eq!(countries.taken_back, Some(TakenBack::ShutsOut { origin }));
         // With the table at hand the answer comes at once.
         bench.block("CN", false);
         bench.read(two_countries(None));
         assert_eq!(bench.countries().taken_back, None);
         let reply = if block { bench.block("DE", false) } else { bench.allow("US", false) };
-        assert!(matches!(reply, Reply::Refused(_)), "{reply:?}");
+        let why = Cause::LockedOut { origin, by: LockOut::List };
+        assert_eq!(reply, Reply::Refused(Refusal::new(RefusalKind::No, why)));
         assert_eq!(bench.countries().rules.blocked, [code("CN")].into());
     }
 }
@@ -84,21 +99,21 @@ fn rules_that_shut_their_author_out_are_taken_back_when_the_table_comes() {
 fn who_waits_for_the_table_is_not_forgotten_in_a_restart() {
     let mut bench = Bench::with_a_stranger_at_ssh();
     bench.block("DE", false);
-    bench.engine = Engine::new(bench.engine.ledger().clone(), bench.engine.rules.clone());
+    bench.engine = Engine::new(bench.engine.state().clone(), bench.engine.config.clone());
     bench.pass(Duration::ZERO);
     bench.read(two_countries(None));
     assert!(bench.comes_in());
     assert!(bench.countries().rules.is_empty());
-    assert_eq!(bench.engine.ledger().country_asker, None);
+    assert_eq!(bench.engine.state().countries.asker, None);
     // Nobody waits any more once it is there.
     bench.block("CN", false);
-    assert!(bench.engine.ledger().country_asker.is_some());
+    assert!(bench.engine.state().countries.asker.is_some());
     bench.read(two_countries(None));
-    assert_eq!(bench.engine.ledger().country_asker, None);
-    bench.ask(Request::CountryBlock { countries: [code("US")].into(), force: false });
+    assert_eq!(bench.engine.state().countries.asker, None);
+    bench.ask(block_country("US", false));
     bench.pass(Duration::ZERO);
-    bench.feed(Event::CountriesRead(Ok(None)));
-    assert_eq!(bench.engine.ledger().country_asker, None);
+    bench.feed(read(Ok(None)));
+    assert_eq!(bench.engine.state().countries.asker, None);
 }
 
 /// A source with a file for each country knows nothing yet of one that is named only now.
@@ -107,23 +122,23 @@ fn whom_the_table_does_not_tell_of_yet_is_not_shut_out_with_the_world() {
     let mut bench = Bench::with_a_stranger_at_ssh();
     bench.block("CN", false);
     bench.read(two_countries(Some(&["CN"])));
-    let reply = bench.allow("DE", false);
-    assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    assert_eq!(bench.allow("DE", false), set(&["CN"], &["DE"], true));
     assert!(bench.comes_in(), "before the new table");
-    bench.feed(Event::CountriesRead(Err("no network".to_owned())));
+    bench.feed(read(Err("no network")));
     assert!(bench.comes_in(), "without the new table");
     // As long as nothing is known of it, what was in force stays.
-    assert_eq!(bench.countries().taken_back.as_deref(), Some("nothing was changed: no network"));
+    let why = TakenBack::NotKnown(Box::new(Outcome::Failed("no network".to_owned())));
+    assert_eq!(bench.countries().taken_back, Some(why));
     assert!(bench.countries().rules.only.is_empty());
     bench.pass(Duration::ZERO);
-    bench.feed(Event::CountriesRead(Ok(None)));
+    bench.feed(read(Ok(None)));
     bench.allow("DE", false);
     bench.read(two_countries(Some(&["CN", "DE"])));
     assert!(bench.comes_in());
     assert_eq!(bench.countries().rules.only, [code("DE")].into());
     // And one that would shut the caller out goes, the others stay.
     bench.caller.origin = Some(HOTEL.parse().unwrap());
-    bench.ask(Request::CountryAllow { countries: BTreeSet::new(), force: false });
+    bench.ask(Request::of(countries::Request::Allow(std::collections::BTreeSet::new())));
     bench.pass(Duration::ZERO);
     bench.read(two_countries(Some(&["CN"])));
     bench.block("DE", false);
@@ -131,7 +146,7 @@ fn whom_the_table_does_not_tell_of_yet_is_not_shut_out_with_the_world() {
     assert_eq!(bench.countries().rules.blocked, [code("CN")].into());
     assert!(bench.comes_in());
     let again = bench.readings.len();
-    bench.feed(Event::CountriesRead(Ok(None)));
+    bench.feed(read(Ok(None)));
     assert!(bench.countries().taken_back.is_some(), "told until the next command");
     assert_eq!(bench.readings.len(), again);
 }
@@ -147,7 +162,7 @@ fn a_table_that_shuts_out_who_asked_for_it_is_left_aside() {
         builder.add("203.0.113.0/24".parse().unwrap(), code("CN"));
         FetchedTable { table: Arc::new(builder.build()), ..FetchedTable::default() }
     };
-    bench.ask(Request::CountryRefresh { force: false });
+    bench.ask(refresh_countries(false));
     bench.pass(Duration::ZERO);
     bench.read(moved());
     assert!(bench.comes_in() && bench.countries().failed);
@@ -155,7 +170,7 @@ fn a_table_that_shuts_out_who_asked_for_it_is_left_aside() {
     bench.pass(Duration::from_secs(600));
     bench.read(moved());
     assert!(bench.comes_in());
-    bench.ask(Request::CountryRefresh { force: true });
+    bench.ask(refresh_countries(true));
     bench.pass(Duration::ZERO);
     bench.read(moved());
     assert!(!bench.comes_in());
@@ -180,19 +195,20 @@ fn a_table_in_which_a_country_is_another_is_doubted() {
     bench.block("DE", false);
     bench.read(table(1 << 24));
     for (most, believed) in [(1 << 25, true), (1 << 27, false), (1 << 20, false), (1 << 24, true)] {
-        bench.ask(Request::CountryRefresh { force: false });
+        bench.ask(refresh_countries(false));
         bench.pass(Duration::ZERO);
         bench.read(table(most));
         let countries = bench.countries();
-        assert_eq!(countries.failed, !believed, "{most}: {}", countries.result);
-        assert!(
-            believed || countries.result.contains("Germany had 33554432"),
-            "{}",
-            countries.result
-        );
+        assert_eq!(countries.failed, !believed, "{most}: {countries:?}");
+        let now = most.try_into().unwrap();
+        let expected = match believed {
+            true => Outcome::Ranges { ranges: 2002, notes: Vec::new() },
+            false => Outcome::Doubted(Doubt::Country { country: code("DE"), before: 1 << 25, now }),
+        };
+        assert_eq!(countries.result, expected);
         assert_eq!(u128::from(countries.sizes[0].v4_addresses) == most, believed);
     }
-    bench.ask(Request::CountryRefresh { force: true });
+    bench.ask(refresh_countries(true));
     bench.pass(Duration::ZERO);
     bench.read(table(7));
     assert_eq!(bench.countries().sizes[0].v4_addresses, 7);
@@ -208,13 +224,20 @@ fn an_old_table_is_told() {
     assert_eq!(bench.readings.len(), 2);
     for day in 1..=12 {
         assert_eq!(bench.countries().stale, day > 10, "{day}");
-        bench.feed(Event::CountriesRead(Err("no network".to_owned())));
+        bench.feed(read(Err("no network")));
         bench.pass(HOUR * 24);
     }
-    let Reply::Status(status) = bench.ask(Request::Status) else { panic!("no status") };
-    assert!(status.feed_troubles[0].contains("old"), "{:?}", status.feed_troubles);
-    bench.feed(Event::CountriesRead(Ok(None)));
+    let trouble = bench.status().reports.into_iter().find_map(|report| match report {
+        features::Reply::Countries(countries::Reply::Report { trouble, .. }) => trouble,
+        _ => None,
+    });
+    assert!(trouble.unwrap().stale);
+    bench.feed(read(Ok(None)));
     assert!(!bench.countries().stale);
+}
+
+fn spared(address: &str) -> feeds::Note {
+    feeds::Note::Is(feeds::Noted::Spared { origin: address.parse().unwrap() })
 }
 
 #[test]
@@ -230,7 +253,7 @@ fn a_feed_spares_who_added_or_fetched_it() {
     bench.fetched("bad", names("a"));
     assert!(bench.comes_in());
     let view = bench.view("bad");
-    assert!(view.state.notes[0].contains(HOTEL), "{:?}", view.state.notes);
+    assert_eq!(view.state.notes, [spared(HOTEL)]);
     // In the background too.
     bench.pass(HOUR);
     bench.fetched("bad", names("b"));
@@ -240,13 +263,13 @@ fn a_feed_spares_who_added_or_fetched_it() {
     bench.refresh("bad", false);
     bench.fetched("bad", names("c"));
     assert!(!bench.comes_in());
-    assert!(bench.view("bad").state.notes[0].contains("203.0.113.9"));
+    assert_eq!(bench.view("bad").state.notes, [spared("203.0.113.9")]);
     // Who has an account needs no sparing, nor does who cannot come in anyway.
     let mut bench = Bench::with_a_stranger_at_ssh();
-    let mode = Request::Mode { mode: Mode::Allowlist, force: true };
+    let mode = Request::of(firewall::Request::Mode { mode: Mode::Allowlist }).forced(true);
     bench.ask(mode);
     bench.add("bad");
     bench.pass(Duration::ZERO);
     bench.fetched("bad", names("a"));
-    assert_eq!(bench.view("bad").state.notes, Vec::<String>::new());
+    assert_eq!(bench.view("bad").state.notes, []);
 }

@@ -1,9 +1,13 @@
 //! What the plan says about trunks and phones.
 
 use nightlatch_core::config::Rules;
-use nightlatch_core::ledger::{Account, Change, Entry};
-use nightlatch_core::service::Protocol;
+use nightlatch_core::features::accounts::{self, Account, Entry};
+use nightlatch_core::features::{Change, State};
+use nightlatch_core::probe::Probe;
+use nightlatch_core::service::Grant;
+use nightlatch_core::time::Time;
 
+use super::super::dry_run;
 use super::*;
 use crate::shell::pbx::{
     Console, Contact, Driver, Identify, Place, Registration, Server, Transport,
@@ -12,7 +16,7 @@ use crate::shell::pbx::{
 const NOW: Time = Time::from_millis(1000);
 
 fn account(name: &str, range: &str, services: &str) -> Change {
-    Change::PutAccount(Account {
+    accounts::put(Account {
         name: name.parse().unwrap(),
         entries: vec![Entry::Range(range.parse().unwrap())],
         services: Grant::parse(services).unwrap(),
@@ -67,13 +71,17 @@ fn plan_with(
     trunks: &[Trunk],
     flows: &[LiveFlow],
 ) -> Trunks {
-    let mut ledger = Ledger::default();
+    let mut state = State::default();
     for change in accounts {
-        let _ = ledger.apply(change.clone());
+        let _ = state.apply(change.clone());
     }
-    let catalogue = Rules::default().catalogue(&ledger.site);
+    let catalogue = Rules::default().catalogue(&state.posture().site);
     let known = Known { answer, trunks, named: &[], is_there: true, flows };
-    Trunks::of(&known, &ledger, &catalogue, NOW)
+    let ranges: Vec<AddrRange> = known.ranges(&catalogue).into_iter().collect();
+    let mode = state.posture().mode;
+    let found = dry_run::found(state, Probe { ranges: ranges.clone(), ..Probe::default() });
+    let allowed = ranges.into_iter().zip(found.ranges).collect();
+    Trunks::of(&known, &allowed, &catalogue, mode)
 }
 
 fn commands(advice: &[Advice]) -> Vec<&str> {

@@ -3,6 +3,7 @@
 mod countries;
 mod feeds;
 mod full;
+mod plan;
 mod poison;
 mod restart;
 mod sources;

@@ -8,8 +8,8 @@ use nightlatch::features::demo::stage::{Host, HostPlan, Plan};
 
 use super::super::ground::{PATIENCE, run, shell};
 use super::ends::{
-    BYE, End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, learned,
-    shown,
+    BYE, End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, is_restored,
+    learned, shown,
 };
 use super::{Scene, allow, stage};
 use crate::support::{self, wait_until};
@@ -219,7 +219,9 @@ fn a_trunk_continues_without_its_account_and_a_block_ends_it() {
     }
     for flush in ["conntrack -F", "nft flush ruleset; conntrack -F"] {
         shell(scene.server, flush);
-        wait_until("the table is there", PATIENCE, || {
+        // The known peers come before the chains.
+        is_restored(scene.server);
+        wait_until("the peers are back", PATIENCE, || {
             shown(scene.server, "set registered6").contains("expires")
         });
         scene.pbx.hears(&trunk.sip, REQUESTS);

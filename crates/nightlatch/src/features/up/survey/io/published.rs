@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::{Reader, Root};
-use crate::run::{Inbox, Message};
+use crate::shell::inbox::{Inbox, Message};
 
 /// Looks them up in a thread of its own and sends the result to the main loop.
 pub fn published_in_background(inbox: Inbox) {

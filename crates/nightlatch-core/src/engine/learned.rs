@@ -1,0 +1,132 @@
+//! Learned state: read back, saved, put back with every load, and deleted where it no longer counts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Engine, trouble};
+use crate::AddrRange;
+use crate::action::{Action, Flows, Unlearn};
+use crate::cut::{self, Cutter, LiveFlow};
+use crate::learned::{self, Effect, Element, Lasting, LearnedSets, SetSpec};
+use crate::policy::World;
+use crate::signalling::Learned;
+use crate::time::Time;
+use crate::trouble::Trouble;
+
+/// How often it is looked whether learned state is to be saved: what the kernel learned since is lost in
+/// a reboot.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Restores the learned state of an earlier run. What was learned before the firewall was turned off
+    /// does not count when it is turned on again.
+    pub fn restore_learned(&mut self, sets: LearnedSets) {
+        if self.state.posture().stands() {
+            self.learned.sets = sets;
+        }
+    }
+
+    /// Forgets everything if the firewall was turned off.
+    pub(super) fn forget_if_off(&mut self) {
+        if !self.state.posture().stands() {
+            self.learned = Learned::default();
+        }
+    }
+
+    /// What is known of the kernel's sets.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
+    /// The learned state that a load at `now` puts back.
+    pub fn put_back(&self, now: Time) -> Vec<Lasting> {
+        put_back(&self.world(now))
+    }
+
+    /// Reads the sets on which decisions depend.
+    pub(super) fn read_sets() -> Action {
+        Action::ReadSets(learned::all().filter(|set| set.effect == Effect::Allows).collect())
+    }
+
+    /// Reads all sets, as it is done from time to time. If a set that denies has too many elements, these
+    /// are known until the ends that they have now.
+    pub fn read_all_sets(&self) -> Action {
+        let is_short = |set: &'static SetSpec| self.learned.sets.count(set) <= learned::MAX_LISTED;
+        let sets = learned::all().filter(|set| set.effect == Effect::Allows || is_short(set));
+        Action::ReadSets(sets.collect())
+    }
+
+    /// The kernel's sets were read, or cannot be.
+    pub(super) fn sets_read(&mut self, elements: Option<Vec<Element>>, now: Time) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(elements) = elements {
+            let declared: Vec<_> = learned::all().collect();
+            self.learned.sets.were_read(&declared, elements, now);
+            let looked = self.learned_saved.filter(|looked| *looked <= now);
+            if looked.is_none_or(|looked| now.since(looked) >= SAVE_EVERY) {
+                actions.push(self.save_learned(now));
+            }
+        }
+        actions.extend(self.peers_are_known(now));
+        actions
+    }
+
+    /// Saves what is known.
+    fn save_learned(&mut self, now: Time) -> Action {
+        self.learned_saved = Some(now);
+        Action::SaveLearned(Box::new(self.learned.sets.clone()))
+    }
+
+    /// The kernel has deleted elements, or not: nor are they restored after a reboot.
+    pub(super) fn unlearned(&mut self, result: Result<(), String>, now: Time) -> Vec<Action> {
+        let mut actions = trouble(result, |error| Trouble::PeersNotForgotten { error });
+        actions.push(self.save_learned(now));
+        actions
+    }
+
+    /// Records elements that are being added to the kernel's sets: the sets may be flushed before they
+    /// are read again.
+    pub(super) fn learn(&mut self, taught: &[Lasting], now: Time) {
+        taught.iter().for_each(|element| self.learned.sets.learn(element.until(now), now));
+    }
+
+    /// The same for flows that are being cut.
+    pub(super) fn cut_is_known(&mut self, flows: &BTreeSet<LiveFlow>, now: Time) {
+        flows.iter().for_each(|flow| self.learned.sets.learn(flow.cut(now), now));
+    }
+
+    /// Forgets peers.
+    pub(super) fn forget_peers(&mut self, unlearn: &Unlearn, now: Time) {
+        self.state.unlearning(unlearn, &self.learned, now);
+        self.learned.sets.forget(|set, key| unlearn.concerns(set, key));
+    }
+
+    /// Deletes what denied something to ranges in which something may have been opened, and would be
+    /// accepted now: cut flows of addresses that were allowed again.
+    pub(super) fn cut_no_longer(&mut self, ranges: &[AddrRange], now: Time) -> Option<Action> {
+        if ranges.is_empty() {
+            return None;
+        }
+        let flows = self.learned.sets.of(&cut::SET, now);
+        let flows = flows.filter(|it| ranges.iter().any(|range| range.contains(it.key.address)));
+        let cutter = Cutter::new(self.world(now), Flows::BegunByPeers);
+        let allowed = flows.filter(|flow| cutter.allows_again(&flow.key));
+        let allowed: BTreeSet<_> = allowed.map(|flow| (flow.set, flow.key)).collect();
+        if allowed.is_empty() {
+            return None;
+        }
+        let unlearn = Unlearn::Exactly(allowed);
+        self.learned.sets.forget(|set, key| unlearn.concerns(set, key));
+        Some(Action::Unlearn(unlearn))
+    }
+}
+
+/// The learned state that a load puts back: all that has not ended, except what features no longer
+/// remember, such as peers that are blocked or denied.
+pub(super) fn put_back(world: &World<'_>) -> Vec<Lasting> {
+    let counts = |element: &Element| {
+        element.set.effect == Effect::Denies || world.state.remembers(element, world)
+    };
+    let elements = world.learned.sets.at(world.now).filter(counts);
+    elements.filter_map(|element| element.lasting(world.now)).collect()
+}

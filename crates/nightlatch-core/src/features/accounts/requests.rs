@@ -1,0 +1,297 @@
+//! What is asked about accounts, what is refused, what follows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Account, AccountName, Accounts, Deed, Entry};
+use crate::AddrRange;
+use crate::api::RefusalKind;
+use crate::features::{Fact, Plan, Refuses, View};
+use crate::posture::Mode;
+use crate::ranges::{is_everybody, is_nobody_else};
+use crate::service::{Grant, ServiceName};
+use crate::time::Time;
+
+/// The longest note.
+const LONGEST_NOTE: usize = 1000;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Make an account.
+    Allow(NewAccount),
+    /// Make an account unless there is one of that name.
+    Ensure(NewAccount),
+    /// Make the account of whoever asks. If an account of its name exists, that one is left as it is, and
+    /// the addresses that no account allows without an end get one of another name: `admin-2`.
+    Admin(NewAccount),
+    /// Remove an account.
+    Remove {
+        /// Its name.
+        name: AccountName,
+    },
+    /// All accounts.
+    List,
+    /// One account.
+    Show {
+        /// Its name.
+        name: AccountName,
+    },
+}
+
+/// An account to make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewAccount {
+    /// Its name.
+    pub name: AccountName,
+    /// Whom it lets in. Host names come resolved.
+    pub entries: Vec<Entry>,
+    /// The services it opens.
+    pub services: Grant,
+    /// How long it holds; for ever where absent.
+    pub lasts: Option<Duration>,
+    /// A note.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The account is open.
+    Opened(Account),
+    /// The account is made because the firewall is put up.
+    Made {
+        /// Its name.
+        name: AccountName,
+    },
+    /// The account is removed, and its addresses are closed.
+    Removed(Account),
+    /// A block shuts out addresses of the account.
+    ShutOut {
+        /// Its name.
+        name: String,
+    },
+    /// The account stays open within a block, because it is more specific.
+    StaysOpen {
+        /// Its name.
+        name: String,
+    },
+    /// There is no account, so that nobody from outside comes in.
+    Nobody,
+    /// These accounts, by name.
+    All(Vec<Account>),
+    /// This account.
+    One(Account),
+    /// How many there are, and which end soon.
+    Report {
+        /// How many.
+        count: usize,
+        /// Those that end soon.
+        ending: Vec<(AccountName, Time)>,
+    },
+}
+
+/// What is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no account of that name.
+    Unknown {
+        /// The name.
+        name: AccountName,
+    },
+    /// There is one of that name already.
+    Exists(Box<Account>),
+    /// It names no address.
+    NoAddress {
+        /// The name.
+        name: AccountName,
+    },
+    /// It names no service.
+    NoServices,
+    /// There is no such service on this server.
+    NoSuchService {
+        /// The service.
+        name: ServiceName,
+        /// Those that there are.
+        known: Vec<ServiceName>,
+    },
+    /// Nobody comes in from there.
+    NobodyElse {
+        /// The range.
+        range: AddrRange,
+    },
+    /// Nearly everybody would come in.
+    Everybody {
+        /// The range.
+        range: AddrRange,
+    },
+}
+
+impl Refuses for Refusal {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::Unknown { .. } | Refusal::Exists(_) => RefusalKind::No,
+            _ => RefusalKind::Wrong,
+        }
+    }
+}
+
+impl Accounts {
+    pub(super) fn known(&self, name: &AccountName) -> Result<&Account, Refusal> {
+        self.all.get(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })
+    }
+
+    pub(super) fn allow(
+        &self,
+        new: NewAccount,
+        view: &View<'_>,
+    ) -> Result<Plan<Accounts>, Refusal> {
+        let account = Accounts::checked(new, view)?;
+        if let Some(there) = self.all.get(&account.name) {
+            return Err(Refusal::Exists(Box::new(there.clone())));
+        }
+        let reply = Reply::Opened(account.clone());
+        let mut plan = Accounts::open(account);
+        plan.said.push(reply);
+        plan.effects.waits_for_up = true;
+        Ok(plan)
+    }
+
+    /// Makes an account without a word about it.
+    pub(super) fn ensure(new: NewAccount, view: &View<'_>) -> Result<Plan<Accounts>, Refusal> {
+        let account = Accounts::checked(new, view)?;
+        let said = Reply::Made { name: account.name.clone() };
+        Ok(Plan { said: vec![said], ..Accounts::open(account) })
+    }
+
+    /// An account "admin" that exists stays as it is; who comes in by it now and did not before gets
+    /// an account of another name, or a second `up` from elsewhere would shut its caller out.
+    pub(super) fn admin(
+        &self,
+        mut new: NewAccount,
+        view: &View<'_>,
+    ) -> Result<Plan<Accounts>, Refusal> {
+        if new.entries.is_empty() {
+            return Ok(Plan::default());
+        }
+        if !self.all.contains_key(&new.name) {
+            return Accounts::ensure(new, view);
+        }
+        let is_known = |range: &AddrRange| {
+            self.all.over(*range).any(|(own, account)| {
+                account.until.is_none() && account.services == Grant::All && own.covers(range)
+            })
+        };
+        new.entries.retain(|entry| match entry {
+            Entry::Range(range) => !is_known(range),
+            Entry::Host { .. } => true,
+        });
+        if new.entries.is_empty() {
+            return Ok(Plan::default());
+        }
+        let names = (2..).filter_map(|number| format!("{}-{number}", new.name).parse().ok());
+        // There is always a free one among one more than there are accounts.
+        let mut names = names.take(self.all.len() + 1);
+        if let Some(name) = names.find(|name| !self.all.contains_key(name)) {
+            new.name = name;
+        }
+        Accounts::ensure(new, view)
+    }
+
+    pub(super) fn open(account: Account) -> Plan<Accounts> {
+        let mut plan = Plan::default();
+        plan.effects.facts.push(Fact::Allowed {
+            name: account.name.to_string(),
+            services: account.services.clone(),
+            ranges: account.ranges().collect(),
+        });
+        plan.put(account.name.clone(), account, Deed::Allow);
+        plan
+    }
+
+    /// Checks a new account and gives it its end.
+    pub(super) fn checked(new: NewAccount, view: &View<'_>) -> Result<Account, Refusal> {
+        let account = Account {
+            name: new.name,
+            entries: new.entries,
+            services: new.services,
+            until: new.lasts.map(|span| view.now().after(span)),
+            note: new.note.chars().take(LONGEST_NOTE).collect(),
+            since: view.now(),
+            by: view.caller().to_string(),
+        };
+        if account.ranges().next().is_none() {
+            return Err(Refusal::NoAddress { name: account.name });
+        }
+        if let Grant::Some(names) = &account.services {
+            let catalogue = view.catalogue();
+            let unknown = names.iter().find(|name| catalogue.get(name).is_none());
+            if let Some(unknown) = unknown {
+                let known = catalogue.0.keys().cloned().collect();
+                return Err(Refusal::NoSuchService { name: unknown.clone(), known });
+            }
+            if names.is_empty() {
+                return Err(Refusal::NoServices);
+            }
+        }
+        if let Some(range) = account.ranges().find(is_nobody_else) {
+            return Err(Refusal::NobodyElse { range });
+        }
+        if let Some(range) = account.ranges().find(is_everybody) {
+            return Err(Refusal::Everybody { range });
+        }
+        Ok(account)
+    }
+
+    pub(super) fn remove(&self, name: &AccountName) -> Result<Plan<Accounts>, Refusal> {
+        let account = self.known(name)?;
+        let mut plan = Plan::say(Reply::Removed(account.clone()));
+        Accounts::close(&mut plan, account, Deed::Remove);
+        plan.effects.waits_for_up = true;
+        Ok(plan)
+    }
+
+    /// Removes an account and ends its running flows.
+    pub(super) fn close(plan: &mut Plan<Accounts>, account: &Account, deed: Deed) {
+        let ranges: Vec<AddrRange> = account.ranges().collect();
+        plan.remove(account.name.clone(), deed);
+        plan.effects.cut_flows_of(&ranges);
+        let name = account.name.to_string();
+        plan.effects.facts.push(Fact::Withdrawn { name, ranges });
+    }
+
+    /// Says which accounts a block shuts out, and which stay open inside it.
+    pub(super) fn within_block(&self, block: AddrRange, view: &View<'_>) -> Plan<Accounts> {
+        let mut plan = Plan::default();
+        let mut hit = std::collections::BTreeMap::<String, (bool, bool)>::new();
+        for (range, by) in view.allowed(block) {
+            let (shut, stays) = hit.entry(by.to_string()).or_default();
+            *shut |= block.width() <= range.width();
+            *stays |= block.width() > range.width();
+        }
+        for (name, (shut, stays)) in hit {
+            plan.said.extend(shut.then(|| Reply::ShutOut { name: name.clone() }));
+            plan.said.extend(stays.then_some(Reply::StaysOpen { name }));
+        }
+        // The kernel drops every packet of a block, running or not; what lies open within it
+        // (a narrower account) keeps its services only, so other flows of it have to end.
+        if self.all.over(block).next().is_some() {
+            plan.effects.cut_flows_of(&[block]);
+        }
+        plan
+    }
+
+    /// Says so where nobody from outside comes in.
+    pub(super) fn nobody(&self, view: &View<'_>) -> Plan<Accounts> {
+        let nobody = self.all.values().all(|it| crate::time::is_over(it.until, view.now()));
+        match view.posture().mode {
+            Mode::Allowlist if nobody => Plan::say(Reply::Nobody),
+            _ => Plan::default(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! One folder for each feature: its records, what it claims, what can be asked of it, what follows.
+//!
+//! A feature proposes, the engine decides. No feature names another one, and the engine names none:
+//! [`register`] lists them, one line each.
+
+#[macro_use]
+mod macros;
+
+pub mod accounts;
+pub mod blocks;
+pub mod countries;
+pub mod denials;
+pub mod feature;
+pub mod feeds;
+pub mod firewall;
+pub mod peers;
+pub mod plan;
+pub mod register;
+pub mod view;
+
+pub use feature::{Feature, Put, Reads, Refuses};
+pub use plan::{Effects, Fact, Plan, Step, Want};
+pub use register::{
+    By, Change, Deed, Event, Id, Job, Loading, Notice, Proposal, Refusal, Reply, Request, State,
+    sets,
+};
+pub use view::View;

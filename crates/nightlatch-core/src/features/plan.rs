@@ -1,0 +1,216 @@
+//! What a feature proposes, and what else follows from it.
+
+use std::net::IpAddr;
+
+use super::feature::{Feature, Put};
+use crate::AddrRange;
+use crate::action::{Flows, Unlearn};
+use crate::audit::Occurrence;
+use crate::learned::Lasting;
+use crate::pbx::PbxPeers;
+use crate::service::Grant;
+
+/// What a feature proposes. The engine decides, and does it.
+#[derive(Debug)]
+pub struct Plan<F: Feature> {
+    /// Which of its records change.
+    pub changes: Vec<Step<F>>,
+    /// What the audit log says besides, of what is no record.
+    pub occurrences: Vec<Occurrence>,
+    /// What the feature notes at once, whatever becomes of the changes.
+    pub at_once: Vec<F::Event>,
+    /// What it notes when the changes have taken effect.
+    pub events: Vec<F::Event>,
+    /// What is begun at once, before anything is written down.
+    pub jobs: Vec<F::Job>,
+    /// What is begun when the changes have taken effect.
+    pub later: Vec<F::Job>,
+    /// What an administrator must hear, when the changes have taken effect.
+    pub notices: Vec<F::Notice>,
+    /// What the caller is told, when the changes have taken effect.
+    pub said: Vec<F::Reply>,
+    /// What follows besides.
+    pub effects: Effects,
+}
+
+/// A record that changes.
+#[derive(Debug)]
+pub struct Step<F: Feature> {
+    /// The record.
+    pub put: Put<F>,
+    /// What the audit log calls it. Without a word it leaves no record, and may change only what
+    /// nobody decided: a count, the time of a look at a source.
+    pub deed: Option<F::Deed>,
+    /// To what it was done, if that is not the record's key.
+    pub subject: Option<String>,
+}
+
+/// What follows from a plan, whichever feature proposes it.
+#[derive(Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the plan")]
+pub struct Effects {
+    /// What other features may have to react to.
+    pub facts: Vec<Fact>,
+    /// Whose running flows end.
+    pub cut: Option<Flows>,
+    /// Which learned state is forgotten.
+    pub unlearn: Vec<Unlearn>,
+    /// What is learned.
+    pub teach: Vec<Lasting>,
+    /// Background work that is wanted when the changes have taken effect.
+    pub wants: Vec<Want>,
+    /// The background work that has ended, whatever becomes of the changes.
+    pub ends: Option<String>,
+    /// The background work that has ended when the changes have taken effect.
+    pub finishes: Option<String>,
+    /// Background work whose result no longer counts.
+    pub forgets: Option<String>,
+    /// Whether the lists have to be merged anew.
+    pub changes_lists: bool,
+    /// Whether it happens even if it cannot be written down: an end that has come.
+    pub must_happen: bool,
+    /// Whether it may end the caller's own session: it undoes itself, or leads back to what was before.
+    pub may_lock_out: bool,
+    /// Whether it counts only once the firewall is up, which the caller is told.
+    pub waits_for_up: bool,
+}
+
+/// Something that other features may have to react to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// These ranges are allowed from now on.
+    Allowed {
+        /// The name of what allows them.
+        name: String,
+        /// The services.
+        services: Grant,
+        /// The ranges.
+        ranges: Vec<AddrRange>,
+    },
+    /// These ranges are no longer allowed by this.
+    Withdrawn {
+        /// The name of what allowed them.
+        name: String,
+        /// The ranges.
+        ranges: Vec<AddrRange>,
+    },
+    /// A range is denied everything from now on.
+    Blocked(AddrRange),
+    /// A range is no longer blocked.
+    Unblocked(AddrRange),
+    /// Somebody puts the firewall up.
+    PutUp {
+        /// Whether it stood before.
+        stood: bool,
+        /// What the PBX reports.
+        pbx: PbxPeers,
+    },
+    /// Signalling is closed to strangers.
+    SignallingCloses,
+    /// Strangers may register from now on.
+    SignallingOpens,
+    /// The PBX has reported its registrations and contacts.
+    PbxReported(PbxPeers),
+}
+
+/// Background work that is wanted at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Which work of the feature.
+    pub task: String,
+    /// Whether its result is believed whatever it is.
+    pub force: bool,
+    /// From where the person came who asks for it.
+    pub asker: Option<IpAddr>,
+}
+
+impl Want {
+    /// Work that nobody asked for in person.
+    pub fn of(task: impl ToString) -> Want {
+        Want { task: task.to_string(), force: false, asker: None }
+    }
+}
+
+impl<F: Feature> Default for Plan<F> {
+    fn default() -> Plan<F> {
+        Plan {
+            changes: Vec::new(),
+            occurrences: Vec::new(),
+            at_once: Vec::new(),
+            events: Vec::new(),
+            jobs: Vec::new(),
+            later: Vec::new(),
+            notices: Vec::new(),
+            said: Vec::new(),
+            effects: Effects::default(),
+        }
+    }
+}
+
+impl<F: Feature> Plan<F> {
+    /// A plan that only answers.
+    pub fn say(reply: F::Reply) -> Plan<F> {
+        Plan { said: vec![reply], ..Plan::default() }
+    }
+
+    /// A plan that only begins something in the background.
+    pub fn work(job: F::Job) -> Plan<F> {
+        Plan { jobs: vec![job], ..Plan::default() }
+    }
+
+    /// Puts a record.
+    pub fn put(&mut self, key: F::Key, record: F::Record, deed: impl Into<Option<F::Deed>>) {
+        let put = Put { key, record: Some(record) };
+        self.changes.push(Step { put, deed: deed.into(), subject: None });
+    }
+
+    /// Says to what the last change was done, if that is not the record's key.
+    pub fn subject(&mut self, subject: &str) {
+        if let Some(step) = self.changes.last_mut() {
+            step.subject = Some(subject.to_owned());
+        }
+    }
+
+    /// Removes a record.
+    pub fn remove(&mut self, key: F::Key, deed: impl Into<Option<F::Deed>>) {
+        self.changes.push(Step {
+            put: Put { key, record: None },
+            deed: deed.into(),
+            subject: None,
+        });
+    }
+}
+
+impl Effects {
+    /// Also cuts those running flows of the ranges that would be dropped as new ones.
+    pub fn cut_flows_of(&mut self, ranges: &[AddrRange]) {
+        self.join_cut(Flows::Of(ranges.to_vec()));
+    }
+
+    fn join_cut(&mut self, more: Flows) {
+        self.cut = Some(match (self.cut.take(), more) {
+            (Some(Flows::BegunByPeers), _) | (_, Flows::BegunByPeers) => Flows::BegunByPeers,
+            (Some(Flows::Of(mut others)), Flows::Of(ranges)) => {
+                others.extend(ranges);
+                Flows::Of(others)
+            }
+            (None, more) => more,
+        });
+    }
+
+    /// Adds what follows from another plan, besides its facts and its background work, which are the
+    /// affair of its feature.
+    pub fn join(&mut self, other: &mut Effects) {
+        use std::mem::take;
+
+        if let Some(cut) = other.cut.take() {
+            self.join_cut(cut);
+        }
+        self.unlearn.append(&mut other.unlearn);
+        self.teach.append(&mut other.teach);
+        self.changes_lists |= take(&mut other.changes_lists);
+        self.must_happen |= take(&mut other.must_happen);
+        self.may_lock_out |= take(&mut other.may_lock_out);
+        self.waits_for_up |= take(&mut other.waits_for_up);
+    }
+}

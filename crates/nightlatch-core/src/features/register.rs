@@ -1,0 +1,92 @@
+//! The features, one line each: add yours at the end of the list.
+
+use std::net::IpAddr;
+
+use nightlatch_parse::ranges::RangeList;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::feature::{Feature, Put, Reads, Refuses};
+use super::plan::{Effects, Fact, Plan};
+use super::view::View;
+use crate::AddrRange;
+use crate::action::{Level, Unlearn};
+use crate::api::RefusalKind;
+use crate::audit::Occurrence;
+use crate::config::{File, Mistake, Rules, Table};
+use crate::engine::schedule::{Begun, Task};
+use crate::heard::{Heard, Topic};
+use crate::learned::{Element, SetSpec};
+use crate::policy::{Claim, World};
+use crate::posture::Posture;
+use crate::row::{Row, RowError, Stored};
+use crate::signalling::Learned;
+use crate::time::Time;
+
+features! {
+    firewall: Firewall,
+    blocks: Blocks,
+    denials: Denials,
+    accounts: Accounts,
+    peers: Peers,
+    feeds: Feeds,
+    countries: Countries,
+}
+
+impl State {
+    /// How the firewall is to stand.
+    pub fn posture(&self) -> &Posture {
+        self.firewall.posture()
+    }
+}
+
+impl Config {
+    /// What the administrator says about the firewall.
+    pub fn rules(&self) -> &Rules {
+        &self.firewall
+    }
+}
+
+/// What a feature proposes, whichever it is.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The feature's name.
+    pub feature: &'static str,
+    /// Which records change, what the audit log calls that, and to what it is done.
+    pub changes: Vec<(Change, Option<(Deed, String)>)>,
+    /// As in [`Plan`].
+    pub occurrences: Vec<Occurrence>,
+    /// As in [`Plan`].
+    pub at_once: Vec<Event>,
+    /// As in [`Plan`].
+    pub events: Vec<Event>,
+    /// As in [`Plan`].
+    pub jobs: Vec<Job>,
+    /// As in [`Plan`].
+    pub later: Vec<Job>,
+    /// As in [`Plan`].
+    pub notices: Vec<Notice>,
+    /// As in [`Plan`].
+    pub said: Vec<Reply>,
+    /// As in [`Plan`].
+    pub effects: Effects,
+}
+
+fn proposals<const N: usize>(all: [Proposal; N]) -> Vec<Proposal> {
+    all.into_iter().filter(|proposal| !proposal.is_empty()).collect()
+}
+
+impl Proposal {
+    /// Whether nothing at all follows.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.occurrences.is_empty()
+            && self.at_once.is_empty()
+            && self.events.is_empty()
+            && self.jobs.is_empty()
+            && self.later.is_empty()
+            && self.notices.is_empty()
+            && self.said.is_empty()
+            && self.effects == Effects::default()
+    }
+}

@@ -1,0 +1,41 @@
+//! Ranges that nothing may be said about, because they are nobody's, or everybody's.
+
+use crate::{AddrRange, Family};
+
+/// Networks that no block may touch: the host would lose itself or its link.
+pub const UNTOUCHABLE: [(&str, Untouchable); 5] = [
+    ("127.0.0.0/8", Untouchable::Loopback),
+    ("::1", Untouchable::Loopback),
+    ("fe80::/10", Untouchable::Link),
+    ("169.254.0.0/16", Untouchable::Link),
+    ("224.0.0.0/4", Untouchable::Multicast),
+];
+
+/// What a network is that no block may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Untouchable {
+    /// The machine itself.
+    Loopback,
+    /// The addresses of the link.
+    Link,
+    /// Multicast.
+    Multicast,
+}
+
+/// Whether a range lies where no peer has its address: loopback, "this host", multicast.
+pub fn is_nobody_else(range: &AddrRange) -> bool {
+    const NOBODY: [&str; 6] = ["127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/3", "::1", "::", "ff00::/8"];
+    NOBODY
+        .iter()
+        .any(|network| network.parse::<AddrRange>().is_ok_and(|network| network.covers(range)))
+}
+
+/// Whether a range is so wide that no record should hold it: wider than a /5 of IPv4, a /11 of IPv6.
+pub fn is_everybody(range: &AddrRange) -> bool {
+    let most = match range.family() {
+        Family::V4 => 27,
+        Family::V6 => 117,
+    };
+    range.width() >> most != 0
+}

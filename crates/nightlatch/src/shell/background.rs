@@ -1,0 +1,53 @@
+//! What features have done in the background, and the way back from there to the loop.
+
+use nightlatch_core::event;
+use nightlatch_core::features::Event;
+
+use super::arriving::Arriving;
+use super::inbox::{Inbox, Message};
+use super::kept::Kept;
+
+/// Something that a feature does with the kept lists, and what the engine must know of it.
+pub(crate) type WithKept = Box<dyn FnOnce(&Kept) -> Option<Event> + Send>;
+
+/// What a feature has for its work in the background.
+pub(crate) struct Background {
+    inbox: Inbox,
+    /// Hands work to the files lane.
+    files: Box<dyn Fn(WithKept) + Send>,
+    /// How much has arrived of what is being fetched.
+    pub(crate) arriving: Arriving,
+}
+
+impl Background {
+    pub(crate) fn new(inbox: Inbox, files: impl Fn(WithKept) + Send + 'static) -> Background {
+        let files = Box::new(files);
+        Background { inbox, files, arriving: Arriving::default() }
+    }
+
+    /// Does something in a thread of its own; what comes of it goes to the loop.
+    pub(crate) fn in_thread<E: Into<Event>>(&self, work: impl FnOnce() -> E + Send + 'static) {
+        let inbox = self.inbox.clone();
+        std::thread::spawn(move || tell(&inbox, work().into()));
+    }
+
+    /// Does something with the kept lists in the files lane, after what was to be done there before.
+    /// What the engine must know of it goes to the loop.
+    pub(crate) fn with_kept<E: Into<Event>>(
+        &self,
+        work: impl FnOnce(&Kept) -> Option<E> + Send + 'static,
+    ) {
+        let work = move |kept: &Kept| work(kept).map(Into::into);
+        (self.files)(Box::new(work));
+    }
+
+    /// Has the published ports looked up soon.
+    pub(crate) fn look_up_published(&self) {
+        let _ = self.inbox.send(Message::MayBePublished);
+    }
+}
+
+/// Tells the loop what came of a job. Where nobody takes it, the daemon has ended.
+pub(crate) fn tell(inbox: &Inbox, event: Event) {
+    let _ = inbox.send(Message::Happened(event::Event::Feature(event)));
+}
