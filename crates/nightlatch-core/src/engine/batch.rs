@@ -346,7 +346,10 @@ impl Engine {
         let keys: BTreeSet<Id> = changes.iter().map(Change::id).collect();
         carried.changes.retain(|change| !keys.contains(&change.id()));
         carried.changes.extend(changes);
-        let room = MAX_CARRIED.saturating_sub(carried.records.len());
+        // Where the disk takes them, nothing is left out, however much ends at once.
+        let is_refused = self.changes.carried_at.is_some();
+        let most = if is_refused { MAX_CARRIED } else { usize::MAX };
+        let room = most.saturating_sub(carried.records.len());
         carried.records.extend(records.into_iter().take(room));
     }
 

@@ -90,7 +90,10 @@ enum Session {
 impl Session {
     fn of(matter: &Matter, caller: &Caller) -> Option<Session> {
         match matter {
-            Matter::Asked(Ask { probe: Some(probe), .. }) => probe.caller.map(Session::Said),
+            Matter::Asked(Ask { probe: Some(probe), .. }) => {
+                let said = probe.caller.map(Session::Said);
+                said.or_else(|| caller.origin.map(Session::Seen))
+            }
             _ => caller.origin.map(Session::Seen),
         }
     }
@@ -274,9 +277,17 @@ impl Engine {
 
     /// Refuses what would end the caller's own session: the address came in before, and would not any
     /// more. The only place where this is decided.
-    fn keep_caller(&self, session: Session, decision: &Decision, now: Time) -> Result<(), Refusal> {
-        let is_spared = !decision.changes_something() || decision.effects.may_lock_out;
-        if is_spared || session.reaches(&self.world(now)) {
+    fn keep_caller(
+        &mut self,
+        session: Session,
+        decision: &Decision,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let is_kept = !decision.changes_something()
+            || session.reaches(&self.world(now))
+            || self.is_of_this_host(session)
+            || decision.effects.may_lock_out && self.comes_in_after_trial(session, decision, now);
+        if is_kept {
             return Ok(());
         }
         let by = match (&decision.config, decision.effects.changes_lists) {
@@ -287,6 +298,26 @@ impl Engine {
         };
         let origin = session.origin();
         Err(Refusal::new(RefusalKind::No, Cause::LockedOut { origin, by }))
+    }
+
+    /// An address of this host is nobody's session from outside.
+    fn is_of_this_host(&self, session: Session) -> bool {
+        let guarded = &self.state.posture().site.guarded;
+        matches!(session, Session::Seen(origin) if guarded.iter().any(|(own, _)| own.contains(origin)))
+    }
+
+    /// What takes itself back may end a session, but not what comes with it and stays: the session is
+    /// judged as if the mode and the firewall were as before.
+    fn comes_in_after_trial(&mut self, session: Session, decision: &Decision, now: Time) -> bool {
+        let structural = decision.undo.iter().rev().filter(|undo| undo.is_structural()).cloned();
+        let again: Vec<Change> = structural.map(|undo| self.state.apply(undo)).collect();
+        self.renew_catalogue();
+        let comes_in = session.reaches(&self.world(now));
+        for change in again.into_iter().rev() {
+            let _ = self.state.apply(change);
+        }
+        self.renew_catalogue();
+        comes_in
     }
 
     /// Takes back what is made in memory, and keeps the decision: it may be made again.

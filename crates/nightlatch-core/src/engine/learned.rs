@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Engine, trouble};
 use crate::AddrRange;
 use crate::action::{Action, Flows, Unlearn};
+use crate::address::merge;
 use crate::cut::{self, Cutter, LiveFlow};
 use crate::learned::{self, Effect, Element, Lasting, LearnedSets, SetSpec};
 use crate::policy::World;
@@ -59,7 +60,8 @@ impl Engine {
     /// The kernel's sets were read, or cannot be.
     pub(super) fn sets_read(&mut self, elements: Option<Vec<Element>>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Some(elements) = elements {
+        // An answer may be older than the removal of the table: nothing learned outlives that.
+        if let Some(elements) = elements.filter(|_| self.state.posture().stands()) {
             let declared: Vec<_> = learned::all().collect();
             self.learned.sets.were_read(&declared, elements, now);
             let looked = self.learned_saved.filter(|looked| *looked <= now);
@@ -108,7 +110,8 @@ impl Engine {
             return None;
         }
         let flows = self.learned.sets.of(&cut::SET, now);
-        let flows = flows.filter(|it| ranges.iter().any(|range| range.contains(it.key.address)));
+        let merged = merge(ranges.to_vec());
+        let flows = flows.filter(|it| cut::is_in(&merged, &it.key.address.into()));
         let cutter = Cutter::new(self.world(now), Flows::BegunByPeers);
         let allowed = flows.filter(|flow| cutter.allows_again(&flow.key));
         let allowed: BTreeSet<_> = allowed.map(|flow| (flow.set, flow.key)).collect();

@@ -46,6 +46,9 @@ impl Engine {
             }
             Request::Do(ask) => ask,
         };
+        if ask.dry_run {
+            return self.wait(Waiting::Asked { ticket, caller, ask }, now);
+        }
         match ask.requests.iter().map(features::Request::reads).max() {
             None | Some(Reads::Question) => self.answer(ticket, &caller, ask, now),
             Some(Reads::Counts) => {

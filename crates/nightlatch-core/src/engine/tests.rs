@@ -3,6 +3,7 @@
 mod closing;
 mod disk;
 mod ends;
+mod hostile;
 mod kernel;
 mod learned;
 mod lists;

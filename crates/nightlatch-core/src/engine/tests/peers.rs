@@ -15,12 +15,12 @@ fn peer(by: LearnedBy, address: &str) -> Peer {
     Peer { by, address: address.parse().unwrap(), port: 5060, local_port: 5060 }
 }
 
-fn contact(extension: &str, address: &str, dynamic: bool) -> PbxContact {
+pub(super) fn contact(extension: &str, address: &str, dynamic: bool) -> PbxContact {
     let (extension, address) = (extension.to_owned(), address.parse().unwrap());
     PbxContact { extension, address, port: 5080, dynamic, heard: true }
 }
 
-fn answered(contacts: Vec<PbxContact>) -> Event {
+pub(super) fn answered(contacts: Vec<PbxContact>) -> Event {
     told(PbxPeers { answer: PbxAnswer::Answered, contacts, ..PbxPeers::default() })
 }
 

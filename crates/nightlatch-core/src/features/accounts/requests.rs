@@ -141,6 +141,9 @@ impl Refuses for Refusal {
     }
 }
 
+/// How many characters of a name remain in front of a number.
+const MAX_BASE: usize = 50;
+
 impl Accounts {
     pub(super) fn known(&self, name: &AccountName) -> Result<&Account, Refusal> {
         self.all.get(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })
@@ -194,9 +197,10 @@ impl Accounts {
         if new.entries.is_empty() {
             return Ok(Plan::default());
         }
-        let names = (2..).filter_map(|number| format!("{}-{number}", new.name).parse().ok());
-        // There is always a free one among one more than there are accounts.
-        let mut names = names.take(self.all.len() + 1);
+        // With room for the number. There is always a free one among one more than there are accounts.
+        let base: String = new.name.as_str().chars().take(MAX_BASE).collect();
+        let numbers = 2..=self.all.len().saturating_add(2);
+        let mut names = numbers.filter_map(|number| format!("{base}-{number}").parse().ok());
         if let Some(name) = names.find(|name| !self.all.contains_key(name)) {
             new.name = name;
         }

@@ -212,10 +212,15 @@ impl Countries {
         }
         let (has_table, mode) = (self.table.is_there(), view.posture().mode);
         let mut plan = Plan::say(Reply::Set { rules: rules.clone(), has_table, mode });
+        // Without rules there is nothing to read, nor anything to believe by force.
+        if rules.is_empty() {
+            plan.effects.forgets = Some(READING.to_owned());
+        } else {
+            plan.effects.wants.push(Want::of(READING));
+        }
         plan.put(Key::Rules, Record::Rules(rules), deed);
         plan.subject("countries");
         self.spare_asker(&mut plan, view, true);
-        plan.effects.wants.push(Want::of(READING));
         plan.effects.changes_lists = true;
         plan.effects.waits_for_up = true;
         Ok(plan)
@@ -229,7 +234,10 @@ impl Countries {
         view: &View<'_>,
         also_after_restart: bool,
     ) {
-        let before = match self.waiting.clone().filter(|_| self.is_reading(view)) {
+        // Asked for just before, in the same request, it is on nobody's list yet.
+        let pending = self.asker.clone().filter(|asker| self.waiting.as_ref() != Some(asker));
+        let waiting = pending.or_else(|| self.waiting.clone().filter(|_| self.is_reading(view)));
+        let before = match waiting {
             Some(asker) => asker.before,
             None => self.rules.clone(),
         };

@@ -265,6 +265,8 @@ impl Countries {
         look.next = Some(view.now().after(if look.failed { AGAIN } else { EVERY }));
         if !look.failed {
             look.vouched = Some(view.now());
+        }
+        if self.tells_of_all(&result) {
             plan.at_once.push(Event::Waits(None));
             if self.asker.is_some() {
                 plan.remove(Key::Asker, None);
@@ -295,6 +297,16 @@ impl Countries {
         }
         plan.at_once.push(Event::Looked(look));
         plan
+    }
+
+    /// Whether all that is named now is known: rules may have come while the table was read.
+    fn tells_of_all(&self, result: &Result<Option<FetchedTable>, Outcome>) -> bool {
+        let named = self.rules.named();
+        match result {
+            Ok(Some(fetched)) => fetched.tells_of.as_ref().is_none_or(|told| named.is_subset(told)),
+            Ok(None) => self.table.tells_of(&named),
+            Err(_) => false,
+        }
     }
 
     /// Where the asker came from, if this table would shut out that address, which comes in now.

@@ -149,7 +149,10 @@ impl Feature for Denials {
                 self.end_or_extend(&mut plan, pbx, view);
                 plan
             }
-            Fact::SignallingOpens => self.without_unlisted(),
+            // The mode may be open, and signalling closed all the same.
+            Fact::SignallingOpens if view.strangers_may_register(view.posture().mode) => {
+                self.without_unlisted()
+            }
             _ => Plan::default(),
         }
     }
