@@ -14,7 +14,8 @@ impl Fields {
     pub fn set(&mut self, number: u8, name: &'static str, value: &(impl Serialize + ?Sized)) {
         // All that is shown is plain data, which can always be written.
         if let Ok(value) = to_raw_value(value) {
-            self.0.insert(number, (name, value));
+            let before = self.0.insert(number, (name, value));
+            debug_assert!(before.is_none(), "the number of \"{name}\" is taken: {before:?}");
         }
     }
 }

@@ -45,15 +45,23 @@ fn a_kernel_that_refuses() {
     let nightlatch = installation(&stage);
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
-    write(&nightlatch, "nft", "#!/bin/sh\necho 'Error: Could not process rule' >&2\nexit 1\n");
+    // The real one behind a script, which is never taken away: it may be running just then.
     let folder = nightlatch.directory().display().to_string();
-    let hide =
-        format!("chmod 755 {folder}/nft; mount -n --bind {folder}/nft \"$(command -v nft)\"");
+    let script = format!(
+        "#!/bin/sh\n[ -e {folder}/refuses ] || exec {folder}/real/nft \"$@\"\n\
+         echo 'Error: Could not process rule' >&2\nexit 1\n"
+    );
+    write(&nightlatch, "nft", &script);
+    write(&nightlatch, "refuses", "");
+    let hide = format!(
+        "mkdir {folder}/real; cp \"$(command -v nft)\" {folder}/real/nft; \
+         chmod 755 {folder}/nft; mount -n --bind {folder}/nft \"$(command -v nft)\""
+    );
     shell(&nightlatch, &hide);
     let mut to = Transcript::new("kernel_refuses", &nightlatch);
     to.run("mode open");
     to.both("status");
-    shell(&nightlatch, "umount -n -l \"$(command -v nft)\"");
+    shell(&nightlatch, &format!("rm {folder}/refuses"));
     wait_until("the table is whole", PATIENCE, || nightlatch.json(&["status"])["intact"] == true);
     to.about("it takes them again");
     to.both("status");
