@@ -214,10 +214,10 @@ daemon_sandboxed() {
     local status
     status=/proc/$(systemctl show -P MainPID nightlatch.service)/status
     grep -E '^(NoNewPrivs|Seccomp|CapBnd)' "$status"
-    # Bits 1, 2, 6, 7, 12, 19: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID,
-    # CAP_NET_ADMIN, CAP_SYS_PTRACE.
+    # Bits 1, 2, 5, 6, 7, 12, 19: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID,
+    # CAP_SETUID, CAP_NET_ADMIN, CAP_SYS_PTRACE.
     grep -qE '^NoNewPrivs:\s1$' "$status" && grep -qE '^Seccomp:\s2$' "$status" &&
-        grep -qE '^CapBnd:\s00000000000810c6$' "$status"
+        grep -qE '^CapBnd:\s00000000000810e6$' "$status"
 }
 
 watchdog_armed() {

@@ -106,7 +106,9 @@ impl Trouble {
                 Topic::new("kernel-failed", "peers").with("error", error)
             }
             Trouble::Tampered { by, found } => {
-                let topic = Topic::new("table-changed", by).in_log();
+                // Each run of a program has a number of its own: `nft (process 4711)`.
+                let program = by.split(" (process ").next().unwrap_or_default();
+                let topic = Topic::new("table-changed", program).in_log();
                 topic.with("program", by).with("found", found)
             }
         }

@@ -7,6 +7,7 @@
 //!   which other tables and base chains the machine has.
 //! - [`Monitor`] tells of every change of the ruleset and which program made it.
 //! - [`conntrack`] lists the flows that the kernel tracks.
+//! - [`close_on_exec`] is here because it needs unsafe code, which no other crate may have.
 //!
 //! Sockets act on the network namespace of the thread that opens them, and `nft` on that of the
 //! thread that starts it. Numbers and names are those of the kernel's headers
@@ -16,6 +17,7 @@
 mod batch;
 pub mod conntrack;
 mod constants;
+mod descriptors;
 mod element;
 #[cfg(test)]
 mod hostile;
@@ -29,6 +31,7 @@ pub mod text;
 mod transaction;
 mod wire;
 
+pub use descriptors::close_on_exec;
 pub use element::{Element, EndpointKey, FlowKey, Key, Kind, PeerKey, Set, Verdict};
 pub use inventory::{BaseChain, Counter, TableFamily, TableInfo};
 pub use monitor::{Change, Monitor};

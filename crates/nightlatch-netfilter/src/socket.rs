@@ -1,4 +1,4 @@
-//! The one file with unsafe code: a netlink socket by `libc` calls.
+//! A file with unsafe code: a netlink socket by `libc` calls.
 
 #![expect(unsafe_code, reason = "netlink sockets have no safe interface in the standard library")]
 

@@ -237,6 +237,9 @@ impl Engine {
             let Some(proposal) = proposal else { continue };
             debug_assert!(proposal.changes.is_empty(), "no change follows from beginning {task:?}");
             self.note(proposal.at_once, now);
+            if proposal.jobs.is_empty() {
+                self.schedule.end(&task, false);
+            }
             actions.extend(proposal.jobs.into_iter().map(Action::Run));
         }
         actions

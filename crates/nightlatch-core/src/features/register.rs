@@ -31,6 +31,7 @@ features! {
     peers: Peers,
     feeds: Feeds,
     countries: Countries,
+    notices: Notices,
 }
 
 impl State {

@@ -25,6 +25,7 @@ pub mod fields;
 pub mod firewall;
 pub mod generate;
 pub mod listing;
+pub mod notices;
 pub mod oldnames;
 pub mod peers;
 pub mod report;
@@ -143,4 +144,5 @@ features! {
     peers: Peers,
     feeds: Feeds,
     countries: Countries,
+    notices: Notices,
 }

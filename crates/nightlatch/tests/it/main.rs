@@ -13,6 +13,7 @@ mod equality;
 mod failures;
 mod fetch;
 mod kernel;
+mod notices;
 mod packet;
 mod snapshots;
 mod stage;

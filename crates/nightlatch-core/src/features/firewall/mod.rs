@@ -128,11 +128,12 @@ impl Feature for Firewall {
     }
 
     fn topic(notice: &Notice) -> Option<Topic> {
-        let topic = Topic::new("firewall-off", "").in_log();
-        Some(match notice {
-            Notice::NotConfirmed => topic,
-            Notice::Off { by } => topic.with("by", by),
-        })
+        let topic = match notice {
+            Notice::NotConfirmed => Topic::new("firewall-off", ""),
+            // If another one does it, that is another notice.
+            Notice::Off { by } => Topic::new("firewall-off", by).with("by", by),
+        };
+        Some(topic.in_log())
     }
 
     fn is_structural(_key: &Setting) -> bool {

@@ -159,8 +159,11 @@ fn sets() -> impl Iterator<Item = (&'static SetSpec, Family)> {
     learned::all().flat_map(|spec| FAMILIES.map(|family| (spec, family)))
 }
 
-/// Deletes elements.
+/// Deletes elements. While the firewall is off there is no table, and nothing to delete.
 pub(super) fn unlearn(netlink: &mut Netlink, unlearn: &Unlearn) -> Result<(), String> {
+    if !netlink.table_exists(TABLE).map_err(|error| error.to_string())? {
+        return Ok(());
+    }
     let gone: Vec<Place> = match unlearn {
         Unlearn::Exactly(elements) => elements.iter().copied().collect(),
         Unlearn::Within(_) | Unlearn::UnregisteredExcept(_) => {

@@ -10,6 +10,8 @@
 //! | a hash of the audit log | `HASH` |
 //! | the number of a process, `(process 17)` | `(process N)` |
 //! | what the kernel counted | `N` |
+//! | how often a notice was heard, `"severity":"error","count":3` | `N` |
+//! | the same in its line, ` (3 times):` | `:` |
 //! | the count-down of a trial at a terminal | nothing |
 
 /// Spans behind these words depend on the clock.
@@ -19,6 +21,8 @@ const BEFORE: [&str; 5] =
 const BEHIND: [&str; 2] = [" ago", " left"];
 /// And those in the columns of tables with these titles.
 const COLUMNS: [&str; 2] = ["  AGE  ", "  LAST SENT  "];
+/// In JSON, the number of times that a notice was heard is behind these.
+const NOTICED: [&str; 2] = ["\"warning\",\"count\":", "\"error\",\"count\":"];
 /// Lines and fields with counters.
 const COUNTED: [(&str, &str); 2] = [("dropped   ", "\n"), ("\"dropped\":{", "}")];
 
@@ -30,7 +34,8 @@ pub(super) fn normal(text: &str) -> String {
         let inside_word = made.ends_with(|c: char| c.is_ascii_alphanumeric());
         let replaced = if inside_word { None } else { replace(&made, rest, has_ages) };
         let unchanged = || (first.to_string(), first.len_utf8());
-        let (word, length) = replaced.or_else(|| count_down(rest)).unwrap_or_else(unchanged);
+        let (word, length) =
+            replaced.or_else(|| count_down(rest)).or_else(|| times(rest)).unwrap_or_else(unchanged);
         made.push_str(&word);
         rest = &rest[length..];
     }
@@ -61,6 +66,9 @@ fn replace(made: &str, rest: &str, has_ages: bool) -> Option<(String, usize)> {
     }
     if digits > 0 && made.ends_with('(') && has_shape(&rest[digits..], ".0 s)") {
         return word("SECONDS", digits + 2);
+    }
+    if digits > 0 && NOTICED.iter().any(|severity| made.ends_with(severity)) {
+        return word("N", digits);
     }
     let length = span(rest)?;
     let behind = &rest[length..];
@@ -100,6 +108,15 @@ fn count_down(rest: &str) -> Option<(String, usize)> {
     let left = rest.strip_prefix(begin)?;
     let digits = digits(left);
     left[digits..].starts_with(" s ").then(|| (String::new(), begin.len() + digits + 3))
+}
+
+/// ` (3 times):`, which is not said of what was heard once.
+fn times(rest: &str) -> Option<(String, usize)> {
+    let (begin, end) = (" (", " times)");
+    let times = rest.strip_prefix(begin)?;
+    let digits = digits(times);
+    let is_whole = digits > 0 && times[digits..].starts_with(" times):");
+    is_whole.then(|| (String::new(), begin.len() + digits + end.len()))
 }
 
 fn digits(text: &str) -> usize {
@@ -172,6 +189,11 @@ fn only_what_differs_from_run_to_run_is_replaced() {
             "{\"etag\":\"INODE-57-MTIME\"},{\"etag\":\"17\"}",
         ),
         ("by nft (process 4711)", "by nft (process N)"),
+        (
+            "UTC (21 times): 3 times (2 times), {\"count\":2}",
+            "UTC: 3 times (2 times), {\"count\":2}",
+        ),
+        ("{\"severity\":\"error\",\"count\":2}", "{\"severity\":\"error\",\"count\":N}"),
         ("203.0.113.7 sip5m 5m", "203.0.113.7 sip5m 5m"),
         ("A  AGE  B\nx  1s   0\n", "A  AGE  B\nx  SPAN  0\n"),
         ("P  LAST SENT  E\nx  12s ago    1m 3s\n", "P  LAST SENT  E\nx  SPAN ago  SPAN\n"),
