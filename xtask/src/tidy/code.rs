@@ -215,3 +215,8 @@ fn character(text: &str) -> usize {
         None => 0,
     }
 }
+
+/// Whether a file has only tests.
+pub(super) fn is_test(path: &str) -> bool {
+    path.split('/').any(|part| part == "tests" || part == "tests.rs")
+}

@@ -1,7 +1,6 @@
 //! Features: each stands apart, and is named in its own folders and the registers alone.
 
-use super::code::{Code, Named, is_word};
-use super::rules::is_test;
+use super::code::{Code, Named, is_test, is_word};
 use super::{File, Finding};
 
 /// Where the folders of features are in the program.

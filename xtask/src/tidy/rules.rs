@@ -1,6 +1,6 @@
 //! The rules themselves, from the most general to the particular.
 
-use super::code::{self, Code, Named, is_word};
+use super::code::{self, Code, Named, is_test, is_word};
 use super::features::Features;
 use super::{File, Finding};
 
@@ -277,10 +277,6 @@ fn words_in<'a>(file: &File, needles: &'a [&'a str]) -> Vec<(usize, &'a str)> {
         }
     }
     found
-}
-
-pub(super) fn is_test(path: &str) -> bool {
-    path.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
 
 fn has_ending(path: &str, ending: &str) -> bool {

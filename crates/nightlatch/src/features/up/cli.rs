@@ -13,6 +13,7 @@ use nightlatch_core::time::parse_span;
 use super::dry_run::{Answer, DryRun};
 use super::survey::{Proposal, Survey, proposal};
 use super::trunks::Known;
+use super::wanted::Wanted;
 use super::{io, logic, media, trial};
 use crate::features::context::{Context, Run};
 use crate::shell::firewall::require_nftables;
@@ -93,7 +94,7 @@ impl Up {
     fn apply(
         &self,
         context: &Context,
-        wanted: &logic::Wanted,
+        wanted: &Wanted,
         survey: &Survey,
         catalogue: &Catalogue,
         stood: bool,

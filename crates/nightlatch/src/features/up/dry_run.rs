@@ -12,7 +12,7 @@ use nightlatch_core::posture::Mode;
 use nightlatch_core::probe::{Findings, FlowFinding, MAX_PROBED_FLOWS, Probe};
 
 use super::io;
-use super::logic::Wanted;
+use super::wanted::Wanted;
 use crate::run::in_process;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::paths::Paths;

@@ -15,3 +15,4 @@ mod media;
 pub mod survey;
 mod trial;
 mod trunks;
+mod wanted;
