@@ -70,8 +70,18 @@ commands! {
 /// The manual text of a command: the doc comment of its feature.
 pub fn manual_of(command: &str) -> Option<String> {
     let found = WRITTEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(command));
-    found.map(|(_, source)| {
-        let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
-    })
+    found.map(|(_, source)| doc_comment(source))
+}
+
+/// The features of which no command tells, each with its manual text.
+pub fn manuals_without_command() -> impl Iterator<Item = (&'static str, String)> {
+    let is_told = |source: &str| WRITTEN.iter().any(|(_, told)| *told == source);
+    let others = super::WRITTEN.iter().filter(move |(_, source)| !is_told(source));
+    others.map(|(name, source)| (*name, doc_comment(source)))
+}
+
+/// The lines at the top of a file that begin with `//!`.
+fn doc_comment(source: &str) -> String {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
 }

@@ -43,6 +43,12 @@ macro_rules! features {
     ($($name:ident: $Name:ident,)*) => {
         $(use nightlatch_core::features::$name::$Name;)*
 
+        /// What each feature says of itself: source of a manual page's text.
+        const WRITTEN: &[(&str, &str)] = &[$((
+            stringify!($name),
+            include_str!(concat!(stringify!($name), "/mod.rs")),
+        ),)*];
+
         // The compiler names the trait that a feature lacks.
         const _: () = {
             const fn has_both<F: Worded + Works>() {}

@@ -94,6 +94,10 @@ fn manual_pages_and_completions() {
         }
     }
     assert!(page("nightlatch-feed.8").contains("feed catalogue"));
+    // A feature of which no command tells has a page of its own, and the others have none.
+    assert!(page("nightlatch-notices.8").contains("firewall\\-off"));
+    assert!(page("nightlatch-denials.8").contains("without an account\n"));
+    assert!(!folder.path().join("nightlatch-accounts.8").exists());
     assert!(page("nightlatch-feed-add.8").contains("key\\-file"));
 
     nightlatch(&["generate", "completions", place]);
