@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,9 @@ impl Protection {
     }
 }
 
+/// The word for an own address in [`Site::guarded`].
+pub const OWN_ADDRESS: &str = "this machine's own address";
+
 /// What `up` found out about this server and the projection needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -125,4 +129,12 @@ pub struct Site {
     pub services: BTreeMap<ServiceName, Vec<Ports>>,
     /// What must never be shut out: own addresses, gateways, resolvers, with a word for each.
     pub guarded: Vec<(AddrRange, String)>,
+}
+
+impl Site {
+    /// Whether this is an address of the server itself.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        let own = self.guarded.iter().filter(|(_, word)| word == OWN_ADDRESS);
+        own.into_iter().any(|(range, _)| range.contains(address))
+    }
 }

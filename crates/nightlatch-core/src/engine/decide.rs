@@ -300,10 +300,9 @@ impl Engine {
         Err(Refusal::new(RefusalKind::No, Cause::LockedOut { origin, by }))
     }
 
-    /// An address of this host is nobody's session from outside.
+    /// An address of this host is nobody's session from outside. The gateway's may be one, through NAT.
     fn is_of_this_host(&self, session: Session) -> bool {
-        let guarded = &self.state.posture().site.guarded;
-        matches!(session, Session::Seen(origin) if guarded.iter().any(|(own, _)| own.contains(origin)))
+        matches!(session, Session::Seen(origin) if self.state.posture().site.is_own(origin))
     }
 
     /// What takes itself back may end a session, but not what comes with it and stays: the session is

@@ -40,6 +40,15 @@ fn whoever_names_no_session_has_one_all_the_same() {
     assert_eq!(desk.refused(RefusalKind::No, Request::Do(ask)), locked_out("203.0.113.7"));
 }
 
+/// Behind NAT, a person comes from the gateway's address.
+#[test]
+fn whoever_comes_through_the_gateway_is_kept_too() {
+    let mut desk = Desk::on();
+    desk.done(allow("admin 198.51.100.254 all"));
+    desk.caller = anna_from("198.51.100.254");
+    assert_eq!(desk.refused(RefusalKind::No, remove("admin")), locked_out("198.51.100.254"));
+}
+
 #[test]
 fn a_question_may_be_asked_as_a_dry_run() {
     let mut desk = Desk::on();

@@ -8,7 +8,7 @@ use nightlatch_core::features::accounts::{Account, AccountName, Entry, NewAccoun
 use nightlatch_core::features::{self, countries, feeds, firewall};
 use nightlatch_core::pbx::PbxPeers;
 use nightlatch_core::policy::Reason;
-use nightlatch_core::posture::{Mode, Site};
+use nightlatch_core::posture::{Mode, OWN_ADDRESS, Site};
 use nightlatch_core::probe::{CallerFinding, Fate, PortFinding, Probe, SshCaller};
 use nightlatch_core::product::Product;
 use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
@@ -147,7 +147,7 @@ fn site(survey: &Survey, proposal: &Proposal) -> Site {
 /// What no block may shut out by mistake.
 fn guarded(survey: &Survey) -> Vec<(AddrRange, String)> {
     let word = |word: &str| word.to_owned();
-    let own = survey.own_addresses().map(|address| (address, word("this machine's own address")));
+    let own = survey.own_addresses().map(|address| (address, word(OWN_ADDRESS)));
     let gateways = survey.gateways.iter().map(|gateway| (gateway.address, word("the gateway")));
     let resolvers = survey.resolvers.iter().map(|address| (*address, word("the resolver")));
     let times = survey.time_servers.iter().filter_map(|server| server.parse().ok());
