@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::outbox::{Outbox, Severity};
+use super::outbox::Outbox;
 use super::{Event, Job, Notices, Reply};
 use crate::audit::Occurrence;
 use crate::features::Plan;
@@ -70,9 +70,7 @@ impl Notices {
 
     /// What `status` shows.
     pub(super) fn shown(&self, now: Time) -> Reply {
-        let recent = self.outbox.recent().filter(|notice| {
-            notice.severity > Severity::Info && now.since(notice.last) <= SHOWN_FOR
-        });
+        let recent = self.outbox.recent().filter(|notice| now.since(notice.last) <= SHOWN_FOR);
         Reply::Report {
             recent: recent.take(MOST_SHOWN).cloned().collect(),
             waiting: self.outbox.waiting(),

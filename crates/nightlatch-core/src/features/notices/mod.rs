@@ -54,7 +54,7 @@ const DELIVERY: &str = "delivery";
 pub enum Reply {
     /// What the administrator must hear, the latest first.
     Report {
-        /// The notices of the last day that are no mere information.
+        /// The notices of the last day.
         recent: Vec<Listed>,
         /// How many wait to be delivered.
         waiting: usize,

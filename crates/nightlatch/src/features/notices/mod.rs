@@ -3,7 +3,7 @@
 //! Nightlatch tells when the firewall is off and who took it off, when another program changed its
 //! table, when the disk is full, when the state cannot be written or the kernel does not take the table,
 //! when an account has ended, when a feed is stale, and when a phone is registered from an address
-//! without an account. `nightlatch status` shows the warnings and errors of the last day; the journal and
+//! without an account. `nightlatch status` shows those of the last day; the journal and
 //! `nightlatch log` have all. With `[notices] command` in the configuration, each notice is also given to
 //! a program as one JSON object on one line of its standard input, e.g. to send it to a webhook.
 //!
