@@ -12,6 +12,7 @@ pub mod began;
 pub mod config;
 pub mod cut;
 pub mod engine;
+pub mod entry;
 pub mod event;
 pub mod features;
 pub mod heard;

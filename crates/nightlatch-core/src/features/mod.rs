@@ -20,7 +20,7 @@ pub mod register;
 pub mod view;
 
 pub use feature::{Feature, Put, Reads, Refuses};
-pub use plan::{Effects, Fact, Plan, Step, Want};
+pub use plan::{Effects, Fact, Plan, Step, UserOpens, Want};
 pub use register::{
     By, Change, Deed, Event, Id, Job, Loading, Notice, Proposal, Refusal, Reply, Request, State,
     sets,

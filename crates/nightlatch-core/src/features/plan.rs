@@ -1,11 +1,13 @@
 //! What a feature proposes, and what else follows from it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::feature::{Feature, Put};
 use crate::AddrRange;
 use crate::action::{Flows, Unlearn};
 use crate::audit::Occurrence;
+use crate::entry::HostName;
 use crate::learned::Lasting;
 use crate::pbx::PbxPeers;
 use crate::service::Grant;
@@ -111,6 +113,48 @@ pub enum Fact {
     SignallingOpens,
     /// The PBX has reported its registrations and contacts.
     PbxReported(PbxPeers),
+    /// Which host names a record has from now on, whichever it had before.
+    HostNames {
+        /// What identifies the record: its feature and its key, e.g. `accounts/office`.
+        of: String,
+        /// All of them; none if the record is gone.
+        names: Vec<HostName>,
+        /// Whether private addresses count too.
+        private: bool,
+    },
+    /// The addresses that count for a host name from now on, whichever did before.
+    Resolved {
+        /// The name.
+        name: HostName,
+        /// All of them, sorted.
+        addresses: Vec<IpAddr>,
+    },
+    /// A credential of a user opens an address.
+    UserOpens(UserOpens),
+    /// What a user may use from now on; nothing once the user is revoked.
+    UserMay {
+        /// The user's name.
+        user: String,
+        /// The services, of addresses that are open already too.
+        services: Option<Grant>,
+    },
+}
+
+/// An address that a credential of a user opens for a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserOpens {
+    /// The user's name.
+    pub user: String,
+    /// The kind of credential, e.g. `knock`; `by hand` without one.
+    pub credential: String,
+    /// The address.
+    pub address: IpAddr,
+    /// The services.
+    pub services: Grant,
+    /// After how long without an accepted packet it ends.
+    pub idle: Duration,
+    /// After how long it ends in any case.
+    pub longest: Duration,
 }
 
 /// Background work that is wanted at once.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
+use crate::entry::Entry;
 use crate::records::Ranged;
 use crate::service::Grant;
 use crate::time::Time;
@@ -37,13 +38,7 @@ pub struct Account {
 impl Account {
     /// Every range the account stands for now, host names by their last known addresses.
     pub fn ranges(&self) -> impl Iterator<Item = AddrRange> {
-        self.entries.iter().flat_map(|entry| {
-            let (range, addresses) = match entry {
-                Entry::Range(range) => (Some(*range), [].as_slice()),
-                Entry::Host { addresses, .. } => (None, addresses.as_slice()),
-            };
-            range.into_iter().chain(addresses.iter().map(|address| AddrRange::from(*address)))
-        })
+        self.entries.iter().flat_map(Entry::ranges)
     }
 
     /// The most specific range of the account that holds the address.
@@ -68,46 +63,12 @@ impl Ranged for Account {
     }
 }
 
-/// One thing an account lets in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Entry {
-    /// An address, network or range.
-    Range(AddrRange),
-    /// A host name and the addresses it had when it was last asked for.
-    Host {
-        /// The name.
-        name: HostName,
-        /// Its addresses.
-        addresses: Vec<IpAddr>,
-    },
-}
-
-/// Writes the address, or `name (addresses)`.
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Entry::Range(range) => write!(f, "{range}"),
-            Entry::Host { name, addresses } => {
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                write!(f, "{name} ({})", addresses.join(", "))
-            }
-        }
-    }
-}
-
-/// What is wrong with a name.
+/// Not the name of an account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// Not fit for an account.
-    #[error(
-        "\"{0}\" cannot name an account: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
-    )]
-    Account(String),
-    /// Not a host name.
-    #[error("\"{0}\" is neither an address nor a host name (such as office.example.net)")]
-    Host(String),
-}
+#[error(
+    "\"{0}\" cannot name an account: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
+)]
+pub struct NameError(String);
 
 /// The name of an account: 1 to 64 letters, digits, `.`, `_`, `-`, `@`, and no `-` or `.` first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,73 +93,30 @@ impl FromStr for AccountName {
         if well_formed {
             Ok(AccountName(text.into()))
         } else {
-            Err(NameError::Account(text.chars().take(64).collect()))
+            Err(NameError(text.chars().take(64).collect()))
         }
     }
 }
 
-/// A host name as the resolver takes it: labels of letters, digits, `-` and `_`, with a letter
-/// somewhere, so that a mistyped address is not taken for a name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct HostName(Arc<str>);
-
-impl HostName {
-    /// The name as text, in lower case, without a final dot.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
-impl FromStr for HostName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<HostName, NameError> {
-        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        };
-        // The last label of a public name holds a letter: "203.0.113.256" is a typing error.
-        let last_is_a_word = name
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()));
-        if name.len() <= 253 && last_is_a_word && name.split('.').all(label) {
-            Ok(HostName(name.into()))
-        } else {
-            Err(NameError::Host(text.chars().take(64).collect()))
-        }
+impl From<AccountName> for String {
+    fn from(name: AccountName) -> String {
+        name.as_str().to_owned()
     }
 }
 
-macro_rules! text_type {
-    ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
+impl TryFrom<String> for AccountName {
+    type Error = NameError;
 
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.as_str().to_owned()
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = NameError;
-
-            fn try_from(text: String) -> Result<$name, NameError> {
-                text.parse()
-            }
-        }
-    };
+    fn try_from(text: String) -> Result<AccountName, NameError> {
+        text.parse()
+    }
 }
-
-text_type!(AccountName);
-text_type!(HostName);
 
 #[cfg(test)]
 mod tests {
@@ -211,20 +129,6 @@ mod tests {
         }
         for text in ["", "my office", "-x", "../etc", "a/b", "a\nb", &"x".repeat(65)] {
             assert!(text.parse::<AccountName>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_of_hosts() {
-        for (text, name) in [
-            ("Office.Example.NET.", "office.example.net"),
-            ("pbx", "pbx"),
-            ("a_b.example.net", "a_b.example.net"),
-        ] {
-            assert_eq!(text.parse::<HostName>().unwrap().as_str(), name);
-        }
-        for text in ["", ".", "203.0.113.256", "a..b", "-a.net", "a b.net", "a/24", "10.0.0"] {
-            assert!(text.parse::<HostName>().is_err(), "{text}");
         }
     }
 }

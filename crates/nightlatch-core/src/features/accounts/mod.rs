@@ -9,7 +9,8 @@ use std::fmt;
 use nightlatch_parse::address::AddrRange;
 use serde::{Deserialize, Serialize};
 
-pub use account::{Account, AccountName, Entry, HostName, NameError};
+pub use crate::entry::{Entry, HostName};
+pub use account::{Account, AccountName, NameError};
 pub use requests::{NewAccount, Refusal, Reply, Request};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
