@@ -139,9 +139,12 @@ impl<'a> View<'a> {
         found
     }
 
-    /// Whether no list counts for an address: this server needs it, or an account covers it.
+    /// Whether no list counts for an address, and no ban may be set: this server needs it, or an account
+    /// or an exemption covers it.
     pub fn is_spared_by_lists(&self, address: IpAddr) -> bool {
-        Guard::of(&self.posture().site).holds(address) || self.is_allowed(address)
+        let spares = |claim: &Claim<'_>| matches!(claim.says, Says::Allow(_) | Says::Spare);
+        Guard::of(&self.posture().site).holds(address)
+            || self.claims(AddrRange::from(address.to_canonical())).iter().any(spares)
     }
 
     /// What no list may hold.

@@ -35,6 +35,8 @@ pub enum Says<'a> {
     /// A list names the addresses. A list of any length is one claim, and only for single addresses:
     /// the kernel has the lists in sets of their own.
     List,
+    /// No list counts for these addresses. Allows nothing.
+    Spare,
 }
 
 /// What a denial denies.
@@ -66,6 +68,8 @@ pub enum Stance {
     Stranger,
     /// A list names it.
     Listed,
+    /// A stranger for whom no list counts.
+    Spared,
     /// Blocked, running flows included.
     Blocked,
     /// Allowed by accounts.
@@ -88,7 +92,7 @@ impl Answer {
 
     /// Whether it certainly gives nobody more than another answer, whatever is open to strangers.
     pub fn is_at_most(&self, other: &Answer) -> bool {
-        use Stance::{Account, Blocked, Listed, Stranger};
+        use Stance::{Account, Blocked, Listed, Spared, Stranger};
 
         if self == other || self.stance == Blocked {
             return true;
@@ -96,9 +100,9 @@ impl Answer {
         let stance = match (&self.stance, &other.stance) {
             // Who has an account loses it; what is open to strangers was open to it before, unless
             // a wider block contained it.
-            (Stranger | Listed, Stranger | Account { walled: false, .. }) | (Listed, Listed) => {
-                true
-            }
+            (Stranger | Listed, Stranger | Spared | Account { walled: false, .. })
+            | (Spared, Account { walled: false, .. })
+            | (Listed, Listed) => true,
             (Account { grant, walled }, Account { grant: before, walled: was_walled }) => {
                 grant.is_within(before) && (*walled || !was_walled)
             }
@@ -121,6 +125,7 @@ pub struct Weighing<'a> {
     blocks: BTreeMap<u128, usize>,
     denials: BTreeMap<DenialScope, usize>,
     lists: usize,
+    exemptions: usize,
     /// The accounts that grant everything.
     unlimited: usize,
     services: BTreeMap<&'a ServiceName, usize>,
@@ -143,6 +148,7 @@ impl<'a> Weighing<'a> {
             Says::Block => count(&mut self.blocks, width, by),
             Says::Deny(scope) => count(&mut self.denials, scope, by),
             Says::List => self.lists = self.lists.saturating_add_signed(by),
+            Says::Spare => self.exemptions = self.exemptions.saturating_add_signed(by),
             Says::Allow(grant) => {
                 count(&mut self.accounts, width, by);
                 match grant {
@@ -161,11 +167,12 @@ impl<'a> Weighing<'a> {
     }
 
     /// Who wins: a block that is at least as specific as every account; else the accounts; else the
-    /// lists. Of denials, the one that denies most.
+    /// exemptions; else the lists. Of denials, the one that denies most.
     pub fn answer(&self) -> Answer {
         let account = self.accounts.keys().next();
         let block = self.blocks.keys().next();
         let stance = match (account, block) {
+            (None, None) if self.exemptions > 0 => Stance::Spared,
             (None, None) if self.lists > 0 => Stance::Listed,
             (None, None) => Stance::Stranger,
             (None, Some(_)) => Stance::Blocked,

@@ -13,7 +13,8 @@
 //! 6. any wider block, for new connections
 //! 7. (4) signalling from a peer at which this host registered, which it called or to which it sent a
 //!    request; it only adds to what accounts grant, so the order of these two does not matter
-//! 8. (10) a feed or a country, for new connections from addresses that no account covers
+//! 8. (10) a feed or a country, for new connections from addresses that no account and no exemption
+//!    covers
 //! 9. (11) the mode: services open to strangers, under limits; everything else is dropped
 
 mod claims;
@@ -250,7 +251,7 @@ impl<'a> Standing<'a> {
                 Says::Allow(grant) => accounts.push((claim.by, grant)),
                 Says::Deny(scope) => denials.push((scope, claim.over)),
                 Says::Block => blocks.push(claim.over),
-                Says::List => {}
+                Says::List | Says::Spare => {}
             }
         });
         let posture = world.state.posture();

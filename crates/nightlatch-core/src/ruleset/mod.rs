@@ -140,6 +140,9 @@ impl Structure {
 /// The name in [`Ruleset::closed`] of ranges to which everything is closed.
 pub const BLOCKED: &str = "";
 
+/// The chain of strangers for whom no list counts: it accepts nothing by itself.
+pub const SPARED: &str = "spared";
+
 /// The chain for what is closed to a range. Elements of the maps of closed ranges lead to the chains of
 /// denials; those of blocks return, and the rule behind the look-up leads to `blocked_...`: a look-up
 /// that leads to no chain costs the kernel no check of the whole table when it is added.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{BLOCKED, ServiceChain, Structure};
+use super::{BLOCKED, SPARED, ServiceChain, Structure};
 use crate::features::State;
 use crate::policy::{Answer, DenialScope, Stance, World, pieces};
 use crate::service::{Catalogue, Grant, Opening, Role};
@@ -28,7 +28,7 @@ pub struct Table {
 pub struct Target {
     /// What holds there.
     pub answer: Answer,
-    /// The chain of the accounts' services.
+    /// The chain of the accounts' services, or [`SPARED`].
     pub chain: Option<Arc<str>>,
     /// What is closed in both directions: [`BLOCKED`] or the name of one of
     /// [`Structure::closures`].
@@ -342,6 +342,7 @@ impl Target {
                 let kind = if *walled { "walled" } else { "to" };
                 Some(format!("{kind}.{}", union_name(grant)).into())
             }
+            Stance::Spared => Some(SPARED.into()),
             _ => None,
         };
         let closure = match (&answer.stance, answer.denied) {
@@ -359,14 +360,15 @@ impl Target {
     }
 
     fn add_chains(&self, structure: &mut Structure, catalogue: &Catalogue) {
-        if let (Some(name), Stance::Account { grant, walled }) = (&self.chain, &self.answer.stance)
-        {
-            let opening = match grant {
-                Grant::All => None,
-                Grant::Some(names) => Some(catalogue.opening(&**names)),
+        if let Some(name) = &self.chain {
+            let (opening, walled) = match &self.answer.stance {
+                Stance::Account { grant: Grant::All, walled } => (None, *walled),
+                Stance::Account { grant: Grant::Some(names), walled } => {
+                    (Some(catalogue.opening(&**names)), *walled)
+                }
+                _ => (Some(Opening::default()), false),
             };
-            let chain = ServiceChain { opening, walled: *walled };
-            structure.chains.insert(name.to_string(), chain);
+            structure.chains.insert(name.to_string(), ServiceChain { opening, walled });
         }
         if let (Some(name), Some(scope)) = (&self.closure, self.answer.denied)
             && **name != *BLOCKED

@@ -60,6 +60,7 @@ fn show(answer: &Answer) -> String {
     let standing = match &answer.stance {
         Stance::Stranger => String::new(),
         Stance::Listed => "listed".to_owned(),
+        Stance::Spared => "spared".to_owned(),
         Stance::Blocked => "blocked".to_owned(),
         Stance::Account { grant, walled } => {
             format!("{grant}{}", if *walled { ", walled" } else { "" })
@@ -230,6 +231,7 @@ fn of_account(services: &str, walled: bool) -> Answer {
 fn what_closes_is_known_to_close() {
     let blocked = || Answer { stance: Stance::Blocked, denied: None };
     let listed = || Answer { stance: Stance::Listed, denied: None };
+    let spared = || Answer { stance: Stance::Spared, denied: None };
     let denied = |answer, scope| Answer { denied: Some(scope), ..answer };
     let (all, media) = (DenialScope::Everything, DenialScope::ExceptMedia);
     let narrowing = [
@@ -238,6 +240,10 @@ fn what_closes_is_known_to_close() {
         (of_account("sip", false), stranger()),
         (of_account("sip", false), listed()),
         (stranger(), listed()),
+        (spared(), stranger()),
+        (spared(), listed()),
+        (of_account("sip", false), spared()),
+        (spared(), blocked()),
         (of_account("sip,web", false), of_account("web", false)),
         (of_account("all", false), of_account("sip", false)),
         (of_account("sip", false), of_account("sip", true)),
@@ -253,6 +259,7 @@ fn what_closes_is_known_to_close() {
     // Neither gives less than the other in every mode.
     for (one, other) in [
         (stranger(), of_account("sip", true)),
+        (spared(), of_account("sip", true)),
         (of_account("sip", false), of_account("web", false)),
         (of_account("sip", false), denied(of_account("all", false), all)),
     ] {
@@ -346,4 +353,22 @@ proptest! {
             prop_assert!(more.is_empty(), "{:?} instead of {:?} lets pass {:?}", one, other, more);
         }
     }
+}
+
+#[test]
+fn an_exemption_counts_where_no_account_and_no_block_does() {
+    let sip = grant("sip");
+    let check = |says: &[Says<'_>], expected: &str| {
+        let range = "192.0.2.0/24".parse().unwrap();
+        let claims =
+            says.iter().map(|says| Claim { over: range, says: *says, by: By::Blocks(&range) });
+        let found = pieces(&claims.collect::<Vec<Claim<'_>>>(), &AddrRange::all(Family::V4));
+        let shown: Vec<String> = found.iter().map(|(_, answer)| show(answer)).collect();
+        assert_eq!(shown.join("; "), expected, "{says:?}");
+    };
+    check(&[Says::Spare], "spared");
+    check(&[Says::Spare, Says::List], "spared");
+    check(&[Says::Spare, Says::Allow(&sip)], "sip");
+    check(&[Says::Spare, Says::Block], "blocked");
+    check(&[Says::Spare, Says::Deny(DenialScope::Everything)], "spared, rest denied");
 }
