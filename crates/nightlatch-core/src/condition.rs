@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::hours::Hours;
-use crate::learned::{Effect, Element, Filled, Key, Lasting, LearnedSets, SetSpec, Shape};
+use crate::learned::{Effect, Filled, Key, Lasting, LearnedSets, SetSpec, Shape};
 use crate::time::Time;
 
 /// What must hold for a grant to count.
@@ -71,7 +71,7 @@ pub static IN_CALL: SetSpec = SetSpec {
     timeout: CALL_TIMEOUT,
     size: MAX_ADDRESSES,
     filled: Filled::ByPackets,
-    effect: Effect::Allows,
+    effect: Effect::Conditions,
     saved: None,
 };
 
@@ -82,7 +82,7 @@ pub static LEASE: SetSpec = SetSpec {
     timeout: MAX_IDLE,
     size: MAX_ADDRESSES,
     filled: Filled::ByDaemonRenewedByPackets,
-    effect: Effect::Allows,
+    effect: Effect::Conditions,
     saved: Some("lease"),
 };
 
@@ -92,8 +92,8 @@ pub static LEASE_END: SetSpec = SetSpec {
     shape: Shape::Address,
     timeout: MAX_LEASE,
     size: MAX_ADDRESSES,
-    filled: Filled::ByDaemonRenewedByPackets,
-    effect: Effect::Allows,
+    filled: Filled::ByDaemon,
+    effect: Effect::Conditions,
     saved: Some("lease-end"),
 };
 
@@ -128,15 +128,10 @@ fn is_in(set: &'static SetSpec, address: IpAddr, sets: &LearnedSets, now: Time) 
     sets.until(set, &key(address), now).is_some()
 }
 
-/// Whether an element of these sets may be put back after a flush: all may, because without a claim they
-/// allow nothing.
-pub fn is_condition(element: &Element) -> bool {
-    SETS.contains(&element.set)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learned::Element;
 
     #[test]
     fn how_far_conditions_are_met() {
@@ -146,7 +141,8 @@ mod tests {
         let closed = Hours::parse("Mon 07:00-19:00", "UTC").unwrap();
         let open = Hours::parse("Thu 00:00-24:00", "UTC").unwrap();
         let sets = |with: &[&'static SetSpec]| {
-            let elements = with.iter().map(|set| Element { set, key: key(address), until: at(500) });
+            let elements =
+                with.iter().map(|set| Element { set, key: key(address), until: at(500) });
             elements.collect::<LearnedSets>()
         };
         let condition = |hours: Option<&Hours>, leased| Condition { hours: hours.cloned(), leased };

@@ -51,7 +51,9 @@ pub enum HoursError {
     )]
     Times(String),
     /// The time zone.
-    #[error("unknown time zone: \"{0}\": write it as in the IANA database, e.g. Europe/Berlin or UTC")]
+    #[error(
+        "unknown time zone: \"{0}\": write it as in the IANA database, e.g. Europe/Berlin or UTC"
+    )]
     Zone(String),
 }
 
@@ -87,7 +89,8 @@ impl Hours {
         if parts.len() > MAX_PARTS {
             return Err(invalid());
         }
-        let known = zone_of(zone).ok_or_else(|| HoursError::Zone(zone.chars().take(64).collect()))?;
+        let known =
+            zone_of(zone).ok_or_else(|| HoursError::Zone(zone.chars().take(64).collect()))?;
         let zone = known.iana_name().unwrap_or("UTC").to_owned();
         Ok(Hours(Arc::new(Week { parts, zone })))
     }
@@ -134,7 +137,8 @@ impl Hours {
         while day <= last {
             let bit = 1 << day.weekday().to_monday_zero_offset();
             for part in self.0.parts.iter().filter(|part| part.days & bit != 0) {
-                windows.push((at(&zone, day, part.from, false)?, at(&zone, day, part.end(), true)?));
+                windows
+                    .push((at(&zone, day, part.from, false)?, at(&zone, day, part.end(), true)?));
             }
             day = day.tomorrow().ok()?;
         }

@@ -364,6 +364,12 @@ impl Catalogue {
         merge(ports.filter(|ports| ports.protocol == Protocol::Tcp).collect())
     }
 
+    /// The ports of signalling and media, sorted and merged.
+    pub fn of_calls(&self) -> Vec<Ports> {
+        let datagrams = [Role::Sip, Role::Iax, Role::Media].map(|role| self.udp_ports(role));
+        merge(datagrams.concat().into_iter().chain(self.sip_tcp_ports()).collect())
+    }
+
     /// The role of a UDP port of this host.
     pub fn role(&self, port: u16) -> Role {
         let has = |service: &&Service| {

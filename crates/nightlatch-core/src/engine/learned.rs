@@ -46,14 +46,14 @@ impl Engine {
 
     /// Reads the sets on which decisions depend.
     pub(super) fn read_sets() -> Action {
-        Action::ReadSets(learned::all().filter(|set| set.effect == Effect::Allows).collect())
+        Action::ReadSets(learned::all().filter(|set| set.effect != Effect::Denies).collect())
     }
 
     /// Reads all sets, as it is done from time to time. If a set that denies has too many elements, these
     /// are known until the ends that they have now.
     pub fn read_all_sets(&self) -> Action {
         let is_short = |set: &'static SetSpec| self.learned.sets.count(set) <= learned::MAX_LISTED;
-        let sets = learned::all().filter(|set| set.effect == Effect::Allows || is_short(set));
+        let sets = learned::all().filter(|set| set.effect != Effect::Denies || is_short(set));
         Action::ReadSets(sets.collect())
     }
 
@@ -128,7 +128,7 @@ impl Engine {
 /// remember, such as peers that are blocked or denied.
 pub(super) fn put_back(world: &World<'_>) -> Vec<Lasting> {
     let counts = |element: &Element| {
-        element.set.effect == Effect::Denies || world.state.remembers(element, world)
+        element.set.effect != Effect::Allows || world.state.remembers(element, world)
     };
     let elements = world.learned.sets.at(world.now).filter(counts);
     elements.filter_map(|element| element.lasting(world.now)).collect()

@@ -8,6 +8,7 @@ use crate::AddrRange;
 use crate::action::{Flows, Unlearn};
 use crate::audit::Occurrence;
 use crate::entry::HostName;
+use crate::hours::Hours;
 use crate::learned::Lasting;
 use crate::pbx::PbxPeers;
 use crate::service::Grant;
@@ -153,8 +154,10 @@ pub struct UserOpens {
     pub services: Grant,
     /// After how long without an accepted packet it ends.
     pub idle: Duration,
-    /// After how long it ends in any case.
-    pub longest: Duration,
+    /// After how long it ends in any case, unless a call runs; `None` if only without packets.
+    pub longest: Option<Duration>,
+    /// The hours during which it counts; always where absent.
+    pub hours: Option<Hours>,
 }
 
 /// Background work that is wanted at once.

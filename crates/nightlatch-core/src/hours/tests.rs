@@ -11,9 +11,8 @@ fn at(text: &str) -> Time {
 }
 
 fn shown(windows: Vec<(Time, Time)>) -> Vec<String> {
-    let utc = |time: Time| {
-        timestamp(time).unwrap().to_string().replace(":00Z", "Z").replace("2026-", "")
-    };
+    let utc =
+        |time: Time| timestamp(time).unwrap().to_string().replace(":00Z", "Z").replace("2026-", "");
     windows.into_iter().map(|(from, to)| format!("{} {}", utc(from), utc(to))).collect()
 }
 
@@ -34,9 +33,23 @@ fn texts_are_read_and_written() {
     }
     let many = vec!["08:00-09:00"; 25].join(",");
     for text in [
-        "", ",", "Mon", "Mon-Fri", "07:00", "Mon 07:00-07:00", "Mon 24:00-06:00", "Mon 7-19",
-        "Mon 07:60-19:00", "Mon 07:00-24:01", "Foo 07:00-19:00", "Mon-Foo 07:00-19:00",
-        "Mon 07:0-19:00", "Mon 007:00-19:00", "Mon +7:00-19:00", "Mon 07:00-19:00 x", many.as_str(),
+        "",
+        ",",
+        "Mon",
+        "Mon-Fri",
+        "07:00",
+        "Mon 07:00-07:00",
+        "Mon 24:00-06:00",
+        "Mon 7-19",
+        "Mon 07:60-19:00",
+        "Mon 07:00-24:01",
+        "Foo 07:00-19:00",
+        "Mon-Foo 07:00-19:00",
+        "Mon 07:0-19:00",
+        "Mon 007:00-19:00",
+        "Mon +7:00-19:00",
+        "Mon 07:00-19:00 x",
+        many.as_str(),
     ] {
         assert!(matches!(Hours::parse(text, "UTC"), Err(HoursError::Times(_))), "{text}");
     }
@@ -54,41 +67,65 @@ fn windows_follow_the_clock_on_the_wall() {
     for (times, zone, from, to, wanted) in [
         // Summer time begins in Berlin on 2026-03-29 at 01:00 UTC, and ends on 2026-10-25 at 01:00 UTC.
         (
-            "daily 07:00-19:00", "Europe/Berlin", "2026-03-28T00:00Z", "2026-03-30T00:00Z",
+            "daily 07:00-19:00",
+            "Europe/Berlin",
+            "2026-03-28T00:00Z",
+            "2026-03-30T00:00Z",
             vec!["03-28T06:00Z 03-28T18:00Z", "03-29T05:00Z 03-29T17:00Z"],
         ),
         (
-            "daily 07:00-19:00", "Europe/Berlin", "2026-10-24T00:00Z", "2026-10-26T00:00Z",
+            "daily 07:00-19:00",
+            "Europe/Berlin",
+            "2026-10-24T00:00Z",
+            "2026-10-26T00:00Z",
             vec!["10-24T05:00Z 10-24T17:00Z", "10-25T06:00Z 10-25T18:00Z"],
         ),
         // 02:30 is skipped: the window begins, or ends, with the skip.
         (
-            "Sun 02:30-04:00", "Europe/Berlin", "2026-03-29T00:00Z", "2026-03-30T00:00Z",
+            "Sun 02:30-04:00",
+            "Europe/Berlin",
+            "2026-03-29T00:00Z",
+            "2026-03-30T00:00Z",
             vec!["03-29T01:00Z 03-29T02:00Z"],
         ),
         (
-            "Sun 01:30-02:30", "Europe/Berlin", "2026-03-29T00:00Z", "2026-03-30T00:00Z",
+            "Sun 01:30-02:30",
+            "Europe/Berlin",
+            "2026-03-29T00:00Z",
+            "2026-03-30T00:00Z",
             vec!["03-29T00:30Z 03-29T01:00Z"],
         ),
         // Wholly within the skip: there is no such time on that day.
         ("Sun 02:10-02:50", "Europe/Berlin", "2026-03-29T00:00Z", "2026-03-30T00:00Z", vec![]),
         // 02:30 comes twice: a window has both.
         (
-            "Sun 02:30-02:45", "Europe/Berlin", "2026-10-25T00:00Z", "2026-10-26T00:00Z",
+            "Sun 02:30-02:45",
+            "Europe/Berlin",
+            "2026-10-25T00:00Z",
+            "2026-10-26T00:00Z",
             vec!["10-25T00:30Z 10-25T01:45Z"],
         ),
         // Over midnight, over the end of the week, and merged where they touch.
         (
-            "Sun 22:00-06:00", "UTC", "2026-06-01T00:00Z", "2026-06-02T00:00Z",
+            "Sun 22:00-06:00",
+            "UTC",
+            "2026-06-01T00:00Z",
+            "2026-06-02T00:00Z",
             vec!["05-31T22:00Z 06-01T06:00Z"],
         ),
         (
-            "daily 00:00-24:00", "UTC", "2026-06-01T12:00Z", "2026-06-02T12:00Z",
+            "daily 00:00-24:00",
+            "UTC",
+            "2026-06-01T12:00Z",
+            "2026-06-02T12:00Z",
             vec!["06-01T00:00Z 06-03T00:00Z"],
         ),
         (
-            "Mon-Fri 07:00-12:00, 11:00-19:00", "Asia/Kolkata", "2026-06-01T00:00Z",
-            "2026-06-01T23:00Z", vec!["06-01T01:30Z 06-01T13:30Z"],
+            "Mon-Fri 07:00-12:00, 11:00-19:00",
+            "Asia/Kolkata",
+            "2026-06-01T00:00Z",
+            "2026-06-01T23:00Z",
+            vec!["06-01T01:30Z 06-01T13:30Z"],
         ),
     ] {
         let windows = hours(times, zone).windows(at(from), at(to));

@@ -49,7 +49,7 @@ impl LearnedSets {
         elements: impl IntoIterator<Item = Element>,
         now: Time,
     ) {
-        for set in sets.into_iter().filter(|set| set.effect == Effect::Allows) {
+        for set in sets.into_iter().filter(|set| set.effect != Effect::Denies) {
             self.sets.remove(set);
         }
         self.drop_ended(now);

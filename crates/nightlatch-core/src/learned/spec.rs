@@ -56,6 +56,9 @@ pub enum Effect {
     /// Packets are accepted because of it: it is deleted when the address is closed. The kernel decides
     /// what the set contains.
     Allows,
+    /// A claim counts only while the element is there, which accepts nothing by itself: it is deleted only
+    /// by name. The kernel decides what the set contains.
+    Conditions,
     /// Packets are not accepted because of it: it lasts when the address is closed, and is deleted when
     /// the address is allowed. What the daemon has added stays in its memory until its end, even if the
     /// kernel no longer has it.

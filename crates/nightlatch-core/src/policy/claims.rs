@@ -5,10 +5,13 @@
 //! the ends of all claims ([`pieces`]).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Condition;
 use crate::features::By;
+use crate::hours::Hours;
 use crate::service::{Grant, ServiceName};
 use crate::{AddrRange, Family};
 
@@ -28,6 +31,15 @@ pub struct Claim<'a> {
 pub enum Says<'a> {
     /// Allow these services.
     Allow(&'a Grant),
+    /// Allow these services where a [`Condition`] is met.
+    AllowIf {
+        /// The services.
+        grant: &'a Grant,
+        /// The hours during which it counts.
+        hours: Option<&'a Hours>,
+        /// If it is a lease: after how long without an accepted packet this ends.
+        idle: Option<Duration>,
+    },
     /// Deny everything.
     Block,
     /// Deny all services that no other claim allows.
@@ -78,16 +90,55 @@ pub enum Stance {
         grant: Grant,
         /// Whether a wider block contains it, so that everything else is dropped.
         walled: bool,
+        /// What is granted besides, under conditions.
+        conditional: Conditional,
     },
 }
 
+/// What is granted under conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conditional {
+    /// The union of the services, by condition.
+    pub grants: BTreeMap<Condition, Grant>,
+    /// If there are leases among them: after how long without an accepted packet these end.
+    pub idle: Option<Duration>,
+}
+
+impl Conditional {
+    /// Whether it certainly grants no more than another, together with what is always granted there.
+    fn is_within(&self, other: &Conditional, always: &Grant) -> bool {
+        let is_granted = |(condition, grant): (&Condition, &Grant)| {
+            let same = other.grants.get(condition);
+            grant.is_within(always) || same.is_some_and(|before| grant.is_within(before))
+        };
+        self.idle <= other.idle && self.grants.iter().all(is_granted)
+    }
+}
+
 impl Answer {
-    /// What accounts grant; `None` if none counts.
+    /// What accounts grant under no condition; `None` if none counts.
     pub fn grant(&self) -> Option<&Grant> {
         match &self.stance {
             Stance::Account { grant, .. } => Some(grant),
             _ => None,
         }
+    }
+
+    /// What accounts grant under conditions.
+    pub fn conditional(&self) -> impl Iterator<Item = (&Condition, &Grant)> {
+        let conditional = match &self.stance {
+            Stance::Account { conditional, .. } => Some(&conditional.grants),
+            _ => None,
+        };
+        conditional.into_iter().flatten()
+    }
+
+    /// What accounts grant where all conditions are met; nothing without an account.
+    pub fn most(&self) -> Grant {
+        let mut union = Union::default();
+        self.grant().into_iter().for_each(|grant| union.count(grant, 1));
+        self.conditional().for_each(|(_, grant)| union.count(grant, 1));
+        union.grant()
     }
 
     /// Whether it certainly gives nobody more than another answer, whatever is open to strangers.
@@ -103,8 +154,13 @@ impl Answer {
             (Stranger | Listed, Stranger | Spared | Account { walled: false, .. })
             | (Spared, Account { walled: false, .. })
             | (Listed, Listed) => true,
-            (Account { grant, walled }, Account { grant: before, walled: was_walled }) => {
-                grant.is_within(before) && (*walled || !was_walled)
+            (
+                Account { grant, walled, conditional },
+                Account { grant: before, walled: was_walled, conditional: others },
+            ) => {
+                grant.is_within(before)
+                    && (*walled || !was_walled)
+                    && conditional.is_within(others, before)
             }
             _ => false,
         };
@@ -126,9 +182,41 @@ pub struct Weighing<'a> {
     denials: BTreeMap<DenialScope, usize>,
     lists: usize,
     exemptions: usize,
-    /// The accounts that grant everything.
+    /// What is granted under no condition.
+    always: Union<'a>,
+    /// What is granted under conditions: hours, and whether it is a lease.
+    conditional: BTreeMap<(Option<&'a Hours>, bool), Union<'a>>,
+    idles: BTreeMap<Duration, usize>,
+}
+
+/// The union of grants.
+#[derive(Debug, Default)]
+struct Union<'a> {
+    /// The grants of everything.
     unlimited: usize,
     services: BTreeMap<&'a ServiceName, usize>,
+}
+
+impl<'a> Union<'a> {
+    fn count(&mut self, grant: &'a Grant, by: isize) {
+        match grant {
+            Grant::All => self.unlimited = self.unlimited.saturating_add_signed(by),
+            Grant::Some(names) => {
+                names.iter().for_each(|name| count(&mut self.services, name, by));
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unlimited == 0 && self.services.is_empty()
+    }
+
+    fn grant(&self) -> Grant {
+        if self.unlimited > 0 {
+            return Grant::All;
+        }
+        Grant::of(self.services.keys().map(|name| (*name).clone()))
+    }
 }
 
 impl<'a> Weighing<'a> {
@@ -151,12 +239,17 @@ impl<'a> Weighing<'a> {
             Says::Spare => self.exemptions = self.exemptions.saturating_add_signed(by),
             Says::Allow(grant) => {
                 count(&mut self.accounts, width, by);
-                match grant {
-                    Grant::All => self.unlimited = self.unlimited.saturating_add_signed(by),
-                    Grant::Some(names) => {
-                        names.iter().for_each(|name| count(&mut self.services, name, by));
-                    }
+                self.always.count(grant, by);
+            }
+            Says::AllowIf { grant, hours, idle } => {
+                count(&mut self.accounts, width, by);
+                let key = (hours, idle.is_some());
+                let union = self.conditional.entry(key).or_default();
+                union.count(grant, by);
+                if union.is_empty() {
+                    self.conditional.remove(&key);
                 }
+                idle.into_iter().for_each(|idle| count(&mut self.idles, idle, by));
             }
         }
     }
@@ -177,19 +270,27 @@ impl<'a> Weighing<'a> {
             (None, None) => Stance::Stranger,
             (None, Some(_)) => Stance::Blocked,
             (Some(account), Some(block)) if block <= account => Stance::Blocked,
-            (Some(_), block) => Stance::Account { grant: self.grant(), walled: block.is_some() },
+            (Some(_), block) => Stance::Account {
+                grant: self.always.grant(),
+                walled: block.is_some(),
+                conditional: self.conditional(),
+            },
         };
         let denied = self.denials.keys().next_back().copied();
         let denied = denied.filter(|_| stance != Stance::Blocked);
         Answer { stance, denied }
     }
 
-    /// The union of what the accounts grant.
-    fn grant(&self) -> Grant {
-        if self.unlimited > 0 {
-            return Grant::All;
+    /// What is granted under conditions: nothing where everything is granted without.
+    fn conditional(&self) -> Conditional {
+        if self.always.unlimited > 0 {
+            return Conditional::default();
         }
-        Grant::of(self.services.keys().map(|name| (*name).clone()))
+        let grants = self.conditional.iter().map(|((hours, leased), union)| {
+            (Condition { hours: hours.cloned(), leased: *leased }, union.grant())
+        });
+        let idle = self.idles.keys().next_back().copied();
+        Conditional { grants: grants.collect(), idle }
     }
 }
 

@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
+use crate::condition::{Condition, Met};
 use crate::config::{MediaSources, Rules};
 use crate::features::{By, State};
 use crate::lists::Guard;
@@ -34,7 +35,7 @@ use crate::service::{Catalogue, Grant, Opening, Protocol, Role, Service, Service
 use crate::signalling::{self, Learned, LearnedBy, Peer};
 use crate::time::Time;
 
-pub use claims::{Answer, Claim, DenialScope, Says, Stance, Weighing, pieces};
+pub use claims::{Answer, Claim, Conditional, DenialScope, Says, Stance, Weighing, pieces};
 pub use packet::{Flow, Packet, To, What};
 
 /// All that a judgement depends on.
@@ -165,7 +166,8 @@ fn role(world: &World<'_>, packet: &Packet) -> Role {
     }
 }
 
-/// A denial applies to every service of this host that no account grants, whoever began the flow.
+/// A denial applies to every service of this host that no account grants, whoever began the flow, and
+/// whether or not a condition of the account is met.
 /// Flows that this host began from other ports continue.
 fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> bool {
     let Some(scope) = standing.answer.denied else { return false };
@@ -176,7 +178,7 @@ fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> boo
         && !is_reply
         && !is_spared
         && opens(&world.catalogue.every_port(), packet.what)
-        && !standing.grants(world, packet.what)
+        && !standing.may_grant(world, packet.what)
 }
 
 /// Whether a service of this host may not send to a peer, because the peer is blocked or is denied
@@ -231,12 +233,25 @@ fn known_peer(world: &World<'_>, packet: &Packet) -> Option<Reason> {
 pub struct Standing<'a> {
     /// What follows.
     pub answer: Answer,
-    /// The accounts that cover it, each once, by name, and what each allows.
-    pub accounts: Vec<(By<'a>, &'a Grant)>,
+    /// The accounts that cover it and whose conditions are met, each once, by name.
+    pub accounts: Vec<Allowed<'a>>,
+    /// How far the conditions are met, and what is granted then.
+    conditional: Vec<(Met, Grant)>,
     /// The range of the denial that counts: of those that deny most, the most specific.
     pub denial: Option<AddrRange>,
     /// The range of the most specific block covering it.
     pub block: Option<AddrRange>,
+}
+
+/// What an account allows an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Allowed<'a> {
+    /// The account.
+    pub by: By<'a>,
+    /// What it grants.
+    pub grant: &'a Grant,
+    /// How far its condition is met.
+    pub met: Met,
 }
 
 impl<'a> Standing<'a> {
@@ -248,7 +263,14 @@ impl<'a> Standing<'a> {
         world.state.claims(here, world.now, &mut |claim| {
             weighing.add(&claim);
             match claim.says {
-                Says::Allow(grant) => accounts.push((claim.by, grant)),
+                Says::Allow(grant) => {
+                    accounts.push(Allowed { by: claim.by, grant, met: Met::Fully });
+                }
+                Says::AllowIf { grant, hours, idle } => {
+                    let condition = Condition { hours: hours.cloned(), leased: idle.is_some() };
+                    let met = condition.met(address, &world.learned.sets, world.now);
+                    accounts.push(Allowed { by: claim.by, grant, met });
+                }
                 Says::Deny(scope) => denials.push((scope, claim.over)),
                 Says::Block => blocks.push(claim.over),
                 Says::List | Says::Spare => {}
@@ -259,25 +281,56 @@ impl<'a> Standing<'a> {
         if is_held && !Guard::of(&posture.site).holds(address) {
             weighing.add_list();
         }
+        accounts.retain(|account| account.met > Met::No);
         accounts.sort_unstable();
         accounts.dedup();
         let width = |range: &AddrRange| Reverse(range.width());
         let denial = denials.into_iter().max_by_key(|(scope, range)| (*scope, width(range)));
         let denial = denial.map(|(_, range)| range);
         let block = blocks.into_iter().max_by_key(width);
-        Standing { answer: weighing.answer(), accounts, denial, block }
+        let answer = weighing.answer();
+        let conditional = answer.conditional().map(|(condition, grant)| {
+            (condition.met(address, &world.learned.sets, world.now), grant.clone())
+        });
+        let conditional = conditional.collect();
+        Standing { answer, accounts, conditional, denial, block }
     }
 
     /// Whether accounts let the packet in.
     fn grants(&self, world: &World<'_>, what: What) -> bool {
-        self.answer.grant().is_some_and(|grant| grants(world.catalogue, grant, what))
+        let always = self.answer.grant().is_some_and(|it| grants(world.catalogue, it, what));
+        always || self.conditional.iter().any(|(met, grant)| admits(world, *met, grant, what))
+    }
+
+    /// Whether accounts would let the packet in if all conditions were met.
+    fn may_grant(&self, world: &World<'_>, what: What) -> bool {
+        let always = self.answer.grant().into_iter();
+        let mut all = always.chain(self.answer.conditional().map(|(_, grant)| grant));
+        all.any(|grant| grants(world.catalogue, grant, what))
     }
 
     /// The names of the accounts that let the packet in.
     fn granting(&self, world: &World<'_>, what: What) -> Vec<String> {
-        let granting = self.accounts.iter().filter(|(_, it)| grants(world.catalogue, it, what));
-        granting.map(|(by, _)| by.to_string()).collect()
+        let accounts = self.accounts.iter();
+        let granting = accounts.filter(|it| admits(world, it.met, it.grant, what));
+        granting.map(|it| it.by.to_string()).collect()
     }
+}
+
+/// Whether a grant lets a packet in, as far as its condition is met.
+fn admits(world: &World<'_>, met: Met, grant: &Grant, what: What) -> bool {
+    let is_met = match met {
+        Met::No => false,
+        Met::ForCalls => is_of_calls(world.catalogue, what),
+        Met::Fully => true,
+    };
+    is_met && grants(world.catalogue, grant, what)
+}
+
+/// Whether the port is one of signalling or media.
+fn is_of_calls(catalogue: &Catalogue, what: What) -> bool {
+    let Some((protocol, port)) = what.service_port() else { return false };
+    catalogue.of_calls().iter().any(|ports| ports.contains(protocol, port))
 }
 
 /// Whether a list holds an address.

@@ -7,7 +7,7 @@ mod list_sets;
 mod render;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
@@ -22,9 +22,12 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
+use crate::condition::Condition;
 use crate::config::{MediaSources, Rate};
 use crate::policy::World;
-use crate::service::{Opening, Ports, Role};
+use crate::service::{Grant, Opening, Ports, Role};
+use crate::time::Time;
+use std::time::Duration;
 
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "nightlatch";
@@ -108,6 +111,9 @@ pub struct Structure {
     pub trial: bool,
     /// The chains that accounts lead to, by name.
     pub chains: BTreeMap<String, ServiceChain>,
+    /// The chains of what is granted under conditions, by name.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, ConditionChain>,
     /// What is closed to denied addresses: all services except these, by name.
     #[serde(default)]
     pub closures: BTreeMap<String, Opening>,
@@ -133,8 +139,27 @@ impl Structure {
         let closures = self.closures.keys().flat_map(|name| {
             ["denied_in", "denied_out", "denied_forward"].map(|hook| format!("{hook}.{name}"))
         });
-        self.chains.keys().cloned().chain(closures)
+        let conditions = self.conditions.iter().flat_map(|(name, chain)| chain.chains(name));
+        let renewals = self.idle_limits().into_iter().map(renewal_chain);
+        self.chains.keys().cloned().chain(closures).chain(conditions).chain(renewals)
     }
+}
+
+impl Structure {
+    /// After how many seconds without an accepted packet leases end, each once.
+    pub fn idle_limits(&self) -> BTreeSet<u64> {
+        self.conditions.values().filter_map(|chain| chain.idle).collect()
+    }
+
+    /// Whether a rule asks which addresses are in a call.
+    pub fn watches_calls(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+}
+
+/// The chain that renews the lease of a sender, and accepts its packet.
+pub fn renewal_chain(idle: u64) -> String {
+    format!("renewed.{idle}s")
 }
 
 /// The name in [`Ruleset::closed`] of ranges to which everything is closed.
@@ -166,6 +191,9 @@ pub struct HostPorts {
     pub media: Vec<Ports>,
     /// TCP ports of SIP, with and without TLS.
     pub sip_tcp: Vec<Ports>,
+    /// All ports of signalling and media.
+    #[serde(default)]
+    pub of_calls: Vec<Ports>,
     /// Whether media are accepted from any address.
     pub media_from_anybody: bool,
 }
@@ -179,6 +207,7 @@ impl HostPorts {
             iax: udp(Role::Iax),
             media: udp(Role::Media),
             sip_tcp: world.catalogue.sip_tcp_ports(),
+            of_calls: world.catalogue.of_calls(),
             media_from_anybody: world.rules.media == MediaSources::Any,
         }
     }
@@ -271,6 +300,61 @@ pub struct ServiceChain {
     pub opening: Option<Opening>,
     /// Whether what it does not accept is dropped at once, because a wider block lies around it.
     pub walled: bool,
+    /// The chains of what is accepted besides, under conditions.
+    #[serde(default)]
+    pub conditional: Vec<String>,
+}
+
+/// The chain of services that are granted under a [condition](crate::condition::Condition).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionChain {
+    /// The windows of time in which it applies, in seconds since 1970, for the days to come; `None` if it
+    /// always does.
+    pub windows: Option<Vec<(i64, i64)>>,
+    /// If it is that of leases: after how many seconds without an accepted packet these end.
+    pub idle: Option<u64>,
+    /// What it accepts; `None` accepts everything.
+    pub opening: Option<Opening>,
+}
+
+impl ConditionChain {
+    /// How far ahead the windows are known to the kernel, from the beginning of the day (UTC): they are
+    /// loaded anew every day, and last for a week if the daemon is stopped.
+    const AHEAD: Duration = Duration::from_secs(8 * 86_400);
+
+    /// The chain of a grant under a condition.
+    fn new(
+        condition: &Condition,
+        idle: Option<Duration>,
+        grant: &Grant,
+        world: &World<'_>,
+    ) -> Self {
+        let day = beginning_of_day(world.now);
+        let seconds = |time: Time| time.millis().div_euclid(1000);
+        let windows = condition.hours.as_ref().map(|hours| {
+            let windows = hours.windows(day, day.after(ConditionChain::AHEAD)).into_iter();
+            windows.map(|(from, to)| (seconds(from), seconds(to))).collect()
+        });
+        let opening = match grant {
+            Grant::All => None,
+            Grant::Some(names) => Some(world.catalogue.opening(&**names)),
+        };
+        let idle = idle.filter(|_| condition.leased).map(|idle| idle.as_secs());
+        ConditionChain { windows, idle, opening }
+    }
+
+    /// The names of the chains that it consists of: where it begins, where its hours are met, and where
+    /// the lease is examined too.
+    fn chains(&self, name: &str) -> Vec<String> {
+        let parts = [Some(""), self.windows.as_ref().map(|_| ".open"), self.idle.map(|_| ".met")];
+        parts.into_iter().flatten().map(|part| format!("{name}{part}")).collect()
+    }
+}
+
+/// Midnight (UTC) before a moment.
+pub fn beginning_of_day(now: Time) -> Time {
+    const DAY: i64 = 86_400_000;
+    Time::from_millis(now.millis().div_euclid(DAY) * DAY)
 }
 
 /// What strangers reach in open mode.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{BLOCKED, SPARED, ServiceChain, Structure};
+use super::{BLOCKED, ConditionChain, SPARED, ServiceChain, Structure};
+use crate::condition::Condition;
 use crate::features::State;
 use crate::policy::{Answer, DenialScope, Stance, World, pieces};
 use crate::service::{Catalogue, Grant, Opening, Role};
@@ -243,7 +245,7 @@ impl Table {
     /// Adds the chains that the pieces lead to.
     pub(super) fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
         for (target, _) in self.targets.values() {
-            target.add_chains(structure, world.catalogue);
+            target.add_chains(structure, world);
         }
     }
 
@@ -338,18 +340,23 @@ fn position<T>(
 impl Target {
     fn of(answer: Answer) -> Target {
         let chain = match &answer.stance {
-            Stance::Account { grant, walled } => {
+            Stance::Account { grant, walled, conditional } => {
                 let kind = if *walled { "walled" } else { "to" };
-                Some(format!("{kind}.{}", union_name(grant)).into())
+                let names = conditional.grants.iter().map(|(condition, grant)| {
+                    format!(".{}", condition_name(condition, conditional.idle, grant))
+                });
+                let name = format!("{kind}.{}{}", union_name(grant), names.collect::<String>());
+                Some(shortened(name, kind).into())
             }
             Stance::Spared => Some(SPARED.into()),
             _ => None,
         };
         let closure = match (&answer.stance, answer.denied) {
             (Stance::Blocked, _) => Some(BLOCKED.into()),
-            (Stance::Account { grant: Grant::All, .. }, _) | (_, None) => None,
+            (_, None) => None,
+            (Stance::Account { .. }, _) if answer.most() == Grant::All => None,
             (_, Some(scope)) => {
-                let name = union_name(&granted(&answer));
+                let name = union_name(&answer.most());
                 Some(match scope {
                     DenialScope::Everything => name.into(),
                     DenialScope::ExceptMedia => format!("{name}.except_media").into(),
@@ -359,16 +366,19 @@ impl Target {
         Target { answer, chain, closure }
     }
 
-    fn add_chains(&self, structure: &mut Structure, catalogue: &Catalogue) {
+    fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
+        let catalogue = world.catalogue;
         if let Some(name) = &self.chain {
             let (opening, walled) = match &self.answer.stance {
-                Stance::Account { grant: Grant::All, walled } => (None, *walled),
-                Stance::Account { grant: Grant::Some(names), walled } => {
+                Stance::Account { grant: Grant::All, walled, .. } => (None, *walled),
+                Stance::Account { grant: Grant::Some(names), walled, .. } => {
                     (Some(catalogue.opening(&**names)), *walled)
                 }
                 _ => (Some(Opening::default()), false),
             };
-            structure.chains.insert(name.to_string(), ServiceChain { opening, walled });
+            let conditional = self.add_conditions(structure, world);
+            let chain = ServiceChain { opening, walled, conditional };
+            structure.chains.insert(name.to_string(), chain);
         }
         if let (Some(name), Some(scope)) = (&self.closure, self.answer.denied)
             && **name != *BLOCKED
@@ -377,9 +387,24 @@ impl Target {
         }
     }
 
+    /// Adds the chains of what is granted under conditions, and returns their names.
+    fn add_conditions(&self, structure: &mut Structure, world: &World<'_>) -> Vec<String> {
+        let Stance::Account { conditional, .. } = &self.answer.stance else { return Vec::new() };
+        let chains = conditional.grants.iter().map(|(condition, grant)| {
+            let name = shortened(
+                format!("if.{}", condition_name(condition, conditional.idle, grant)),
+                "if",
+            );
+            let chain = ConditionChain::new(condition, conditional.idle, grant, world);
+            structure.conditions.insert(name.clone(), chain);
+            name
+        });
+        chains.collect()
+    }
+
     /// What a denial leaves open.
     fn spared(&self, scope: DenialScope, catalogue: &Catalogue) -> Opening {
-        let mut spared = match granted(&self.answer) {
+        let mut spared = match self.answer.most() {
             Grant::Some(names) => catalogue.opening(&*names),
             Grant::All => Opening::default(),
         };
@@ -401,11 +426,6 @@ impl Target {
     }
 }
 
-/// What accounts grant; nothing without an account.
-fn granted(answer: &Answer) -> Grant {
-    answer.grant().cloned().unwrap_or_else(|| Grant::of([]))
-}
-
 /// A union of services as part of a chain's name: `sip.web`, `all`; a long one as a hash of the
 /// names, so that it depends on nothing else.
 fn union_name(grant: &Grant) -> String {
@@ -421,6 +441,26 @@ fn union_name(grant: &Grant) -> String {
         }
         _ => name,
     }
+}
+
+/// A grant under a condition as part of a chain's name: `lease_28800s.sip`, `hours_0123456789abcdef.sip`.
+fn condition_name(condition: &Condition, idle: Option<Duration>, grant: &Grant) -> String {
+    let hours = condition.hours.as_ref().map(|hours| {
+        let text = format!("{hours} {}", hours.zone());
+        format!("hours_{:016x}.", fnv(&text))
+    });
+    let idle = idle.filter(|_| condition.leased).map(|idle| format!("lease_{}s.", idle.as_secs()));
+    format!("{}{}{}", hours.unwrap_or_default(), idle.unwrap_or_default(), union_name(grant))
+}
+
+/// A chain's name, or where that is long, its kind and a hash of it.
+fn shortened(name: String, kind: &str) -> String {
+    const MAX_LENGTH: usize = 100;
+    if name.len() <= MAX_LENGTH {
+        return name;
+    }
+    let reversed: String = name.chars().rev().collect();
+    format!("{kind}.many.{:016x}{:016x}", fnv(&name), fnv(&reversed))
 }
 
 /// FNV-1a, 64 bits, which is the same in every run.

@@ -24,6 +24,7 @@ pub mod feeds;
 pub mod fields;
 pub mod firewall;
 pub mod generate;
+pub mod leases;
 pub mod listing;
 pub mod notices;
 pub mod oldnames;
@@ -151,4 +152,5 @@ features! {
     feeds: Feeds,
     countries: Countries,
     notices: Notices,
+    leases: Leases,
 }

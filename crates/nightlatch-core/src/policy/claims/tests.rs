@@ -7,11 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::audit::ourselves;
+use crate::condition::Condition;
 use crate::config::Rules;
 use crate::features::accounts::{Account, Entry};
 use crate::features::blocks::Block;
 use crate::features::denials::{Denial, DenialCause};
 use crate::features::{Change, State};
+use crate::hours::Hours;
 use crate::policy::{self, Flow, Packet, What, World};
 use crate::posture::{Mode, Posture, Protection};
 use crate::signalling::{FirstBytes, LearnedBy, Peer};
@@ -62,8 +64,15 @@ fn show(answer: &Answer) -> String {
         Stance::Listed => "listed".to_owned(),
         Stance::Spared => "spared".to_owned(),
         Stance::Blocked => "blocked".to_owned(),
-        Stance::Account { grant, walled } => {
-            format!("{grant}{}", if *walled { ", walled" } else { "" })
+        Stance::Account { grant, walled, conditional } => {
+            let conditions = conditional.grants.iter().map(|(condition, grant)| {
+                let hours = condition.hours.as_ref().map(|hours| format!(" {hours}"));
+                let idle = conditional.idle.filter(|_| condition.leased);
+                let lease = idle.map(|idle| format!(" leased {}s", idle.as_secs()));
+                format!(", if{}{}: {grant}", hours.unwrap_or_default(), lease.unwrap_or_default())
+            });
+            let conditions: String = conditions.collect();
+            format!("{grant}{conditions}{}", if *walled { ", walled" } else { "" })
         }
     };
     match answer.denied {
@@ -164,7 +173,14 @@ fn simple_answer(claims: &[(AddrRange, usize)], grants: &[Grant], here: &AddrRan
             let names: Vec<String> =
                 of.flat_map(|grant| Vec::<String>::from(grant.clone())).collect();
             let grant = Grant::try_from(names).unwrap();
-            Answer { stance: Stance::Account { grant, walled: block.is_some() }, denied }
+            Answer {
+                stance: Stance::Account {
+                    grant,
+                    walled: block.is_some(),
+                    conditional: Conditional::default(),
+                },
+                denied,
+            }
         }
     }
 }
@@ -224,7 +240,14 @@ fn stranger() -> Answer {
 }
 
 fn of_account(services: &str, walled: bool) -> Answer {
-    Answer { stance: Stance::Account { grant: grant(services), walled }, denied: None }
+    Answer {
+        stance: Stance::Account {
+            grant: grant(services),
+            walled,
+            conditional: Conditional::default(),
+        },
+        denied: None,
+    }
 }
 
 #[test]
@@ -371,4 +394,72 @@ fn an_exemption_counts_where_no_account_and_no_block_does() {
     check(&[Says::Spare, Says::Allow(&sip)], "sip");
     check(&[Says::Spare, Says::Block], "blocked");
     check(&[Says::Spare, Says::Deny(DenialScope::Everything)], "spared, rest denied");
+}
+
+#[test]
+fn what_is_granted_under_conditions() {
+    let (all, sip, web) = (Grant::All, grant("sip"), grant("web"));
+    let office = Hours::parse("Mon-Fri 07:00-19:00", "UTC").unwrap();
+    let hours = |grant| Says::AllowIf { grant, hours: Some(&office), idle: None };
+    let lease = |grant, idle| {
+        let idle = Some(Duration::from_secs(idle));
+        Says::AllowIf { grant, hours: None, idle }
+    };
+    let check = |says: &[Says<'_>], expected: &str| {
+        let range = "192.0.2.0/24".parse().unwrap();
+        let claims =
+            says.iter().map(|says| Claim { over: range, says: *says, by: By::Blocks(&range) });
+        let claims: Vec<Claim<'_>> = claims.collect();
+        let found = pieces(&claims, &AddrRange::all(Family::V4));
+        let shown: Vec<String> = found.iter().map(|(_, answer)| show(answer)).collect();
+        assert_eq!(shown.join("; "), expected, "{says:?}");
+        // What is removed again leaves nothing.
+        let mut weighing = Weighing::default();
+        claims.iter().for_each(|claim| weighing.add(claim));
+        claims.iter().for_each(|claim| weighing.remove(claim));
+        assert_eq!(weighing.answer(), Answer::default());
+    };
+    check(&[hours(&sip)], ", if Mon-Fri 07:00-19:00: sip");
+    check(&[lease(&sip, 60)], ", if leased 60s: sip");
+    check(&[lease(&sip, 60), lease(&web, 30)], ", if leased 60s: sip,web");
+    check(&[Says::Allow(&web), lease(&sip, 60)], "web, if leased 60s: sip");
+    check(&[hours(&web), lease(&sip, 60)], ", if leased 60s: sip, if Mon-Fri 07:00-19:00: web");
+    check(&[Says::Allow(&all), lease(&sip, 60), hours(&web)], "all");
+    check(&[lease(&sip, 60), Says::Block], "blocked");
+    check(
+        &[lease(&sip, 60), Says::Deny(DenialScope::Everything)],
+        ", if leased 60s: sip, rest denied",
+    );
+    check(&[lease(&sip, 60), Says::List], ", if leased 60s: sip");
+}
+
+#[test]
+fn what_closes_under_conditions_is_known_to_close() {
+    let leased = Condition { hours: None, leased: true };
+    let answer = |always: &str, under: &[(&Condition, &str)], idle: Option<u64>| {
+        let grants = under.iter().map(|(condition, names)| ((*condition).clone(), grant(names)));
+        let idle = idle.map(Duration::from_secs);
+        let conditional = Conditional { grants: grants.collect(), idle };
+        let always = if always.is_empty() { Grant::of([]) } else { grant(always) };
+        Answer {
+            stance: Stance::Account { grant: always, walled: false, conditional },
+            denied: None,
+        }
+    };
+    let hours = Hours::parse("07:00-19:00", "UTC").unwrap();
+    let hours = Condition { hours: Some(hours), leased: false };
+    let narrowing = [
+        (answer("", &[(&leased, "sip,web")], Some(60)), answer("", &[(&leased, "sip")], Some(60))),
+        (answer("", &[(&leased, "sip")], Some(60)), answer("", &[(&leased, "sip")], Some(30))),
+        (answer("sip", &[], None), answer("", &[(&hours, "sip")], None)),
+        (answer("", &[(&hours, "sip")], None), stranger()),
+        (answer("sip", &[(&hours, "web")], None), of_account("sip", false)),
+    ];
+    for (before, after) in narrowing {
+        assert!(after.is_at_most(&before), "{} < {}", show(&after), show(&before));
+        assert!(!before.is_at_most(&after), "{} > {}", show(&before), show(&after));
+    }
+    let (one, other) =
+        (answer("", &[(&leased, "sip")], Some(60)), answer("", &[(&hours, "sip")], None));
+    assert!(!one.is_at_most(&other) && !other.is_at_most(&one));
 }

@@ -129,7 +129,11 @@ fn gate(structure: &Structure) -> String {
 fn running(structure: &Structure) -> String {
     let ports = &structure.ports;
     let mut text = "\tchain running {\n".to_owned();
-    let media = rules(Side::Destination, &ports.media, "accept");
+    // A packet that keeps a lease alive does so only where it is accepted.
+    let alive = super::conditions::keeping_alive(structure);
+    let calling = super::conditions::calling(structure);
+    let accepted = if alive.is_empty() { "accept" } else { "goto accepted" };
+    let media = calling + &rules(Side::Destination, &ports.media, accepted);
     // Strangers' calls that began while the media ports were open continue after these are closed.
     let media_is_open = ports.media_from_anybody
         || structure.open.as_ref().is_some_and(|open| {
@@ -160,7 +164,8 @@ fn running(structure: &Structure) -> String {
         }
     }
     text += &format!(
-        "\t\taccept\n\
+        "{alive}\
+         \t\taccept\n\
          \t}}\n\
          \tchain ended {{\n\
          \t\tupdate @{cuts4} {{ {FLOW_V4} timeout {lasts}s }}\n\
@@ -168,6 +173,9 @@ fn running(structure: &Structure) -> String {
          \t\tgoto judged\n\
          \t}}\n"
     );
+    if !alive.is_empty() {
+        text += &format!("\tchain accepted {{\n{alive}\t\taccept\n\t}}\n");
+    }
     text
 }
 

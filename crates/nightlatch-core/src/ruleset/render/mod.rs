@@ -1,6 +1,7 @@
 //! The structure as text for `nft -f -`: what an administrator reads with `nft list ruleset`.
 
 mod closed;
+mod conditions;
 mod inbound;
 mod outbound;
 mod ports;
@@ -28,6 +29,7 @@ pub fn render(structure: &Structure) -> String {
     text.push_str(&strangers::timeouts(structure));
     text.push_str(&strangers::streams(structure));
     structure.chains.iter().for_each(|(name, chain)| text.push_str(&account_chain(name, chain)));
+    text.push_str(&conditions::chains(structure));
     text.push_str(&closed::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
@@ -119,6 +121,9 @@ fn account_chain(name: &str, chain: &ServiceChain) -> String {
     match &chain.opening {
         None => text.push_str("\t\taccept\n"),
         Some(opening) => text.push_str(&ports::offered(opening, "accept")),
+    }
+    for condition in &chain.conditional {
+        let _ = writeln!(text, "\t\tjump {condition}");
     }
     if chain.walled {
         let _ = writeln!(text, "\t\tcounter name {} drop", names::BLOCKED);

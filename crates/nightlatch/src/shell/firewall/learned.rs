@@ -83,7 +83,7 @@ pub(super) fn put_back_first(netlink: &mut Netlink, mut elements: Vec<Lasting>) 
         return elements;
     }
     // What denies something is missed at once. What ends last was renewed last.
-    elements.sort_by_key(|it| (it.set.effect == Effect::Allows, std::cmp::Reverse(it.left)));
+    elements.sort_by_key(|it| (it.set.effect != Effect::Denies, std::cmp::Reverse(it.left)));
     let rest = elements.split_off(elements.len().min(MAX_BEFORE_CHAINS));
     let made = text::load(&render_learned_sets()).map_err(|error| error.to_string());
     match made.and_then(|()| commit(netlink, &elements, &BTreeSet::new())) {

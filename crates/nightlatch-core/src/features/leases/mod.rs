@@ -1,0 +1,280 @@
+//! Leases: addresses that credentials of users have opened for a time.
+//!
+//! The kernel decides packet by packet whether a lease still counts
+//! ([`condition`](crate::condition)), also while the daemon is stopped. This feature has the records,
+//! and removes those that the kernel no longer honours.
+
+mod ending;
+mod lease;
+mod opening;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use lease::{KeyError, Lease, LeaseKey};
+
+use super::{By, Fact, Feature, Plan, Reads, Refuses, View};
+use crate::AddrRange;
+use crate::api::RefusalKind;
+use crate::condition;
+use crate::policy::{Claim, Says};
+use crate::records::Records;
+use crate::time::Time;
+
+/// The leases.
+#[derive(Clone, Debug, Default)]
+pub struct Leases {
+    /// All of them, by user and address.
+    pub all: Records<Lease>,
+    /// When each is examined next.
+    due: BTreeSet<(Time, LeaseKey)>,
+    due_of: BTreeMap<LeaseKey, Time>,
+    /// Before that, the kernel's sets may not have been read yet.
+    examine_from: Time,
+}
+
+/// When they are examined follows from them.
+impl PartialEq for Leases {
+    fn eq(&self, other: &Leases) -> bool {
+        self.all == other.all
+    }
+}
+
+nothing!(Job);
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// All leases.
+    List,
+    /// End the leases of an address.
+    Close {
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// All leases, by user and address.
+    All(Vec<Shown>),
+    /// These were opened.
+    Opened(Lease),
+    /// These were ended.
+    Ended(Vec<Lease>),
+    /// How many there are.
+    Report {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// A lease as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The lease.
+    #[serde(flatten)]
+    pub lease: Lease,
+    /// When its address last sent an accepted packet, as far as the kernel was asked; `None` if the
+    /// lease no longer counts.
+    pub last_packet: Option<Time>,
+    /// Whether its address has sent media within the last minute.
+    pub in_call: bool,
+}
+
+/// What is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The address has no lease.
+    None {
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+impl Refuses for Refusal {
+    fn kind(&self) -> RefusalKind {
+        RefusalKind::No
+    }
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The daemon has begun.
+    Started,
+    /// A lease was examined, and is examined again at a time.
+    Examined(LeaseKey, Time),
+}
+
+/// What an administrator wants in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// An address was opened.
+    Opened(Lease),
+    /// A lease has ended by itself.
+    Expired(Lease),
+}
+
+/// What the audit log calls a change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Deed {
+    /// An address was opened.
+    Open,
+    /// Somebody has ended a lease.
+    Close,
+    /// A lease has ended by itself.
+    Expire,
+    /// The user has opened more addresses than a user may have.
+    Replace,
+    /// The user was revoked.
+    Revoke,
+    /// The user may use other services.
+    Change,
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Deed::Open => "open",
+            Deed::Close => "close",
+            Deed::Expire => "expire",
+            Deed::Replace => "replace",
+            Deed::Revoke => "revoke",
+            Deed::Change => "change",
+        })
+    }
+}
+
+impl Feature for Leases {
+    const NAME: &'static str = "leases";
+
+    type Key = LeaseKey;
+    type Config = ();
+    type Record = Lease;
+    type Request = Request;
+    type Reply = Reply;
+    type Refusal = Refusal;
+    type Event = Event;
+    type Job = Job;
+    type Notice = Notice;
+    type Deed = Deed;
+
+    fn read(_key: &LeaseKey, body: &str) -> serde_json::Result<Lease> {
+        serde_json::from_str(body)
+    }
+
+    fn own_key(lease: &Lease) -> Option<LeaseKey> {
+        Some(lease.key.clone())
+    }
+
+    fn put(&mut self, key: &LeaseKey, record: Option<Lease>) -> Option<Lease> {
+        let Some(lease) = record else {
+            self.examine(key, None);
+            return self.all.remove(key);
+        };
+        let first = lease.since.after(ending::MIN_PAUSE).max(self.examine_from);
+        self.examine(key, Some(first));
+        self.all.put(lease)
+    }
+
+    fn each(&self, found: &mut dyn FnMut(&LeaseKey, &Lease)) {
+        self.all.iter().for_each(|(key, lease)| found(key, lease));
+    }
+
+    fn claimed(lease: &Lease) -> Vec<AddrRange> {
+        vec![lease.range()]
+    }
+
+    fn claims<'a>(&'a self, over: AddrRange, _now: Time, found: &mut dyn FnMut(Claim<'a>)) {
+        for (range, lease) in self.all.over(over) {
+            let (grant, hours) = (&lease.services, lease.hours.as_ref());
+            let says = Says::AllowIf { grant, hours, idle: Some(lease.idle()) };
+            found(Claim { over: range, says, by: By::Leases(&lease.key) });
+        }
+    }
+
+    fn reads(_request: &Request) -> Reads {
+        Reads::Learned
+    }
+
+    fn may_be_alone(_request: &Request) -> bool {
+        false
+    }
+
+    fn asked(&self, request: Request, view: &View<'_>) -> Result<Plan<Leases>, Refusal> {
+        match request {
+            Request::List => Ok(Plan::say(Reply::All(self.shown(self.all.values(), view)))),
+            Request::Close { address } => self.close_address(address),
+        }
+    }
+
+    fn follow(&self, fact: &Fact, view: &View<'_>) -> Plan<Leases> {
+        match fact {
+            Fact::UserOpens(opens) => self.open(opens, view),
+            Fact::UserMay { user, services } => self.user_may(user, services.as_ref()),
+            _ => Plan::default(),
+        }
+    }
+
+    fn started(&self, view: &View<'_>) -> Plan<Leases> {
+        self.begin_again(view)
+    }
+
+    fn note(&mut self, event: &Event, now: Time) {
+        match event {
+            Event::Started => self.delay_all(now.after(ending::FIRST_PAUSE)),
+            Event::Examined(key, next) if self.all.contains_key(key) => {
+                self.examine(key, Some(*next));
+            }
+            Event::Examined(..) => {}
+        }
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    fn due(&self, view: &View<'_>) -> Plan<Leases> {
+        self.end_what_has_ended(view)
+    }
+
+    fn report(&self, _view: &View<'_>) -> Option<Reply> {
+        Some(Reply::Report { count: self.all.len() })
+    }
+
+    fn about(&self, address: IpAddr, view: &View<'_>) -> Option<Reply> {
+        Some(Reply::All(self.shown(self.all.at(address), view)))
+    }
+}
+
+impl Leases {
+    /// Sets when a lease is examined next.
+    fn examine(&mut self, key: &LeaseKey, at: Option<Time>) {
+        if let Some(before) = self.due_of.remove(key) {
+            self.due.remove(&(before, key.clone()));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, key.clone()));
+            self.due_of.insert(key.clone(), at);
+        }
+    }
+
+    /// How leases are shown.
+    fn shown<'a>(&self, leases: impl Iterator<Item = &'a Lease>, view: &View<'_>) -> Vec<Shown> {
+        let shown = leases.map(|lease| Shown {
+            last_packet: self.last_packet(lease.key.address, view),
+            in_call: condition::is_in_call(lease.key.address, &view.learned().sets, view.now()),
+            lease: lease.clone(),
+        });
+        shown.collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! What opens an address, and what a user's change does to those that are open.
+
+use super::{Deed, Lease, LeaseKey, Leases, Notice, Reply};
+use crate::condition;
+use crate::features::{Fact, Plan, UserOpens, View};
+use crate::service::Grant;
+
+/// The most addresses of a user: the oldest ends.
+pub(super) const MAX_ADDRESSES: usize = 4;
+/// The most leases of all users. The kernel's sets have room for more.
+const MAX_LEASES: usize = 50_000;
+
+impl Leases {
+    /// A credential opens an address, or does so again.
+    pub(super) fn open(&self, opens: &UserOpens, view: &View<'_>) -> Plan<Leases> {
+        let mut plan = Plan::default();
+        let key =
+            LeaseKey { user: opens.user.as_str().into(), address: opens.address.to_canonical() };
+        if self.all.len() >= MAX_LEASES && !self.all.contains_key(&key) {
+            return plan;
+        }
+        self.make_room(&mut plan, &key);
+        let now = view.now();
+        let lease = Lease {
+            credential: opens.credential.clone(),
+            services: opens.services.clone(),
+            hours: opens.hours.clone(),
+            idle: opens.idle.min(condition::MAX_IDLE).as_secs(),
+            since: now,
+            until: opens.longest.map(|longest| now.after(longest)),
+            key,
+        };
+        let left = lease.until.map_or(condition::MAX_LEASE, |until| until.since(now));
+        plan.effects.teach.extend(condition::lease(lease.key.address, lease.idle(), left));
+        plan.effects.facts.push(Fact::Allowed {
+            name: lease.key.user.to_string(),
+            services: lease.services.clone(),
+            ranges: vec![lease.range()],
+        });
+        plan.effects.waits_for_up = true;
+        plan.notices.push(Notice::Opened(lease.clone()));
+        plan.said.push(Reply::Opened(lease.clone()));
+        plan.put(lease.key.clone(), lease, Deed::Open);
+        plan
+    }
+
+    /// Ends the oldest leases of a user who is about to have one too many.
+    fn make_room(&self, plan: &mut Plan<Leases>, new: &LeaseKey) {
+        let mut others: Vec<&Lease> = self.of_user(&new.user).collect();
+        others.retain(|lease| lease.key != *new);
+        others.sort_by_key(|lease| (lease.since, &lease.key));
+        let surplus = (others.len() + 1).saturating_sub(MAX_ADDRESSES);
+        for lease in others.into_iter().take(surplus) {
+            self.end(plan, lease, Deed::Replace);
+        }
+    }
+
+    /// A user may use other services from now on, or none.
+    pub(super) fn user_may(&self, user: &str, services: Option<&Grant>) -> Plan<Leases> {
+        let mut plan = Plan::default();
+        let mut ended = Vec::new();
+        for lease in self.of_user(user) {
+            match services {
+                None => {
+                    self.end(&mut plan, lease, Deed::Revoke);
+                    ended.push(lease.clone());
+                }
+                Some(services) if *services == lease.services => {}
+                Some(services) => {
+                    let changed = Lease { services: services.clone(), ..lease.clone() };
+                    plan.effects.facts.push(Fact::Allowed {
+                        name: user.to_owned(),
+                        services: services.clone(),
+                        ranges: vec![lease.range()],
+                    });
+                    plan.effects.cut_flows_of(&[lease.range()]);
+                    plan.put(lease.key.clone(), changed, Deed::Change);
+                }
+            }
+        }
+        plan.said.extend((!ended.is_empty()).then_some(Reply::Ended(ended)));
+        plan
+    }
+
+    /// The leases of a user.
+    fn of_user(&self, user: &str) -> impl Iterator<Item = &Lease> {
+        self.all.values().filter(move |lease| *lease.key.user == *user)
+    }
+}
