@@ -57,8 +57,8 @@ impl Condition {
 
 /// How long after its last packet of media a call counts as running.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest idle limit of a lease.
-pub const MAX_IDLE: Duration = Duration::from_secs(90 * 86_400);
+/// The longest idle limit of a lease: `nft` takes no timeout above 2^32 milliseconds.
+pub const MAX_IDLE: Duration = Duration::from_secs(45 * 86_400);
 /// The longest absolute limit of a lease.
 pub const MAX_LEASE: Duration = Duration::from_secs(20 * 365 * 86_400);
 /// The most elements of a family.
@@ -92,7 +92,7 @@ pub static LEASE_END: SetSpec = SetSpec {
     shape: Shape::Address,
     timeout: MAX_LEASE,
     size: MAX_ADDRESSES,
-    filled: Filled::ByDaemon,
+    filled: Filled::ByDaemonRenewedByPackets,
     effect: Effect::Conditions,
     saved: Some("lease-end"),
 };

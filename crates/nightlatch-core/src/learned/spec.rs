@@ -45,8 +45,8 @@ pub enum Filled {
     ByPackets,
     /// The daemon does. The set has the timeout.
     ByDaemon,
-    /// The daemon does, and packets renew them. Each element, and the rule that renews it, has the
-    /// timeout.
+    /// The daemon does, and packets may renew them. Each element, and the rule that renews it, has a
+    /// timeout of its own.
     ByDaemonRenewedByPackets,
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use lease::{KeyError, Lease, LeaseKey};
 
-use super::{By, Fact, Feature, Plan, Reads, Refuses, View};
+use super::{By, Change, Fact, Feature, Plan, Put, Reads, Refuses, View};
 use crate::AddrRange;
 use crate::api::RefusalKind;
 use crate::condition;
@@ -254,6 +254,16 @@ impl Feature for Leases {
     fn about(&self, address: IpAddr, view: &View<'_>) -> Option<Reply> {
         Some(Reply::All(self.shown(self.all.at(address), view)))
     }
+}
+
+/// Adds or replaces a lease.
+pub fn put(lease: Lease) -> Change {
+    Put::<Leases> { key: lease.key.clone(), record: Some(lease) }.into()
+}
+
+/// Removes a lease.
+pub fn removed(key: LeaseKey) -> Change {
+    Put::<Leases> { key, record: None }.into()
 }
 
 impl Leases {

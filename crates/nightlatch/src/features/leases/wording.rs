@@ -89,7 +89,8 @@ fn opened(lease: &Lease) -> String {
 
 /// When a lease ends, and during which hours it counts.
 fn limits(lease: &Lease) -> String {
-    let until = lease.until.map_or_else(String::new, |until| format!(" and at {until} at the latest"));
+    let until =
+        lease.until.map_or_else(String::new, |until| format!(" and at {until} at the latest"));
     let hours = lease.hours.as_ref();
     let hours = hours.map_or_else(String::new, |it| format!(", only {it} {}", it.zone()));
     format!(", ends {} after the last packet{until}{hours}", show_span(lease.idle()))

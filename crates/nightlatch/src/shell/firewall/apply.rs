@@ -69,6 +69,9 @@ pub(super) fn load_structure(
     for (name, chain) in old.iter().flat_map(|old| &old.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
     }
+    for (name, chain) in old.iter().flat_map(|old| &old.conditions) {
+        structure.conditions.entry(name.clone()).or_insert_with(|| chain.clone());
+    }
     for (name, granted) in old.iter().flat_map(|old| &old.closures) {
         structure.closures.entry(name.clone()).or_insert_with(|| granted.clone());
     }
@@ -152,8 +155,12 @@ pub(super) fn remove_stale(netlink: &mut Netlink, desired: &Structure) -> Result
     let Some(found) = found else { return Ok(()) };
     let mut text = String::new();
     let stale = Stale::beside(desired);
-    for chain in found.chains.iter().filter(|chain| stale.has(&chain.name)) {
-        let _ = writeln!(text, "delete chain inet {TABLE} {}", chain.name);
+    let chains = found.chains.iter().filter(|chain| stale.has(&chain.name));
+    // Some jump to others: first all rules, then the chains.
+    for action in ["flush", "delete"] {
+        for chain in chains.clone() {
+            let _ = writeln!(text, "{action} chain inet {TABLE} {}", chain.name);
+        }
     }
     for set in found.sets.iter().filter(|set| stale.has(set)) {
         let _ = writeln!(text, "delete set inet {TABLE} {set}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nightlatch::features::demo::packet::Sender;
 use nightlatch::features::demo::stage::Host;
 use nightlatch_core::action::Unlearn;
+use nightlatch_core::condition;
 use nightlatch_core::features::blocks::Blocks;
 use nightlatch_core::features::denials::Denials;
 use nightlatch_core::learned::Lasting;
@@ -149,6 +150,34 @@ impl Field {
                 .for_each(|(peer, at)| state.learned.insert(peer, at));
         }
         self.compare_learned(state, stands);
+        self.teach_conditions(state, stands);
+    }
+
+    /// Gives the kernel what it is to know of leases and calls, and nothing else.
+    fn teach_conditions(&mut self, state: &mut State, stands: bool) {
+        if !stands {
+            return;
+        }
+        let firewall = &mut self.kernel().firewall;
+        let there = firewall.learned(&condition::SETS).unwrap();
+        let there = there.iter().map(|it| (it.set, it.key)).collect();
+        firewall.unlearn(&Unlearn::Exactly(there)).unwrap();
+        let lasting = state.conditions.iter().filter_map(|element| element.lasting(*NOW));
+        firewall.teach(&lasting.collect::<Vec<_>>()).unwrap();
+        let known = state.conditions.clone();
+        known.into_iter().for_each(|element| state.learned.sets.learn(element, *NOW));
+    }
+
+    /// Packets of media make their senders ones that are in a call: what the kernel knows of that now.
+    pub(super) fn read_calls(&mut self, state: &mut State) {
+        if state.conditions.is_empty() || !state.records.posture().protection.stands() {
+            return;
+        }
+        let found = self.kernel().firewall.learned(&[&condition::IN_CALL]).unwrap();
+        state.learned.sets.forget(|set, _| *set == condition::IN_CALL);
+        for it in found {
+            state.learned.sets.learn(it.until(*NOW), *NOW);
+        }
     }
 
     /// Brings the kernel's table to a state.
@@ -169,7 +198,7 @@ impl Field {
         let peer = |it: &Lasting| Some((Peer::of(it.set, &it.key)?, it.left));
         let mut found: Vec<(Peer, Duration)> = found.iter().filter_map(peer).collect();
         found.sort_unstable();
-        let expected: Vec<Peer> = state.learned.at(NOW).map(|(peer, _)| peer).collect();
+        let expected: Vec<Peer> = state.learned.at(*NOW).map(|(peer, _)| peer).collect();
         let mut peers: Vec<Peer> = found.iter().map(|(peer, _)| *peer).collect();
         peers.sort_unstable();
         let mut expected = expected;

@@ -64,6 +64,7 @@ fn play(mut field: Field, seed: u64, cases: usize) {
             if !afresh && case.needs_open_ground() {
                 continue;
             }
+            field.read_calls(&mut state);
             let verdict = case.judged(&state);
             tally.count(&verdict.reason);
             if let Err(difference) = field.try_out(&state, case, &verdict) {
@@ -84,7 +85,8 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 16] = [
+    const ALL: [&str; 17] = [
+        "lease",
         "loopback",
         "answer",
         "running",
@@ -112,6 +114,9 @@ impl Tally {
             Reason::Essential => "essential",
             Reason::NotForThisHost => "elsewhere",
             Reason::Blocked { .. } => "blocked",
+            Reason::Account { names } if names.iter().any(|name| name.starts_with("user-")) => {
+                "lease"
+            }
             Reason::Account { .. } => "account",
             Reason::OpenService { limited: false, .. } => "open",
             Reason::OpenService { limited: true, .. } => "limited",

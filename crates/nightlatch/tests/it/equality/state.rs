@@ -1,16 +1,20 @@
 //! Random states: accounts, blocks, modes, services, feeds, countries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use nightlatch_core::condition;
 use nightlatch_core::config::{MediaSources, Rate, Rules};
 use nightlatch_core::features::accounts::{self, Account, Entry};
 use nightlatch_core::features::blocks::{self, Block};
 use nightlatch_core::features::countries::{self, FetchedTable};
 use nightlatch_core::features::denials::{self, Denial, DenialCause};
 use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
+use nightlatch_core::features::leases::{self, Lease, LeaseKey};
 use nightlatch_core::features::{self, Change, firewall};
+use nightlatch_core::hours::Hours;
+use nightlatch_core::learned::Element;
 use nightlatch_core::lists::Guard;
 use nightlatch_core::policy::{DenialScope, World};
 use nightlatch_core::posture::{Mode, Protection};
@@ -41,10 +45,12 @@ pub(super) struct State {
     pub(super) learned: Learned,
     /// The addresses at which the host is registered over TCP.
     by_tcp: Vec<AddrRange>,
+    /// What the kernel knows of leases and calls.
+    pub(super) conditions: Vec<Element>,
 }
 
-/// The moment of all judgements.
-pub(super) const NOW: Time = Time::from_millis(1_000_000);
+/// The moment of all judgements: the kernel examines hours by its own clock.
+pub(super) static NOW: LazyLock<Time> = LazyLock::new(nightlatch::shell::clock::now);
 
 /// So high that nothing is ever limited, or so low that the second packet is.
 const WIDE: Rate = Rate { packets: 1_000_000, burst: 1_000_000 };
@@ -63,7 +69,7 @@ impl State {
             catalogue: &catalogue,
             learned: &self.learned,
             assume_listed: None,
-            now: NOW,
+            now: *NOW,
         })
     }
 
@@ -81,7 +87,7 @@ impl State {
 
     /// The table as the kernel should have it.
     pub(super) fn table(&self) -> (Table, Structure) {
-        let table = Table::compile(&self.records, NOW);
+        let table = Table::compile(&self.records, *NOW);
         let structure = self.with(|world| ruleset::structure(world, &table));
         (table, structure)
     }
@@ -91,7 +97,7 @@ impl State {
         let mut state = self.records.clone();
         let mut put_feed = |name: FeedName, content| {
             let _ = state.apply(feeds::put(feed(name.clone()), FeedState::default()));
-            state.note(&feeds::Event::InForce { name, content }.into(), NOW);
+            state.note(&feeds::Event::InForce { name, content }.into(), *NOW);
         };
         for (number, ranges) in self.feeds.iter().enumerate() {
             let mut content: RangeList = ranges.iter().copied().collect();
@@ -104,7 +110,7 @@ impl State {
             table.add(*range, *code);
         }
         let table = FetchedTable { table: Arc::new(table.build()), ..FetchedTable::default() };
-        state.note(&countries::Event::InForce(table).into(), NOW);
+        state.note(&countries::Event::InForce(table).into(), *NOW);
         state
     }
 
@@ -136,6 +142,7 @@ impl State {
             .chain(self.records.blocks.all.keys().copied())
             .chain(feeds)
             .chain(denials)
+            .chain(self.records.leases.ranges())
             .chain(self.by_tcp.iter().copied())
             .chain(countries)
             .chain(guarded)
@@ -151,7 +158,7 @@ fn feed(name: FeedName) -> Feed {
         headers: Vec::new(),
         key_file: None,
         every: Duration::from_secs(3600),
-        since: NOW,
+        since: *NOW,
         by: String::new(),
         origin: None,
     }
@@ -182,6 +189,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
         countries,
         learned,
         by_tcp: Vec::new(),
+        conditions: Vec::new(),
     };
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
@@ -189,8 +197,8 @@ pub(super) fn random(dice: &mut Dice) -> State {
     state.change(firewall::set_mode(mode));
     state.change(firewall::set_protection(match dice.below(12) {
         0 => Protection::Off,
-        1 => Protection::Trial { since: NOW, until: NOW, before: None, before_since: None },
-        _ => Protection::On { since: NOW },
+        1 => Protection::Trial { since: *NOW, until: *NOW, before: None, before_since: None },
+        _ => Protection::On { since: *NOW },
     }));
     for number in 0..dice.below(9) {
         let account = random_account(dice, number, &names);
@@ -200,16 +208,16 @@ pub(super) fn random(dice: &mut Dice) -> State {
         let range = random_range(dice);
         let block = Block {
             range,
-            until: dice.one_in(8).then_some(NOW),
+            until: dice.one_in(8).then_some(*NOW),
             reason: String::new(),
-            since: NOW,
+            since: *NOW,
             by: String::new(),
         };
         state.change(blocks::put(block));
     }
     for _ in 0..dice.below(4) {
         let cause = DenialCause::AccountGone { account: "gone".to_owned() };
-        let mut denial = Denial::new(random_range(dice), cause, NOW);
+        let mut denial = Denial::new(random_range(dice), cause, *NOW);
         if dice.one_in(3) {
             denial.scope = DenialScope::ExceptMedia;
         }
@@ -220,10 +228,50 @@ pub(super) fn random(dice: &mut Dice) -> State {
     let first = state.records.accounts.all.values().next().and_then(|a| a.ranges().next());
     if let (true, Some(range)) = (dice.one_in(3), first) {
         let (reason, by) = (String::new(), String::new());
-        state.change(blocks::put(Block { range, until: None, reason, since: NOW, by }));
+        state.change(blocks::put(Block { range, until: None, reason, since: *NOW, by }));
     }
     add_lists(dice, &mut state);
+    if dice.one_in(2) {
+        add_leases(dice, &mut state, &names);
+    }
     state
+}
+
+/// Leases, some of them within hours or outside, and some that the kernel no longer honours.
+fn add_leases(dice: &mut Dice, state: &mut State, names: &[ServiceName]) {
+    let first = state.records.accounts.all.values().next().and_then(|a| a.ranges().next());
+    for number in 0..=dice.below(5) {
+        let range = first.filter(|_| dice.one_in(4)).unwrap_or_else(|| random_range(dice));
+        let address = range.first_address();
+        let key = LeaseKey { user: format!("user-{}", number / 2).into(), address };
+        let services = random_grant(dice, names);
+        let hours = match dice.below(4) {
+            0 => Some("daily 00:00-24:00".to_owned()),
+            1 => Some(format!("{} 00:00-24:00", far_day())),
+            _ => None,
+        };
+        let hours = hours.map(|times| Hours::parse(&times, "UTC").unwrap());
+        let (credential, until) = ("knock".to_owned(), None);
+        let idle = *dice.pick(&[600, 3600]);
+        let lease = Lease { key, credential, services, hours, idle, since: *NOW, until };
+        state.change(leases::put(lease));
+        for set in condition::SETS {
+            if !dice.one_in(3) {
+                let until = NOW.after(Duration::from_secs(50));
+                state.conditions.push(Element { set, key: condition::key(address), until });
+            }
+        }
+    }
+    state.conditions.sort_unstable();
+    state.conditions.dedup();
+}
+
+/// A day of the week that is not near.
+fn far_day() -> &'static str {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    // 1970-01-01 was a Thursday.
+    let day = usize::try_from(NOW.millis() / 86_400_000).unwrap();
+    DAYS[(day + 3) % 7]
 }
 
 /// Feeds that overlap, countries of which some are shut out, and something that is never listed.
@@ -283,19 +331,23 @@ fn widened(dice: &mut Dice, range: AddrRange) -> AddrRange {
     network(range.family(), range.first(), range.family().bits() - bits)
 }
 
-fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
-    let services = match dice.below(4) {
+fn random_grant(dice: &mut Dice, names: &[ServiceName]) -> Grant {
+    match dice.below(4) {
         0 => Grant::All,
         1 => Grant::of(["sip".parse().unwrap()]),
         _ => Grant::of((0..dice.below(4)).map(|_| dice.pick(names).clone())),
-    };
+    }
+}
+
+fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
+    let services = random_grant(dice, names);
     Account {
         name: format!("account-{number}").parse().unwrap(),
         entries: (0..=dice.below(4)).map(|_| Entry::Range(random_range(dice))).collect(),
         services,
-        until: dice.one_in(8).then_some(NOW),
+        until: dice.one_in(8).then_some(*NOW),
         note: String::new(),
-        since: NOW,
+        since: *NOW,
         by: String::new(),
     }
 }
@@ -357,6 +409,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for range in records.denials.all.keys() {
         let mut less = state.clone();
         less.change(denials::removed(*range));
+        smaller.push(less);
+    }
+    for key in records.leases.all.keys() {
+        let mut less = state.clone();
+        less.change(leases::removed(key.clone()));
         smaller.push(less);
     }
     for account in records.accounts.all.values() {
