@@ -421,7 +421,7 @@ fn what_is_granted_under_conditions() {
     };
     check(&[hours(&sip)], ", if Mon-Fri 07:00-19:00: sip");
     check(&[lease(&sip, 60)], ", if leased 60s: sip");
-    check(&[lease(&sip, 60), lease(&web, 30)], ", if leased 60s: sip,web");
+    check(&[lease(&sip, 60), lease(&web, 30)], ", if leased 60s: sip, web");
     check(&[Says::Allow(&web), lease(&sip, 60)], "web, if leased 60s: sip");
     check(&[hours(&web), lease(&sip, 60)], ", if leased 60s: sip, if Mon-Fri 07:00-19:00: web");
     check(&[Says::Allow(&all), lease(&sip, 60), hours(&web)], "all");
