@@ -119,6 +119,11 @@ pub fn idle_end(address: IpAddr, sets: &LearnedSets, now: Time) -> Option<Time> 
     sets.until(&LEASE, &key(address), now)
 }
 
+/// When a lease ends unless a call runs; `None` if that is over.
+pub fn absolute_end(address: IpAddr, sets: &LearnedSets, now: Time) -> Option<Time> {
+    sets.until(&LEASE_END, &key(address), now)
+}
+
 /// Whether an address is in a call.
 pub fn is_in_call(address: IpAddr, sets: &LearnedSets, now: Time) -> bool {
     is_in(&IN_CALL, address, sets, now)

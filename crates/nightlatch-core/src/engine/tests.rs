@@ -6,6 +6,7 @@ mod ends;
 mod hostile;
 mod kernel;
 mod learned;
+mod leases;
 mod lists;
 mod model;
 mod order;

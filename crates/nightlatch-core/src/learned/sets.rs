@@ -12,6 +12,8 @@ use crate::time::Time;
 pub struct LearnedSets {
     /// No set is empty.
     sets: BTreeMap<&'static SetSpec, BTreeMap<Key, Time>>,
+    /// When the kernel's sets were last read.
+    read_at: Option<Time>,
 }
 
 impl LearnedSets {
@@ -54,6 +56,12 @@ impl LearnedSets {
         }
         self.drop_ended(now);
         elements.into_iter().for_each(|element| self.learn(element, now));
+        self.read_at = Some(now);
+    }
+
+    /// When the kernel's sets were last read; `None` if never, or if the clock was set back since.
+    pub fn read_at(&self, now: Time) -> Option<Time> {
+        self.read_at.filter(|read_at| *read_at <= now)
     }
 
     /// All elements that have not ended.

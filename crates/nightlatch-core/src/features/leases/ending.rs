@@ -11,13 +11,13 @@ use crate::condition::{self, LEASE, LEASE_END};
 use crate::features::{Fact, Plan, View};
 use crate::time::Time;
 
-/// How long after a moment the daemon knows what the kernel's sets were then: they are read every ten
-/// seconds.
-const READING_LAG: Duration = Duration::from_secs(15);
-/// The least time between two examinations of a lease.
-pub(super) const MIN_PAUSE: Duration = READING_LAG;
-/// How long after the start of the daemon nothing is examined.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// What the kernel's sets were longer ago is not known to be so now: they are read every ten seconds, and
+/// the clock may have been set.
+const FRESH: Duration = Duration::from_secs(15);
+/// How soon an examination is tried again where nothing fresh is known.
+const SOON: Duration = Duration::from_secs(5);
+/// How long after its opening a lease is examined first: the sets may have been read just before.
+pub(super) const FIRST_EXAMINATION: Duration = Duration::from_secs(30);
 
 impl Leases {
     /// Ends the leases of an address.
@@ -72,18 +72,22 @@ impl Leases {
         plan
     }
 
-    /// When a lease is examined next; `None` if it has ended. It never ends during a call.
+    /// When a lease is examined next; `None` if it has ended. It never ends during a call, and only
+    /// where the kernel has been asked just now.
     fn next_examination(&self, lease: &Lease, view: &View<'_>) -> Option<Time> {
-        let now = view.now();
-        let soon = now.after(MIN_PAUSE);
-        if condition::is_in_call(lease.key.address, &view.learned().sets, now) {
+        let (now, sets, address) = (view.now(), &view.learned().sets, lease.key.address);
+        let soon = now.after(SOON);
+        let read_at = sets.read_at(now).filter(|read_at| now.since(*read_at) <= FRESH);
+        let Some(read_at) = read_at else { return Some(soon) };
+        if condition::is_in_call(address, sets, now) {
             return Some(soon);
         }
-        let idle_end = self.last_packet(lease.key.address, view)?.after(lease.idle());
-        let end = lease.until.map_or(idle_end, |until| idle_end.min(until));
-        // What the sets were at the end is known a little later.
-        let end = end.after(READING_LAG);
-        (end > now).then(|| end.max(soon))
+        let idle_end = self.last_packet(address, view)?.after(lease.idle());
+        // The kernel has one absolute end for all leases of an address.
+        let own_end = lease.until.filter(|_| self.is_shared(lease));
+        let end = condition::absolute_end(address, sets, now)?.min(idle_end);
+        let end = own_end.map_or(end, |own| own.min(end));
+        (end > read_at).then(|| end.after(SOON))
     }
 
     /// When an address with leases last sent an accepted packet; `None` if none of its leases counts.
@@ -98,29 +102,18 @@ impl Leases {
     /// What the kernel may not have got before the daemon was stopped, or what a reboot has lost: a lease
     /// begins with the packet that opened it.
     pub(super) fn begin_again(&self, view: &View<'_>) -> Plan<Leases> {
-        let mut plan = Plan { at_once: vec![Event::Started], ..Plan::default() };
+        let mut plan = Plan::default();
         let (now, sets) = (view.now(), &view.learned().sets);
-        let unknown = self
-            .all
-            .values()
-            .filter(|lease| condition::idle_end(lease.key.address, sets, now).is_none());
-        for lease in unknown {
-            let end = lease.since.after(lease.idle());
-            let left = end.since(now);
+        for lease in self.all.values() {
+            let address = lease.key.address;
+            let idle = lease.since.after(lease.idle()).since(now);
             let longest = lease.until.map_or(condition::MAX_LEASE, |until| until.since(now));
-            if !left.is_zero() && !longest.is_zero() {
-                plan.effects.teach.extend(condition::lease(lease.key.address, left, longest));
+            let is_known = condition::idle_end(address, sets, now).is_some();
+            if !is_known && !idle.is_zero() && !longest.is_zero() {
+                plan.effects.teach.extend(condition::lease(address, idle, longest));
             }
         }
         plan
-    }
-
-    /// Examines nothing before a time.
-    pub(super) fn delay_all(&mut self, from: Time) {
-        self.examine_from = from;
-        let early: Vec<_> =
-            self.due.iter().take_while(|(at, _)| *at < from).map(|(_, key)| key.clone()).collect();
-        early.iter().for_each(|key| self.examine(key, Some(from)));
     }
 
     /// The ranges of all leases.

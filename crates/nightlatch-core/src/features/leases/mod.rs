@@ -32,8 +32,6 @@ pub struct Leases {
     /// When each is examined next.
     due: BTreeSet<(Time, LeaseKey)>,
     due_of: BTreeMap<LeaseKey, Time>,
-    /// Before that, the kernel's sets may not have been read yet.
-    examine_from: Time,
 }
 
 /// When they are examined follows from them.
@@ -108,8 +106,6 @@ impl Refuses for Refusal {
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The daemon has begun.
-    Started,
     /// A lease was examined, and is examined again at a time.
     Examined(LeaseKey, Time),
 }
@@ -181,7 +177,7 @@ impl Feature for Leases {
             self.examine(key, None);
             return self.all.remove(key);
         };
-        let first = lease.since.after(ending::MIN_PAUSE).max(self.examine_from);
+        let first = lease.since.after(ending::FIRST_EXAMINATION);
         self.examine(key, Some(first));
         self.all.put(lease)
     }
@@ -229,13 +225,10 @@ impl Feature for Leases {
         self.begin_again(view)
     }
 
-    fn note(&mut self, event: &Event, now: Time) {
-        match event {
-            Event::Started => self.delay_all(now.after(ending::FIRST_PAUSE)),
-            Event::Examined(key, next) if self.all.contains_key(key) => {
-                self.examine(key, Some(*next));
-            }
-            Event::Examined(..) => {}
+    fn note(&mut self, event: &Event, _now: Time) {
+        let Event::Examined(key, next) = event;
+        if self.all.contains_key(key) {
+            self.examine(key, Some(*next));
         }
     }
 
