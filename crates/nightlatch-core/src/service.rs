@@ -370,6 +370,13 @@ impl Catalogue {
         merge(datagrams.concat().into_iter().chain(self.sip_tcp_ports()).collect())
     }
 
+    /// Those of some merged ports that are of signalling or media.
+    pub fn of_calls_among(&self, some: &[Ports]) -> Vec<Ports> {
+        let others = self.of_calls().into_iter().flat_map(|ports| without(ports, some));
+        let others = merge(others.collect());
+        merge(self.of_calls().into_iter().flat_map(|ports| without(ports, &others)).collect())
+    }
+
     /// The role of a UDP port of this host.
     pub fn role(&self, port: u16) -> Role {
         let has = |service: &&Service| {

@@ -20,6 +20,7 @@ fn state() -> State {
     state.apply(firewall::set_protection(Protection::On { since: NOW }));
     state.apply(firewall::set_mode(Mode::Allowlist));
     state.apply(accounts::put(Account {
+        hours: None,
         name: "office".parse().unwrap(),
         entries: vec![Entry::Range("203.0.113.9".parse().unwrap())],
         services: Grant::All,

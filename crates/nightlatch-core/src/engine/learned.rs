@@ -1,6 +1,7 @@
 //! Learned state: read back, saved, put back with every load, and deleted where it no longer counts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, trouble};
@@ -69,8 +70,16 @@ impl Engine {
                 actions.push(self.save_learned(now));
             }
         }
+        actions.extend(self.renew_windows(now));
         actions.extend(self.peers_are_known(now));
         actions
+    }
+
+    /// Hours are examined by the kernel's clock, which may have been set since the last look.
+    fn renew_windows(&mut self, now: Time) -> Option<Action> {
+        let lists = Arc::clone(&self.merged);
+        let (projection, world) = self.projection_and_world(now);
+        projection.renew_windows(&world, &lists)
     }
 
     /// Saves what is known.

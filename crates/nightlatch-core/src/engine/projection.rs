@@ -168,6 +168,20 @@ impl Projection {
         Some(self.apply(Some(structure), delta, world))
     }
 
+    /// Loads the windows of hours anew on another day: the kernel knows those of some days only.
+    pub(super) fn renew_windows(
+        &mut self,
+        world: &World<'_>,
+        lists: &Arc<RangeList>,
+    ) -> Option<Action> {
+        let day = ruleset::beginning_of_day(world.now);
+        let is_old = self.structure.windows_from.is_some_and(|from| from != day);
+        if !self.follows() || !is_old {
+            return None;
+        }
+        self.renew_structure(&[], world, lists)
+    }
+
     /// Exchanges the lists if they are others.
     pub(super) fn renew_lists(&mut self, lists: &Arc<RangeList>) -> Option<Action> {
         if !self.follows() || Arc::ptr_eq(&self.lists, lists) {

@@ -330,6 +330,7 @@ fn account(text: &str) -> NewAccount {
     let words: Vec<&str> = text.split(' ').collect();
     let [name, ranges, services] = words.as_slice() else { panic!("{text}") };
     NewAccount {
+        hours: None,
         name: name.parse().unwrap(),
         entries: ranges.split(',').map(|text| Entry::Range(range(text))).collect(),
         services: Grant::parse(services).unwrap(),
@@ -370,9 +371,9 @@ fn notice(notice: impl Into<features::Notice>) -> Told {
 
 /// The account that Anna made at the beginning.
 fn made(text: &str) -> Account {
-    let NewAccount { name, entries, services, lasts, note } = account(text);
+    let NewAccount { hours, name, entries, services, lasts, note } = account(text);
     let until = lasts.map(|span| START.after(span));
-    Account { name, entries, services, until, note, since: START, by: "anna".to_owned() }
+    Account { hours, name, entries, services, until, note, since: START, by: "anna".to_owned() }
 }
 
 /// An account is open that Anna made at the beginning.

@@ -149,7 +149,8 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if let Some(blocked) = wall {
         return blocked;
     }
-    if let Some(reason) = known_peer(world, packet) {
+    let known = || known_peer(world, packet);
+    if let Some(reason) = (!standing.is_outside_hours(world, packet.what)).then(known).flatten() {
         return pass(reason);
     }
     if standing.answer.stance == Stance::Listed {
@@ -307,6 +308,14 @@ impl<'a> Standing<'a> {
         let always = self.answer.grant().into_iter();
         let mut all = always.chain(self.answer.conditional().map(|(_, grant)| grant));
         all.any(|grant| grants(world.catalogue, grant, what))
+    }
+
+    /// Whether accounts let the signalling or media in during hours only, which it is not now: a phone that
+    /// this host has called is no known peer then.
+    fn is_outside_hours(&self, world: &World<'_>, what: What) -> bool {
+        let mut within = self.answer.conditional().filter(|(it, _)| it.hours.is_some());
+        is_of_calls(world.catalogue, what)
+            && within.any(|(_, grant)| grants(world.catalogue, grant, what))
     }
 
     /// The names of the accounts that let the packet in.

@@ -31,6 +31,7 @@ fn state(lines: &[&str]) -> State {
         let words: Vec<&str> = line.split(' ').collect();
         let _ = state.apply(match words.as_slice() {
             ["allow", name, ranges, services] => accounts::put(Account {
+                hours: None,
                 name: name.parse().unwrap(),
                 entries: ranges.split(',').map(|r| Entry::Range(r.parse().unwrap())).collect(),
                 services: Grant::parse(services).unwrap(),

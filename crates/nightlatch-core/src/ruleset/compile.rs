@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use super::{HostPorts, OpenServices, Ruleset, Structure, Table};
+use super::{HostPorts, OpenServices, Ruleset, Structure, Table, beginning_of_day};
 use crate::policy::{World, limited_to_strangers, open_to_strangers};
 use crate::posture::Mode;
 
@@ -45,5 +45,7 @@ pub fn structure(world: &World<'_>, table: &Table) -> Structure {
         total: world.rules.total,
     });
     table.add_chains(&mut structure, world);
+    let has_windows = structure.conditions.values().any(|chain| chain.windows.is_some());
+    structure.windows_from = has_windows.then(|| beginning_of_day(world.now));
     structure
 }

@@ -114,6 +114,9 @@ pub struct Structure {
     /// The chains of what is granted under conditions, by name.
     #[serde(default)]
     pub conditions: BTreeMap<String, ConditionChain>,
+    /// The day (UTC) from which on the windows of hours are known, if there are any.
+    #[serde(default)]
+    pub windows_from: Option<Time>,
     /// What is closed to denied addresses: all services except these, by name.
     #[serde(default)]
     pub closures: BTreeMap<String, Opening>,
@@ -303,6 +306,10 @@ pub struct ServiceChain {
     /// The chains of what is accepted besides, under conditions.
     #[serde(default)]
     pub conditional: Vec<String>,
+    /// The ports of signalling and media that are accepted during hours only: outside of these, the
+    /// sender is no known peer there either.
+    #[serde(default)]
+    pub only_in_hours: Vec<Ports>,
 }
 
 /// The chain of services that are granted under a [condition](crate::condition::Condition).

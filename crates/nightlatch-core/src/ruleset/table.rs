@@ -9,7 +9,7 @@ use super::{BLOCKED, ConditionChain, SPARED, ServiceChain, Structure};
 use crate::condition::Condition;
 use crate::features::State;
 use crate::policy::{Answer, DenialScope, Stance, World, pieces};
-use crate::service::{Catalogue, Grant, Opening, Role};
+use crate::service::{Catalogue, Grant, Opening, Ports, Role};
 use crate::time::Time;
 use crate::{AddrRange, Family};
 
@@ -377,7 +377,8 @@ impl Target {
                 _ => (Some(Opening::default()), false),
             };
             let conditional = self.add_conditions(structure, world);
-            let chain = ServiceChain { opening, walled, conditional };
+            let only_in_hours = only_in_hours(&self.answer, catalogue);
+            let chain = ServiceChain { opening, walled, conditional, only_in_hours };
             structure.chains.insert(name.to_string(), chain);
         }
         if let (Some(name), Some(scope)) = (&self.closure, self.answer.denied)
@@ -424,6 +425,17 @@ impl Target {
             .is_none_or(|name| **name == *BLOCKED || structure.closures.contains_key(&**name));
         chain && closure
     }
+}
+
+/// The ports of signalling and media that are granted during hours.
+fn only_in_hours(answer: &Answer, catalogue: &Catalogue) -> Vec<Ports> {
+    let within = answer.conditional().filter(|(condition, _)| condition.hours.is_some());
+    let granted = within.map(|(_, grant)| match grant {
+        Grant::All => catalogue.of_calls(),
+        Grant::Some(names) => catalogue.opening(&**names).ports,
+    });
+    let granted = granted.flatten().collect();
+    catalogue.of_calls_among(&crate::service::merge(granted))
 }
 
 /// A union of services as part of a chain's name: `sip.web`, `all`; a long one as a hash of the

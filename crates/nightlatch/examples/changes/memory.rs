@@ -55,6 +55,7 @@ fn loaded(program: &Path, load: Load) -> Memory {
 fn allow(number: usize, addresses: usize) -> Request {
     let account = account(number, addresses);
     Request::of(accounts::Request::Allow(NewAccount {
+        hours: None,
         name: account.name,
         entries: account.entries,
         services: account.services,

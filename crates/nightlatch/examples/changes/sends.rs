@@ -58,6 +58,7 @@ fn now() -> Duration {
 
 fn allow(number: u8) -> Request {
     Request::of(accounts::Request::Allow(NewAccount {
+        hours: None,
         name: format!("telephone-{number}").parse().unwrap(),
         entries: vec![Entry::Range(IpAddr::from(stranger(number)).into())],
         services: Grant::parse("sip").unwrap(),

@@ -90,6 +90,7 @@ fn request(ask: &Ask) -> Request {
     match ask.clone() {
         Ask::Allow { name, ranges, grant, lasts } => {
             Request::of(accounts::Request::Allow(NewAccount {
+                hours: None,
                 name: NAMES[name].parse().unwrap(),
                 entries: ranges.iter().map(|at| Entry::Range(range(RANGES[*at]))).collect(),
                 services: Grant::parse(GRANTS[grant]).unwrap(),

@@ -80,6 +80,7 @@ fn request(step: &Step, ticket: u64) -> Option<Request> {
     Some(match step {
         Step::Allow { name, ranges, grant, lasts } => {
             Request::of(accounts::Request::Allow(NewAccount {
+                hours: None,
                 name: NAMES[*name].parse().unwrap(),
                 entries: ranges.iter().map(|at| Entry::Range(range(RANGES[*at]))).collect(),
                 services: Grant::parse(GRANTS[*grant]).unwrap(),

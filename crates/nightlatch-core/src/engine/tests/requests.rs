@@ -344,6 +344,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
     let caller = Caller { origin: Some("203.0.113.7".parse().unwrap()), ..anna() };
     let origin = AddrRange::from(caller.origin.unwrap());
     let account = Account {
+        hours: None,
         name: "anna".parse().unwrap(),
         entries: vec![Entry::Range(origin)],
         services: Grant::All,

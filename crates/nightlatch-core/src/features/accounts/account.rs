@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::entry::Entry;
+use crate::hours::Hours;
 use crate::records::Ranged;
 use crate::service::Grant;
 use crate::time::Time;
@@ -26,6 +27,9 @@ pub struct Account {
     /// When it ends by itself; never where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
+    /// The hours during which it counts; always where absent. A call that runs at their end continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
     /// What the administrator wrote down about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

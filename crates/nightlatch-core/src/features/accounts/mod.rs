@@ -1,6 +1,7 @@
 //! Accounts: who may come in, to which services, until when.
 
 mod account;
+mod hours;
 mod requests;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::entry::{Entry, HostName};
 pub use account::{Account, AccountName, NameError};
+pub use hours::Looked;
+use hours::Watch;
 pub use requests::{NewAccount, Refusal, Reply, Request};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
@@ -27,6 +30,8 @@ pub struct Accounts {
     pub all: Records<Account>,
     /// The services that they grant, each union once: many accounts share one.
     grants: BTreeSet<Grant>,
+    /// Those with hours.
+    watch: Watch,
 }
 
 /// What they share follows from the accounts.
@@ -36,7 +41,14 @@ impl PartialEq for Accounts {
     }
 }
 
-nothing!(Event, Job);
+nothing!(Job);
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// It was looked at accounts with hours.
+    Looked(Looked),
+}
 
 /// What an administrator must hear.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,9 +108,13 @@ impl Feature for Accounts {
         match record {
             Some(account) => {
                 let account = self.compact(account);
+                self.watch.put(key, account.hours.as_ref());
                 self.all.put(account)
             }
-            None => self.all.remove(key),
+            None => {
+                self.watch.put(key, None);
+                self.all.remove(key)
+            }
         }
     }
 
@@ -114,6 +130,9 @@ impl Feature for Accounts {
     }
 
     fn load(&mut self, records: Vec<(AccountName, Account)>) {
+        for (name, account) in records.iter().filter(|(_, account)| account.hours.is_some()) {
+            self.watch.put(name, account.hours.as_ref());
+        }
         self.all = records.into_iter().map(|(_, account)| account).collect();
     }
 
@@ -133,7 +152,11 @@ impl Feature for Accounts {
     fn claims<'a>(&'a self, over: AddrRange, now: Time, found: &mut dyn FnMut(Claim<'a>)) {
         for (range, account) in self.all.over(over) {
             if !is_over(account.until, now) {
-                let says = Says::Allow(&account.services);
+                let grant = &account.services;
+                let says = match &account.hours {
+                    None => Says::Allow(grant),
+                    hours => Says::AllowIf { grant, hours: hours.as_ref(), idle: None },
+                };
                 found(Claim { over: range, says, by: By::Accounts(&account.name) });
             }
         }
@@ -171,8 +194,13 @@ impl Feature for Accounts {
         }
     }
 
+    fn note(&mut self, event: &Event, now: Time) {
+        let Event::Looked(looked) = event;
+        self.watch.note(looked, now);
+    }
+
     fn next_due(&self) -> Option<Time> {
-        self.all.next_end()
+        [self.all.next_end(), self.watch.next()].into_iter().flatten().min()
     }
 
     fn due(&self, view: &View<'_>) -> Plan<Accounts> {
@@ -182,6 +210,7 @@ impl Feature for Accounts {
             plan.notices.push(Notice::Ended { name: account.name.clone() });
             plan.effects.must_happen = true;
         }
+        self.end_hours(&mut plan, view);
         plan
     }
 

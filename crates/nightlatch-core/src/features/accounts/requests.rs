@@ -8,6 +8,7 @@ use super::{Account, AccountName, Accounts, Deed, Entry};
 use crate::AddrRange;
 use crate::api::RefusalKind;
 use crate::features::{Fact, Plan, Refuses, View};
+use crate::hours::Hours;
 use crate::posture::Mode;
 use crate::ranges::{is_everybody, is_nobody_else};
 use crate::service::{Grant, ServiceName};
@@ -52,6 +53,9 @@ pub struct NewAccount {
     pub services: Grant,
     /// How long it holds; for ever where absent.
     pub lasts: Option<Duration>,
+    /// The hours during which it counts; always where absent.
+    #[serde(default)]
+    pub hours: Option<Hours>,
     /// A note.
     #[serde(default)]
     pub note: String,
@@ -225,6 +229,7 @@ impl Accounts {
             entries: new.entries,
             services: new.services,
             until: new.lasts.map(|span| view.now().after(span)),
+            hours: new.hours,
             note: new.note.chars().take(LONGEST_NOTE).collect(),
             since: view.now(),
             by: view.caller().to_string(),

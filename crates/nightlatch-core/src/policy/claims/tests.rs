@@ -28,6 +28,7 @@ fn grant(text: &str) -> Grant {
 /// An account of one range. Its name is its number.
 fn account(number: usize, range: AddrRange, services: Grant) -> Change {
     accounts::put(Account {
+        hours: None,
         name: format!("a{number}").parse().unwrap(),
         entries: vec![Entry::Range(range)],
         services,

@@ -125,6 +125,9 @@ fn account_chain(name: &str, chain: &ServiceChain) -> String {
     for condition in &chain.conditional {
         let _ = writeln!(text, "\t\tjump {condition}");
     }
+    if !chain.walled {
+        text += &ports::rules(ports::Side::Destination, &chain.only_in_hours, "goto admission");
+    }
     if chain.walled {
         let _ = writeln!(text, "\t\tcounter name {} drop", names::BLOCKED);
     } else if chain.opening.is_some() {

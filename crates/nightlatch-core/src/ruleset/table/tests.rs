@@ -34,6 +34,7 @@ fn changes() -> impl Strategy<Value = Change> {
         (name.clone(), proptest::collection::vec(ranges(), 1..5), 0..GRANTS.len(), until.clone())
             .prop_map(|(name, ranges, services, until)| {
                 accounts::put(Account {
+                    hours: None,
                     name,
                     entries: ranges.into_iter().map(Entry::Range).collect(),
                     services: Grant::parse(GRANTS[services]).unwrap(),

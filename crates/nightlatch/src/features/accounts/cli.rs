@@ -46,6 +46,7 @@ impl Allow {
     pub(crate) fn account(&self) -> Result<NewAccount, Failure> {
         let entries = self.addresses.iter().map(|text| io::entry(text));
         Ok(NewAccount {
+            hours: None,
             name: self.name.clone(),
             entries: entries.collect::<Result<_, _>>()?,
             services: self.services.clone(),

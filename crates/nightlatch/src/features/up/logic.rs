@@ -116,6 +116,7 @@ fn caller(survey: &Survey, proposal: &Proposal) -> Option<SshCaller> {
 
 fn new_account(name: &str, addresses: &[AddrRange], note: &str) -> Option<NewAccount> {
     Some(NewAccount {
+        hours: None,
         name: name.parse::<AccountName>().ok()?,
         entries: addresses.iter().map(|range| Entry::Range(*range)).collect(),
         services: Grant::All,

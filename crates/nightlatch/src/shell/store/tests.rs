@@ -32,6 +32,7 @@ fn record(subject: &str) -> Record {
 
 fn account(name: &str) -> Account {
     Account {
+        hours: None,
         name: name.parse().unwrap(),
         entries: vec![
             Lets::Range("203.0.113.0/24".parse().unwrap()),

@@ -284,6 +284,7 @@ impl Change {
     fn request(&self) -> Request {
         let request: features::Request = match self {
             Change::Allow(name, ranges, services) => accounts::Request::Allow(NewAccount {
+                hours: None,
                 name: name.parse().unwrap(),
                 entries: ranges.iter().map(|text| Entry::Range(text.parse().unwrap())).collect(),
                 services: Grant::parse(services).unwrap(),

@@ -342,6 +342,7 @@ fn random_grant(dice: &mut Dice, names: &[ServiceName]) -> Grant {
 fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
     let services = random_grant(dice, names);
     Account {
+        hours: None,
         name: format!("account-{number}").parse().unwrap(),
         entries: (0..=dice.below(4)).map(|_| Entry::Range(random_range(dice))).collect(),
         services,

@@ -17,6 +17,7 @@ const NOW: Time = Time::from_millis(1000);
 
 fn account(name: &str, range: &str, services: &str) -> Change {
     accounts::put(Account {
+        hours: None,
         name: name.parse().unwrap(),
         entries: vec![Entry::Range(range.parse().unwrap())],
         services: Grant::parse(services).unwrap(),
