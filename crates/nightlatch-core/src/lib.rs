@@ -18,6 +18,7 @@ pub mod features;
 pub mod heard;
 pub mod learned;
 pub mod lists;
+pub mod near;
 pub mod pbx;
 pub mod policy;
 pub mod posture;

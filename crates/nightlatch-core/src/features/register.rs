@@ -32,6 +32,7 @@ features! {
     feeds: Feeds,
     countries: Countries,
     notices: Notices,
+    exemptions: Exemptions,
 }
 
 impl State {

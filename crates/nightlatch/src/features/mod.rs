@@ -20,6 +20,7 @@ pub mod context;
 pub mod countries;
 pub mod demo;
 pub mod denials;
+pub mod exemptions;
 pub mod feeds;
 pub mod fields;
 pub mod firewall;
@@ -151,4 +152,5 @@ features! {
     feeds: Feeds,
     countries: Countries,
     notices: Notices,
+    exemptions: Exemptions,
 }
