@@ -1,10 +1,12 @@
 //! What records of people name: addresses, networks, ranges and host names.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
@@ -24,6 +26,45 @@ pub enum Entry {
     },
 }
 
+/// What tells an entry from others: a host name is the same whichever addresses it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryId<'a> {
+    /// Exactly this range.
+    Range(AddrRange),
+    /// This name.
+    Host(&'a HostName),
+}
+
+/// Neither an address nor a host name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// It was meant as an address, network or range.
+    #[error(transparent)]
+    Address(<AddrRange as FromStr>::Err),
+    /// It was meant as a host name.
+    #[error(transparent)]
+    Host(HostError),
+}
+
+/// Reads an address, network or range, or else a host name, which has no address yet.
+impl FromStr for Entry {
+    type Err = EntryError;
+
+    fn from_str(text: &str) -> Result<Entry, EntryError> {
+        let range_error = match text.parse() {
+            Ok(range) => return Ok(Entry::Range(range)),
+            Err(error) => error,
+        };
+        // What has a slash, a colon or no letter was meant as an address: then the error is about that.
+        let is_address = text.contains(['/', ':']) || !text.contains(|c: char| c.is_alphabetic());
+        match text.parse() {
+            Ok(name) => Ok(Entry::Host { name, addresses: Vec::new() }),
+            Err(_) if is_address => Err(EntryError::Address(range_error)),
+            Err(error) => Err(EntryError::Host(error)),
+        }
+    }
+}
+
 /// Writes the address, or `name (addresses)`.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,13 +72,24 @@ impl fmt::Display for Entry {
             Entry::Range(range) => write!(f, "{range}"),
             Entry::Host { name, addresses } => {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                write!(f, "{name} ({})", addresses.join(", "))
+                match addresses.is_empty() {
+                    true => write!(f, "{name} (no address yet)"),
+                    false => write!(f, "{name} ({})", addresses.join(", ")),
+                }
             }
         }
     }
 }
 
 impl Entry {
+    /// What tells it from other entries.
+    pub fn id(&self) -> EntryId<'_> {
+        match self {
+            Entry::Range(range) => EntryId::Range(*range),
+            Entry::Host { name, .. } => EntryId::Host(name),
+        }
+    }
+
     /// The ranges for which it stands now, a host name by its last known addresses.
     pub fn ranges(&self) -> impl Iterator<Item = AddrRange> {
         let (range, addresses) = match self {
@@ -54,6 +106,70 @@ impl Entry {
             Entry::Host { name, .. } => Some(name),
         }
     }
+}
+
+/// As somebody writes it: the address, network or range, or the name alone.
+impl fmt::Display for EntryId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EntryId::Range(range) => range.fmt(f),
+            EntryId::Host(name) => name.fmt(f),
+        }
+    }
+}
+
+/// The entries that are not among others, each once, in their order; then those that are.
+pub fn apart(entries: Vec<Entry>, others: &[Entry]) -> (Vec<Entry>, Vec<Entry>) {
+    let known: BTreeSet<EntryId<'_>> = others.iter().map(Entry::id).collect();
+    let mut seen = BTreeSet::new();
+    let once: Vec<bool> = entries.iter().map(|entry| seen.insert(entry.id())).collect();
+    let mut once = once.into_iter();
+    let entries = entries.into_iter().filter(|_| once.next().unwrap_or(true));
+    entries.partition(|entry| !known.contains(&entry.id()))
+}
+
+/// The host names of entries, sorted, each once.
+pub fn host_names(entries: &[Entry]) -> Vec<HostName> {
+    let names: BTreeSet<&HostName> = entries.iter().filter_map(Entry::host).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// The ranges of some entries that others do not cover: what is left open where those go. Ranges of
+/// different entries are not joined.
+pub fn uncovered<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+    others: impl IntoIterator<Item = &'a Entry>,
+) -> Vec<AddrRange> {
+    let mut left: RangeList = others.into_iter().flat_map(Entry::ranges).collect();
+    left.merge();
+    let ranges: BTreeSet<AddrRange> = entries.into_iter().flat_map(Entry::ranges).collect();
+    let alone = |range: AddrRange| match left.first_overlap(&range) {
+        None => RangeList::from_iter([range]),
+        Some(_) => RangeList::from_iter([range]).without(&left),
+    };
+    ranges.into_iter().flat_map(|range| alone(range).iter().collect::<Vec<AddrRange>>()).collect()
+}
+
+/// Entries in which a host name has other addresses; `None` if none has that name, or nothing changes.
+pub fn resolved(entries: &[Entry], host: &HostName, now: &[IpAddr]) -> Option<Vec<Entry>> {
+    let changes = |entry: &Entry| matches!(entry, Entry::Host { name, addresses } if name == host && addresses != now);
+    if !entries.iter().any(changes) {
+        return None;
+    }
+    let renew = |entry: &Entry| match changes(entry) {
+        true => Entry::Host { name: host.clone(), addresses: now.to_vec() },
+        false => entry.clone(),
+    };
+    Some(entries.iter().map(renew).collect())
+}
+
+/// Whether a text may name a record of a person's: 1 to 64 letters, digits, `.`, `_`, `-`, `@`, and no `-`
+/// or `.` first.
+pub fn is_record_name(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
+    text.chars().all(plain)
+        && (1..=64).contains(&text.chars().count())
+        && !text.starts_with(['-', '.'])
 }
 
 /// Not a host name.
@@ -133,5 +249,46 @@ mod tests {
         for text in ["", ".", "203.0.113.256", "a..b", "-a.net", "a b.net", "a/24", "10.0.0"] {
             assert!(text.parse::<HostName>().is_err(), "{text}");
         }
+    }
+
+    fn entries(texts: &[&str]) -> Vec<Entry> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn entries_are_read_or_say_what_is_wrong() {
+        for text in ["203.0.113.7", "203.0.113.0/24", "2001:db8::1-2001:db8::9", "pbx.example.net"]
+        {
+            assert_eq!(text.parse::<Entry>().unwrap().id().to_string(), text);
+        }
+        for text in ["203.0.113.256", "203.0.113.7/33", "2001:db8:::1", "10.0.0"] {
+            assert!(matches!(text.parse::<Entry>(), Err(EntryError::Address(_))), "{text}");
+        }
+        for text in ["my office", "-x.example.net", ""] {
+            assert!(text.parse::<Entry>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn new_entries_and_those_that_are_there() {
+        let there = entries(&["203.0.113.7", "pbx.example.net"]);
+        let (new, known) = apart(
+            entries(&["203.0.113.8", "203.0.113.7", "203.0.113.8", "PBX.example.net."]),
+            &there,
+        );
+        assert_eq!((new, known), (entries(&["203.0.113.8"]), there));
+    }
+
+    #[test]
+    fn what_is_left_open_where_entries_go() {
+        let check = |gone: &[&str], stay: &[&str], expected: &[&str]| {
+            let left = uncovered(&entries(gone), &entries(stay));
+            let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+            assert_eq!(left, expected, "{gone:?} {stay:?}");
+        };
+        check(&["203.0.113.8", "203.0.113.9"], &["203.0.113.7"], &["203.0.113.8", "203.0.113.9"]);
+        check(&["203.0.113.7"], &["203.0.113.0/24"], &[]);
+        check(&["203.0.113.0/30"], &["203.0.113.1"], &["203.0.113.0", "203.0.113.2/31"]);
+        check(&["203.0.113.0/25"], &["203.0.113.0/26", "203.0.113.64/26"], &[]);
     }
 }

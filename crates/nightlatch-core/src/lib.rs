@@ -20,6 +20,7 @@ pub mod heard;
 pub mod hours;
 pub mod learned;
 pub mod lists;
+pub mod near;
 pub mod pbx;
 pub mod policy;
 pub mod posture;

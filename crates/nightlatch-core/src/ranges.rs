@@ -31,6 +31,16 @@ pub fn is_nobody_else(range: &AddrRange) -> bool {
         .any(|network| network.parse::<AddrRange>().is_ok_and(|network| network.covers(range)))
 }
 
+/// Whether a range is so wide that a record needs the administrator's word for it: wider than a /16 of
+/// IPv4, a /32 of IPv6.
+pub fn is_wide(range: &AddrRange) -> bool {
+    let most = match range.family() {
+        Family::V4 => 16,
+        Family::V6 => 96,
+    };
+    range.width() >> most != 0
+}
+
 /// Whether a range is so wide that no record should hold it: wider than a /5 of IPv4, a /11 of IPv6.
 pub fn is_everybody(range: &AddrRange) -> bool {
     let most = match range.family() {
@@ -38,4 +48,27 @@ pub fn is_everybody(range: &AddrRange) -> bool {
         Family::V6 => 117,
     };
     range.width() >> most != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_ranges() {
+        for (text, wide, everybody) in [
+            ("203.0.113.7", false, false),
+            ("203.0.0.0/16", false, false),
+            ("203.0.0.0-203.1.0.0", true, false),
+            ("203.0.0.0/15", true, false),
+            ("64.0.0.0/5", true, false),
+            ("64.0.0.0/4", true, true),
+            ("2001:db8::/32", false, false),
+            ("2001:db8::/31", true, false),
+            ("2001:d00::/10", true, true),
+        ] {
+            let range: AddrRange = text.parse().unwrap();
+            assert_eq!((is_wide(&range), is_everybody(&range)), (wide, everybody), "{text}");
+        }
+    }
 }

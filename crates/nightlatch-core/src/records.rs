@@ -61,16 +61,50 @@ impl<R: Ranged> FromIterator<R> for Records<R> {
     }
 }
 
+/// The ranges of a record, sorted, each once.
+fn sorted(record: &impl Ranged) -> Vec<AddrRange> {
+    let mut ranges: Vec<AddrRange> = record.ranges().collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges
+}
+
+/// Those of sorted ranges that do not stand, exactly so, among others. Linear.
+fn only_in<'a>(
+    ranges: &'a [AddrRange],
+    others: &'a [AddrRange],
+) -> impl Iterator<Item = AddrRange> + 'a {
+    let mut others = others.iter().peekable();
+    ranges.iter().copied().filter(move |range| {
+        while others.next_if(|other| *other < range).is_some() {}
+        others.peek() != Some(&range)
+    })
+}
+
+/// The ranges that exactly one of two records has.
+pub(crate) fn differing<R: Ranged>(one: &R, other: &R) -> Vec<AddrRange> {
+    let (one, other) = (sorted(one), sorted(other));
+    only_in(&one, &other).chain(only_in(&other, &one)).collect()
+}
+
 impl<R: Ranged> Records<R> {
-    /// Adds a record, and returns the one that it replaces.
+    /// Adds a record, and returns the one that it replaces. The indexes change only where the two
+    /// differ.
     pub fn put(&mut self, record: R) -> Option<R> {
         let key = record.key();
-        let before = self.remove(&key);
-        for range in record.ranges() {
+        let (until, ranges) = (record.until(), sorted(&record));
+        let before = self.all.insert(key.clone(), record);
+        let ranges_before = before.as_ref().map_or_else(Vec::new, sorted);
+        for range in only_in(&ranges_before, &ranges) {
+            self.keys_by_range.remove(range, key.clone());
+        }
+        for range in only_in(&ranges, &ranges_before) {
             self.keys_by_range.insert(range, key.clone());
         }
-        self.keys_by_end.extend(record.until().map(|until| (until, key.clone())));
-        self.all.insert(key, record);
+        if let Some(until) = before.as_ref().and_then(R::until) {
+            self.keys_by_end.remove(&(until, key.clone()));
+        }
+        self.keys_by_end.extend(until.map(|until| (until, key)));
         before
     }
 

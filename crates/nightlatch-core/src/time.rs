@@ -98,6 +98,83 @@ pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
     Ok(Duration::from_secs(total))
 }
 
+/// What is wrong with a text that should be a moment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is not a date and time: write \"2026-12-31 18:00\" (UTC), or \"2026-12-31 18:00 +01:00\" with the offset of your zone"
+)]
+pub struct MomentError(String);
+
+/// Reads `2026-12-31 18:00` or `2026-12-31 18:00:30`, with a space or a `T` in between, in UTC; in the
+/// zone of an offset where one follows, such as `+01:00` or `-0530`. `Z` and `UTC` are accepted too.
+///
+/// # Errors
+/// Anything else, and a day or hour that does not exist.
+pub fn parse_moment(text: &str) -> Result<Time, MomentError> {
+    moment(text.trim()).ok_or_else(|| MomentError(text.chars().take(40).collect()))
+}
+
+fn moment(text: &str) -> Option<Time> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let rest = rest.strip_prefix([' ', 'T'])?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(rest.len());
+    let (clock, zone) = rest.split_at_checked(end)?;
+    let date: Vec<&str> = date.split('-').collect();
+    let clock: Vec<&str> = clock.split(':').collect();
+    let [year, month, day] = date.as_slice() else { return None };
+    let (hour, minute, second) = match clock.as_slice() {
+        [hour, minute] => (hour, minute, &"00"),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+    let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of_month = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=days_of_month).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // As in `civil`: years begin in March, so that the leap day is the last day of a year.
+    let shifted_year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let minutes = (days * 24 + hour) * 60 + minute - offset(zone.trim())?;
+    Some(Time((minutes * 60 + second) * 1000))
+}
+
+/// The minutes by which a zone is ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if zone.is_empty() || zone == "Z" || zone == "UTC" {
+        return Some(0);
+    }
+    let (sign, digits) = match (zone.strip_prefix('+'), zone.strip_prefix('-')) {
+        (Some(digits), _) => (1, digits),
+        (_, Some(digits)) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None => digits.split_at_checked(2)?,
+    };
+    let minutes = if minutes.is_empty() { "00" } else { minutes };
+    let (hours, minutes) = (number(hours, 2)?, number(minutes, 2)?);
+    (hours <= 14 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
+}
+
+/// A number of exactly so many digits.
+fn number(text: &str, digits: usize) -> Option<i64> {
+    let fits = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.parse().ok())?
+}
+
 /// Whether an end has come.
 pub fn is_over(until: Option<Time>, now: Time) -> bool {
     until.is_some_and(|until| until <= now)
@@ -157,6 +234,49 @@ mod tests {
         }
         for text in ["", "8", "h", "-8h", "8 h", "0s", "9999999d", "99999999999999999999s", "8x"] {
             assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_and_times() {
+        for (text, shown) in [
+            ("2026-12-31 18:00", "2026-12-31 18:00:00 UTC"),
+            ("2026-12-31T18:00:59Z", "2026-12-31 18:00:59 UTC"),
+            ("2026-12-31 18:00 UTC", "2026-12-31 18:00:00 UTC"),
+            ("2026-12-31 18:00 +01:00", "2026-12-31 17:00:00 UTC"),
+            ("2026-12-31 18:00-0530", "2026-12-31 23:30:00 UTC"),
+            ("2026-12-31 23:30 -02", "2027-01-01 01:30:00 UTC"),
+            ("2028-02-29 00:00", "2028-02-29 00:00:00 UTC"),
+            ("2000-02-29 12:00", "2000-02-29 12:00:00 UTC"),
+            ("1970-01-01 00:00", "1970-01-01 00:00:00 UTC"),
+            ("9999-12-31 23:59", "9999-12-31 23:59:00 UTC"),
+        ] {
+            assert_eq!(parse_moment(text).unwrap().to_string(), shown, "{text}");
+        }
+        for text in [
+            "",
+            "never",
+            "2026-12-31",
+            "18:00",
+            "2026-13-01 18:00",
+            "2026-02-29 18:00",
+            "2100-02-29 18:00",
+            "2026-04-31 18:00",
+            "2026-00-10 18:00",
+            "2026-12-31 24:00",
+            "2026-12-31 18:60",
+            "2026-12-31 18:00:60",
+            "2026-12-31 1:00",
+            "2026-12-31 18",
+            "2026-12-31  18:00",
+            "2026-12-31 18:00 CET",
+            "2026-12-31 18:00 +15:00",
+            "2026-12-31 18:00 +1",
+            "2026-12-31 18:00 +01:00 x",
+            "+026-12-31 18:00",
+            "2026-12-31é18:00",
+        ] {
+            assert!(parse_moment(text).is_err(), "{text}");
         }
     }
 }

@@ -411,9 +411,8 @@ impl Engine {
                 if !since.contains(&id) {
                     self.changes.carried.changes.retain(|change| change.id() != id);
                     self.revision += 1;
-                    touched.extend(undo.ranges());
-                    let redo = self.state.apply(undo);
-                    touched.extend(redo.ranges());
+                    let redo = self.state.apply(undo.clone());
+                    touched.extend(redo.touched(&undo));
                 }
             }
             let trouble = Trouble::NotWritten { error: error.to_owned() };
@@ -453,9 +452,8 @@ impl Engine {
         self.revision += 1;
         let mut touched = Vec::new();
         for change in &decision.changes {
-            touched.extend(change.ranges());
             let undo = self.state.apply(change.clone());
-            touched.extend(undo.ranges());
+            touched.extend(change.touched(&undo));
         }
         let config = decision.config.take();
         let configured = config.is_some();

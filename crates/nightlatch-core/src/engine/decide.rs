@@ -347,8 +347,12 @@ impl Engine {
 
     /// The ranges that the changes of a decision touch, which are made in memory.
     pub(super) fn touched(decision: &Decision) -> Vec<AddrRange> {
-        let all = decision.changes.iter().chain(&decision.undo);
-        all.flat_map(Change::ranges).collect()
+        let changes = decision.changes.iter().enumerate();
+        let touched = changes.map(|(at, change)| match decision.undo.get(at) {
+            Some(undo) => change.touched(undo),
+            None => change.ranges(),
+        });
+        touched.flatten().collect()
     }
 
     /// Takes in another configuration, and returns the one before.

@@ -10,7 +10,6 @@ use crate::action::{Action, Flows, Told, Unlearn};
 use crate::api::{Cause, Refusal, RefusalKind, Reply};
 use crate::audit::ourselves;
 use crate::cut::{Cutter, LiveFlow};
-use crate::features::Change;
 use crate::time::Time;
 use crate::trouble::Trouble;
 
@@ -77,9 +76,8 @@ impl Engine {
         let (mut within, mut unlearn, mut teach) = (Vec::new(), Vec::new(), Vec::new());
         let (mut flows, mut at_once, mut after) = (Vec::new(), Vec::new(), Vec::new());
         let stands = self.state.posture().stands();
-        let opened =
-            changes.iter().flat_map(|it| it.decision.changes.iter().chain(&it.decision.undo));
-        let opened: Vec<AddrRange> = opened.flat_map(Change::ranges).collect();
+        let opened: Vec<AddrRange> =
+            changes.iter().flat_map(|it| Engine::touched(&it.decision)).collect();
         let allowed = self.cut_no_longer(&opened, now);
         for Awaiting { ticket, mut decision, .. } in changes {
             let effects = std::mem::take(&mut decision.effects);

@@ -1,8 +1,10 @@
 //! Requests, refusals and ends, through all stations: store, kernel, reply.
 
+mod changes;
 mod closing;
 mod disk;
 mod ends;
+mod exempt;
 mod hostile;
 mod kernel;
 mod learned;
@@ -335,6 +337,7 @@ fn account(text: &str) -> NewAccount {
         entries: ranges.split(',').map(|text| Entry::Range(range(text))).collect(),
         services: Grant::parse(services).unwrap(),
         lasts,
+        until: None,
         note: String::new(),
     }
 }
@@ -371,7 +374,7 @@ fn notice(notice: impl Into<features::Notice>) -> Told {
 
 /// The account that Anna made at the beginning.
 fn made(text: &str) -> Account {
-    let NewAccount { hours, name, entries, services, lasts, note } = account(text);
+    let NewAccount { hours, name, entries, services, lasts, note, .. } = account(text);
     let until = lasts.map(|span| START.after(span));
     Account { hours, name, entries, services, until, note, since: START, by: "anna".to_owned() }
 }

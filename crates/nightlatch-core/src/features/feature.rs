@@ -118,6 +118,12 @@ pub trait Feature: Clone + Debug + Default + PartialEq {
         Vec::new()
     }
 
+    /// The ranges in which claims may be others after a record has changed. A record that is long and
+    /// changes little names only what differs, so that the cost of a change follows from the change.
+    fn touched(before: Option<&Self::Record>, after: Option<&Self::Record>) -> Vec<AddrRange> {
+        before.into_iter().chain(after).flat_map(Self::claimed).collect()
+    }
+
     /// Calls `found` for every claim that overlaps a range at `now`.
     fn claims<'a>(&'a self, _over: AddrRange, _now: Time, _found: &mut dyn FnMut(Claim<'a>)) {}
 

@@ -404,6 +404,16 @@ macro_rules! features {
                 }
             }
 
+            /// The ranges in which claims may be others, where `undo` takes it back.
+            pub fn touched(&self, undo: &Change) -> Vec<AddrRange> {
+                match (undo, self) {
+                    $((Change::$Name(before), Change::$Name(after)) => {
+                        $Name::touched(before.record.as_ref(), after.record.as_ref())
+                    })*
+                    _ => [undo.ranges(), self.ranges()].concat(),
+                }
+            }
+
             /// Whether it changes more than claims: chains, rules, ports.
             pub fn is_structural(&self) -> bool {
                 match self {

@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod blocks;
 pub mod countries;
 pub mod denials;
+pub mod exemptions;
 pub mod feature;
 pub mod feeds;
 pub mod firewall;

@@ -33,6 +33,7 @@ features! {
     countries: Countries,
     notices: Notices,
     leases: Leases,
+    exemptions: Exemptions,
 }
 
 impl State {

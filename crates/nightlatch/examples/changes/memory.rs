@@ -60,6 +60,7 @@ fn allow(number: usize, addresses: usize) -> Request {
         entries: account.entries,
         services: account.services,
         lasts: None,
+        until: None,
         note: String::new(),
     }))
 }

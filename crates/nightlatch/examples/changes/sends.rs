@@ -63,6 +63,7 @@ fn allow(number: u8) -> Request {
         entries: vec![Entry::Range(IpAddr::from(stranger(number)).into())],
         services: Grant::parse("sip").unwrap(),
         lasts: None,
+        until: None,
         note: String::new(),
     }))
 }

@@ -3,8 +3,8 @@
 
 use super::context::{Context, Run};
 use super::{
-    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, leases,
-    peers, status, up, why,
+    accounts, audit, blocks, boot, check, countries, demo, exemptions, feeds, firewall, generate,
+    leases, peers, status, up, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -44,6 +44,7 @@ commands! {
     Status: status::cli::Status,
     #[command(visible_alias = "whitelist")]
     Allow: accounts::cli::Allow,
+    Account: accounts::cli::AccountCommand,
     Remove: accounts::cli::Remove,
     List: accounts::cli::List,
     Show: accounts::cli::Show,
@@ -53,6 +54,7 @@ commands! {
     Unblock: blocks::cli::Unblock,
     Leases: leases::cli::List,
     Close: leases::cli::Close,
+    Exempt: exemptions::cli::ExemptCommand,
     Peer: peers::cli::PeerCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,

@@ -20,6 +20,7 @@ pub mod context;
 pub mod countries;
 pub mod demo;
 pub mod denials;
+pub mod exemptions;
 pub mod feeds;
 pub mod fields;
 pub mod firewall;
@@ -153,4 +154,5 @@ features! {
     countries: Countries,
     notices: Notices,
     leases: Leases,
+    exemptions: Exemptions,
 }

@@ -2,6 +2,7 @@
 //! socket, the fetcher of lists, other programs, the console of the PBX.
 
 pub mod addresses;
+pub mod again;
 pub(crate) mod arriving;
 pub(crate) mod background;
 pub mod beginnings;

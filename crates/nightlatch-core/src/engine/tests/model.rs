@@ -95,6 +95,7 @@ fn request(ask: &Ask) -> Request {
                 entries: ranges.iter().map(|at| Entry::Range(range(RANGES[*at]))).collect(),
                 services: Grant::parse(GRANTS[grant]).unwrap(),
                 lasts: lasts.map(seconds),
+                until: None,
                 note: String::new(),
             }))
         }

@@ -85,6 +85,7 @@ fn request(step: &Step, ticket: u64) -> Option<Request> {
                 entries: ranges.iter().map(|at| Entry::Range(range(RANGES[*at]))).collect(),
                 services: Grant::parse(GRANTS[*grant]).unwrap(),
                 lasts: lasts.map(seconds),
+                until: None,
                 note: ticket.to_string(),
             }))
         }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::api::Refusal;
-use crate::features::accounts::HostName;
 use crate::features::feeds;
 use crate::ranges::Untouchable;
 use nightlatch_parse::ranges::RangeList;
@@ -42,10 +41,13 @@ fn a_name_is_taken_or_unknown() {
     desk.done(allow(office));
     assert_eq!(
         no(&mut desk, allow("office 203.0.113.8 sip")),
-        because(accounts::Refusal::Exists(Box::new(made(office))))
+        because(accounts::Refusal::Exists {
+            account: Box::new(made(office)),
+            more: vec![Entry::Range(range("203.0.113.8"))]
+        })
     );
     let name = || "joe".parse().unwrap();
-    let unknown = || because(accounts::Refusal::Unknown { name: name() });
+    let unknown = || because(accounts::Refusal::Unknown { name: name(), near: None });
     assert_eq!(no(&mut desk, remove("joe")), unknown());
     let show = accounts::Request::Show { name: name() };
     assert_eq!(no(&mut desk, Request::of(show)), unknown());
@@ -60,10 +62,6 @@ fn an_account_needs_addresses_services_and_a_measure() {
     let no_address = || because(accounts::Refusal::NoAddress { name: "x".parse().unwrap() });
     let nobody = NewAccount { entries: Vec::new(), ..account("x 192.0.2.1 all") };
     assert_eq!(wrong(&mut desk, Request::of(accounts::Request::Allow(nobody))), no_address());
-    let (name, addresses): (HostName, _) = ("office.example.net".parse().unwrap(), Vec::new());
-    let host = Entry::Host { name, addresses };
-    let unresolved = NewAccount { entries: vec![host], ..account("x 192.0.2.1 all") };
-    assert_eq!(wrong(&mut desk, Request::of(accounts::Request::Allow(unresolved))), no_address());
     let nothing = NewAccount { services: Grant::parse("").unwrap(), ..account("x 192.0.2.1 all") };
     assert_eq!(
         wrong(&mut desk, Request::of(accounts::Request::Allow(nothing))),
@@ -101,7 +99,13 @@ fn an_account_needs_addresses_services_and_a_measure() {
             because(accounts::Refusal::NobodyElse { range: range(nobody) })
         );
     }
-    for fits in ["a 64.0.0.0/5 sip", "b 2001:d00::/11 sip"] {
+    for wide in ["a 64.0.0.0/5 sip", "b 2001:d00::/11 sip", "c 203.0.0.0/15 sip"] {
+        let wide_range = account(wide).entries[0].ranges().next().unwrap();
+        let refused = because(accounts::Refusal::Wide { range: wide_range });
+        assert_eq!(no(&mut desk, allow(wide)), refused);
+        desk.done(allow(wide).forced(true));
+    }
+    for fits in ["d 203.0.0.0/16 sip", "e 2001:db8::/32 sip"] {
         desk.done(allow(fits));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
-use crate::entry::Entry;
+use crate::entry::{Entry, is_record_name};
 use crate::hours::Hours;
 use crate::records::Ranged;
 use crate::service::Grant;
@@ -90,11 +90,7 @@ impl FromStr for AccountName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<AccountName, NameError> {
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
-        let well_formed = text.chars().all(plain)
-            && (1..=64).contains(&text.chars().count())
-            && !text.starts_with(['-', '.']);
-        if well_formed {
+        if is_record_name(text) {
             Ok(AccountName(text.into()))
         } else {
             Err(NameError(text.chars().take(64).collect()))

@@ -1,6 +1,7 @@
 //! Accounts: who may come in, to which services, until when.
 
 mod account;
+mod changes;
 mod hours;
 mod requests;
 
@@ -9,12 +10,14 @@ use std::fmt;
 
 use nightlatch_parse::address::AddrRange;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use crate::entry::{Entry, HostName};
 pub use account::{Account, AccountName, NameError};
+pub use changes::{Edit, Ends, Terms, UNCHANGED};
 pub use hours::Looked;
 use hours::Watch;
-pub use requests::{NewAccount, Refusal, Reply, Request};
+pub use requests::{MAX_ENTRIES, NewAccount, Refusal, Reply, Request};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
 use crate::heard::Topic;
@@ -66,6 +69,12 @@ pub enum Notice {
 pub enum Deed {
     /// An account was made.
     Allow,
+    /// Entries were added to an account.
+    Add,
+    /// Entries of an account were removed.
+    Drop,
+    /// Services, end, note or name of an account were changed.
+    Change,
     /// Somebody removed an account.
     Remove,
     /// An account has ended by itself.
@@ -76,6 +85,9 @@ impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Deed::Allow => "allow",
+            Deed::Add => "add",
+            Deed::Drop => "drop",
+            Deed::Change => "change",
             Deed::Remove => "remove",
             Deed::Expire => "expire",
         })
@@ -149,6 +161,20 @@ impl Feature for Accounts {
         account.ranges().collect()
     }
 
+    fn touched(before: Option<&Account>, after: Option<&Account>) -> Vec<AddrRange> {
+        match (before, after) {
+            (Some(before), Some(after)) => changes::touched(before, after),
+            (account, None) | (None, account) => account.map_or_else(Vec::new, Accounts::claimed),
+        }
+    }
+
+    fn audited(_deed: Deed, before: Option<&Account>, after: Option<&Account>) -> (Value, Value) {
+        match (before, after) {
+            (Some(before), Some(after)) => changes::audited(before, after),
+            _ => (crate::audit::value(&before), crate::audit::value(&after)),
+        }
+    }
+
     fn claims<'a>(&'a self, over: AddrRange, now: Time, found: &mut dyn FnMut(Claim<'a>)) {
         for (range, account) in self.all.over(over) {
             if !is_over(account.until, now) {
@@ -164,8 +190,10 @@ impl Feature for Accounts {
 
     fn reads(request: &Request) -> Reads {
         match request {
-            Request::Allow(_) | Request::Ensure(_) | Request::Admin(_) => Reads::Nothing,
-            Request::Remove { .. } => Reads::Learned,
+            Request::Allow(_) | Request::Ensure(_) | Request::Admin(_) | Request::Add { .. } => {
+                Reads::Nothing
+            }
+            Request::Drop { .. } | Request::Set { .. } | Request::Remove { .. } => Reads::Learned,
             Request::List | Request::Show { .. } => Reads::Question,
         }
     }
@@ -180,6 +208,9 @@ impl Feature for Accounts {
             Request::Ensure(new) if self.all.contains_key(&new.name) => Ok(Plan::default()),
             Request::Ensure(new) => Accounts::ensure(new, view),
             Request::Admin(new) => self.admin(new, view),
+            Request::Add { name, entries } => self.add(&name, entries, view),
+            Request::Drop { name, entries } => self.drop_entries(&name, entries),
+            Request::Set { name, edit } => self.set(&name, edit, view),
             Request::Remove { name } => self.remove(&name),
             Request::List => Ok(Plan::say(Reply::All(self.all.values().cloned().collect()))),
             Request::Show { name } => Ok(Plan::say(Reply::One(self.known(&name)?.clone()))),

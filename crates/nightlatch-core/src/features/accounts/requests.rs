@@ -4,18 +4,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, AccountName, Accounts, Deed, Entry};
+use super::changes::{Edit, Ends, Terms, tell_names};
+use super::{Account, AccountName, Accounts, Deed, Entry, HostName};
 use crate::AddrRange;
 use crate::api::RefusalKind;
+use crate::entry::apart;
 use crate::features::{Fact, Plan, Refuses, View};
 use crate::hours::Hours;
+use crate::near::nearest;
 use crate::posture::Mode;
-use crate::ranges::{is_everybody, is_nobody_else};
+use crate::ranges::{is_everybody, is_nobody_else, is_wide};
 use crate::service::{Grant, ServiceName};
 use crate::time::Time;
 
 /// The longest note.
-const LONGEST_NOTE: usize = 1000;
+pub(super) const LONGEST_NOTE: usize = 1000;
+/// The most entries of an account.
+pub const MAX_ENTRIES: usize = 65_536;
+/// How many entries a refusal shows.
+pub(super) const SHOWN_ENTRIES: usize = 20;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +35,27 @@ pub enum Request {
     /// Make the account of whoever asks. If an account of its name exists, that one is left as it is, and
     /// the addresses that no account allows without an end get one of another name: `admin-2`.
     Admin(NewAccount),
+    /// Add entries to an account.
+    Add {
+        /// Its name.
+        name: AccountName,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// Remove entries from an account.
+    Drop {
+        /// Its name.
+        name: AccountName,
+        /// The entries: exactly these ranges, and these host names whichever addresses they have.
+        entries: Vec<Entry>,
+    },
+    /// Change what holds for all entries of an account.
+    Set {
+        /// Its name.
+        name: AccountName,
+        /// What changes.
+        edit: Edit,
+    },
     /// Remove an account.
     Remove {
         /// Its name.
@@ -56,6 +84,9 @@ pub struct NewAccount {
     /// The hours during which it counts; always where absent.
     #[serde(default)]
     pub hours: Option<Hours>,
+    /// When it ends, instead of after a time.
+    #[serde(default)]
+    pub until: Option<Time>,
     /// A note.
     #[serde(default)]
     pub note: String,
@@ -74,6 +105,37 @@ pub enum Reply {
     },
     /// The account is removed, and its addresses are closed.
     Removed(Account),
+    /// Entries are added.
+    Added {
+        /// The account's name.
+        name: AccountName,
+        /// Its services.
+        services: Grant,
+        /// The entries.
+        entries: Vec<Entry>,
+        /// What was asked for, and is there already.
+        there: Vec<Entry>,
+    },
+    /// Entries are removed.
+    Dropped {
+        /// The account's name.
+        name: AccountName,
+        /// The entries.
+        entries: Vec<Entry>,
+        /// Those of them that other entries of the account still cover.
+        covered: Vec<Entry>,
+        /// How many entries are left.
+        left: usize,
+    },
+    /// Services, end, note or name are changed; nothing, if both are equal.
+    Changed {
+        /// What held before.
+        before: Box<Terms>,
+        /// What holds now.
+        after: Box<Terms>,
+        /// How many entries it has.
+        entries: usize,
+    },
     /// A block shuts out addresses of the account.
     ShutOut {
         /// Its name.
@@ -107,9 +169,45 @@ pub enum Refusal {
     Unknown {
         /// The name.
         name: AccountName,
+        /// The account that was probably meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        near: Option<AccountName>,
     },
     /// There is one of that name already.
-    Exists(Box<Account>),
+    Exists {
+        /// That one.
+        account: Box<Account>,
+        /// What was asked for and is not in it.
+        more: Vec<Entry>,
+    },
+    /// The account does not have these entries.
+    NotInAccount {
+        /// Its name.
+        name: AccountName,
+        /// The entries.
+        missing: Vec<Entry>,
+        /// The first entries that it has.
+        has: Vec<Entry>,
+        /// How many it has in all.
+        count: usize,
+    },
+    /// No entry would be left.
+    LastAddress {
+        /// The account's name.
+        name: AccountName,
+    },
+    /// It would have more entries than an account may have.
+    TooMany {
+        /// Its name.
+        name: AccountName,
+        /// The most.
+        most: usize,
+    },
+    /// It would have ended already.
+    Passed {
+        /// The end.
+        until: Time,
+    },
     /// It names no address.
     NoAddress {
         /// The name.
@@ -129,6 +227,18 @@ pub enum Refusal {
         /// The range.
         range: AddrRange,
     },
+    /// A host name would get all services, which nobody has named for it; it needs force.
+    HostForAll {
+        /// The account's name.
+        name: AccountName,
+        /// The host name.
+        host: HostName,
+    },
+    /// Many would be allowed; it needs force.
+    Wide {
+        /// The range.
+        range: AddrRange,
+    },
     /// Nearly everybody would come in.
     Everybody {
         /// The range.
@@ -139,7 +249,12 @@ pub enum Refusal {
 impl Refuses for Refusal {
     fn kind(&self) -> RefusalKind {
         match self {
-            Refusal::Unknown { .. } | Refusal::Exists(_) => RefusalKind::No,
+            Refusal::Unknown { .. }
+            | Refusal::Exists { .. }
+            | Refusal::NotInAccount { .. }
+            | Refusal::LastAddress { .. }
+            | Refusal::HostForAll { .. }
+            | Refusal::Wide { .. } => RefusalKind::No,
             _ => RefusalKind::Wrong,
         }
     }
@@ -150,7 +265,11 @@ const MAX_BASE: usize = 50;
 
 impl Accounts {
     pub(super) fn known(&self, name: &AccountName) -> Result<&Account, Refusal> {
-        self.all.get(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })
+        self.all.get(name).ok_or_else(|| {
+            let names = self.all.keys().map(AccountName::as_str);
+            let near = nearest(name.as_str(), names).and_then(|near| near.parse().ok());
+            Refusal::Unknown { name: name.clone(), near }
+        })
     }
 
     pub(super) fn allow(
@@ -158,10 +277,12 @@ impl Accounts {
         new: NewAccount,
         view: &View<'_>,
     ) -> Result<Plan<Accounts>, Refusal> {
-        let account = Accounts::checked(new, view)?;
-        if let Some(there) = self.all.get(&account.name) {
-            return Err(Refusal::Exists(Box::new(there.clone())));
+        if let Some(there) = self.all.get(&new.name) {
+            let (more, _) = apart(new.entries, &there.entries);
+            return Err(Refusal::Exists { account: Box::new(there.clone()), more });
         }
+        Accounts::check_entries(&new.entries, view)?;
+        let account = Accounts::checked(new, view)?;
         let reply = Reply::Opened(account.clone());
         let mut plan = Accounts::open(account);
         plan.said.push(reply);
@@ -218,26 +339,38 @@ impl Accounts {
             services: account.services.clone(),
             ranges: account.ranges().collect(),
         });
+        tell_names(&mut plan, None, Some(&account));
         plan.put(account.name.clone(), account, Deed::Allow);
         plan
     }
 
     /// Checks a new account and gives it its end.
     pub(super) fn checked(new: NewAccount, view: &View<'_>) -> Result<Account, Refusal> {
+        let ends = new.until.map(Ends::At).or(new.lasts.map(Ends::After)).unwrap_or(Ends::Never);
+        let (entries, _) = apart(new.entries, &[]);
         let account = Account {
             name: new.name,
-            entries: new.entries,
+            entries,
             services: new.services,
-            until: new.lasts.map(|span| view.now().after(span)),
             hours: new.hours,
+            until: ends.until(view.now())?,
             note: new.note.chars().take(LONGEST_NOTE).collect(),
             since: view.now(),
             by: view.caller().to_string(),
         };
-        if account.ranges().next().is_none() {
+        if account.entries.is_empty() {
             return Err(Refusal::NoAddress { name: account.name });
         }
-        if let Grant::Some(names) = &account.services {
+        if account.entries.len() > MAX_ENTRIES {
+            return Err(Refusal::TooMany { name: account.name, most: MAX_ENTRIES });
+        }
+        Accounts::check_services(&account.services, view)?;
+        Accounts::check_ranges(&account.entries)?;
+        Ok(account)
+    }
+
+    pub(super) fn check_services(services: &Grant, view: &View<'_>) -> Result<(), Refusal> {
+        if let Grant::Some(names) = services {
             let catalogue = view.catalogue();
             let unknown = names.iter().find(|name| catalogue.get(name).is_none());
             if let Some(unknown) = unknown {
@@ -248,13 +381,27 @@ impl Accounts {
                 return Err(Refusal::NoServices);
             }
         }
-        if let Some(range) = account.ranges().find(is_nobody_else) {
+        Ok(())
+    }
+
+    fn check_ranges(entries: &[Entry]) -> Result<(), Refusal> {
+        let ranges = || entries.iter().flat_map(Entry::ranges);
+        if let Some(range) = ranges().find(is_nobody_else) {
             return Err(Refusal::NobodyElse { range });
         }
-        if let Some(range) = account.ranges().find(is_everybody) {
+        if let Some(range) = ranges().find(is_everybody) {
             return Err(Refusal::Everybody { range });
         }
-        Ok(account)
+        Ok(())
+    }
+
+    /// Checks entries that a person names: wide ranges need force.
+    pub(super) fn check_entries(entries: &[Entry], view: &View<'_>) -> Result<(), Refusal> {
+        Accounts::check_ranges(entries)?;
+        match entries.iter().flat_map(Entry::ranges).find(is_wide) {
+            Some(range) if !view.force() => Err(Refusal::Wide { range }),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn remove(&self, name: &AccountName) -> Result<Plan<Accounts>, Refusal> {
@@ -269,6 +416,7 @@ impl Accounts {
     pub(super) fn close(plan: &mut Plan<Accounts>, account: &Account, deed: Deed) {
         let ranges: Vec<AddrRange> = account.ranges().collect();
         plan.remove(account.name.clone(), deed);
+        tell_names(plan, Some(account), None);
         plan.effects.cut_flows_of(&ranges);
         let name = account.name.to_string();
         plan.effects.facts.push(Fact::Withdrawn { name, ranges });

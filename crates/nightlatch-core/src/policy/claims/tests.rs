@@ -1,5 +1,6 @@
 //! Which claim wins, in examples and against a model that looks at each address by itself.
 
+use crate::features::exemptions::{self, Exemption};
 use crate::features::{accounts, blocks, denials};
 use std::collections::BTreeSet;
 
@@ -42,6 +43,16 @@ fn account(number: usize, range: AddrRange, services: Grant) -> Change {
 fn block(range: AddrRange) -> Change {
     let (reason, by) = (String::new(), ourselves().to_string());
     blocks::put(Block { range, until: None, reason, since: NOW, by })
+}
+
+/// An exemption of one range. Its name is its number.
+fn exemption(number: usize, range: AddrRange) -> Change {
+    exemptions::put(Exemption {
+        name: format!("e{number}").parse().unwrap(),
+        exempt: vec![Entry::Range(range)],
+        since: NOW,
+        by: ourselves().to_string(),
+    })
 }
 
 fn denial(range: AddrRange, scope: DenialScope) -> Change {
@@ -166,6 +177,9 @@ fn simple_answer(claims: &[(AddrRange, usize)], grants: &[Grant], here: &AddrRan
     let denied = denied.max();
     let blocked = Answer { stance: Stance::Blocked, denied: None };
     match (account, block) {
+        (None, None) if covering().any(|(_, kind)| *kind == 6) => {
+            Answer { stance: Stance::Spared, denied }
+        }
         (None, None) => Answer { stance: Stance::Stranger, denied },
         (None, Some(_)) => blocked,
         (Some(account), Some(block)) if block <= account => blocked,
@@ -189,7 +203,7 @@ fn simple_answer(claims: &[(AddrRange, usize)], grants: &[Grant], here: &AddrRan
 proptest! {
     #[test]
     fn the_pieces_equal_a_look_at_each_address(
-        claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..6), 0..12)
+        claims in proptest::collection::vec((0u128..32, 0u128..12, 0usize..7), 0..12)
     ) {
         let grants = [grant("sip"), grant("web,rtp"), Grant::All];
         let highest = Family::V4.highest();
@@ -211,7 +225,7 @@ proptest! {
             let replaced = |(other, other_kind): &(AddrRange, usize)| {
                 *other == range && group(*other_kind) == group(kind)
             };
-            if kind >= 3 && later.clone().any(replaced) {
+            if (3..6).contains(&kind) && later.clone().any(replaced) {
                 claims.remove(at);
             }
         }
@@ -220,6 +234,7 @@ proptest! {
                 3 => block(*range),
                 4 => denial(*range, DenialScope::Everything),
                 5 => denial(*range, DenialScope::ExceptMedia),
+                6 => exemption(number, *range),
                 kind => account(number, *range, grants[*kind].clone()),
             });
         }

@@ -1,15 +1,22 @@
-//! `allow`, `remove`, `list`, `show`.
+//! `allow`, `account`, `remove`, `list`, `show`.
 
+mod change;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::api;
-use nightlatch_core::features::Reply;
-use nightlatch_core::features::accounts::{self, Account, AccountName, NewAccount, Request};
+use nightlatch_core::api::{self, Cause};
+use nightlatch_core::features::accounts::{
+    self, Account, AccountName, Ends, Entry, NewAccount, Request,
+};
+use nightlatch_core::features::{Refusal, Reply};
 use nightlatch_core::service::Grant;
-use nightlatch_core::time::parse_span;
+use nightlatch_core::time::{MomentError, parse_moment, parse_span};
 use serde::Serialize;
+
+pub use change::AccountCommand;
 
 use super::{io, wording};
 use crate::features;
@@ -17,25 +24,70 @@ use crate::features::context::{Context, Run};
 use crate::features::fields::Fields;
 use crate::features::listing::Listing;
 use crate::shell::outcome::{Failure, Outcome};
-use crate::shell::{client, screen};
+use crate::shell::{again, client, screen};
 
 /// Let somebody in: make an account of addresses, networks or host names
 #[derive(clap::Args, Debug)]
 pub struct Allow {
     /// The account's name, such as "office"
     pub(crate) name: AccountName,
-    /// Addresses, networks, ranges or host names
-    #[arg(required = true, value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
-    pub(crate) addresses: Vec<String>,
+    #[command(flatten)]
+    addresses: Addresses,
     /// The services it opens, such as sip,web ("nightlatch services" lists them)
     #[arg(long, value_name = "LIST", default_value = "all", value_parser = Grant::parse)]
     pub(crate) services: Grant,
     /// How long it holds, such as 8h; for ever without
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) lasts: Option<Duration>,
+    /// Until when it holds: "2026-12-31 18:00" (UTC), or with an offset: "2026-12-31 18:00 +01:00"
+    #[arg(long, value_name = "WHEN", value_parser = parse_ends, conflicts_with = "lasts")]
+    until: Option<Ends>,
     /// A note, shown by "nightlatch show"
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
+    /// Even if a network is wider than a /16 (IPv4) or a /32 (IPv6)
+    #[arg(long)]
+    force: bool,
+}
+
+/// The addresses that a command is about.
+#[derive(clap::Args, Debug)]
+struct Addresses {
+    /// Addresses, networks, ranges or host names
+    #[arg(
+        required_unless_present = "from",
+        value_delimiter = ',',
+        value_name = "ADDRESS|CIDR|HOST"
+    )]
+    addresses: Vec<String>,
+    /// Also those in a file, one a line ("#" begins a comment); "-" is standard input
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+}
+
+impl Addresses {
+    /// All of them. No host name has an address yet.
+    ///
+    /// # Errors
+    /// One that is none; a file that cannot be read, with the line.
+    fn entries(&self) -> Result<Vec<Entry>, Failure> {
+        let mut entries = Vec::new();
+        for text in &self.addresses {
+            entries.push(io::entry(text)?);
+        }
+        if let Some(from) = &self.from {
+            entries.extend(io::entries_of(from)?);
+        }
+        Ok(entries)
+    }
+}
+
+/// Reads the end of something: a date and time, or `never`.
+fn parse_ends(text: &str) -> Result<Ends, MomentError> {
+    match text.trim() {
+        "never" => Ok(Ends::Never),
+        moment => parse_moment(moment).map(Ends::At),
+    }
 }
 
 impl Allow {
@@ -44,13 +96,17 @@ impl Allow {
     /// # Errors
     /// An address that is none, a name that cannot be resolved.
     pub(crate) fn account(&self) -> Result<NewAccount, Failure> {
-        let entries = self.addresses.iter().map(|text| io::entry(text));
+        let until = match self.until {
+            Some(Ends::At(until)) => Some(until),
+            _ => None,
+        };
         Ok(NewAccount {
             hours: None,
             name: self.name.clone(),
-            entries: entries.collect::<Result<_, _>>()?,
+            entries: io::resolved(self.addresses.entries()?)?,
             services: self.services.clone(),
             lasts: self.lasts,
+            until,
             note: self.note.clone(),
         })
     }
@@ -58,8 +114,19 @@ impl Allow {
 
 impl Run for Allow {
     fn run(&self, context: &Context) -> Outcome {
-        context.change(api::Request::of(Request::Allow(self.account()?)))
+        let request = api::Request::of(Request::Allow(self.account()?)).forced(self.force);
+        context.change(request).map_err(with_force)
     }
+}
+
+/// Adds the same command with `--force` to a refusal that asks for it.
+fn with_force(failure: Failure) -> Failure {
+    let why = failure.refusal.as_ref().map(|refusal| &refusal.why);
+    let asks = matches!(why, Some(Cause::Feature(refusal)) if matches!(
+        **refusal,
+        Refusal::Accounts(accounts::Refusal::Wide { .. } | accounts::Refusal::HostForAll { .. })
+    ));
+    if asks { again::with(failure, "--force") } else { failure }
 }
 
 /// Remove an account and end its running connections

@@ -2,8 +2,9 @@
 
 use nightlatch_core::audit::Record;
 use nightlatch_core::features::accounts::{
-    Account, Accounts, Entry, Notice, Refusal, Reply, Request,
+    Account, AccountName, Accounts, Entry, Notice, Refusal, Reply, Request, Terms, UNCHANGED,
 };
+use nightlatch_core::near::nearest;
 use nightlatch_core::service::{Grant, ServiceName};
 use nightlatch_core::time::{Time, show_span};
 use serde::Deserialize as _;
@@ -13,6 +14,7 @@ use crate::features::about::{About, Claim};
 use crate::features::listing::Listing;
 use crate::features::report::Report;
 use crate::features::worded::Worded;
+use crate::shell::screen::grouped;
 
 impl Worded for Accounts {
     fn say(reply: &Reply, _changed: bool) -> Option<String> {
@@ -30,6 +32,20 @@ impl Worded for Accounts {
                 account.name,
                 entries_and_services(account),
             ),
+            Reply::Added { name, services, entries, there } => added(name, services, entries, there),
+            Reply::Dropped { name, entries, covered, left } => {
+                let left = addresses(*left);
+                let mut text = format!(
+                    "{} no longer in account \"{name}\" ({left} left): running connections and media streams are cut",
+                    is_or_are(entries)
+                );
+                if !covered.is_empty() {
+                    let other = format!("other addresses of account \"{name}\" cover that");
+                    text += &format!("\n{} still allowed: {other}", is_or_are(covered));
+                }
+                text
+            }
+            Reply::Changed { before, after, entries } => altered(before, after, *entries),
             Reply::ShutOut { name } => {
                 format!("attention: this shuts out addresses of account \"{name}\"")
             }
@@ -57,21 +73,48 @@ impl Worded for Accounts {
 
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
-            Refusal::Unknown { name } => {
+            Refusal::Unknown { name, near: Some(near) } => {
+                format!("there is no account \"{name}\": did you mean \"{near}\"?")
+            }
+            Refusal::Unknown { name, near: None } => {
                 format!("there is no account \"{name}\": \"nightlatch list\" shows all of them")
             }
-            Refusal::Exists(there) => format!(
-                "account \"{}\" exists already ({}): use \"nightlatch show {}\", remove it first, or take another name",
-                there.name,
-                entries_and_services(there),
-                there.name
+            Refusal::Exists { account, more } => exists(account, more),
+            Refusal::NotInAccount { name, missing, has, count } => {
+                let more = count.saturating_sub(has.len());
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!(
+                    "{} not in account \"{name}\", and nothing was changed: it has {}{more}",
+                    is_or_are(missing),
+                    ids(has)
+                )
+            }
+            Refusal::LastAddress { name } => format!(
+                "no address would be left in account \"{name}\": to remove it, \"nightlatch remove {name}\""
+            ),
+            Refusal::TooMany { name, most } => format!(
+                "account \"{name}\" would have more than {most} addresses: name networks or ranges, or make several accounts"
+            ),
+            Refusal::Passed { until } => {
+                format!(
+                    "{until} has passed already: name a time to come, in UTC or with the offset of your zone"
+                )
+            }
+            Refusal::HostForAll { name, host } => format!(
+                "account \"{name}\" allows all services, and DNS is not authenticated, so nothing was changed: make an account of its own for it (\"nightlatch allow NAME {host} --services sip\"), or add --force"
+            ),
+            Refusal::Wide { range } => format!(
+                "{range} is {} addresses, and nothing was changed: if all of them are to be allowed, add --force",
+                grouped(range.width().saturating_add(1))
             ),
             Refusal::NoAddress { name } => format!("account \"{name}\" needs an address"),
             Refusal::NoServices => "name at least one service, or \"all\"".to_owned(),
             Refusal::NoSuchService { name, known } => {
                 let known: Vec<&str> = known.iter().map(ServiceName::as_str).collect();
+                let meant = nearest(name.as_str(), known.iter().copied());
+                let meant = meant.map_or_else(String::new, |it| format!("did you mean \"{it}\"? "));
                 format!(
-                    "there is no service \"{name}\" on this server: write all, or some of {}",
+                    "there is no service \"{name}\" on this server: {meant}write all, or some of {}",
                     known.join(", ")
                 )
             }
@@ -124,9 +167,25 @@ impl Worded for Accounts {
     }
 
     fn audited(_record: &Record, value: &Value) -> Option<String> {
+        let mut value = value.clone();
+        // Of a change there are only the entries that differ.
+        let unchanged = value.as_object_mut().and_then(|fields| fields.remove(UNCHANGED));
         let account = Account::deserialize(value).ok()?;
         let until = account.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
-        Some(format!("{}, {until}", entries_and_services(&account)))
+        let text = match unchanged.and_then(|count| usize::try_from(count.as_u64()?).ok()) {
+            Some(count) => {
+                let same = format!("{} unchanged", addresses(count));
+                let entries = match account.entries.is_empty() {
+                    true => same,
+                    false => format!("{} and {same}", shortened(&account.entries)),
+                };
+                format!("{}: {entries} for {}", account.name, account.services)
+            }
+            None => return Some(format!("{}, {until}", entries_and_services(&account))),
+        };
+        let note =
+            if account.note.is_empty() { String::new() } else { format!(", \"{}\"", account.note) };
+        Some(format!("{text}, {until}{note}"))
     }
 }
 
@@ -137,6 +196,82 @@ fn entries_and_services(account: &Account) -> String {
     let more = account.entries.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more} for {}", entries.join(", "), account.services)
+}
+
+/// What came into an account.
+fn added(name: &AccountName, services: &Grant, entries: &[Entry], there: &[Entry]) -> String {
+    let there =
+        (!there.is_empty()).then(|| format!("{} in account \"{name}\" already", is_or_are(there)));
+    let new = (!entries.is_empty())
+        .then(|| format!("account \"{name}\" is open for {} too: {services}", shortened(entries)));
+    new.into_iter().chain(there).collect::<Vec<String>>().join("\n")
+}
+
+/// What became of an account without its entries.
+fn altered(before: &Terms, after: &Terms, entries: usize) -> String {
+    if before == after {
+        return format!("account \"{}\" is so already: nothing was changed", after.name);
+    }
+    let mut changes = Vec::new();
+    if before.name != after.name {
+        changes.push(format!("is now called \"{}\"", after.name));
+    }
+    if before.services != after.services {
+        let (was, is, many) = (&before.services, &after.services, addresses(entries));
+        changes.push(format!("allows {many} {is} instead of {was}"));
+    }
+    if before.until != after.until {
+        changes.push(match after.until {
+            Some(until) => format!("ends at {until}"),
+            None => "no longer ends by itself".to_owned(),
+        });
+    }
+    if before.note != after.note {
+        changes.push(match after.note.is_empty() {
+            true => "has no note any more".to_owned(),
+            false => format!("has the note \"{}\"", after.note),
+        });
+    }
+    let ends = match before.services.is_within(&after.services) {
+        true => "",
+        false => "; what is no longer allowed is cut",
+    };
+    format!("account \"{}\" {}{ends}", before.name, changes.join(", "))
+}
+
+/// An account of that name exists; the command that adds what was asked for.
+fn exists(account: &Account, more: &[Entry]) -> String {
+    const MOST: usize = 20;
+    let name = &account.name;
+    let what = match more {
+        [] => format!("to change it, use \"nightlatch account set {name}\", or take another name"),
+        more if more.len() > MOST => format!(
+            "to add these addresses, use \"nightlatch account add {name}\" with the same addresses"
+        ),
+        more => {
+            let words: Vec<String> = more.iter().map(|entry| entry.id().to_string()).collect();
+            format!("to add, use \"nightlatch account add {name} {}\"", words.join(" "))
+        }
+    };
+    format!("account \"{name}\" exists already ({}): {what}", entries_and_services(account))
+}
+
+/// Entries as they were written.
+fn ids(entries: &[Entry]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = entries.iter().take(SHOWN).map(|it| it.id().to_string()).collect();
+    let more = entries.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// `203.0.113.7 is`, `203.0.113.7, 203.0.113.8 are`.
+fn is_or_are(entries: &[Entry]) -> String {
+    format!("{} {}", ids(entries), if entries.len() == 1 { "is" } else { "are" })
+}
+
+fn addresses(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "address" } else { "addresses" })
 }
 
 /// Who made an account, when, and when it ends.

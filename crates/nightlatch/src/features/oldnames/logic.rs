@@ -37,12 +37,14 @@ impl OldName {
     pub fn usage(self) -> &'static str {
         match self {
             OldName::AddIp => {
-                "use: add-ip NAME ADDRESS, with no space in either (now also: nightlatch allow)"
+                "use: add-ip NAME ADDRESS, with no space in either (now also: nightlatch allow, nightlatch account add)"
             }
             OldName::AddFqdn => {
-                "use: add-fqdn NAME HOSTNAME, with no space in either (now also: nightlatch allow)"
+                "use: add-fqdn NAME HOSTNAME, with no space in either (now also: nightlatch allow, nightlatch account add)"
             }
-            OldName::DelAcct => "use: del-acct NAME (now also: nightlatch remove)",
+            OldName::DelAcct => {
+                "use: del-acct NAME (now also: nightlatch remove, and nightlatch account drop for one address)"
+            }
             OldName::AddBlacklist => "use: add-blacklist ADDRESS (now also: nightlatch block)",
             OldName::Restart => "use: iptables-restart (now: nightlatch reload)",
         }

@@ -121,6 +121,7 @@ fn new_account(name: &str, addresses: &[AddrRange], note: &str) -> Option<NewAcc
         entries: addresses.iter().map(|range| Entry::Range(*range)).collect(),
         services: Grant::All,
         lasts: None,
+        until: None,
         note: note.to_owned(),
     })
 }

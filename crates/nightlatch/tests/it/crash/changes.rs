@@ -289,6 +289,7 @@ impl Change {
                 entries: ranges.iter().map(|text| Entry::Range(text.parse().unwrap())).collect(),
                 services: Grant::parse(services).unwrap(),
                 lasts: None,
+                until: None,
                 note: String::new(),
             })
             .into(),

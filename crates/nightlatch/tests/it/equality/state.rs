@@ -10,6 +10,7 @@ use nightlatch_core::features::accounts::{self, Account, Entry};
 use nightlatch_core::features::blocks::{self, Block};
 use nightlatch_core::features::countries::{self, FetchedTable};
 use nightlatch_core::features::denials::{self, Denial, DenialCause};
+use nightlatch_core::features::exemptions::{self, Exemption};
 use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
 use nightlatch_core::features::leases::{self, Lease, LeaseKey};
 use nightlatch_core::features::{self, Change, firewall};
@@ -132,6 +133,7 @@ impl State {
     /// Every range that an account, a block or a list names; of the long list some.
     pub(super) fn ranges(&self) -> Vec<AddrRange> {
         let accounts = self.records.accounts.all.values().flat_map(Account::ranges);
+        let exempt = self.records.exemptions.all.values().flat_map(Exemption::ranges);
         let feeds = self.feeds.iter().flatten().copied();
         let countries = self.countries.iter().map(|(range, _)| *range);
         let denials = self.records.denials.all.keys().copied();
@@ -140,6 +142,7 @@ impl State {
         accounts
             .chain(some_of_long)
             .chain(self.records.blocks.all.keys().copied())
+            .chain(exempt)
             .chain(feeds)
             .chain(denials)
             .chain(self.records.leases.ranges())
@@ -222,6 +225,9 @@ pub(super) fn random(dice: &mut Dice) -> State {
             denial.scope = DenialScope::ExceptMedia;
         }
         state.change(denials::put(denial));
+    }
+    for number in 0..dice.below(4) {
+        state.change(exemptions::put(random_exemption(dice, number)));
     }
     state.by_tcp = (0..dice.below(8)).map(|_| random_range(dice)).collect();
     // Now and then exactly the range of an account.
@@ -353,6 +359,15 @@ fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Acco
     }
 }
 
+fn random_exemption(dice: &mut Dice, number: usize) -> Exemption {
+    Exemption {
+        name: format!("exempt-{number}").parse().unwrap(),
+        exempt: (0..=dice.below(3)).map(|_| Entry::Range(random_range(dice))).collect(),
+        since: *NOW,
+        by: String::new(),
+    }
+}
+
 /// Ranges in a small part of the address space, so that they overlap, touch and lie in each other.
 fn random_range(dice: &mut Dice) -> AddrRange {
     let (family, base) = match dice.below(2) {
@@ -405,6 +420,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for range in records.blocks.all.keys() {
         let mut less = state.clone();
         less.change(blocks::removed(*range));
+        smaller.push(less);
+    }
+    for name in records.exemptions.all.keys() {
+        let mut less = state.clone();
+        less.change(exemptions::removed(name.clone()));
         smaller.push(less);
     }
     for range in records.denials.all.keys() {

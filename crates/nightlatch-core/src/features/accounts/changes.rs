@@ -1,0 +1,296 @@
+//! An account that exists changes: entries come and go, its services, its end, its note, its name.
+//!
+//! Each is one change with one audit record. Whatever an account allowed before and allows still goes on
+//! undisturbed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nightlatch_parse::ranges::RangeList;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::requests::{LONGEST_NOTE, MAX_ENTRIES, SHOWN_ENTRIES};
+use super::{Account, AccountName, Accounts, Deed, Entry, HostName, Refusal, Reply};
+use crate::AddrRange;
+use crate::audit::{self, Occurrence};
+use crate::entry::{EntryId, apart, host_names, uncovered};
+use crate::features::{Fact, Plan, View};
+use crate::records;
+use crate::service::{Catalogue, Grant};
+use crate::time::Time;
+
+/// What changes of an account besides its entries; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The services.
+    pub services: Option<Grant>,
+    /// When it ends by itself.
+    pub ends: Option<Ends>,
+    /// The note.
+    pub note: Option<String>,
+    /// The name.
+    pub rename: Option<AccountName>,
+}
+
+/// When something ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ends {
+    /// Not by itself.
+    Never,
+    /// So long after now.
+    After(Duration),
+    /// Then.
+    At(Time),
+}
+
+impl Ends {
+    /// The moment of the end, which has to lie ahead.
+    pub(super) fn until(self, now: Time) -> Result<Option<Time>, Refusal> {
+        match self {
+            Ends::Never => Ok(None),
+            Ends::After(span) => Ok(Some(now.after(span))),
+            Ends::At(until) if until <= now => Err(Refusal::Passed { until }),
+            Ends::At(until) => Ok(Some(until)),
+        }
+    }
+}
+
+/// An account without its entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Its name.
+    pub name: AccountName,
+    /// The services it allows.
+    pub services: Grant,
+    /// When it ends by itself.
+    pub until: Option<Time>,
+    /// The note.
+    pub note: String,
+}
+
+impl Terms {
+    fn of(account: &Account) -> Terms {
+        let Account { name, services, until, note, .. } = account;
+        let (name, services, note) = (name.clone(), services.clone(), note.clone());
+        Terms { name, services, until: *until, note }
+    }
+}
+
+impl Accounts {
+    /// Adds entries. Those that are there already stay as they are.
+    pub(super) fn add(
+        &self,
+        name: &AccountName,
+        entries: Vec<Entry>,
+        view: &View<'_>,
+    ) -> Result<Plan<Accounts>, Refusal> {
+        let before = self.known(name)?;
+        Accounts::check_entries(&entries, view)?;
+        let (new, there) = apart(entries, &before.entries);
+        if before.entries.len().saturating_add(new.len()) > MAX_ENTRIES {
+            return Err(Refusal::TooMany { name: name.clone(), most: MAX_ENTRIES });
+        }
+        // Whoever answers for a name may answer with any address: not for ssh by accident.
+        let host = new.iter().find_map(Entry::host).filter(|_| before.services == Grant::All);
+        if let Some(host) = host.filter(|_| !view.force()) {
+            return Err(Refusal::HostForAll { name: name.clone(), host: host.clone() });
+        }
+        let services = before.services.clone();
+        let reply = Reply::Added { name: name.clone(), services, entries: new.clone(), there };
+        let mut plan = Plan::say(reply);
+        if new.is_empty() {
+            return Ok(plan);
+        }
+        plan.effects.facts.push(Fact::Allowed {
+            name: name.to_string(),
+            services: before.services.clone(),
+            ranges: new.iter().flat_map(Entry::ranges).collect(),
+        });
+        let mut account = before.clone();
+        account.entries.extend(new);
+        tell_names(&mut plan, Some(before), Some(&account));
+        plan.put(name.clone(), account, Deed::Add);
+        plan.effects.waits_for_up = true;
+        Ok(plan)
+    }
+
+    /// Removes entries, and ends the running flows of addresses that no other entry covers.
+    pub(super) fn drop_entries(
+        &self,
+        name: &AccountName,
+        entries: Vec<Entry>,
+    ) -> Result<Plan<Accounts>, Refusal> {
+        let before = self.known(name)?;
+        let (missing, dropped) = apart(entries, &before.entries);
+        if !missing.is_empty() {
+            let has = before.entries.iter().take(SHOWN_ENTRIES).cloned().collect();
+            let count = before.entries.len();
+            return Err(Refusal::NotInAccount { name: name.clone(), missing, has, count });
+        }
+        let gone: BTreeSet<EntryId<'_>> = dropped.iter().map(Entry::id).collect();
+        let is_gone = |entry: &Entry| gone.contains(&entry.id());
+        let (going, staying): (Vec<&Entry>, Vec<&Entry>) =
+            before.entries.iter().partition(|entry| is_gone(entry));
+        if staying.is_empty() {
+            return Err(Refusal::LastAddress { name: name.clone() });
+        }
+        let ranges = uncovered(going.iter().copied(), staying.iter().copied());
+        let mut closed: RangeList = ranges.iter().copied().collect();
+        closed.merge();
+        let stays = |entry: &&&Entry| {
+            let mut ranges = entry.ranges().peekable();
+            ranges.peek().is_some() && ranges.all(|range| closed.first_overlap(&range).is_none())
+        };
+        let covered = going.iter().filter(stays).map(|entry| (*entry).clone()).collect();
+        let mut plan = Plan::say(Reply::Dropped {
+            name: name.clone(),
+            entries: going.into_iter().cloned().collect(),
+            covered,
+            left: staying.len(),
+        });
+        let entries = staying.into_iter().cloned().collect();
+        let account = Account { entries, ..before.clone() };
+        tell_names(&mut plan, Some(before), Some(&account));
+        withdraw(&mut plan, name, ranges);
+        plan.put(name.clone(), account, Deed::Drop);
+        plan.effects.waits_for_up = true;
+        Ok(plan)
+    }
+
+    /// Changes what holds for all entries. What is no longer allowed ends.
+    pub(super) fn set(
+        &self,
+        name: &AccountName,
+        edit: Edit,
+        view: &View<'_>,
+    ) -> Result<Plan<Accounts>, Refusal> {
+        let before = self.known(name)?;
+        let mut account = before.clone();
+        if let Some(services) = edit.services {
+            Accounts::check_services(&services, view)?;
+            account.services = services;
+        }
+        if let Some(ends) = edit.ends {
+            account.until = ends.until(view.now())?;
+        }
+        if let Some(note) = edit.note {
+            account.note = note.chars().take(LONGEST_NOTE).collect();
+        }
+        if let Some(name) = edit.rename.filter(|name| *name != before.name) {
+            if let Some(account) = self.all.get(&name) {
+                let account = Box::new(account.clone());
+                return Err(Refusal::Exists { account, more: Vec::new() });
+            }
+            account.name = name;
+        }
+        let terms = |account: &Account| Box::new(Terms::of(account));
+        let reply = Reply::Changed {
+            before: terms(before),
+            after: terms(&account),
+            entries: account.entries.len(),
+        };
+        let mut plan = Plan::say(reply);
+        if account == *before {
+            return Ok(plan);
+        }
+        let ranges: Vec<AddrRange> = account.ranges().collect();
+        if !is_granted(&before.services, &account.services, view.catalogue()) {
+            withdraw(&mut plan, &account.name, ranges);
+        } else if !is_granted(&account.services, &before.services, view.catalogue()) {
+            let (name, services) = (account.name.to_string(), account.services.clone());
+            plan.effects.facts.push(Fact::Allowed { name, services, ranges });
+        }
+        replace(&mut plan, before, account);
+        plan.effects.waits_for_up = true;
+        Ok(plan)
+    }
+}
+
+/// Puts the changed account in the place of the one before, under its new name if it has one: then two
+/// records change, and the audit log has one entry for both.
+fn replace(plan: &mut Plan<Accounts>, before: &Account, account: Account) {
+    if account.name == before.name {
+        plan.put(account.name.clone(), account, Deed::Change);
+        return;
+    }
+    let (was, is) = audited(before, &account);
+    plan.occurrences.push(Occurrence::new(Deed::Change, &before.name, &was, &is));
+    // The new name first, so that a host name is never without a record that has it.
+    tell_names(plan, None, Some(&account));
+    tell_names(plan, Some(before), None);
+    plan.put(account.name.clone(), account, None);
+    plan.remove(before.name.clone(), None);
+}
+
+/// Ends what an account allowed for these ranges: running flows, and what the PBX would still send there.
+fn withdraw(plan: &mut Plan<Accounts>, name: &AccountName, ranges: Vec<AddrRange>) {
+    if !ranges.is_empty() {
+        plan.effects.cut_flows_of(&ranges);
+        plan.effects.facts.push(Fact::Withdrawn { name: name.to_string(), ranges });
+    }
+}
+
+/// Says which host names an account has from now on, if it had others before.
+pub(super) fn tell_names(
+    plan: &mut Plan<Accounts>,
+    before: Option<&Account>,
+    after: Option<&Account>,
+) {
+    let of = |account: Option<&Account>| -> Vec<HostName> {
+        account.map_or_else(Vec::new, |account| host_names(&account.entries))
+    };
+    let (had, names) = (of(before), of(after));
+    if let Some(account) = after.or(before).filter(|_| had != names) {
+        let of = format!("accounts/{}", account.name);
+        plan.effects.facts.push(Fact::HostNames { of, names, private: false });
+    }
+}
+
+/// Whether other services include all of these, with what they bring.
+fn is_granted(services: &Grant, by: &Grant, catalogue: &Catalogue) -> bool {
+    match (services, by) {
+        (_, Grant::All) => true,
+        (Grant::All, Grant::Some(_)) => false,
+        (Grant::Some(names), Grant::Some(others)) => {
+            catalogue.with_brought(&**names).is_subset(&catalogue.with_brought(&**others))
+        }
+    }
+}
+
+/// What the audit log keeps of a change: of a long account, only the entries that the other one does not
+/// have, and how many are the same in both.
+pub(super) fn audited(before: &Account, after: &Account) -> (Value, Value) {
+    let set = |account: &Account| -> BTreeSet<String> {
+        account.entries.iter().map(Entry::to_string).collect()
+    };
+    let (had, has) = (set(before), set(after));
+    let same = had.intersection(&has).count();
+    let shortened = |account: &Account, others: &BTreeSet<String>| {
+        let entries = account.entries.iter().filter(|entry| !others.contains(&entry.to_string()));
+        let entries = entries.cloned().collect();
+        let mut value = audit::value(&Account { entries, ..account.clone() });
+        if let Value::Object(fields) = &mut value {
+            fields.insert(UNCHANGED.to_owned(), same.into());
+        }
+        value
+    };
+    (shortened(before, &has), shortened(after, &had))
+}
+
+/// The field of the audit log that says how many entries did not change.
+pub const UNCHANGED: &str = "unchanged_entries";
+
+/// The ranges in which claims may be others after an account has changed.
+pub(super) fn touched(before: &Account, after: &Account) -> Vec<AddrRange> {
+    // Whatever else an account has may matter to its claims.
+    let bare = |account: &Account| {
+        let (entries, note) = (Vec::new(), String::new());
+        Account { entries, note, ..account.clone() }
+    };
+    if bare(before) == bare(after) {
+        return records::differing(before, after);
+    }
+    before.ranges().chain(after.ranges()).collect()
+}
