@@ -42,6 +42,26 @@ struct Written {
     zone: String,
 }
 
+/// When something counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Within {
+    /// At any time.
+    Always,
+    /// During these hours.
+    Hours(Hours),
+}
+
+impl Within {
+    /// The hours, if there are any.
+    pub fn hours(self) -> Option<Hours> {
+        match self {
+            Within::Always => None,
+            Within::Hours(hours) => Some(hours),
+        }
+    }
+}
+
 /// Why hours cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {

@@ -6,6 +6,7 @@ mod disk;
 mod ends;
 mod exempt;
 mod hostile;
+mod hours;
 mod kernel;
 mod learned;
 mod leases;

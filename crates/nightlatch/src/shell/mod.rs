@@ -14,6 +14,7 @@ pub mod detach;
 pub mod fetch;
 pub mod firewall;
 pub mod flows;
+pub mod hours;
 pub mod inbox;
 pub mod journal;
 pub mod kept;

@@ -124,7 +124,13 @@ fn fewer_services_end_what_is_no_longer_allowed() {
     desk.done(allow("office 203.0.113.7,203.0.113.8 sip,web"));
     let terms = |text: &str| {
         let services = Grant::parse(text).unwrap();
-        Box::new(Terms { name: name("office"), services, until: None, note: String::new() })
+        Box::new(Terms {
+            name: name("office"),
+            services,
+            until: None,
+            hours: None,
+            note: String::new(),
+        })
     };
     let (before, after) = (terms("sip,web"), terms("sip"));
     let reply = accounts::Reply::Changed { before, after, entries: 2 };

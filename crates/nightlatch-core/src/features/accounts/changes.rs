@@ -16,6 +16,7 @@ use crate::AddrRange;
 use crate::audit::{self, Occurrence};
 use crate::entry::{EntryId, apart, host_names, uncovered};
 use crate::features::{Fact, Plan, View};
+use crate::hours::{Hours, Within};
 use crate::records;
 use crate::service::{Catalogue, Grant};
 use crate::time::Time;
@@ -27,6 +28,9 @@ pub struct Edit {
     pub services: Option<Grant>,
     /// When it ends by itself.
     pub ends: Option<Ends>,
+    /// When it counts.
+    #[serde(default)]
+    pub within: Option<Within>,
     /// The note.
     pub note: Option<String>,
     /// The name.
@@ -66,15 +70,18 @@ pub struct Terms {
     pub services: Grant,
     /// When it ends by itself.
     pub until: Option<Time>,
+    /// The hours during which it counts; always where absent.
+    #[serde(default)]
+    pub hours: Option<Hours>,
     /// The note.
     pub note: String,
 }
 
 impl Terms {
     fn of(account: &Account) -> Terms {
-        let Account { name, services, until, note, .. } = account;
+        let Account { name, services, until, hours, note, .. } = account;
         let (name, services, note) = (name.clone(), services.clone(), note.clone());
-        Terms { name, services, until: *until, note }
+        Terms { name, services, until: *until, hours: hours.clone(), note }
     }
 }
 
@@ -175,6 +182,9 @@ impl Accounts {
         if let Some(ends) = edit.ends {
             account.until = ends.until(view.now())?;
         }
+        if let Some(within) = edit.within {
+            account.hours = within.hours();
+        }
         if let Some(note) = edit.note {
             account.note = note.chars().take(LONGEST_NOTE).collect();
         }
@@ -196,6 +206,9 @@ impl Accounts {
             return Ok(plan);
         }
         let ranges: Vec<AddrRange> = account.ranges().collect();
+        if account.hours.is_some() && account.hours != before.hours {
+            plan.effects.cut_flows_of(&ranges);
+        }
         if !is_granted(&before.services, &account.services, view.catalogue()) {
             withdraw(&mut plan, &account.name, ranges);
         } else if !is_granted(&account.services, &before.services, view.catalogue()) {

@@ -12,6 +12,7 @@ use nightlatch_core::features::accounts::{
     self, Account, AccountName, Ends, Entry, NewAccount, Request,
 };
 use nightlatch_core::features::{Refusal, Reply};
+use nightlatch_core::hours::Within;
 use nightlatch_core::service::Grant;
 use nightlatch_core::time::{MomentError, parse_moment, parse_span};
 use serde::Serialize;
@@ -23,6 +24,7 @@ use crate::features;
 use crate::features::context::{Context, Run};
 use crate::features::fields::Fields;
 use crate::features::listing::Listing;
+use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{again, client, screen};
 
@@ -42,6 +44,8 @@ pub struct Allow {
     /// Until when it holds: "2026-12-31 18:00" (UTC), or with an offset: "2026-12-31 18:00 +01:00"
     #[arg(long, value_name = "WHEN", value_parser = parse_ends, conflicts_with = "lasts")]
     until: Option<Ends>,
+    #[command(flatten)]
+    hours: HoursArgs,
     /// A note, shown by "nightlatch show"
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
@@ -101,7 +105,7 @@ impl Allow {
             _ => None,
         };
         Ok(NewAccount {
-            hours: None,
+            hours: self.hours.within()?.and_then(Within::hours),
             name: self.name.clone(),
             entries: io::resolved(self.addresses.entries()?)?,
             services: self.services.clone(),
@@ -211,6 +215,9 @@ fn show(account: &Account) {
     }
     screen::say(format!("services  {}", account.services));
     screen::say(format!("until     {}", wording::end(account.until)));
+    if let Some(hours) = &account.hours {
+        screen::say(format!("hours     {hours} {}", hours.zone()));
+    }
     screen::say(format!("made      {} by {}", account.since, account.by));
     if !account.note.is_empty() {
         screen::say(format!("note      {}", screen::printable(&account.note)));

@@ -4,6 +4,7 @@ use nightlatch_core::audit::Record;
 use nightlatch_core::features::accounts::{
     Account, AccountName, Accounts, Entry, Notice, Refusal, Reply, Request, Terms, UNCHANGED,
 };
+use nightlatch_core::hours::Hours;
 use nightlatch_core::near::nearest;
 use nightlatch_core::service::{Grant, ServiceName};
 use nightlatch_core::time::{Time, show_span};
@@ -22,6 +23,7 @@ impl Worded for Accounts {
             Reply::Opened(account) => {
                 let mut text =
                     format!("account \"{}\" is open: {}", account.name, entries_and_services(account));
+                text += &during(account.hours.as_ref());
                 if let Some(until) = account.until {
                     text += &format!(", until {until} ({})", show_span(until.since(account.since)));
                 }
@@ -159,9 +161,15 @@ impl Worded for Accounts {
             let Account { name, services, .. } = account;
             let range = account.range_of(about.address()).map(|range| range.to_string());
             let range = range.unwrap_or_default();
-            about.line(10, format!("account   {name}: {range} for {services}"));
+            let now = account.hours.as_ref().map(|it| match it.contain(about.now()) {
+                true => format!("{}, which is now", during(Some(it))),
+                false => format!("{}, which is not now", during(Some(it))),
+            });
+            let now = now.unwrap_or_default();
+            about.line(10, format!("account   {name}: {range} for {services}{now}"));
             about.because(Claim::Allow(name.to_string()), made(account, about.now()));
-            let only = format!("account \"{name}\" lets it in for {services} only");
+            let hours = during(account.hours.as_ref());
+            let only = format!("account \"{name}\" lets it in for {services} only{hours}");
             about.because(Claim::AllowOnly, only);
         }
     }
@@ -181,11 +189,15 @@ impl Worded for Accounts {
                 };
                 format!("{}: {entries} for {}", account.name, account.services)
             }
-            None => return Some(format!("{}, {until}", entries_and_services(&account))),
+            None => {
+                let hours = during(account.hours.as_ref());
+                return Some(format!("{}{hours}, {until}", entries_and_services(&account)));
+            }
         };
         let note =
             if account.note.is_empty() { String::new() } else { format!(", \"{}\"", account.note) };
-        Some(format!("{text}, {until}{note}"))
+        let hours = during(account.hours.as_ref());
+        Some(format!("{text}{hours}, {until}{note}"))
     }
 }
 
@@ -224,6 +236,12 @@ fn altered(before: &Terms, after: &Terms, entries: usize) -> String {
         changes.push(match after.until {
             Some(until) => format!("ends at {until}"),
             None => "no longer ends by itself".to_owned(),
+        });
+    }
+    if before.hours != after.hours {
+        changes.push(match &after.hours {
+            Some(hours) => format!("counts only {hours} ({})", hours.zone()),
+            None => "counts at any time".to_owned(),
         });
     }
     if before.note != after.note {
@@ -274,13 +292,19 @@ fn addresses(count: usize) -> String {
     format!("{count} {}", if count == 1 { "address" } else { "addresses" })
 }
 
+/// `, only Mon-Fri 07:00-19:00 (Europe/Berlin)`; nothing without hours.
+fn during(hours: Option<&Hours>) -> String {
+    hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
+}
+
 /// Who made an account, when, and when it ends.
 fn made(account: &Account, now: Time) -> String {
     let until = account.until.map_or_else(String::new, |until| {
         format!(", until {until}, {} left", show_span(until.since(now)))
     });
     let Account { name, services, by, since, .. } = account;
-    format!("account \"{name}\" ({services}), made by {by} at {since}{until}")
+    let hours = during(account.hours.as_ref());
+    format!("account \"{name}\" ({services}{hours}), made by {by} at {since}{until}")
 }
 
 fn row(account: &Account) -> Vec<String> {
@@ -288,7 +312,7 @@ fn row(account: &Account) -> Vec<String> {
         account.name.to_string(),
         shortened(&account.entries),
         account.services.to_string(),
-        end(account.until),
+        end(account.until) + &during(account.hours.as_ref()),
         account.note.clone(),
     ]
 }

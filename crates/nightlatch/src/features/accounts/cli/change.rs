@@ -12,9 +12,10 @@ use nightlatch_core::time::parse_span;
 use super::{Addresses, parse_ends, shown, with_force};
 use crate::features::accounts::io;
 use crate::features::context::{Context, Run};
+use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::Outcome;
 
-/// Change an account: add or drop addresses, set its services, end, note or name
+/// Change an account: add or drop addresses, set its services, end, hours, note or name
 #[derive(clap::Args, Debug)]
 pub struct AccountCommand {
     #[command(subcommand)]
@@ -27,7 +28,7 @@ enum Action {
     Add(Add),
     /// Drop addresses from an account, and end their running connections
     Drop(Drop),
-    /// Set services, end, note or name of an account
+    /// Set services, end, hours, note or name of an account
     Set(Set),
 }
 
@@ -90,7 +91,7 @@ fn closed_by(account: &Account, without: &[Entry]) -> Vec<AddrRange> {
 }
 
 #[derive(clap::Args, Debug)]
-#[group(id = "change", required = true, multiple = true, args = ["services", "lasts", "until", "note", "rename"])]
+#[group(id = "change", required = true, multiple = true, args = ["services", "lasts", "until", "hours", "note", "rename"])]
 struct Set {
     /// The account's name
     name: AccountName,
@@ -103,6 +104,8 @@ struct Set {
     /// Until when it holds: "2026-12-31 18:00" (UTC), "2026-12-31 18:00 +01:00", or never
     #[arg(long, value_name = "WHEN", value_parser = parse_ends, conflicts_with = "lasts")]
     until: Option<Ends>,
+    #[command(flatten)]
+    hours: HoursArgs,
     /// A note, shown by "nightlatch show"
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -126,6 +129,7 @@ impl Run for Set {
         let edit = Edit {
             services: self.services.clone(),
             ends: self.lasts.map(Ends::After).or(self.until),
+            within: self.hours.within()?,
             note: self.note.clone(),
             rename: self.rename.clone(),
         };
