@@ -12,7 +12,7 @@ use nightlatch_core::time::parse_span;
 use super::{Addresses, parse_ends, shown, with_force};
 use crate::features::accounts::io;
 use crate::features::context::{Context, Run};
-use crate::shell::outcome::Outcome;
+use crate::shell::outcome::{Code, Failure, Outcome};
 
 /// Change an account: add or drop addresses, set its services, end, note or name
 #[derive(clap::Args, Debug)]
@@ -90,7 +90,6 @@ fn closed_by(account: &Account, without: &[Entry]) -> Vec<AddrRange> {
 }
 
 #[derive(clap::Args, Debug)]
-#[group(id = "change", required = true, multiple = true, args = ["services", "lasts", "until", "note", "rename"])]
 struct Set {
     /// The account's name
     name: AccountName,
@@ -116,6 +115,16 @@ struct Set {
 
 impl Run for Set {
     fn run(&self, context: &Context) -> Outcome {
+        let edit = Edit {
+            services: self.services.clone(),
+            ends: self.lasts.map(Ends::After).or(self.until),
+            note: self.note.clone(),
+            rename: self.rename.clone(),
+        };
+        if edit == Edit::default() {
+            let what = "say what is to change: --services, --for, --until, --note or --rename";
+            return Err(Failure::new(Code::Usage, what));
+        }
         let mut closed = Vec::new();
         if let Some(services) = &self.services {
             let account = shown(context, &self.name)?;
@@ -123,12 +132,6 @@ impl Run for Set {
                 closed = account.ranges().collect();
             }
         }
-        let edit = Edit {
-            services: self.services.clone(),
-            ends: self.lasts.map(Ends::After).or(self.until),
-            note: self.note.clone(),
-            rename: self.rename.clone(),
-        };
         let request = Request::Set { name: self.name.clone(), edit };
         let request = api::Request::of(request).forced(self.force);
         match closed.is_empty() {
