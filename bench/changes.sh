@@ -10,7 +10,7 @@ usage() {
     cat <<'TEXT'
 usage: [OLD=PROGRAM|REVISION] bench/changes.sh [PART [ROUNDS]]
 
-  PART      all, block, clients, exchange, flush, memory, sends or judge (default: all)
+  PART      all, block, clients, exchange, flush, long, memory, sends or judge (default: all)
   ROUNDS    how often each version is started and measured, in turn (default: 3)
   OLD       another version of nightlatch to compare with: a program, or a revision of this
             repository to build
@@ -19,7 +19,7 @@ TEXT
 
 main() {
     if [[ $# -gt 2 || ! ${2:-3} =~ ^[1-9][0-9]*$ ]] ||
-        [[ ! ${1:-all} =~ ^(all|block|clients|exchange|flush|memory|sends|judge)$ ]]; then
+        [[ ! ${1:-all} =~ ^(all|block|clients|exchange|flush|long|memory|sends|judge)$ ]]; then
         usage >&2
         exit 2
     fi

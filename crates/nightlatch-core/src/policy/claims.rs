@@ -152,7 +152,7 @@ impl Answer {
             // Who has an account loses it; what is open to strangers was open to it before, unless
             // a wider block contained it.
             (Stranger | Listed, Stranger | Spared | Account { walled: false, .. })
-            | (Spared, Account { walled: false, .. })
+            | (Spared, Spared | Account { walled: false, .. })
             | (Listed, Listed) => true,
             (
                 Account { grant, walled, conditional },

@@ -19,6 +19,7 @@ mod clients;
 mod exchange;
 mod flush;
 mod judging;
+mod long;
 mod memory;
 #[path = "../lists/networks.rs"]
 #[expect(dead_code, reason = "the other mixes are for the benchmark of lists")]
@@ -41,11 +42,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A part measures all versions and prints its rows.
 type Part = fn(&Bench);
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("block", block::measure),
     ("clients", clients::measure),
     ("exchange", exchange::measure),
     ("flush", flush::measure),
+    ("long", long::measure),
     ("memory", memory::measure),
     ("sends", sends::measure),
     ("judge", judging::measure),

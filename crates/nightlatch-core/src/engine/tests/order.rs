@@ -6,7 +6,7 @@
 //! only where the kernel refused. In the end all sides are equal, and whoever lost an account by its
 //! end is denied.
 
-use crate::features::{Put, State};
+use crate::features::{Put, State, exemptions};
 use crate::posture::Posture;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -42,6 +42,24 @@ enum Step {
         lasts: Option<u64>,
     },
     Remove(usize),
+    /// An account gets an entry, or loses it.
+    Entry {
+        name: usize,
+        range: usize,
+        comes: bool,
+    },
+    /// An account gets other services, an end, another name.
+    Set {
+        name: usize,
+        grant: Option<usize>,
+        lasts: Option<u64>,
+        rename: Option<usize>,
+    },
+    Exempt {
+        name: usize,
+        range: usize,
+    },
+    Unexempt(usize),
     Block {
         range: usize,
         lasts: Option<u64>,
@@ -62,7 +80,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (name.clone(), proptest::collection::vec(range.clone(), 1..3), 0..GRANTS.len(), lasts())
             .prop_map(|(name, ranges, grant, lasts)| Step::Allow { name, ranges, grant, lasts }),
-        3 => name.prop_map(Step::Remove),
+        3 => name.clone().prop_map(Step::Remove),
+        3 => (name.clone(), range.clone(), any::<bool>())
+            .prop_map(|(name, range, comes)| Step::Entry { name, range, comes }),
+        3 => (
+            name.clone(),
+            proptest::option::of(0..GRANTS.len()),
+            lasts(),
+            proptest::option::of(name.clone())
+        )
+            .prop_map(|(name, grant, lasts, rename)| Step::Set { name, grant, lasts, rename }),
+        2 => (name.clone(), range.clone()).prop_map(|(name, range)| Step::Exempt { name, range }),
+        1 => name.prop_map(Step::Unexempt),
         4 => (range.clone(), lasts()).prop_map(|(range, lasts)| Step::Block { range, lasts }),
         3 => range.prop_map(Step::Unblock),
         1 => any::<bool>().prop_map(Step::Mode),
@@ -93,6 +122,31 @@ fn request(step: &Step, ticket: u64) -> Option<Request> {
             Request::of(accounts::Request::Remove { name: NAMES[*name].parse().unwrap() })
                 .forced(true)
         }
+        Step::Entry { name, range: at, comes } => {
+            let (name, entries) =
+                (NAMES[*name].parse().unwrap(), vec![Entry::Range(range(RANGES[*at]))]);
+            Request::of(match comes {
+                true => accounts::Request::Add { name, entries },
+                false => accounts::Request::Drop { name, entries },
+            })
+        }
+        Step::Set { name, grant, lasts, rename } => {
+            let edit = accounts::Edit {
+                services: grant.map(|at| Grant::parse(GRANTS[at]).unwrap()),
+                ends: lasts.map(|span| accounts::Ends::After(seconds(span))),
+                note: None,
+                rename: rename.map(|at| NAMES[at].parse().unwrap()),
+            };
+            Request::of(accounts::Request::Set { name: NAMES[*name].parse().unwrap(), edit })
+        }
+        Step::Exempt { name, range: at } => Request::of(exemptions::Request::Add {
+            name: NAMES[*name].parse().unwrap(),
+            entries: vec![Entry::Range(range(RANGES[*at]))],
+        }),
+        Step::Unexempt(name) => Request::of(exemptions::Request::Remove {
+            name: NAMES[*name].parse().unwrap(),
+            entries: Vec::new(),
+        }),
         Step::Block { range: at, lasts } => Request::of(blocks::Request::Set(NewBlock {
             range: range(RANGES[*at]),
             lasts: lasts.map(seconds),
@@ -294,7 +348,10 @@ impl Scene {
         let said =
             disk.into_iter().zip(memory).map(|(disk, memory)| BTreeSet::from([disk, memory]));
         let said: Vec<BTreeSet<Answer>> = said.collect();
-        self.written.extend(tickets.into_iter().map(|ticket| (ticket, said.clone())));
+        // An account keeps its ticket when it changes: the first time counts.
+        for ticket in tickets {
+            self.written.entry(ticket).or_insert_with(|| said.clone());
+        }
         self.feed(Event::Stored(Ok(())));
     }
 

@@ -174,21 +174,14 @@ impl Worded for Accounts {
         }
     }
 
-    fn audited(_record: &Record, value: &Value) -> Option<String> {
+    fn audited(record: &Record, value: &Value) -> Option<String> {
         let mut value = value.clone();
         // Of a change there are only the entries that differ.
         let unchanged = value.as_object_mut().and_then(|fields| fields.remove(UNCHANGED));
         let account = Account::deserialize(value).ok()?;
         let until = account.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
         let text = match unchanged.and_then(|count| usize::try_from(count.as_u64()?).ok()) {
-            Some(count) => {
-                let same = format!("{} unchanged", addresses(count));
-                let entries = match account.entries.is_empty() {
-                    true => same,
-                    false => format!("{} and {same}", shortened(&account.entries)),
-                };
-                format!("{}: {entries} for {}", account.name, account.services)
-            }
+            Some(count) => changed_entries(&account, count, &record.subject),
             None => {
                 let hours = during(account.hours.as_ref());
                 return Some(format!("{}{hours}, {until}", entries_and_services(&account)));
@@ -208,6 +201,21 @@ fn entries_and_services(account: &Account) -> String {
     let more = account.entries.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more} for {}", entries.join(", "), account.services)
+}
+
+/// An account of which something changes, in the log: the entries that differ, and how many others it has.
+fn changed_entries(account: &Account, others: usize, subject: &str) -> String {
+    let called = match account.name.as_str() {
+        name if name == subject => String::new(),
+        name => format!("called \"{name}\", "),
+    };
+    let entries = match (account.entries.as_slice(), others) {
+        ([], others) => addresses(others),
+        (entries, 0) => shortened(entries),
+        (entries, 1) => format!("{} and 1 other", shortened(entries)),
+        (entries, others) => format!("{} and {others} others", shortened(entries)),
+    };
+    format!("{called}{entries} for {}", account.services)
 }
 
 /// What came into an account.

@@ -109,7 +109,7 @@ fn cause(denial: &Denial) -> String {
             "closed by an earlier version".to_owned()
         }
         DenialCause::AccountGone { account } => {
-            format!("account \"{account}\" was removed or expired")
+            format!("account \"{account}\" was removed or changed, or has expired")
         }
         DenialCause::UnlistedContact { extension } => format!(
             "{extension} is registered at the PBX with this address, without an account{}",
@@ -127,7 +127,7 @@ fn told(denial: &Denial, now: Time) -> String {
             "closed by an earlier version, which did not note why; denied for {lasts} more, and as long as the PBX holds a contact there; \"nightlatch allow NAME {range}\" allows it again"
         ),
         DenialCause::AccountGone { account } => format!(
-            "account \"{account}\" was removed or expired at {since}; denied for another {lasts}, and for as long as the PBX has a contact there; \"nightlatch allow NAME {range}\" allows it again"
+            "account \"{account}\" was removed, changed or expired at {since}; denied for another {lasts}, and for as long as the PBX has a contact there; \"nightlatch allow NAME {range}\" allows it again"
         ),
         DenialCause::UnlistedContact { extension } => format!(
             "{extension} is registered at the PBX with this address (found at {since}), and no account covers it; denied{} until the PBX has no contact there; \"nightlatch allow NAME {range}\" allows it",

@@ -7,6 +7,7 @@ mod accounts;
 mod answers;
 mod began;
 mod blocks;
+mod changes;
 mod containers;
 mod cuts;
 mod cuts_kept;

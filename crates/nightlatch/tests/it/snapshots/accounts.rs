@@ -62,6 +62,34 @@ fn accounts() {
     to.from("203.0.113.7", "remove office");
     to.from("203.0.113.7", "remove second");
     to.from("203.0.113.7", "remove second --force");
+    to.about("changed");
+    to.all(&[
+        "account add joe 203.0.113.31 203.0.113.0/28 --json",
+        "account add joe 203.0.113.31 203.0.113.32",
+        "account drop joe 203.0.113.31 203.0.113.32",
+        "account drop joe 203.0.113.33",
+        "account set joe --services sip,ssh --note moved",
+        "account set joe --services sip --rename joey --until never",
+        "account set joey --services sip",
+        "account set joey",
+        "account add joey 10.0.0.0/8",
+        "remove joe",
+        "account set joey --rename joe",
+    ]);
+    to.about("exempt");
+    to.all(&[
+        "exempt list",
+        "exempt add doctor 203.0.113.40 2001:db8:2::40",
+        "exempt add doctor 203.0.113.40 --json",
+        "exempt add wide 203.0.0.0/15",
+        "exempt remove docter",
+        "exempt remove doctor 203.0.113.41",
+        "why 203.0.113.40",
+        "status",
+    ]);
+    to.both("exempt list");
+    to.both("list");
+    to.all(&["exempt remove doctor 203.0.113.40", "exempt remove doctor", "log"]);
     to.about("removed");
     to.all(&["remove joe", "remove fax --json", "remove many"]);
     to.both("list");

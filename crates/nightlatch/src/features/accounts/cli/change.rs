@@ -13,7 +13,7 @@ use super::{Addresses, parse_ends, shown, with_force};
 use crate::features::accounts::io;
 use crate::features::context::{Context, Run};
 use crate::shell::hours::HoursArgs;
-use crate::shell::outcome::Outcome;
+use crate::shell::outcome::{Code, Failure, Outcome};
 
 /// Change an account: add or drop addresses, set its services, end, hours, note or name
 #[derive(clap::Args, Debug)]
@@ -91,7 +91,6 @@ fn closed_by(account: &Account, without: &[Entry]) -> Vec<AddrRange> {
 }
 
 #[derive(clap::Args, Debug)]
-#[group(id = "change", required = true, multiple = true, args = ["services", "lasts", "until", "hours", "note", "rename"])]
 struct Set {
     /// The account's name
     name: AccountName,
@@ -119,13 +118,6 @@ struct Set {
 
 impl Run for Set {
     fn run(&self, context: &Context) -> Outcome {
-        let mut closed = Vec::new();
-        if let Some(services) = &self.services {
-            let account = shown(context, &self.name)?;
-            if loses_signalling(&account.services, services) {
-                closed = account.ranges().collect();
-            }
-        }
         let edit = Edit {
             services: self.services.clone(),
             ends: self.lasts.map(Ends::After).or(self.until),
@@ -133,6 +125,17 @@ impl Run for Set {
             note: self.note.clone(),
             rename: self.rename.clone(),
         };
+        if edit == Edit::default() {
+            let what = "say what is to change: --services, --for, --until, --hours, --note or --rename";
+            return Err(Failure::new(Code::Usage, what));
+        }
+        let mut closed = Vec::new();
+        if let Some(services) = &self.services {
+            let account = shown(context, &self.name)?;
+            if loses_signalling(&account.services, services) {
+                closed = account.ranges().collect();
+            }
+        }
         let request = Request::Set { name: self.name.clone(), edit };
         let request = api::Request::of(request).forced(self.force);
         match closed.is_empty() {
