@@ -17,6 +17,7 @@ pub mod notices;
 pub mod peers;
 pub mod plan;
 pub mod register;
+pub mod users;
 pub mod view;
 
 pub use feature::{Feature, Put, Reads, Refuses};

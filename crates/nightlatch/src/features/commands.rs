@@ -4,7 +4,7 @@
 use super::context::{Context, Run};
 use super::{
     accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, peers,
-    status, up, why,
+    status, up, users, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -54,6 +54,8 @@ commands! {
     Peer: peers::cli::PeerCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,
+    User: users::cli::UserCommand,
+    Lease: users::cli::Lease,
     Mode: firewall::cli::SetMode,
     Services: firewall::cli::Services,
     Log: audit::cli::Log,
