@@ -57,7 +57,7 @@ fn the_daemon_begins_with_an_old_database() {
     let Some(stage) = stage() else {
         return;
     };
-    for layout in [1, 2] {
+    for layout in [1, 2, 3] {
         println!("layout {layout}");
         let server = stage.host("server").unwrap();
         let nightlatch = Installation::on(server).with_asterisk();
@@ -86,7 +86,7 @@ fn on_a_full_disk_an_old_database_stays_old() {
     let Some(stage) = stage() else {
         return;
     };
-    for layout in [1, 2] {
+    for layout in [1, 2, 3] {
         let server = stage.host("server").unwrap();
         let nightlatch = Installation::on(server).with_asterisk();
         let folder = nightlatch.state();
