@@ -43,9 +43,12 @@ pub(super) fn begin_store(mut store: Store, paths: &Paths, inbox: Inbox) -> Send
         while let Some(job) = next(&waiting, &mut store) {
             match job {
                 StoreJob::Commit { changes, records, now } => {
+                    let was_erasing = store.is_erasing();
                     let stored = rows(&changes).and_then(|rows| store.commit(&rows, &records, now));
                     // Before the answer: whoever has revoked a user is told so when the secrets are gone.
-                    erase(&mut store);
+                    if !was_erasing {
+                        erase(&mut store);
+                    }
                     let _ = inbox.send(Message::Happened(Event::Stored(stored)));
                 }
                 StoreJob::KeepConfiguration => {

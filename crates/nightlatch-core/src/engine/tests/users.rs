@@ -10,7 +10,7 @@ use crate::secret::Entropy;
 
 /// Random bytes that a test knows.
 fn entropy(salt: u8) -> Entropy {
-    let bytes = (0..Entropy::LENGTH).map(|at| (at * 37 + at / 7 * 11) as u8 ^ salt);
+    let bytes = (0..Entropy::LENGTH).map(|at| (at * 37 + at / 7 * 11).to_le_bytes()[0] ^ salt);
     Entropy::new(bytes.collect())
 }
 
@@ -244,7 +244,7 @@ fn there_are_a_thousand_users_at_most() {
         let mut dice = number as u64 + 1;
         let mut next = || {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (dice >> 56) as u8
+            dice.to_be_bytes()[0]
         };
         let entropy = Entropy::new((0..Entropy::LENGTH).map(|_| next()).collect());
         let new = Box::new(NewUser { name: name(&format!("n{number}")), ..new("x sip knock,spa") });

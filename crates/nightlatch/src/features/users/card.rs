@@ -210,3 +210,78 @@ fn escaped(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A card with secrets that are known.
+    fn card() -> Card {
+        let card = serde_json::json!({
+            "user": {
+                "name": "anna", "services": ["sip"], "credentials": {}, "since": 0, "by": "root",
+            },
+            "secrets": {
+                "knock": [7001, 7005, 7003],
+                "spa": { "port": 4000, "key": "KEY+/=", "hmac_key": "HMAC==" },
+                "agent": { "key": vec![0; 32], "hash": vec![1; 32], "text": "abcde-fghij" },
+            },
+            "ports": ["udp/5060", "udp/10000-20000"],
+            "idle": { "secs": 28_800, "nanos": 0 },
+            "longest": { "secs": 604_800, "nanos": 0 },
+        });
+        serde_json::from_value(card).unwrap()
+    }
+
+    #[test]
+    fn a_card_says_all_that_is_needed() {
+        let sheet = Sheet::new(&card(), "pbx.example.net");
+        assert_eq!(
+            sheet.data(),
+            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nKEY_BASE64: KEY+/=\nHMAC_KEY_BASE64: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
+        );
+        let lines = sheet.lines().join("\n");
+        for expected in [
+            "Access of anna to pbx.example.net",
+            "opens     sip",
+            "until it sends nothing for 8h, and for 7d at most",
+            "    SPA_SERVER_PORT 4000\n",
+            "    ACCESS udp/5060,udp/10000\n",
+            "    HMAC_KEY_BASE64 HMAC==\n",
+            "fwknop -n anna@pbx.example.net",
+            "knock -d 300 pbx.example.net 7001 7005 7003\n",
+            "can repeat them",
+            "user agent to: abcde-fghij",
+        ] {
+            assert!(lines.contains(expected), "{expected}: {lines}");
+        }
+        let mut shown = card();
+        shown.secrets.agent.as_mut().unwrap().text = None;
+        let sheet = Sheet::new(&shown, "pbx.example.net");
+        assert!(sheet.lines().join(" ").contains("only its hash is kept"));
+        assert!(!sheet.data().contains("USER_AGENT"));
+    }
+
+    #[test]
+    fn pages_and_drawings_are_escaped() {
+        let hostile = "<script src='x'>&\"\u{1b}";
+        let mut card = card();
+        card.idle = Duration::from_secs(60);
+        let sheet = Sheet::new(&card, hostile);
+        for page in [sheet.html(), sheet.svg()] {
+            assert!(page.contains("&lt;script src=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"), "{page}");
+            assert!(!page.contains("<script") && !page.contains('\u{1b}'), "{page}");
+            assert!(page.contains("<path d=\"M4 4h7v1h-7z"), "{page}");
+        }
+        assert_eq!(sheet.svg().matches("<svg").count(), sheet.svg().matches("</svg>").count());
+    }
+
+    #[test]
+    fn the_longest_names_have_a_code_too() {
+        let label = "x".repeat(63);
+        let host = [label.as_str(); 4].join(".");
+        assert!(Sheet::new(&card(), &host[..253]).code().is_some());
+    }
+}

@@ -34,7 +34,7 @@ impl Worded for Users {
             }
             Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
             Reply::Rotated { user, kinds } => format!(
-                "user \"{}\" has new credentials ({}); those before no longer count and are erased. What they opened stays open: \"nightlatch user revoke\" would close it",
+                "user \"{}\" has new credentials ({}): old ones no longer count and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
                 user.name,
                 kinds_or_nothing(kinds)
             ),
@@ -144,7 +144,12 @@ impl Worded for Users {
             true => "no credentials".to_owned(),
             false => credentials.join(", "),
         };
-        Some(format!("{}, {}, {credentials}", user.services, limit(&user)))
+        let card = if user.card_shown.is_some() { ", card shown" } else { "" };
+        let note = match user.note.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", user.note),
+        };
+        Some(format!("{}, {}, {credentials}{card}{note}", user.services, limit(&user)))
     }
 }
 
@@ -156,9 +161,12 @@ pub(super) fn not_yet<'a>(name: &UserName, kinds: impl Iterator<Item = &'a Kind>
         Kind::Agent => "secret user agents",
     });
     let awaited: Vec<&str> = awaited.collect();
+    let awaited = match awaited.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        few => few.concat(),
+    };
     format!(
-        "attention: this version does not listen for {} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand",
-        awaited.join(" or ")
+        "attention: this version does not listen for {awaited} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
     )
 }
 

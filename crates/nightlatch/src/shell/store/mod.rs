@@ -29,6 +29,11 @@ use records::ReadError;
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
 
+/// How long to wait for others who use the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same before secrets are erased from the write-ahead log; that is tried again.
+const ERASE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The database.
 #[derive(Debug)]
 pub struct Store {
@@ -52,7 +57,7 @@ impl Store {
         refuse_lost(paths)?;
         make_private(path)?;
         let mut connection = Connection::open(path).map_err(fail)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+        connection.busy_timeout(PATIENCE).map_err(fail)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
         connection.pragma_update(None, "secure_delete", "ON").map_err(fail)?;
@@ -77,7 +82,7 @@ impl Store {
         let open = |mode| -> Result<Connection, Failure> {
             let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-            connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+            connection.busy_timeout(PATIENCE).map_err(fail)?;
             check_whole(&connection, path)?;
             Ok(connection)
         };
@@ -148,7 +153,11 @@ impl Store {
         if !self.is_erasing {
             return Ok(());
         }
-        match secrets::empty_log(&self.connection) {
+        // Commits wait meanwhile.
+        let _ = self.connection.busy_timeout(ERASE_PATIENCE);
+        let emptied = secrets::empty_log(&self.connection);
+        let _ = self.connection.busy_timeout(PATIENCE);
+        match emptied {
             Ok(true) => {
                 self.is_erasing = false;
                 Ok(())
