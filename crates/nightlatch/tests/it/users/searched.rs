@@ -1,6 +1,7 @@
 //! The secrets of real users are searched for in all that the program says and writes.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use super::{card, secrets, server, stage};
 use crate::support::{self, Installation, told};
@@ -106,13 +107,28 @@ fn are_erased(nightlatch: &Installation<'_>, secrets: &[String]) {
     }
 }
 
+/// Has notices given to a command, and returns the file in which it keeps them.
+fn with_notices(nightlatch: &Installation<'_>) -> PathBuf {
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (written, program) =
+        (nightlatch.directory().join("written"), nightlatch.directory().join("tell"));
+    std::fs::create_dir(&written).unwrap();
+    mode(&written, 0o777);
+    mode(nightlatch.directory(), 0o755);
+    let told = written.join("told");
+    support::write_program(&program, &format!("#!/bin/sh\ncat >> {}\n", told.display()));
+    let command = format!("[notices]\ncommand = [\"{}\"]\n", program.display());
+    nightlatch.configure(&format!("{}\n{command}", support::ASTERISK));
+    told
+}
+
 #[test]
 fn secrets_are_on_the_card_alone_and_erased_when_they_are_replaced() {
     let Some(stage) = stage() else { return };
     let nightlatch = server(&stage);
-    let kept = nightlatch.directory().join("notices");
-    let program = nightlatch.directory().join("notice");
-    support::write_program(&program, &format!("#!/bin/sh\ncat >> {}\n", kept.display()));
+    let told = with_notices(&nightlatch);
     let daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     nightlatch.must(&["user", "add", "anna", "--services", "sip,web", "--keys", "knock,spa,agent"]);
@@ -125,6 +141,12 @@ fn secrets_are_on_the_card_alone_and_erased_when_they_are_replaced() {
     assert!(!card(&nightlatch, "anna").contains_key("USER_AGENT"));
     are_erased(&nightlatch, &[anna["USER_AGENT"].clone()]);
     all.extend(secrets(&bob));
+    // So that there is a notice.
+    nightlatch.must(&["down", "--yes"]);
+    nightlatch.must(&["up", "--yes"]);
+    support::wait_until("a notice is given", std::time::Duration::from_secs(30), || {
+        std::fs::read_to_string(&told).is_ok_and(|text| text.contains("off"))
+    });
     appear_nowhere(&nightlatch, &all);
     // The keys that count are in the database, so the search finds what there is.
     let in_files = files_with(nightlatch.directory(), &anna["KEY_BASE64"]);
@@ -151,4 +173,30 @@ fn secrets_are_on_the_card_alone_and_erased_when_they_are_replaced() {
     daemon.stop();
     are_erased(&nightlatch, &all);
     nightlatch.must(&["down", "--yes"]);
+}
+
+#[test]
+fn erasing_waits_for_whoever_reads_the_database() {
+    let Some(stage) = stage() else { return };
+    let nightlatch = server(&stage);
+    let _daemon = nightlatch.daemon();
+    nightlatch.must(&["user", "add", "anna", "--services", "sip"]);
+    let key = card(&nightlatch, "anna")["KEY_BASE64"].clone();
+    let reader = rusqlite::Connection::open(nightlatch.state().join("nightlatch.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+    // It no longer counts, and the administrator is told that it is still there.
+    nightlatch.must(&["user", "revoke", "anna"]);
+    let log = nightlatch.log();
+    assert!(log.contains("still in the write-ahead log") && !log.contains(&key), "{log}");
+    assert!(!files_with(nightlatch.directory(), &key).is_empty());
+    // Changes do not wait for that.
+    let start = support::now();
+    for number in 0..5 {
+        nightlatch.must(&["user", "add", &format!("n{number}"), "--services", "sip"]);
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    reader.execute_batch("COMMIT").unwrap();
+    support::wait_until("it is erased", std::time::Duration::from_secs(30), || {
+        files_with(nightlatch.directory(), &key).is_empty()
+    });
 }
