@@ -32,6 +32,7 @@ pub mod records;
 pub mod refusal;
 pub mod row;
 pub mod ruleset;
+pub mod secret;
 pub mod service;
 pub mod signalling;
 pub mod time;

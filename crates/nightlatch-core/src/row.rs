@@ -1,15 +1,19 @@
 //! Rows: records as the store keeps them. A body is JSON, so that a rescue needs nothing but
 //! `sqlite3`.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::features::Feature;
 
 /// How many characters of a key or a body a message shows.
 const SHOWN: usize = 200;
+/// What stands for the body of a secret.
+const HIDDEN: &str = "(secret)";
 
 /// One record as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Row {
     /// The feature whose record it is.
     pub feature: &'static str,
@@ -17,6 +21,21 @@ pub struct Row {
     pub key: String,
     /// What it says; `None` if the record is gone.
     pub body: Option<String>,
+    /// Whether it is secret: kept apart from the others, overwritten when it is replaced or removed.
+    pub is_secret: bool,
+}
+
+/// Shows no body of a secret.
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { feature, key, body, is_secret } = self;
+        let body = body.as_deref().map(|body| if *is_secret { HIDDEN } else { body });
+        f.debug_struct("Row")
+            .field("feature", feature)
+            .field("key", key)
+            .field("body", &body)
+            .finish()
+    }
 }
 
 impl Row {
@@ -31,7 +50,7 @@ impl Row {
     ) -> Result<Row, RowError> {
         let key = key.to_string();
         match serde_json::to_string(record) {
-            Ok(body) => Ok(Row { feature, key, body: Some(body) }),
+            Ok(body) => Ok(Row { feature, key, body: Some(body), is_secret: false }),
             Err(error) => {
                 Err(RowError::CannotBeWritten { name: name(feature, &key), why: error.to_string() })
             }
@@ -40,7 +59,7 @@ impl Row {
 
     /// A record that is gone.
     pub fn gone(feature: &'static str, key: impl ToString) -> Row {
-        Row { feature, key: key.to_string(), body: None }
+        Row { feature, key: key.to_string(), body: None, is_secret: false }
     }
 
     /// The row of a feature's record.
@@ -51,10 +70,11 @@ impl Row {
         key: &F::Key,
         record: Option<&F::Record>,
     ) -> Result<Row, RowError> {
-        match record {
-            Some(record) => Row::kept(F::NAME, key, record),
-            None => Ok(Row::gone(F::NAME, key)),
-        }
+        let row = match record {
+            Some(record) => Row::kept(F::NAME, key, record)?,
+            None => Row::gone(F::NAME, key),
+        };
+        Ok(Row { is_secret: F::is_secret(key), ..row })
     }
 }
 
@@ -100,7 +120,12 @@ impl Stored<'_> {
     /// replaced or removed.
     pub(crate) fn read<F: Feature>(&self) -> Result<(F::Key, F::Record), RowError> {
         let key: F::Key = self.key.parse().map_err(|_| self.unknown())?;
-        let record = F::read(&key, self.body).map_err(|error| self.misunderstood(error))?;
+        let is_secret = F::is_secret(&key);
+        let record = F::read(&key, self.body).map_err(|error| match is_secret {
+            // An error of the reader may quote what it read.
+            true => self.cannot_be_understood("it is damaged", HIDDEN),
+            false => self.misunderstood(error),
+        })?;
         let own = F::own_key(&record).unwrap_or_else(|| key.clone());
         if own == key && key.to_string() == self.key {
             return Ok((key, record));
@@ -114,10 +139,14 @@ impl Stored<'_> {
     }
 
     fn misunderstood(&self, why: impl ToString) -> RowError {
+        self.cannot_be_understood(why, self.body)
+    }
+
+    fn cannot_be_understood(&self, why: impl ToString, body: &str) -> RowError {
         RowError::CannotBeUnderstood {
             name: name(self.feature, self.key),
             why: why.to_string(),
-            body: shown(self.body),
+            body: shown(body),
         }
     }
 }
@@ -135,7 +164,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{Loading, State, blocks, countries, peers};
+    use crate::features::{Loading, State, blocks, countries, peers, users};
 
     const BLOCK: &str = r#"{"range":"192.0.2.7","since":1,"by":"root"}"#;
 
@@ -147,7 +176,10 @@ mod tests {
         let block = state.blocks.all.values().next().unwrap();
         let row = blocks::put(block.clone()).row().unwrap();
         let body = Some(BLOCK.to_owned());
-        assert_eq!(row, Row { feature: "blocks", key: "192.0.2.7".to_owned(), body });
+        assert_eq!(
+            row,
+            Row { feature: "blocks", key: "192.0.2.7".to_owned(), body, is_secret: false }
+        );
         let gone = blocks::removed(block.range).row().unwrap();
         assert_eq!(gone, Row { body: None, ..row });
     }
@@ -158,6 +190,32 @@ mod tests {
             assert_eq!(change.row().unwrap().body, None, "{change:?}");
         }
         assert_eq!(Loading::default().finish(), State::default());
+    }
+
+    #[test]
+    fn a_secret_row_shows_nothing() {
+        let body = r#"{"knock":[7001,"planted",7003]}"#;
+        let error = Loading::default().take_row("users", "secrets/anna", body).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("\"users/secrets/anna\" cannot be understood"), "{text}");
+        assert!(!text.contains("planted") && !text.contains("7001"), "{text}");
+        let body = r#"{"knock":[7001,7000,7003]}"#;
+        let mut loading = Loading::default();
+        loading.take_row("users", "secrets/anna", body).unwrap();
+        let state = loading.finish();
+        let [_, change] = users::put(anna(), state.users.secrets.values().next().unwrap().clone());
+        let row = change.row().unwrap();
+        assert_eq!(
+            (row.is_secret, row.key.as_str(), row.body.as_deref()),
+            (true, "secrets/anna", Some(body))
+        );
+        let text = format!("{row:?} {change:?} {state:?}");
+        assert!(text.contains("(secret)") && !text.contains("7001"), "{text}");
+    }
+
+    fn anna() -> users::User {
+        let body = r#"{"name":"anna","services":["sip"],"credentials":{},"since":1,"by":"root"}"#;
+        serde_json::from_str(body).unwrap()
     }
 
     #[test]

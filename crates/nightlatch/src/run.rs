@@ -263,7 +263,10 @@ impl State {
         }
     }
 
-    fn ask(&mut self, caller: Caller, request: Request, reply_to: SyncSender<Reply>) {
+    fn ask(&mut self, caller: Caller, mut request: Request, reply_to: SyncSender<Reply>) {
+        if let Request::Do(ask) = &mut request {
+            ask.requests.iter_mut().for_each(features::complete);
+        }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, reply_to);

@@ -17,6 +17,7 @@ mod peers;
 mod probe;
 mod requests;
 mod up;
+mod users;
 
 use std::collections::VecDeque;
 use std::time::Duration;

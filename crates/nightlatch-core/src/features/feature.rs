@@ -90,6 +90,12 @@ pub trait Feature: Clone + Debug + Default + PartialEq {
         false
     }
 
+    /// Whether a record is secret: then the store keeps it apart from the others, and overwrites it when
+    /// it is replaced or removed. No step that changes it may have a word for the audit log.
+    fn is_secret(_key: &Self::Key) -> bool {
+        false
+    }
+
     /// What the audit log keeps of a record, before and after a change.
     fn audited(
         _deed: Self::Deed,

@@ -19,10 +19,11 @@ pub mod notices;
 pub mod peers;
 pub mod plan;
 pub mod register;
+pub mod users;
 pub mod view;
 
 pub use feature::{Feature, Put, Reads, Refuses};
-pub use plan::{Effects, Fact, Plan, Step, UserOpens, Want};
+pub use plan::{Effects, Fact, Plan, Step, UserOpens, UserRights, Want};
 pub use register::{
     By, Change, Deed, Event, Id, Job, Loading, Notice, Proposal, Refusal, Reply, Request, State,
     sets,

@@ -136,9 +136,18 @@ pub enum Fact {
     UserMay {
         /// The user's name.
         user: String,
-        /// The services, of addresses that are open already too.
-        services: Option<Grant>,
+        /// What, also of addresses that are open already.
+        may: Option<UserRights>,
     },
+}
+
+/// What a user may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserRights {
+    /// The services.
+    pub services: Grant,
+    /// The hours; always where absent.
+    pub hours: Option<Hours>,
 }
 
 /// An address that a credential of a user opens for a time.

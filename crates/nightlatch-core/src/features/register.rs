@@ -34,6 +34,7 @@ features! {
     notices: Notices,
     leases: Leases,
     exemptions: Exemptions,
+    users: Users,
 }
 
 impl State {

@@ -4,7 +4,7 @@
 use super::context::{Context, Run};
 use super::{
     accounts, audit, blocks, boot, check, countries, demo, exemptions, feeds, firewall, generate,
-    leases, peers, status, up, why,
+    leases, peers, status, up, users, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -58,6 +58,8 @@ commands! {
     Peer: peers::cli::PeerCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,
+    User: users::cli::UserCommand,
+    Lease: users::cli::Lease,
     Mode: firewall::cli::SetMode,
     Services: firewall::cli::Services,
     Log: audit::cli::Log,

@@ -33,6 +33,7 @@ pub mod peers;
 pub mod report;
 pub mod status;
 pub mod up;
+pub mod users;
 pub mod why;
 pub mod worded;
 
@@ -122,6 +123,13 @@ macro_rules! features {
             $($Name::find_defaults(&mut config.$name);)*
         }
 
+        /// Adds to a request what the engine does not have, e.g. random bytes.
+        pub(crate) fn complete(request: &mut Request) {
+            match request {
+                $(Request::$Name(request) => $Name::complete(request),)*
+            }
+        }
+
         /// What was kept on disk of the lists that are in force.
         pub(crate) fn kept(state: &State, kept: &Kept) -> Vec<Event> {
             let mut events = Vec::new();
@@ -155,4 +163,5 @@ features! {
     notices: Notices,
     leases: Leases,
     exemptions: Exemptions,
+    users: Users,
 }

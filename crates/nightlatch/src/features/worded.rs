@@ -54,6 +54,9 @@ pub(crate) trait Works: Feature {
     /// Completes the configuration where the default depends on what is installed here.
     fn find_defaults(_config: &mut Self::Config) {}
 
+    /// Adds to a request what the engine does not have, e.g. random bytes.
+    fn complete(_request: &mut Self::Request) {}
+
     /// What was kept on disk of the lists that are in force.
     fn kept(&self, _kept: &Kept) -> Vec<Self::Event> {
         Vec::new()

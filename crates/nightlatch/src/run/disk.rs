@@ -1,8 +1,10 @@
 //! The store lane and the files lane: each one thread, so that a disk that hangs stops nothing else,
 //! and a long file no commit.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
+use nightlatch_core::action::Level;
 use nightlatch_core::audit::Record;
 use nightlatch_core::event::Event;
 use nightlatch_core::features::Change;
@@ -16,7 +18,10 @@ use crate::shell::inbox::{Inbox, Message};
 use crate::shell::kept::Kept;
 use crate::shell::paths::Paths;
 use crate::shell::store::Store;
-use crate::shell::{known_peers, lane};
+use crate::shell::{journal, known_peers, lane};
+
+/// How long to wait until erasing secrets is tried again.
+const ERASE_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the store is asked to do.
 #[derive(Debug)]
@@ -35,10 +40,15 @@ pub(super) fn begin_store(mut store: Store, paths: &Paths, inbox: Inbox) -> Send
     let (jobs, waiting): (_, Receiver<StoreJob>) = channel();
     let configuration = paths.config.clone();
     lane::begin("store", move || {
-        for job in waiting {
+        while let Some(job) = next(&waiting, &mut store) {
             match job {
                 StoreJob::Commit { changes, records, now } => {
+                    let was_erasing = store.is_erasing();
                     let stored = rows(&changes).and_then(|rows| store.commit(&rows, &records, now));
+                    // Before the answer: whoever has revoked a user is told so when the secrets are gone.
+                    if !was_erasing {
+                        erase(&mut store);
+                    }
                     let _ = inbox.send(Message::Happened(Event::Stored(stored)));
                 }
                 StoreJob::KeepConfiguration => {
@@ -48,6 +58,31 @@ pub(super) fn begin_store(mut store: Store, paths: &Paths, inbox: Inbox) -> Send
         }
     });
     jobs
+}
+
+/// The next job; `None` at the end. Meanwhile secrets are erased that could not be before.
+fn next(waiting: &Receiver<StoreJob>, store: &mut Store) -> Option<StoreJob> {
+    while store.is_erasing() {
+        match waiting.recv_timeout(ERASE_AGAIN) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Timeout) => drop(store.erase()),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    waiting.recv().ok()
+}
+
+/// Erases the secrets that were replaced or removed.
+fn erase(store: &mut Store) {
+    if let Err(error) = store.erase() {
+        let again = ERASE_AGAIN.as_secs();
+        journal::tell(
+            Level::Warning,
+            &format!(
+                "secrets that no longer count are still in the write-ahead log of the database: {error}; it is tried again every {again} seconds"
+            ),
+        );
+    }
 }
 
 fn rows(changes: &[Change]) -> Result<Vec<Row>, String> {

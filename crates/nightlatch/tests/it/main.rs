@@ -21,3 +21,4 @@ mod support;
 
 mod survey;
 mod together;
+mod users;

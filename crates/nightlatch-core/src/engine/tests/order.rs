@@ -134,6 +134,7 @@ fn request(step: &Step, ticket: u64) -> Option<Request> {
             let edit = accounts::Edit {
                 services: grant.map(|at| Grant::parse(GRANTS[at]).unwrap()),
                 ends: lasts.map(|span| accounts::Ends::After(seconds(span))),
+                within: None,
                 note: None,
                 rename: rename.map(|at| NAMES[at].parse().unwrap()),
             };

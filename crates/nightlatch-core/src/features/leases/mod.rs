@@ -216,7 +216,7 @@ impl Feature for Leases {
     fn follow(&self, fact: &Fact, view: &View<'_>) -> Plan<Leases> {
         match fact {
             Fact::UserOpens(opens) => self.open(opens, view),
-            Fact::UserMay { user, services } => self.user_may(user, services.as_ref()),
+            Fact::UserMay { user, may } => self.user_may(user, may.as_ref()),
             _ => Plan::default(),
         }
     }

@@ -2,8 +2,7 @@
 
 use super::{Deed, Lease, LeaseKey, Leases, Notice, Reply};
 use crate::condition;
-use crate::features::{Fact, Plan, UserOpens, View};
-use crate::service::Grant;
+use crate::features::{Fact, Plan, UserOpens, UserRights, View};
 
 /// The most addresses of a user: the oldest ends.
 pub(super) const MAX_ADDRESSES: usize = 4;
@@ -56,21 +55,23 @@ impl Leases {
     }
 
     /// A user may use other services from now on, or none.
-    pub(super) fn user_may(&self, user: &str, services: Option<&Grant>) -> Plan<Leases> {
+    pub(super) fn user_may(&self, user: &str, may: Option<&UserRights>) -> Plan<Leases> {
         let mut plan = Plan::default();
         let mut ended = Vec::new();
         for lease in self.of_user(user) {
-            match services {
+            match may {
                 None => {
                     self.end(&mut plan, lease, Deed::Revoke);
                     ended.push(lease.clone());
                 }
-                Some(services) if *services == lease.services => {}
-                Some(services) => {
-                    let changed = Lease { services: services.clone(), ..lease.clone() };
+                Some(UserRights { services, hours })
+                    if *services == lease.services && *hours == lease.hours => {}
+                Some(UserRights { services, hours }) => {
+                    let (services, hours) = (services.clone(), hours.clone());
+                    let changed = Lease { services, hours, ..lease.clone() };
                     plan.effects.facts.push(Fact::Allowed {
                         name: user.to_owned(),
-                        services: services.clone(),
+                        services: changed.services.clone(),
                         ranges: vec![lease.range()],
                     });
                     plan.effects.cut_flows_of(&[lease.range()]);

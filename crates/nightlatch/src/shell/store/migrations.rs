@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::shell::outcome::Failure;
 
 /// Each version's step from the one before.
-const STEPS: [&str; 3] = [V1, V2, V3];
+const STEPS: [&str; 4] = [V1, V2, V3, V4];
 
 const V1: &str = "
     CREATE TABLE accounts (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -86,6 +86,16 @@ const V3: &str = concat!(
     DROP TABLE settings;"
 );
 
+/// Secrets are kept apart from the records, and erased otherwise.
+const V4: &str = "
+    CREATE TABLE secrets (
+        feature TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (feature, key)
+    ) WITHOUT ROWID;
+";
+
 /// What reads the records of a layout as rows of today's; `None` where there are no tables yet:
 /// killed in its very first moment, a daemon leaves such a database.
 pub(super) const fn records_of(version: usize) -> Option<&'static str> {
@@ -93,7 +103,11 @@ pub(super) const fn records_of(version: usize) -> Option<&'static str> {
         0 => None,
         1 => Some(concat!("WITH denials AS (", denials_from_cuts!(), ") ", records_of_layout_2!())),
         2 => Some(records_of_layout_2!()),
-        _ => Some("SELECT feature, key, body FROM records"),
+        3 => Some("SELECT feature, key, body FROM records"),
+        _ => Some(
+            "SELECT feature, key, body FROM records
+            UNION ALL SELECT feature, key, body FROM secrets",
+        ),
     }
 }
 
@@ -118,11 +132,7 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Failur
         transaction.execute_batch(step).map_err(fail)?;
         transaction.pragma_update(None, "user_version", number).map_err(fail)?;
     }
-    transaction.commit().map_err(fail)?;
-    // The write-ahead log has the whole database now, and each start after a kill would read it again.
-    // Where this fails, it stays long, and nothing is lost.
-    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    Ok(())
+    transaction.commit().map_err(fail)
 }
 
 /// The layout's version; 0 where there is none yet.

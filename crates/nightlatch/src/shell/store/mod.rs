@@ -7,8 +7,13 @@
 mod audit;
 mod migrations;
 mod records;
+mod secrets;
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +29,11 @@ use records::ReadError;
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
 
+/// How long to wait for others who use the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same before secrets are erased from the write-ahead log; that is tried again.
+const ERASE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The database.
 #[derive(Debug)]
 pub struct Store {
@@ -31,6 +41,8 @@ pub struct Store {
     path: PathBuf,
     /// Device and number of the file that was opened.
     file: Option<(u64, u64)>,
+    /// Whether the write-ahead log may have secrets that were replaced or removed.
+    is_erasing: bool,
 }
 
 impl Store {
@@ -43,13 +55,22 @@ impl Store {
         let path = &paths.database();
         let fail = |error: rusqlite::Error| unreadable(path, &error);
         refuse_lost(paths)?;
+        make_private(path)?;
         let mut connection = Connection::open(path).map_err(fail)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+        connection.busy_timeout(PATIENCE).map_err(fail)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        connection.pragma_update(None, "secure_delete", "ON").map_err(fail)?;
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(fail)?;
         check_whole(&connection, path)?;
         migrations::run(&mut connection, path)?;
-        Ok(Store { connection, path: path.to_owned(), file: file_at(path) })
+        let mut store =
+            Store { connection, path: path.to_owned(), file: file_at(path), is_erasing: true };
+        // A daemon that was killed may have left secrets that were to be erased; and the log of a migration
+        // has the whole database, which each start after a kill would read again. Where this fails, nothing
+        // is lost, and it is tried again.
+        let _ = store.erase();
+        Ok(store)
     }
 
     /// Opens the database only to read, beside a daemon that writes.
@@ -61,7 +82,7 @@ impl Store {
         let open = |mode| -> Result<Connection, Failure> {
             let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-            connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+            connection.busy_timeout(PATIENCE).map_err(fail)?;
             check_whole(&connection, path)?;
             Ok(connection)
         };
@@ -69,7 +90,8 @@ impl Store {
         let connection = open(OpenFlags::SQLITE_OPEN_READ_ONLY)
             .or_else(|_| open(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
         migrations::check(&connection, path)?;
-        Ok(Store { connection, path: path.to_owned(), file: file_at(path) })
+        let file = file_at(path);
+        Ok(Store { connection, path: path.to_owned(), file, is_erasing: false })
     }
 
     /// The state of all features.
@@ -100,17 +122,49 @@ impl Store {
                 self.path.display()
             ));
         }
-        let write = |connection: &mut Connection| -> Result<(), rusqlite::Error> {
+        let write = |connection: &mut Connection| -> Result<bool, rusqlite::Error> {
             let transaction = connection.transaction()?;
-            for row in rows {
+            let (secret, public): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|it| it.is_secret);
+            for row in public {
                 records::write(&transaction, row)?;
             }
+            let erases = secrets::write(&transaction, &secret)?;
             for record in records {
                 audit::append(&transaction, record, now)?;
             }
-            transaction.commit()
+            transaction.commit()?;
+            Ok(erases)
         };
-        write(&mut self.connection).map_err(|error| error.to_string())
+        self.is_erasing |= write(&mut self.connection).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// Whether secrets that were replaced or removed may still be in the write-ahead log.
+    pub fn is_erasing(&self) -> bool {
+        self.is_erasing
+    }
+
+    /// Erases them there.
+    ///
+    /// # Errors
+    /// The disk fails or is full, or another program reads the database all the time: they are still
+    /// there, and it has to be tried again.
+    pub fn erase(&mut self) -> Result<(), String> {
+        if !self.is_erasing {
+            return Ok(());
+        }
+        // Commits wait meanwhile.
+        let _ = self.connection.busy_timeout(ERASE_PATIENCE);
+        let emptied = secrets::empty_log(&self.connection);
+        let _ = self.connection.busy_timeout(PATIENCE);
+        match emptied {
+            Ok(true) => {
+                self.is_erasing = false;
+                Ok(())
+            }
+            Ok(false) => Err("another program is reading the database".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// A text that is kept beside the records, such as the last configuration that was good.
@@ -137,6 +191,25 @@ impl Store {
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
+}
+
+/// The database has secrets: nobody else may read it, wherever it lies. SQLite gives its other files the
+/// same mode.
+fn make_private(path: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| unreadable(path, &error);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    for ending in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        match std::fs::set_permissions(&file, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn file_at(path: &Path) -> Option<(u64, u64)> {
@@ -166,8 +239,8 @@ pub fn make_folder(path: &Path) -> Result<(), Failure> {
 /// The caller may not know.
 pub fn is_there(path: &Path) -> Result<bool, Failure> {
     match std::fs::File::open(path).map_err(|error| error.kind()) {
-        Err(std::io::ErrorKind::NotFound) => Ok(false),
-        Err(std::io::ErrorKind::PermissionDenied) => {
+        Err(ErrorKind::NotFound) => Ok(false),
+        Err(ErrorKind::PermissionDenied) => {
             let message = "only root may read this: run it with sudo";
             Err(Failure::new(Code::NotAllowed, message))
         }

@@ -1,4 +1,4 @@
-//! The table of records. Whose they are and what they say is for others to know.
+//! The table of records, and what reads it with the secrets. Whose they are and what they say is for others to know.
 
 use nightlatch_core::row::{Row, RowError};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -7,7 +7,7 @@ use super::migrations;
 
 /// Writes one row, or removes it.
 pub(super) fn write(transaction: &Transaction<'_>, row: &Row) -> rusqlite::Result<()> {
-    let Row { feature, key, body } = row;
+    let Row { feature, key, body, .. } = row;
     let changed = match body {
         Some(body) => transaction
             .prepare("INSERT OR REPLACE INTO records (feature, key, body) VALUES (?1, ?2, ?3)")?

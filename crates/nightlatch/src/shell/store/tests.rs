@@ -1,4 +1,5 @@
 mod migration;
+mod secrets;
 
 use std::os::unix::fs::PermissionsExt as _;
 

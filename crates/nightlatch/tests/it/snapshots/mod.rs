@@ -34,4 +34,5 @@ mod status;
 mod transcript;
 mod underway;
 mod up;
+mod users;
 mod why;

@@ -8,6 +8,7 @@
 //! | how long a fetch took, `(0.2 s)` | `(SECONDS s)` |
 //! | the version of a file, `"etag":"12-57-34.56"` | `"etag":"INODE-57-MTIME"` |
 //! | a hash of the audit log | `HASH` |
+//! | the fingerprint of a credential, 16 hexadecimal digits | `FINGERPRINT` |
 //! | the number of a process, `(process 17)` | `(process N)` |
 //! | what the kernel counted | `N` |
 //! | how often a notice was heard, `"severity":"error","count":3` | `N` |
@@ -52,6 +53,9 @@ fn replace(made: &str, rest: &str, has_ages: bool) -> Option<(String, usize)> {
     let digits = digits(rest);
     if run == 64 {
         return word("HASH", run);
+    }
+    if run == 16 {
+        return word("FINGERPRINT", run);
     }
     if digits == 13 && run == 13 && rest.starts_with(['1', '2']) {
         return word("MILLIS", digits);

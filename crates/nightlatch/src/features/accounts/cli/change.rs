@@ -126,7 +126,8 @@ impl Run for Set {
             rename: self.rename.clone(),
         };
         if edit == Edit::default() {
-            let what = "say what is to change: --services, --for, --until, --hours, --note or --rename";
+            let what =
+                "say what is to change: --services, --for, --until, --hours, --note or --rename";
             return Err(Failure::new(Code::Usage, what));
         }
         let mut closed = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use nightlatch_core::features::notices::Notices;
+use nightlatch_core::features::{Feature as _, Put};
 use nightlatch_core::posture::Posture;
 use serde_json::Value;
 
@@ -29,7 +31,7 @@ impl Old {
 
     fn all() -> Vec<Old> {
         let both = |layout| ["open", "trial"].map(|state| Old::new(layout, state));
-        [1, 2].into_iter().flat_map(both).collect()
+        [1, 2, 3].into_iter().flat_map(both).collect()
     }
 
     /// What a command of the old version said.
@@ -65,7 +67,8 @@ impl Old {
     /// It is as it was: the old version could go on with it.
     fn is_old(&self) {
         assert_eq!(layout(&self.raw()), self.layout);
-        assert!(tables(&self.raw()).contains(&"settings".to_owned()));
+        assert_eq!(tables(&self.raw()).contains(&"settings".to_owned()), self.layout < 3);
+        assert!(!tables(&self.raw()).contains(&"secrets".to_owned()));
         let whole: String =
             self.raw().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(whole, "ok");
@@ -106,15 +109,21 @@ fn equals_what_was_said(state: &State, old: &Old) {
     let status = old.said("status");
     assert_eq!(json(mode), status["mode"]);
     assert_eq!(json(protection), status["protection"]);
-    if old.layout == 2 {
+    if old.layout >= 2 {
         assert_eq!(json(denials.values().collect::<Vec<_>>()), status["denials"]);
         assert_eq!(denials.len(), 3);
     }
     let said = old.said("feeds");
     assert_eq!((feeds.all.len(), said.as_array().unwrap().len()), (4, 4));
     for (found, said) in feeds.all.values().zip(said.as_array().unwrap()) {
-        let (feed, state) = (said["feed"].clone(), said["state"].clone());
-        assert_eq!((json(&found.feed), json(&found.state)), (feed, state));
+        let (feed, mut state) = (said["feed"].clone(), said["state"].clone());
+        let mut found_state = json(&found.state);
+        if found_state["result"].is_object() {
+            // Newer programs keep data, and show words.
+            found_state["result"].take();
+            assert!(state["result"].take().is_string());
+        }
+        assert_eq!((json(&found.feed), found_state), (feed, state));
     }
     assert_eq!(json(&countries.rules), old.said("countries")["rules"]);
     assert_eq!(
@@ -135,11 +144,23 @@ fn equals_what_was_said(state: &State, old: &Old) {
 fn everything_of_an_old_database_is_there_afterwards() {
     for old in Old::all() {
         let before = audit(&old.raw());
-        let closed = old
-            .body("SELECT body FROM settings WHERE key = 'signalling_closed' AND body <> 'null'");
-        let ranges = ["cuts", "denials"][old.layout as usize - 1];
-        let ranges = old.body(&format!("SELECT group_concat(range, ' ') FROM {ranges}")).unwrap();
-        let good = old.body("SELECT body FROM settings WHERE key = 'last good configuration'");
+        let [closed, ranges, good] = match old.layout {
+            3 => [
+                "SELECT body FROM records WHERE key = 'signalling_closed'",
+                "SELECT group_concat(key, ' ') FROM records WHERE feature = 'denials'",
+                "SELECT body FROM meta WHERE key = 'last good configuration'",
+            ],
+            layout => [
+                "SELECT body FROM settings WHERE key = 'signalling_closed' AND body <> 'null'",
+                [
+                    "",
+                    "SELECT group_concat(range, ' ') FROM cuts",
+                    "SELECT group_concat(range, ' ') FROM denials",
+                ][layout as usize],
+                "SELECT body FROM settings WHERE key = 'last good configuration'",
+            ],
+        };
+        let (closed, ranges, good) = (old.body(closed), old.body(ranges).unwrap(), old.body(good));
         assert!(good.as_ref().unwrap().contains("asterisk"));
 
         // What only reads sees the same before as after.
@@ -151,7 +172,7 @@ fn everything_of_an_old_database_is_there_afterwards() {
         assert_eq!(store.state().unwrap(), state);
         equals_what_was_said(&state, &old);
         assert_eq!(state.peers.signalling_closed.map(|at| at.millis().to_string()), closed);
-        assert_eq!(closed.is_some(), old.layout == 2);
+        assert_eq!(closed.is_some(), old.layout >= 2);
         let mut denied: Vec<String> = state.denials.all.keys().map(ToString::to_string).collect();
         denied.sort();
         assert_eq!(denied.join(" "), ranges);
@@ -163,9 +184,9 @@ fn everything_of_an_old_database_is_there_afterwards() {
         for (entry, said) in entries(&store, None).unwrap().iter().zip(log.lines()) {
             assert_eq!(json(entry), serde_json::from_str::<Value>(said).unwrap());
         }
-        assert_eq!(layout(&old.raw()), 3);
-        let rest =
-            ["audit", "audit_is_never_changed", "audit_is_never_shortened", "meta", "records"];
+        assert_eq!(layout(&old.raw()), 4);
+        let triggers = ["audit_is_never_changed", "audit_is_never_shortened"];
+        let rest = ["audit", triggers[0], triggers[1], "meta", "records", "secrets"];
         assert_eq!(tables(&old.raw()), rest);
     }
 }
@@ -198,6 +219,9 @@ fn changes_replace_what_was_migrated() {
             countries::set_asker(None),
             peers::set_signalling_closed(None),
         ]);
+        state.notices.each(&mut |key, _| {
+            changes.push(Put::<Notices> { key: key.clone(), record: None }.into());
+        });
         commit(&mut store, &changes, &[record("all")]).unwrap();
         assert_eq!(store.state().unwrap(), State::default());
         assert!(verify(&store).unwrap() > 30);
@@ -207,13 +231,13 @@ fn changes_replace_what_was_migrated() {
 #[test]
 fn a_newer_layout_is_refused_and_left_alone() {
     for old in Old::all() {
-        old.sql("PRAGMA user_version = 4");
+        old.sql("PRAGMA user_version = 5");
         let before = old.bytes();
         let refused = Store::open(&old.paths).unwrap_err();
         let read = Store::open_to_read(&old.paths.database()).unwrap_err();
         for failure in [refused, read] {
             let message = failure.message;
-            assert!(message.contains("a newer nightlatch wrote it (layout 4)"), "{message}");
+            assert!(message.contains("a newer nightlatch wrote it (layout 5)"), "{message}");
         }
         assert!(old.bytes() == before);
     }

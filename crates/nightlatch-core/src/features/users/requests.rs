@@ -1,0 +1,502 @@
+//! What is asked about users, what is refused, what follows.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::secrets::TakenPorts;
+use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users, config};
+use crate::AddrRange;
+use crate::api::RefusalKind;
+use crate::features::{Fact, Plan, Refuses, UserOpens, UserRights, View};
+use crate::hours::{Hours, Within};
+use crate::ranges::is_nobody_else;
+use crate::secret::Entropy;
+use crate::service::{Grant, Ports, ServiceName};
+use crate::time::Time;
+
+/// The longest note, in characters.
+const LONGEST_NOTE: usize = 1000;
+/// What opens an address that an administrator names.
+const BY_HAND: &str = "by hand";
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Make a user.
+    Add {
+        /// The user.
+        new: Box<NewUser>,
+        /// Random bytes for the credentials.
+        #[serde(skip)]
+        entropy: Entropy,
+    },
+    /// Change a user; what is absent stays as it is.
+    Set {
+        /// The name.
+        name: UserName,
+        /// What changes.
+        edit: Edit,
+    },
+    /// Replace credentials, or give some to a user who has none of this kind.
+    Rotate {
+        /// The name.
+        name: UserName,
+        /// Which; all that the user has where there is none.
+        kinds: BTreeSet<Kind>,
+        /// Random bytes for the credentials.
+        #[serde(skip)]
+        entropy: Entropy,
+    },
+    /// Remove a user: what the credentials opened is closed, and the secrets are erased.
+    Revoke {
+        /// The name.
+        name: UserName,
+    },
+    /// All that is to be handed over, secrets included.
+    Card {
+        /// The name.
+        name: UserName,
+        /// Even if it was shown before.
+        again: bool,
+    },
+    /// Open an address for a user by hand.
+    Open {
+        /// The name.
+        name: UserName,
+        /// The address.
+        address: IpAddr,
+        /// For how long at most.
+        lasts: Option<Duration>,
+    },
+    /// All users.
+    List,
+    /// One user.
+    Show {
+        /// The name.
+        name: UserName,
+    },
+}
+
+impl Request {
+    /// Where it takes random bytes.
+    pub fn entropy(&mut self) -> Option<&mut Entropy> {
+        match self {
+            Request::Add { entropy, .. } | Request::Rotate { entropy, .. } => Some(entropy),
+            _ => None,
+        }
+    }
+}
+
+/// What changes of a user; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The services.
+    pub services: Option<Grant>,
+    /// After how long without an accepted packet an address is closed.
+    pub idle: Option<Duration>,
+    /// When what is open counts.
+    pub within: Option<Within>,
+    /// The note.
+    pub note: Option<String>,
+}
+
+/// A user to make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewUser {
+    /// The name.
+    pub name: UserName,
+    /// The services that the credentials open.
+    pub services: Grant,
+    /// Which credentials.
+    pub kinds: BTreeSet<Kind>,
+    /// After how long without an accepted packet an address is closed; as configured where absent.
+    pub idle: Option<Duration>,
+    /// The hours during which what is open counts; always where absent.
+    #[serde(default)]
+    pub hours: Option<Hours>,
+    /// A note.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// What is answered. Only the card has secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The user is made.
+    Added(User),
+    /// The user is as shown from now on.
+    Changed(User),
+    /// These credentials are new, and the old ones erased.
+    Rotated {
+        /// The user.
+        user: User,
+        /// Which credentials.
+        kinds: BTreeSet<Kind>,
+    },
+    /// The user is gone.
+    Revoked(User),
+    /// The card.
+    Card(Box<Card>),
+    /// The address is opened.
+    Opened(Opens),
+    /// These users, by name.
+    All(Vec<User>),
+    /// This user.
+    One(User),
+    /// How many there are.
+    Report {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// What is handed over to a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The user.
+    pub user: User,
+    /// The secrets.
+    pub secrets: Secrets,
+    /// The ports of the services.
+    pub ports: Vec<Ports>,
+    /// After how long without an accepted packet an address is closed.
+    pub idle: Duration,
+    /// After how long in any case.
+    pub longest: Duration,
+}
+
+/// An address that is opened by hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opens {
+    /// The user's name.
+    pub name: UserName,
+    /// The address.
+    pub address: IpAddr,
+    /// The services.
+    pub services: Grant,
+    /// After how long without an accepted packet it is closed.
+    pub idle: Duration,
+    /// After how long in any case.
+    pub longest: Duration,
+}
+
+/// What is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no user of that name.
+    Unknown {
+        /// The name.
+        name: UserName,
+    },
+    /// There is one of that name already.
+    Exists(Box<User>),
+    /// There are so many already.
+    TooMany {
+        /// How many there may be.
+        most: usize,
+    },
+    /// No service is named.
+    NoServices,
+    /// The services must be named one by one.
+    AllServices,
+    /// There is no such service on this server.
+    NoSuchService {
+        /// The service.
+        name: ServiceName,
+        /// Those that there are.
+        known: Vec<ServiceName>,
+    },
+    /// The note is too long.
+    LongNote {
+        /// The most characters.
+        most: usize,
+    },
+    /// The limit is out of bounds.
+    Limit {
+        /// The least.
+        least: Duration,
+        /// The most.
+        most: Duration,
+    },
+    /// Nothing is to be changed.
+    NothingToSet,
+    /// The user has no credentials.
+    NoCredentials {
+        /// The name.
+        name: UserName,
+    },
+    /// The kernel gave no random bytes.
+    NoEntropy,
+    /// No ports are left for credentials.
+    NoPorts,
+    /// The card was shown before.
+    Shown {
+        /// The name.
+        name: UserName,
+        /// When.
+        at: Time,
+    },
+    /// Nobody comes from there.
+    NobodyElse {
+        /// The address.
+        address: IpAddr,
+    },
+    /// It is an address of this machine.
+    Own {
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+impl Refuses for Refusal {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::Unknown { .. }
+            | Refusal::Exists(_)
+            | Refusal::TooMany { .. }
+            | Refusal::NoCredentials { .. }
+            | Refusal::Shown { .. } => RefusalKind::No,
+            Refusal::NoEntropy | Refusal::NoPorts => RefusalKind::Failed,
+            _ => RefusalKind::Wrong,
+        }
+    }
+}
+
+impl From<NotMade> for Refusal {
+    fn from(why: NotMade) -> Refusal {
+        match why {
+            NotMade::NoEntropy => Refusal::NoEntropy,
+            NotMade::NoPorts => Refusal::NoPorts,
+        }
+    }
+}
+
+impl Users {
+    pub(super) fn known(&self, name: &UserName) -> Result<&User, Refusal> {
+        self.all.get(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })
+    }
+
+    pub(super) fn add(
+        &self,
+        new: NewUser,
+        entropy: &Entropy,
+        view: &View<'_>,
+    ) -> Result<Plan<Users>, Refusal> {
+        let NewUser { name, services, kinds, idle, hours, note } = new;
+        check_services(&services, view)?;
+        self.check_idle(idle)?;
+        check_note(&note)?;
+        if let Some(there) = self.all.get(&name) {
+            return Err(Refusal::Exists(Box::new(there.clone())));
+        }
+        if self.all.len() >= MAX_USERS {
+            return Err(Refusal::TooMany { most: MAX_USERS });
+        }
+        let mut secrets = Secrets::default();
+        let taken = self.taken_ports(view);
+        let user = User {
+            name,
+            services,
+            credentials: secrets.renew(&kinds, entropy, &taken, view.now())?,
+            idle_seconds: idle.map(|idle| idle.as_secs()),
+            hours,
+            note,
+            since: view.now(),
+            by: view.caller().to_string(),
+            card_shown: None,
+        };
+        let mut plan = Plan::say(Reply::Added(user.clone()));
+        put(&mut plan, user, Some(secrets), Deed::Add);
+        Ok(plan)
+    }
+
+    pub(super) fn set(
+        &self,
+        name: &UserName,
+        edit: Edit,
+        view: &View<'_>,
+    ) -> Result<Plan<Users>, Refusal> {
+        let before = self.known(name)?;
+        if edit == Edit::default() {
+            return Err(Refusal::NothingToSet);
+        }
+        let Edit { services, idle, within, note } = edit;
+        services.iter().try_for_each(|services| check_services(services, view))?;
+        self.check_idle(idle)?;
+        note.iter().try_for_each(|note| check_note(note))?;
+        let user = User {
+            services: services.unwrap_or_else(|| before.services.clone()),
+            idle_seconds: idle.map(|idle| idle.as_secs()).or(before.idle_seconds),
+            hours: within.map_or_else(|| before.hours.clone(), Within::hours),
+            note: note.unwrap_or_else(|| before.note.clone()),
+            ..before.clone()
+        };
+        let mut plan = Plan::say(Reply::Changed(user.clone()));
+        let rights =
+            |user: &User| UserRights { services: user.services.clone(), hours: user.hours.clone() };
+        if rights(&user) != rights(before) {
+            let may = Some(rights(&user));
+            plan.effects.facts.push(Fact::UserMay { user: name.to_string(), may });
+        }
+        if user != *before {
+            put(&mut plan, user, None, Deed::Set);
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn rotate(
+        &self,
+        name: &UserName,
+        kinds: BTreeSet<Kind>,
+        entropy: &Entropy,
+        view: &View<'_>,
+    ) -> Result<Plan<Users>, Refusal> {
+        let mut user = self.known(name)?.clone();
+        let kinds = match kinds.is_empty() {
+            true => user.credentials.keys().copied().collect(),
+            false => kinds,
+        };
+        if kinds.is_empty() {
+            return Err(Refusal::NoCredentials { name: name.clone() });
+        }
+        let mut secrets = self.secrets.get(name).cloned().unwrap_or_default();
+        // The ports of the old credentials are taken too: they are known to whoever had them.
+        let taken = self.taken_ports(view);
+        user.credentials.extend(secrets.renew(&kinds, entropy, &taken, view.now())?);
+        user.card_shown = None;
+        let mut plan = Plan::say(Reply::Rotated { user: user.clone(), kinds });
+        put(&mut plan, user, Some(secrets), Deed::Rotate);
+        Ok(plan)
+    }
+
+    pub(super) fn revoke(&self, name: &UserName) -> Result<Plan<Users>, Refusal> {
+        let mut plan = Plan::say(Reply::Revoked(self.known(name)?.clone()));
+        plan.remove(Key::User(name.clone()), Deed::Revoke);
+        plan.remove(Key::Secrets(name.clone()), None);
+        plan.effects.facts.push(Fact::UserMay { user: name.to_string(), may: None });
+        Ok(plan)
+    }
+
+    pub(super) fn card(
+        &self,
+        name: &UserName,
+        again: bool,
+        view: &View<'_>,
+    ) -> Result<Plan<Users>, Refusal> {
+        let before = self.known(name)?;
+        let (Some(secrets), false) = (self.secrets.get(name), before.credentials.is_empty()) else {
+            return Err(Refusal::NoCredentials { name: name.clone() });
+        };
+        if let (Some(at), false) = (before.card_shown, again) {
+            return Err(Refusal::Shown { name: name.clone(), at });
+        }
+        let deed = if before.card_shown.is_some() { Deed::CardAgain } else { Deed::Card };
+        let user = User { card_shown: Some(view.now()), ..before.clone() };
+        let (idle, longest) = self.limits(&user);
+        let ports = match &user.services {
+            Grant::Some(names) => view.catalogue().opening(names.iter()).ports,
+            Grant::All => Vec::new(),
+        };
+        let card = Card { user: user.clone(), secrets: secrets.clone(), ports, idle, longest };
+        let mut plan = Plan::say(Reply::Card(Box::new(card)));
+        let shown = secrets.shown();
+        let changed = (shown != *secrets).then_some(shown);
+        put(&mut plan, user, changed, deed);
+        Ok(plan)
+    }
+
+    pub(super) fn open(
+        &self,
+        name: &UserName,
+        address: IpAddr,
+        lasts: Option<Duration>,
+        view: &View<'_>,
+    ) -> Result<Plan<Users>, Refusal> {
+        let user = self.known(name)?;
+        let address = address.to_canonical();
+        if is_nobody_else(&AddrRange::from(address)) {
+            return Err(Refusal::NobodyElse { address });
+        }
+        if view.posture().site.is_own(address) {
+            return Err(Refusal::Own { address });
+        }
+        let (idle, longest) = self.limits(user);
+        if lasts.is_some_and(|lasts| lasts > longest) {
+            return Err(Refusal::Limit { least: Duration::from_secs(1), most: longest });
+        }
+        let longest = lasts.unwrap_or(longest);
+        let (idle, services) = (idle.min(longest), user.services.clone());
+        let opens = UserOpens {
+            user: name.to_string(),
+            credential: BY_HAND.to_owned(),
+            address,
+            services: services.clone(),
+            idle,
+            longest: Some(longest),
+            hours: user.hours.clone(),
+        };
+        let opened = Opens { name: name.clone(), address, services, idle, longest };
+        let mut plan = Plan::say(Reply::Opened(opened));
+        plan.effects.facts.push(Fact::UserOpens(opens));
+        plan.effects.waits_for_up = true;
+        Ok(plan)
+    }
+
+    /// The idle limit and the absolute limit of what a user opens.
+    fn limits(&self, user: &User) -> (Duration, Duration) {
+        let longest = self.config.longest;
+        (user.idle().unwrap_or(self.config.idle).min(longest), longest)
+    }
+
+    fn check_idle(&self, idle: Option<Duration>) -> Result<(), Refusal> {
+        let (least, most) = (*config::IDLE.start(), self.config.longest);
+        match idle {
+            Some(idle) if idle < least || idle > most => Err(Refusal::Limit { least, most }),
+            _ => Ok(()),
+        }
+    }
+
+    fn taken_ports(&self, view: &View<'_>) -> TakenPorts {
+        TakenPorts::of(view.catalogue(), self.secrets.values())
+    }
+}
+
+/// Puts a user and, where they change too, the secrets. The audit log has the user alone.
+fn put(plan: &mut Plan<Users>, user: User, secrets: Option<Secrets>, deed: Deed) {
+    let name = user.name.clone();
+    plan.put(Key::User(name.clone()), Record::User(user), deed);
+    if let Some(secrets) = secrets {
+        plan.put(Key::Secrets(name), Record::Secrets(secrets), None);
+    }
+}
+
+/// Services are named one by one: an administrator who opens SSH to a hotel's address says so.
+fn check_services(services: &Grant, view: &View<'_>) -> Result<(), Refusal> {
+    let Grant::Some(names) = services else {
+        return Err(Refusal::AllServices);
+    };
+    if names.is_empty() {
+        return Err(Refusal::NoServices);
+    }
+    let catalogue = view.catalogue();
+    match names.iter().find(|name| catalogue.get(name).is_none()) {
+        None => Ok(()),
+        Some(unknown) => Err(Refusal::NoSuchService {
+            name: unknown.clone(),
+            known: catalogue.0.keys().cloned().collect(),
+        }),
+    }
+}
+
+fn check_note(note: &str) -> Result<(), Refusal> {
+    match note.chars().count() > LONGEST_NOTE {
+        true => Err(Refusal::LongNote { most: LONGEST_NOTE }),
+        false => Ok(()),
+    }
+}

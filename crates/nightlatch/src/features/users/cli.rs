@@ -1,0 +1,326 @@
+//! `user add`, `user list`, `user show`, `user set`, `user rotate`, `user revoke`, `user card`, `lease`.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nightlatch_core::api;
+use nightlatch_core::entry::HostName;
+use nightlatch_core::features::Reply;
+use nightlatch_core::features::users::{self, Card, Edit, Kind, NewUser, Request, User, UserName};
+use nightlatch_core::hours::Within;
+use nightlatch_core::secret::Entropy;
+use nightlatch_core::service::Grant;
+use nightlatch_core::time::parse_span;
+
+use super::card::Sheet;
+use super::io::{self, CardFile};
+use super::wording;
+use crate::features::context::{Context, Run};
+use crate::shell::hours::HoursArgs;
+use crate::shell::outcome::{Code, Failure, Outcome};
+use crate::shell::{addresses, client, screen};
+
+/// Give persons without a fixed address credentials, and take them away
+#[derive(clap::Args, Debug)]
+pub struct UserCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Make a user with credentials
+    Add(Add),
+    /// List all users
+    List,
+    /// Show one user; secrets are only on the card
+    Show {
+        /// The user's name
+        name: UserName,
+    },
+    /// Change services, limit or note; the credentials stay
+    Set(Set),
+    /// Replace the credentials and erase the old ones
+    Rotate {
+        /// The user's name
+        name: UserName,
+        /// Which: knock, spa, agent; all that the user has without. A kind that the user has not is added
+        #[arg(long, value_name = "LIST", value_parser = kinds)]
+        keys: Option<Kinds>,
+    },
+    /// Remove a user: close what the credentials opened, and erase the secrets
+    Revoke {
+        /// The user's name
+        name: UserName,
+        /// Even if that ends your own session
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show what to hand over, once: credentials, commands and a QR code
+    Card(ShowCard),
+}
+
+#[derive(clap::Args, Debug)]
+struct Add {
+    /// The user's name, e.g. "anna"; public
+    name: UserName,
+    /// The services that the credentials open, e.g. sip,web ("nightlatch services" lists them)
+    #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
+    services: Grant,
+    /// The credentials: some of knock, spa, agent, or none
+    #[arg(long, value_name = "LIST", default_value = "spa", value_parser = kinds)]
+    keys: Kinds,
+    /// After how long without a packet an address is closed, e.g. 8h; as configured without
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    lease: Option<Duration>,
+    #[command(flatten)]
+    hours: HoursArgs,
+    /// A note; public, so no place for a secret
+    #[arg(long, default_value = "", hide_default_value = true)]
+    note: String,
+}
+
+#[derive(clap::Args, Debug)]
+struct Set {
+    /// The user's name
+    name: UserName,
+    /// The services from now on, of addresses that are open already too
+    #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
+    services: Option<Grant>,
+    /// After how long without a packet an address is closed, of those that are opened from now on
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    lease: Option<Duration>,
+    #[command(flatten)]
+    hours: HoursArgs,
+    /// A note; public, so no place for a secret
+    #[arg(long)]
+    note: Option<String>,
+    /// Even if that ends your own session
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(clap::Args, Debug)]
+struct ShowCard {
+    /// The user's name
+    name: UserName,
+    /// The name or address at which the person reaches this server; its own address without
+    #[arg(long, value_name = "NAME|ADDRESS", value_parser = host)]
+    host: Option<String>,
+    /// Write a page for a browser to a new file, which only root can read
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a drawing to a new file, which only root can read
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write what the QR code says to a new file, which only root can read
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Even if it was shown before; that is recorded
+    #[arg(long)]
+    again: bool,
+}
+
+/// Open an address for a user by hand, without credentials
+#[derive(clap::Args, Debug)]
+pub struct Lease {
+    /// The user's name
+    name: UserName,
+    /// The address
+    #[arg(value_parser = addresses::one)]
+    address: IpAddr,
+    /// For how long at most, e.g. 2h; as long as the user's credentials would open it without
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+    lasts: Option<Duration>,
+}
+
+/// Kinds of credentials as one argument.
+#[derive(Clone, Debug)]
+struct Kinds(BTreeSet<Kind>);
+
+fn kinds(text: &str) -> Result<Kinds, users::KindError> {
+    Kind::parse_list(text).map(Kinds)
+}
+
+/// A host name or an address: nothing else may stand in the commands of a card.
+fn host(text: &str) -> Result<String, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => text.parse().map(|name: HostName| name.to_string()).map_err(|it| it.to_string()),
+    }
+}
+
+impl Run for UserCommand {
+    fn run(&self, context: &Context) -> Outcome {
+        match &self.action {
+            Action::Add(add) => context.change(api::Request::of(add.request()?)),
+            Action::List => list(context),
+            Action::Show { name } => show(context, name),
+            Action::Set(set) => context.change(api::Request::of(set.request()?).forced(set.force)),
+            Action::Rotate { name, keys } => {
+                let kinds = keys.clone().map(|Kinds(kinds)| kinds).unwrap_or_default();
+                let request =
+                    Request::Rotate { name: name.clone(), kinds, entropy: Entropy::default() };
+                context.change(api::Request::of(request))
+            }
+            Action::Revoke { name, force } => {
+                let request = api::Request::of(Request::Revoke { name: name.clone() });
+                context.change(request.forced(*force))
+            }
+            Action::Card(card) => card.run(context),
+        }
+    }
+}
+
+impl Run for Lease {
+    fn run(&self, context: &Context) -> Outcome {
+        let Lease { name, address, lasts } = self;
+        let request = Request::Open { name: name.clone(), address: *address, lasts: *lasts };
+        context.change(api::Request::of(request))
+    }
+}
+
+impl Add {
+    fn request(&self) -> Result<Request, Failure> {
+        let new = NewUser {
+            name: self.name.clone(),
+            services: self.services.clone(),
+            kinds: self.keys.0.clone(),
+            idle: self.lease,
+            hours: self.hours.within()?.and_then(Within::hours),
+            note: self.note.clone(),
+        };
+        Ok(Request::Add { new: Box::new(new), entropy: Entropy::default() })
+    }
+}
+
+impl Set {
+    fn request(&self) -> Result<Request, Failure> {
+        let edit = Edit {
+            services: self.services.clone(),
+            idle: self.lease,
+            within: self.hours.within()?,
+            note: self.note.clone(),
+        };
+        Ok(Request::Set { name: self.name.clone(), edit })
+    }
+}
+
+impl Run for ShowCard {
+    fn run(&self, context: &Context) -> Outcome {
+        if context.json {
+            let what = "a card has secrets, which are not written as JSON: use --html, --svg or --text FILE";
+            return Err(Failure::new(Code::Usage, what));
+        }
+        let create = |path: &Option<PathBuf>| path.as_deref().map(CardFile::create).transpose();
+        let files = (create(&self.html)?, create(&self.svg)?, create(&self.text)?);
+        let on_screen = files.0.is_none() && files.1.is_none() && files.2.is_none();
+        if on_screen && io::output_is_public() {
+            let what = "standard output is a file that others may read: use --html, --svg or --text FILE, which only root can read";
+            return Err(Failure::new(Code::Usage, what));
+        }
+        let (host, is_private) = match &self.host {
+            Some(host) => (host.clone(), false),
+            None => own_host()?,
+        };
+        let card = self.ask(context)?;
+        let sheet = Sheet::new(&card, &host);
+        let (html, svg, text) = files;
+        let html = html.map(|file| file.write(&sheet.html())).transpose()?;
+        let svg = svg.map(|file| file.write(&sheet.svg())).transpose()?;
+        let text = text.map(|file| file.write(sheet.data())).transpose()?;
+        for path in [html, svg, text].into_iter().flatten() {
+            screen::say(wording::written(&path, &self.name));
+        }
+        if on_screen {
+            self.show(&sheet);
+        }
+        screen::say(wording::not_yet(&self.name, card.user.credentials.keys()));
+        if is_private {
+            screen::say(wording::private_host(&host));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl ShowCard {
+    fn ask(&self, context: &Context) -> Result<Card, Failure> {
+        let request = Request::Card { name: self.name.clone(), again: self.again };
+        let replies = context.ask(vec![request.into()])?;
+        let card = replies.into_iter().find_map(|reply| match reply {
+            Reply::Users(users::Reply::Card(card)) => Some(*card),
+            _ => None,
+        });
+        card.ok_or_else(|| client::unfitting(&self.name))
+    }
+
+    fn show(&self, sheet: &Sheet) {
+        screen::say(sheet.lines().join("\n"));
+        screen::say("");
+        let Some(code) = sheet.code() else { return };
+        match io::terminal_width() {
+            Some(columns) if columns < code.width() => {
+                screen::say(wording::too_narrow(columns, code.width(), &self.name));
+            }
+            _ => screen::say(code.lines()),
+        }
+        screen::say("");
+    }
+}
+
+/// An address of this machine, and whether it is a private one.
+fn own_host() -> Result<(String, bool), Failure> {
+    let own = addresses::own();
+    let usable = |address: &&IpAddr| match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local() && !v6.is_unspecified(),
+    };
+    let is_private = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_private(),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    };
+    let best =
+        own.iter().filter(usable).min_by_key(|address| (is_private(address), address.is_ipv6()));
+    match best {
+        Some(address) => Ok((address.to_string(), is_private(address))),
+        None => Err(Failure::new(
+            Code::Usage,
+            "this machine has no address that could be on the card: add --host with its name or address",
+        )),
+    }
+}
+
+fn list(context: &Context) -> Outcome {
+    let replies = context.ask(vec![Request::List.into()])?;
+    let users = replies.into_iter().find_map(|reply| match reply {
+        Reply::Users(users::Reply::All(users)) => Some(users),
+        _ => None,
+    });
+    let users = users.ok_or_else(|| client::unfitting(&"no users"))?;
+    if context.json {
+        screen::say_json(&users);
+    } else if users.is_empty() {
+        screen::say("No users. \"nightlatch user add NAME --services sip\" makes one.");
+    } else {
+        screen::table(wording::HEADER, &users.iter().map(wording::row).collect::<Vec<_>>());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(context: &Context, name: &UserName) -> Outcome {
+    let replies = context.ask(vec![Request::Show { name: name.clone() }.into()])?;
+    let user: Option<User> = replies.into_iter().find_map(|reply| match reply {
+        Reply::Users(users::Reply::One(user)) => Some(user),
+        _ => None,
+    });
+    let user = user.ok_or_else(|| client::unfitting(name))?;
+    if context.json {
+        screen::say_json(&user);
+    } else {
+        wording::lines(&user).iter().for_each(screen::say);
+    }
+    Ok(ExitCode::SUCCESS)
+}

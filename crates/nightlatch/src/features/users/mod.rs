@@ -1,0 +1,42 @@
+//! Users: persons without a fixed address.
+//!
+//! `nightlatch user add anna --services sip,web --keys knock,spa,agent` makes a user with credentials: a
+//! knock sequence, keys for single packet authorization (SPA, with unmodified fwknop clients), a secret
+//! user agent for a SIP phone. `nightlatch user card anna` shows what to hand over, once: on the terminal,
+//! or with `--html`, `--svg` or `--text` in a file that only root can read. Everything that a credential
+//! opens is for the services of the user only, and is closed after 8 hours without a packet, at the latest
+//! after 7 days (`[users]` in the configuration, `--lease` for one user).
+//!
+//! `user rotate` replaces the credentials, `user revoke` removes the user: whatever was opened is closed,
+//! and its connections end. Both erase the old secrets from the database. The database is the only place
+//! where secrets are kept; no list, log or notice shows them, and where a credential is named, it is by a
+//! random fingerprint. Names and notes are public: they are in lists and in the audit log.
+//!
+//! A knock sequence and a secret user agent can be read, and then used, by anybody on the way; SPA packets
+//! cannot. `nightlatch lease anna 203.0.113.7 --for 2h` opens an address by hand, without credentials.
+//!
+//! This version makes and keeps credentials, but does not listen for knocks, SPA packets or user agents
+//! yet: until it does, addresses are opened by hand.
+
+mod card;
+pub mod cli;
+mod io;
+mod qr;
+mod wording;
+
+use nightlatch_core::features::users::{Job, Request, Users};
+
+use super::worded::Works;
+use crate::shell::background::Background;
+
+impl Works for Users {
+    fn complete(request: &mut Request) {
+        if let Some(entropy) = request.entropy() {
+            *entropy = io::entropy();
+        }
+    }
+
+    fn run(job: Job, _background: &Background) {
+        match job {}
+    }
+}

@@ -1,0 +1,256 @@
+//! What is said about users.
+
+use std::collections::BTreeSet;
+
+use nightlatch_core::audit::Record;
+use nightlatch_core::features::users::{
+    Kind, Notice, Opens, Refusal, Reply, User, UserName, Users,
+};
+use nightlatch_core::service::ServiceName;
+use nightlatch_core::time::show_span;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::features::report::Report;
+use crate::features::worded::Worded;
+use crate::shell::screen;
+
+impl Worded for Users {
+    fn say(reply: &Reply, changed: bool) -> Option<String> {
+        Some(match reply {
+            Reply::Added(user) => format!(
+                "user \"{}\" is made, with {} for {}",
+                user.name,
+                kinds_or_nothing(user.credentials.keys()),
+                user.services
+            ),
+            Reply::Changed(user) if changed => {
+                format!(
+                    "user \"{}\" may open {} from now on, {}",
+                    user.name,
+                    user.services,
+                    limit(user)
+                )
+            }
+            Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
+            Reply::Rotated { user, kinds } => format!(
+                "user \"{}\" has new credentials ({}): old ones no longer count and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
+                user.name,
+                kinds_or_nothing(kinds)
+            ),
+            Reply::Revoked(user) => format!(
+                "user \"{}\" is revoked: what the credentials opened is closed, its connections are ended, the secrets are erased",
+                user.name
+            ),
+            Reply::Card(card) => format!("the card of user \"{}\" is shown", card.user.name),
+            Reply::Opened(opens) if changed => {
+                let Opens { name, address, services, idle, longest } = opens;
+                format!(
+                    "{address} is open for user \"{name}\" ({services}) until it sends nothing for {}, and for {} at most",
+                    show_span(*idle),
+                    show_span(*longest)
+                )
+            }
+            Reply::Opened(Opens { name, address, .. }) => {
+                format!("nothing was changed for {address} of user \"{name}\"")
+            }
+            Reply::All(_) | Reply::One(_) | Reply::Report { .. } => return None,
+        })
+    }
+
+    fn hint(reply: &Reply) -> Option<String> {
+        let (Reply::Added(user) | Reply::Rotated { user, .. }) = reply else { return None };
+        if user.credentials.is_empty() {
+            return Some(format!(
+                "\"nightlatch lease {} ADDRESS\" opens an address by hand",
+                user.name
+            ));
+        }
+        Some(format!(
+            "\"nightlatch user card {}\" shows, once, what to hand over\n{}",
+            user.name,
+            not_yet(&user.name, user.credentials.keys())
+        ))
+    }
+
+    fn refuse(refusal: &Refusal) -> String {
+        match refusal {
+            Refusal::Unknown { name } => {
+                format!("there is no user \"{name}\": \"nightlatch user list\" shows all of them")
+            }
+            Refusal::Exists(there) => format!(
+                "user \"{0}\" exists already, for {1}: \"nightlatch user set {0}\" changes it, \"nightlatch user rotate {0}\" gives it new credentials",
+                there.name, there.services
+            ),
+            Refusal::TooMany { most } => {
+                format!("there are {most} users already, and no more are possible: revoke one first")
+            }
+            Refusal::NoServices => "name at least one service, e.g. --services sip".to_owned(),
+            Refusal::AllServices => "name the services of a user one by one, e.g. --services sip,web: \"all\" is not accepted, because whoever gets the card gets all of it".to_owned(),
+            Refusal::NoSuchService { name, known } => {
+                let known: Vec<&str> = known.iter().map(ServiceName::as_str).collect();
+                format!(
+                    "there is no service \"{name}\" on this server: write some of {}",
+                    known.join(", ")
+                )
+            }
+            Refusal::LongNote { most } => format!("the note is longer than {most} characters: shorten it"),
+            Refusal::Limit { least, most } => format!(
+                "write a time from {} to {}; \"lease-max\" in the configuration sets the most",
+                show_span(*least),
+                show_span(*most)
+            ),
+            Refusal::NothingToSet => {
+                "nothing is to be changed: add --services, --lease, --hours or --note".to_owned()
+            }
+            Refusal::NoCredentials { name } => format!(
+                "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
+            ),
+            Refusal::NoEntropy => {
+                "nothing was changed: the kernel gave no random bytes for the credentials; try again".to_owned()
+            }
+            Refusal::NoPorts => "nothing was changed: no ports are left for the credentials that belong to no service and to no other user: give services fewer ports, or revoke users".to_owned(),
+            Refusal::Shown { name, at } => format!(
+                "the card of user \"{name}\" was shown at {at}: to show it once more, which is recorded, add --again; for new credentials, \"nightlatch user rotate {name}\""
+            ),
+            Refusal::NobodyElse { address } => format!(
+                "{address} is the machine itself or nobody in particular: nobody comes from there"
+            ),
+            Refusal::Own { address } => {
+                format!("{address} is an address of this machine: name that of the person")
+            }
+        }
+    }
+
+    fn notice(notice: &Notice) -> String {
+        match *notice {}
+    }
+
+    fn report(reply: &Reply, report: &mut Report) {
+        if let Reply::Report { count } = reply {
+            report.count(85, "users", *count);
+        }
+    }
+
+    fn audited(record: &Record, value: &Value) -> Option<String> {
+        if !record.action.starts_with("user-") {
+            return None;
+        }
+        let user = User::deserialize(value).ok()?;
+        let credentials = user.credentials.iter();
+        let credentials: Vec<String> =
+            credentials.map(|(kind, it)| format!("{kind} {}", it.fingerprint)).collect();
+        let credentials = match credentials.is_empty() {
+            true => "no credentials".to_owned(),
+            false => credentials.join(", "),
+        };
+        let card = if user.card_shown.is_some() { ", card shown" } else { "" };
+        let note = match user.note.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", user.note),
+        };
+        let hours = during(&user);
+        Some(format!("{}{hours}, {}, {credentials}{card}{note}", user.services, limit(&user)))
+    }
+}
+
+/// What this version does not do yet, and what to do meanwhile.
+pub(super) fn not_yet<'a>(name: &UserName, kinds: impl Iterator<Item = &'a Kind>) -> String {
+    let awaited = kinds.map(|kind| match kind {
+        Kind::Knock => "knocks",
+        Kind::Spa => "SPA packets",
+        Kind::Agent => "secret user agents",
+    });
+    let awaited: Vec<&str> = awaited.collect();
+    let awaited = match awaited.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        few => few.concat(),
+    };
+    format!(
+        "attention: this version does not listen for {awaited} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
+    )
+}
+
+fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
+    let kinds: BTreeSet<&Kind> = kinds.into_iter().collect();
+    match kinds.is_empty() {
+        true => "no credentials".to_owned(),
+        false => kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn limit(user: &User) -> String {
+    match user.idle() {
+        Some(idle) => format!("until {} without a packet", show_span(idle)),
+        None => "with the usual limit".to_owned(),
+    }
+}
+
+/// The header of the list of users.
+pub(super) const HEADER: &[&str] = &["USER", "SERVICES", "KEYS", "LEASE", "CARD", "NOTE"];
+
+/// A row of the list of users.
+pub(super) fn row(user: &User) -> Vec<String> {
+    let card = match (user.credentials.is_empty(), user.card_shown) {
+        (true, _) => "-",
+        (false, Some(_)) => "shown",
+        (false, None) => "not yet",
+    };
+    vec![
+        user.name.to_string(),
+        format!("{}{}", user.services, during(user)),
+        kinds_or_nothing(user.credentials.keys()),
+        user.idle().map_or_else(|| "usual".to_owned(), show_span),
+        card.to_owned(),
+        screen::printable(&user.note),
+    ]
+}
+
+/// `, only Mon-Fri 07:00-19:00 (Europe/Berlin)`; nothing without hours.
+fn during(user: &User) -> String {
+    let hours = user.hours.as_ref();
+    hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
+}
+
+/// All that is public of a user.
+pub(super) fn lines(user: &User) -> Vec<String> {
+    let mut lines = vec![
+        format!("user      {}", user.name),
+        format!("services  {}{}", user.services, during(user)),
+        format!("lease     {}", limit(user)),
+    ];
+    for (kind, credential) in &user.credentials {
+        let kind = kind.to_string();
+        lines.push(format!("{kind:<9} {} since {}", credential.fingerprint, credential.since));
+    }
+    if let Some(at) = user.card_shown {
+        lines.push(format!("card      shown at {at}"));
+    }
+    lines.push(format!("made      {} by {}", user.since, user.by));
+    if !user.note.is_empty() {
+        lines.push(format!("note      {}", screen::printable(&user.note)));
+    }
+    if !user.credentials.is_empty() {
+        lines.push(not_yet(&user.name, user.credentials.keys()));
+    }
+    lines
+}
+
+/// The QR code does not fit.
+pub(super) fn too_narrow(columns: usize, needed: usize, name: &UserName) -> String {
+    format!(
+        "The terminal has {columns} columns, and the QR code needs {needed}: widen it and run \"nightlatch user card {name} --again\", or write the card to a file with --svg FILE."
+    )
+}
+
+/// Where the card is.
+pub(super) fn written(path: &std::path::Path, name: &UserName) -> String {
+    format!("the card of user \"{name}\" is in {}, which only root can read", path.display())
+}
+
+/// The address of the server is one that not everybody reaches.
+pub(super) fn private_host(host: &str) -> String {
+    format!(
+        "attention: {host} is a private address: if the person comes from outside, add --host with the name or address of this server on the internet"
+    )
+}
