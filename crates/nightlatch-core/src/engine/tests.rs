@@ -11,6 +11,7 @@ mod model;
 mod order;
 mod peers;
 mod probe;
+mod providers;
 mod requests;
 mod up;
 

@@ -16,6 +16,7 @@ pub mod firewall;
 pub mod notices;
 pub mod peers;
 pub mod plan;
+pub mod providers;
 pub mod register;
 pub mod view;
 

@@ -4,6 +4,7 @@
 //! publish their servers.
 
 mod message;
+pub mod ptr;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -4,7 +4,7 @@
 use super::context::{Context, Run};
 use super::{
     accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, peers,
-    status, up, why,
+    providers, status, up, who, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -48,10 +48,12 @@ commands! {
     List: accounts::cli::List,
     Show: accounts::cli::Show,
     Why: why::cli::Why,
+    Who: who::cli::Who,
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
     Peer: peers::cli::PeerCommand,
+    Provider: providers::cli::ProviderCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,
     Mode: firewall::cli::SetMode,

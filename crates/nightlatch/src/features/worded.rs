@@ -9,6 +9,7 @@ use super::listing::Listing;
 use super::report::Report;
 use crate::shell::background::Background;
 use crate::shell::kept::Kept;
+use crate::shell::paths::Paths;
 
 /// What a feature says in words. In the `wording.rs` of its folder.
 pub trait Worded: Feature {
@@ -53,6 +54,9 @@ pub trait Worded: Feature {
 pub(crate) trait Works: Feature {
     /// Completes the configuration where the default depends on what is installed here.
     fn find_defaults(_config: &mut Self::Config) {}
+
+    /// Adds to `who` what files of this machine say of an address. In the process of the command.
+    fn looked_up(_paths: &Paths, _about: &mut About) {}
 
     /// What was kept on disk of the lists that are in force.
     fn kept(&self, _kept: &Kept) -> Vec<Self::Event> {

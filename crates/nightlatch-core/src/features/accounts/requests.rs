@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Account, AccountName, Accounts, Deed, Entry};
 use crate::AddrRange;
 use crate::api::RefusalKind;
-use crate::features::{Fact, Plan, Refuses, View};
+use crate::features::{By, Fact, Plan, Refuses, View};
 use crate::posture::Mode;
 use crate::ranges::{is_everybody, is_nobody_else};
 use crate::service::{Grant, ServiceName};
@@ -273,7 +273,8 @@ impl Accounts {
     pub(super) fn within_block(&self, block: AddrRange, view: &View<'_>) -> Plan<Accounts> {
         let mut plan = Plan::default();
         let mut hit = std::collections::BTreeMap::<String, (bool, bool)>::new();
-        for (range, by) in view.allowed(block) {
+        let of_accounts = |(_, by): &(AddrRange, By<'_>)| matches!(by, By::Accounts(_));
+        for (range, by) in view.allowed(block).into_iter().filter(of_accounts) {
             let (shut, stays) = hit.entry(by.to_string()).or_default();
             *shut |= block.width() <= range.width();
             *stays |= block.width() > range.width();
