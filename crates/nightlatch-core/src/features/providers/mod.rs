@@ -186,10 +186,7 @@ impl Feature for Providers {
     }
 
     fn report(&self, _view: &View<'_>) -> Option<Reply> {
-        let without = self.all.values().flat_map(|enabled| {
-            enabled.without_address().map(|host| (enabled.name.clone(), host.clone()))
-        });
-        Some(Reply::Report { count: self.all.len(), without_address: without.collect() })
+        Some(Reply::Report { count: self.all.len() })
     }
 
     fn about(&self, address: IpAddr, _view: &View<'_>) -> Option<Reply> {

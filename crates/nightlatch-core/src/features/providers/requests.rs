@@ -69,12 +69,10 @@ pub enum Reply {
     One(Box<Shown>),
     /// The providers that allow an address, each with its range.
     Held(Vec<Held>),
-    /// How many are enabled, and which of their names have no address.
+    /// How many are enabled.
     Report {
         /// How many.
         count: usize,
-        /// The names without an address.
-        without_address: Vec<(ProviderName, HostName)>,
     },
 }
 

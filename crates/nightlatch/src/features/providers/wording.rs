@@ -6,6 +6,7 @@ use nightlatch_core::features::providers::{
     Enabled, Held, Notice, Provider, ProviderName, Providers, Refusal, Reply, Request, Shown,
     Status,
 };
+use nightlatch_core::service::ServiceName;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use crate::features::worded::Worded;
 /// The header of `provider list`.
 pub(super) const HEADER: &[&str] = &["PROVIDER", "STATUS", "ENABLED", "HOSTS", "NETWORKS", "TITLE"];
 
-/// How many names without an address `status` and `provider list` tell.
+/// How many names without an address `provider list` tells of each provider.
 const MAX_NAMES: usize = 5;
 
 impl Worded for Providers {
@@ -47,13 +48,15 @@ impl Worded for Providers {
 
     fn hint(reply: &Reply) -> Option<String> {
         let Reply::Enabled(enabled) = reply else { return None };
-        let waiting = enabled.without_address().count();
-        (waiting > 0).then(|| {
-            format!(
-                "{waiting} of its host names are looked up now: \"nightlatch provider show {}\" shows their addresses",
-                enabled.name
-            )
-        })
+        let waiting = match enabled.without_address().count() {
+            0 => return None,
+            1 => "1 host name is".to_owned(),
+            count => format!("{count} host names are"),
+        };
+        Some(format!(
+            "{waiting} looked up now: \"nightlatch provider show {}\" shows the addresses",
+            enabled.name
+        ))
     }
 
     fn refuse(refusal: &Refusal) -> String {
@@ -61,7 +64,7 @@ impl Worded for Providers {
             Refusal::Unknown { name, near } => {
                 let near: Vec<&str> = near.iter().map(ProviderName::as_str).collect();
                 let near = match near.as_slice() {
-                    [] => String::new(),
+                    [] => ":".to_owned(),
                     near => format!("; did you mean {}?", near.join(" or ")),
                 };
                 format!(
@@ -80,7 +83,12 @@ impl Worded for Providers {
                 "the catalogue knows no address of provider \"{name}\" ({title}): allow its servers with \"nightlatch allow {name} ADDRESS --services {services}\"",
                 name = provider.name,
                 title = provider.title,
-                services = provider.grant(),
+                services = provider
+                    .services
+                    .iter()
+                    .map(ServiceName::as_str)
+                    .collect::<Vec<&str>>()
+                    .join(","),
             ),
         }
     }
@@ -98,18 +106,8 @@ impl Worded for Providers {
     }
 
     fn report(reply: &Reply, report: &mut Report) {
-        let Reply::Report { count, without_address } = reply else { return };
+        let Reply::Report { count } = reply else { return };
         report.count(75, "providers", *count);
-        if without_address.is_empty() {
-            return;
-        }
-        let names: Vec<String> = without_address
-            .iter()
-            .take(MAX_NAMES)
-            .map(|(provider, host)| format!("{host} of {provider}"))
-            .collect();
-        let more = more(without_address.len(), MAX_NAMES);
-        report.line(82, format!("no address {}{more}", names.join(", ")));
     }
 
     fn list() -> Option<Request> {
@@ -272,7 +270,7 @@ pub(super) fn one(shown: &Shown) -> Vec<String> {
         lines.push(line("title", it.title.clone()));
         let date = it.date.as_ref().map_or_else(String::new, |date| match it.status {
             Status::Defunct => format!(" since {date}"),
-            Status::Verified | Status::Unverified => format!(", page of {date}"),
+            Status::Verified | Status::Unverified => format!(" as of {date}"),
         });
         lines.push(line("status", format!("{}{date}", it.status)));
         lines.extend(it.sources.iter().map(|source| line("source", source.clone())));
