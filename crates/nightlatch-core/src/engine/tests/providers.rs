@@ -202,7 +202,7 @@ fn names_have_the_addresses_that_are_found() {
     let plan = resolved(&desk, "sip.easybell.de", &["203.0.113.7", "203.0.113.8"]);
     let services = known("easybell").grant();
     let ranges = vec![range("203.0.113.7"), range("203.0.113.8")];
-    let allowed = Fact::Allowed { name: "easybell".to_owned(), services, ranges };
+    let allowed = Fact::Allowed { name: "providers/easybell".to_owned(), services, ranges };
     assert_eq!(plan.effects.facts, [allowed]);
     assert_eq!(plan.effects.cut, None);
     adopt(&mut desk, &plan);
@@ -216,7 +216,7 @@ fn names_have_the_addresses_that_are_found() {
     adopt(&mut desk, &plan);
     let plan = resolved(&desk, "sip.easybell.de", &[]);
     let ranges = vec![range("203.0.113.8")];
-    let name = "easybell".to_owned();
+    let name = "providers/easybell".to_owned();
     assert_eq!(plan.effects.facts, [Fact::Withdrawn { name, ranges: ranges.clone() }]);
     assert_eq!(plan.effects.cut, Some(Flows::Of(ranges)));
     adopt(&mut desk, &plan);

@@ -225,3 +225,8 @@ impl Providers {
 pub fn put(enabled: Enabled) -> Change {
     Put::<Providers> { key: enabled.name.clone(), record: Some(enabled) }.into()
 }
+
+/// Removes a provider.
+pub fn removed(name: ProviderName) -> Change {
+    Put::<Providers> { key: name, record: None }.into()
+}

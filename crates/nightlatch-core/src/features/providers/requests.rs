@@ -208,7 +208,7 @@ impl Providers {
         before: Option<&Enabled>,
         after: Option<&Enabled>,
     ) {
-        let Some(name) = after.or(before).map(|it| it.name.to_string()) else { return };
+        let Some(name) = after.or(before).map(|it| of(&it.name)) else { return };
         let ranges = |it: Option<&Enabled>| it.map(Enabled::ranges).unwrap_or_default();
         let grants = |it: Option<&Enabled>| {
             let owned = it.map(|it| {

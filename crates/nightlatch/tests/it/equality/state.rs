@@ -10,6 +10,7 @@ use nightlatch_core::features::blocks::{self, Block};
 use nightlatch_core::features::countries::{self, FetchedTable};
 use nightlatch_core::features::denials::{self, Denial, DenialCause};
 use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
+use nightlatch_core::features::providers::{self, Enabled};
 use nightlatch_core::features::{self, Change, firewall};
 use nightlatch_core::lists::Guard;
 use nightlatch_core::policy::{DenialScope, World};
@@ -131,7 +132,9 @@ impl State {
         let denials = self.records.denials.all.keys().copied();
         let guarded = self.records.posture().site.guarded.iter().map(|(range, _)| *range);
         let some_of_long = self.long.iter().step_by((self.long.len() / 10).max(1));
+        let providers = self.records.providers.all.values().flat_map(Enabled::ranges);
         accounts
+            .chain(providers)
             .chain(some_of_long)
             .chain(self.records.blocks.all.keys().copied())
             .chain(feeds)
@@ -195,6 +198,9 @@ pub(super) fn random(dice: &mut Dice) -> State {
     for number in 0..dice.below(9) {
         let account = random_account(dice, number, &names);
         state.change(accounts::put(account));
+    }
+    for number in 0..dice.below(3) {
+        state.change(providers::put(random_provider(dice, number, &names)));
     }
     for _ in 0..dice.below(6) {
         let range = random_range(dice);
@@ -300,6 +306,23 @@ fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Acco
     }
 }
 
+/// A provider whose media may lie in the networks of its signalling, which grants something else.
+fn random_provider(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Enabled {
+    let signalling: Vec<AddrRange> = (0..=dice.below(2)).map(|_| random_range(dice)).collect();
+    let mut media: Vec<AddrRange> = (0..dice.below(3)).map(|_| random_range(dice)).collect();
+    if dice.one_in(3) {
+        media.push(*dice.pick(&signalling));
+    }
+    Enabled {
+        name: format!("provider{number}").parse().unwrap(),
+        signalling: signalling.into_iter().map(Entry::Range).collect(),
+        media,
+        services: Grant::of((0..=dice.below(2)).map(|_| dice.pick(names).clone())),
+        since: NOW,
+        by: String::new(),
+    }
+}
+
 /// Ranges in a small part of the address space, so that they overlap, touch and lie in each other.
 fn random_range(dice: &mut Dice) -> AddrRange {
     let (family, base) = match dice.below(2) {
@@ -347,6 +370,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for name in records.accounts.all.keys() {
         let mut less = state.clone();
         less.change(accounts::removed(name.clone()));
+        smaller.push(less);
+    }
+    for name in records.providers.all.keys() {
+        let mut less = state.clone();
+        less.change(providers::removed(name.clone()));
         smaller.push(less);
     }
     for range in records.blocks.all.keys() {
