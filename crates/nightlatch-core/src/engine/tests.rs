@@ -334,6 +334,7 @@ fn account(text: &str) -> NewAccount {
         services: Grant::parse(services).unwrap(),
         lasts,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }
 }
 
@@ -369,9 +370,10 @@ fn notice(notice: impl Into<features::Notice>) -> Told {
 
 /// The account that Anna made at the beginning.
 fn made(text: &str) -> Account {
-    let NewAccount { name, entries, services, lasts, note } = account(text);
+    let NewAccount { name, entries, services, lasts, note, .. } = account(text);
     let until = lasts.map(|span| START.after(span));
-    Account { name, entries, services, until, note, since: START, by: "anna".to_owned() }
+    let (since, by) = (START, "anna".to_owned());
+    Account { name, entries, services, until, note, allow_private: false, since, by }
 }
 
 /// An account is open that Anna made at the beginning.

@@ -32,6 +32,7 @@ features! {
     feeds: Feeds,
     countries: Countries,
     notices: Notices,
+    names: Names,
 }
 
 impl State {

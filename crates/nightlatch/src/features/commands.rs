@@ -3,8 +3,8 @@
 
 use super::context::{Context, Run};
 use super::{
-    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, peers,
-    status, up, why,
+    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, names,
+    peers, status, up, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -51,6 +51,7 @@ commands! {
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
+    Names: names::cli::ListNames,
     Peer: peers::cli::PeerCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,

@@ -25,6 +25,7 @@ pub mod fields;
 pub mod firewall;
 pub mod generate;
 pub mod listing;
+pub mod names;
 pub mod notices;
 pub mod oldnames;
 pub mod peers;
@@ -151,4 +152,5 @@ features! {
     feeds: Feeds,
     countries: Countries,
     notices: Notices,
+    names: Names,
 }

@@ -349,6 +349,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         services: Grant::All,
         until: None,
         note: String::new(),
+        allow_private: false,
         since: START,
         by: String::new(),
     };
