@@ -8,6 +8,7 @@ mod kernel;
 mod learned;
 mod lists;
 mod model;
+mod names;
 mod order;
 mod peers;
 mod probe;
@@ -75,6 +76,8 @@ struct Desk {
     /// How often the PBX was asked.
     questions: u32,
     told: Vec<Told>,
+    /// What was to be done in the background.
+    jobs: Vec<Job>,
     replies: Vec<Reply>,
     next_ticket: u64,
 }
@@ -96,6 +99,7 @@ impl Desk {
             unlearned: Vec::new(),
             questions: 0,
             told: Vec::new(),
+            jobs: Vec::new(),
             replies: Vec::new(),
             next_ticket: 0,
         }
@@ -175,7 +179,8 @@ impl Desk {
             Action::Reply(_, reply) => self.replies.push(reply),
             Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
             Action::Tell(told) => self.told.push(told),
-            Action::SaveLearned(_) | Action::Run(_) => {}
+            Action::Run(job) => self.jobs.push(job),
+            Action::SaveLearned(_) => {}
             Action::ExchangeLists { .. } => panic!("no test here has a list"),
         }
         Vec::new()

@@ -3,8 +3,8 @@
 
 use super::context::{Context, Run};
 use super::{
-    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, names,
-    peers, status, up, why,
+    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, names, peers,
+    status, up, why,
 };
 use crate::shell::outcome::Outcome;
 

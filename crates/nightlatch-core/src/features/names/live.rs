@@ -19,9 +19,10 @@ const GRID: Duration = Duration::from_millis(250);
 const GIVEN_UP: Duration = Duration::from_secs(60);
 /// What comes so late has slept, or its clock was set.
 const SLEPT: Duration = Duration::from_secs(1800);
-/// How many names a second are looked up after a start, when the addresses of all are known: each is two
-/// queries.
-const NAMES_A_SECOND_AT_START: u64 = 80;
+/// How many names are looked up again at one of these moments. Each is two queries: 192 a second.
+const MAX_AT_ONCE: u32 = 24;
+/// How far a look-up is put off at most because others come first.
+const MAX_PUT_OFF: u32 = 2_400;
 
 /// How it goes with one name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,6 +73,8 @@ impl Live {
 pub(super) struct Queue {
     all: BTreeMap<HostName, Live>,
     by_next: BTreeSet<(Time, HostName)>,
+    /// How many names are to be looked up at each moment.
+    counts: BTreeMap<Time, u32>,
 }
 
 impl Queue {
@@ -86,6 +89,12 @@ impl Queue {
     pub(super) fn remove(&mut self, name: &HostName) {
         if let Some(live) = self.all.remove(name) {
             self.by_next.remove(&(live.next, name.clone()));
+            if let Some(count) = self.counts.get_mut(&live.next) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.counts.remove(&live.next);
+                }
+            }
         }
     }
 
@@ -101,7 +110,21 @@ impl Queue {
         }
     }
 
+    /// As [`Queue::change`], but not at a moment at which there is enough to do already. At once is at
+    /// once.
+    pub(super) fn place(&mut self, name: &HostName, mut live: Live) {
+        let is_full = |at: &Time| self.counts.get(at).is_some_and(|count| *count >= MAX_AT_ONCE);
+        for _ in 0..MAX_PUT_OFF {
+            if live.next == Time::default() || !is_full(&live.next) {
+                break;
+            }
+            live.next = on_grid(live.next.after(GRID));
+        }
+        self.change(name, live);
+    }
+
     fn set(&mut self, name: &HostName, live: Live) {
+        *self.counts.entry(live.next).or_default() += 1;
         self.by_next.insert((live.next, name.clone()));
         self.all.insert(name.clone(), live);
     }
@@ -130,10 +153,9 @@ impl Queue {
 
     /// After a start: the names whose addresses are known are asked for one after the other.
     pub(super) fn spread(&mut self, known: impl Iterator<Item = HostName>, now: Time) {
-        for (at, name) in (0_u64..).zip(known) {
-            let Some(live) = self.all.get(&name) else { continue };
-            let wait = Duration::from_millis(at.saturating_mul(1000) / NAMES_A_SECOND_AT_START);
-            self.change(&name, Live { next: on_grid(now.after(wait)), ..live.clone() });
+        for name in known {
+            let Some(live) = self.all.get(&name).cloned() else { continue };
+            self.place(&name, Live { next: on_grid(now), ..live });
         }
     }
 }

@@ -260,7 +260,7 @@ impl Feature for Names {
                 if self.all.contains_key(name) {
                     self.replaced.extend(replaced.map(|at| (at, name.clone())));
                 }
-                self.queue.change(name, live.clone());
+                self.queue.place(name, live.clone());
             }
             Event::Room | Event::Answered(_) => {}
         }

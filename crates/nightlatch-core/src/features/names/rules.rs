@@ -87,10 +87,19 @@ pub(super) fn end_replaced(name: &Name, live: &Live, with: &Circumstances<'_>) -
     outcome
 }
 
-/// When the first of its addresses counts as replaced, if nothing else is heard of it.
+/// When the first of its addresses counts as replaced, if nothing else is heard of it. Without another
+/// address, none is replaced.
 pub(super) fn replaced_at(name: &Name, live: &Live, overlap: Duration) -> Option<Time> {
+    if !has_others(name, live) {
+        return None;
+    }
     let replaced = live.missing.values().filter(|it| it.answers >= needed(name));
     replaced.map(|it| it.since.after(overlap)).min()
+}
+
+/// Whether an address counts that was in the last answers.
+fn has_others(name: &Name, live: &Live) -> bool {
+    name.addresses.iter().any(|address| !live.missing.contains_key(address))
 }
 
 /// In how many answers an address of the name must be missing.
@@ -277,8 +286,12 @@ impl Outcome {
         }
     }
 
-    /// Addresses that were replaced no longer count after the overlap.
+    /// Addresses that were replaced no longer count after the overlap. The new ones count only once that is
+    /// written down: until then the old ones stay.
     fn drop_replaced(&mut self, with: &Circumstances<'_>) {
+        if !has_others(&self.name, &self.live) {
+            return;
+        }
         let needed = needed(&self.name);
         let is_over =
             |it: &Missing| it.answers >= needed && it.since.after(with.overlap) <= with.now;

@@ -49,7 +49,8 @@ impl Worded for Names {
         let names = json!({ "count": count, "troubled": troubled, "first": first });
         report.field(75, "names", &names);
         if *count > 0 {
-            let troubled = if *troubled > 0 { format!(", {troubled} with trouble") } else { String::new() };
+            let troubled =
+                if *troubled > 0 { format!(", {troubled} with trouble") } else { String::new() };
             report.line(75, format!("names     {count} host names{troubled}"));
         }
         for name in first {

@@ -224,7 +224,10 @@ impl Lookup {
                     answer.servers.into_iter().map(|server| server.target).collect();
                 let is_partial = answer.is_partial || targets.len() > MAX_TARGETS;
                 let lifetime = answer.lifetime;
-                self.set(at, State::Answered(Found { addresses: Vec::new(), lifetime, is_partial }));
+                self.set(
+                    at,
+                    State::Answered(Found { addresses: Vec::new(), lifetime, is_partial }),
+                );
                 for target in targets.into_iter().take(MAX_TARGETS) {
                     self.ask_for_addresses(target);
                 }
@@ -272,8 +275,7 @@ impl Lookup {
 
     /// Whether another name server may know what this one did not.
     pub(super) fn is_open_for(&self, server: usize) -> bool {
-        let is_open =
-            |ask: &Ask| ask.state == State::Failed && ask.failed_at & bit(server) == 0;
+        let is_open = |ask: &Ask| ask.state == State::Failed && ask.failed_at & bit(server) == 0;
         self.asks.iter().any(is_open)
     }
 
@@ -289,7 +291,8 @@ impl Lookup {
 
     /// Tries the next candidate, if this one is no name and there is another.
     pub(super) fn tries_another_name(&mut self) -> bool {
-        let is_nothing = self.half(Kind::A) == Half::Nothing && self.half(Kind::Aaaa) == Half::Nothing;
+        let is_nothing =
+            self.half(Kind::A) == Half::Nothing && self.half(Kind::Aaaa) == Half::Nothing;
         if !is_nothing || self.candidates.len() < 2 {
             return false;
         }

@@ -7,9 +7,9 @@ mod flight;
 mod lookup;
 mod system;
 mod tcp;
-mod wake;
 #[cfg(test)]
 mod tests;
+mod wake;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -67,9 +67,7 @@ impl Resolver {
     ///
     /// # Errors
     /// There is no thread or descriptor left.
-    pub(crate) fn begin(
-        tell: impl Fn(Vec<Looked>) + Send + 'static,
-    ) -> std::io::Result<Resolver> {
+    pub(crate) fn begin(tell: impl Fn(Vec<Looked>) + Send + 'static) -> std::io::Result<Resolver> {
         Resolver::with(System::new(), tell)
     }
 
@@ -283,7 +281,8 @@ impl Thread {
     }
 
     fn read_tcp(&mut self) {
-        while let Ok(tcp::Answer { of: (number, ask), server, result }) = self.tcp_answers.try_recv()
+        while let Ok(tcp::Answer { of: (number, ask), server, result }) =
+            self.tcp_answers.try_recv()
         {
             self.tcp_running = self.tcp_running.saturating_sub(1);
             self.continue_with(number, |flight, random, budget| {

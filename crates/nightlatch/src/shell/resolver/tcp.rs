@@ -61,9 +61,9 @@ fn ask(server: SocketAddr, packet: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        let is_whole = answer.first_chunk::<2>().is_some_and(|length| {
-            answer.len() >= usize::from(u16::from_be_bytes(*length)) + 2
-        });
+        let is_whole = answer
+            .first_chunk::<2>()
+            .is_some_and(|length| answer.len() >= usize::from(u16::from_be_bytes(*length)) + 2);
         if is_whole {
             return Ok(answer.split_off(2));
         }
