@@ -15,7 +15,7 @@ use crate::AddrRange;
 pub enum Entry {
     /// An address, network or range.
     Range(AddrRange),
-    /// A host name and the addresses it had when it was last asked for.
+    /// A host name and the addresses that count for it now; none before it was looked up.
     Host {
         /// The name.
         name: HostName,
@@ -24,11 +24,14 @@ pub enum Entry {
     },
 }
 
-/// Writes the address, or `name (addresses)`.
+/// Writes the address, or `name (addresses)`, or `name (no address yet)`.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Entry::Range(range) => write!(f, "{range}"),
+            Entry::Host { name, addresses } if addresses.is_empty() => {
+                write!(f, "{name} (no address yet)")
+            }
             Entry::Host { name, addresses } => {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 write!(f, "{name} ({})", addresses.join(", "))

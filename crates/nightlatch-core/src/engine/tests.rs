@@ -8,6 +8,7 @@ mod kernel;
 mod learned;
 mod lists;
 mod model;
+mod names;
 mod order;
 mod peers;
 mod probe;
@@ -76,6 +77,8 @@ struct Desk {
     /// How often the PBX was asked.
     questions: u32,
     told: Vec<Told>,
+    /// What was to be done in the background.
+    jobs: Vec<Job>,
     replies: Vec<Reply>,
     next_ticket: u64,
 }
@@ -97,6 +100,7 @@ impl Desk {
             unlearned: Vec::new(),
             questions: 0,
             told: Vec::new(),
+            jobs: Vec::new(),
             replies: Vec::new(),
             next_ticket: 0,
         }
@@ -176,7 +180,8 @@ impl Desk {
             Action::Reply(_, reply) => self.replies.push(reply),
             Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
             Action::Tell(told) => self.told.push(told),
-            Action::SaveLearned(_) | Action::Run(_) => {}
+            Action::Run(job) => self.jobs.push(job),
+            Action::SaveLearned(_) => {}
             Action::ExchangeLists { .. } => panic!("no test here has a list"),
         }
         Vec::new()
@@ -335,6 +340,7 @@ fn account(text: &str) -> NewAccount {
         services: Grant::parse(services).unwrap(),
         lasts,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }
 }
 
@@ -370,9 +376,10 @@ fn notice(notice: impl Into<features::Notice>) -> Told {
 
 /// The account that Anna made at the beginning.
 fn made(text: &str) -> Account {
-    let NewAccount { name, entries, services, lasts, note } = account(text);
+    let NewAccount { name, entries, services, lasts, note, .. } = account(text);
     let until = lasts.map(|span| START.after(span));
-    Account { name, entries, services, until, note, since: START, by: "anna".to_owned() }
+    let (since, by) = (START, "anna".to_owned());
+    Account { name, entries, services, until, note, allow_private: false, since, by }
 }
 
 /// An account is open that Anna made at the beginning.

@@ -13,6 +13,7 @@ pub mod denials;
 pub mod feature;
 pub mod feeds;
 pub mod firewall;
+pub mod names;
 pub mod notices;
 pub mod peers;
 pub mod plan;

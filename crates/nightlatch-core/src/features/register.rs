@@ -33,6 +33,7 @@ features! {
     countries: Countries,
     notices: Notices,
     providers: Providers,
+    names: Names,
 }
 
 impl State {

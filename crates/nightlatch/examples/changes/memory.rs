@@ -60,6 +60,7 @@ fn allow(number: usize, addresses: usize) -> Request {
         services: account.services,
         lasts: None,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }))
 }
 

@@ -63,6 +63,7 @@ fn allow(number: u8) -> Request {
         services: Grant::parse("sip").unwrap(),
         lasts: None,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }))
 }
 

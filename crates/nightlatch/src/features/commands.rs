@@ -3,7 +3,7 @@
 
 use super::context::{Context, Run};
 use super::{
-    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, peers,
+    accounts, audit, blocks, boot, check, countries, demo, feeds, firewall, generate, names, peers,
     providers, status, up, who, why,
 };
 use crate::shell::outcome::Outcome;
@@ -52,6 +52,7 @@ commands! {
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
+    Names: names::cli::ListNames,
     Peer: peers::cli::PeerCommand,
     Provider: providers::cli::ProviderCommand,
     Country: countries::cli::CountryCommand,

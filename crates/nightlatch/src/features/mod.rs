@@ -26,6 +26,7 @@ pub mod fields;
 pub mod firewall;
 pub mod generate;
 pub mod listing;
+pub mod names;
 pub mod notices;
 pub mod oldnames;
 pub mod peers;
@@ -160,4 +161,5 @@ features! {
     countries: Countries,
     notices: Notices,
     providers: Providers,
+    names: Names,
 }

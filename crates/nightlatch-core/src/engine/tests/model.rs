@@ -95,6 +95,7 @@ fn request(ask: &Ask) -> Request {
                 services: Grant::parse(GRANTS[grant]).unwrap(),
                 lasts: lasts.map(seconds),
                 note: String::new(),
+                hosts: accounts::HostOptions::default(),
             }))
         }
         Ask::Remove { name, force } => {

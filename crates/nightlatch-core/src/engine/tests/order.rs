@@ -85,6 +85,7 @@ fn request(step: &Step, ticket: u64) -> Option<Request> {
                 services: Grant::parse(GRANTS[*grant]).unwrap(),
                 lasts: lasts.map(seconds),
                 note: ticket.to_string(),
+                hosts: accounts::HostOptions::default(),
             }))
         }
         Step::Remove(name) => {

@@ -1,6 +1,7 @@
 //! Accounts: who may come in, to which services, until when.
 
 mod account;
+mod hosts;
 mod requests;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::entry::{Entry, HostName};
 pub use account::{Account, AccountName, NameError};
+pub use hosts::HostOptions;
 pub use requests::{NewAccount, Refusal, Reply, Request};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
@@ -58,6 +60,8 @@ pub enum Deed {
     Remove,
     /// An account has ended by itself.
     Expire,
+    /// A host name has other addresses.
+    Resolve,
 }
 
 impl fmt::Display for Deed {
@@ -66,6 +70,7 @@ impl fmt::Display for Deed {
             Deed::Allow => "allow",
             Deed::Remove => "remove",
             Deed::Expire => "expire",
+            Deed::Resolve => "resolve",
         })
     }
 }
@@ -167,8 +172,13 @@ impl Feature for Accounts {
         match fact {
             Fact::Blocked(range) => self.within_block(*range, view),
             Fact::PutUp { .. } => self.nobody(view),
+            Fact::Resolved { name, addresses } => self.resolved(name, addresses, view),
             _ => Plan::default(),
         }
+    }
+
+    fn started(&self, _view: &View<'_>) -> Plan<Accounts> {
+        self.all_host_names()
     }
 
     fn next_due(&self) -> Option<Time> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, AccountName, Accounts, Deed, Entry};
+use super::hosts;
+use super::{Account, AccountName, Accounts, Deed, Entry, HostOptions};
 use crate::AddrRange;
 use crate::api::RefusalKind;
 use crate::features::{By, Fact, Plan, Refuses, View};
@@ -46,7 +47,7 @@ pub enum Request {
 pub struct NewAccount {
     /// Its name.
     pub name: AccountName,
-    /// Whom it lets in. Host names come resolved.
+    /// Whom it lets in. Host names are looked up later.
     pub entries: Vec<Entry>,
     /// The services it opens.
     pub services: Grant,
@@ -55,6 +56,9 @@ pub struct NewAccount {
     /// A note.
     #[serde(default)]
     pub note: String,
+    /// What concerns its host names.
+    #[serde(default)]
+    pub hosts: HostOptions,
 }
 
 /// What is answered.
@@ -63,6 +67,11 @@ pub struct NewAccount {
 pub enum Reply {
     /// The account is open.
     Opened(Account),
+    /// It opens telephony only, because it has host names and nobody named the services.
+    TelephonyOnly {
+        /// Its name.
+        name: AccountName,
+    },
     /// The account is made because the firewall is put up.
     Made {
         /// Its name.
@@ -154,13 +163,16 @@ impl Accounts {
         new: NewAccount,
         view: &View<'_>,
     ) -> Result<Plan<Accounts>, Refusal> {
+        let is_restricted = new.is_restricted();
         let account = Accounts::checked(new, view)?;
         if let Some(there) = self.all.get(&account.name) {
             return Err(Refusal::Exists(Box::new(there.clone())));
         }
         let reply = Reply::Opened(account.clone());
+        let telephony_only = is_restricted.then(|| account.name.clone());
         let mut plan = Accounts::open(account);
         plan.said.push(reply);
+        plan.said.extend(telephony_only.map(|name| Reply::TelephonyOnly { name }));
         plan.effects.waits_for_up = true;
         Ok(plan)
     }
@@ -214,6 +226,7 @@ impl Accounts {
             services: account.services.clone(),
             ranges: account.ranges().collect(),
         });
+        plan.effects.facts.extend(account.host_names());
         plan.put(account.name.clone(), account, Deed::Allow);
         plan
     }
@@ -221,15 +234,16 @@ impl Accounts {
     /// Checks a new account and gives it its end.
     pub(super) fn checked(new: NewAccount, view: &View<'_>) -> Result<Account, Refusal> {
         let account = Account {
+            services: new.granted(view),
             name: new.name,
-            entries: new.entries,
-            services: new.services,
+            entries: hosts::without_addresses(new.entries),
+            allow_private: new.hosts.allow_private,
             until: new.lasts.map(|span| view.now().after(span)),
             note: new.note.chars().take(LONGEST_NOTE).collect(),
             since: view.now(),
             by: view.caller().to_string(),
         };
-        if account.ranges().next().is_none() {
+        if account.entries.is_empty() {
             return Err(Refusal::NoAddress { name: account.name });
         }
         if let Grant::Some(names) = &account.services {
@@ -267,6 +281,7 @@ impl Accounts {
         plan.effects.cut_flows_of(&ranges);
         let name = account.name.to_string();
         plan.effects.facts.push(Fact::Withdrawn { name, ranges });
+        plan.effects.facts.extend(account.no_host_names());
     }
 
     /// Says which accounts a block shuts out, and which stay open inside it.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use nightlatch_core::AddrRange;
 use nightlatch_core::api;
 use nightlatch_core::features::Reply;
-use nightlatch_core::features::accounts::{self, Account, AccountName, NewAccount, Request};
+use nightlatch_core::features::accounts::{
+    self, Account, AccountName, HostOptions, NewAccount, Request,
+};
 use nightlatch_core::service::Grant;
 use nightlatch_core::time::parse_span;
 use serde::Serialize;
@@ -27,37 +29,52 @@ pub struct Allow {
     /// Addresses, networks, ranges or host names
     #[arg(required = true, value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
     pub(crate) addresses: Vec<String>,
-    /// The services it opens, such as sip,web ("nightlatch services" lists them)
-    #[arg(long, value_name = "LIST", default_value = "all", value_parser = Grant::parse)]
-    pub(crate) services: Grant,
+    /// The services it opens, such as sip,web ("nightlatch services" lists them); without, all of them, or
+    /// telephony only if there is a host name
+    #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
+    pub(crate) services: Option<Grant>,
     /// How long it holds, such as 8h; for ever without
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) lasts: Option<Duration>,
     /// A note, shown by "nightlatch show"
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
+    /// Accept private addresses of host names, for a name server of your own
+    #[arg(long)]
+    pub(crate) allow_private: bool,
 }
 
 impl Allow {
-    /// The account to ask for, host names resolved.
+    /// The account to ask for.
     ///
     /// # Errors
-    /// An address that is none, a name that cannot be resolved.
+    /// What is neither an address nor a host name.
     pub(crate) fn account(&self) -> Result<NewAccount, Failure> {
         let entries = self.addresses.iter().map(|text| io::entry(text));
         Ok(NewAccount {
             name: self.name.clone(),
             entries: entries.collect::<Result<_, _>>()?,
-            services: self.services.clone(),
+            services: self.services.clone().unwrap_or(Grant::All),
             lasts: self.lasts,
             note: self.note.clone(),
+            hosts: HostOptions {
+                allow_private: self.allow_private,
+                services_unnamed: self.services.is_none(),
+            },
         })
     }
 }
 
 impl Run for Allow {
     fn run(&self, context: &Context) -> Outcome {
-        context.change(api::Request::of(Request::Allow(self.account()?)))
+        let account = self.account()?;
+        let has_host = account.entries.iter().any(|entry| entry.host().is_some());
+        let name = account.name.clone();
+        let done = context.change(api::Request::of(Request::Allow(account)))?;
+        if has_host && !context.json && screen::is_interactive() {
+            super::hosts::show(context, &name);
+        }
+        Ok(done)
     }
 }
 
@@ -125,7 +142,7 @@ impl Run for Show {
 }
 
 /// An account of this name.
-fn shown(context: &Context, name: &AccountName) -> Result<Account, Failure> {
+pub(super) fn shown(context: &Context, name: &AccountName) -> Result<Account, Failure> {
     let replies = context.ask(vec![Request::Show { name: name.clone() }.into()])?;
     replies
         .into_iter()

@@ -7,6 +7,7 @@
 //! or its end, ends its running connections at once.
 
 pub mod cli;
+mod hosts;
 pub mod io;
 mod wording;
 

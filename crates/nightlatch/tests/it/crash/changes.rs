@@ -289,6 +289,7 @@ impl Change {
                 services: Grant::parse(services).unwrap(),
                 lasts: None,
                 note: String::new(),
+                hosts: accounts::HostOptions::default(),
             })
             .into(),
             Change::Remove(name) => {

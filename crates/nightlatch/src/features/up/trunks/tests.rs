@@ -22,6 +22,7 @@ fn account(name: &str, range: &str, services: &str) -> Change {
         services: Grant::parse(services).unwrap(),
         until: None,
         note: String::new(),
+        allow_private: false,
         since: NOW,
         by: String::new(),
     })
