@@ -15,6 +15,7 @@ mod flood;
 mod lists;
 mod media;
 mod open;
+mod provider_names;
 mod providers;
 mod routed;
 mod signalling;
