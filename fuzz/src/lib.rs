@@ -17,13 +17,14 @@ use nightlatch_parse::tally::Tally;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
     ("country_name", country_name),
     ("country_ranges", country_ranges),
     ("country_zone", country_zone),
+    ("dns_ptr", dns_ptr),
     ("dns_srv", dns_srv),
     ("feed_auto", feed_auto),
     ("feed_csv", feed_csv),
@@ -149,6 +150,27 @@ pub fn http_url(data: &[u8]) {
     if let Ok(target) = url.redirected(location) {
         check(&target);
         assert!(target.is_safe() || !url.is_safe());
+    }
+}
+
+/// The first line is the address whose name was queried, the rest is a packet.
+pub fn dns_ptr(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (address, packet) = data.split_at(end);
+    let packet = packet.get(1..).unwrap_or_default();
+    let Ok(address) = String::from_utf8_lossy(address).parse() else {
+        return;
+    };
+    let id = packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    let question = dns::ptr::ptr_question(id, address);
+    assert!(question.len() < 300);
+    // A query is not a response.
+    assert_eq!(dns::ptr::ptr_answer(&question, id, address), Err(dns::DnsError::NotOurs));
+    if let Ok(names) = dns::ptr::ptr_answer(packet, id, address) {
+        assert!(names.len() <= 64);
+        for name in &names {
+            assert!(dns::srv_question(id, name).is_some(), "{name}");
+        }
     }
 }
 

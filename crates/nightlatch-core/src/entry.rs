@@ -17,7 +17,7 @@ use crate::AddrRange;
 pub enum Entry {
     /// An address, network or range.
     Range(AddrRange),
-    /// A host name and the addresses it had when it was last asked for.
+    /// A host name and the addresses that count for it now; none before it was looked up.
     Host {
         /// The name.
         name: HostName,
@@ -65,7 +65,7 @@ impl FromStr for Entry {
     }
 }
 
-/// Writes the address, or `name (addresses)`.
+/// Writes the address, or `name (addresses)`, or `name (no address yet)`.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,6 +26,7 @@ fn state() -> State {
         services: Grant::All,
         until: None,
         note: String::new(),
+        allow_private: false,
         since: NOW,
         by: ourselves().to_string(),
     }));

@@ -12,9 +12,11 @@ mod learned;
 mod leases;
 mod lists;
 mod model;
+mod names;
 mod order;
 mod peers;
 mod probe;
+mod providers;
 mod requests;
 mod up;
 mod users;
@@ -80,6 +82,8 @@ struct Desk {
     /// How often the PBX was asked.
     questions: u32,
     told: Vec<Told>,
+    /// What was to be done in the background.
+    jobs: Vec<Job>,
     replies: Vec<Reply>,
     next_ticket: u64,
 }
@@ -101,6 +105,7 @@ impl Desk {
             unlearned: Vec::new(),
             questions: 0,
             told: Vec::new(),
+            jobs: Vec::new(),
             replies: Vec::new(),
             next_ticket: 0,
         }
@@ -180,7 +185,8 @@ impl Desk {
             Action::Reply(_, reply) => self.replies.push(reply),
             Action::ReadConfiguration(..) => panic!("no test here reads a configuration"),
             Action::Tell(told) => self.told.push(told),
-            Action::SaveLearned(_) | Action::Run(_) => {}
+            Action::Run(job) => self.jobs.push(job),
+            Action::SaveLearned(_) => {}
             Action::ExchangeLists { .. } => panic!("no test here has a list"),
         }
         Vec::new()
@@ -341,6 +347,7 @@ fn account(text: &str) -> NewAccount {
         lasts,
         until: None,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }
 }
 
@@ -378,7 +385,8 @@ fn notice(notice: impl Into<features::Notice>) -> Told {
 fn made(text: &str) -> Account {
     let NewAccount { hours, name, entries, services, lasts, note, .. } = account(text);
     let until = lasts.map(|span| START.after(span));
-    Account { hours, name, entries, services, until, note, since: START, by: "anna".to_owned() }
+    let (since, by) = (START, "anna".to_owned());
+    Account { hours, name, entries, services, until, note, allow_private: false, since, by }
 }
 
 /// An account is open that Anna made at the beginning.

@@ -92,7 +92,7 @@ pub enum Fact {
     },
     /// These ranges are no longer allowed by this.
     Withdrawn {
-        /// The name of what allowed them.
+        /// The name of what allowed them: of an account, or a feature and a key (`providers/one`).
         name: String,
         /// The ranges.
         ranges: Vec<AddrRange>,

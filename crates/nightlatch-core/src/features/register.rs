@@ -35,6 +35,8 @@ features! {
     leases: Leases,
     exemptions: Exemptions,
     users: Users,
+    providers: Providers,
+    names: Names,
 }
 
 impl State {

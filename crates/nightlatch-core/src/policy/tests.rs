@@ -37,6 +37,7 @@ fn state(lines: &[&str]) -> State {
                 services: Grant::parse(services).unwrap(),
                 until,
                 note: String::new(),
+                allow_private: false,
                 since: NOW,
                 by,
             }),

@@ -47,6 +47,18 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(*bytes))
     }
 
+    /// The next bytes, as many as the array has.
+    pub(super) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = self.packet.get(self.at..)?.first_chunk::<N>()?;
+        self.at += N;
+        Some(*bytes)
+    }
+
+    /// Whether everything is read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.packet.len()
+    }
+
     /// A reader for the next `length` bytes; this one continues after them.
     pub(super) fn part(&mut self, length: usize) -> Option<Reader<'a>> {
         let end = self.at.checked_add(length)?;

@@ -1,12 +1,16 @@
-//! DNS queries for SRV records, and their responses (RFC 1035, RFC 2782).
+//! DNS queries for SRV records and for addresses, and their responses (RFC 1035, RFC 2782, RFC 3596); the
+//! files of the system's resolver.
 //!
-//! The system resolver's interface looks up addresses, but not SRV records, with which carriers
-//! publish their servers.
+//! The system resolver's interface looks up addresses, but neither SRV records, with which carriers
+//! publish their servers, nor how long an answer is valid.
 
+mod addresses;
+mod files;
 mod message;
+pub mod ptr;
 
-use std::net::{IpAddr, SocketAddr};
-
+pub use addresses::{Addresses, Kind, MAX_RECORDS_READ, address_answer, address_question};
+pub use files::{Resolving, hosts, resolv_conf, resolvers};
 use message::{Reader, push_name};
 
 /// The type of SRV records (RFC 2782).
@@ -21,8 +25,6 @@ const CLASS_IN: u16 = 1;
 const MAX_RECORDS: u16 = 64;
 /// The largest response that is accepted, in bytes: larger ones may be fragmented.
 pub const MAX_ANSWER: u16 = 1232;
-/// The most name servers of `/etc/resolv.conf` that are used: the limit of the C library.
-const MAX_RESOLVERS: usize = 3;
 
 /// One server of a service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,8 @@ pub struct Answer {
     pub servers: Vec<Srv>,
     /// Whether servers may be missing because the response was truncated.
     pub is_partial: bool,
+    /// For how many seconds it is valid; `None` without a record.
+    pub lifetime: Option<u32>,
 }
 
 /// Why a response cannot be used.
@@ -85,6 +89,33 @@ pub fn srv_question(id: u16, name: &str) -> Option<Vec<u8>> {
 ///
 /// See [`DnsError`]; after [`DnsError::NotOurs`], the right response may still arrive.
 pub fn srv_answer(packet: &[u8], id: u16, name: &str) -> Result<Answer, DnsError> {
+    let Header { mut reader, asked, answers, is_truncated } = header(packet, id, name, TYPE_SRV)?;
+    let mut owner = asked;
+    let (mut servers, mut lifetime) = (Vec::new(), None);
+    for _ in 0..answers.min(MAX_RECORDS) {
+        let (more, seconds) = record(&mut reader, &mut owner).ok_or(DnsError::Damaged)?;
+        servers.extend(more);
+        lifetime = [lifetime, seconds].into_iter().flatten().min();
+    }
+    servers.sort();
+    servers.dedup();
+    Ok(Answer { servers, is_partial: is_truncated || answers > MAX_RECORDS, lifetime })
+}
+
+/// What stands before the records of a response.
+struct Header<'a> {
+    /// At the first record.
+    reader: Reader<'a>,
+    /// The name that was asked for, in lower case.
+    asked: String,
+    /// How many records follow, as it says.
+    answers: u16,
+    /// Whether not all of them fitted into the packet.
+    is_truncated: bool,
+}
+
+/// Reads the header and the question of the response to one query.
+fn header<'a>(packet: &'a [u8], id: u16, name: &str, kind: u16) -> Result<Header<'a>, DnsError> {
     let mut reader = Reader::new(packet);
     let mut header = [0_u16; 6];
     for field in &mut header {
@@ -96,9 +127,9 @@ pub fn srv_answer(packet: &[u8], id: u16, name: &str) -> Result<Answer, DnsError
         return Err(DnsError::NotOurs);
     }
     let asked = reader.name().ok_or(DnsError::NotOurs)?;
-    let (kind, class) = (reader.u16(), reader.u16());
+    let (found_kind, class) = (reader.u16(), reader.u16());
     let same = asked.eq_ignore_ascii_case(name.trim_end_matches('.'));
-    if !same || kind != Some(TYPE_SRV) || class != Some(CLASS_IN) {
+    if !same || found_kind != Some(kind) || class != Some(CLASS_IN) {
         return Err(DnsError::NotOurs);
     }
     match flags & 0x000f {
@@ -106,51 +137,52 @@ pub fn srv_answer(packet: &[u8], id: u16, name: &str) -> Result<Answer, DnsError
         3 => return Err(DnsError::NoSuchName),
         code => return Err(DnsError::Refused(u8::try_from(code).unwrap_or(u8::MAX))),
     }
-    let mut owner = asked;
-    let mut servers = Vec::new();
-    for _ in 0..answers.min(MAX_RECORDS) {
-        record(&mut reader, &mut owner, &mut servers).ok_or(DnsError::Damaged)?;
-    }
-    servers.sort();
-    servers.dedup();
-    Ok(Answer { servers, is_partial: flags & 0x0200 != 0 || answers > MAX_RECORDS })
+    Ok(Header { reader, asked, answers, is_truncated: flags & 0x0200 != 0 })
 }
 
-/// Reads one record and adds the server that it names for `owner`. `None` if it is malformed.
-fn record(reader: &mut Reader<'_>, owner: &mut String, servers: &mut Vec<Srv>) -> Option<()> {
-    let name = reader.name()?;
-    let (kind, class) = (reader.u16()?, reader.u16()?);
-    let (_lifetime, _) = (reader.u16()?, reader.u16()?);
-    let length = usize::from(reader.u16()?);
-    let mut data = reader.part(length)?;
+/// Reads one record: the server that it names for `owner`, and for how many seconds it is valid if it
+/// belongs to the answer. `None` if it is malformed.
+fn record(reader: &mut Reader<'_>, owner: &mut String) -> Option<(Option<Srv>, Option<u32>)> {
+    let Record { name, kind, class, lifetime, mut data } = Record::read(reader)?;
     if class != CLASS_IN || name != *owner {
-        return Some(());
+        return Some((None, None));
     }
     match kind {
-        TYPE_CNAME => *owner = data.name()?,
+        TYPE_CNAME => {
+            *owner = data.name()?;
+            Some((None, Some(lifetime)))
+        }
         TYPE_SRV => {
             let (priority, weight, port) = (data.u16()?, data.u16()?, data.u16()?);
             let target = data.name()?;
             // A target of "." means that the service is not offered.
             let is_offered = !target.is_empty() && port != 0;
-            servers.extend(is_offered.then_some(Srv { priority, weight, port, target }));
+            let server = Srv { priority, weight, port, target };
+            Some((is_offered.then_some(server), Some(lifetime)))
         }
-        _ => {}
+        _ => Some((None, None)),
     }
-    Some(())
 }
 
-/// The name servers of `/etc/resolv.conf`, with port 53, except link-local ones.
-pub fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
-    resolv_conf
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_ascii_whitespace();
-            let address = words.next().filter(|word| *word == "nameserver").and(words.next())?;
-            Some(SocketAddr::new(address.parse::<IpAddr>().ok()?, 53))
-        })
-        .take(MAX_RESOLVERS)
-        .collect()
+/// A resource record (RFC 1035, section 4.1.3).
+struct Record<'a> {
+    name: String,
+    kind: u16,
+    class: u16,
+    /// In seconds.
+    lifetime: u32,
+    data: Reader<'a>,
+}
+
+impl<'a> Record<'a> {
+    fn read(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+        let name = reader.name()?;
+        let (kind, class) = (reader.u16()?, reader.u16()?);
+        let (high, low) = (reader.u16()?, reader.u16()?);
+        let lifetime = u32::from(high) << 16 | u32::from(low);
+        let length = usize::from(reader.u16()?);
+        Some(Record { name, kind, class, lifetime, data: reader.part(length)? })
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ fn allow(number: usize, addresses: usize) -> Request {
         lasts: None,
         until: None,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }))
 }
 

@@ -65,6 +65,7 @@ fn allow(number: u8) -> Request {
         lasts: None,
         until: None,
         note: String::new(),
+        hosts: accounts::HostOptions::default(),
     }))
 }
 

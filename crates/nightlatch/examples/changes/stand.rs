@@ -89,6 +89,7 @@ pub(crate) fn account(number: usize, addresses: usize) -> Account {
     let first = number * addresses;
     let address = |number| std::net::IpAddr::from(place::address(number));
     Account {
+        allow_private: false,
         hours: None,
         name: format!("account-{number}").parse().unwrap(),
         entries: (first..first + addresses)

@@ -4,7 +4,7 @@
 use super::context::{Context, Run};
 use super::{
     accounts, audit, blocks, boot, check, countries, demo, exemptions, feeds, firewall, generate,
-    leases, peers, status, up, users, why,
+    leases, names, peers, providers, status, up, users, who, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -49,13 +49,16 @@ commands! {
     List: accounts::cli::List,
     Show: accounts::cli::Show,
     Why: why::cli::Why,
+    Who: who::cli::Who,
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
     Leases: leases::cli::List,
     Close: leases::cli::Close,
     Exempt: exemptions::cli::ExemptCommand,
+    Names: names::cli::ListNames,
     Peer: peers::cli::PeerCommand,
+    Provider: providers::cli::ProviderCommand,
     Country: countries::cli::CountryCommand,
     Feed: feeds::cli::FeedCommand,
     User: users::cli::UserCommand,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::shell::background::Background;
 use crate::shell::kept::Kept;
+use crate::shell::paths::Paths;
 
 pub mod about;
 pub mod accounts;
@@ -27,13 +28,16 @@ pub mod firewall;
 pub mod generate;
 pub mod leases;
 pub mod listing;
+pub mod names;
 pub mod notices;
 pub mod oldnames;
 pub mod peers;
+pub mod providers;
 pub mod report;
 pub mod status;
 pub mod up;
 pub mod users;
+pub mod who;
 pub mod why;
 pub mod worded;
 
@@ -118,6 +122,11 @@ macro_rules! features {
             None$(.or_else(|| $Name::audited(record, value)))*
         }
 
+        /// Adds to `who` what files of this machine say of an address.
+        pub(crate) fn looked_up(paths: &Paths, about: &mut About) {
+            $($Name::looked_up(paths, about);)*
+        }
+
         /// Completes the configuration where the defaults depend on what is installed here.
         pub(crate) fn find_defaults(config: &mut Config) {
             $($Name::find_defaults(&mut config.$name);)*
@@ -164,4 +173,6 @@ features! {
     leases: Leases,
     exemptions: Exemptions,
     users: Users,
+    providers: Providers,
+    names: Names,
 }

@@ -9,6 +9,7 @@ use super::listing::Listing;
 use super::report::Report;
 use crate::shell::background::Background;
 use crate::shell::kept::Kept;
+use crate::shell::paths::Paths;
 
 /// What a feature says in words. In the `wording.rs` of its folder.
 pub trait Worded: Feature {
@@ -56,6 +57,9 @@ pub(crate) trait Works: Feature {
 
     /// Adds to a request what the engine does not have, e.g. random bytes.
     fn complete(_request: &mut Self::Request) {}
+
+    /// Adds to `who` what files of this machine say of an address. In the process of the command.
+    fn looked_up(_paths: &Paths, _about: &mut About) {}
 
     /// What was kept on disk of the lists that are in force.
     fn kept(&self, _kept: &Kept) -> Vec<Self::Event> {

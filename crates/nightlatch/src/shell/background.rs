@@ -1,11 +1,14 @@
 //! What features have done in the background, and the way back from there to the loop.
 
+use std::sync::OnceLock;
+
 use nightlatch_core::event;
 use nightlatch_core::features::Event;
 
 use super::arriving::Arriving;
 use super::inbox::{Inbox, Message};
 use super::kept::Kept;
+use super::resolver::Resolver;
 
 /// Something that a feature does with the kept lists, and what the engine must know of it.
 pub(crate) type WithKept = Box<dyn FnOnce(&Kept) -> Option<Event> + Send>;
@@ -17,12 +20,14 @@ pub(crate) struct Background {
     files: Box<dyn Fn(WithKept) + Send>,
     /// How much has arrived of what is being fetched.
     pub(crate) arriving: Arriving,
+    /// Looks host names up, once something wants that.
+    pub(crate) resolver: OnceLock<Option<Resolver>>,
 }
 
 impl Background {
     pub(crate) fn new(inbox: Inbox, files: impl Fn(WithKept) + Send + 'static) -> Background {
         let files = Box::new(files);
-        Background { inbox, files, arriving: Arriving::default() }
+        Background { inbox, files, arriving: Arriving::default(), resolver: OnceLock::new() }
     }
 
     /// Does something in a thread of its own; what comes of it goes to the loop.
@@ -39,6 +44,12 @@ impl Background {
     ) {
         let work = move |kept: &Kept| work(kept).map(Into::into);
         (self.files)(Box::new(work));
+    }
+
+    /// Tells the loop what came of work that goes on.
+    pub(crate) fn teller<E: Into<Event>>(&self) -> impl Fn(E) + Send + 'static {
+        let inbox = self.inbox.clone();
+        move |event| tell(&inbox, event.into())
     }
 
     /// Has the published ports looked up soon.

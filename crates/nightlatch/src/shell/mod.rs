@@ -26,6 +26,7 @@ pub mod paths;
 pub mod pbx;
 pub mod pbx_peers;
 pub mod programs;
+pub(crate) mod resolver;
 pub mod screen;
 pub mod server;
 pub mod sockets;

@@ -9,6 +9,7 @@ mod names;
 mod oldnames;
 mod status;
 mod unattended;
+mod who;
 
 use nightlatch::features::demo::stage::{Plan, Stage};
 

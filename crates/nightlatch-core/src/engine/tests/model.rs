@@ -97,6 +97,7 @@ fn request(ask: &Ask) -> Request {
                 lasts: lasts.map(seconds),
                 until: None,
                 note: String::new(),
+                hosts: accounts::HostOptions::default(),
             }))
         }
         Ask::Remove { name, force } => {

@@ -116,6 +116,7 @@ fn request(step: &Step, ticket: u64) -> Option<Request> {
                 lasts: lasts.map(seconds),
                 until: None,
                 note: ticket.to_string(),
+                hosts: accounts::HostOptions::default(),
             }))
         }
         Step::Remove(name) => {

@@ -59,9 +59,9 @@ fn a_name_is_taken_or_unknown() {
 #[test]
 fn an_account_needs_addresses_services_and_a_measure() {
     let mut desk = Desk::on();
-    let no_address = || because(accounts::Refusal::NoAddress { name: "x".parse().unwrap() });
+    let no_address = because(accounts::Refusal::NoAddress { name: "x".parse().unwrap() });
     let nobody = NewAccount { entries: Vec::new(), ..account("x 192.0.2.1 all") };
-    assert_eq!(wrong(&mut desk, Request::of(accounts::Request::Allow(nobody))), no_address());
+    assert_eq!(wrong(&mut desk, Request::of(accounts::Request::Allow(nobody))), no_address);
     let nothing = NewAccount { services: Grant::parse("").unwrap(), ..account("x 192.0.2.1 all") };
     assert_eq!(
         wrong(&mut desk, Request::of(accounts::Request::Allow(nothing))),
@@ -354,6 +354,7 @@ fn a_listed_caller_does_not_lose_the_account_that_lets_him_in() {
         services: Grant::All,
         until: None,
         note: String::new(),
+        allow_private: false,
         since: START,
         by: String::new(),
     };

@@ -24,6 +24,9 @@ pub struct Account {
     pub entries: Vec<Entry>,
     /// The services it opens.
     pub services: Grant,
+    /// Whether private addresses of its host names count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_private: bool,
     /// When it ends by itself; never where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,

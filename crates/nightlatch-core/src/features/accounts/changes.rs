@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::{LONGEST_NOTE, MAX_ENTRIES, SHOWN_ENTRIES};
-use super::{Account, AccountName, Accounts, Deed, Entry, HostName, Refusal, Reply};
+use super::{Account, AccountName, Accounts, Deed, Entry, Refusal, Reply, hosts};
 use crate::AddrRange;
 use crate::audit::{self, Occurrence};
-use crate::entry::{EntryId, apart, host_names, uncovered};
+use crate::entry::{EntryId, apart, uncovered};
 use crate::features::{Fact, Plan, View};
 use crate::hours::{Hours, Within};
 use crate::records;
@@ -95,7 +95,7 @@ impl Accounts {
     ) -> Result<Plan<Accounts>, Refusal> {
         let before = self.known(name)?;
         Accounts::check_entries(&entries, view)?;
-        let (new, there) = apart(entries, &before.entries);
+        let (new, there) = apart(hosts::without_addresses(entries), &before.entries);
         if before.entries.len().saturating_add(new.len()) > MAX_ENTRIES {
             return Err(Refusal::TooMany { name: name.clone(), most: MAX_ENTRIES });
         }
@@ -251,14 +251,13 @@ pub(super) fn tell_names(
     before: Option<&Account>,
     after: Option<&Account>,
 ) {
-    let of = |account: Option<&Account>| -> Vec<HostName> {
-        account.map_or_else(Vec::new, |account| host_names(&account.entries))
-    };
-    let (had, names) = (of(before), of(after));
-    if let Some(account) = after.or(before).filter(|_| had != names) {
-        let of = format!("accounts/{}", account.name);
-        plan.effects.facts.push(Fact::HostNames { of, names, private: false });
+    let of = |account: Option<&Account>| account.and_then(Account::host_names);
+    let (had, has) = (of(before), of(after));
+    if had == has {
+        return;
     }
+    let gone = || before.and_then(Account::no_host_names);
+    plan.effects.facts.extend(has.or_else(gone));
 }
 
 /// Whether other services include all of these, with what they bring.

@@ -2,6 +2,7 @@
 
 mod account;
 mod changes;
+mod hosts;
 mod hours;
 mod requests;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 pub use crate::entry::{Entry, HostName};
 pub use account::{Account, AccountName, NameError};
 pub use changes::{Edit, Ends, Terms, UNCHANGED};
+pub use hosts::HostOptions;
 pub use hours::Looked;
 use hours::Watch;
 pub use requests::{MAX_ENTRIES, NewAccount, Refusal, Reply, Request};
@@ -79,6 +81,8 @@ pub enum Deed {
     Remove,
     /// An account has ended by itself.
     Expire,
+    /// A host name has other addresses.
+    Resolve,
 }
 
 impl fmt::Display for Deed {
@@ -90,6 +94,7 @@ impl fmt::Display for Deed {
             Deed::Change => "change",
             Deed::Remove => "remove",
             Deed::Expire => "expire",
+            Deed::Resolve => "resolve",
         })
     }
 }
@@ -221,6 +226,7 @@ impl Feature for Accounts {
         match fact {
             Fact::Blocked(range) => self.within_block(*range, view),
             Fact::PutUp { .. } => self.nobody(view),
+            Fact::Resolved { name, addresses } => self.resolved(name, addresses, view),
             _ => Plan::default(),
         }
     }
@@ -228,6 +234,10 @@ impl Feature for Accounts {
     fn note(&mut self, event: &Event, now: Time) {
         let Event::Looked(looked) = event;
         self.watch.note(looked, now);
+    }
+
+    fn started(&self, _view: &View<'_>) -> Plan<Accounts> {
+        self.all_host_names()
     }
 
     fn next_due(&self) -> Option<Time> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Edit, Ends, Terms, tell_names};
-use super::{Account, AccountName, Accounts, Deed, Entry, HostName};
+use super::hosts;
+use super::{Account, AccountName, Accounts, Deed, Entry, HostName, HostOptions};
 use crate::AddrRange;
 use crate::api::RefusalKind;
 use crate::entry::apart;
-use crate::features::{Fact, Plan, Refuses, View};
+use crate::features::{By, Fact, Plan, Refuses, View};
 use crate::hours::Hours;
 use crate::near::nearest;
 use crate::posture::Mode;
@@ -75,7 +76,7 @@ pub enum Request {
 pub struct NewAccount {
     /// Its name.
     pub name: AccountName,
-    /// Whom it lets in. Host names come resolved.
+    /// Whom it lets in. Host names are looked up later.
     pub entries: Vec<Entry>,
     /// The services it opens.
     pub services: Grant,
@@ -90,6 +91,9 @@ pub struct NewAccount {
     /// A note.
     #[serde(default)]
     pub note: String,
+    /// What concerns its host names.
+    #[serde(default)]
+    pub hosts: HostOptions,
 }
 
 /// What is answered.
@@ -98,6 +102,11 @@ pub struct NewAccount {
 pub enum Reply {
     /// The account is open.
     Opened(Account),
+    /// It opens telephony only, because it has host names and nobody named the services.
+    TelephonyOnly {
+        /// Its name.
+        name: AccountName,
+    },
     /// The account is made because the firewall is put up.
     Made {
         /// Its name.
@@ -281,11 +290,14 @@ impl Accounts {
             let (more, _) = apart(new.entries, &there.entries);
             return Err(Refusal::Exists { account: Box::new(there.clone()), more });
         }
+        let is_restricted = new.is_restricted();
         Accounts::check_entries(&new.entries, view)?;
         let account = Accounts::checked(new, view)?;
         let reply = Reply::Opened(account.clone());
+        let telephony_only = is_restricted.then(|| account.name.clone());
         let mut plan = Accounts::open(account);
         plan.said.push(reply);
+        plan.said.extend(telephony_only.map(|name| Reply::TelephonyOnly { name }));
         plan.effects.waits_for_up = true;
         Ok(plan)
     }
@@ -347,11 +359,13 @@ impl Accounts {
     /// Checks a new account and gives it its end.
     pub(super) fn checked(new: NewAccount, view: &View<'_>) -> Result<Account, Refusal> {
         let ends = new.until.map(Ends::At).or(new.lasts.map(Ends::After)).unwrap_or(Ends::Never);
+        let services = new.granted(view);
         let (entries, _) = apart(new.entries, &[]);
         let account = Account {
+            services,
             name: new.name,
-            entries,
-            services: new.services,
+            entries: hosts::without_addresses(entries),
+            allow_private: new.hosts.allow_private,
             hours: new.hours,
             until: ends.until(view.now())?,
             note: new.note.chars().take(LONGEST_NOTE).collect(),
@@ -426,7 +440,8 @@ impl Accounts {
     pub(super) fn within_block(&self, block: AddrRange, view: &View<'_>) -> Plan<Accounts> {
         let mut plan = Plan::default();
         let mut hit = std::collections::BTreeMap::<String, (bool, bool)>::new();
-        for (range, by) in view.allowed(block) {
+        let of_accounts = |(_, by): &(AddrRange, By<'_>)| matches!(by, By::Accounts(_));
+        for (range, by) in view.allowed(block).into_iter().filter(of_accounts) {
             let (shut, stays) = hit.entry(by.to_string()).or_default();
             *shut |= block.width() <= range.width();
             *stays |= block.width() > range.width();

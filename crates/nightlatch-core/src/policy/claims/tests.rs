@@ -35,6 +35,7 @@ fn account(number: usize, range: AddrRange, services: Grant) -> Change {
         services,
         until: None,
         note: String::new(),
+        allow_private: false,
         since: NOW,
         by: ourselves().to_string(),
     })

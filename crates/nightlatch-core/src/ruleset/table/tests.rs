@@ -40,6 +40,7 @@ fn changes() -> impl Strategy<Value = Change> {
                     services: Grant::parse(GRANTS[services]).unwrap(),
                     until,
                     note: String::new(),
+                    allow_private: false,
                     since: NOW,
                     by: String::new(),
                 })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nightlatch_core::AddrRange;
 use nightlatch_core::api::{self, Cause};
 use nightlatch_core::features::accounts::{
-    self, Account, AccountName, Ends, Entry, NewAccount, Request,
+    self, Account, AccountName, Ends, Entry, HostOptions, NewAccount, Request,
 };
 use nightlatch_core::features::{Refusal, Reply};
 use nightlatch_core::hours::Within;
@@ -35,9 +35,10 @@ pub struct Allow {
     pub(crate) name: AccountName,
     #[command(flatten)]
     addresses: Addresses,
-    /// The services it opens, such as sip,web ("nightlatch services" lists them)
-    #[arg(long, value_name = "LIST", default_value = "all", value_parser = Grant::parse)]
-    pub(crate) services: Grant,
+    /// The services it opens, such as sip,web ("nightlatch services" lists them); without, all of them, or
+    /// telephony only if there is a host name
+    #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
+    pub(crate) services: Option<Grant>,
     /// How long it holds, such as 8h; for ever without
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) lasts: Option<Duration>,
@@ -49,6 +50,9 @@ pub struct Allow {
     /// A note, shown by "nightlatch show"
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
+    /// Accept private addresses of host names, for a name server of your own
+    #[arg(long)]
+    pub(crate) allow_private: bool,
     /// Even if a network is wider than a /16 (IPv4) or a /32 (IPv6)
     #[arg(long)]
     force: bool,
@@ -95,10 +99,10 @@ fn parse_ends(text: &str) -> Result<Ends, MomentError> {
 }
 
 impl Allow {
-    /// The account to ask for, host names resolved.
+    /// The account to ask for.
     ///
     /// # Errors
-    /// An address that is none, a name that cannot be resolved.
+    /// What is neither an address nor a host name.
     pub(crate) fn account(&self) -> Result<NewAccount, Failure> {
         let until = match self.until {
             Some(Ends::At(until)) => Some(until),
@@ -107,19 +111,30 @@ impl Allow {
         Ok(NewAccount {
             hours: self.hours.within()?.and_then(Within::hours),
             name: self.name.clone(),
-            entries: io::resolved(self.addresses.entries()?)?,
-            services: self.services.clone(),
+            entries: self.addresses.entries()?,
+            services: self.services.clone().unwrap_or(Grant::All),
             lasts: self.lasts,
             until,
             note: self.note.clone(),
+            hosts: HostOptions {
+                allow_private: self.allow_private,
+                services_unnamed: self.services.is_none(),
+            },
         })
     }
 }
 
 impl Run for Allow {
     fn run(&self, context: &Context) -> Outcome {
-        let request = api::Request::of(Request::Allow(self.account()?)).forced(self.force);
-        context.change(request).map_err(with_force)
+        let account = self.account()?;
+        let has_host = account.entries.iter().any(|entry| entry.host().is_some());
+        let name = account.name.clone();
+        let request = api::Request::of(Request::Allow(account)).forced(self.force);
+        let done = context.change(request).map_err(with_force)?;
+        if has_host && !context.json && screen::is_interactive() {
+            super::hosts::show(context, &name);
+        }
+        Ok(done)
     }
 }
 
@@ -197,7 +212,7 @@ impl Run for Show {
 }
 
 /// An account of this name.
-fn shown(context: &Context, name: &AccountName) -> Result<Account, Failure> {
+pub(super) fn shown(context: &Context, name: &AccountName) -> Result<Account, Failure> {
     let replies = context.ask(vec![Request::Show { name: name.clone() }.into()])?;
     replies
         .into_iter()

@@ -1,28 +1,24 @@
-//! Lists in files. Host names: asked of the system's resolver, once, now.
+//! What a person writes: addresses, networks, ranges and host names, also in files.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::Path;
 
 use nightlatch_core::entry::EntryError;
-use nightlatch_core::features::accounts::{Entry, HostName, MAX_ENTRIES};
+use nightlatch_core::features::accounts::{Entry, MAX_ENTRIES};
 
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::screen;
-
-/// How many addresses of one name are taken.
-const MOST_ADDRESSES: usize = 64;
 
 /// How large a list may be, and how long a line of it.
 const MAX_LIST_BYTES: u64 = 4 << 20;
 const MAX_LINE_BYTES: usize = 1024;
 
-/// Reads an entry as written: an address, a network, a range, or else a host name.
+/// Reads an entry as written: an address, a network, a range, or else a host name, which the daemon looks
+/// up.
 ///
 /// # Errors
-/// It is neither.
+/// Neither an address nor a name.
 pub fn entry(text: &str) -> Result<Entry, Failure> {
     text.parse().map_err(|error| Failure::new(Code::Usage, error))
 }
@@ -77,44 +73,6 @@ fn entries_in(content: &[u8]) -> Result<Vec<Entry>, (usize, String)> {
         return Err((1, "the list has no address".to_owned()));
     }
     Ok(entries)
-}
-
-/// Gives host names their addresses of now.
-///
-/// # Errors
-/// A name without an address now.
-pub fn resolved(entries: Vec<Entry>) -> Result<Vec<Entry>, Failure> {
-    let resolve = |entry| match entry {
-        Entry::Host { name, .. } => {
-            let addresses = resolve(&name)?;
-            Ok(Entry::Host { name, addresses })
-        }
-        range @ Entry::Range(_) => Ok(range),
-    };
-    entries.into_iter().map(resolve).collect()
-}
-
-fn resolve(name: &HostName) -> Result<Vec<IpAddr>, Failure> {
-    let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
-        Failure::no(format!(
-            "the host name {name} cannot be resolved ({error}): nothing was changed; check the name, or give its address"
-        ))
-    })?;
-    let addresses: BTreeSet<IpAddr> = found.map(|found| found.ip().to_canonical()).collect();
-    // A name that points into the machine itself opens nothing and is a mistake or an attack.
-    let usable: Vec<IpAddr> = addresses
-        .into_iter()
-        .filter(|address| {
-            !address.is_loopback() && !address.is_unspecified() && !address.is_multicast()
-        })
-        .take(MOST_ADDRESSES)
-        .collect();
-    if usable.is_empty() {
-        return Err(Failure::no(format!(
-            "the host name {name} has no usable address now: nothing was changed"
-        )));
-    }
-    Ok(usable)
 }
 
 #[cfg(test)]

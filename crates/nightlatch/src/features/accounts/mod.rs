@@ -13,6 +13,7 @@
 //! undisturbed, those of addresses that go, and of services that are no longer allowed, end at once.
 
 pub mod cli;
+mod hosts;
 pub mod io;
 mod wording;
 

@@ -55,6 +55,9 @@ impl Worded for Accounts {
                 format!("account \"{name}\" stays open: it is more specific than the block")
             }
             Reply::Nobody => "attention: NOBODY from outside gets in, you neither: there is no account yet; \"nightlatch allow NAME ADDRESS\" makes one".to_owned(),
+            Reply::TelephonyOnly { name } => format!(
+                "account \"{name}\" opens telephony only: it has a host name, and DNS is not authenticated; if it needs more (ssh, web), make it with --services"
+            ),
             Reply::Made { .. } | Reply::All(_) | Reply::One(_) | Reply::Report { .. } => return None,
         })
     }

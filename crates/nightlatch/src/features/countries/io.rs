@@ -14,6 +14,7 @@ use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
 mod kept;
 mod sources;
 
+use crate::features::about::About;
 use crate::features::worded::Works;
 use crate::shell::background::Background;
 use crate::shell::configuration;
@@ -46,6 +47,20 @@ impl Works for core::Countries {
         }
     }
 
+    /// From the table that is kept, or from files. Nothing is fetched for this.
+    fn looked_up(paths: &Paths, about: &mut About) {
+        let of_files = |source: &String| !source.contains("://");
+        let only_files = configuration::read(&paths.config)
+            .is_ok_and(|config| config.countries.source.iter().all(of_files));
+        let place = match only_files {
+            true => look_up(paths, about.address()).ok().flatten(),
+            false => in_kept(paths, about.address()),
+        };
+        if let Some(place) = place {
+            super::wording::add_place(&place, about);
+        }
+    }
+
     fn kept(&self, kept: &Kept) -> Vec<Event> {
         if self.rules.is_empty() {
             return Vec::new();
@@ -68,12 +83,7 @@ impl Works for core::Countries {
 
 /// What is known of an address without the daemon: from the table it keeps, or from the source.
 pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, Failure> {
-    let found = |table: &CountryTable, from: String| {
-        table.entry(address).map(|(range, country)| Place { range, country, from })
-    };
-    if let Ok(kept) = kept::read(&Kept::of(paths))
-        && let Some(place) = found(&kept.table, "the table in force".to_owned())
-    {
+    if let Some(place) = in_kept(paths, address) {
         return Ok(Some(place));
     }
     let source = configuration::read(&paths.config)?.countries.source;
@@ -87,7 +97,17 @@ pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, F
     }
     let read =
         read(&whole, &BTreeSet::new(), &Versions::new(), MOST_RANGES).map_err(Failure::failed)?;
-    Ok(read.and_then(|fetched| found(&fetched.table, whole.join(", "))))
+    Ok(read.and_then(|fetched| found(&fetched.table, address, whole.join(", "))))
+}
+
+/// Where the table in force has an address.
+fn in_kept(paths: &Paths, address: IpAddr) -> Option<Place> {
+    let kept = kept::read(&Kept::of(paths)).ok()?;
+    found(&kept.table, address, "the table in force".to_owned())
+}
+
+fn found(table: &CountryTable, address: IpAddr, from: String) -> Option<Place> {
+    table.entry(address).map(|(range, country)| Place { range, country, from })
 }
 
 /// Where an address is.

@@ -10,8 +10,9 @@ use nightlatch_core::posture::Mode;
 use nightlatch_core::time::{Time, show_span};
 use nightlatch_parse::country::{CountryCode, name};
 use serde::{Deserialize as _, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::io::Place;
 use crate::features::about::About;
 use crate::features::report::Report;
 use crate::features::worded::Worded;
@@ -179,6 +180,19 @@ struct ShownList<'a> {
     list: &'static str,
     #[serde(flatten)]
     held: &'a Held,
+}
+
+/// Adds to `who` the country of an address.
+pub(super) fn add_place(place: &Place, about: &mut About) {
+    let Place { range, country, from } = place;
+    let name = name(*country).unwrap_or("a country without a name");
+    about.line(60, format!("country   {name} ({country}): {range}, says {from}"));
+    let (code, range) = (country.to_string(), range.to_string());
+    about.field(
+        115,
+        "country",
+        &json!({ "code": code, "name": name, "range": range, "source": from }),
+    );
 }
 
 fn holds(held: &Held, now: Time) -> String {

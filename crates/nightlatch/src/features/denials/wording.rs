@@ -76,7 +76,7 @@ impl Worded for Denials {
     fn audited(_record: &Record, value: &Value) -> Option<String> {
         let denial = Denial::deserialize(value).ok()?;
         let why = match &denial.cause {
-            DenialCause::AccountGone { account } => format!("account \"{account}\", gone"),
+            DenialCause::AccountGone { account } => format!("{}, gone", gone(account)),
             DenialCause::UnlistedContact { extension } => {
                 format!("{extension} at the PBX, without an account{}", exception(&denial))
             }
@@ -102,6 +102,14 @@ fn unlisted(denial: &Denial, extension: &str) -> String {
     )
 }
 
+/// What allowed a range before. Records other than accounts are named by their feature and their key.
+fn gone(name: &str) -> String {
+    match name.split_once('/') {
+        Some((_, key)) => format!("what allowed it ({key})"),
+        None => format!("account \"{name}\""),
+    }
+}
+
 /// Why a range is denied.
 fn cause(denial: &Denial) -> String {
     match &denial.cause {
@@ -109,7 +117,7 @@ fn cause(denial: &Denial) -> String {
             "closed by an earlier version".to_owned()
         }
         DenialCause::AccountGone { account } => {
-            format!("account \"{account}\" was removed or changed, or has expired")
+            format!("{} was removed or changed, or has expired", gone(account))
         }
         DenialCause::UnlistedContact { extension } => format!(
             "{extension} is registered at the PBX with this address, without an account{}",
@@ -127,7 +135,8 @@ fn told(denial: &Denial, now: Time) -> String {
             "closed by an earlier version, which did not note why; denied for {lasts} more, and as long as the PBX holds a contact there; \"nightlatch allow NAME {range}\" allows it again"
         ),
         DenialCause::AccountGone { account } => format!(
-            "account \"{account}\" was removed, changed or expired at {since}; denied for another {lasts}, and for as long as the PBX has a contact there; \"nightlatch allow NAME {range}\" allows it again"
+            "{} was removed, changed or expired at {since}; denied for another {lasts}, and for as long as the PBX has a contact there; \"nightlatch allow NAME {range}\" allows it again",
+            gone(account)
         ),
         DenialCause::UnlistedContact { extension } => format!(
             "{extension} is registered at the PBX with this address (found at {since}), and no account covers it; denied{} until the PBX has no contact there; \"nightlatch allow NAME {range}\" allows it",

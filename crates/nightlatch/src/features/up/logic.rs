@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::cut::PortUses;
-use nightlatch_core::features::accounts::{Account, AccountName, Entry, NewAccount};
+use nightlatch_core::features::accounts::{Account, AccountName, Entry, HostOptions, NewAccount};
 use nightlatch_core::features::{self, countries, feeds, firewall};
 use nightlatch_core::pbx::PbxPeers;
 use nightlatch_core::policy::Reason;
@@ -123,6 +123,7 @@ fn new_account(name: &str, addresses: &[AddrRange], note: &str) -> Option<NewAcc
         lasts: None,
         until: None,
         note: note.to_owned(),
+        hosts: HostOptions::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nightlatch_core::AddrRange;
 use nightlatch_core::cut::{Began, LiveFlow};
+use nightlatch_core::features::providers::{Provider, Status, catalogue};
 use nightlatch_core::posture::Mode;
 use nightlatch_core::probe::RangeFinding;
 use nightlatch_core::service::{Catalogue, Protocol};
@@ -21,6 +22,9 @@ pub(super) struct Trunks {
     pub(super) registered: Vec<String>,
     /// Trunks whose inbound calls will be lost, and the commands that allow them.
     pub(super) inbound_lost: Vec<Advice>,
+    /// Providers of the catalogue at which this host registers, and the commands that allow them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) providers: Vec<Advice>,
     /// Phones that are registered without an account, and the commands that allow them.
     pub(super) unlisted_phones: Vec<Advice>,
     /// What early media of carriers need.
@@ -118,40 +122,65 @@ impl Trunks {
             .map(|address| AddrRange::from(*address))
             .filter(|address| !judge.allows(address))
             .collect();
-        if addresses.len() > 1 && !open.is_empty() {
+        let host = registration.server.host.as_str();
+        let provider = catalogue::of_server(Some(host), &open).filter(|_| !open.is_empty());
+        if let Some(provider) = provider {
+            self.add_provider(&name, provider);
+        } else if addresses.len() > 1 && !open.is_empty() {
             self.add_lost(
                 &name,
+                Some(host),
                 &open,
                 "only the address that accepts the registration becomes a known peer",
             );
         }
     }
 
+    /// A provider at which this host registers: all of its servers can be allowed by its name.
+    fn add_provider(&mut self, name: &str, provider: &Provider) {
+        let (title, command) = (&provider.title, enable(provider));
+        if self.providers.iter().any(|known| known.command == command) {
+            return;
+        }
+        let text = format!(
+            "{name} belongs to {title}: its other servers and its media are accepted only if it is enabled{}",
+            caution(provider)
+        );
+        self.providers.push(Advice { text, command });
+    }
+
     /// Trunks without a registration: fixed contacts, and endpoints that the PBX identifies by address.
     fn add_fixed(&mut self, known: &Known<'_>, registrars: &BTreeSet<IpAddr>, judge: &Judge<'_>) {
         let contacts = known.answer.contacts.iter().filter(|contact| !contact.registered);
-        let contacts = contacts.map(|it| (it.name.as_str(), AddrRange::from(it.address)));
+        let contacts = contacts.map(|it| (it.name.as_str(), None, AddrRange::from(it.address)));
         let named = known.named.iter().flat_map(|(contact, places)| {
-            places.iter().map(|place| (contact.name.as_str(), AddrRange::from(place.ip())))
+            let host = Some(contact.server.host.as_str());
+            let range = |place: &SocketAddr| AddrRange::from(place.ip());
+            places.iter().map(move |place| (contact.name.as_str(), host, range(place)))
         });
         let identified = known.answer.identifies.iter().flat_map(|identify| {
-            identify.ranges.iter().map(|range| (identify.endpoint.as_str(), *range))
+            identify.ranges.iter().map(|range| (identify.endpoint.as_str(), None, *range))
         });
-        let mut by_name: Vec<(&str, Vec<AddrRange>)> = Vec::new();
-        for (name, range) in contacts.chain(named).chain(identified) {
+        let mut by_name: Vec<(&str, Option<&str>, Vec<AddrRange>)> = Vec::new();
+        for (name, host, range) in contacts.chain(named).chain(identified) {
             let registrar = range.is_single() && registrars.contains(&range.first_address());
             if registrar || range.first_address().is_loopback() || judge.allows(&range) {
                 continue;
             }
-            match by_name.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, ranges)) if ranges.contains(&range) => {}
-                Some((_, ranges)) => ranges.push(range),
-                None => by_name.push((name, vec![range])),
+            match by_name.iter_mut().find(|(known, ..)| *known == name) {
+                Some((_, known, ranges)) => {
+                    *known = known.or(host);
+                    if !ranges.contains(&range) {
+                        ranges.push(range);
+                    }
+                }
+                None => by_name.push((name, host, vec![range])),
             }
         }
-        for (name, ranges) in by_name {
+        for (name, host, ranges) in by_name {
             self.add_lost(
                 &printable(name),
+                host,
                 &ranges,
                 "this host does not register there, and no account covers it",
             );
@@ -167,19 +196,26 @@ impl Trunks {
         if !open.is_empty() {
             let why =
                 "it is unknown whether this host is registered there until it registers again";
-            self.add_lost("SIP peers of this host", &open, why);
+            self.add_lost("SIP peers of this host", None, &open, why);
         }
     }
 
-    fn add_lost(&mut self, name: &str, ranges: &[AddrRange], why: &str) {
-        let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        self.inbound_lost.push(Advice {
-            text: format!("{name} from {}: {why}", ranges.join(", ")),
-            command: format!(
-                "nightlatch allow {} {} --services sip",
-                account_name(name),
-                ranges.join(" ")
-            ),
+    fn add_lost(&mut self, name: &str, host: Option<&str>, ranges: &[AddrRange], why: &str) {
+        let shown: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+        let text = format!("{name} from {}: {why}", shown.join(", "));
+        self.inbound_lost.push(match catalogue::of_server(host, ranges) {
+            Some(provider) => Advice {
+                text: format!("{text}; it belongs to {}{}", provider.title, caution(provider)),
+                command: enable(provider),
+            },
+            None => Advice {
+                text: format!("{text}{}", host.map_or_else(String::new, of_domain)),
+                command: format!(
+                    "nightlatch allow {} {} --services sip",
+                    account_name(name),
+                    shown.join(" ")
+                ),
+            },
         });
     }
 
@@ -203,12 +239,13 @@ impl Trunks {
     }
 
     /// The sections of the plan on the screen, each with its title.
-    pub(super) fn sections(&self) -> [(&'static str, Vec<String>); 4] {
+    pub(super) fn sections(&self) -> [(&'static str, Vec<String>); 5] {
         let advice = |all: &[Advice]| {
             all.iter().flat_map(|it| [it.text.clone(), format!("    {}", it.command)]).collect()
         };
         [
             ("Trunks", self.registered.clone()),
+            ("Providers that can be allowed by name", advice(&self.providers)),
             (
                 "Trunks whose inbound calls WILL BE LOST unless you run the command",
                 advice(&self.inbound_lost),
@@ -268,6 +305,34 @@ impl Judge<'_> {
     fn covers(&self, address: IpAddr) -> bool {
         self.allowed.get(&AddrRange::from(address)).is_some_and(|found| found.covered)
     }
+}
+
+/// The command that allows a provider.
+fn enable(provider: &Provider) -> String {
+    let force = if provider.status == Status::Verified { "" } else { " --force" };
+    format!("nightlatch provider enable {}{force}", provider.name)
+}
+
+/// What must be done before a provider is enabled.
+fn caution(provider: &Provider) -> String {
+    match provider.status {
+        Status::Verified => String::new(),
+        Status::Unverified | Status::Defunct => format!(
+            " (its addresses are {}: compare \"nightlatch provider show {}\" first)",
+            provider.status, provider.name
+        ),
+    }
+}
+
+/// What is said of a server in the domain of a provider that does not have it among its servers.
+fn of_domain(host: &str) -> String {
+    catalogue::of_domain(host).map_or_else(String::new, |provider| {
+        let name = &provider.name;
+        format!(
+            "; {} is {name} of \"nightlatch provider list\", but not this server",
+            provider.title
+        )
+    })
 }
 
 /// A name from the PBX, safe to print: a phone may have chosen it.

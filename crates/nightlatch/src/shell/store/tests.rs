@@ -45,6 +45,7 @@ fn account(name: &str) -> Account {
         services: Grant::parse("sip,web").unwrap(),
         until: Some(NOW),
         note: "über \"quotes\" and '; DROP TABLE accounts; --".to_owned(),
+        allow_private: false,
         since: NOW,
         by: "anna from 203.0.113.7".to_owned(),
     }

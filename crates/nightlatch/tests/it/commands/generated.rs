@@ -4,13 +4,13 @@ use std::process::Command;
 
 use crate::support::told;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 23] = [
     "up", "confirm", "rollback", "down", "status", "allow", "remove", "list", "show", "why",
     "block", "unblock", "country", "feed", "mode", "services", "log", "check", "reload", "demo",
-    "daemon",
+    "daemon", "provider", "who",
 ];
 /// Commands within commands.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 15] = [
     "country block",
     "country unblock",
     "country allow",
@@ -22,6 +22,10 @@ const PARTS: [&str; 11] = [
     "feed list",
     "feed refresh",
     "feed catalogue",
+    "provider list",
+    "provider show",
+    "provider enable",
+    "provider disable",
 ];
 
 fn nightlatch(arguments: &[&str]) -> String {

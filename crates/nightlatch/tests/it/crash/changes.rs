@@ -291,6 +291,7 @@ impl Change {
                 lasts: None,
                 until: None,
                 note: String::new(),
+                hosts: accounts::HostOptions::default(),
             })
             .into(),
             Change::Remove(name) => {

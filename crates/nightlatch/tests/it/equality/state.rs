@@ -13,6 +13,7 @@ use nightlatch_core::features::denials::{self, Denial, DenialCause};
 use nightlatch_core::features::exemptions::{self, Exemption};
 use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
 use nightlatch_core::features::leases::{self, Lease, LeaseKey};
+use nightlatch_core::features::providers::{self, Enabled};
 use nightlatch_core::features::{self, Change, firewall};
 use nightlatch_core::hours::Hours;
 use nightlatch_core::learned::Element;
@@ -139,7 +140,9 @@ impl State {
         let denials = self.records.denials.all.keys().copied();
         let guarded = self.records.posture().site.guarded.iter().map(|(range, _)| *range);
         let some_of_long = self.long.iter().step_by((self.long.len() / 10).max(1));
+        let providers = self.records.providers.all.values().flat_map(Enabled::ranges);
         accounts
+            .chain(providers)
             .chain(some_of_long)
             .chain(self.records.blocks.all.keys().copied())
             .chain(exempt)
@@ -206,6 +209,9 @@ pub(super) fn random(dice: &mut Dice) -> State {
     for number in 0..dice.below(9) {
         let account = random_account(dice, number, &names);
         state.change(accounts::put(account));
+    }
+    for number in 0..dice.below(3) {
+        state.change(providers::put(random_provider(dice, number, &names)));
     }
     for _ in 0..dice.below(6) {
         let range = random_range(dice);
@@ -354,6 +360,7 @@ fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Acco
         services,
         until: dice.one_in(8).then_some(*NOW),
         note: String::new(),
+        allow_private: false,
         since: *NOW,
         by: String::new(),
     }
@@ -363,6 +370,23 @@ fn random_exemption(dice: &mut Dice, number: usize) -> Exemption {
     Exemption {
         name: format!("exempt-{number}").parse().unwrap(),
         exempt: (0..=dice.below(3)).map(|_| Entry::Range(random_range(dice))).collect(),
+        since: *NOW,
+        by: String::new(),
+    }
+}
+
+/// A provider whose media may lie in the networks of its signalling, which grants something else.
+fn random_provider(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Enabled {
+    let signalling: Vec<AddrRange> = (0..=dice.below(2)).map(|_| random_range(dice)).collect();
+    let mut media: Vec<AddrRange> = (0..dice.below(3)).map(|_| random_range(dice)).collect();
+    if dice.one_in(3) {
+        media.push(*dice.pick(&signalling));
+    }
+    Enabled {
+        name: format!("provider{number}").parse().unwrap(),
+        signalling: signalling.into_iter().map(Entry::Range).collect(),
+        media,
+        services: Grant::of((0..=dice.below(2)).map(|_| dice.pick(names).clone())),
         since: *NOW,
         by: String::new(),
     }
@@ -415,6 +439,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for name in records.accounts.all.keys() {
         let mut less = state.clone();
         less.change(accounts::removed(name.clone()));
+        smaller.push(less);
+    }
+    for name in records.providers.all.keys() {
+        let mut less = state.clone();
+        less.change(providers::removed(name.clone()));
         smaller.push(less);
     }
     for range in records.blocks.all.keys() {

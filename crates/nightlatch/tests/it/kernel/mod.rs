@@ -16,6 +16,8 @@ mod flood;
 mod lists;
 mod media;
 mod open;
+mod provider_names;
+mod providers;
 mod routed;
 mod signalling;
 mod silence;

@@ -126,13 +126,13 @@ fn without_a_daemon() {
     to.finish();
 }
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "up", "confirm", "rollback", "down", "status", "allow", "remove", "list", "show", "why",
     "block", "unblock", "peer", "country", "feed", "mode", "services", "log", "check", "reload",
-    "demo", "daemon", "boot", "generate", "help",
+    "demo", "daemon", "boot", "generate", "help", "provider", "who",
 ];
 /// Commands within commands.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 18] = [
     "peer list",
     "peer forget",
     "country block",
@@ -147,6 +147,10 @@ const PARTS: [&str; 14] = [
     "feed show",
     "feed refresh",
     "feed catalogue",
+    "provider list",
+    "provider show",
+    "provider enable",
+    "provider disable",
 ];
 
 #[test]

@@ -29,6 +29,7 @@ mod modes;
 mod normal;
 mod oldnames;
 mod pbx;
+mod providers;
 mod server;
 mod status;
 mod transcript;

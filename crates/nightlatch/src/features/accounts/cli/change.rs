@@ -10,7 +10,6 @@ use nightlatch_core::service::{Grant, ServiceName};
 use nightlatch_core::time::parse_span;
 
 use super::{Addresses, parse_ends, shown, with_force};
-use crate::features::accounts::io;
 use crate::features::context::{Context, Run};
 use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::{Code, Failure, Outcome};
@@ -55,7 +54,7 @@ struct Add {
 
 impl Run for Add {
     fn run(&self, context: &Context) -> Outcome {
-        let entries = io::resolved(self.addresses.entries()?)?;
+        let entries = self.addresses.entries()?;
         let request = Request::Add { name: self.name.clone(), entries };
         context.change(api::Request::of(request).forced(self.force)).map_err(with_force)
     }

@@ -23,6 +23,7 @@ fn account(name: &str, range: &str, services: &str) -> Change {
         services: Grant::parse(services).unwrap(),
         until: None,
         note: String::new(),
+        allow_private: false,
         since: NOW,
         by: String::new(),
     })
@@ -176,4 +177,50 @@ fn the_plan_says_why_a_pbx_was_not_asked() {
         commands(&plan.inbound_lost),
         ["nightlatch allow SIP-peers-of-this-host 203.0.113.70 203.0.113.73 --services sip"]
     );
+}
+
+/// Addresses and names of the catalogue of providers.
+#[test]
+fn providers_of_trunks_are_proposed_by_name() {
+    let enable = "nightlatch provider enable twilio";
+    let identified = |ranges: &[&str]| PbxAnswer {
+        identifies: vec![Identify {
+            endpoint: "carrier".to_owned(),
+            ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
+        }],
+        ..PbxAnswer::default()
+    };
+    // All addresses are the provider's: it is proposed instead of an account.
+    let trunks = plan(&[], &identified(&["54.172.60.0/30", "54.244.51.1"]), &[]);
+    assert_eq!(trunks.inbound_lost.len(), 1, "{trunks:?}");
+    assert_eq!(trunks.inbound_lost[0].command, enable);
+    assert!(trunks.inbound_lost[0].text.contains("belongs to Twilio"), "{trunks:?}");
+    // Only some are: the account that allows all of them.
+    let trunks = plan(&[], &identified(&["54.172.60.0/30", "203.0.113.7"]), &[]);
+    assert!(trunks.inbound_lost[0].command.starts_with("nightlatch allow carrier "), "{trunks:?}");
+    // What is allowed is no concern.
+    let allowed = account("carrier", "54.172.60.0/24", "sip");
+    assert_eq!(plan(&[allowed], &identified(&["54.172.60.0/30"]), &[]).inbound_lost, []);
+
+    // A registration by name, at one address, and at several.
+    for addresses in [&["203.0.113.80"][..], &["203.0.113.80", "203.0.113.81"]] {
+        let mut registered = trunk("work", addresses);
+        registered.registration.server.host = "Toronto5.voip.ms".to_owned();
+        let trunks = plan(&[], &PbxAnswer::default(), &[registered]);
+        assert_eq!(trunks.inbound_lost, [], "{trunks:?}");
+        assert_eq!(trunks.providers.len(), 1, "{trunks:?}");
+        assert_eq!(trunks.providers[0].command, "nightlatch provider enable voip-ms --force");
+        assert!(trunks.providers[0].text.contains("unverified"), "{trunks:?}");
+    }
+    // A server of its domain that the catalogue does not have stays an account.
+    let mut registered = trunk("work", &["203.0.113.80", "203.0.113.81"]);
+    registered.registration.server.host = "berlin9.voip.ms".to_owned();
+    let trunks = plan(&[], &PbxAnswer::default(), &[registered]);
+    let lost = &trunks.inbound_lost[0];
+    assert!(lost.command.starts_with("nightlatch allow work 203.0.113.80 "), "{trunks:?}");
+    assert!(lost.text.contains("VoIP.ms is voip-ms"), "{trunks:?}");
+    assert_eq!(trunks.providers, []);
+    // Nothing at all without a trunk of a provider.
+    let trunks = plan(&[], &PbxAnswer::default(), &[trunk("work", &["203.0.113.80"])]);
+    assert_eq!((trunks.providers, trunks.inbound_lost), (Vec::new(), Vec::new()));
 }
