@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::AddrRange;
 
 /// An address, network, range or host name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Entry {
     /// An address, network or range.
@@ -120,12 +120,19 @@ impl fmt::Display for EntryId<'_> {
 
 /// The entries that are not among others, each once, in their order; then those that are.
 pub fn apart(entries: Vec<Entry>, others: &[Entry]) -> (Vec<Entry>, Vec<Entry>) {
-    let known: BTreeSet<EntryId<'_>> = others.iter().map(Entry::id).collect();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut known) = (BTreeSet::new(), BTreeSet::new());
     let once: Vec<bool> = entries.iter().map(|entry| seen.insert(entry.id())).collect();
-    let mut once = once.into_iter();
-    let entries = entries.into_iter().filter(|_| once.next().unwrap_or(true));
-    entries.partition(|entry| !known.contains(&entry.id()))
+    known.extend(others.iter().map(Entry::id).filter(|id| seen.contains(id)));
+    let are_known: Vec<bool> = entries.iter().map(|entry| known.contains(&entry.id())).collect();
+    let (mut new, mut there) = (Vec::new(), Vec::new());
+    for (entry, (once, is_known)) in entries.into_iter().zip(once.into_iter().zip(are_known)) {
+        match is_known {
+            _ if !once => {}
+            true => there.push(entry),
+            false => new.push(entry),
+        }
+    }
+    (new, there)
 }
 
 /// The host names of entries, sorted, each once.

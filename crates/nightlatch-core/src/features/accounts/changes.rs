@@ -274,14 +274,16 @@ fn is_granted(services: &Grant, by: &Grant, catalogue: &Catalogue) -> bool {
 /// What the audit log keeps of a change: of a long account, only the entries that the other one does not
 /// have, and how many are the same in both.
 pub(super) fn audited(before: &Account, after: &Account) -> (Value, Value) {
-    let set = |account: &Account| -> BTreeSet<String> {
-        account.entries.iter().map(Entry::to_string).collect()
-    };
-    let (had, has) = (set(before), set(after));
-    let same = had.intersection(&has).count();
-    let shortened = |account: &Account, others: &BTreeSet<String>| {
-        let entries = account.entries.iter().filter(|entry| !others.contains(&entry.to_string()));
-        let entries = entries.cloned().collect();
+    fn sorted(account: &Account) -> Vec<&Entry> {
+        let mut entries: Vec<&Entry> = account.entries.iter().collect();
+        entries.sort_unstable();
+        entries
+    }
+    let (had, has) = (sorted(before), sorted(after));
+    let same = had.iter().filter(|entry| has.binary_search(entry).is_ok()).count();
+    let shortened = |account: &Account, others: &[&Entry]| {
+        let differs = |entry: &&Entry| others.binary_search(entry).is_err();
+        let entries = account.entries.iter().filter(differs).cloned().collect();
         let mut value = audit::value(&Account { entries, ..account.clone() });
         if let Value::Object(fields) = &mut value {
             fields.insert(UNCHANGED.to_owned(), same.into());
@@ -296,12 +298,12 @@ pub const UNCHANGED: &str = "unchanged_entries";
 
 /// The ranges in which claims may be others after an account has changed.
 pub(super) fn touched(before: &Account, after: &Account) -> Vec<AddrRange> {
-    // Whatever else an account has may matter to its claims.
-    let bare = |account: &Account| {
-        let (entries, note) = (Vec::new(), String::new());
-        Account { entries, note, ..account.clone() }
+    // Without "..", so that whoever adds a field decides whether claims follow from it.
+    let says = |account: &Account| {
+        let Account { name, services, until, entries: _, note: _, since: _, by: _ } = account;
+        (name.clone(), services.clone(), *until)
     };
-    if bare(before) == bare(after) {
+    if says(before) == says(after) {
         return records::differing(before, after);
     }
     before.ranges().chain(after.ranges()).collect()

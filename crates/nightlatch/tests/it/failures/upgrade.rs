@@ -22,7 +22,12 @@ fn read(text: &str) -> Value {
 
 /// Compares what the program says now with what the earlier version said.
 fn says_the_same(nightlatch: &Installation<'_>, layout: u32) {
-    assert_eq!(nightlatch.json(&["list"]), read(&said(layout, "list")));
+    // Later versions list more kinds of records; of those there are none yet.
+    let (list, before) = (nightlatch.json(&["list"]), read(&said(layout, "list")));
+    for (kind, records) in list["list"].as_object().unwrap() {
+        let before = before["list"].get(kind).cloned().unwrap_or_else(|| Value::Array(Vec::new()));
+        assert_eq!(*records, before, "{kind}");
+    }
     assert_eq!(
         nightlatch.json(&["country", "list"])["rules"],
         read(&said(layout, "countries"))["rules"]
