@@ -10,7 +10,8 @@
 //! The object has `product`, `host`, `at`, `feature`, `kind`, `severity`, `count`, `first`, `last` (all
 //! times in milliseconds since 1970), a `message` for people, and `fields` with texts from outside. The
 //! kinds are `firewall-off`, `table-changed`, `disk-full`, `store-failed`, `kernel-failed`,
-//! `account-ended`, `feed-stale`, `unlisted-registration`, `summary` and `not-delivered`.
+//! `account-ended`, `feed-stale`, `unlisted-registration`, `provider-changed`, `provider-gone`, `summary`
+//! and `not-delivered`.
 //!
 //! Equal notices within an hour are one, which counts. The program runs at most twenty times an hour; if
 //! there is more to tell, one summary tells it. If it fails, it is run again after 30 seconds, then ever
