@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::api::Refusal;
-use crate::features::accounts::HostName;
 use crate::features::feeds;
 use crate::ranges::Untouchable;
 use nightlatch_parse::ranges::RangeList;

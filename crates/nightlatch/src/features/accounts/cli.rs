@@ -40,8 +40,8 @@ pub struct Allow {
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
     /// Accept private addresses of host names, for a name server of your own
-    #[arg(long)]
-    pub(crate) allow_private: bool,
+    #[arg(long = "allow-private")]
+    pub(crate) private: bool,
 }
 
 impl Allow {
@@ -58,7 +58,7 @@ impl Allow {
             lasts: self.lasts,
             note: self.note.clone(),
             hosts: HostOptions {
-                allow_private: self.allow_private,
+                allow_private: self.private,
                 services_unnamed: self.services.is_none(),
             },
         })

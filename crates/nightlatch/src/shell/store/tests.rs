@@ -44,7 +44,6 @@ fn account(name: &str) -> Account {
         until: Some(NOW),
         note: "über \"quotes\" and '; DROP TABLE accounts; --".to_owned(),
         allow_private: false,
-        allow_private: false,
         since: NOW,
         by: "anna from 203.0.113.7".to_owned(),
     }

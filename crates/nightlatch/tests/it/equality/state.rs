@@ -296,7 +296,6 @@ fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Acco
         until: dice.one_in(8).then_some(NOW),
         note: String::new(),
         allow_private: false,
-        allow_private: false,
         since: NOW,
         by: String::new(),
     }
