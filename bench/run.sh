@@ -23,7 +23,7 @@ main() {
     esac
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     cargo build --quiet --release --locked --package nightlatch --bin nightlatch \
-        --example reaction --example lists --example flood --example changes
+        --example reaction --example lists --example flood --example changes --example names
     cargo build --quiet --release --locked --package nightlatch-netfilter --example packet_cost
     echo "# $(date --utc +%F), kernel $(uname -r), $(nft --version), $(nproc) cores"
     printf '\n## Cost per packet, every kind\n'
@@ -38,6 +38,8 @@ main() {
     bench/lists.sh
     printf '\n## Reaction and memory\n'
     bench/reaction.sh
+    printf '\n## Host names\n'
+    bench/names.sh
     printf '\n## Cost of a change\n\n'
     bench/changes.sh
     printf '\n## Size\n\n'

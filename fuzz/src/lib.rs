@@ -17,13 +17,14 @@ use nightlatch_parse::tally::Tally;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
     ("country_name", country_name),
     ("country_ranges", country_ranges),
     ("country_zone", country_zone),
+    ("dns_addresses", dns_addresses),
     ("dns_ptr", dns_ptr),
     ("dns_srv", dns_srv),
     ("feed_auto", feed_auto),
@@ -172,6 +173,34 @@ pub fn dns_ptr(data: &[u8]) {
             assert!(dns::srv_question(id, name).is_some(), "{name}");
         }
     }
+}
+
+/// The first line is the name that was queried, the rest is a packet; all of it is a file, too.
+pub fn dns_addresses(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (name, packet) = data.split_at(end);
+    let packet = packet.get(1..).unwrap_or_default();
+    let name = String::from_utf8_lossy(name);
+    let id = packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    for kind in [dns::Kind::A, dns::Kind::Aaaa] {
+        if let Some(question) = dns::address_question(id, &name, kind) {
+            assert!(question.len() < 300);
+            // A query is not a response.
+            let read = dns::address_answer(&question, id, &name, kind);
+            assert_eq!(read, Err(dns::DnsError::NotOurs));
+        }
+        if let Ok(answer) = dns::address_answer(packet, id, &name, kind) {
+            assert!(answer.addresses.len() <= dns::MAX_RECORDS_READ);
+            assert!(answer.addresses.is_sorted());
+            assert_eq!(answer.lifetime.is_some(), !answer.addresses.is_empty());
+            let is_a = kind == dns::Kind::A;
+            assert!(answer.addresses.iter().all(|address| address.is_ipv4() == is_a));
+        }
+    }
+    let text = String::from_utf8_lossy(data);
+    let found = dns::resolv_conf(&text);
+    assert!(found.servers.len() <= 3 && found.domains.len() <= 6);
+    assert!(dns::hosts(&text).values().all(|addresses| !addresses.is_empty()));
 }
 
 /// The first line is the name that was queried, the rest is a packet.

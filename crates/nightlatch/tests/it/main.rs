@@ -13,6 +13,7 @@ mod equality;
 mod failures;
 mod fetch;
 mod kernel;
+mod names;
 mod notices;
 mod packet;
 mod snapshots;

@@ -300,8 +300,18 @@ pub const UNCHANGED: &str = "unchanged_entries";
 pub(super) fn touched(before: &Account, after: &Account) -> Vec<AddrRange> {
     // Without "..", so that whoever adds a field decides whether claims follow from it.
     let says = |account: &Account| {
-        let Account { name, services, until, entries: _, note: _, since: _, by: _ } = account;
-        (name.clone(), services.clone(), *until)
+        let Account {
+            name,
+            services,
+            until,
+            hours,
+            entries: _,
+            note: _,
+            allow_private: _,
+            since: _,
+            by: _,
+        } = account;
+        (name.clone(), services.clone(), *until, hours.clone())
     };
     if says(before) == says(after) {
         return records::differing(before, after);

@@ -37,11 +37,11 @@ pub struct Looked {
 impl Watch {
     /// An account has changed: it is looked at once.
     pub(super) fn put(&mut self, name: &AccountName, hours: Option<&Hours>) {
-        let is_watched = match hours {
-            Some(_) => self.names.insert(name.clone()) || true,
-            None => self.names.remove(name),
-        };
-        if is_watched {
+        let was_watched = self.names.remove(name);
+        if hours.is_some() {
+            self.names.insert(name.clone());
+        }
+        if was_watched || hours.is_some() {
             self.next = (!self.names.is_empty()).then(Time::default);
         }
         self.in_call.remove(name);

@@ -122,17 +122,13 @@ impl Feature for Accounts {
     }
 
     fn put(&mut self, key: &AccountName, record: Option<Account>) -> Option<Account> {
-        match record {
-            Some(account) => {
-                let account = self.compact(account);
-                self.watch.put(key, account.hours.as_ref());
-                self.all.put(account)
-            }
-            None => {
-                self.watch.put(key, None);
-                self.all.remove(key)
-            }
-        }
+        let Some(account) = record else {
+            self.watch.put(key, None);
+            return self.all.remove(key);
+        };
+        let account = self.compact(account);
+        self.watch.put(key, account.hours.as_ref());
+        self.all.put(account)
     }
 
     /// It shares its services with others that grant the same, and keeps no room for further entries.

@@ -181,18 +181,15 @@ impl Feature for Names {
                 }
             }
         }
-        match record {
-            Some(name) => {
-                for of in name.of.keys() {
-                    self.by_user.entry(of.clone()).or_default().insert(key.clone());
-                }
-                self.queue.add(key);
-                self.all.insert(key.clone(), name);
+        if let Some(name) = record {
+            for of in name.of.keys() {
+                self.by_user.entry(of.clone()).or_default().insert(key.clone());
             }
-            None => {
-                self.queue.remove(key);
-                self.replaced.retain(|(_, name)| name != key);
-            }
+            self.queue.add(key);
+            self.all.insert(key.clone(), name);
+        } else {
+            self.queue.remove(key);
+            self.replaced.retain(|(_, name)| name != key);
         }
         before
     }

@@ -125,13 +125,11 @@ impl Outcome {
             }
             let is_senseless = kept.is_empty() && !bad.is_empty();
             refused.extend(bad);
-            match is_senseless {
-                true => Found::Failed(Failure::Senseless),
-                false => {
-                    let (lifetime, is_partial) = (*lifetime, *is_partial);
-                    Found::Addresses { addresses: kept, lifetime, is_partial }
-                }
+            if is_senseless {
+                return Found::Failed(Failure::Senseless);
             }
+            let (lifetime, is_partial) = (*lifetime, *is_partial);
+            Found::Addresses { addresses: kept, lifetime, is_partial }
         };
         let mut halves = [sift(&answered.v4), sift(&answered.v6)];
         let count = |half: &Found| match half {

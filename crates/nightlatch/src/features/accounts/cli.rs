@@ -51,8 +51,8 @@ pub struct Allow {
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
     /// Accept private addresses of host names, for a name server of your own
-    #[arg(long)]
-    pub(crate) allow_private: bool,
+    #[arg(long = "allow-private")]
+    pub(crate) private: bool,
     /// Even if a network is wider than a /16 (IPv4) or a /32 (IPv6)
     #[arg(long)]
     force: bool,
@@ -117,7 +117,7 @@ impl Allow {
             until,
             note: self.note.clone(),
             hosts: HostOptions {
-                allow_private: self.allow_private,
+                allow_private: self.private,
                 services_unnamed: self.services.is_none(),
             },
         })

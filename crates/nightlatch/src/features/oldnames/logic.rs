@@ -93,6 +93,10 @@ pub(super) fn translate(
 ) -> Option<Vec<String>> {
     let words = |words: &[&str]| Some(words.iter().map(ToString::to_string).collect());
     match (name, arguments) {
+        // A host name opens telephony only, unless more is named.
+        (OldName::AddFqdn, [account, host]) if services.is_none() => {
+            words(&["allow", account, host])
+        }
         (OldName::AddIp | OldName::AddFqdn, [account, address]) => {
             words(&["allow", account, address, "--services", services.unwrap_or("all")])
         }
@@ -130,6 +134,8 @@ mod tests {
             Some("sip,web"),
             Some("allow joe joe.example.net --services sip,web"),
         );
+        let old = ["joe", "joe.example.net"];
+        check("add-fqdn", &old, None, Some("allow joe joe.example.net"));
         check("add-ip", &["office"], None, None);
         check("del-acct", &["office.iptables"], None, Some("remove office"));
         check("del-acct", &["office"], None, Some("remove office"));

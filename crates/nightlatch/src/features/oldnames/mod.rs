@@ -3,7 +3,7 @@
 //! Whoever kept a server with Travelin' Man 3 knows these by heart. Called by one of them, the
 //! program takes the same arguments and does the new thing: `add-ip office 203.0.113.7` asks for
 //! the services by the numbers of the old menu where it is a terminal, and opens all of them where
-//! it is a script; `del-acct office.iptables` takes the old file's name too.
+//! it is a script (`add-fqdn` telephony only, because DNS is not authenticated); `del-acct office.iptables` takes the old file's name too.
 
 mod logic;
 

@@ -150,7 +150,13 @@ impl Flight {
 
     fn send(&mut self, random: &mut Random, budget: &mut Budget) {
         let questions = self.lookup.questions(|| random.id());
-        let Some((server, _)) = self.server().filter(|_| !questions.is_empty()) else { return };
+        let Some((server, _)) = self.server() else {
+            self.lookup.fail(0, Why::Unreachable);
+            return;
+        };
+        if questions.is_empty() {
+            return;
+        }
         for question in questions {
             budget.take(1);
             let sent = self.socket.as_ref().map(|socket| socket.send(&question.packet));

@@ -37,17 +37,17 @@ pub(crate) enum Half {
     Failed(Why),
 }
 
-/// Why something could not be looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why something could not be looked up; what tells more comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Why {
     /// No answer came in time.
     Silent,
     /// The name server cannot be reached.
     Unreachable,
-    /// The name server reports this error.
-    Server(u8),
     /// The answer is malformed.
     Malformed,
+    /// The name server reports this error.
+    Server(u8),
 }
 
 /// What is asked.
@@ -241,7 +241,7 @@ impl Lookup {
 
     fn failed(&mut self, at: usize, why: Why, server: usize) {
         if let Some(ask) = self.asks.get_mut(at) {
-            (ask.state, ask.why) = (State::Failed, why);
+            ask.fail(why);
             ask.failed_at |= bit(server);
         }
     }
@@ -250,7 +250,7 @@ impl Lookup {
     pub(super) fn fail(&mut self, server: usize, why: Why) {
         for ask in &mut self.asks {
             if matches!(ask.state, State::Sent | State::Fresh) {
-                (ask.state, ask.why) = (State::Failed, why);
+                ask.fail(why);
                 // A silent one may only have been slow.
                 if why != Why::Silent {
                     ask.failed_at |= bit(server);
@@ -343,6 +343,12 @@ enum Read {
 }
 
 impl Ask {
+    /// What a name server said tells more than the silence of another one.
+    fn fail(&mut self, why: Why) {
+        self.state = State::Failed;
+        self.why = self.why.max(why);
+    }
+
     fn read(&self, packet: &[u8]) -> Result<Read, DnsError> {
         match self.what {
             What::Srv => {

@@ -257,7 +257,7 @@ impl Thread {
             ready.extend(found.map(|(_, (number, _))| *number));
         }
         for number in ready {
-            self.continue_with(number, |flight, random, budget| flight.read(random, budget));
+            self.continue_with(number, Flight::read);
         }
     }
 
@@ -297,7 +297,7 @@ impl Thread {
         let late = self.flying.iter().filter(|(_, flight)| flight.left().is_zero());
         let late: Vec<u64> = late.map(|(number, _)| *number).collect();
         for number in late {
-            self.continue_with(number, |flight, random, budget| flight.is_late(random, budget));
+            self.continue_with(number, Flight::is_late);
         }
     }
 }

@@ -43,6 +43,7 @@ fn every_kind_of_record() {
     });
     let office = "allow office office.example.net 192.0.2.33 --services sip,web --for 8h";
     to.from(ADMIN, office);
+    logged("resolve office");
     to.from(ADMIN, "block 192.0.2.9 --for 7d --reason scan");
     to.all(&["block 192.0.2.9 --reason again", "unblock 192.0.2.9", "remove office"]);
     to.run("allow many 192.0.2.34 192.0.2.36 192.0.2.38 192.0.2.40 192.0.2.42 192.0.2.44");

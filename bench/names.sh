@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# How fast host names are followed, and what that costs. Needs root. Everything happens in namespaces of
+# its own, which end with this script.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+tool=$(readlink -f "${CARGO_TARGET_DIR:-target}/release/examples/names")
+# As in pkg/systemd/nightlatch.service.
+export MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_ARENA_MAX=2
+run() {
+    # Processes of its own as well: `up` looks at all there are.
+    unshare --mount --pid --fork --kill-child --mount-proc "$tool" "$@"
+}
+if (($# > 0)); then
+    run "$@"
+else
+    run change
+    run load
+fi
