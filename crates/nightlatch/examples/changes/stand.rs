@@ -98,7 +98,6 @@ pub(crate) fn account(number: usize, addresses: usize) -> Account {
         services: Grant::parse("sip").unwrap(),
         until: None,
         note: String::new(),
-        allow_private: false,
         since: Time::from_millis(0),
         by: "root".to_owned(),
     }

@@ -61,7 +61,9 @@ impl Account {
     /// Its host names from now on; nothing if it has none. Where names came or went, all of them are told
     /// again, and if none is left, [`Account::no_host_names`] of the account before.
     pub(super) fn host_names(&self) -> Option<Fact> {
-        let names: Vec<HostName> = self.entries.iter().filter_map(Entry::host).cloned().collect();
+        let names = self.entries.iter().filter_map(Entry::host);
+        let names: BTreeSet<HostName> = names.cloned().collect();
+        let names: Vec<HostName> = names.into_iter().collect();
         if names.is_empty() {
             return None;
         }

@@ -62,8 +62,6 @@ pub enum Request {
 pub enum Reply {
     /// All leases, by user and address.
     All(Vec<Shown>),
-    /// These were opened.
-    Opened(Lease),
     /// These were ended.
     Ended(Vec<Lease>),
     /// How many there are.

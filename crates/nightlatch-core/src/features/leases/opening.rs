@@ -38,7 +38,6 @@ impl Leases {
         });
         plan.effects.waits_for_up = true;
         plan.notices.push(Notice::Opened(lease.clone()));
-        plan.said.push(Reply::Opened(lease.clone()));
         plan.put(lease.key.clone(), lease, Deed::Open);
         plan
     }

@@ -183,16 +183,14 @@ impl Worded for Accounts {
         let unchanged = value.as_object_mut().and_then(|fields| fields.remove(UNCHANGED));
         let account = Account::deserialize(value).ok()?;
         let until = account.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
-        let text = match unchanged.and_then(|count| usize::try_from(count.as_u64()?).ok()) {
-            Some(count) => changed_entries(&account, count, &record.subject),
-            None => {
-                let hours = during(account.hours.as_ref());
-                return Some(format!("{}{hours}, {until}", entries_and_services(&account)));
-            }
+        let hours = during(account.hours.as_ref());
+        let unchanged = unchanged.and_then(|count| usize::try_from(count.as_u64()?).ok());
+        let Some(count) = unchanged else {
+            return Some(format!("{}{hours}, {until}", entries_and_services(&account)));
         };
+        let text = changed_entries(&account, count, &record.subject);
         let note =
             if account.note.is_empty() { String::new() } else { format!(", \"{}\"", account.note) };
-        let hours = during(account.hours.as_ref());
         Some(format!("{text}{hours}, {until}{note}"))
     }
 }

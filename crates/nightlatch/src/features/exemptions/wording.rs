@@ -87,7 +87,7 @@ impl Worded for Exemptions {
 
     fn report(reply: &Reply, report: &mut Report) {
         if let Reply::Report { count } = reply {
-            report.count(75, "exemptions", *count);
+            report.count(71, "exemptions", *count);
         }
     }
 
@@ -102,7 +102,7 @@ impl Worded for Exemptions {
 
     fn about(reply: &Reply, about: &mut About) {
         let Reply::All(exemptions) = reply else { return };
-        about.field_unless_empty(75, "exemptions", exemptions);
+        about.field_unless_empty(71, "exemptions", exemptions);
         for exemption in exemptions {
             let holds = exemption.ranges().filter(|range| range.contains(about.address()));
             let range = holds.min_by_key(AddrRange::width);

@@ -14,7 +14,6 @@ use crate::shell::{clock, screen};
 impl Worded for Leases {
     fn say(reply: &Reply, _changed: bool) -> Option<String> {
         Some(match reply {
-            Reply::Opened(lease) => opened(lease),
             Reply::Ended(leases) => {
                 let ended: Vec<String> =
                     leases.iter().map(|lease| lease.key.address.to_string()).collect();
@@ -46,12 +45,12 @@ impl Worded for Leases {
 
     fn report(reply: &Reply, report: &mut Report) {
         let Reply::Report { count } = reply else { return };
-        report.count(75, "leases", *count);
+        report.count(86, "leases", *count);
     }
 
     fn about(reply: &Reply, about: &mut About) {
         let Reply::All(leases) = reply else { return };
-        about.field_unless_empty(75, "leases", leases);
+        about.field_unless_empty(73, "leases", leases);
         for Shown { lease, last_packet, .. } in leases {
             let Lease { key, services, .. } = lease;
             let packet = last_packet

@@ -107,7 +107,7 @@ impl Worded for Providers {
 
     fn report(reply: &Reply, report: &mut Report) {
         let Reply::Report { count } = reply else { return };
-        report.count(75, "providers", *count);
+        report.count(72, "providers", *count);
     }
 
     fn list() -> Option<Request> {
@@ -126,7 +126,7 @@ impl Worded for Providers {
 
     fn about(reply: &Reply, about: &mut About) {
         let Reply::Held(held) = reply else { return };
-        about.field_unless_empty(75, "providers", held);
+        about.field_unless_empty(72, "providers", held);
         for it in held {
             let Held { name, range, services, since, by, .. } = it;
             about.line(15, format!("provider  {name}: {}{range} for {services}", hosts(it)));
