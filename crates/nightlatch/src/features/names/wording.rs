@@ -47,7 +47,7 @@ impl Worded for Names {
     fn report(reply: &Reply, report: &mut Report) {
         let Reply::Report { count, troubled, first } = reply else { return };
         let names = json!({ "count": count, "troubled": troubled, "first": first });
-        report.field(150, "names", &names);
+        report.field(155, "names", &names);
         if *count > 0 {
             let troubled =
                 if *troubled > 0 { format!(", {troubled} with trouble") } else { String::new() };

@@ -121,7 +121,7 @@ impl Worded for Providers {
             let since = it.since.to_string();
             vec![it.name.to_string(), servers(it), it.services.to_string(), since, it.by.clone()]
         };
-        listing.records((15, "providers"), enabled, HEADER, row, "");
+        listing.records((12, "providers"), enabled, HEADER, row, "");
     }
 
     fn about(reply: &Reply, about: &mut About) {
