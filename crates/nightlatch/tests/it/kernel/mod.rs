@@ -13,6 +13,7 @@ mod cuts;
 mod cuts_kept;
 mod essential;
 mod flood;
+mod leases;
 mod lists;
 mod media;
 mod open;
