@@ -61,11 +61,12 @@ fn change(stage: &Stage, count: usize) {
     let name_server = NameServer::on(stage.host("resolver").unwrap(), 30);
     let server = stage.host("server").unwrap();
     let place = Place::up(server);
-    place.allow(count, NAMES_OF_AN_ACCOUNT);
+    // Over 30 seconds, so that the names are asked for at any time.
+    let few = count.div_ceil(50);
+    place.allow(count, few, Duration::from_millis(600));
     place.wait_for(count);
     echo(server);
-    // So that the names are asked for at any time.
-    std::thread::sleep(Duration::from_secs(70));
+    std::thread::sleep(Duration::from_secs(40));
     let devices = devices(stage.host("traveller").unwrap(), server, count);
     let mut answered: Vec<Option<Instant>> = vec![None; count];
     let begin = Instant::now();
@@ -116,6 +117,8 @@ fn echo(server: &Host) {
 
 /// A socket at each of the new addresses.
 fn devices(host: &Host, server: &Host, count: usize) -> Vec<UdpSocket> {
+    // The addresses are those of a network that belongs to the host as a whole.
+    host.set_kernel("ipv6/ip_nonlocal_bind", "1").unwrap();
     let device = |number| {
         let own = SocketAddr::new(IpAddr::V6(address(number, true)), 5070);
         let socket = host.run(|| UdpSocket::bind(own)).unwrap().unwrap();
@@ -130,7 +133,7 @@ fn load(stage: &Stage, count: usize, seconds: usize) {
     let name_server = NameServer::on(stage.host("resolver").unwrap(), 60);
     let place = Place::up(stage.host("server").unwrap());
     let idle = place.measure(Duration::from_secs(30));
-    place.allow(count, NAMES_OF_AN_ACCOUNT);
+    place.allow(count, NAMES_OF_AN_ACCOUNT, Duration::ZERO);
     place.wait_for(count);
     std::thread::sleep(Duration::from_secs(70));
     let _ = name_server.queries();

@@ -59,8 +59,8 @@ impl<'a> Place<'a> {
         output.stdout
     }
 
-    /// Allows so many names.
-    pub(crate) fn allow(&self, count: usize, in_one: usize) {
+    /// Allows so many names, with a pause after each account.
+    pub(crate) fn allow(&self, count: usize, in_one: usize, pause: Duration) {
         for first in (0..count).step_by(in_one) {
             let names = first..count.min(first + in_one);
             let names: Vec<String> = names.map(|number| format!("h{number}.example.net")).collect();
@@ -71,6 +71,7 @@ impl<'a> Place<'a> {
                 "--services",
                 "sip",
             ]);
+            std::thread::sleep(pause);
         }
     }
 
