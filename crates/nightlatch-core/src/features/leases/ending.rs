@@ -8,7 +8,7 @@ use super::{Deed, Event, Lease, Leases, Notice, Refusal, Reply};
 use crate::AddrRange;
 use crate::action::Unlearn;
 use crate::condition::{self, LEASE, LEASE_END};
-use crate::features::{Fact, Plan, View};
+use crate::features::{Fact, Feature as _, Plan, View};
 use crate::time::Time;
 
 /// What the kernel's sets were longer ago is not known to be so now: they are read every ten seconds, and
@@ -39,9 +39,8 @@ impl Leases {
         let range = lease.range();
         plan.remove(lease.key.clone(), deed);
         plan.effects.cut_flows_of(&[range]);
-        plan.effects
-            .facts
-            .push(Fact::Withdrawn { name: lease.key.user.to_string(), ranges: vec![range] });
+        let name = format!("{}/{}", Leases::NAME, lease.key.user);
+        plan.effects.facts.push(Fact::Withdrawn { name, ranges: vec![range] });
         // Another user behind the same address keeps what the kernel knows of it.
         if !self.is_shared(lease) {
             let key = condition::key(lease.key.address);
