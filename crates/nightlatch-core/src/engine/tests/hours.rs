@@ -148,3 +148,53 @@ fn outside_of_the_hours_a_phone_is_no_known_peer() {
     assert!(!passes(&mut desk, "203.0.113.7"));
     assert!(passes(&mut desk, "203.0.113.9"), "one without an account");
 }
+
+/// A desk in mode open, with this configuration.
+fn open_desk(configuration: &str) -> Desk {
+    let state = State::with_posture(Posture {
+        protection: Protection::On { since: START },
+        mode: Mode::Open,
+        ..Posture::default()
+    });
+    let mut desk = Desk::new(state.clone());
+    desk.engine = Engine::new(state, Config::read(configuration).unwrap());
+    desk.feed(Event::Started);
+    desk.cuts.clear();
+    desk
+}
+
+#[test]
+fn open_services_answer_strangers_during_their_hours() {
+    let mut desk = open_desk(
+        "[open]\nservices = [\"sip\", \"web\"]\nhours = { web = \"Mon-Fri 07:00-19:00\" }\nzone = \"Europe/Berlin\"\n",
+    );
+    desk.wait(0);
+    desk.cuts.clear();
+    assert!(desk.passes("tcp/443") && desk.passes("udp/5060") && desk.passes("udp/10500"));
+    desk.wait(9 * HOUR);
+    assert!(!desk.passes("tcp/443"));
+    assert!(desk.passes("udp/5060") && desk.passes("udp/10500"), "at any time");
+    assert_eq!(desk.cuts, [Flows::BegunByPeers]);
+    desk.wait(65 * HOUR);
+    assert!(desk.passes("tcp/443"));
+    assert_eq!(desk.cuts.len(), 1);
+}
+
+#[test]
+fn a_strangers_call_continues_when_the_hours_end() {
+    let mut desk =
+        open_desk("[open]\nservices = [\"sip\"]\nhours = { sip = \"daily 08:00-10:00\" }\n");
+    desk.wait(HOUR);
+    assert!(!desk.passes("udp/5060") && !desk.passes("udp/10500"));
+    let until = desk.now.after(Duration::from_secs(55));
+    let call =
+        Element { set: &IN_CALL, key: condition::key("203.0.113.7".parse().unwrap()), until };
+    desk.feed(Event::SetsRead(Some(vec![call])));
+    let passes = |desk: &mut Desk, address: &str, to| desk.why(address, Some(to)).verdict.passes;
+    desk.feed(Event::SetsRead(Some(vec![call])));
+    assert!(
+        passes(&mut desk, "203.0.113.7", "udp/5060")
+            && passes(&mut desk, "203.0.113.7", "udp/10500")
+    );
+    assert!(!passes(&mut desk, "203.0.113.8", "udp/5060"));
+}
