@@ -165,6 +165,8 @@ pub struct UserOpens {
     pub idle: Duration,
     /// After how long it ends in any case, unless a call runs; `None` if only without packets.
     pub longest: Option<Duration>,
+    /// Whether it lasts as long as it is used, beside what the user opens for a time.
+    pub permanent: bool,
     /// The hours during which it counts; always where absent.
     pub hours: Option<Hours>,
 }

@@ -13,7 +13,7 @@ fn lease(text: &str) -> Lease {
     let words: Vec<&str> = text.split(' ').collect();
     let [user, address, services] = words.as_slice() else { panic!("{text}") };
     Lease {
-        key: LeaseKey { user: (*user).into(), address: address.parse().unwrap() },
+        key: LeaseKey { permanent: false, user: (*user).into(), address: address.parse().unwrap() },
         credential: "knock".to_owned(),
         services: Grant::parse(services).unwrap(),
         hours: None,

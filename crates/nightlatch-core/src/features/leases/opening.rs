@@ -4,7 +4,7 @@ use super::{Deed, Lease, LeaseKey, Leases, Notice, Reply};
 use crate::condition;
 use crate::features::{Fact, Plan, UserOpens, UserRights, View};
 
-/// The most addresses of a user: the oldest ends.
+/// The most addresses of a user, and the most permanent ones: the oldest ends.
 pub(super) const MAX_ADDRESSES: usize = 4;
 /// The most leases of all users. The kernel's sets have room for more.
 const MAX_LEASES: usize = 50_000;
@@ -13,8 +13,11 @@ impl Leases {
     /// A credential opens an address, or does so again.
     pub(super) fn open(&self, opens: &UserOpens, view: &View<'_>) -> Plan<Leases> {
         let mut plan = Plan::default();
-        let key =
-            LeaseKey { user: opens.user.as_str().into(), address: opens.address.to_canonical() };
+        let key = LeaseKey {
+            user: opens.user.as_str().into(),
+            address: opens.address.to_canonical(),
+            permanent: opens.permanent,
+        };
         if self.all.len() >= MAX_LEASES && !self.all.contains_key(&key) {
             return plan;
         }
@@ -45,7 +48,7 @@ impl Leases {
     /// Ends the oldest leases of a user who is about to have one too many.
     fn make_room(&self, plan: &mut Plan<Leases>, new: &LeaseKey) {
         let mut others: Vec<&Lease> = self.of_user(&new.user).collect();
-        others.retain(|lease| lease.key != *new);
+        others.retain(|lease| lease.key != *new && lease.key.permanent == new.permanent);
         others.sort_by_key(|lease| (lease.since, &lease.key));
         let surplus = (others.len() + 1).saturating_sub(MAX_ADDRESSES);
         for lease in others.into_iter().take(surplus) {
@@ -64,9 +67,9 @@ impl Leases {
                     ended.push(lease.clone());
                 }
                 Some(UserRights { services, hours })
-                    if *services == lease.services && *hours == lease.hours => {}
+                    if lease.granted(services) == lease.services && *hours == lease.hours => {}
                 Some(UserRights { services, hours }) => {
-                    let (services, hours) = (services.clone(), hours.clone());
+                    let (services, hours) = (lease.granted(services), hours.clone());
                     let changed = Lease { services, hours, ..lease.clone() };
                     plan.effects.facts.push(Fact::Allowed {
                         name: user.to_owned(),

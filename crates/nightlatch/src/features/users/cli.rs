@@ -9,7 +9,9 @@ use std::time::Duration;
 use nightlatch_core::api;
 use nightlatch_core::entry::HostName;
 use nightlatch_core::features::Reply;
-use nightlatch_core::features::users::{self, Card, Edit, Kind, NewUser, Request, User, UserName};
+use nightlatch_core::features::users::{
+    self, Card, Edit, Kind, NewUser, Open, Request, User, UserName,
+};
 use nightlatch_core::hours::Within;
 use nightlatch_core::secret::Entropy;
 use nightlatch_core::service::Grant;
@@ -135,6 +137,13 @@ pub struct Lease {
     /// For how long at most, e.g. 2h; as long as the user's credentials would open it without
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     lasts: Option<Duration>,
+    /// As long as it is used: it ends after 30 days without a packet. Not for ssh and web, unless named by
+    /// --services
+    #[arg(long, conflicts_with = "lasts")]
+    permanent: bool,
+    /// Which of the user's services; all of them without
+    #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
+    services: Option<Grant>,
 }
 
 /// Kinds of credentials as one argument.
@@ -177,8 +186,13 @@ impl Run for UserCommand {
 
 impl Run for Lease {
     fn run(&self, context: &Context) -> Outcome {
-        let Lease { name, address, lasts } = self;
-        let request = Request::Open { name: name.clone(), address: *address, lasts: *lasts };
+        let request = Request::Open(Open {
+            name: self.name.clone(),
+            address: self.address,
+            lasts: self.lasts,
+            permanent: self.permanent,
+            services: self.services.clone(),
+        });
         context.change(api::Request::of(request))
     }
 }

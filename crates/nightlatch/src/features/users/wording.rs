@@ -45,10 +45,10 @@ impl Worded for Users {
             Reply::Card(card) => format!("the card of user \"{}\" is shown", card.user.name),
             Reply::Opened(opens) if changed => {
                 let Opens { name, address, services, idle, longest } = opens;
+                let most = longest.map(|it| format!(", and for {} at most", show_span(it)));
+                let (idle, most) = (show_span(*idle), most.unwrap_or_default());
                 format!(
-                    "{address} is open for user \"{name}\" ({services}) until it sends nothing for {}, and for {} at most",
-                    show_span(*idle),
-                    show_span(*longest)
+                    "{address} is open for user \"{name}\" ({services}) until it sends nothing for {idle}{most}"
                 )
             }
             Reply::Opened(Opens { name, address, .. }) => {
@@ -112,6 +112,16 @@ impl Worded for Users {
             Refusal::NoPorts => "nothing was changed: no ports are left for the credentials that belong to no service and to no other user: give services fewer ports, or revoke users".to_owned(),
             Refusal::Shown { name, at } => format!(
                 "the card of user \"{name}\" was shown at {at}: to show it once more, which is recorded, add --again; for new credentials, \"nightlatch user rotate {name}\""
+            ),
+            Refusal::NotGranted { name, services } => {
+                let services: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
+                let services = services.join(",");
+                format!(
+                    "user \"{name}\" does not have {services}, and nothing was changed: \"nightlatch user set {name} --services LIST\" sets the services of a user"
+                )
+            }
+            Refusal::NoneUnnamed { name } => format!(
+                "ssh and web are opened permanently only if they are named, and user \"{name}\" has nothing else: add --services"
             ),
             Refusal::NobodyElse { address } => format!(
                 "{address} is the machine itself or nobody in particular: nobody comes from there"

@@ -262,7 +262,8 @@ fn add_leases(dice: &mut Dice, state: &mut State, names: &[ServiceName]) {
     for number in 0..=dice.below(5) {
         let range = first.filter(|_| dice.one_in(4)).unwrap_or_else(|| random_range(dice));
         let address = range.first_address();
-        let key = LeaseKey { user: format!("user-{}", number / 2).into(), address };
+        let permanent = dice.one_in(4);
+        let key = LeaseKey { user: format!("user-{}", number / 2).into(), address, permanent };
         let services = random_grant(dice, names);
         let hours = match dice.below(4) {
             0 => Some("daily 00:00-24:00".to_owned()),
