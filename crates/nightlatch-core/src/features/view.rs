@@ -94,10 +94,12 @@ impl<'a> View<'a> {
         claims
     }
 
-    /// The claims of accounts that overlap a range: the range, and who allows it.
+    /// The claims of accounts and leases that overlap a range, whether or not their conditions are met: the
+    /// range, and who allows it.
     pub fn allowed(&self, over: AddrRange) -> Vec<(AddrRange, By<'a>)> {
         let claims = self.claims(over).into_iter();
-        let allowed = claims.filter(|claim| matches!(claim.says, Says::Allow(_)));
+        let allowed =
+            claims.filter(|claim| matches!(claim.says, Says::Allow(_) | Says::AllowIf { .. }));
         allowed.map(|claim| (claim.over, claim.by)).collect()
     }
 
@@ -142,7 +144,9 @@ impl<'a> View<'a> {
     /// Whether no list counts for an address, and no ban may be set: this server needs it, or an account
     /// or an exemption covers it.
     pub fn is_spared_by_lists(&self, address: IpAddr) -> bool {
-        let spares = |claim: &Claim<'_>| matches!(claim.says, Says::Allow(_) | Says::Spare);
+        let spares = |claim: &Claim<'_>| {
+            matches!(claim.says, Says::Allow(_) | Says::AllowIf { .. } | Says::Spare)
+        };
         Guard::of(&self.posture().site).holds(address)
             || self.claims(AddrRange::from(address.to_canonical())).iter().any(spares)
     }
