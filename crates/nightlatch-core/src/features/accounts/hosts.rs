@@ -132,7 +132,7 @@ impl Accounts {
             let name = || account.name.to_string();
             if !went.is_empty() {
                 plan.effects.cut_flows_of(&went);
-                plan.effects.facts.push(Fact::Withdrawn { name: name(), ranges: went });
+                plan.effects.facts.push(Fact::Replaced { name: name(), ranges: went });
             }
             if !came.is_empty() {
                 let services = new.services.clone();
