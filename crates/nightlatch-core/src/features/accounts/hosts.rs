@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, Accounts, Deed, Entry, HostName, NewAccount};
 use crate::AddrRange;
+use crate::entry::is_private;
 use crate::features::{Fact, Feature, Plan, View};
 use crate::service::{Grant, ServiceName};
 use crate::time::is_over;
@@ -98,17 +99,6 @@ impl Account {
             }
         }
         (account != *self).then_some(account)
-    }
-}
-
-/// Whether an address is private: used by many networks, or behind the NAT of a carrier.
-fn is_private(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let [first, second, ..] = address.octets();
-            address.is_private() || first == 100 && (64..128).contains(&second)
-        }
-        IpAddr::V6(address) => address.is_unique_local(),
     }
 }
 
