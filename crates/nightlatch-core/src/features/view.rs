@@ -10,7 +10,7 @@ use crate::engine::schedule::Schedule;
 use crate::lists::Guard;
 use crate::policy::{self, Claim, Packet, Says, What, World};
 use crate::posture::{Mode, Posture};
-use crate::service::{Catalogue, Role, ServiceName};
+use crate::service::{Catalogue, Grant, Ports, Role, ServiceName};
 use crate::signalling::Learned;
 use crate::time::Time;
 use crate::{AddrRange, Family};
@@ -132,6 +132,25 @@ impl<'a> View<'a> {
     /// Whether the address could begin an SSH session if it were on a list, or on none.
     pub fn reaches_ssh_if(&self, listed: bool, address: IpAddr) -> bool {
         reaches_ssh(&World { assume_listed: Some(listed), ..self.world }, address)
+    }
+
+    /// Whether the address could begin an SSH session without this claim: by another account that always
+    /// counts, or because strangers may.
+    pub fn reaches_ssh_without(&self, address: IpAddr, without: By<'_>) -> bool {
+        let catalogue = self.catalogue();
+        let ssh = ServiceName::known("ssh");
+        let claims = self.claims(AddrRange::from(address.to_canonical()));
+        let by_another = claims.iter().any(|claim| match claim.says {
+            Says::Allow(grant) if claim.by != without => match grant {
+                Grant::All => true,
+                Grant::Some(names) => catalogue.with_brought(&**names).contains(&ssh),
+            },
+            _ => false,
+        });
+        let open = policy::open_to_strangers(self.rules(), catalogue);
+        let is_open = |ports: &Ports| open.contains(ports.protocol, ports.first);
+        let to_strangers = || catalogue.opening([&ssh]).ports.iter().any(is_open);
+        by_another || self.posture().mode == Mode::Open && to_strangers()
     }
 
     /// The lists that hold an address, whoever is spared.
