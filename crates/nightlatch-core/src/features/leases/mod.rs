@@ -64,6 +64,13 @@ pub enum Reply {
     All(Vec<Shown>),
     /// These were ended.
     Ended(Vec<Lease>),
+    /// The address of a new lease stays blocked, because a wider network is.
+    StaysBlocked {
+        /// The address.
+        address: IpAddr,
+        /// What is blocked.
+        block: AddrRange,
+    },
     /// How many there are.
     Report {
         /// How many.

@@ -22,6 +22,9 @@ impl Worded for Leases {
                     ended.join(", ")
                 )
             }
+            Reply::StaysBlocked { address, block } => format!(
+                "attention: {address} stays blocked, because {block} is blocked, and a lease does not override that: \"nightlatch allow NAME {address}\" does, or \"nightlatch unblock {block}\""
+            ),
             Reply::All(_) | Reply::Report { .. } => return None,
         })
     }
