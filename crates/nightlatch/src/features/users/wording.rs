@@ -26,9 +26,10 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on, {}",
+                    "user \"{}\" may open {} from now on{}, {}",
                     user.name,
                     user.services,
+                    during(user),
                     limit(user)
                 )
             }
@@ -45,9 +46,12 @@ impl Worded for Users {
             Reply::Card(card) => format!("the card of user \"{}\" is shown", card.user.name),
             Reply::Opened(opens) if changed => {
                 let Opens { name, address, services, idle, longest } = opens;
+                let idle = match idle < longest {
+                    true => format!("until it sends nothing for {}, and ", show_span(*idle)),
+                    false => String::new(),
+                };
                 format!(
-                    "{address} is open for user \"{name}\" ({services}) until it sends nothing for {}, and for {} at most",
-                    show_span(*idle),
+                    "{address} is open for user \"{name}\" ({services}) {idle}for {} at most, unless a call is running then",
                     show_span(*longest)
                 )
             }
@@ -75,7 +79,10 @@ impl Worded for Users {
 
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
-            Refusal::Unknown { name } => {
+            Refusal::Unknown { name, near: Some(near) } => {
+                format!("there is no user \"{name}\": did you mean \"{near}\"?")
+            }
+            Refusal::Unknown { name, near: None } => {
                 format!("there is no user \"{name}\": \"nightlatch user list\" shows all of them")
             }
             Refusal::Exists(there) => format!(
