@@ -170,6 +170,27 @@ pub fn resolved(entries: &[Entry], host: &HostName, now: &[IpAddr]) -> Option<Ve
     Some(entries.iter().map(renew).collect())
 }
 
+/// Whether an address is private: used by many networks, or behind the NAT of a carrier.
+pub fn is_private(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_private() || first == 100 && (64..128).contains(&second)
+        }
+        IpAddr::V6(address) => {
+            let [first, ..] = address.segments();
+            // The site-local ones were before the unique local ones.
+            address.is_unique_local() || first & 0xffc0 == 0xfec0
+        }
+    }
+}
+
+/// The addresses of a host name that count for a record that accepts no private ones: those may be there
+/// for another record.
+pub fn public_only(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    addresses.iter().copied().filter(|address| !is_private(address)).collect()
+}
+
 /// Whether a text may name a record of a person's: 1 to 64 letters, digits, `.`, `_`, `-`, `@`, and no `-`
 /// or `.` first.
 pub fn is_record_name(text: &str) -> bool {

@@ -97,6 +97,14 @@ pub enum Fact {
         /// The ranges.
         ranges: Vec<AddrRange>,
     },
+    /// A host name of this no longer has these addresses. Whoever answers for a name may have named any
+    /// address before, also one of somebody who never heard of it.
+    Replaced {
+        /// The name of what allowed them, as in [`Fact::Withdrawn`].
+        name: String,
+        /// The ranges.
+        ranges: Vec<AddrRange>,
+    },
     /// A range is denied everything from now on.
     Blocked(AddrRange),
     /// A range is no longer blocked.

@@ -9,7 +9,8 @@
 //!    no account grants
 //! 4. (5, 6) established flows: replies to this host, and media streams. Not UDP signalling, for
 //!    which connection tracking cannot be relied on
-//! 5. (7) an account, for its services
+//! 5. (7, 8) an account, for its services; a lease, for its user's services, which no block covers unless an
+//!    account is more specific
 //! 6. any wider block, for new connections
 //! 7. (4) signalling from a peer at which this host registered, which it called or to which it sent a
 //!    request; it only adds to what accounts grant, so the order of these two does not matter

@@ -198,3 +198,33 @@ fn a_strangers_call_continues_when_the_hours_end() {
     );
     assert!(!passes(&mut desk, "203.0.113.8", "udp/5060"));
 }
+
+/// Tonight is too late to hear of it.
+#[test]
+fn who_sets_hours_for_his_own_account_hears_when_his_session_ends() {
+    let mut desk = Desk::on();
+    desk.done(allow("admin 203.0.113.7 all"));
+    desk.caller = anna_from("203.0.113.7");
+    let set = |desk: &mut Desk, edit: accounts::Edit| {
+        let name = "admin".parse().unwrap();
+        let request = Request::of(accounts::Request::Set { name, edit });
+        let done = desk.done(request);
+        done.said.into_iter().find_map(|reply| match reply {
+            features::Reply::Accounts(accounts::Reply::EndsYours { at, comes_back, .. }) => {
+                Some((at.since(desk.now).as_secs(), comes_back))
+            }
+            _ => None,
+        })
+    };
+    let within = |within: Within| accounts::Edit { within: Some(within), ..Default::default() };
+    // 09:17 UTC, and 19:00 in Berlin is 18:00 UTC.
+    let told = set(&mut desk, within(Within::Hours(hours())));
+    assert_eq!(told, Some((8 * HOUR + 43 * 60, true)));
+    assert_eq!(set(&mut desk, within(Within::Always)), None);
+    let ends = accounts::Ends::After(Duration::from_secs(HOUR));
+    let edit = accounts::Edit { ends: Some(ends), ..Default::default() };
+    assert_eq!(set(&mut desk, edit), Some((HOUR, false)));
+    // Another account keeps the session.
+    desk.done(allow("other 203.0.113.0/24 ssh"));
+    assert_eq!(set(&mut desk, within(Within::Hours(hours()))), None);
+}

@@ -169,3 +169,21 @@ fn nothing_is_ended_before_the_kernel_was_asked() {
         assert_eq!(desk.count(), 1, "{jump}");
     }
 }
+
+/// Whoever has a credential does not override what an administrator has blocked.
+#[test]
+fn a_lease_opens_nothing_within_a_block() {
+    let mut desk = desk(&["anna 203.0.113.7 sip"]);
+    desk.sent(0);
+    let passes = |desk: &mut Desk| desk.why(ADDRESS, Some("udp/5060")).verdict.passes;
+    assert!(passes(&mut desk));
+    desk.done(block("203.0.113.0/24"));
+    assert!(!passes(&mut desk));
+    // An account that is more specific than the block does, and the lease counts beside it.
+    desk.done(allow("anna 203.0.113.7 web"));
+    assert!(passes(&mut desk) && desk.why(ADDRESS, Some("tcp/443")).verdict.passes);
+    desk.done(remove("anna"));
+    assert!(!passes(&mut desk));
+    desk.done(unblock("203.0.113.0/24"));
+    assert!(passes(&mut desk));
+}

@@ -217,7 +217,7 @@ fn names_have_the_addresses_that_are_found() {
     let plan = resolved(&desk, "sip.easybell.de", &[]);
     let ranges = vec![range("203.0.113.8")];
     let name = "providers/easybell".to_owned();
-    assert_eq!(plan.effects.facts, [Fact::Withdrawn { name, ranges: ranges.clone() }]);
+    assert_eq!(plan.effects.facts, [Fact::Replaced { name, ranges: ranges.clone() }]);
     assert_eq!(plan.effects.cut, Some(Flows::Of(ranges)));
     adopt(&mut desk, &plan);
     assert_eq!(reaches(&mut desk, "203.0.113.7"), "sip tls rtp");

@@ -210,7 +210,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
     let without =
         users::Request::Add { new: new("bob sip spa").into(), entropy: Entropy::default() };
     wrong(&mut desk, Request::of(without), RefusalKind::Failed, users::Refusal::NoEntropy);
-    let unknown = || users::Refusal::Unknown { name: name("bob") };
+    let unknown = || users::Refusal::Unknown { name: name("bob"), near: None };
     for request in [
         set("bob", Some("sip")),
         revoke("bob"),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, Accounts, Deed, Entry, HostName, NewAccount};
 use crate::AddrRange;
+use crate::entry::is_private;
 use crate::features::{Fact, Feature, Plan, View};
 use crate::service::{Grant, ServiceName};
 use crate::time::is_over;
@@ -101,17 +102,6 @@ impl Account {
     }
 }
 
-/// Whether an address is private: used by many networks, or behind the NAT of a carrier.
-fn is_private(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let [first, second, ..] = address.octets();
-            address.is_private() || first == 100 && (64..128).contains(&second)
-        }
-        IpAddr::V6(address) => address.is_unique_local(),
-    }
-}
-
 impl Accounts {
     /// A host name has other addresses: connections of those that went end, unless another account
     /// allows them; those that came are let in at their next packet.
@@ -132,7 +122,7 @@ impl Accounts {
             let name = || account.name.to_string();
             if !went.is_empty() {
                 plan.effects.cut_flows_of(&went);
-                plan.effects.facts.push(Fact::Withdrawn { name: name(), ranges: went });
+                plan.effects.facts.push(Fact::Replaced { name: name(), ranges: went });
             }
             if !came.is_empty() {
                 let services = new.services.clone();

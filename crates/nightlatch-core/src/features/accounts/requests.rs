@@ -1,5 +1,6 @@
 //! What is asked about accounts, what is refused, what follows.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -144,6 +145,15 @@ pub enum Reply {
         after: Box<Terms>,
         /// How many entries it has.
         entries: usize,
+    },
+    /// The caller reaches SSH by this account alone, which will not always count from now on.
+    EndsYours {
+        /// The caller's address.
+        origin: IpAddr,
+        /// When it next does not count.
+        at: Time,
+        /// Whether it counts again later.
+        comes_back: bool,
     },
     /// A block shuts out addresses of the account.
     ShutOut {

@@ -18,6 +18,8 @@ const FRESH: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(5);
 /// How long after its opening a lease is examined first: the sets may have been read just before.
 pub(super) const FIRST_EXAMINATION: Duration = Duration::from_secs(30);
+/// How long after its opening a lease may get into the kernel.
+pub(super) const OPENING: Duration = Duration::from_secs(2);
 
 impl Leases {
     /// Ends the leases of an address.

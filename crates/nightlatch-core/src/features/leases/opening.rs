@@ -1,8 +1,10 @@
 //! What opens an address, and what a user's change does to those that are open.
 
 use super::{Deed, Lease, LeaseKey, Leases, Notice, Reply};
+use crate::AddrRange;
 use crate::condition;
 use crate::features::{Fact, Plan, UserOpens, UserRights, View};
+use crate::policy::{Claim, Says};
 
 /// The most addresses of a user, and the most permanent ones: the oldest ends.
 pub(super) const MAX_ADDRESSES: usize = 4;
@@ -40,6 +42,7 @@ impl Leases {
             ranges: vec![lease.range()],
         });
         plan.effects.waits_for_up = true;
+        plan.said.extend(stays_blocked(&lease, view));
         plan.notices.push(Notice::Opened(lease.clone()));
         plan.put(lease.key.clone(), lease, Deed::Open);
         plan
@@ -89,4 +92,18 @@ impl Leases {
     fn of_user(&self, user: &str) -> impl Iterator<Item = &Lease> {
         self.all.values().filter(move |lease| *lease.key.user == *user)
     }
+}
+
+/// Says so where a network around the address is blocked. (Of a block of the address alone, its owner says
+/// so.)
+fn stays_blocked(lease: &Lease, view: &View<'_>) -> Option<Reply> {
+    let claims = view.claims(lease.range());
+    let blocks = claims.iter().filter(|claim| matches!(claim.says, Says::Block));
+    let block = blocks.map(|claim| claim.over).min_by_key(AddrRange::width)?;
+    let is_account =
+        |says: Says<'_>| matches!(says, Says::Allow(_) | Says::AllowIf { idle: None, .. });
+    let is_narrower =
+        |claim: &Claim<'_>| is_account(claim.says) && claim.over.width() < block.width();
+    let stays = block.width() > lease.range().width() && !claims.iter().any(is_narrower);
+    stays.then_some(Reply::StaysBlocked { address: lease.key.address, block })
 }

@@ -16,7 +16,7 @@ pub use requests::{Held, Refusal, Reply, Request, Shown};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
 use crate::AddrRange;
-use crate::entry::HostName;
+use crate::entry::{HostName, public_only};
 use crate::heard::Topic;
 use crate::policy::{Claim, Says};
 use crate::records::Records;
@@ -211,8 +211,9 @@ impl Providers {
     /// A name has other addresses from now on.
     fn resolved(&self, name: &HostName, addresses: &[IpAddr]) -> Plan<Providers> {
         let mut plan = Plan::default();
+        let addresses = public_only(addresses);
         for enabled in self.all.values() {
-            if let Some(now) = enabled.with(name, addresses) {
+            if let Some(now) = enabled.with(name, &addresses) {
                 Providers::moved(&mut plan, Some(enabled), Some(&now));
                 plan.put(now.name.clone(), now, Deed::Resolve);
             }

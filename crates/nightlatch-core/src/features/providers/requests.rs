@@ -226,7 +226,11 @@ impl Providers {
         }
         let gone: Vec<AddrRange> = had.difference(&has).copied().collect();
         if !gone.is_empty() {
-            plan.effects.facts.push(Fact::Withdrawn { name: name.clone(), ranges: gone });
+            let name = name.clone();
+            plan.effects.facts.push(match after {
+                Some(_) => Fact::Replaced { name, ranges: gone },
+                None => Fact::Withdrawn { name, ranges: gone },
+            });
         }
         let mut came: Vec<(Grant, Vec<AddrRange>)> = Vec::new();
         for (range, grant) in is.iter().filter(|it| !was.contains(it)) {

@@ -12,6 +12,7 @@ use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName
 use crate::api::RefusalKind;
 use crate::features::{Fact, Plan, Refuses, UserRights, View};
 use crate::hours::{Hours, Within};
+use crate::near::nearest;
 use crate::secret::Entropy;
 use crate::service::{Grant, Ports, ServiceName};
 use crate::time::Time;
@@ -167,6 +168,9 @@ pub enum Refusal {
     Unknown {
         /// The name.
         name: UserName,
+        /// The one that was probably meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        near: Option<UserName>,
     },
     /// There is one of that name already.
     Exists(Box<User>),
@@ -265,7 +269,11 @@ impl From<NotMade> for Refusal {
 
 impl Users {
     pub(super) fn known(&self, name: &UserName) -> Result<&User, Refusal> {
-        self.all.get(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })
+        self.all.get(name).ok_or_else(|| {
+            let names = self.all.keys().map(UserName::as_str);
+            let near = nearest(name.as_str(), names).and_then(|near| near.parse().ok());
+            Refusal::Unknown { name: name.clone(), near }
+        })
     }
 
     pub(super) fn add(

@@ -16,7 +16,8 @@
 //! DNS is not authenticated. So an account with a host name opens telephony only, unless `--services` names
 //! more. Answers that make no sense are refused and reported: loopback, multicast, link-local and reserved
 //! addresses, this server's own, more than 64 of them, and private addresses unless the account was made with
-//! `--allow-private`. A name that gets new addresses more than 20 times a day is reported too.
+//! `--allow-private`. A name that gets new addresses more than 20 times a day is reported too;
+//! one that does so within two hours is looked up every 5 minutes at most.
 //!
 //! `nightlatch names` lists all names with their addresses. In JSON each has its `name`, the records `of`
 //! which it is (with whether private addresses count), the `addresses` that count, when they `changed`

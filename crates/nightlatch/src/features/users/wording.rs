@@ -26,9 +26,10 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on, {}",
+                    "user \"{}\" may open {} from now on{}, {}",
                     user.name,
                     user.services,
+                    during(user),
                     limit(user)
                 )
             }
@@ -45,10 +46,16 @@ impl Worded for Users {
             Reply::Card(card) => format!("the card of user \"{}\" is shown", card.user.name),
             Reply::Opened(opens) if changed => {
                 let Opens { name, address, services, idle, longest } = opens;
-                let most = longest.map(|it| format!(", and for {} at most", show_span(it)));
-                let (idle, most) = (show_span(*idle), most.unwrap_or_default());
+                let is_shorter = longest.is_none_or(|longest| *idle < longest);
+                let idle =
+                    is_shorter.then(|| format!("until it sends nothing for {}", show_span(*idle)));
+                let most = longest.map(|longest| {
+                    format!("for {} at most, unless a call is running then", show_span(longest))
+                });
+                let ends: Vec<String> = idle.into_iter().chain(most).collect();
                 format!(
-                    "{address} is open for user \"{name}\" ({services}) until it sends nothing for {idle}{most}"
+                    "{address} is open for user \"{name}\" ({services}) {}",
+                    ends.join(", and ")
                 )
             }
             Reply::Opened(Opens { name, address, .. }) => {
@@ -75,7 +82,10 @@ impl Worded for Users {
 
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
-            Refusal::Unknown { name } => {
+            Refusal::Unknown { name, near: Some(near) } => {
+                format!("there is no user \"{name}\": did you mean \"{near}\"?")
+            }
+            Refusal::Unknown { name, near: None } => {
                 format!("there is no user \"{name}\": \"nightlatch user list\" shows all of them")
             }
             Refusal::Exists(there) => format!(
