@@ -1,5 +1,6 @@
 //! What a feature proposes, and what else follows from it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -126,8 +127,9 @@ pub enum Fact {
     HostNames {
         /// What identifies the record: its feature and its key, e.g. `accounts/office`.
         of: String,
-        /// All of them; none if the record is gone.
-        names: Vec<HostName>,
+        /// All of them, each with the addresses that count for it in the record now; none if the record
+        /// is gone.
+        names: BTreeMap<HostName, Vec<IpAddr>>,
         /// Whether private addresses count too.
         private: bool,
     },

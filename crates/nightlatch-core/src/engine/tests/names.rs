@@ -2,6 +2,7 @@
 
 mod ends;
 mod load;
+mod users;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::{LONGEST_NOTE, MAX_ENTRIES, SHOWN_ENTRIES};
-use super::{Account, AccountName, Accounts, Deed, Entry, Refusal, Reply, hosts};
+use super::{Account, AccountName, Accounts, Deed, Entry, Refusal, Reply};
 use crate::AddrRange;
 use crate::audit::{self, Occurrence};
-use crate::entry::{EntryId, apart, uncovered};
+use crate::entry::{EntryId, apart, uncovered, without_addresses};
 use crate::features::{By, Fact, Plan, View};
 use crate::hours::{Hours, Within};
 use crate::records;
@@ -95,7 +95,7 @@ impl Accounts {
     ) -> Result<Plan<Accounts>, Refusal> {
         let before = self.known(name)?;
         Accounts::check_entries(&entries, view)?;
-        let (new, there) = apart(hosts::without_addresses(entries), &before.entries);
+        let (new, there) = apart(without_addresses(entries), &before.entries);
         if before.entries.len().saturating_add(new.len()) > MAX_ENTRIES {
             return Err(Refusal::TooMany { name: name.clone(), most: MAX_ENTRIES });
         }

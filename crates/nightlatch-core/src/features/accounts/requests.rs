@@ -6,11 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Edit, Ends, Terms, tell_names};
-use super::hosts;
 use super::{Account, AccountName, Accounts, Deed, Entry, HostName, HostOptions};
 use crate::AddrRange;
 use crate::api::RefusalKind;
-use crate::entry::apart;
+use crate::entry::{apart, without_addresses};
 use crate::features::{By, Fact, Plan, Refuses, View};
 use crate::hours::Hours;
 use crate::near::nearest;
@@ -374,7 +373,7 @@ impl Accounts {
         let account = Account {
             services,
             name: new.name,
-            entries: hosts::without_addresses(entries),
+            entries: without_addresses(entries),
             allow_private: new.hosts.allow_private,
             hours: new.hours,
             until: ends.until(view.now())?,

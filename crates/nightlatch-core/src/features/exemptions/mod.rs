@@ -11,7 +11,7 @@ pub use requests::{MAX_ENTRIES, Refusal, Reply, Request};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
 use crate::AddrRange;
-use crate::entry::{HostName, public_only, resolved};
+use crate::entry::{HostName, resolved};
 use crate::policy::{Claim, Says};
 use crate::records::{Records, differing};
 use crate::time::Time;
@@ -149,9 +149,8 @@ impl Exemptions {
     /// A host name has other addresses: so have the exemptions that name it.
     fn resolved(&self, host: &HostName, addresses: &[IpAddr]) -> Plan<Exemptions> {
         let mut plan = Plan::default();
-        let addresses = public_only(addresses);
         for exemption in self.all.values() {
-            if let Some(exempt) = resolved(&exemption.exempt, host, &addresses) {
+            if let Some(exempt) = resolved(&exemption.exempt, host, addresses) {
                 let name = exemption.name.clone();
                 plan.put(name, Exemption { exempt, ..exemption.clone() }, None);
             }

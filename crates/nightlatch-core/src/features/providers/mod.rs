@@ -16,7 +16,7 @@ pub use requests::{Held, Refusal, Reply, Request, Shown};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
 use crate::AddrRange;
-use crate::entry::{HostName, public_only};
+use crate::entry::HostName;
 use crate::heard::Topic;
 use crate::policy::{Claim, Says};
 use crate::records::Records;
@@ -175,7 +175,7 @@ impl Feature for Providers {
                 continue;
             }
             let now = provider.map_or_else(|| enabled.clone(), |it| enabled.as_in(it));
-            plan.effects.facts.extend(Providers::names(&now));
+            plan.effects.facts.extend(Providers::names(Some(enabled), Some(&now)));
             if now != *enabled {
                 Providers::moved(&mut plan, Some(enabled), Some(&now));
                 plan.notices.push(Notice::Changed { name: now.name.clone() });
@@ -211,9 +211,8 @@ impl Providers {
     /// A name has other addresses from now on.
     fn resolved(&self, name: &HostName, addresses: &[IpAddr]) -> Plan<Providers> {
         let mut plan = Plan::default();
-        let addresses = public_only(addresses);
         for enabled in self.all.values() {
-            if let Some(now) = enabled.with(name, &addresses) {
+            if let Some(now) = enabled.with(name, addresses) {
                 Providers::moved(&mut plan, Some(enabled), Some(&now));
                 plan.put(now.name.clone(), now, Deed::Resolve);
             }
