@@ -44,10 +44,12 @@ pub(super) fn calling(structure: &Structure) -> String {
     }
 }
 
+/// Only where this host sends too: a packet to a media port is no call, and its sender may be forged.
 fn calls(ports: &HostPorts) -> String {
     let mut text = String::new();
     for (sender, digit) in SENDERS {
-        let update = format!("update @{} {{ {sender} }}", named(&IN_CALL, digit));
+        let set = named(&IN_CALL, digit);
+        let update = format!("ct state established update @{set} {{ {sender} }}");
         text += &rules(Side::Destination, &ports.media, &update);
     }
     text
