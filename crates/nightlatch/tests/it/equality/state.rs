@@ -214,9 +214,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
     for name in state.rules.open.clone() {
-        if dice.one_in(4) {
-            let times = if dice.one_in(2) { "daily" } else { far_day() };
-            let hours = Hours::parse(&format!("{times} 00:00-24:00"), "UTC").unwrap();
+        if let Some(hours) = random_hours(dice) {
             state.rules.open_hours.insert(name, hours);
         }
     }
