@@ -135,6 +135,9 @@ pub struct Lease {
     /// For how long at most, e.g. 2h; default: as long as the user's credentials would open it
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     lasts: Option<Duration>,
+    /// Even if that ends your own session: a user has four addresses at most, and the oldest ends
+    #[arg(long)]
+    force: bool,
 }
 
 /// Kinds of credentials as one argument.
@@ -177,9 +180,9 @@ impl Run for UserCommand {
 
 impl Run for Lease {
     fn run(&self, context: &Context) -> Outcome {
-        let Lease { name, address, lasts } = self;
+        let Lease { name, address, lasts, force } = self;
         let request = Request::Open { name: name.clone(), address: *address, lasts: *lasts };
-        context.change(api::Request::of(request))
+        context.change(api::Request::of(request).forced(*force))
     }
 }
 
