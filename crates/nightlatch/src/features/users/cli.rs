@@ -144,6 +144,9 @@ pub struct Lease {
     /// Which of the user's services; all of them without
     #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
     services: Option<Grant>,
+    /// Even if that ends your own session: a user has four addresses at most, and the oldest ends
+    #[arg(long)]
+    force: bool,
 }
 
 /// Kinds of credentials as one argument.
@@ -193,7 +196,7 @@ impl Run for Lease {
             permanent: self.permanent,
             services: self.services.clone(),
         });
-        context.change(api::Request::of(request))
+        context.change(api::Request::of(request).forced(self.force))
     }
 }
 
