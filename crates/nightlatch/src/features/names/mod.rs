@@ -6,7 +6,9 @@
 //! is answered from its next packet on. A replaced one still counts for 2 minutes (`overlap` under `[names]`
 //! in the configuration), then its connections end. Where an answer shows only some of the addresses of a
 //! name, all of them count. A name that begins with `_`, such as `_sip._udp.example.net`, stands for the
-//! servers of its SRV records.
+//! servers of its SRV records. `_sip.` before a domain, as in `_sip.example.net`, stands for the SIP servers of
+//! the domain, found as phones find them (RFC 3263): by its NAPTR records; without these by its SRV records of
+//! SIP over UDP, TCP and TLS; and without these the domain itself is the server.
 //!
 //! A name server that fails changes nothing for 7 days: the last good addresses count, also after a reboot.
 //! If it says for an hour, three times or more, that a name has no address, the last ones count for 24
