@@ -17,7 +17,7 @@ use nightlatch_parse::tally::Tally;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -25,6 +25,7 @@ pub const TARGETS: [Target; 19] = [
     ("country_ranges", country_ranges),
     ("country_zone", country_zone),
     ("dns_addresses", dns_addresses),
+    ("dns_naptr", dns_naptr),
     ("dns_ptr", dns_ptr),
     ("dns_srv", dns_srv),
     ("feed_auto", feed_auto),
@@ -201,6 +202,27 @@ pub fn dns_addresses(data: &[u8]) {
     let found = dns::resolv_conf(&text);
     assert!(found.servers.len() <= 3 && found.domains.len() <= 6);
     assert!(dns::hosts(&text).values().all(|addresses| !addresses.is_empty()));
+}
+
+/// The first line is the domain that was queried, the rest is a packet.
+pub fn dns_naptr(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (domain, packet) = data.split_at(end);
+    let packet = packet.get(1..).unwrap_or_default();
+    let domain = String::from_utf8_lossy(domain);
+    let id = packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    if let Some(question) = dns::naptr_question(id, &domain) {
+        assert!(question.len() < 300);
+        // A query is not a response.
+        assert_eq!(dns::naptr_answer(&question, id, &domain), Err(dns::DnsError::NotOurs));
+    }
+    if let Ok(answer) = dns::naptr_answer(packet, id, &domain) {
+        assert!(answer.names.len() <= dns::MAX_SERVICES);
+        assert!(answer.lifetime.is_none() || !answer.names.is_empty());
+        for name in &answer.names {
+            assert!(dns::srv_question(id, name).is_some(), "{name}");
+        }
+    }
 }
 
 /// The first line is the name that was queried, the rest is a packet.

@@ -64,7 +64,8 @@ pub const MAX_LEASE: Duration = Duration::from_secs(20 * 365 * 86_400);
 /// The most elements of a family.
 const MAX_ADDRESSES: u32 = 65_536;
 
-/// Addresses that have sent media within the last minute. Filled only where a condition asks for calls.
+/// Addresses that have sent media within the last minute, in flows in which this host sends too. Filled only
+/// where a condition asks for calls.
 pub static IN_CALL: SetSpec = SetSpec {
     name: "in_call",
     shape: Shape::Address,

@@ -1,6 +1,6 @@
 //! What records of people name: addresses, networks, ranges and host names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -10,6 +10,7 @@ use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
+use crate::ranges::is_private;
 
 /// An address, network, range or host name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -135,10 +136,22 @@ pub fn apart(entries: Vec<Entry>, others: &[Entry]) -> (Vec<Entry>, Vec<Entry>) 
     (new, there)
 }
 
-/// The host names of entries, sorted, each once.
-pub fn host_names(entries: &[Entry]) -> Vec<HostName> {
-    let names: BTreeSet<&HostName> = entries.iter().filter_map(Entry::host).collect();
-    names.into_iter().cloned().collect()
+/// The host names of entries, each with the addresses that count for it there.
+pub fn host_names(entries: &[Entry]) -> BTreeMap<HostName, Vec<IpAddr>> {
+    let names = entries.iter().filter_map(|entry| match entry {
+        Entry::Host { name, addresses } => Some((name.clone(), addresses.clone())),
+        Entry::Range(_) => None,
+    });
+    names.collect()
+}
+
+/// The entries without the addresses of host names: these come from the name server only.
+pub fn without_addresses(entries: Vec<Entry>) -> Vec<Entry> {
+    let entries = entries.into_iter().map(|entry| match entry {
+        Entry::Host { name, .. } => Entry::Host { name, addresses: Vec::new() },
+        range @ Entry::Range(_) => range,
+    });
+    entries.collect()
 }
 
 /// The ranges of some entries that others do not cover: what is left open where those go. Ranges of
@@ -158,13 +171,15 @@ pub fn uncovered<'a>(
 }
 
 /// Entries in which a host name has other addresses; `None` if none has that name, or nothing changes.
-pub fn resolved(entries: &[Entry], host: &HostName, now: &[IpAddr]) -> Option<Vec<Entry>> {
-    let changes = |entry: &Entry| matches!(entry, Entry::Host { name, addresses } if name == host && addresses != now);
+/// Private addresses do not count: a name has them only if another record accepts them.
+pub fn resolved(entries: &[Entry], host: &HostName, found: &[IpAddr]) -> Option<Vec<Entry>> {
+    let now: Vec<IpAddr> = found.iter().copied().filter(|it| !is_private(it)).collect();
+    let changes = |entry: &Entry| matches!(entry, Entry::Host { name, addresses } if name == host && *addresses != now);
     if !entries.iter().any(changes) {
         return None;
     }
     let renew = |entry: &Entry| match changes(entry) {
-        true => Entry::Host { name: host.clone(), addresses: now.to_vec() },
+        true => Entry::Host { name: host.clone(), addresses: now.clone() },
         false => entry.clone(),
     };
     Some(entries.iter().map(renew).collect())

@@ -1,5 +1,7 @@
 //! Ranges that nothing may be said about, because they are nobody's, or everybody's.
 
+use std::net::IpAddr;
+
 use crate::{AddrRange, Family};
 
 /// Networks that no block may touch: the host would lose itself or its link.
@@ -29,6 +31,20 @@ pub fn is_nobody_else(range: &AddrRange) -> bool {
     NOBODY
         .iter()
         .any(|network| network.parse::<AddrRange>().is_ok_and(|network| network.covers(range)))
+}
+
+/// Whether an address is private: used in many networks, or behind the NAT of a carrier (RFC 1918,
+/// RFC 6598, RFC 4193, and the site-local addresses that were before the latter).
+pub fn is_private(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_private() || first == 100 && (64..128).contains(&second)
+        }
+        IpAddr::V6(address) => {
+            matches!(address.segments(), [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..])
+        }
+    }
 }
 
 /// Whether a range is so wide that a record needs the administrator's word for it: wider than a /16 of

@@ -9,6 +9,7 @@ mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::hours::Hours;
 use crate::posture::Site;
 use crate::product::Product;
 use crate::service::{Catalogue, Ports, ServiceName};
@@ -30,6 +31,8 @@ pub struct Rules {
     pub services: BTreeMap<ServiceName, Vec<Ports>>,
     /// The services that answer strangers in open mode.
     pub open: BTreeSet<ServiceName>,
+    /// The hours during which some of them do; the others do at any time.
+    pub open_hours: BTreeMap<ServiceName, Hours>,
     /// What one stranger may send to rate-limited services in open mode: per IPv4 address, per
     /// IPv6 /64.
     pub per_source: Rate,
@@ -52,6 +55,22 @@ pub enum MediaSources {
     Any,
 }
 
+impl Rules {
+    /// The services that answer strangers at any time.
+    pub fn always_open(&self) -> impl Iterator<Item = &ServiceName> {
+        self.open.iter().filter(|name| !self.open_hours.contains_key(*name))
+    }
+
+    /// The services that answer strangers during hours only, by these.
+    pub fn open_by_hours(&self) -> BTreeMap<&Hours, Vec<&ServiceName>> {
+        let mut by_hours: BTreeMap<&Hours, Vec<&ServiceName>> = BTreeMap::new();
+        for (name, hours) in self.open_hours.iter().filter(|(name, _)| self.open.contains(*name)) {
+            by_hours.entry(hours).or_default().push(name);
+        }
+        by_hours
+    }
+}
+
 impl Default for Rules {
     fn default() -> Rules {
         let open = ["sip", "sip-tls"].map(ServiceName::known);
@@ -59,6 +78,7 @@ impl Default for Rules {
             product: None,
             services: BTreeMap::new(),
             open: BTreeSet::from(open),
+            open_hours: BTreeMap::new(),
             per_source: Rate { packets: 50, burst: 200 },
             total: Rate { packets: 5000, burst: 10_000 },
             media: MediaSources::Accounts,

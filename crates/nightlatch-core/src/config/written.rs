@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::file::{File, Table};
 use super::{MediaSources, Mistake, Rules};
+use crate::hours::Hours;
 use crate::product::Product;
 use crate::service::{Ports, ServiceName};
 
@@ -42,6 +43,9 @@ struct Pbx {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Open {
     services: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    hours: BTreeMap<Spanned<String>, Spanned<String>>,
+    zone: Option<Spanned<String>>,
     per_source: Option<Spanned<Rate>>,
     total: Option<Spanned<Rate>>,
 }
@@ -61,6 +65,7 @@ impl Table for Rules {
         if let Some(services) = &written.open.services {
             rules.open = known_services(file, &rules, services)?;
         }
+        rules.open_hours = open_hours(file, &rules, &written.open)?;
         if let Some(written) = &written.open.per_source {
             rules.per_source = rate(file, written)?;
         }
@@ -97,6 +102,33 @@ fn known_services(
         services.insert(service);
     }
     Ok(services)
+}
+
+/// The hours of open services.
+fn open_hours(
+    file: &File<'_>,
+    rules: &Rules,
+    open: &Open,
+) -> Result<BTreeMap<ServiceName, Hours>, Mistake> {
+    let zone = open.zone.as_ref().map_or("UTC", |zone| zone.get_ref());
+    if let Some(written) = &open.zone {
+        Hours::parse("00:00-24:00", zone)
+            .map_err(|error| file.mistake(written.span(), error.to_string()))?;
+    }
+    let mut hours = BTreeMap::new();
+    for (name, times) in &open.hours {
+        let service: ServiceName = file.value(name)?;
+        if !rules.open.contains(&service) {
+            let what = format!(
+                "\"{service}\" is not open to strangers: name it in services under [open] too, or remove its hours"
+            );
+            return Err(file.mistake(name.span(), what));
+        }
+        let parsed = Hours::parse(times.get_ref(), zone);
+        let parsed = parsed.map_err(|error| file.mistake(times.span(), error.to_string()))?;
+        hours.insert(service, parsed);
+    }
+    Ok(hours)
 }
 
 fn rate(file: &File<'_>, rate: &Spanned<Rate>) -> Result<Rate, Mistake> {

@@ -1,5 +1,6 @@
 //! What a feature proposes, and what else follows from it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -97,6 +98,14 @@ pub enum Fact {
         /// The ranges.
         ranges: Vec<AddrRange>,
     },
+    /// A host name of this no longer has these addresses. Whoever answers for a name may have named any
+    /// address before, also one of somebody who never heard of it.
+    Replaced {
+        /// The name of what allowed them, as in [`Fact::Withdrawn`].
+        name: String,
+        /// The ranges.
+        ranges: Vec<AddrRange>,
+    },
     /// A range is denied everything from now on.
     Blocked(AddrRange),
     /// A range is no longer blocked.
@@ -118,8 +127,9 @@ pub enum Fact {
     HostNames {
         /// What identifies the record: its feature and its key, e.g. `accounts/office`.
         of: String,
-        /// All of them; none if the record is gone.
-        names: Vec<HostName>,
+        /// All of them, each with the addresses that count for it in the record now; none if the record
+        /// is gone.
+        names: BTreeMap<HostName, Vec<IpAddr>>,
         /// Whether private addresses count too.
         private: bool,
     },
@@ -165,6 +175,8 @@ pub struct UserOpens {
     pub idle: Duration,
     /// After how long it ends in any case, unless a call runs; `None` if only without packets.
     pub longest: Option<Duration>,
+    /// Whether it lasts as long as it is used, beside what the user opens for a time.
+    pub permanent: bool,
     /// The hours during which it counts; always where absent.
     pub hours: Option<Hours>,
 }

@@ -10,7 +10,7 @@ use crate::engine::schedule::Schedule;
 use crate::lists::Guard;
 use crate::policy::{self, Claim, Packet, Says, What, World};
 use crate::posture::{Mode, Posture};
-use crate::service::{Catalogue, Role, ServiceName};
+use crate::service::{Catalogue, Grant, Ports, Role, ServiceName};
 use crate::signalling::Learned;
 use crate::time::Time;
 use crate::{AddrRange, Family};
@@ -94,10 +94,12 @@ impl<'a> View<'a> {
         claims
     }
 
-    /// The claims of accounts that overlap a range: the range, and who allows it.
+    /// The claims of accounts and leases that overlap a range, whether or not their conditions are met: the
+    /// range, and who allows it.
     pub fn allowed(&self, over: AddrRange) -> Vec<(AddrRange, By<'a>)> {
         let claims = self.claims(over).into_iter();
-        let allowed = claims.filter(|claim| matches!(claim.says, Says::Allow(_)));
+        let allowed =
+            claims.filter(|claim| matches!(claim.says, Says::Allow(_) | Says::AllowIf { .. }));
         allowed.map(|claim| (claim.over, claim.by)).collect()
     }
 
@@ -132,6 +134,25 @@ impl<'a> View<'a> {
         reaches_ssh(&World { assume_listed: Some(listed), ..self.world }, address)
     }
 
+    /// Whether the address could begin an SSH session without this claim: by another account that always
+    /// counts, or because strangers may.
+    pub fn reaches_ssh_without(&self, address: IpAddr, without: By<'_>) -> bool {
+        let catalogue = self.catalogue();
+        let ssh = ServiceName::known("ssh");
+        let claims = self.claims(AddrRange::from(address.to_canonical()));
+        let by_another = claims.iter().any(|claim| match claim.says {
+            Says::Allow(grant) if claim.by != without => match grant {
+                Grant::All => true,
+                Grant::Some(names) => catalogue.with_brought(&**names).contains(&ssh),
+            },
+            _ => false,
+        });
+        let open = policy::open_to_strangers(self.rules(), catalogue);
+        let is_open = |ports: &Ports| open.contains(ports.protocol, ports.first);
+        let to_strangers = || catalogue.opening([&ssh]).ports.iter().any(is_open);
+        by_another || self.posture().mode == Mode::Open && to_strangers()
+    }
+
     /// The lists that hold an address, whoever is spared.
     pub fn listed_by(&self, address: IpAddr) -> Vec<By<'a>> {
         let mut found = Vec::new();
@@ -142,7 +163,9 @@ impl<'a> View<'a> {
     /// Whether no list counts for an address, and no ban may be set: this server needs it, or an account
     /// or an exemption covers it.
     pub fn is_spared_by_lists(&self, address: IpAddr) -> bool {
-        let spares = |claim: &Claim<'_>| matches!(claim.says, Says::Allow(_) | Says::Spare);
+        let spares = |claim: &Claim<'_>| {
+            matches!(claim.says, Says::Allow(_) | Says::AllowIf { .. } | Says::Spare)
+        };
         Guard::of(&self.posture().site).holds(address)
             || self.claims(AddrRange::from(address.to_canonical())).iter().any(spares)
     }

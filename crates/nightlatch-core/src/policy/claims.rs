@@ -182,6 +182,8 @@ pub struct Weighing<'a> {
     denials: BTreeMap<DenialScope, usize>,
     lists: usize,
     exemptions: usize,
+    /// Leases: whoever has a credential does not override what an administrator has blocked.
+    leases: usize,
     /// What is granted under no condition.
     always: Union<'a>,
     /// What is granted under conditions: hours, and whether it is a lease.
@@ -242,7 +244,10 @@ impl<'a> Weighing<'a> {
                 self.always.count(grant, by);
             }
             Says::AllowIf { grant, hours, idle } => {
-                count(&mut self.accounts, width, by);
+                match idle {
+                    None => count(&mut self.accounts, width, by),
+                    Some(_) => self.leases = self.leases.saturating_add_signed(by),
+                }
                 let key = (hours, idle.is_some());
                 let union = self.conditional.entry(key).or_default();
                 union.count(grant, by);
@@ -259,26 +264,28 @@ impl<'a> Weighing<'a> {
         self.lists += 1;
     }
 
-    /// Who wins: a block that is at least as specific as every account; else the accounts; else the
-    /// exemptions; else the lists. Of denials, the one that denies most.
+    /// Who wins: a block that is at least as specific as every account; else the accounts and leases; else
+    /// the exemptions; else the lists. Of denials, the one that denies most.
     pub fn answer(&self) -> Answer {
         let account = self.accounts.keys().next();
         let block = self.blocks.keys().next();
         let stance = match (account, block) {
+            (None, None) if self.leases > 0 => self.account(false),
             (None, None) if self.exemptions > 0 => Stance::Spared,
             (None, None) if self.lists > 0 => Stance::Listed,
             (None, None) => Stance::Stranger,
             (None, Some(_)) => Stance::Blocked,
             (Some(account), Some(block)) if block <= account => Stance::Blocked,
-            (Some(_), block) => Stance::Account {
-                grant: self.always.grant(),
-                walled: block.is_some(),
-                conditional: self.conditional(),
-            },
+            (Some(_), block) => self.account(block.is_some()),
         };
         let denied = self.denials.keys().next_back().copied();
         let denied = denied.filter(|_| stance != Stance::Blocked);
         Answer { stance, denied }
+    }
+
+    fn account(&self, walled: bool) -> Stance {
+        let (grant, conditional) = (self.always.grant(), self.conditional());
+        Stance::Account { grant, walled, conditional }
     }
 
     /// What is granted under conditions: nothing where everything is granted without.

@@ -9,7 +9,8 @@
 //!    no account grants
 //! 4. (5, 6) established flows: replies to this host, and media streams. Not UDP signalling, for
 //!    which connection tracking cannot be relied on
-//! 5. (7) an account, for its services
+//! 5. (7, 8) an account, for its services; a lease, for its user's services, which no block covers unless an
+//!    account is more specific
 //! 6. any wider block, for new connections
 //! 7. (4) signalling from a peer at which this host registered, which it called or to which it sent a
 //!    request; it only adds to what accounts grant, so the order of these two does not matter
@@ -26,7 +27,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
-use crate::condition::{Condition, Met};
+use crate::condition::{self, Condition, Met};
 use crate::config::{MediaSources, Rules};
 use crate::features::{By, State};
 use crate::lists::Guard;
@@ -156,7 +157,7 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if standing.answer.stance == Stance::Listed {
         return drop(Reason::Listed);
     }
-    by_mode(world, packet.what)
+    by_mode(world, packet)
 }
 
 /// The role of the port that a packet is addressed to.
@@ -419,12 +420,20 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// The last rule: what the mode lets strangers reach.
-fn by_mode(world: &World<'_>, what: What) -> Verdict {
+fn by_mode(world: &World<'_>, packet: &Packet) -> Verdict {
+    let what = packet.what;
     if world.state.posture().mode == Mode::Allowlist {
         return drop(Reason::Stranger);
     }
     let limited = opens(&limited_to_strangers(world.rules, world.catalogue), what);
-    let opened = world.catalogue.with_brought(&world.rules.open);
+    let in_call = || {
+        is_of_calls(world.catalogue, what)
+            && condition::is_in_call(packet.peer, &world.learned.sets, world.now)
+    };
+    let by_hours = world.rules.open_by_hours().into_iter();
+    let counting = by_hours.filter(|(hours, _)| hours.contain(world.now) || in_call());
+    let open = world.rules.always_open().chain(counting.flat_map(|(_, names)| names));
+    let opened = world.catalogue.with_brought(open);
     let service = opened.into_iter().find(|name| opens(&world.catalogue.opening([*name]), what));
     match service {
         Some(service) => pass(Reason::OpenService { service: service.clone(), limited }),
@@ -432,14 +441,22 @@ fn by_mode(world: &World<'_>, what: What) -> Verdict {
     }
 }
 
-/// The ports that strangers reach in open mode, those under the rate limits included.
+/// The ports that strangers reach in open mode, those under the rate limits and those with hours included.
 pub fn open_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
     catalogue.opening(&rules.open)
 }
 
-/// The ports that strangers reach in open mode only under the rate limits.
+/// The ports that strangers reach in open mode only under the rate limits, those with hours included.
 pub fn limited_to_strangers(rules: &Rules, catalogue: &Catalogue) -> Opening {
-    let opened = catalogue.with_brought(&rules.open);
+    limited_among(&rules.open, catalogue)
+}
+
+/// The ports of some services, with what they bring, that strangers reach only under the rate limits.
+pub fn limited_among<'a>(
+    services: impl IntoIterator<Item = &'a ServiceName>,
+    catalogue: &'a Catalogue,
+) -> Opening {
+    let opened = catalogue.with_brought(services);
     let limited = opened
         .into_iter()
         .filter(|name| catalogue.get(name).is_some_and(|service| service.limited));

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use super::{HostPorts, OpenServices, Ruleset, Structure, Table, beginning_of_day};
-use crate::policy::{World, limited_to_strangers, open_to_strangers};
+use super::table::hours_name;
+use super::{
+    Admission, HostPorts, OpenServices, Ruleset, Structure, Table, beginning_of_day, windows,
+};
+use crate::policy::{World, limited_among, limited_to_strangers, open_to_strangers};
 use crate::posture::Mode;
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
@@ -41,11 +44,32 @@ pub fn structure(world: &World<'_>, table: &Table) -> Structure {
     structure.open = (world.state.posture().mode == Mode::Open).then(|| OpenServices {
         opening: open_to_strangers(world.rules, world.catalogue),
         limited: limited_to_strangers(world.rules, world.catalogue),
+        admissions: admissions(world),
         per_source: world.rules.per_source,
         total: world.rules.total,
     });
     table.add_chains(&mut structure, world);
-    let has_windows = structure.conditions.values().any(|chain| chain.windows.is_some());
+    let has_windows = structure.has_open_hours()
+        || structure.conditions.values().any(|chain| chain.windows.is_some());
     structure.windows_from = has_windows.then(|| beginning_of_day(world.now));
     structure
+}
+
+/// What strangers reach at any time, and during which hours they reach more.
+fn admissions(world: &World<'_>) -> Vec<Admission> {
+    let catalogue = world.catalogue;
+    let always = Admission {
+        chain: None,
+        windows: Vec::new(),
+        opening: catalogue.opening(world.rules.always_open()),
+        limited: limited_among(world.rules.always_open(), catalogue),
+    };
+    let by_hours = world.rules.open_by_hours().into_iter();
+    let by_hours = by_hours.map(|(hours, names)| Admission {
+        chain: Some(format!("open.{}", hours_name(hours))),
+        windows: windows(hours, world.now),
+        opening: catalogue.opening(names.iter().copied()),
+        limited: limited_among(names.iter().copied(), catalogue),
+    });
+    std::iter::once(always).chain(by_hours).collect()
 }

@@ -24,6 +24,7 @@ use nightlatch_parse::ranges::RangeList;
 
 use crate::condition::Condition;
 use crate::config::{MediaSources, Rate};
+use crate::hours::Hours;
 use crate::policy::World;
 use crate::service::{Grant, Opening, Ports, Role};
 use crate::time::Time;
@@ -143,8 +144,16 @@ impl Structure {
             ["denied_in", "denied_out", "denied_forward"].map(|hook| format!("{hook}.{name}"))
         });
         let conditions = self.conditions.iter().flat_map(|(name, chain)| chain.chains(name));
+        let admissions = self.open.iter().flat_map(|open| &open.admissions);
+        let admissions = admissions.filter_map(|admission| admission.chain.clone());
         let renewals = self.idle_limits().into_iter().map(renewal_chain);
-        self.chains.keys().cloned().chain(closures).chain(conditions).chain(renewals)
+        self.chains
+            .keys()
+            .cloned()
+            .chain(closures)
+            .chain(conditions)
+            .chain(renewals)
+            .chain(admissions)
     }
 }
 
@@ -156,7 +165,12 @@ impl Structure {
 
     /// Whether a rule asks which addresses are in a call.
     pub fn watches_calls(&self) -> bool {
-        !self.conditions.is_empty()
+        !self.conditions.is_empty() || self.has_open_hours()
+    }
+
+    /// Whether strangers reach something during hours only.
+    pub fn has_open_hours(&self) -> bool {
+        self.open.iter().flat_map(|open| &open.admissions).any(|it| it.chain.is_some())
     }
 }
 
@@ -325,10 +339,6 @@ pub struct ConditionChain {
 }
 
 impl ConditionChain {
-    /// How far ahead the windows are known to the kernel, from the beginning of the day (UTC): they are
-    /// loaded anew every day, and last for a week if the daemon is stopped.
-    const AHEAD: Duration = Duration::from_secs(8 * 86_400);
-
     /// The chain of a grant under a condition.
     fn new(
         condition: &Condition,
@@ -336,12 +346,7 @@ impl ConditionChain {
         grant: &Grant,
         world: &World<'_>,
     ) -> Self {
-        let day = beginning_of_day(world.now);
-        let seconds = |time: Time| time.millis().div_euclid(1000);
-        let windows = condition.hours.as_ref().map(|hours| {
-            let windows = hours.windows(day, day.after(ConditionChain::AHEAD)).into_iter();
-            windows.map(|(from, to)| (seconds(from), seconds(to))).collect()
-        });
+        let windows = condition.hours.as_ref().map(|hours| windows(hours, world.now));
         let opening = match grant {
             Grant::All => None,
             Grant::Some(names) => Some(world.catalogue.opening(&**names)),
@@ -358,10 +363,35 @@ impl ConditionChain {
     }
 }
 
+/// How far ahead the windows of hours are known to the kernel, from the beginning of the day (UTC): they are
+/// loaded anew every day, and last for a week if the daemon is stopped.
+const WINDOWS_AHEAD: Duration = Duration::from_secs(8 * 86_400);
+
+/// The windows of hours for the days to come, in seconds since 1970.
+fn windows(hours: &Hours, now: Time) -> Vec<(i64, i64)> {
+    let day = beginning_of_day(now);
+    let seconds = |time: Time| time.millis().div_euclid(1000);
+    let windows = hours.windows(day, day.after(WINDOWS_AHEAD)).into_iter();
+    windows.map(|(from, to)| (seconds(from), seconds(to))).collect()
+}
+
 /// Midnight (UTC) before a moment.
 pub fn beginning_of_day(now: Time) -> Time {
     const DAY: i64 = 86_400_000;
     Time::from_millis(now.millis().div_euclid(DAY) * DAY)
+}
+
+/// A part of what strangers reach in open mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The chain; `None` for what they reach at any time.
+    pub chain: Option<String>,
+    /// The windows of time, as those of a [`ConditionChain`].
+    pub windows: Vec<(i64, i64)>,
+    /// The ports.
+    pub opening: Opening,
+    /// The part of them under the limits.
+    pub limited: Opening,
 }
 
 /// What strangers reach in open mode.
@@ -371,6 +401,10 @@ pub struct OpenServices {
     pub opening: Opening,
     /// The part of it under the limits.
     pub limited: Opening,
+    /// What they reach at any time, and during hours; everything at any time where it is empty, as in the
+    /// copies of older versions.
+    #[serde(default)]
+    pub admissions: Vec<Admission>,
     /// The limit of one source.
     pub per_source: Rate,
     /// The limit of all together.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{BLOCKED, ConditionChain, SPARED, ServiceChain, Structure};
 use crate::condition::Condition;
 use crate::features::State;
+use crate::hours::Hours;
 use crate::policy::{Answer, DenialScope, Stance, World, pieces};
 use crate::service::{Catalogue, Grant, Opening, Ports, Role};
 use crate::time::Time;
@@ -457,12 +458,14 @@ fn union_name(grant: &Grant) -> String {
 
 /// A grant under a condition as part of a chain's name: `lease_28800s.sip`, `hours_0123456789abcdef.sip`.
 fn condition_name(condition: &Condition, idle: Option<Duration>, grant: &Grant) -> String {
-    let hours = condition.hours.as_ref().map(|hours| {
-        let text = format!("{hours} {}", hours.zone());
-        format!("hours_{:016x}.", fnv(&text))
-    });
+    let hours = condition.hours.as_ref().map(|hours| format!("{}.", hours_name(hours)));
     let idle = idle.filter(|_| condition.leased).map(|idle| format!("lease_{}s.", idle.as_secs()));
     format!("{}{}{}", hours.unwrap_or_default(), idle.unwrap_or_default(), union_name(grant))
+}
+
+/// Hours as part of a chain's name.
+pub(super) fn hours_name(hours: &Hours) -> String {
+    format!("hours_{:016x}", fnv(&format!("{hours} {}", hours.zone())))
 }
 
 /// A chain's name, or where that is long, its kind and a hash of it.

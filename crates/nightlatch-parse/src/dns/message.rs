@@ -54,6 +54,15 @@ impl<'a> Reader<'a> {
         Some(*bytes)
     }
 
+    /// The next text: a byte with its length, and so many bytes.
+    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
+        let [length] = self.bytes()?;
+        let end = self.at.checked_add(usize::from(length))?;
+        let text = self.packet.get(self.at..end)?;
+        self.at = end;
+        Some(text)
+    }
+
     /// Whether everything is read.
     pub(super) fn is_at_end(&self) -> bool {
         self.at == self.packet.len()

@@ -1,17 +1,19 @@
-//! DNS queries for SRV records and for addresses, and their responses (RFC 1035, RFC 2782, RFC 3596); the
-//! files of the system's resolver.
+//! DNS queries for NAPTR and SRV records and for addresses, and their responses (RFC 1035, RFC 2782, RFC 3403,
+//! RFC 3596); the files of the system's resolver.
 //!
-//! The system resolver's interface looks up addresses, but neither SRV records, with which carriers
+//! The system resolver's interface looks up addresses, but neither the records with which carriers
 //! publish their servers, nor how long an answer is valid.
 
 mod addresses;
 mod files;
 mod message;
+mod naptr;
 pub mod ptr;
 
 pub use addresses::{Addresses, Kind, MAX_RECORDS_READ, address_answer, address_question};
 pub use files::{Resolving, hosts, resolv_conf, resolvers};
 use message::{Reader, push_name};
+pub use naptr::{MAX_SERVICES, Services, naptr_answer, naptr_question};
 
 /// The type of SRV records (RFC 2782).
 const TYPE_SRV: u16 = 33;

@@ -121,7 +121,11 @@ fn write(place: &Place<'_>, count: usize) {
     for number in 0..count {
         let user = format!("user-{}", number / OF_A_USER);
         let lease = Lease {
-            key: LeaseKey { user: user.as_str().into(), address: address(number) },
+            key: LeaseKey {
+                user: user.as_str().into(),
+                address: address(number),
+                permanent: false,
+            },
             credential: "knock".to_owned(),
             services: Grant::parse("sip").unwrap(),
             hours: None,
@@ -143,7 +147,9 @@ fn changes(place: &Place<'_>, rounds: usize) -> (Duration, Duration) {
     let (mut opened, mut closed) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let name = "anna".parse().unwrap();
-        let open = users::Request::Open { name, address, lasts: None };
+        let (lasts, permanent, services) = (None, false, None);
+        let open = users::Open { name, address, lasts, permanent, services };
+        let open = users::Request::Open(open);
         opened.push(client.ask(Request::of(open)));
         closed.push(client.ask(Request::of(leases::Request::Close { address })));
     }

@@ -9,11 +9,11 @@ use super::outcome::{Code, Failure};
 /// The hours during which something counts.
 #[derive(clap::Args, Debug)]
 pub struct HoursArgs {
-    /// During which hours it counts, such as "Mon-Fri 07:00-19:00, Sat 09:00-13:00", or always. A call
-    /// that runs at their end continues
+    /// The hours during which it counts, e.g. "Mon-Fri 07:00-19:00, Sat 09:00-13:00", or always. A call
+    /// that is running at their end continues
     #[arg(long, value_name = "HOURS")]
     hours: Option<String>,
-    /// The time zone of the hours, such as Europe/Berlin; without, that of this server
+    /// The time zone of the hours, e.g. Europe/Berlin; default: that of this server
     #[arg(long, value_name = "ZONE", requires = "hours")]
     zone: Option<String>,
 }

@@ -384,7 +384,7 @@ fn whoever_follows_host_names_hears_of_each_change() {
         let plan = desk.engine.state().accounts.asked(request, &view).unwrap();
         let facts = plan.effects.facts.iter().filter_map(|fact| match fact {
             Fact::HostNames { of, names, .. } => {
-                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                let names: Vec<String> = names.keys().map(ToString::to_string).collect();
                 Some(format!("{of}: {}", names.join(" ")))
             }
             _ => None,

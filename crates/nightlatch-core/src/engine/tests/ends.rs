@@ -121,6 +121,7 @@ fn what_ends_within_a_day_is_announced() {
     desk.done(mode(Mode::Open));
     let status = desk.status();
     let service = |name: &str, ports: &[&str], limited| Reached {
+        hours: None,
         service: name.parse().unwrap(),
         ports: ports.iter().map(|ports| ports.parse().unwrap()).collect(),
         limited,

@@ -1,5 +1,7 @@
 //! Exemptions: no list counts for them, and they are allowed nothing.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::features::exemptions::{self, Exemption, ExemptionName, Exemptions};
 use crate::features::{Fact, Feature as _};
@@ -134,7 +136,7 @@ fn host_names_follow_what_they_resolve_to() {
     };
     let (host, of) = ("home.example.net", "exemptions/doctor".to_owned());
     let request = exemptions::Request::Add { name: name("doctor"), entries: entries(host) };
-    let names = vec![host.parse().unwrap()];
+    let names = BTreeMap::from([(host.parse().unwrap(), Vec::new())]);
     let fact = Fact::HostNames { of: of.clone(), names, private: false };
     assert_eq!(asked(&desk, request), [fact]);
     desk.done(exempt("doctor", host));
@@ -158,7 +160,7 @@ fn host_names_follow_what_they_resolve_to() {
     let plan = follow(&state, &desk, &resolved(&["203.0.113.7", "2001:db8::7"]));
     assert!(plan.changes.is_empty());
     let request = exemptions::Request::Remove { name: name("doctor"), entries: Vec::new() };
-    let fact = Fact::HostNames { of, names: Vec::new(), private: false };
+    let fact = Fact::HostNames { of, names: BTreeMap::new(), private: false };
     assert_eq!(asked(&desk, request), [fact]);
     let by = Exemption { name: name("x"), exempt: Vec::new(), since: START, by: String::new() };
     assert_eq!(Exemptions::own_key(&by), Some(name("x")));

@@ -148,3 +148,83 @@ fn outside_of_the_hours_a_phone_is_no_known_peer() {
     assert!(!passes(&mut desk, "203.0.113.7"));
     assert!(passes(&mut desk, "203.0.113.9"), "one without an account");
 }
+
+/// A desk in mode open, with this configuration.
+fn open_desk(configuration: &str) -> Desk {
+    let state = State::with_posture(Posture {
+        protection: Protection::On { since: START },
+        mode: Mode::Open,
+        ..Posture::default()
+    });
+    let mut desk = Desk::new(state.clone());
+    desk.engine = Engine::new(state, Config::read(configuration).unwrap());
+    desk.feed(Event::Started);
+    desk.cuts.clear();
+    desk
+}
+
+#[test]
+fn open_services_answer_strangers_during_their_hours() {
+    let mut desk = open_desk(
+        "[open]\nservices = [\"sip\", \"web\"]\nhours = { web = \"Mon-Fri 07:00-19:00\" }\nzone = \"Europe/Berlin\"\n",
+    );
+    desk.wait(0);
+    desk.cuts.clear();
+    assert!(desk.passes("tcp/443") && desk.passes("udp/5060") && desk.passes("udp/10500"));
+    desk.wait(9 * HOUR);
+    assert!(!desk.passes("tcp/443"));
+    assert!(desk.passes("udp/5060") && desk.passes("udp/10500"), "at any time");
+    assert_eq!(desk.cuts, [Flows::BegunByPeers]);
+    desk.wait(65 * HOUR);
+    assert!(desk.passes("tcp/443"));
+    assert_eq!(desk.cuts.len(), 1);
+}
+
+#[test]
+fn a_strangers_call_continues_when_the_hours_end() {
+    let mut desk =
+        open_desk("[open]\nservices = [\"sip\"]\nhours = { sip = \"daily 08:00-10:00\" }\n");
+    desk.wait(HOUR);
+    assert!(!desk.passes("udp/5060") && !desk.passes("udp/10500"));
+    let until = desk.now.after(Duration::from_secs(55));
+    let call =
+        Element { set: &IN_CALL, key: condition::key("203.0.113.7".parse().unwrap()), until };
+    desk.feed(Event::SetsRead(Some(vec![call])));
+    let passes = |desk: &mut Desk, address: &str, to| desk.why(address, Some(to)).verdict.passes;
+    desk.feed(Event::SetsRead(Some(vec![call])));
+    assert!(
+        passes(&mut desk, "203.0.113.7", "udp/5060")
+            && passes(&mut desk, "203.0.113.7", "udp/10500")
+    );
+    assert!(!passes(&mut desk, "203.0.113.8", "udp/5060"));
+}
+
+/// Tonight is too late to hear of it.
+#[test]
+fn who_sets_hours_for_his_own_account_hears_when_his_session_ends() {
+    let mut desk = Desk::on();
+    desk.done(allow("admin 203.0.113.7 all"));
+    desk.caller = anna_from("203.0.113.7");
+    let set = |desk: &mut Desk, edit: accounts::Edit| {
+        let name = "admin".parse().unwrap();
+        let request = Request::of(accounts::Request::Set { name, edit });
+        let done = desk.done(request);
+        done.said.into_iter().find_map(|reply| match reply {
+            features::Reply::Accounts(accounts::Reply::EndsYours { at, comes_back, .. }) => {
+                Some((at.since(desk.now).as_secs(), comes_back))
+            }
+            _ => None,
+        })
+    };
+    let within = |within: Within| accounts::Edit { within: Some(within), ..Default::default() };
+    // 09:17 UTC, and 19:00 in Berlin is 18:00 UTC.
+    let told = set(&mut desk, within(Within::Hours(hours())));
+    assert_eq!(told, Some((8 * HOUR + 43 * 60, true)));
+    assert_eq!(set(&mut desk, within(Within::Always)), None);
+    let ends = accounts::Ends::After(Duration::from_secs(HOUR));
+    let edit = accounts::Edit { ends: Some(ends), ..Default::default() };
+    assert_eq!(set(&mut desk, edit), Some((HOUR, false)));
+    // Another account keeps the session.
+    desk.done(allow("other 203.0.113.0/24 ssh"));
+    assert_eq!(set(&mut desk, within(Within::Hours(hours()))), None);
+}

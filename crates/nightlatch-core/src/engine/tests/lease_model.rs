@@ -161,11 +161,13 @@ fn request(ask: &Ask) -> Request {
             Request::of(edit(user, users::Edit { within, ..users::Edit::default() }))
         }
         Ask::Revoke(user) => Request::of(users::Request::Revoke { name: name(user) }),
-        Ask::Open { user, address: at, lasts } => Request::of(users::Request::Open {
+        Ask::Open { user, address: at, lasts } => Request::of(users::Request::Open(users::Open {
             name: name(user),
             address: address(at),
             lasts: lasts.map(Duration::from_secs),
-        }),
+            permanent: false,
+            services: None,
+        })),
         Ask::Close(at) => Request::of(leases::Request::Close { address: address(at) }),
     }
 }

@@ -13,7 +13,7 @@ fn lease(text: &str) -> Lease {
     let words: Vec<&str> = text.split(' ').collect();
     let [user, address, services] = words.as_slice() else { panic!("{text}") };
     Lease {
-        key: LeaseKey { user: (*user).into(), address: address.parse().unwrap() },
+        key: LeaseKey { permanent: false, user: (*user).into(), address: address.parse().unwrap() },
         credential: "knock".to_owned(),
         services: Grant::parse(services).unwrap(),
         hours: None,
@@ -208,6 +208,7 @@ fn the_kernel_keeps_an_address_no_longer_than_its_leases() {
         services: Grant::parse("sip").unwrap(),
         idle: Duration::from_secs(longest).min(Duration::from_secs(8 * HOUR)),
         longest: Some(Duration::from_secs(longest)),
+        permanent: false,
         hours: None,
     };
     let caller = anna();
@@ -224,4 +225,22 @@ fn the_kernel_keeps_an_address_no_longer_than_its_leases() {
     assert_eq!(shorter.unlearn, [Unlearn::Exactly(both)]);
     assert!(shorter.teach.iter().all(|it| it.left <= Duration::from_secs(HOUR)), "{shorter:?}");
     assert_eq!(plan(&desk, week).unlearn, []);
+}
+
+/// Whoever has a credential does not override what an administrator has blocked.
+#[test]
+fn a_lease_opens_nothing_within_a_block() {
+    let mut desk = desk(&["anna 203.0.113.7 sip"]);
+    desk.sent(0);
+    let passes = |desk: &mut Desk| desk.why(ADDRESS, Some("udp/5060")).verdict.passes;
+    assert!(passes(&mut desk));
+    desk.done(block("203.0.113.0/24"));
+    assert!(!passes(&mut desk));
+    // An account that is more specific than the block does, and the lease counts beside it.
+    desk.done(allow("anna 203.0.113.7 web"));
+    assert!(passes(&mut desk) && desk.why(ADDRESS, Some("tcp/443")).verdict.passes);
+    desk.done(remove("anna"));
+    assert!(!passes(&mut desk));
+    desk.done(unblock("203.0.113.0/24"));
+    assert!(passes(&mut desk));
 }

@@ -2,12 +2,14 @@
 
 mod ends;
 mod load;
+mod users;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
 use crate::features::accounts::HostOptions;
+use crate::features::exemptions;
 use crate::features::names::{self, Answered, Found, HostName};
 use crate::posture::OWN_ADDRESS;
 
@@ -305,6 +307,14 @@ fn private_addresses_count_only_for_whoever_accepts_them() {
             .count()
     };
     assert_eq!((ranges(&names, "strict"), ranges(&names, "split")), (0, 1));
+    // Neither do providers and exemptions of the same name.
+    let host = Entry::Host { name: "office.example.net".parse().unwrap(), addresses: Vec::new() };
+    let name = "monitor".parse().unwrap();
+    let exempt = exemptions::Request::Add { name, entries: vec![host] };
+    names.desk.done(Request::of(exempt));
+    names.wait(120);
+    let exempt = names.desk.engine.state().exemptions.all.values().next().unwrap();
+    assert_eq!(exempt.ranges().count(), 0);
     names.desk.done(remove("split"));
     assert!(!names.is_open("10.0.0.7"));
 }

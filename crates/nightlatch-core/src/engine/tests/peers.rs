@@ -119,6 +119,25 @@ fn addresses_registered_without_an_account_are_denied() {
     assert!(desk.questions > questions, "closing asks the PBX");
 }
 
+/// A lease or an account with hours covers a phone as well as any other account, also outside its hours.
+#[test]
+fn a_phone_that_is_allowed_under_a_condition_is_not_denied() {
+    let mut desk = Desk::on();
+    let hours = crate::hours::Hours::parse("Sun 03:00-04:00", "UTC").unwrap();
+    let office = NewAccount { hours: Some(hours), ..account("office 203.0.113.7 sip") };
+    desk.done(Request::of(accounts::Request::Allow(office)));
+    let mut state = desk.engine.state().clone();
+    let lease = serde_json::json!({
+        "user": "anna", "address": "203.0.113.8", "credential": "knock", "services": ["sip"],
+        "idle": 3600, "since": START,
+    });
+    let _ = state.apply(features::leases::put(serde_json::from_value(lease).unwrap()));
+    desk.engine = Engine::new(state, Config::default());
+    let phones = ["203.0.113.7", "203.0.113.8", "203.0.113.9"];
+    desk.feed(answered(phones.map(|address| contact("1001", address, true)).into()));
+    assert_eq!(denied(&desk), ["203.0.113.9"]);
+}
+
 /// A phone with an account may register somebody else's address, e.g. that of the carrier's media.
 #[test]
 fn an_address_that_nothing_came_from_keeps_its_media() {

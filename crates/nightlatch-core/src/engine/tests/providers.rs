@@ -2,6 +2,7 @@
 //!
 //! The addresses are those of the catalogue.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
@@ -217,7 +218,7 @@ fn names_have_the_addresses_that_are_found() {
     let plan = resolved(&desk, "sip.easybell.de", &[]);
     let ranges = vec![range("203.0.113.8")];
     let name = "providers/easybell".to_owned();
-    assert_eq!(plan.effects.facts, [Fact::Withdrawn { name, ranges: ranges.clone() }]);
+    assert_eq!(plan.effects.facts, [Fact::Replaced { name, ranges: ranges.clone() }]);
     assert_eq!(plan.effects.cut, Some(Flows::Of(ranges)));
     adopt(&mut desk, &plan);
     assert_eq!(reaches(&mut desk, "203.0.113.7"), "sip tls rtp");
@@ -233,7 +234,8 @@ fn at_the_start(desk: &Desk) -> features::Plan<providers::Providers> {
 fn names_are_told_to_whoever_looks_them_up() {
     let mut desk = Desk::on();
     desk.done(enable("easybell"));
-    let names = known("easybell").hosts.clone();
+    let hosts = known("easybell").hosts.iter().cloned();
+    let names: BTreeMap<HostName, Vec<IpAddr>> = hosts.map(|name| (name, Vec::new())).collect();
     let of = "providers/easybell".to_owned();
     let told = Fact::HostNames { of: of.clone(), names, private: false };
     // At each start, because another version may have other names.
@@ -244,7 +246,7 @@ fn names_are_told_to_whoever_looks_them_up() {
     let plan = with_view(&desk, |view| {
         desk.engine.state().providers.asked(providers::Request::Disable { name }, view).unwrap()
     });
-    let none = Fact::HostNames { of, names: Vec::new(), private: false };
+    let none = Fact::HostNames { of, names: BTreeMap::new(), private: false };
     assert!(plan.effects.facts.contains(&none), "{:?}", plan.effects.facts);
 }
 

@@ -57,7 +57,8 @@ fn card(user: &str, again: bool) -> Request {
 
 fn open(user: &str, address: &str, lasts: Option<u64>) -> Request {
     let (address, lasts) = (address.parse().unwrap(), lasts.map(Duration::from_secs));
-    Request::of(users::Request::Open { name: name(user), address, lasts })
+    let (name, permanent, services) = (name(user), false, None);
+    Request::of(users::Request::Open(users::Open { name, address, lasts, permanent, services }))
 }
 
 fn shown(done: Done) -> Card {
@@ -209,7 +210,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
     let without =
         users::Request::Add { new: new("bob sip spa").into(), entropy: Entropy::default() };
     wrong(&mut desk, Request::of(without), RefusalKind::Failed, users::Refusal::NoEntropy);
-    let unknown = || users::Refusal::Unknown { name: name("bob") };
+    let unknown = || users::Refusal::Unknown { name: name("bob"), near: None };
     for request in [
         set("bob", Some("sip")),
         revoke("bob"),
@@ -286,6 +287,7 @@ fn others_hear_what_a_user_opens_and_may() {
     let address: IpAddr = "203.0.113.7".parse().unwrap();
     let opens = |idle, longest| {
         Fact::UserOpens(features::UserOpens {
+            permanent: false,
             user: "anna".to_owned(),
             credential: "by hand".to_owned(),
             address,
@@ -303,7 +305,7 @@ fn others_hear_what_a_user_opens_and_may() {
         address,
         services: services.clone(),
         idle: Duration::from_secs(60),
-        longest: Duration::from_secs(60),
+        longest: Some(Duration::from_secs(60)),
     });
     assert_eq!(desk.done(open("anna", "203.0.113.7", Some(60))).said, [reply.into()]);
     for (address, lasts) in [
@@ -380,4 +382,66 @@ fn secrets_are_nowhere_else() {
 /// Whether a number is in a text, not as a part of a longer one.
 fn has_number(text: &str, number: &str) -> bool {
     text.split(|c: char| !c.is_ascii_digit()).any(|found| found == number)
+}
+
+#[test]
+fn permanent_addresses_open_what_is_named_and_end_unused() {
+    use crate::condition::{self, LEASE, LEASE_END};
+    use crate::learned::Element;
+    const DAY: u64 = 86_400;
+
+    let mut desk = Desk::on();
+    desk.done(add("anna sip,ssh,web none", 0));
+    desk.done(add("root ssh none", 1));
+    let open = |user: &str, address: &str, services: Option<&str>| {
+        Request::of(users::Request::Open(users::Open {
+            name: name(user),
+            address: address.parse().unwrap(),
+            lasts: None,
+            permanent: true,
+            services: services.map(|text| Grant::parse(text).unwrap()),
+        }))
+    };
+    let services = |desk: &Desk| -> Vec<String> {
+        let leases = desk.engine.state().leases.all.values();
+        leases.map(|lease| format!("{}: {}", lease.key, lease.services)).collect()
+    };
+    desk.done(open("anna", "203.0.113.7", None));
+    assert_eq!(services(&desk), ["anna 203.0.113.7 permanent: sip"]);
+    desk.refused(RefusalKind::Wrong, open("root", "203.0.113.7", None));
+    desk.refused(RefusalKind::Wrong, open("anna", "203.0.113.7", Some("iax")));
+    desk.done(open("anna", "203.0.113.7", Some("sip,web")));
+    // One for a time beside it, by which more is open; the user then loses something.
+    let (name, lasts) = (name("anna"), None);
+    let address = "203.0.113.7".parse().unwrap();
+    let beside = users::Open { name, address, lasts, permanent: false, services: None };
+    desk.done(Request::of(users::Request::Open(beside)));
+    desk.done(set("anna", Some("sip,ssh,iax")));
+    assert_eq!(
+        services(&desk),
+        ["anna 203.0.113.7: iax, sip, ssh", "anna 203.0.113.7 permanent: sip"]
+    );
+    let read = |desk: &mut Desk, days: u64| {
+        let until = desk.now.after(Duration::from_secs(days * DAY));
+        let element = |set, until| Element { set, key: condition::key(address), until };
+        let end = desk.now.after(Duration::from_secs(900 * DAY));
+        let elements = vec![element(&LEASE, until), element(&LEASE_END, end)];
+        desk.feed(Event::SetsRead(Some(elements)));
+        desk.wait(10);
+    };
+    // Nine days without a packet end the one, not the other; thirty days end both.
+    desk.wait(9 * DAY);
+    read(&mut desk, 21);
+    assert_eq!(services(&desk), ["anna 203.0.113.7 permanent: sip"]);
+    desk.wait(21 * DAY);
+    desk.feed(Event::SetsRead(Some(Vec::new())));
+    desk.wait(10);
+    assert_eq!(services(&desk), [""; 0]);
+    // Four of them; revoked with the user.
+    for last in 1..=6 {
+        desk.done(open("anna", &format!("203.0.113.{last}"), None));
+    }
+    assert_eq!(services(&desk).len(), 4);
+    desk.done(revoke("anna"));
+    assert_eq!(services(&desk), [""; 0]);
 }

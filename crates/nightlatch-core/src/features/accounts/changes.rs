@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::{LONGEST_NOTE, MAX_ENTRIES, SHOWN_ENTRIES};
-use super::{Account, AccountName, Accounts, Deed, Entry, Refusal, Reply, hosts};
+use super::{Account, AccountName, Accounts, Deed, Entry, Refusal, Reply};
 use crate::AddrRange;
 use crate::audit::{self, Occurrence};
-use crate::entry::{EntryId, apart, uncovered};
-use crate::features::{Fact, Plan, View};
+use crate::entry::{EntryId, apart, uncovered, without_addresses};
+use crate::features::{By, Fact, Plan, View};
 use crate::hours::{Hours, Within};
 use crate::records;
 use crate::service::{Catalogue, Grant};
@@ -95,7 +95,7 @@ impl Accounts {
     ) -> Result<Plan<Accounts>, Refusal> {
         let before = self.known(name)?;
         Accounts::check_entries(&entries, view)?;
-        let (new, there) = apart(hosts::without_addresses(entries), &before.entries);
+        let (new, there) = apart(without_addresses(entries), &before.entries);
         if before.entries.len().saturating_add(new.len()) > MAX_ENTRIES {
             return Err(Refusal::TooMany { name: name.clone(), most: MAX_ENTRIES });
         }
@@ -215,10 +215,27 @@ impl Accounts {
             let (name, services) = (account.name.to_string(), account.services.clone());
             plan.effects.facts.push(Fact::Allowed { name, services, ranges });
         }
+        plan.said.extend(ends_yours(before, &account, view));
         replace(&mut plan, before, account);
         plan.effects.waits_for_up = true;
         Ok(plan)
     }
+}
+
+/// Says when the caller loses SSH later, although not at once: by an end, or by hours.
+fn ends_yours(before: &Account, after: &Account, view: &View<'_>) -> Option<Reply> {
+    if (&after.until, &after.hours) == (&before.until, &before.hours) {
+        return None;
+    }
+    let (origin, now) = (view.caller().origin?, view.now());
+    after.range_of(origin)?;
+    let hours_end = after.hours.as_ref().filter(|hours| hours.contain(now));
+    let hours_end = hours_end.and_then(|hours| hours.next_change(now));
+    let at = [hours_end, after.until].into_iter().flatten().min()?;
+    let reaches =
+        view.reaches_ssh(origin) && !view.reaches_ssh_without(origin, By::Accounts(&before.name));
+    let comes_back = after.until.is_none_or(|until| at < until);
+    reaches.then_some(Reply::EndsYours { origin, at, comes_back })
 }
 
 /// Puts the changed account in the place of the one before, under its new name if it has one: then two

@@ -1,6 +1,6 @@
 //! Host names of accounts: who hears of them, and what follows from other addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, Accounts, Deed, Entry, HostName, NewAccount};
 use crate::AddrRange;
+use crate::entry::host_names;
 use crate::features::{Fact, Feature, Plan, View};
+use crate::ranges::is_private;
 use crate::service::{Grant, ServiceName};
-use crate::time::is_over;
+use crate::time::{Time, is_over};
 
 /// What an account with host names opens if nobody named its services, as far as this server has it: DNS is
 /// not authenticated.
@@ -43,15 +45,6 @@ impl NewAccount {
     }
 }
 
-/// The entries without the addresses of host names: these come from the name server only.
-pub(super) fn without_addresses(entries: Vec<Entry>) -> Vec<Entry> {
-    let entries = entries.into_iter().map(|entry| match entry {
-        Entry::Host { name, .. } => Entry::Host { name, addresses: Vec::new() },
-        range @ Entry::Range(_) => range,
-    });
-    entries.collect()
-}
-
 impl Account {
     /// What identifies it where its names are looked up.
     fn of(&self) -> String {
@@ -61,9 +54,7 @@ impl Account {
     /// Its host names from now on; nothing if it has none. Where names came or went, all of them are told
     /// again, and if none is left, [`Account::no_host_names`] of the account before.
     pub(super) fn host_names(&self) -> Option<Fact> {
-        let names = self.entries.iter().filter_map(Entry::host);
-        let names: BTreeSet<HostName> = names.cloned().collect();
-        let names: Vec<HostName> = names.into_iter().collect();
+        let names = host_names(&self.entries);
         if names.is_empty() {
             return None;
         }
@@ -79,7 +70,7 @@ impl Account {
     /// It has no host names any more; nothing if it had none.
     pub(super) fn no_host_names(&self) -> Option<Fact> {
         let had = self.entries.iter().any(|entry| entry.host().is_some());
-        had.then(|| Fact::HostNames { of: self.of(), names: Vec::new(), private: false })
+        had.then(|| Fact::HostNames { of: self.of(), names: BTreeMap::new(), private: false })
     }
 
     /// The account with other addresses of a host name; `None` if that changes nothing.
@@ -98,17 +89,6 @@ impl Account {
             }
         }
         (account != *self).then_some(account)
-    }
-}
-
-/// Whether an address is private: used by many networks, or behind the NAT of a carrier.
-fn is_private(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let [first, second, ..] = address.octets();
-            address.is_private() || first == 100 && (64..128).contains(&second)
-        }
-        IpAddr::V6(address) => address.is_unique_local(),
     }
 }
 
@@ -132,7 +112,7 @@ impl Accounts {
             let name = || account.name.to_string();
             if !went.is_empty() {
                 plan.effects.cut_flows_of(&went);
-                plan.effects.facts.push(Fact::Withdrawn { name: name(), ranges: went });
+                plan.effects.facts.push(Fact::Replaced { name: name(), ranges: went });
             }
             if !came.is_empty() {
                 let services = new.services.clone();
@@ -143,10 +123,12 @@ impl Accounts {
         plan
     }
 
-    /// All host names: those of a database of an earlier version were not followed before.
-    pub(super) fn all_host_names(&self) -> Plan<Accounts> {
+    /// All host names, but of accounts that ended while the daemon was stopped: those of a database of an
+    /// earlier version were not followed before.
+    pub(super) fn all_host_names(&self, now: Time) -> Plan<Accounts> {
         let mut plan = Plan::default();
-        plan.effects.facts.extend(self.all.values().filter_map(Account::host_names));
+        let counting = self.all.values().filter(|account| !is_over(account.until, now));
+        plan.effects.facts.extend(counting.filter_map(Account::host_names));
         plan
     }
 }

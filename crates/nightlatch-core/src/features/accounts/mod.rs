@@ -232,8 +232,8 @@ impl Feature for Accounts {
         self.watch.note(looked, now);
     }
 
-    fn started(&self, _view: &View<'_>) -> Plan<Accounts> {
-        self.all_host_names()
+    fn started(&self, view: &View<'_>) -> Plan<Accounts> {
+        self.all_host_names(view.now())
     }
 
     fn next_due(&self) -> Option<Time> {

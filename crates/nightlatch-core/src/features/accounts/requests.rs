@@ -1,15 +1,15 @@
 //! What is asked about accounts, what is refused, what follows.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Edit, Ends, Terms, tell_names};
-use super::hosts;
 use super::{Account, AccountName, Accounts, Deed, Entry, HostName, HostOptions};
 use crate::AddrRange;
 use crate::api::RefusalKind;
-use crate::entry::apart;
+use crate::entry::{apart, without_addresses};
 use crate::features::{By, Fact, Plan, Refuses, View};
 use crate::hours::Hours;
 use crate::near::nearest;
@@ -144,6 +144,15 @@ pub enum Reply {
         after: Box<Terms>,
         /// How many entries it has.
         entries: usize,
+    },
+    /// The caller reaches SSH by this account alone, which will not always count from now on.
+    EndsYours {
+        /// The caller's address.
+        origin: IpAddr,
+        /// When it next does not count.
+        at: Time,
+        /// Whether it counts again later.
+        comes_back: bool,
     },
     /// A block shuts out addresses of the account.
     ShutOut {
@@ -364,7 +373,7 @@ impl Accounts {
         let account = Account {
             services,
             name: new.name,
-            entries: hosts::without_addresses(entries),
+            entries: without_addresses(entries),
             allow_private: new.hosts.allow_private,
             hours: new.hours,
             until: ends.until(view.now())?,

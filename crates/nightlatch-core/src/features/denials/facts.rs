@@ -14,6 +14,9 @@ use crate::policy::DenialScope;
 use crate::signalling::LearnedBy;
 use crate::time::Time;
 
+/// With so many denials, host names add no further ones.
+const MAX_OF_NAMES: usize = 4096;
+
 impl Denials {
     /// What is allowed is no longer denied.
     pub(super) fn ended_by(&self, allowed: &[AddrRange]) -> Plan<Denials> {
@@ -48,6 +51,23 @@ impl Denials {
         plan.effects.unlearn.push(Unlearn::Within(denied));
         plan.said.extend(registrars.into_iter().map(|address| Reply::TrunkStays { address }));
         plan
+    }
+
+    /// Denies what a host name no longer has, as a removed account is denied, but does not let whoever
+    /// answers for the name deny others what every stranger may do, or fill the memory: beyond
+    /// [`MAX_OF_NAMES`], an address at which the PBX has a contact is denied when the PBX is asked next.
+    pub(super) fn of_replaced(
+        &self,
+        name: &str,
+        ranges: &[AddrRange],
+        view: &View<'_>,
+    ) -> Plan<Denials> {
+        if view.strangers_may_register(view.posture().mode) {
+            return Plan::default();
+        }
+        let room = MAX_OF_NAMES.saturating_sub(self.all.len());
+        let ranges = ranges.get(..room.min(ranges.len())).unwrap_or_default();
+        Denials::of_withdrawn(name, ranges, view)
     }
 
     /// Denies phones that are registered at the PBX without an account: each would become a peer as

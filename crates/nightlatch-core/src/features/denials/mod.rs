@@ -143,6 +143,7 @@ impl Feature for Denials {
         match fact {
             Fact::Allowed { ranges, .. } => self.ended_by(ranges),
             Fact::Withdrawn { name, ranges } => Denials::of_withdrawn(name, ranges, view),
+            Fact::Replaced { name, ranges } => self.of_replaced(name, ranges, view),
             Fact::PutUp { pbx, .. } => self.of_unlisted(pbx, view),
             Fact::PbxReported(pbx) => {
                 let mut plan = self.of_unlisted(pbx, view);

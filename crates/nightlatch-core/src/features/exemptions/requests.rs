@@ -1,13 +1,14 @@
 //! What is asked about exemptions, what is refused, what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Deed, Exemption, ExemptionName, Exemptions};
 use crate::AddrRange;
 use crate::api::RefusalKind;
-use crate::entry::{Entry, EntryId, HostName, apart, host_names};
+use crate::entry::{Entry, EntryId, HostName, apart, host_names, without_addresses};
 use crate::features::{Fact, Plan, Refuses, View};
 use crate::near::nearest;
 use crate::ranges::{is_everybody, is_nobody_else, is_wide};
@@ -159,7 +160,7 @@ impl Exemptions {
         check(&entries, view)?;
         let before = self.all.get(&name);
         let had = before.map_or(&[][..], |exemption| &exemption.exempt);
-        let (new, there) = apart(entries, had);
+        let (new, there) = apart(without_addresses(entries), had);
         if had.len().saturating_add(new.len()) > MAX_ENTRIES {
             return Err(Refusal::TooMany { name, most: MAX_ENTRIES });
         }
@@ -242,7 +243,7 @@ pub(super) fn tell_names(
     had: &[Entry],
     has: &[Entry],
 ) {
-    let names: Vec<HostName> = host_names(has);
+    let names: BTreeMap<HostName, Vec<IpAddr>> = host_names(has);
     if host_names(had) != names {
         let of = format!("exemptions/{name}");
         plan.effects.facts.push(Fact::HostNames { of, names, private: false });

@@ -1,5 +1,6 @@
 //! The firewall itself: whether it stands, in which mode, at which server.
 
+mod hours;
 mod requests;
 mod setting;
 
@@ -21,9 +22,20 @@ use crate::time::{Time, is_over};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Firewall {
     posture: Posture,
+    watch: hours::Watch,
 }
 
-nothing!(Event, Job);
+nothing!(Job);
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// It was looked at the hours of open services.
+    Looked {
+        /// When it is looked again.
+        next: Option<Time>,
+    },
+}
 
 /// What an administrator must hear.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,17 +185,28 @@ impl Feature for Firewall {
         plan
     }
 
+    fn configure(&mut self, rules: &Rules) {
+        self.watch.configure(rules);
+    }
+
+    fn note(&mut self, event: &Event, now: Time) {
+        let Event::Looked { next } = event;
+        self.watch.note(*next, now);
+    }
+
     fn next_due(&self) -> Option<Time> {
-        self.posture.protection.trial_end()
+        let ends = [self.posture.protection.trial_end(), self.watch.next()];
+        ends.into_iter().flatten().min()
     }
 
     fn due(&self, view: &View<'_>) -> Plan<Firewall> {
-        if !is_over(self.posture.protection.trial_end(), view.now()) {
-            return Plan::default();
+        let mut plan = Plan::default();
+        if is_over(self.posture.protection.trial_end(), view.now()) {
+            plan = self.take_back().unwrap_or_default();
+            plan.effects.must_happen = true;
+            plan.notices.push(Notice::NotConfirmed);
         }
-        let mut plan = self.take_back().unwrap_or_default();
-        plan.effects.must_happen = true;
-        plan.notices.push(Notice::NotConfirmed);
+        self.end_hours(&mut plan, view);
         plan
     }
 
@@ -211,6 +234,6 @@ pub fn set_site(site: Site) -> Change {
 impl State {
     /// A state in which nothing is known but how the firewall is to stand.
     pub fn with_posture(posture: Posture) -> State {
-        State { firewall: Firewall { posture }, ..State::default() }
+        State { firewall: Firewall { posture, ..Firewall::default() }, ..State::default() }
     }
 }

@@ -9,6 +9,7 @@ use crate::action::Flows;
 use crate::api::RefusalKind;
 use crate::config::Rules;
 use crate::features::{Fact, Plan, Refuses, Step, View};
+use crate::hours::Hours;
 use crate::pbx::PbxPeers;
 use crate::policy;
 use crate::posture::{Mode, Protection, Site};
@@ -133,6 +134,9 @@ pub struct Reached {
     pub ports: Vec<Ports>,
     /// Whether only under the rate limits.
     pub limited: bool,
+    /// The hours during which they do; always where absent.
+    #[serde(default)]
+    pub hours: Option<Hours>,
 }
 
 /// What is refused.
@@ -270,13 +274,21 @@ impl Firewall {
 
     pub(super) fn standing(&self, view: &View<'_>) -> Reply {
         let is_open = self.posture.stands() && self.posture.mode == Mode::Open;
-        let open = is_open.then(|| view.catalogue().with_brought(&view.rules().open));
+        let rules = view.rules();
+        let open = is_open.then(|| view.catalogue().with_brought(&rules.open));
+        let always = view.catalogue().with_brought(rules.always_open());
         let reached = open.into_iter().flatten().map(|name| {
+            let brings =
+                |opened: &ServiceName| view.catalogue().with_brought([opened]).contains(name);
+            let by_hours = rules.open_by_hours().into_iter();
+            let mut by_hours = by_hours.filter(|(_, names)| names.iter().any(|it| brings(it)));
+            let hours = by_hours.next().filter(|_| !always.contains(name));
             let service = view.catalogue().get(name);
             Reached {
                 service: name.clone(),
                 ports: service.map_or_else(Vec::new, |service| service.ports.clone()),
                 limited: service.is_some_and(|service| service.limited),
+                hours: hours.map(|(hours, _)| hours.clone()),
             }
         });
         Reply::Report {

@@ -19,6 +19,8 @@ const FRESH: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(5);
 /// How long after its opening a lease is examined first: the sets may have been read just before.
 pub(super) const FIRST_EXAMINATION: Duration = Duration::from_secs(30);
+/// How long after its opening a lease may get into the kernel.
+pub(super) const OPENING: Duration = Duration::from_secs(2);
 
 /// An element that lasts longer than it should by no more than this stays as it is: the kernel counts from
 /// the moment at which it got it.

@@ -42,6 +42,17 @@ impl Lease {
         Duration::from_secs(self.idle)
     }
 
+    /// What it opens once its user may use these services: a permanent one never more than before.
+    pub(super) fn granted(&self, services: &Grant) -> Grant {
+        match (&self.services, services) {
+            (Grant::Some(own), Grant::Some(names)) if self.key.permanent => {
+                Grant::of(own.iter().filter(|name| names.contains(name)).cloned())
+            }
+            (own, Grant::All) if self.key.permanent => own.clone(),
+            _ => services.clone(),
+        }
+    }
+
     /// The address as a range.
     pub fn range(&self) -> AddrRange {
         AddrRange::from(self.key.address)
@@ -65,18 +76,26 @@ impl Ranged for Lease {
     }
 }
 
-/// Which lease: a user has one for each address. Written `anna 203.0.113.7`.
+/// Which lease: a user has one for each address, and may have a permanent one beside it. Written
+/// `anna 203.0.113.7`, `anna 203.0.113.7 permanent`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LeaseKey {
     /// The user's name.
     pub user: Arc<str>,
     /// The address, an IPv4 address not as IPv6.
     pub address: IpAddr,
+    /// Whether it lasts as long as it is used, beside one that does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
 }
+
+/// What is written behind the address of a permanent one.
+const PERMANENT: &str = " permanent";
 
 impl fmt::Display for LeaseKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.user, self.address)
+        let permanent = if self.permanent { PERMANENT } else { "" };
+        write!(f, "{} {}{permanent}", self.user, self.address)
     }
 }
 
@@ -89,10 +108,11 @@ impl FromStr for LeaseKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<LeaseKey, KeyError> {
-        let parts = text.rsplit_once(' ');
+        let temporary = text.strip_suffix(PERMANENT);
+        let parts = temporary.unwrap_or(text).rsplit_once(' ');
         let key = parts.and_then(|(user, address)| {
             let address = address.parse().ok()?;
-            Some(LeaseKey { user: user.into(), address })
+            Some(LeaseKey { user: user.into(), address, permanent: temporary.is_some() })
         });
         key.ok_or_else(|| KeyError(text.chars().take(100).collect()))
     }
@@ -104,7 +124,7 @@ mod tests {
 
     #[test]
     fn keys_are_written_and_read() {
-        for text in ["anna 203.0.113.7", "office-2 2001:db8::1"] {
+        for text in ["anna 203.0.113.7", "office-2 2001:db8::1", "anna 203.0.113.7 permanent"] {
             assert_eq!(text.parse::<LeaseKey>().unwrap().to_string(), text);
         }
         for text in ["", "anna", "anna ", "203.0.113.7", "anna 203.0.113.300"] {

@@ -68,6 +68,13 @@ pub enum Reply {
     All(Vec<Shown>),
     /// These were ended.
     Ended(Vec<Lease>),
+    /// The address of a new lease stays blocked, because a wider network is.
+    StaysBlocked {
+        /// The address.
+        address: IpAddr,
+        /// What is blocked.
+        block: AddrRange,
+    },
     /// How many there are.
     Report {
         /// How many.
@@ -81,8 +88,9 @@ pub struct Shown {
     /// The lease.
     #[serde(flatten)]
     pub lease: Lease,
-    /// When its address last sent an accepted packet, as far as the kernel was asked; `None` if the
-    /// lease no longer counts.
+    /// Whether the lease counts, as far as the kernel was asked.
+    pub in_force: bool,
+    /// When its address last sent an accepted packet since it was opened, as far as the kernel was asked.
     pub last_packet: Option<Time>,
     /// Whether its address has sent media within the last minute.
     pub in_call: bool,
@@ -307,10 +315,16 @@ impl Leases {
 
     /// How leases are shown.
     fn shown<'a>(&self, leases: impl Iterator<Item = &'a Lease>, view: &View<'_>) -> Vec<Shown> {
-        let shown = leases.map(|lease| Shown {
-            last_packet: self.last_packet(lease.key.address, view),
-            in_call: condition::is_in_call(lease.key.address, &view.learned().sets, view.now()),
-            lease: lease.clone(),
+        let shown = leases.map(|lease| {
+            let last = self.last_packet(lease.key.address, view);
+            // The kernel counts from the opening until the first packet comes.
+            let opening = lease.since.after(ending::OPENING);
+            Shown {
+                in_force: last.is_some(),
+                last_packet: last.filter(|at| *at > opening),
+                in_call: condition::is_in_call(lease.key.address, &view.learned().sets, view.now()),
+                lease: lease.clone(),
+            }
         });
         shown.collect()
     }

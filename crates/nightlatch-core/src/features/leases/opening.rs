@@ -2,10 +2,12 @@
 
 use super::ending::{outlast, shorten};
 use super::{Deed, Event, Lease, LeaseKey, Leases, Notice, Reply};
+use crate::AddrRange;
 use crate::condition;
 use crate::features::{Fact, Plan, UserOpens, UserRights, View};
+use crate::policy::{Claim, Says};
 
-/// The most addresses of a user: the oldest ends.
+/// The most addresses of a user, and the most permanent ones: the oldest ends.
 pub(super) const MAX_ADDRESSES: usize = 4;
 /// The most leases of all users. The kernel's sets have room for more.
 const MAX_LEASES: usize = 50_000;
@@ -14,8 +16,11 @@ impl Leases {
     /// A credential opens an address, or does so again.
     pub(crate) fn open(&self, opens: &UserOpens, view: &View<'_>) -> Plan<Leases> {
         let mut plan = Plan::default();
-        let key =
-            LeaseKey { user: opens.user.as_str().into(), address: opens.address.to_canonical() };
+        let key = LeaseKey {
+            user: opens.user.as_str().into(),
+            address: opens.address.to_canonical(),
+            permanent: opens.permanent,
+        };
         if self.all.len() >= MAX_LEASES && !self.all.contains_key(&key) {
             return plan;
         }
@@ -44,6 +49,7 @@ impl Leases {
             ranges: vec![lease.range()],
         });
         plan.effects.waits_for_up = true;
+        plan.said.extend(stays_blocked(&lease, view));
         plan.notices.push(Notice::Opened(lease.clone()));
         plan.events.push(Event::Begun(lease.key.clone(), lease.since));
         plan.put(lease.key.clone(), lease, Deed::Open);
@@ -53,7 +59,7 @@ impl Leases {
     /// Ends the oldest leases of a user who is about to have one too many.
     fn make_room(&self, plan: &mut Plan<Leases>, new: &LeaseKey, view: &View<'_>) {
         let mut others: Vec<&Lease> = self.of_user(&new.user).collect();
-        others.retain(|lease| lease.key != *new);
+        others.retain(|lease| lease.key != *new && lease.key.permanent == new.permanent);
         others.sort_by_key(|lease| (lease.since, &lease.key));
         let surplus = (others.len() + 1).saturating_sub(MAX_ADDRESSES);
         others.truncate(surplus);
@@ -73,9 +79,9 @@ impl Leases {
             match may {
                 None => ended.push(lease),
                 Some(UserRights { services, hours })
-                    if *services == lease.services && *hours == lease.hours => {}
+                    if lease.granted(services) == lease.services && *hours == lease.hours => {}
                 Some(UserRights { services, hours }) => {
-                    let (services, hours) = (services.clone(), hours.clone());
+                    let (services, hours) = (lease.granted(services), hours.clone());
                     let changed = Lease { services, hours, ..lease.clone() };
                     plan.effects.facts.push(Fact::Allowed {
                         name: user.to_owned(),
@@ -97,4 +103,18 @@ impl Leases {
     fn of_user(&self, user: &str) -> impl Iterator<Item = &Lease> {
         self.all.values().filter(move |lease| *lease.key.user == *user)
     }
+}
+
+/// Says so where a network around the address is blocked. (Of a block of the address alone, its owner says
+/// so.)
+fn stays_blocked(lease: &Lease, view: &View<'_>) -> Option<Reply> {
+    let claims = view.claims(lease.range());
+    let blocks = claims.iter().filter(|claim| matches!(claim.says, Says::Block));
+    let block = blocks.map(|claim| claim.over).min_by_key(AddrRange::width)?;
+    let is_account =
+        |says: Says<'_>| matches!(says, Says::Allow(_) | Says::AllowIf { idle: None, .. });
+    let is_narrower =
+        |claim: &Claim<'_>| is_account(claim.says) && claim.over.width() < block.width();
+    let stays = block.width() > lease.range().width() && !claims.iter().any(is_narrower);
+    stays.then_some(Reply::StaysBlocked { address: lease.key.address, block })
 }

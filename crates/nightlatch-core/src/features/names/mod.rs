@@ -330,11 +330,15 @@ impl Names {
     }
 
     /// A record uses these names from now on. What is known of them counts for it at once.
-    fn used_by(&self, of: &str, names: &[HostName], private: bool) -> Plan<Names> {
+    fn used_by(
+        &self,
+        of: &str,
+        names: &BTreeMap<HostName, Vec<IpAddr>>,
+        private: bool,
+    ) -> Plan<Names> {
         let mut plan = Plan::default();
-        let names: BTreeSet<&HostName> = names.iter().collect();
         let before = self.by_user.get(of);
-        for name in before.into_iter().flatten().filter(|name| !names.contains(name)) {
+        for name in before.into_iter().flatten().filter(|name| !names.contains_key(name)) {
             let Some(record) = self.all.get(name) else { continue };
             let mut record = record.clone();
             record.of.remove(of);
@@ -343,13 +347,20 @@ impl Names {
                 false => plan.put(name.clone(), record, None),
             }
         }
-        for name in names {
-            let mut record = self.all.get(name).cloned().unwrap_or_else(|| Name::new(name.clone()));
-            if record.of.insert(of.to_owned(), private) == Some(private) {
-                continue;
+        for (name, known) in names {
+            let before = self.all.get(name);
+            let mut record = before.cloned().unwrap_or_else(|| Name::new(name.clone()));
+            record.of.insert(of.to_owned(), private);
+            // What a record of an earlier version has counts as looked up.
+            if record.was_never_found() {
+                record.addresses = sorted(known);
+                record.addresses = record.counting(private);
             }
-            if !record.addresses.is_empty() {
+            if record.counting(private) != sorted(known) {
                 plan.effects.facts.push(resolved(&record));
+            }
+            if before == Some(&record) {
+                continue;
             }
             // Whoever names it again does not wait for the next look-up; nor does what was refused.
             if record.addresses.is_empty() || private && !record.refused.is_empty() {
@@ -393,6 +404,11 @@ impl Names {
             plan.put(name.name.clone(), name, None);
         }
     }
+}
+
+fn sorted(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+    addresses.into_iter().collect()
 }
 
 fn resolved(name: &Name) -> Fact {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::sense::Senseless;
 use crate::Family;
 use crate::entry::HostName;
+use crate::ranges::is_private;
 use crate::time::Time;
 
 /// For how long the last good addresses count while no name server answers, or all report errors.
@@ -136,6 +137,17 @@ impl Name {
     /// Whether private addresses count for a record that uses it.
     pub fn may_be_private(&self) -> bool {
         self.of.values().any(|private| *private)
+    }
+
+    /// Whether it never had an address.
+    pub fn was_never_found(&self) -> bool {
+        self.addresses.is_empty() && self.changed.is_none()
+    }
+
+    /// The addresses that count for a record for which private ones do, or do not.
+    pub fn counting(&self, private: bool) -> Vec<IpAddr> {
+        let counts = |address: &IpAddr| private || !is_private(address);
+        self.addresses.iter().copied().filter(counts).collect()
     }
 
     /// Its addresses of a family.

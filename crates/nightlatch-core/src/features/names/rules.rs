@@ -30,6 +30,10 @@ const MIN_PAUSE_WITHIN_OVERLAP: Duration = Duration::from_secs(5);
 /// How often a name may get new addresses within a day.
 pub const MAX_CHANGES_A_DAY: usize = 20;
 const DAY: Duration = Duration::from_secs(86_400);
+/// A name that got new addresses [`MAX_CHANGES_A_DAY`] times within this time is looked up less often: each
+/// change is an entry in the audit log, and whoever answers for the name decides how many there are.
+const RESTLESS_WITHIN: Duration = Duration::from_secs(2 * 3600);
+const PAUSE_OF_RESTLESS: Duration = Duration::from_secs(300);
 
 /// What an answer is judged with.
 pub(super) struct Circumstances<'a> {
@@ -71,6 +75,7 @@ pub(super) fn judge(
         outcome.is_found(&halves, with)
     };
     outcome.note_changes(name, now);
+    let pause = if outcome.is_restless(now) { pause.max(PAUSE_OF_RESTLESS) } else { pause };
     let mut next = live::next(now, pause, answered, outcome.live.answers);
     if let Some(end) = outcome.name.ends().filter(|end| now < *end) {
         next = next.min(end);
@@ -312,6 +317,13 @@ impl Outcome {
             let Some(oldest) = oldest.map(|(address, _)| *address) else { break };
             self.live.replaced.remove(&oldest);
         }
+    }
+
+    /// Whether the name has got new addresses very often of late.
+    fn is_restless(&self, now: Time) -> bool {
+        let changes = &self.name.changes;
+        let of_late = changes.iter().filter(|at| now.since(**at) < RESTLESS_WITHIN).count();
+        of_late > MAX_CHANGES_A_DAY
     }
 
     /// Notes that addresses changed, and says so if that happens often.

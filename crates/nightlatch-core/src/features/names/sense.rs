@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::posture::Site;
+use crate::ranges::is_private;
 
 /// An address that does not count, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,9 +76,7 @@ fn of_v4(address: Ipv4Addr) -> Option<Why> {
         (169, 254) => Some(Why::LinkLocal),
         (224..=239, _) => Some(Why::Multicast),
         (0 | 240.., _) => Some(Why::Nobody),
-        // RFC 1918, and the addresses behind the NAT of carriers (RFC 6598).
-        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Some(Why::Private),
-        _ => None,
+        _ => is_private(&address.into()).then_some(Why::Private),
     }
 }
 
@@ -94,9 +93,7 @@ fn of_v6(address: Ipv6Addr) -> Option<Why> {
         0 => Some(Why::Mapped),
         0xff00.. => Some(Why::Multicast),
         0xfe80..=0xfebf => Some(Why::LinkLocal),
-        // Unique local addresses (RFC 4193), and the site-local ones that were before them.
-        0xfc00..=0xfdff | 0xfec0..=0xfeff => Some(Why::Private),
-        _ => None,
+        _ => is_private(&address.into()).then_some(Why::Private),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Provider, ProviderName};
 use crate::AddrRange;
-use crate::entry::{Entry, HostName};
+use crate::entry::{Entry, HostName, resolved};
 use crate::records::Ranged;
 use crate::service::{Grant, ServiceName};
 use crate::time::Time;
@@ -66,15 +66,8 @@ impl Enabled {
 
     /// With other addresses of a name; `None` if it does not have the name, or nothing changes.
     pub(super) fn with(&self, name: &HostName, found: &[IpAddr]) -> Option<Enabled> {
-        let mut now = self.clone();
-        for entry in &mut now.signalling {
-            if let Entry::Host { name: own, addresses } = entry
-                && own == name
-            {
-                *addresses = found.to_vec();
-            }
-        }
-        (now != *self).then_some(now)
+        let signalling = resolved(&self.signalling, name, found)?;
+        Some(Enabled { signalling, ..self.clone() })
     }
 
     /// All ranges, each once.

@@ -175,7 +175,7 @@ impl Feature for Providers {
                 continue;
             }
             let now = provider.map_or_else(|| enabled.clone(), |it| enabled.as_in(it));
-            plan.effects.facts.extend(Providers::names(&now));
+            plan.effects.facts.extend(Providers::names(Some(enabled), Some(&now)));
             if now != *enabled {
                 Providers::moved(&mut plan, Some(enabled), Some(&now));
                 plan.notices.push(Notice::Changed { name: now.name.clone() });

@@ -30,7 +30,7 @@ pub struct Provider {
     /// The domains of its servers.
     #[serde(default)]
     pub domains: Vec<HostName>,
-    /// The host names of its signalling, and names of SRV records.
+    /// The host names of its signalling, names of SRV records, and `_sip.` with a SIP domain.
     #[serde(default)]
     pub hosts: Vec<HostName>,
     /// The networks of its signalling.
@@ -89,7 +89,11 @@ impl Provider {
     /// Whether a server is one of its own: by its name, or by all of its addresses.
     pub fn covers(&self, host: Option<&str>, ranges: &[AddrRange]) -> bool {
         let named = host.is_some_and(|host| {
-            self.hosts.iter().any(|own| own.as_str().eq_ignore_ascii_case(host))
+            let name = |own: &HostName| {
+                let own = own.as_str();
+                own.strip_prefix("_sip.").unwrap_or(own).eq_ignore_ascii_case(host)
+            };
+            self.hosts.iter().any(name)
         });
         let within = |range: &AddrRange| self.networks.iter().any(|own| own.covers(range));
         named || !ranges.is_empty() && ranges.iter().all(within)
@@ -176,7 +180,7 @@ mod tests {
     fn whose_a_server_is() {
         let provider: Provider = serde_json::from_value(serde_json::json!({
             "name": "one", "title": "One", "status": "verified", "services": ["sip"],
-            "domains": ["example.net"], "hosts": ["sip.example.net"],
+            "domains": ["example.net"], "hosts": ["sip.example.net", "_sip.example.org"],
             "networks": ["192.0.2.0/24"], "media": ["198.51.100.0/24"],
         }))
         .unwrap();
@@ -184,6 +188,7 @@ mod tests {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
         assert!(provider.covers(Some("SIP.example.net"), &[]));
+        assert!(provider.covers(Some("example.org"), &[]), "its SIP domain");
         assert!(provider.covers(None, &ranges(&["192.0.2.7", "192.0.2.64/28"])));
         assert!(!provider.covers(None, &ranges(&["192.0.2.7", "203.0.113.7"])));
         assert!(!provider.covers(None, &ranges(&["198.51.100.7"])), "media are no signalling");

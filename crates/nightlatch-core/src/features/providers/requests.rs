@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Deed, Enabled, Provider, ProviderName, Providers, Status, catalogue};
 use crate::AddrRange;
 use crate::api::RefusalKind;
-use crate::entry::HostName;
+use crate::entry::{HostName, host_names};
 use crate::features::{Fact, Feature as _, Plan, Refuses, View};
 use crate::service::Grant;
 
@@ -171,7 +171,7 @@ impl Providers {
         let enabled = Enabled::of(provider, view.now(), view.caller().to_string());
         let mut plan = Plan::say(Reply::Enabled(enabled.clone()));
         Providers::moved(&mut plan, None, Some(&enabled));
-        plan.effects.facts.extend(Providers::names(&enabled));
+        plan.effects.facts.extend(Providers::names(None, Some(&enabled)));
         plan.put(name.clone(), enabled, Deed::Enable);
         plan.effects.waits_for_up = true;
         Ok(plan)
@@ -193,13 +193,7 @@ impl Providers {
     pub(super) fn close(plan: &mut Plan<Providers>, enabled: &Enabled, deed: Deed) {
         plan.remove(enabled.name.clone(), deed);
         Providers::moved(plan, Some(enabled), None);
-        if enabled.names().next().is_some() {
-            plan.effects.facts.push(Fact::HostNames {
-                of: of(&enabled.name),
-                names: Vec::new(),
-                private: false,
-            });
-        }
+        plan.effects.facts.extend(Providers::names(Some(enabled), None));
     }
 
     /// What follows for ranges that come and go: running flows end where less is granted than before.
@@ -226,7 +220,11 @@ impl Providers {
         }
         let gone: Vec<AddrRange> = had.difference(&has).copied().collect();
         if !gone.is_empty() {
-            plan.effects.facts.push(Fact::Withdrawn { name: name.clone(), ranges: gone });
+            let name = name.clone();
+            plan.effects.facts.push(match after {
+                Some(_) => Fact::Replaced { name, ranges: gone },
+                None => Fact::Withdrawn { name, ranges: gone },
+            });
         }
         let mut came: Vec<(Grant, Vec<AddrRange>)> = Vec::new();
         for (range, grant) in is.iter().filter(|it| !was.contains(it)) {
@@ -240,11 +238,12 @@ impl Providers {
         }
     }
 
-    /// The fact of its host names, if it has any.
-    pub(super) fn names(enabled: &Enabled) -> Option<Fact> {
-        let names: Vec<HostName> = enabled.names().cloned().collect();
-        let of = of(&enabled.name);
-        (!names.is_empty()).then_some(Fact::HostNames { of, names, private: false })
+    /// The fact of the host names that a provider has from now on, if it has or had any.
+    pub(super) fn names(before: Option<&Enabled>, after: Option<&Enabled>) -> Option<Fact> {
+        let of = of(&after.or(before)?.name);
+        let names = after.map(|it| host_names(&it.signalling)).unwrap_or_default();
+        let had = before.is_some_and(|it| it.names().next().is_some());
+        (had || !names.is_empty()).then_some(Fact::HostNames { of, names, private: false })
     }
 
     /// Says which providers a block denies, and which stay allowed inside it.

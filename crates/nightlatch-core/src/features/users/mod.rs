@@ -1,6 +1,7 @@
 //! Users: persons whose credentials open addresses for a time. What is open is not kept here.
 
 mod config;
+mod opening;
 mod requests;
 mod secrets;
 mod user;
@@ -13,7 +14,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use config::Config;
-pub use requests::{Card, Edit, NewUser, Opens, Refusal, Reply, Request};
+pub use opening::{Open, Opens};
+pub use requests::{Card, Edit, NewUser, Refusal, Reply, Request};
 pub use secrets::{Agent, NotMade, Secrets, Spa};
 pub use user::{Credential, Kind, KindError, NameError, User, UserName};
 
@@ -180,7 +182,7 @@ impl Feature for Users {
         match request {
             Request::List | Request::Show { .. } => Reads::Question,
             Request::Add { .. } | Request::Rotate { .. } | Request::Card { .. } => Reads::Nothing,
-            Request::Set { .. } | Request::Revoke { .. } | Request::Open { .. } => Reads::Learned,
+            Request::Set { .. } | Request::Revoke { .. } | Request::Open(_) => Reads::Learned,
         }
     }
 
@@ -195,7 +197,7 @@ impl Feature for Users {
             Request::Rotate { name, kinds, entropy } => self.rotate(&name, kinds, &entropy, view),
             Request::Revoke { name } => self.revoke(&name),
             Request::Card { name, again } => self.card(&name, again, view),
-            Request::Open { name, address, lasts } => self.open(&name, address, lasts, view),
+            Request::Open(open) => self.open(open, view),
             Request::List => Ok(Plan::say(Reply::All(self.all.values().cloned().collect()))),
             Request::Show { name } => Ok(Plan::say(Reply::One(self.known(&name)?.clone()))),
         }

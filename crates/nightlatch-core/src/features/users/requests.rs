@@ -6,22 +6,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::opening::{Open, Opens};
 use super::secrets::TakenPorts;
 use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users, config};
-use crate::AddrRange;
 use crate::api::RefusalKind;
-use crate::features::{Fact, Plan, Refuses, UserOpens, UserRights, View};
+use crate::features::{Fact, Plan, Refuses, UserRights, View};
 use crate::hours::{Hours, Within};
-use crate::ranges::is_nobody_else;
+use crate::near::nearest;
 use crate::secret::Entropy;
 use crate::service::{Grant, Ports, ServiceName};
 use crate::time::Time;
 
 /// The longest note, in characters.
 const LONGEST_NOTE: usize = 1000;
-/// What opens an address that an administrator names.
-const BY_HAND: &str = "by hand";
-
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,14 +61,7 @@ pub enum Request {
         again: bool,
     },
     /// Open an address for a user by hand.
-    Open {
-        /// The name.
-        name: UserName,
-        /// The address.
-        address: IpAddr,
-        /// For how long at most.
-        lasts: Option<Duration>,
-    },
+    Open(Open),
     /// All users.
     List,
     /// One user.
@@ -170,21 +160,6 @@ pub struct Card {
     pub longest: Duration,
 }
 
-/// An address that is opened by hand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Opens {
-    /// The user's name.
-    pub name: UserName,
-    /// The address.
-    pub address: IpAddr,
-    /// The services.
-    pub services: Grant,
-    /// After how long without an accepted packet it is closed.
-    pub idle: Duration,
-    /// After how long in any case.
-    pub longest: Duration,
-}
-
 /// What is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,6 +168,9 @@ pub enum Refusal {
     Unknown {
         /// The name.
         name: UserName,
+        /// The one that was probably meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        near: Option<UserName>,
     },
     /// There is one of that name already.
     Exists(Box<User>),
@@ -242,6 +220,18 @@ pub enum Refusal {
         /// When.
         at: Time,
     },
+    /// The user does not have these services.
+    NotGranted {
+        /// The user's name.
+        name: UserName,
+        /// The services.
+        services: Vec<ServiceName>,
+    },
+    /// All of the user's services have to be named to be open permanently.
+    NoneUnnamed {
+        /// The user's name.
+        name: UserName,
+    },
     /// Nobody comes from there.
     NobodyElse {
         /// The address.
@@ -279,7 +269,11 @@ impl From<NotMade> for Refusal {
 
 impl Users {
     pub(super) fn known(&self, name: &UserName) -> Result<&User, Refusal> {
-        self.all.get(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })
+        self.all.get(name).ok_or_else(|| {
+            let names = self.all.keys().map(UserName::as_str);
+            let near = nearest(name.as_str(), names).and_then(|near| near.parse().ok());
+            Refusal::Unknown { name: name.clone(), near }
+        })
     }
 
     pub(super) fn add(
@@ -411,45 +405,8 @@ impl Users {
         Ok(plan)
     }
 
-    pub(super) fn open(
-        &self,
-        name: &UserName,
-        address: IpAddr,
-        lasts: Option<Duration>,
-        view: &View<'_>,
-    ) -> Result<Plan<Users>, Refusal> {
-        let user = self.known(name)?;
-        let address = address.to_canonical();
-        if is_nobody_else(&AddrRange::from(address)) {
-            return Err(Refusal::NobodyElse { address });
-        }
-        if view.posture().site.is_own(address) {
-            return Err(Refusal::Own { address });
-        }
-        let (idle, longest) = self.limits(user);
-        if lasts.is_some_and(|lasts| lasts > longest) {
-            return Err(Refusal::Limit { least: Duration::from_secs(1), most: longest });
-        }
-        let longest = lasts.unwrap_or(longest);
-        let (idle, services) = (idle.min(longest), user.services.clone());
-        let opens = UserOpens {
-            user: name.to_string(),
-            credential: BY_HAND.to_owned(),
-            address,
-            services: services.clone(),
-            idle,
-            longest: Some(longest),
-            hours: user.hours.clone(),
-        };
-        let opened = Opens { name: name.clone(), address, services, idle, longest };
-        let mut plan = Plan::say(Reply::Opened(opened));
-        plan.effects.facts.push(Fact::UserOpens(opens));
-        plan.effects.waits_for_up = true;
-        Ok(plan)
-    }
-
     /// The idle limit and the absolute limit of what a user opens.
-    fn limits(&self, user: &User) -> (Duration, Duration) {
+    pub(super) fn limits(&self, user: &User) -> (Duration, Duration) {
         let longest = self.config.longest;
         (user.idle().unwrap_or(self.config.idle).min(longest), longest)
     }

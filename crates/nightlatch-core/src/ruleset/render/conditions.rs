@@ -44,10 +44,12 @@ pub(super) fn calling(structure: &Structure) -> String {
     }
 }
 
+/// Only where this host sends too: a packet to a media port is no call, and its sender may be forged.
 fn calls(ports: &HostPorts) -> String {
     let mut text = String::new();
     for (sender, digit) in SENDERS {
-        let update = format!("update @{} {{ {sender} }}", named(&IN_CALL, digit));
+        let set = named(&IN_CALL, digit);
+        let update = format!("ct state established update @{set} {{ {sender} }}");
         text += &rules(Side::Destination, &ports.media, &update);
     }
     text
@@ -61,19 +63,24 @@ fn renews(idle: u64) -> String {
     })
 }
 
+/// The rules that lead on within windows of time, and for calls that run at their end.
+pub(super) fn during(windows: &[(i64, i64)], ports: &HostPorts, follows: &str) -> String {
+    let mut text = String::new();
+    for (from, to) in windows {
+        let _ = writeln!(text, "\t\tmeta time >= {from} meta time < {to} {follows}");
+    }
+    for (sender, digit) in SENDERS {
+        let runs = format!("{sender} @{} {follows}", named(&IN_CALL, digit));
+        text += &rules(Side::Destination, &ports.of_calls, &runs);
+    }
+    text
+}
+
 /// Returns where the condition is not met, or the packet asks for something else.
 fn condition(name: &str, chain: &ConditionChain, ports: &HostPorts) -> String {
     let mut text = format!("\tchain {name} {{\n");
     if let Some(windows) = &chain.windows {
-        let next = format!("goto {name}.open");
-        for (from, to) in windows {
-            let _ = writeln!(text, "\t\tmeta time >= {from} meta time < {to} {next}");
-        }
-        // A call that runs continues.
-        for (sender, digit) in SENDERS {
-            let runs = format!("{sender} @{} {next}", named(&IN_CALL, digit));
-            text += &rules(Side::Destination, &ports.of_calls, &runs);
-        }
+        text += &during(windows, ports, &format!("goto {name}.open"));
         let _ = write!(text, "\t}}\n\tchain {name}.open {{\n");
     }
     if chain.idle.is_some() {

@@ -3,9 +3,11 @@
 
 use std::fmt::Write as _;
 
+use super::conditions;
 use super::ports::{Side, offered, ping, rules};
 use crate::config::Rate;
-use crate::ruleset::{OpenServices, StrangersShare, Structure, names};
+use crate::ruleset::{HostPorts, OpenServices, StrangersShare, Structure, names};
+use crate::service::Opening;
 
 /// How many packets of listed addresses are counted by address in a second, of each family.
 pub const COUNTED_BY_ADDRESS: u64 = 1_000;
@@ -73,27 +75,43 @@ pub(super) fn chains(structure: &Structure) -> String {
     // An account that does not grant the service gets here, exempt from the lists.
     let mut text =
         "\tchain strangers {\n\t\tjump known_peers\n\t\tgoto admission\n\t}\n".to_owned();
-    text += &admission(structure.open.as_ref());
+    text += &admission(structure.open.as_ref(), &structure.ports);
     if let Some(open) = &structure.open {
         text += &listed();
         text += &rate_limits(open);
         text += &admitted(structure);
     }
     if admits(structure) {
-        text += &media(structure.share);
+        text += &media(structure);
     }
     text
 }
 
 /// Accepts what strangers may reach, and drops the rest.
-fn admission(open: Option<&OpenServices>) -> String {
-    let mut text = "\tchain admission {\n".to_owned();
-    if let Some(open) = open {
-        text += &offered(&open.limited, "goto rate_limits");
-        text += &rules(Side::Destination, &open.opening.ports, "goto admitted");
-        text += &ping(open.opening.ping, "goto admitted_ping");
+fn admission(open: Option<&OpenServices>, ports: &HostPorts) -> String {
+    let mut text = String::new();
+    let mut admission = "\tchain admission {\n".to_owned();
+    if let Some(open) = open.filter(|open| open.admissions.is_empty()) {
+        admission += &admitting(&open.limited, &open.opening);
     }
-    let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::SILENT);
+    for part in open.iter().flat_map(|open| &open.admissions) {
+        let offered = admitting(&part.limited, &part.opening);
+        let Some(chain) = &part.chain else {
+            admission += &offered;
+            continue;
+        };
+        let _ = write!(text, "\tchain {chain} {{\n{offered}\t}}\n");
+        admission += &conditions::during(&part.windows, ports, &format!("jump {chain}"));
+    }
+    let _ = write!(admission, "\t\tcounter name {} drop\n\t}}\n", names::SILENT);
+    text + &admission
+}
+
+/// Sends what open services offer to its limits.
+fn admitting(limited: &Opening, opening: &Opening) -> String {
+    let mut text = offered(limited, "goto rate_limits");
+    text += &rules(Side::Destination, &opening.ports, "goto admitted");
+    text += &ping(opening.ping, "goto admitted_ping");
     text
 }
 
@@ -154,8 +172,10 @@ fn admitted(structure: &Structure) -> String {
 
 /// Running streams continue, whoever else sends; new ones are rate-limited. If the set is full, no new
 /// stream can begin.
-fn media(share: StrangersShare) -> String {
+fn media(structure: &Structure) -> String {
+    let share = structure.share;
     let limited = limited();
+    let calling = conditions::calling(structure);
     let (mut runs, mut goes_on) = (String::new(), String::new());
     for (number, family, address) in [(4, "ipv4", "ip"), (6, "ipv6", "ip6")] {
         let stream = format!("{address} saddr . udp sport . udp dport");
@@ -168,6 +188,7 @@ fn media(share: StrangersShare) -> String {
     }
     format!(
         "\tchain strangers_stream {{\n\
+{calling}\
 {goes_on}\
          \t\t{limited}\n\
          \t}}\n\

@@ -42,7 +42,7 @@ pub struct Allow {
     /// How long it holds, such as 8h; for ever without
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) lasts: Option<Duration>,
-    /// Until when it holds: "2026-12-31 18:00" (UTC), or with an offset: "2026-12-31 18:00 +01:00"
+    /// Until when it is valid: "2026-12-31 18:00" (UTC), or with an offset: "2026-12-31 18:00 +01:00"
     #[arg(long, value_name = "WHEN", value_parser = parse_ends, conflicts_with = "lasts")]
     until: Option<Ends>,
     #[command(flatten)]
@@ -68,7 +68,7 @@ struct Addresses {
         value_name = "ADDRESS|CIDR|HOST"
     )]
     addresses: Vec<String>,
-    /// Also those in a file, one a line ("#" begins a comment); "-" is standard input
+    /// Also those in a file, one per line ("#" begins a comment); "-" is standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 }

@@ -11,6 +11,12 @@
 //! addresses it has; `account set office --services sip --until "2026-12-31 18:00" --rename berlin` its
 //! services, end, note and name. Each is one change: connections of addresses that stay go on
 //! undisturbed, those of addresses that go, and of services that are no longer allowed, end at once.
+//!
+//! `account set office --hours "Mon-Fri 07:00-19:00, Sat 09:00-13:00" --zone Europe/Berlin` makes an account
+//! count during these hours only; `--hours always` ends that. `allow`, `user add` and `user set` take hours
+//! too. A range past midnight (`22:00-06:00`) belongs to the day on which it begins. When hours end, so do
+//! running connections, except for a call: its signalling and media continue until a minute after its last
+//! packet of media. Hours follow daylight saving time, and work for a week while the daemon is stopped.
 
 pub mod cli;
 mod hosts;

@@ -48,6 +48,12 @@ impl Worded for Accounts {
                 text
             }
             Reply::Changed { before, after, entries } => altered(before, after, *entries),
+            Reply::EndsYours { origin, at, comes_back } => {
+                let again = if *comes_back { ", until its hours begin again" } else { "" };
+                format!(
+                    "attention: your own SSH session from {origin} ends at {at} with this account, and no new one can begin{again}: to prevent that, allow {origin} in another account"
+                )
+            }
             Reply::ShutOut { name } => {
                 format!("attention: this shuts out addresses of account \"{name}\"")
             }

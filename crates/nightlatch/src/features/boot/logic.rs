@@ -42,6 +42,7 @@ pub(super) fn emergency() -> Ruleset {
     ruleset.structure.open = Some(OpenServices {
         limited: opening.clone(),
         opening,
+        admissions: Vec::new(),
         per_source: Rate { packets: 20, burst: 100 },
         total: Rate { packets: 500, burst: 1000 },
     });

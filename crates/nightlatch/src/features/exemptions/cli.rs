@@ -23,7 +23,7 @@ pub struct ExemptCommand {
 enum Action {
     /// Exempt addresses, networks or host names
     Add {
-        /// A name for them, such as "doctor"
+        /// A name for them, e.g. "monitor"
         name: ExemptionName,
         /// Addresses, networks, ranges or host names
         #[arg(required = true, value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
@@ -39,7 +39,7 @@ enum Action {
         /// Only these addresses, exactly as they were exempted
         #[arg(value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
         addresses: Vec<Entry>,
-        /// Even if you could not come in any more
+        /// Even if that ends your own session
         #[arg(long)]
         force: bool,
     },

@@ -101,7 +101,10 @@ impl Worded for Firewall {
 fn reached(reached: &Reached) -> String {
     let ports: Vec<String> = reached.ports.iter().map(ToString::to_string).collect();
     let limited = if reached.limited { ", under rate limits" } else { "" };
-    format!("{} ({}){limited}", reached.service, ports.join(", "))
+    let hours = reached.hours.as_ref();
+    let hours = hours.map(|hours| format!(", only {hours} ({})", hours.zone()));
+    let hours = hours.unwrap_or_default();
+    format!("{} ({}){limited}{hours}", reached.service, ports.join(", "))
 }
 
 fn shown(protection: &Protection, now: Time) -> String {

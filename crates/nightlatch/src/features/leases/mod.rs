@@ -8,6 +8,11 @@
 //! days after it was opened, but never during a call, i.e. until sixty seconds after the last packet of
 //! media. A user has at most four addresses; the oldest ends. All this works while the daemon is stopped,
 //! and survives a reboot.
+//!
+//! In JSON each of the `leases` has the `user`, the `address`, the `credential`, the `services`, the `hours`,
+//! the `idle` limit in seconds, `since` when and `until` when at the latest, whether it is `in_force`, the
+//! `last_packet` since it was opened, and whether its address is `in_call`; moments are in milliseconds since
+//! 1970.
 
 pub mod cli;
 mod wording;

@@ -22,6 +22,9 @@ impl Worded for Leases {
                     ended.join(", ")
                 )
             }
+            Reply::StaysBlocked { address, block } => format!(
+                "attention: {address} stays blocked, because {block} is blocked, and a lease does not override that: \"nightlatch allow NAME {address}\" does, or \"nightlatch unblock {block}\""
+            ),
             Reply::All(_) | Reply::Report { .. } => return None,
         })
     }
@@ -51,16 +54,18 @@ impl Worded for Leases {
     fn about(reply: &Reply, about: &mut About) {
         let Reply::All(leases) = reply else { return };
         about.field_unless_empty(73, "leases", leases);
-        for Shown { lease, last_packet, .. } in leases {
+        for Shown { lease, in_force, last_packet, .. } in leases {
             let Lease { key, services, .. } = lease;
-            let packet = last_packet
-                .map(|at| format!(", last packet {} ago", show_span(about.now().since(at))));
-            let packet = packet.unwrap_or_else(|| ", no longer in force".to_owned());
+            let packet = match last_packet {
+                _ if !in_force => ", no longer in force".to_owned(),
+                Some(at) => format!(", last packet {} ago", show_span(about.now().since(*at))),
+                None => ", no packet yet".to_owned(),
+            };
             about.line(12, format!("lease     user {}: {services}{packet}", key.user));
             let because = format!(
-                "lease of user \"{}\" ({services}), by {} at {}{}",
+                "lease of user \"{}\" ({services}), opened {} at {}{}",
                 key.user,
-                lease.credential,
+                opened_by(lease),
                 lease.since,
                 limits(lease)
             );
@@ -72,27 +77,41 @@ impl Worded for Leases {
 
     fn audited(_record: &Record, value: &Value) -> Option<String> {
         let lease = Lease::deserialize(value).ok()?;
-        Some(format!("{}, by {}{}", lease.services, lease.credential, limits(&lease)))
+        Some(format!("{}, {}{}", lease.services, opened_by(&lease), limits(&lease)))
     }
 }
 
 fn opened(lease: &Lease) -> String {
-    let Lease { key, services, credential, .. } = lease;
+    let Lease { key, services, .. } = lease;
     format!(
-        "{} is open for user \"{}\" ({services}), by {credential}{}",
+        "{} is open for user \"{}\" ({services}), opened {}{}",
         key.address,
         key.user,
+        opened_by(lease),
         limits(lease)
     )
+}
+
+/// `by hand`, `by knock`.
+fn opened_by(lease: &Lease) -> String {
+    match lease.credential.as_str() {
+        by_hand if by_hand.starts_with("by ") => by_hand.to_owned(),
+        credential => format!("by {credential}"),
+    }
 }
 
 /// When a lease ends, and during which hours it counts.
 fn limits(lease: &Lease) -> String {
     let until =
         lease.until.map_or_else(String::new, |until| format!(" and at {until} at the latest"));
-    let hours = lease.hours.as_ref();
-    let hours = hours.map_or_else(String::new, |it| format!(", only {it} {}", it.zone()));
+    let hours = during(lease);
     format!(", ends {} after the last packet{until}{hours}", show_span(lease.idle()))
+}
+
+/// `, only Mon-Fri 07:00-19:00 (Europe/Berlin)`; nothing without hours.
+fn during(lease: &Lease) -> String {
+    let hours = lease.hours.as_ref();
+    hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
 }
 
 pub(super) fn table(leases: &[Shown]) {
@@ -103,17 +122,21 @@ pub(super) fn table(leases: &[Shown]) {
     let now = clock::now();
     let rows: Vec<Vec<String>> = leases
         .iter()
-        .map(|Shown { lease, last_packet, in_call }| {
-            let packet = last_packet.map(|at| format!("{} ago", show_span(now.since(at))));
-            let packet = if *in_call { Some("in a call".to_owned()) } else { packet };
+        .map(|Shown { lease, in_force, last_packet, in_call }| {
+            let packet = match last_packet {
+                _ if *in_call => "in a call".to_owned(),
+                _ if !in_force => "no longer in force".to_owned(),
+                Some(at) => format!("{} ago", show_span(now.since(*at))),
+                None => "none yet".to_owned(),
+            };
             vec![
                 lease.key.address.to_string(),
                 lease.key.user.to_string(),
-                lease.services.to_string(),
+                format!("{}{}", lease.services, during(lease)),
                 lease.credential.clone(),
                 lease.since.to_string(),
                 lease.until.map_or_else(|| "no limit".to_owned(), |until| until.to_string()),
-                packet.unwrap_or_else(|| "none".to_owned()),
+                packet,
             ]
         })
         .collect();

@@ -6,7 +6,9 @@
 //! is answered from its next packet on. A replaced one still counts for 2 minutes (`overlap` under `[names]`
 //! in the configuration), then its connections end. Where an answer shows only some of the addresses of a
 //! name, all of them count. A name that begins with `_`, such as `_sip._udp.example.net`, stands for the
-//! servers of its SRV records.
+//! servers of its SRV records. `_sip.` before a domain, as in `_sip.example.net`, stands for the SIP servers of
+//! the domain, found as phones find them (RFC 3263): by its NAPTR records; without these by its SRV records of
+//! SIP over UDP, TCP and TLS; and without these the domain itself is the server.
 //!
 //! A name server that fails changes nothing for 7 days: the last good addresses count, also after a reboot.
 //! If it says for an hour, three times or more, that a name has no address, the last ones count for 24
@@ -16,7 +18,8 @@
 //! DNS is not authenticated. So an account with a host name opens telephony only, unless `--services` names
 //! more. Answers that make no sense are refused and reported: loopback, multicast, link-local and reserved
 //! addresses, this server's own, more than 64 of them, and private addresses unless the account was made with
-//! `--allow-private`. A name that gets new addresses more than 20 times a day is reported too.
+//! `--allow-private`. A name that gets new addresses more than 20 times a day is reported too;
+//! one that does so within two hours is looked up every 5 minutes at most.
 //!
 //! `nightlatch names` lists all names with their addresses. In JSON each has its `name`, the records `of`
 //! which it is (with whether private addresses count), the `addresses` that count, when they `changed`

@@ -51,7 +51,8 @@ impl Worded for Names {
         if *count > 0 {
             let troubled =
                 if *troubled > 0 { format!(", {troubled} with trouble") } else { String::new() };
-            report.line(75, format!("names     {count} host names{troubled}"));
+            let names = if *count == 1 { "name" } else { "names" };
+            report.line(75, format!("names     {count} host {names}{troubled}"));
         }
         for name in first {
             report.line(76, format!("name      {}: {}", name.name, trouble(name)));
@@ -135,7 +136,7 @@ fn private_hint(refused: &[Senseless]) -> &'static str {
     use nightlatch_core::features::names::Why;
 
     match refused.iter().any(|it| it.why == Why::Private) {
-        true => " (if this name is of your own network, use --allow-private)",
+        true => " (for names of your own network, \"nightlatch allow\" has --allow-private)",
         false => "",
     }
 }

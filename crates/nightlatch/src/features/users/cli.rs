@@ -9,7 +9,9 @@ use std::time::Duration;
 use nightlatch_core::api;
 use nightlatch_core::entry::HostName;
 use nightlatch_core::features::Reply;
-use nightlatch_core::features::users::{self, Card, Edit, Kind, NewUser, Request, User, UserName};
+use nightlatch_core::features::users::{
+    self, Card, Edit, Kind, NewUser, Open, Request, User, UserName,
+};
 use nightlatch_core::hours::Within;
 use nightlatch_core::secret::Entropy;
 use nightlatch_core::service::Grant;
@@ -23,7 +25,7 @@ use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{addresses, client, screen};
 
-/// Give persons without a fixed address credentials, and take them away
+/// Manage persons without a fixed address and their credentials
 #[derive(clap::Args, Debug)]
 pub struct UserCommand {
     #[command(subcommand)]
@@ -41,13 +43,13 @@ enum Action {
         /// The user's name
         name: UserName,
     },
-    /// Change services, limit or note; the credentials stay
+    /// Change services, limit, hours or note; the credentials stay
     Set(Set),
     /// Replace the credentials and erase the old ones
     Rotate {
         /// The user's name
         name: UserName,
-        /// Which: knock, spa, agent; all that the user has without. A kind that the user has not is added
+        /// Which: knock, spa, agent; default: all that the user has. A kind that the user does not have is added
         #[arg(long, value_name = "LIST", value_parser = kinds)]
         keys: Option<Kinds>,
     },
@@ -73,12 +75,12 @@ struct Add {
     /// The credentials: some of knock, spa, agent, or none
     #[arg(long, value_name = "LIST", default_value = "spa", value_parser = kinds)]
     keys: Kinds,
-    /// After how long without a packet an address is closed, e.g. 8h; as configured without
+    /// After how long without a packet an address is closed, e.g. 8h; default: as configured
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
     #[command(flatten)]
     hours: HoursArgs,
-    /// A note; public, so no place for a secret
+    /// A note; it is public: never write a secret into it
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
 }
@@ -87,15 +89,15 @@ struct Add {
 struct Set {
     /// The user's name
     name: UserName,
-    /// The services from now on, of addresses that are open already too
+    /// The services from now on, also of addresses that are open already
     #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
     services: Option<Grant>,
-    /// After how long without a packet an address is closed, of those that are opened from now on
+    /// After how long without a packet an address is closed; only of those that are opened from now on
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
     #[command(flatten)]
     hours: HoursArgs,
-    /// A note; public, so no place for a secret
+    /// A note; it is public: never write a secret into it
     #[arg(long)]
     note: Option<String>,
     /// Even if that ends your own session
@@ -107,7 +109,7 @@ struct Set {
 struct ShowCard {
     /// The user's name
     name: UserName,
-    /// The name or address at which the person reaches this server; its own address without
+    /// The name or address at which the person reaches this server; default: its own address
     #[arg(long, value_name = "NAME|ADDRESS", value_parser = host)]
     host: Option<String>,
     /// Write a page for a browser to a new file, which only root can read
@@ -132,9 +134,19 @@ pub struct Lease {
     /// The address
     #[arg(value_parser = addresses::one)]
     address: IpAddr,
-    /// For how long at most, e.g. 2h; as long as the user's credentials would open it without
+    /// For how long at most, e.g. 2h; default: as long as the user's credentials would open it
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     lasts: Option<Duration>,
+    /// As long as it is used: it ends after 30 days without a packet. Not for ssh and web, unless named by
+    /// --services
+    #[arg(long, conflicts_with = "lasts")]
+    permanent: bool,
+    /// Which of the user's services; all of them without
+    #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
+    services: Option<Grant>,
+    /// Even if that ends your own session: a user has four addresses at most, and the oldest ends
+    #[arg(long)]
+    force: bool,
 }
 
 /// Kinds of credentials as one argument.
@@ -177,9 +189,14 @@ impl Run for UserCommand {
 
 impl Run for Lease {
     fn run(&self, context: &Context) -> Outcome {
-        let Lease { name, address, lasts } = self;
-        let request = Request::Open { name: name.clone(), address: *address, lasts: *lasts };
-        context.change(api::Request::of(request))
+        let request = Request::Open(Open {
+            name: self.name.clone(),
+            address: self.address,
+            lasts: self.lasts,
+            permanent: self.permanent,
+            services: self.services.clone(),
+        });
+        context.change(api::Request::of(request).forced(self.force))
     }
 }
 

@@ -26,9 +26,10 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on, {}",
+                    "user \"{}\" may open {} from now on{}, {}",
                     user.name,
                     user.services,
+                    during(user),
                     limit(user)
                 )
             }
@@ -45,10 +46,16 @@ impl Worded for Users {
             Reply::Card(card) => format!("the card of user \"{}\" is shown", card.user.name),
             Reply::Opened(opens) if changed => {
                 let Opens { name, address, services, idle, longest } = opens;
+                let is_shorter = longest.is_none_or(|longest| *idle < longest);
+                let idle =
+                    is_shorter.then(|| format!("until it sends nothing for {}", show_span(*idle)));
+                let most = longest.map(|longest| {
+                    format!("for {} at most, unless a call is running then", show_span(longest))
+                });
+                let ends: Vec<String> = idle.into_iter().chain(most).collect();
                 format!(
-                    "{address} is open for user \"{name}\" ({services}) until it sends nothing for {}, and for {} at most",
-                    show_span(*idle),
-                    show_span(*longest)
+                    "{address} is open for user \"{name}\" ({services}) {}",
+                    ends.join(", and ")
                 )
             }
             Reply::Opened(Opens { name, address, .. }) => {
@@ -75,7 +82,10 @@ impl Worded for Users {
 
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
-            Refusal::Unknown { name } => {
+            Refusal::Unknown { name, near: Some(near) } => {
+                format!("there is no user \"{name}\": did you mean \"{near}\"?")
+            }
+            Refusal::Unknown { name, near: None } => {
                 format!("there is no user \"{name}\": \"nightlatch user list\" shows all of them")
             }
             Refusal::Exists(there) => format!(
@@ -112,6 +122,16 @@ impl Worded for Users {
             Refusal::NoPorts => "nothing was changed: no ports are left for the credentials that belong to no service and to no other user: give services fewer ports, or revoke users".to_owned(),
             Refusal::Shown { name, at } => format!(
                 "the card of user \"{name}\" was shown at {at}: to show it once more, which is recorded, add --again; for new credentials, \"nightlatch user rotate {name}\""
+            ),
+            Refusal::NotGranted { name, services } => {
+                let services: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
+                let services = services.join(",");
+                format!(
+                    "user \"{name}\" does not have {services}, and nothing was changed: \"nightlatch user set {name} --services LIST\" sets the services of a user"
+                )
+            }
+            Refusal::NoneUnnamed { name } => format!(
+                "ssh and web are opened permanently only if they are named, and user \"{name}\" has nothing else: add --services"
             ),
             Refusal::NobodyElse { address } => format!(
                 "{address} is the machine itself or nobody in particular: nobody comes from there"

@@ -1,4 +1,9 @@
 //! One look-up: what is asked, what was answered, and what comes of it. No socket and no clock.
+//!
+//! Of a name that begins with `_`, the SRV records are asked for, and the addresses of the servers that they
+//! name. A name `_sip.DOMAIN` stands for the SIP domain `DOMAIN`, whose servers are found as a SIP client
+//! finds them (RFC 3263, section 4): its NAPTR records name the SRV records; without these, they are those of
+//! SIP over UDP, TCP and TLS; and a domain without SRV records is itself the server.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -6,10 +11,15 @@ use std::time::Duration;
 
 use nightlatch_core::entry::HostName;
 use nightlatch_parse::dns::{
-    Addresses, Answer, DnsError, Kind, address_answer, address_question, srv_answer, srv_question,
+    Addresses, Answer, DnsError, Kind, Services, address_answer, address_question, naptr_answer,
+    naptr_question, srv_answer, srv_question,
 };
 
-/// The most servers of SRV records whose addresses are looked up.
+/// How a name begins that stands for a SIP domain.
+const SIP_DOMAIN: &str = "_sip.";
+/// Where the servers of a SIP domain are named that has no NAPTR records.
+const SERVICES: [&str; 3] = ["_sip._udp", "_sip._tcp", "_sips._tcp"];
+/// The most servers of SRV records, all together, whose addresses are looked up.
 const MAX_TARGETS: usize = 16;
 /// How many packets that answer nothing a look-up reads before it gives the name server up: whoever
 /// guesses does not get further tries.
@@ -53,6 +63,7 @@ pub(crate) enum Why {
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
+    Naptr,
     Srv,
     Addresses(Kind),
 }
@@ -122,7 +133,9 @@ impl Lookup {
     fn begin(&mut self) {
         self.asks.clear();
         let Some(name) = self.candidates.front().cloned() else { return };
-        if name.starts_with('_') {
+        if let Some(domain) = sip_domain(&name) {
+            self.ask(domain.to_owned(), What::Naptr);
+        } else if name.starts_with('_') {
             self.ask(name, What::Srv);
         } else {
             self.ask_for_addresses(name);
@@ -142,25 +155,40 @@ impl Lookup {
     /// The questions that are to be sent to the present name server now. `id` makes random numbers.
     pub(super) fn questions(&mut self, mut id: impl FnMut() -> u16) -> Vec<Question> {
         let mut questions = Vec::new();
-        for (at, ask) in self.asks.iter_mut().enumerate() {
+        for at in 0.. {
+            let Some(ask) = self.asks.get_mut(at) else { break };
             if ask.state != State::Fresh {
                 continue;
             }
             ask.id = id();
-            let packet = match ask.what {
-                What::Srv => srv_question(ask.id, &ask.name),
-                What::Addresses(kind) => address_question(ask.id, &ask.name, kind),
-            };
-            match packet {
-                Some(packet) => {
-                    ask.state = State::Sent;
-                    questions.push(Question { ask: at, packet });
-                }
-                // Too long with a domain behind it: there is no such name.
-                None => ask.state = State::Answered(Found::nothing()),
+            if let Some(packet) = ask.question() {
+                ask.state = State::Sent;
+                questions.push(Question { ask: at, packet });
+            } else {
+                // Too long with what stands before or behind it: there is no such name.
+                ask.state = State::Answered(Found::nothing());
+                self.go_further();
             }
         }
         questions
+    }
+
+    /// Asks the next thing about a SIP domain of which nothing was found yet: the SRV records of the usual
+    /// services, and then its own addresses. What could not be asked is not taken for an answer.
+    fn go_further(&mut self) {
+        let domain = self.candidates.front().and_then(|name| sip_domain(name));
+        let Some(domain) = domain.map(str::to_owned) else { return };
+        let asks_for = |what: fn(What) -> bool| self.asks.iter().any(|ask| what(ask.what));
+        let is_answered = |ask: &Ask| matches!(ask.state, State::Answered(_));
+        if asks_for(|what| matches!(what, What::Addresses(_))) || !self.asks.iter().all(is_answered)
+        {
+            return;
+        }
+        if asks_for(|what| what == What::Srv) {
+            self.ask_for_addresses(domain);
+        } else {
+            SERVICES.iter().for_each(|service| self.ask(format!("{service}.{domain}"), What::Srv));
+        }
     }
 
     /// A packet has come from a name server. Returns the questions that have to be asked over TCP.
@@ -190,11 +218,7 @@ impl Lookup {
 
     /// A question as it is sent over TCP.
     pub(super) fn over_tcp(&self, at: usize) -> Option<Vec<u8>> {
-        let ask = self.asks.get(at)?;
-        match ask.what {
-            What::Srv => srv_question(ask.id, &ask.name),
-            What::Addresses(kind) => address_question(ask.id, &ask.name, kind),
-        }
+        self.asks.get(at)?.question()
     }
 
     /// The answer over TCP has come, or not.
@@ -219,23 +243,34 @@ impl Lookup {
     fn answered(&mut self, at: usize, read: Result<Read, DnsError>, server: usize) {
         match read {
             Ok(Read::Addresses(found)) => self.set(at, State::Answered(found)),
-            Ok(Read::Servers(answer)) => {
-                let targets: BTreeSet<String> =
-                    answer.servers.into_iter().map(|server| server.target).collect();
-                let is_partial = answer.is_partial || targets.len() > MAX_TARGETS;
-                let lifetime = answer.lifetime;
-                self.set(
-                    at,
-                    State::Answered(Found { addresses: Vec::new(), lifetime, is_partial }),
-                );
-                for target in targets.into_iter().take(MAX_TARGETS) {
-                    self.ask_for_addresses(target);
-                }
+            Ok(Read::Services(Services { names, is_partial, lifetime, .. })) => {
+                self.set(at, State::Answered(Found::elsewhere(lifetime, is_partial)));
+                names.into_iter().for_each(|name| self.ask(name, What::Srv));
             }
+            Ok(Read::Servers(answer)) => self.ask_servers(at, answer),
             Ok(Read::Truncated) | Err(DnsError::NotOurs) => {}
             Err(DnsError::NoSuchName) => self.set(at, State::Answered(Found::nothing())),
             Err(DnsError::Damaged) => self.failed(at, Why::Malformed, server),
             Err(DnsError::Refused(code)) => self.failed(at, Why::Server(code), server),
+        }
+        self.go_further();
+    }
+
+    /// Asks for the addresses of servers, as far as nobody has.
+    fn ask_servers(&mut self, at: usize, answer: Answer) {
+        let is_asked = |name: &String| {
+            let mut asks = self.asks.iter();
+            asks.any(|ask| matches!(ask.what, What::Addresses(_)) && ask.name == *name)
+        };
+        let targets: BTreeSet<String> =
+            answer.servers.into_iter().map(|server| server.target).collect();
+        let targets: Vec<String> = targets.into_iter().filter(|name| !is_asked(name)).collect();
+        let is_of_a = |ask: &&Ask| ask.what == What::Addresses(Kind::A);
+        let room = MAX_TARGETS.saturating_sub(self.asks.iter().filter(is_of_a).count());
+        let is_partial = answer.is_partial || targets.len() > room;
+        self.set(at, State::Answered(Found::elsewhere(answer.lifetime, is_partial)));
+        for target in targets.into_iter().take(room) {
+            self.ask_for_addresses(target);
         }
     }
 
@@ -337,6 +372,7 @@ impl Lookup {
 /// What a packet holds.
 enum Read {
     Addresses(Found),
+    Services(Services),
     Servers(Answer),
     /// Not all of it: it has to be asked over TCP.
     Truncated,
@@ -349,8 +385,21 @@ impl Ask {
         self.why = self.why.max(why);
     }
 
+    /// The question as it is sent. `None` if there can be no such name.
+    fn question(&self) -> Option<Vec<u8>> {
+        match self.what {
+            What::Naptr => naptr_question(self.id, &self.name),
+            What::Srv => srv_question(self.id, &self.name),
+            What::Addresses(kind) => address_question(self.id, &self.name, kind),
+        }
+    }
+
     fn read(&self, packet: &[u8]) -> Result<Read, DnsError> {
         match self.what {
+            What::Naptr => {
+                let answer = naptr_answer(packet, self.id, &self.name)?;
+                Ok(if answer.is_truncated { Read::Truncated } else { Read::Services(answer) })
+            }
             What::Srv => {
                 let answer = srv_answer(packet, self.id, &self.name)?;
                 let is_truncated = answer.is_partial && self.state == State::Sent;
@@ -368,8 +417,18 @@ impl Ask {
 
 impl Found {
     fn nothing() -> Found {
-        Found { addresses: Vec::new(), lifetime: None, is_partial: false }
+        Found::elsewhere(None, false)
     }
+
+    /// The addresses are those of the servers that the answer names.
+    fn elsewhere(lifetime: Option<u32>, is_partial: bool) -> Found {
+        Found { addresses: Vec::new(), lifetime, is_partial }
+    }
+}
+
+/// The SIP domain for which a name stands, if it does.
+fn sip_domain(name: &str) -> Option<&str> {
+    name.strip_prefix(SIP_DOMAIN).filter(|domain| !domain.starts_with('_'))
 }
 
 fn bit(server: usize) -> u8 {

@@ -8,6 +8,7 @@ mod dice;
 mod field;
 mod kernel;
 mod packets;
+mod records;
 mod shrink;
 mod state;
 
@@ -67,6 +68,10 @@ fn play(mut field: Field, seed: u64, cases: usize) {
             field.read_calls(&mut state);
             let verdict = case.judged(&state);
             tally.count(&verdict.reason);
+            if let Reason::Account { names } = &verdict.reason {
+                let has_host = names.iter().any(|name| state.names_host(name, case.packet.peer));
+                tally.note("host name", has_host);
+            }
             if let Err(difference) = field.try_out(&state, case, &verdict) {
                 let (state, case) = shrink::shrink(&mut field, state.clone(), case.clone());
                 let verdict = case.judged(&state);
@@ -85,7 +90,8 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 17] = [
+    const ALL: [&str; 18] = [
+        "host name",
         "lease",
         "loopback",
         "answer",
@@ -104,6 +110,12 @@ impl Tally {
         "asked",
         "registered by tcp",
     ];
+
+    fn note(&mut self, name: &'static str, is_so: bool) {
+        if is_so {
+            *self.0.entry(name).or_default() += 1;
+        }
+    }
 
     fn count(&mut self, reason: &Reason) {
         let name = match reason {

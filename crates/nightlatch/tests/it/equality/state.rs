@@ -1,9 +1,11 @@
 //! Random states: accounts, blocks, modes, services, feeds, countries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use nightlatch_core::AddrRange;
 use nightlatch_core::condition;
 use nightlatch_core::config::{MediaSources, Rate, Rules};
 use nightlatch_core::features::accounts::{self, Account, Entry};
@@ -15,21 +17,23 @@ use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
 use nightlatch_core::features::leases::{self, Lease, LeaseKey};
 use nightlatch_core::features::providers::{self, Enabled};
 use nightlatch_core::features::{self, Change, firewall};
-use nightlatch_core::hours::Hours;
 use nightlatch_core::learned::Element;
 use nightlatch_core::lists::Guard;
 use nightlatch_core::policy::{DenialScope, World};
 use nightlatch_core::posture::{Mode, Protection};
 use nightlatch_core::product::Product;
 use nightlatch_core::ruleset::{self, Structure, Table};
-use nightlatch_core::service::{Catalogue, Grant, Ports, Protocol, ServiceName};
+use nightlatch_core::service::{Catalogue, Grant, ServiceName};
 use nightlatch_core::signalling::{Learned, LearnedBy, Peer};
 use nightlatch_core::time::Time;
-use nightlatch_core::{AddrRange, Family};
 use nightlatch_parse::country::{Builder, CountryCode};
 use nightlatch_parse::ranges::RangeList;
 
 use super::dice::Dice;
+use super::records::{
+    network, random_account, random_exemption, random_grant, random_hours, random_ports,
+    random_provider, random_range,
+};
 
 /// All that a judgement depends on, owned.
 #[derive(Clone, Debug)]
@@ -131,6 +135,16 @@ impl State {
         self.rules.per_source == TIGHT
     }
 
+    /// Whether an account or provider of this name has an address by a host name.
+    pub(super) fn names_host(&self, of: &str, address: IpAddr) -> bool {
+        let accounts = self.records.accounts.all.values();
+        let accounts = accounts.map(|it| (it.name.as_str(), &it.entries));
+        let providers = self.records.providers.all.values();
+        let all = accounts.chain(providers.map(|it| (it.name.as_str(), &it.signalling)));
+        let has = |entry: &Entry| matches!(entry, Entry::Host { addresses, .. } if addresses.contains(&address));
+        all.filter(|(name, _)| *name == of).any(|(_, entries)| entries.iter().any(has))
+    }
+
     /// Every range that an account, a block or a list names; of the long list some.
     pub(super) fn ranges(&self) -> Vec<AddrRange> {
         let accounts = self.records.accounts.all.values().flat_map(Account::ranges);
@@ -199,6 +213,11 @@ pub(super) fn random(dice: &mut Dice) -> State {
     };
     let names: Vec<ServiceName> = state.catalogue().0.into_keys().collect();
     state.rules.open = (0..dice.below(5)).map(|_| dice.pick(&names).clone()).collect();
+    for name in state.rules.open.clone() {
+        if let Some(hours) = random_hours(dice) {
+            state.rules.open_hours.insert(name, hours);
+        }
+    }
     let mode = if dice.one_in(3) { Mode::Allowlist } else { Mode::Open };
     state.change(firewall::set_mode(mode));
     state.change(firewall::set_protection(match dice.below(12) {
@@ -255,14 +274,10 @@ fn add_leases(dice: &mut Dice, state: &mut State, names: &[ServiceName]) {
     for number in 0..=dice.below(5) {
         let range = first.filter(|_| dice.one_in(4)).unwrap_or_else(|| random_range(dice));
         let address = range.first_address();
-        let key = LeaseKey { user: format!("user-{}", number / 2).into(), address };
+        let permanent = dice.one_in(4);
+        let key = LeaseKey { user: format!("user-{}", number / 2).into(), address, permanent };
         let services = random_grant(dice, names);
-        let hours = match dice.below(4) {
-            0 => Some("daily 00:00-24:00".to_owned()),
-            1 => Some(format!("{} 00:00-24:00", far_day())),
-            _ => None,
-        };
-        let hours = hours.map(|times| Hours::parse(&times, "UTC").unwrap());
+        let hours = random_hours(dice);
         let (credential, until) = ("knock".to_owned(), None);
         let idle = *dice.pick(&[600, 3600]);
         let lease = Lease { key, credential, services, hours, idle, since: *NOW, until };
@@ -276,14 +291,6 @@ fn add_leases(dice: &mut Dice, state: &mut State, names: &[ServiceName]) {
     }
     state.conditions.sort_unstable();
     state.conditions.dedup();
-}
-
-/// A day of the week that is not near.
-fn far_day() -> &'static str {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    // 1970-01-01 was a Thursday.
-    let day = usize::try_from(NOW.millis() / 86_400_000).unwrap();
-    DAYS[(day + 3) % 7]
 }
 
 /// Feeds that overlap, countries of which some are shut out, and something that is never listed.
@@ -343,95 +350,6 @@ fn widened(dice: &mut Dice, range: AddrRange) -> AddrRange {
     network(range.family(), range.first(), range.family().bits() - bits)
 }
 
-fn random_grant(dice: &mut Dice, names: &[ServiceName]) -> Grant {
-    match dice.below(4) {
-        0 => Grant::All,
-        1 => Grant::of(["sip".parse().unwrap()]),
-        _ => Grant::of((0..dice.below(4)).map(|_| dice.pick(names).clone())),
-    }
-}
-
-fn random_account(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Account {
-    let services = random_grant(dice, names);
-    Account {
-        hours: None,
-        name: format!("account-{number}").parse().unwrap(),
-        entries: (0..=dice.below(4)).map(|_| Entry::Range(random_range(dice))).collect(),
-        services,
-        until: dice.one_in(8).then_some(*NOW),
-        note: String::new(),
-        allow_private: false,
-        since: *NOW,
-        by: String::new(),
-    }
-}
-
-fn random_exemption(dice: &mut Dice, number: usize) -> Exemption {
-    Exemption {
-        name: format!("exempt-{number}").parse().unwrap(),
-        exempt: (0..=dice.below(3)).map(|_| Entry::Range(random_range(dice))).collect(),
-        since: *NOW,
-        by: String::new(),
-    }
-}
-
-/// A provider whose media may lie in the networks of its signalling, which grants something else.
-fn random_provider(dice: &mut Dice, number: usize, names: &[ServiceName]) -> Enabled {
-    let signalling: Vec<AddrRange> = (0..=dice.below(2)).map(|_| random_range(dice)).collect();
-    let mut media: Vec<AddrRange> = (0..dice.below(3)).map(|_| random_range(dice)).collect();
-    if dice.one_in(3) {
-        media.push(*dice.pick(&signalling));
-    }
-    Enabled {
-        name: format!("provider{number}").parse().unwrap(),
-        signalling: signalling.into_iter().map(Entry::Range).collect(),
-        media,
-        services: Grant::of((0..=dice.below(2)).map(|_| dice.pick(names).clone())),
-        since: *NOW,
-        by: String::new(),
-    }
-}
-
-/// Ranges in a small part of the address space, so that they overlap, touch and lie in each other.
-fn random_range(dice: &mut Dice) -> AddrRange {
-    let (family, base) = match dice.below(2) {
-        0 => (Family::V4, 0xcb00_7100),
-        _ => (Family::V6, 0x2001_0db8_0002_0000_0000_0000_0000_0000),
-    };
-    let offset = match dice.below(8) {
-        // Far away in the family's space, and among the addresses of the link.
-        0 if family == Family::V6 => return "fe80::/64".parse().unwrap(),
-        1 if family == Family::V6 => (u128::from(dice.roll()) % 4) << 64,
-        _ => u128::from(dice.roll()) % 64,
-    };
-    let first = base + offset;
-    match dice.below(4) {
-        0 => AddrRange::new(family, first, first).unwrap(),
-        1 => AddrRange::new(family, first, first + u128::from(dice.roll()) % 32).unwrap(),
-        2 => {
-            let bits = family.bits() - u32::try_from(dice.below(7)).unwrap();
-            network(family, first, bits)
-        }
-        _ => {
-            let widest = if family == Family::V4 { 16 } else { 80 };
-            let bits = family.bits() - u32::try_from(dice.below(widest)).unwrap();
-            network(family, first, bits)
-        }
-    }
-}
-
-fn network(family: Family, first: u128, bits: u32) -> AddrRange {
-    let address = AddrRange::new(family, first, first).unwrap().first_address();
-    AddrRange::network(address, bits).unwrap()
-}
-
-fn random_ports(dice: &mut Dice) -> Ports {
-    let protocol = if dice.one_in(2) { Protocol::Tcp } else { Protocol::Udp };
-    let first = u16::try_from(1 + dice.below(65_500)).unwrap();
-    let run = if dice.one_in(2) { 0 } else { u16::try_from(dice.below(30)).unwrap() };
-    Ports { protocol, first, last: first + run }
-}
-
 /// A smaller state for each thing that can be left out.
 pub(super) fn smaller(state: &State) -> Vec<State> {
     let mut smaller = Vec::new();
@@ -475,6 +393,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
                 less.change(accounts::put(account));
                 smaller.push(less);
             }
+        }
+        if account.hours.is_some() {
+            let mut less = state.clone();
+            less.change(accounts::put(Account { hours: None, ..account.clone() }));
+            smaller.push(less);
         }
         if let Grant::Some(names) = &account.services {
             for service in &**names {

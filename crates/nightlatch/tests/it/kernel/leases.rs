@@ -1,15 +1,15 @@
 //! Leases and hours with running flows: who is leased out reaches what the user may use, as long as packets
 //! come; calls continue; everything works while the daemon is stopped.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch_core::time::Time;
 
 use super::ground::{
-    Echo, PATIENCE, Stream, Talk, answers_udp, both, connect, ignores_tcp, ignores_udp, protect,
-    shell,
+    Echo, PATIENCE, Stream, Talk, answers_udp, any, both, connect, ignores_tcp, ignores_udp,
+    protect, shell,
 };
 use crate::support::{self, Installation, now, wait_until};
 
@@ -155,6 +155,33 @@ fn the_kernel_ends_a_lease_by_itself_and_keeps_it_during_a_call() {
     assert!(log.contains(&format!("expire anna {}", both(phone)[1])), "{log}");
 }
 
+/// Whoever only sends to a media port would keep a lease, or hours, for ever; and its address may be forged.
+#[test]
+fn packets_to_a_media_port_without_an_answer_are_no_call() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, phone) = hosts(&stage);
+    let (nightlatch, _daemon) = protect(server, "");
+    let _echo = Echo::on(server, &[5060], &[]);
+    open(&nightlatch, phone, &["--for", "4s"]);
+    let begin = now();
+    while begin.elapsed() < Duration::from_secs(6) {
+        for own in both(server) {
+            let place = SocketAddr::new(own, 10_000);
+            let send = || UdpSocket::bind(any(0)).and_then(|it| it.send_to(b"media", place));
+            phone.run(send).unwrap().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    for own in both(server) {
+        assert!(ignores_udp(phone, SocketAddr::new(own, 5060)), "{own}");
+    }
+    for set in ["in_call4", "in_call6"] {
+        assert!(!elements(server, set).contains("expires"), "{set}");
+    }
+}
+
 /// Each accepted packet renews the lease, in a running flow too, and other packets do not.
 #[test]
 fn packets_renew_a_lease_also_after_a_flush_and_a_restart() {
@@ -228,6 +255,8 @@ fn a_user_has_four_addresses_at_most() {
         .collect();
     addresses.sort_unstable();
     assert_eq!(addresses, ["203.0.113.3", "203.0.113.4", "203.0.113.5", "203.0.113.6"]);
+    // The refusal that would keep the caller's own session names this option.
+    nightlatch.must(&["lease", "anna", "203.0.113.6", "--force"]);
     let output = nightlatch.run_it(&["close", "203.0.113.1"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(support::told(&output).contains("203.0.113.1 has no lease"));

@@ -1,4 +1,4 @@
-//! Providers whose servers are named: addresses and SRV records of a real resolver, in the kernel.
+//! Providers whose servers are named: addresses, NAPTR and SRV records of a real resolver, in the kernel.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Stdio};
@@ -37,7 +37,7 @@ impl Drop for Resolver {
 }
 
 #[test]
-fn names_and_srv_records_are_followed() {
+fn names_and_records_of_services_are_followed() {
     if !support::installed(&["nft", "dnsmasq"]) {
         return;
     }
@@ -55,7 +55,8 @@ fn names_and_srv_records_are_followed() {
         resolver,
         &[
             "--host-record=proxy.sipthor.net,203.0.113.7,2001:db8:2::7",
-            "--srv-host=_sip._udp.sip2sip.info,node.example.net,5060",
+            "--naptr-record=sip2sip.info,20,10,s,SIP+D2U,,_sip._udp.node.example.net",
+            "--srv-host=_sip._udp.node.example.net,node.example.net,5060",
             "--host-record=node.example.net,203.0.113.8",
         ],
     );
@@ -84,9 +85,9 @@ fn names_and_srv_records_are_followed() {
     assert!(!passes("203.0.113.9", UDP, 5060));
     let shown = nightlatch.must(&["provider", "show", "sip2sip"]);
     assert!(shown.contains("proxy.sipthor.net (203.0.113.7, 2001:db8:2::7)"), "{shown}");
-    assert!(shown.contains("_sip._udp.sip2sip.info (203.0.113.8)"), "{shown}");
+    assert!(shown.contains("_sip.sip2sip.info (203.0.113.8)"), "{shown}");
     let who = nightlatch.must(&["who", "203.0.113.8", "--no-dns"]);
-    assert!(who.contains("provider  sip2sip: _sip._udp.sip2sip.info 203.0.113.8"), "{who}");
+    assert!(who.contains("provider  sip2sip: _sip.sip2sip.info 203.0.113.8"), "{who}");
     nightlatch.must(&["provider", "disable", "sip2sip"]);
     assert!(!passes("203.0.113.7", UDP, 5060) && !passes("203.0.113.8", UDP, 5060));
     let names = nightlatch.json(&["names"]);

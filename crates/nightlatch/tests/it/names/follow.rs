@@ -169,6 +169,60 @@ fn aliases_services_big_answers_and_own_names() {
     assert!(services.contains("sip") && !services.contains("ssh"), "{account}");
 }
 
+/// RFC 3263, section 4: NAPTR, else SRV, else the domain itself.
+#[test]
+fn servers_of_sip_domains() {
+    let Some(stage) = stage() else {
+        return;
+    };
+    let mut records = vec![
+        // Only what the NAPTR records lead to counts, each server once.
+        "naptr-record=full.example.net,10,1,s,SIPS+D2T,,_sips._tcp.other.example.net".to_owned(),
+        "naptr-record=full.example.net,20,1,s,SIP+D2U,,_sip._udp.other.example.net".to_owned(),
+        "naptr-record=full.example.net,30,1,s,SIP+D2S,,_sip._sctp.other.example.net".to_owned(),
+        "naptr-record=full.example.net,40,1,u,E2U+sip,!^.*$!sip:a@example.net!".to_owned(),
+        "srv-host=_sips._tcp.other.example.net,a.example.net,5061".to_owned(),
+        "srv-host=_sip._udp.other.example.net,a.example.net,5060".to_owned(),
+        "srv-host=_sip._udp.other.example.net,b.example.net,5060".to_owned(),
+        "srv-host=_sip._sctp.other.example.net,c.example.net,5060".to_owned(),
+        "srv-host=_sip._udp.full.example.net,c.example.net,5060".to_owned(),
+        "host-record=full.example.net,203.0.113.10".to_owned(),
+        // No NAPTR record that counts.
+        "naptr-record=part.example.net,40,1,u,E2U+sip,!^.*$!sip:a@example.net!".to_owned(),
+        "srv-host=_sip._tcp.part.example.net,b.example.net,5060".to_owned(),
+        "srv-host=_sips._tcp.part.example.net,c.example.net,5061".to_owned(),
+        "host-record=part.example.net,203.0.113.10".to_owned(),
+        // Neither NAPTR nor SRV.
+        "host-record=bare.example.net,203.0.113.10,2001:db8:7::10".to_owned(),
+        "host-record=a.example.net,203.0.113.7,2001:db8:7::7".to_owned(),
+        "host-record=b.example.net,203.0.113.8".to_owned(),
+        "host-record=c.example.net,203.0.113.9".to_owned(),
+    ];
+    // More names of services than count, which do not fit into one packet.
+    for number in 0..40 {
+        let service = format!("_sip._udp.n{number}.many.example.net");
+        records.push(format!("naptr-record=many.example.net,{number},1,s,SIP+D2U,,{service}"));
+        records.push(format!("srv-host={service},h{number}.example.net,5060"));
+        records.push(format!("host-record=h{number}.example.net,192.0.2.{}", number + 1));
+    }
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let _dns = Dnsmasq::on(&stage, &records);
+    let (nightlatch, _daemon) = protect(&stage, &format!("nameserver {FIRST}\\n"));
+    let domains = ["full", "part", "bare", "many", "none"];
+    let names: Vec<String> = domains.iter().map(|it| format!("_sip.{it}.example.net")).collect();
+    nightlatch.must(&["allow", "all", &names.join(",")]);
+    let full = ["203.0.113.7", "203.0.113.8", "2001:db8:7::7"];
+    has(&nightlatch, "_sip.full.example.net", &full, PATIENCE);
+    has(&nightlatch, "_sip.part.example.net", &["203.0.113.8", "203.0.113.9"], PATIENCE);
+    has(&nightlatch, "_sip.bare.example.net", &["203.0.113.10", "2001:db8:7::10"], PATIENCE);
+    let eight: Vec<String> = (1..=8).map(|last| format!("192.0.2.{last}")).collect();
+    let eight: Vec<&str> = eight.iter().map(String::as_str).collect();
+    has(&nightlatch, "_sip.many.example.net", &eight, PATIENCE);
+    wait_until("a domain that does not exist", PATIENCE, || {
+        !of_name(&nightlatch, "_sip.none.example.net")["gone"].is_null()
+    });
+}
+
 #[test]
 fn name_servers_that_change_are_followed() {
     let Some(stage) = stage() else {

@@ -196,3 +196,36 @@ fn with_a_full_disk_a_new_address_waits() {
     names.wait(5 * MINUTE);
     assert!(!names.is_open("203.0.113.20") && names.is_open("203.0.113.30"));
 }
+
+/// Whoever answers for a name may name an address of somebody else, and then another one.
+#[test]
+fn a_name_denies_nobody_what_every_stranger_may_do() {
+    let mut names = Names::with("203.0.113.20");
+    names.desk.done(mode(Mode::Open));
+    names.answer("203.0.113.30");
+    names.wait(10 * MINUTE);
+    assert_eq!(names.addresses(), "203.0.113.30");
+    assert!(names.desk.engine.state().denials.all.is_empty());
+}
+
+#[test]
+fn a_name_with_ever_other_addresses_fills_neither_memory_nor_the_log() {
+    let mut names = Names::with("203.0.113.1");
+    let hour = |names: &mut Names, turn: usize| {
+        for part in 0..120 {
+            let all = (0..64).map(|at| format!("198.18.{}.{}", (turn * 120 + part) % 256, at));
+            names.answer(&all.collect::<Vec<_>>().join(","));
+            names.wait(30);
+        }
+        names.desk.log().len()
+    };
+    for turn in 0..3 {
+        let _ = hour(&mut names, turn);
+    }
+    let before = hour(&mut names, 3);
+    let a_day = (hour(&mut names, 4) - before) * 24;
+    assert!((1..400).contains(&a_day), "{a_day} entries a day");
+    let denials = names.desk.engine.state().denials.all.len();
+    assert!((1..=4096).contains(&denials), "{denials}");
+    assert!(names.addresses().split(',').count() <= 64);
+}

@@ -27,7 +27,7 @@ enum Action {
     Add(Add),
     /// Drop addresses from an account, and end their running connections
     Drop(Drop),
-    /// Set services, end, hours, note or name of an account
+    /// Set the services, end, hours, note or name of an account
     Set(Set),
 }
 
@@ -93,13 +93,13 @@ fn closed_by(account: &Account, without: &[Entry]) -> Vec<AddrRange> {
 struct Set {
     /// The account's name
     name: AccountName,
-    /// The services it allows from now on, such as sip,web ("nightlatch services" lists them)
+    /// The services it allows from now on, e.g. sip,web ("nightlatch services" lists them)
     #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
     services: Option<Grant>,
-    /// How long it holds from now on, such as 8h
+    /// For how long it is valid from now on, e.g. 8h
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     lasts: Option<Duration>,
-    /// Until when it holds: "2026-12-31 18:00" (UTC), "2026-12-31 18:00 +01:00", or never
+    /// Until when it is valid: "2026-12-31 18:00" (UTC), "2026-12-31 18:00 +01:00", or never
     #[arg(long, value_name = "WHEN", value_parser = parse_ends, conflicts_with = "lasts")]
     until: Option<Ends>,
     #[command(flatten)]
