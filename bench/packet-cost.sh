@@ -5,12 +5,13 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists [SAMPLES]
+usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists|leases [SAMPLES]
 
   kinds       every kind of packet, with 1,000 allowed addresses, compared with iptables with ten
               rules and with an ipset, and with Nightlatch itself
   allowlist   10, 1,000 and 100,000 allowed addresses, against linear iptables rules
   lists       open mode with 600,000 listed networks, against iptables with an ipset
+  leases      200 allowed addresses: of an account, and of users with leases
   SAMPLES     default: 9, for kinds 15
   OLD         another version of nightlatch to compare in `kinds`: a program, or a revision of this
               repository to build
@@ -25,7 +26,7 @@ main() {
     samples=9
     case "$what" in
     kinds) samples=15 ;;
-    allowlist | lists) ;;
+    allowlist | lists | leases) ;;
     *) refuse ;;
     esac
     samples=${2:-$samples}
@@ -124,6 +125,19 @@ lists() {
     done
 }
 
+leases() {
+    kinds=allowed,running,stranger
+    "$tool" addresses 200 >"$work/addresses.200"
+    floors
+    server 200 0 "Nightlatch, accounts"
+    nightlatch_allows 200
+    server 200 0 "Nightlatch, leases"
+    nightlatch_leases 200
+    server 200 0 "Nightlatch, accounts, repeated"
+    nightlatch_allows 200
+    compared="Nightlatch, accounts"
+}
+
 # Sending alone, the machine without a firewall, and what connection tracking costs by itself.
 floors() {
     local listed=${1:-0}
@@ -195,6 +209,20 @@ nightlatch_allows() {
         # shellcheck disable=SC2046 # one word an address
         nightlatch_here allow "$(basename "$file")" --services sip $(<"$file")
     done
+    end_daemon
+}
+
+# The same addresses, four of each user. The kernel keeps them alive without the daemon.
+nightlatch_leases() {
+    nightlatch_here up --yes
+    local address number=0
+    while read -r address; do
+        if ((number % 4 == 0)); then
+            nightlatch_here user add "user-$((number / 4))" --services sip --keys none
+        fi
+        nightlatch_here lease "user-$((number / 4))" "$address"
+        number=$((number + 1))
+    done <"$work/addresses.$1"
     end_daemon
 }
 

@@ -23,7 +23,8 @@ main() {
     esac
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     cargo build --quiet --release --locked --package nightlatch --bin nightlatch \
-        --example reaction --example lists --example flood --example changes --example names
+        --example reaction --example lists --example flood --example changes --example names \
+        --example leases
     cargo build --quiet --release --locked --package nightlatch-netfilter --example packet_cost
     echo "# $(date --utc +%F), kernel $(uname -r), $(nft --version), $(nproc) cores"
     printf '\n## Cost per packet, every kind\n'
@@ -40,6 +41,9 @@ main() {
     bench/reaction.sh
     printf '\n## Host names\n'
     bench/names.sh
+    printf '\n## Leases\n'
+    bench/leases.sh
+    bench/packet-cost.sh leases
     printf '\n## Cost of a change\n\n'
     bench/changes.sh
     printf '\n## Size\n\n'

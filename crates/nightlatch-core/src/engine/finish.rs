@@ -10,6 +10,7 @@ use crate::action::{Action, Flows, Told, Unlearn};
 use crate::api::{Cause, Refusal, RefusalKind, Reply};
 use crate::audit::ourselves;
 use crate::cut::{Cutter, LiveFlow};
+use crate::learned::Lasting;
 use crate::time::Time;
 use crate::trouble::Trouble;
 
@@ -89,8 +90,9 @@ impl Engine {
             for (feature, want) in decision.wants.drain(..) {
                 self.schedule.want(feature, want);
             }
-            self.learn(&effects.teach, now);
             for forgotten in effects.unlearn {
+                // An earlier one of these changes may have taught it.
+                teach.retain(|it: &Lasting| !forgotten.concerns(it.set, &it.key));
                 match forgotten {
                     Unlearn::Within(ranges) => within.extend(ranges),
                     other => unlearn.push(other),
@@ -118,6 +120,7 @@ impl Engine {
         if !within.is_empty() {
             unlearn.insert(0, Unlearn::Within(within));
         }
+        self.learn(&teach, now);
         let mut actions: Vec<Action> = unlearn.into_iter().map(Action::Unlearn).collect();
         actions.extend(allowed);
         actions.extend((!teach.is_empty()).then_some(Action::Teach(teach)));

@@ -9,6 +9,7 @@ mod hostile;
 mod hours;
 mod kernel;
 mod learned;
+mod lease_model;
 mod leases;
 mod lists;
 mod model;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Effect, Element, Key, SetSpec};
+use super::{Effect, Element, Filled, Key, SetSpec};
 use crate::time::Time;
 
 /// The elements of all sets, each with its end. Bounded by the sets' sizes.
@@ -117,13 +117,18 @@ impl LearnedSets {
     }
 
     /// Whether it is worth saving what is known now, if `saved` was saved before: an element came or
-    /// went, or its end has moved by a quarter of its set's timeout.
+    /// went, or its end has moved by a quarter of its set's timeout, or of the time that it has left where
+    /// elements have timeouts of their own.
     pub fn differs_from(&self, saved: &LearnedSets, now: Time) -> bool {
         let lasting = |sets: &LearnedSets| sets.at(now).filter(|it| it.set.saved.is_some()).count();
         let has_moved = |element: &Element| {
             saved.until(element.set, &element.key, now).is_none_or(|before| {
                 let (before, after) = (before.min(element.until), before.max(element.until));
-                after.since(before) >= quarter(element.set.timeout)
+                let timeout = match element.set.filled {
+                    Filled::ByDaemonRenewedByPackets => after.since(now),
+                    Filled::ByPackets | Filled::ByDaemon => element.set.timeout,
+                };
+                after.since(before) >= quarter(timeout)
             })
         };
         let mut mine = self.at(now).filter(|it| it.set.saved.is_some());

@@ -96,6 +96,14 @@ fn it_is_saved_if_something_comes_goes_or_moves_by_a_quarter() {
     assert!(!differs(&[(1, timeout / 2)], at(100)), "one has ended");
     assert!(differs(&[(1, timeout / 2), (3, 100)], NOW), "another one");
     assert!(differs(&[(1, timeout / 2), (2, 100), (3, 9)], NOW), "one more");
+    // Each lease has a limit of its own, far below the longest that there may be.
+    let lease = |end| -> LearnedSets {
+        std::iter::once(element(&crate::condition::LEASE, 1, at(end))).collect()
+    };
+    let eight_hours = 8 * 3600;
+    let left = eight_hours * 3 / 4;
+    assert!(lease(eight_hours).differs_from(&lease(left - 1), NOW), "renewed by a quarter");
+    assert!(!lease(eight_hours).differs_from(&lease(left + 60), NOW), "renewed a little");
     let asked = LearnedBy::Asked.set();
     let mut more = saved.clone();
     more.put(element(asked, 9, at(30)));

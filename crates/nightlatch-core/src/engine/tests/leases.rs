@@ -170,6 +170,63 @@ fn nothing_is_ended_before_the_kernel_was_asked() {
     }
 }
 
+#[test]
+fn what_may_have_been_renewed_after_the_last_reading_has_not_ended() {
+    let mut desk = desk(&["anna 203.0.113.7 sip"]);
+    desk.wait(9 * HOUR);
+    // Three seconds are left, as the kernel says; a packet comes in the next moment.
+    desk.sent(8 * HOUR - 3);
+    desk.wait(9);
+    assert_eq!(desk.count(), 1);
+    desk.sent(8);
+    desk.wait(60);
+    assert_eq!(desk.count(), 1);
+    // The same for a call beyond the absolute end.
+    desk.wait(7 * 24 * HOUR);
+    let call = element(&IN_CALL, ADDRESS, desk.in_seconds(2));
+    let lease = element(&LEASE, ADDRESS, desk.in_seconds(HOUR));
+    desk.feed(Event::SetsRead(Some(vec![lease, call])));
+    desk.wait(9);
+    assert_eq!(desk.count(), 1);
+    desk.feed(Event::SetsRead(Some(vec![lease])));
+    desk.wait(10);
+    assert_eq!(desk.count(), 0);
+}
+
+#[test]
+fn the_kernel_keeps_an_address_no_longer_than_its_leases() {
+    let mut desk = desk(&["anna 203.0.113.7 sip", "ben 203.0.113.7 web"]);
+    let key = condition::key(ADDRESS.parse().unwrap());
+    let both: std::collections::BTreeSet<_> = [(&LEASE, key), (&LEASE_END, key)].into();
+    desk.done(Request::of(leases::Request::Close { address: ADDRESS.parse().unwrap() }));
+    assert!(desk.unlearned.contains(&Unlearn::Exactly(both.clone())), "{:?}", desk.unlearned);
+    // One who had the address for a week has it for an hour from now on.
+    let opens = |longest| crate::features::UserOpens {
+        user: "anna".to_owned(),
+        credential: "knock".to_owned(),
+        address: ADDRESS.parse().unwrap(),
+        services: Grant::parse("sip").unwrap(),
+        idle: Duration::from_secs(longest).min(Duration::from_secs(8 * HOUR)),
+        longest: Some(Duration::from_secs(longest)),
+        permanent: false,
+        hours: None,
+    };
+    let caller = anna();
+    let plan = |desk: &Desk, longest| {
+        let view = desk.engine.view(&caller, false, desk.now);
+        desk.engine.state().leases.open(&opens(longest), &view).effects
+    };
+    let week = 7 * 24 * HOUR;
+    assert_eq!(plan(&desk, week).unlearn, []);
+    let end = element(&LEASE_END, ADDRESS, desk.in_seconds(week));
+    let lease = element(&LEASE, ADDRESS, desk.in_seconds(8 * HOUR));
+    desk.feed(Event::SetsRead(Some(vec![lease, end])));
+    let shorter = plan(&desk, HOUR);
+    assert_eq!(shorter.unlearn, [Unlearn::Exactly(both)]);
+    assert!(shorter.teach.iter().all(|it| it.left <= Duration::from_secs(HOUR)), "{shorter:?}");
+    assert_eq!(plan(&desk, week).unlearn, []);
+}
+
 /// Whoever has a credential does not override what an administrator has blocked.
 #[test]
 fn a_lease_opens_nothing_within_a_block() {

@@ -32,9 +32,13 @@ pub struct Leases {
     /// When each is examined next.
     due: BTreeSet<(Time, LeaseKey)>,
     due_of: BTreeMap<LeaseKey, Time>,
+    /// The openings that are written down, by the moments of these.
+    begun: BTreeMap<LeaseKey, Time>,
+    /// How many leases have each idle limit, in seconds.
+    idles: BTreeMap<u64, usize>,
 }
 
-/// When they are examined follows from them.
+/// All else follows from them.
 impl PartialEq for Leases {
     fn eq(&self, other: &Leases) -> bool {
         self.all == other.all
@@ -114,6 +118,8 @@ impl Refuses for Refusal {
 pub enum Event {
     /// A lease was examined, and is examined again at a time.
     Examined(LeaseKey, Time),
+    /// That it was opened at a time is written down.
+    Begun(LeaseKey, Time),
 }
 
 /// What an administrator wants in the journal.
@@ -179,13 +185,17 @@ impl Feature for Leases {
     }
 
     fn put(&mut self, key: &LeaseKey, record: Option<Lease>) -> Option<Lease> {
-        let Some(lease) = record else {
-            self.examine(key, None);
-            return self.all.remove(key);
+        let since = record.as_ref().map(|lease| lease.since);
+        if since.is_none() || since != self.all.get(key).map(|lease| lease.since) {
+            self.examine(key, since.map(|since| since.after(ending::FIRST_EXAMINATION)));
+        }
+        self.count_idle(record.as_ref(), true);
+        let before = match record {
+            Some(lease) => self.all.put(lease),
+            None => self.all.remove(key),
         };
-        let first = lease.since.after(ending::FIRST_EXAMINATION);
-        self.examine(key, Some(first));
-        self.all.put(lease)
+        self.count_idle(before.as_ref(), false);
+        before
     }
 
     fn each(&self, found: &mut dyn FnMut(&LeaseKey, &Lease)) {
@@ -215,14 +225,14 @@ impl Feature for Leases {
     fn asked(&self, request: Request, view: &View<'_>) -> Result<Plan<Leases>, Refusal> {
         match request {
             Request::List => Ok(Plan::say(Reply::All(self.shown(self.all.values(), view)))),
-            Request::Close { address } => self.close_address(address),
+            Request::Close { address } => self.close_address(address, view),
         }
     }
 
     fn follow(&self, fact: &Fact, view: &View<'_>) -> Plan<Leases> {
         match fact {
             Fact::UserOpens(opens) => self.open(opens, view),
-            Fact::UserMay { user, may } => self.user_may(user, may.as_ref()),
+            Fact::UserMay { user, may } => self.user_may(user, may.as_ref(), view),
             _ => Plan::default(),
         }
     }
@@ -231,10 +241,21 @@ impl Feature for Leases {
         self.begin_again(view)
     }
 
-    fn note(&mut self, event: &Event, _now: Time) {
-        let Event::Examined(key, next) = event;
-        if self.all.contains_key(key) {
-            self.examine(key, Some(*next));
+    fn note(&mut self, event: &Event, now: Time) {
+        match event {
+            Event::Examined(key, next) if self.all.contains_key(key) => {
+                self.examine(key, Some(*next));
+            }
+            Event::Begun(key, since) if self.all.contains_key(key) => {
+                // A lease that is removed may come back, if that cannot be written down.
+                if self.begun.len() > 2 * self.all.len() {
+                    self.begun.retain(|key, _| self.all.contains_key(key));
+                }
+                self.begun.insert(key.clone(), *since);
+                // The kernel is told only now.
+                self.examine(key, Some(now.after(ending::FIRST_EXAMINATION)));
+            }
+            Event::Examined(..) | Event::Begun(..) => {}
         }
     }
 
@@ -275,6 +296,21 @@ impl Leases {
             self.due.insert((at, key.clone()));
             self.due_of.insert(key.clone(), at);
         }
+    }
+
+    /// Counts the idle limit of a lease that comes, or goes.
+    fn count_idle(&mut self, lease: Option<&Lease>, comes: bool) {
+        let Some(idle) = lease.map(|lease| lease.idle) else { return };
+        let number = self.idles.entry(idle).or_default();
+        *number = if comes { *number + 1 } else { number.saturating_sub(1) };
+        if *number == 0 {
+            self.idles.remove(&idle);
+        }
+    }
+
+    /// The longest idle limit of all leases, in seconds.
+    fn longest_idle(&self) -> u64 {
+        self.idles.keys().next_back().copied().unwrap_or_default()
     }
 
     /// How leases are shown.

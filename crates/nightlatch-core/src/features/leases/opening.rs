@@ -1,6 +1,7 @@
 //! What opens an address, and what a user's change does to those that are open.
 
-use super::{Deed, Lease, LeaseKey, Leases, Notice, Reply};
+use super::ending::{outlast, shorten};
+use super::{Deed, Event, Lease, LeaseKey, Leases, Notice, Reply};
 use crate::AddrRange;
 use crate::condition;
 use crate::features::{Fact, Plan, UserOpens, UserRights, View};
@@ -13,7 +14,7 @@ const MAX_LEASES: usize = 50_000;
 
 impl Leases {
     /// A credential opens an address, or does so again.
-    pub(super) fn open(&self, opens: &UserOpens, view: &View<'_>) -> Plan<Leases> {
+    pub(crate) fn open(&self, opens: &UserOpens, view: &View<'_>) -> Plan<Leases> {
         let mut plan = Plan::default();
         let key = LeaseKey {
             user: opens.user.as_str().into(),
@@ -23,7 +24,7 @@ impl Leases {
         if self.all.len() >= MAX_LEASES && !self.all.contains_key(&key) {
             return plan;
         }
-        self.make_room(&mut plan, &key);
+        self.make_room(&mut plan, &key, view);
         let now = view.now();
         let lease = Lease {
             credential: opens.credential.clone(),
@@ -34,6 +35,12 @@ impl Leases {
             until: opens.longest.map(|longest| now.after(longest)),
             key,
         };
+        // Of an address that was open for longer, the new limits count.
+        let others = self.all.at(lease.key.address).filter(|other| other.key != lease.key);
+        let all: Vec<&Lease> = others.chain([&lease]).collect();
+        let before: Vec<&Lease> = self.all.get(&lease.key).into_iter().collect();
+        let is_sure = self.is_written(lease.key.address) && !outlast(&before, &all);
+        shorten(&mut plan, lease.key.address, &all, is_sure, view);
         let left = lease.until.map_or(condition::MAX_LEASE, |until| until.since(now));
         plan.effects.teach.extend(condition::lease(lease.key.address, lease.idle(), left));
         plan.effects.facts.push(Fact::Allowed {
@@ -44,31 +51,33 @@ impl Leases {
         plan.effects.waits_for_up = true;
         plan.said.extend(stays_blocked(&lease, view));
         plan.notices.push(Notice::Opened(lease.clone()));
+        plan.events.push(Event::Begun(lease.key.clone(), lease.since));
         plan.put(lease.key.clone(), lease, Deed::Open);
         plan
     }
 
     /// Ends the oldest leases of a user who is about to have one too many.
-    fn make_room(&self, plan: &mut Plan<Leases>, new: &LeaseKey) {
+    fn make_room(&self, plan: &mut Plan<Leases>, new: &LeaseKey, view: &View<'_>) {
         let mut others: Vec<&Lease> = self.of_user(&new.user).collect();
         others.retain(|lease| lease.key != *new && lease.key.permanent == new.permanent);
         others.sort_by_key(|lease| (lease.since, &lease.key));
         let surplus = (others.len() + 1).saturating_sub(MAX_ADDRESSES);
-        for lease in others.into_iter().take(surplus) {
-            self.end(plan, lease, Deed::Replace);
-        }
+        others.truncate(surplus);
+        self.end(plan, &others, Deed::Replace, view);
     }
 
     /// A user may use other services from now on, or none.
-    pub(super) fn user_may(&self, user: &str, may: Option<&UserRights>) -> Plan<Leases> {
+    pub(super) fn user_may(
+        &self,
+        user: &str,
+        may: Option<&UserRights>,
+        view: &View<'_>,
+    ) -> Plan<Leases> {
         let mut plan = Plan::default();
         let mut ended = Vec::new();
         for lease in self.of_user(user) {
             match may {
-                None => {
-                    self.end(&mut plan, lease, Deed::Revoke);
-                    ended.push(lease.clone());
-                }
+                None => ended.push(lease),
                 Some(UserRights { services, hours })
                     if lease.granted(services) == lease.services && *hours == lease.hours => {}
                 Some(UserRights { services, hours }) => {
@@ -84,6 +93,8 @@ impl Leases {
                 }
             }
         }
+        self.end(&mut plan, &ended, Deed::Revoke, view);
+        let ended: Vec<Lease> = ended.into_iter().cloned().collect();
         plan.said.extend((!ended.is_empty()).then_some(Reply::Ended(ended)));
         plan
     }

@@ -13,6 +13,7 @@ mod cuts;
 mod cuts_kept;
 mod essential;
 mod flood;
+mod lease_kills;
 mod leases;
 mod lists;
 mod media;
