@@ -20,7 +20,7 @@ const MIN_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pbx {
     next: Option<Time>,
-    /// When it last answered.
+    /// When it last answered, unless that was before signalling was closed.
     pub(super) answered: Option<Time>,
     /// Whether it runs here but did not answer.
     pub(super) silent: bool,
@@ -71,6 +71,8 @@ impl Pbx {
         let inferred: Vec<IpAddr> = inferred.map(|peer| peer.address).collect();
         self.untrusted.extend(inferred);
         self.relearn_fixed = true;
+        // Whoever closes signalling waits for an answer to which the closed mode applies.
+        self.answered = None;
     }
 }
 

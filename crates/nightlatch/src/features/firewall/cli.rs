@@ -8,7 +8,6 @@ use nightlatch_core::features::Reply;
 use nightlatch_core::features::firewall::{self, Request, Services as Known};
 use nightlatch_core::posture::Mode;
 use nightlatch_core::service::ServiceName;
-use nightlatch_core::time::Time;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -37,9 +36,8 @@ impl Run for SetMode {
         if mode != Mode::Allowlist {
             return context.change(request);
         }
-        let answered = report(context).and_then(|report| report.pbx_answered);
         let done = client::change(&context.paths, request)?;
-        let denied = denied(context, answered);
+        let denied = denied(context);
         if context.json {
             let denied = denied.into_iter().map(|(value, _)| value).collect();
             screen::say_json(&Closed { denied, done: ShownDone::of(&done) });
@@ -69,15 +67,15 @@ fn report(context: &Context) -> Option<Report> {
 }
 
 /// The addresses that are denied because they are registered at the PBX without an account. When
-/// signalling is closed, the daemon asks the PBX, if one is running.
-fn denied(context: &Context, answered: Option<Time>) -> Vec<(Value, String)> {
+/// signalling is closed, the daemon asks the PBX, if one is running, and forgets earlier answers.
+fn denied(context: &Context) -> Vec<(Value, String)> {
     if pbx::running().is_empty() {
         return Vec::new();
     }
     let started = Stopwatch::start();
     while started.elapsed() < PBX_TIMEOUT {
         let Some(report) = report(context) else { break };
-        if report.pbx_answered != answered {
+        if report.pbx_answered.is_some() {
             return report.unlisted;
         }
         std::thread::sleep(Duration::from_millis(200));

@@ -62,8 +62,11 @@ fn what_waits_is_told_after_a_kill() {
     server.nightlatch.must(&["up", "--yes"]);
     server.nightlatch.must(&["allow", "guest", "203.0.113.7", "--for", "1s"]);
     server.says("the command ended with exit code 1: no \\u{1b}[2J$(id) way");
-    // What is heard right before the end is not lost either.
+    // What is heard right before the end is not lost either. It is written down a moment after the
+    // answer, and before anything that is asked later.
     server.nightlatch.must(&["down", "--yes"]);
+    wait_until("it is heard", PATIENCE, || !server.listed("firewall-off").is_empty());
+    server.nightlatch.must(&["block", "203.0.113.99"]);
     daemon.kill();
     fs::write(server.written("mended"), "").unwrap();
 
