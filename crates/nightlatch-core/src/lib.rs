@@ -18,6 +18,7 @@ pub mod event;
 pub mod features;
 pub mod heard;
 pub mod hours;
+pub mod knock;
 pub mod learned;
 pub mod lists;
 pub mod near;

@@ -61,10 +61,12 @@ impl Engine {
     /// The kernel's sets were read, or cannot be.
     pub(super) fn sets_read(&mut self, elements: Option<Vec<Element>>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
+        let mut follows = false;
         // An answer may be older than the removal of the table: nothing learned outlives that.
         if let Some(elements) = elements.filter(|_| self.state.posture().stands()) {
             let declared: Vec<_> = learned::all().collect();
             self.learned.sets.were_read(&declared, elements, now);
+            follows = self.follow_sets(now);
             let looked = self.learned_saved.filter(|looked| *looked <= now);
             if looked.is_none_or(|looked| now.since(looked) >= SAVE_EVERY) {
                 actions.push(self.save_learned(now));
@@ -72,6 +74,9 @@ impl Engine {
         }
         actions.extend(self.renew_windows(now));
         actions.extend(self.peers_are_known(now));
+        if follows {
+            actions.extend(self.proceed(now));
+        }
         actions
     }
 

@@ -8,6 +8,7 @@ mod exempt;
 mod hostile;
 mod hours;
 mod kernel;
+mod knock;
 mod learned;
 mod lease_model;
 mod leases;

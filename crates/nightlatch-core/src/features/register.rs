@@ -1,6 +1,7 @@
 //! The features, one line each: add yours at the end of the list.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::audit::Occurrence;
 use crate::config::{File, Mistake, Rules, Table};
 use crate::engine::schedule::{Begun, Task};
 use crate::heard::{Heard, Topic};
+use crate::knock::Sequences;
 use crate::learned::{Element, SetSpec};
 use crate::policy::{Claim, World};
 use crate::posture::Posture;
@@ -43,6 +45,11 @@ impl State {
     /// How the firewall is to stand.
     pub fn posture(&self) -> &Posture {
         self.firewall.posture()
+    }
+
+    /// Who may knock, and what that opens.
+    pub fn knocks(&self) -> Arc<Sequences> {
+        self.users.knocks()
     }
 }
 

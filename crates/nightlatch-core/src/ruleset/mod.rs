@@ -3,14 +3,17 @@
 
 mod compile;
 mod difference;
+mod knocks;
 mod list_sets;
 mod render;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use compile::structure_with;
 pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
+pub use knocks::{KnockClass, KnockRules};
 pub use list_sets::{ListSet, ListSets};
 pub use render::{COUNTED_BY_ADDRESS, render, render_learned_sets, render_list_sets};
 pub use table::{Delta, Piece, Table, Target};
@@ -32,6 +35,9 @@ use std::time::Duration;
 
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "nightlatch";
+
+/// The NFLOG group to which packets are copied for the daemon. Programs that log packets use small numbers.
+pub const NFLOG_GROUP: u16 = 20_531;
 
 /// Names of the sets and counters in the table; those of the lists are told by [`ListSets`].
 pub mod names {
@@ -86,6 +92,12 @@ pub mod names {
     pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
     pub const LIMITED: &str = "limited";
+    /// Sources that have begun to knock, without the number of the family.
+    pub const KNOCK_BEGUN: &str = "knock_begun";
+    /// Map of these to how far they have come, without the number of the family.
+    pub const KNOCK_AT: &str = "knock_at";
+    /// Counts knocks of sources that find no room among those who have begun.
+    pub const KNOCK_FULL: &str = "knock_full";
 }
 
 /// The whole desired table.
@@ -132,6 +144,9 @@ pub struct Structure {
     /// How many flows strangers may have in connection tracking; set from the kernel's table size.
     #[serde(default)]
     pub share: StrangersShare,
+    /// Who may knock.
+    #[serde(skip)]
+    pub knocks: KnockRules,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,
@@ -154,6 +169,7 @@ impl Structure {
             .chain(conditions)
             .chain(renewals)
             .chain(admissions)
+            .chain(self.knocks.chains(self.containers))
     }
 }
 

@@ -148,6 +148,7 @@ fn request(ask: &Ask) -> Request {
                 kinds: BTreeSet::new(),
                 idle: Some(Duration::from_secs(IDLES[idle])),
                 hours: within.then(hours),
+                permanent: false,
                 note: String::new(),
             }),
             entropy: Entropy::new(vec![7; Entropy::LENGTH]),

@@ -28,6 +28,7 @@ fn new(text: &str) -> NewUser {
         services: Grant::parse(services).unwrap(),
         kinds: Kind::parse_list(kinds).unwrap(),
         idle: None,
+        permanent: false,
         note: "at home".to_owned(),
     }
 }
@@ -287,6 +288,7 @@ fn others_hear_what_a_user_opens_and_may() {
     let address: IpAddr = "203.0.113.7".parse().unwrap();
     let opens = |idle, longest| {
         Fact::UserOpens(features::UserOpens {
+            at: None,
             permanent: false,
             user: "anna".to_owned(),
             credential: "by hand".to_owned(),

@@ -1,6 +1,7 @@
 //! Users: persons whose credentials open addresses for a time. What is open is not kept here.
 
 mod config;
+mod knock;
 mod opening;
 mod requests;
 mod secrets;
@@ -32,6 +33,7 @@ pub struct Users {
     /// What each of them has of secrets.
     pub secrets: BTreeMap<UserName, Secrets>,
     config: Config,
+    knocks: knock::Kept,
 }
 
 nothing!(Event, Job, Notice);
@@ -143,6 +145,7 @@ impl Feature for Users {
     }
 
     fn put(&mut self, key: &Key, record: Option<Record>) -> Option<Record> {
+        self.knocks.clear();
         let before = match key {
             Key::User(name) => self.all.remove(name).map(Record::User),
             Key::Secrets(name) => self.secrets.remove(name).map(Record::Secrets),
@@ -182,7 +185,10 @@ impl Feature for Users {
         match request {
             Request::List | Request::Show { .. } => Reads::Question,
             Request::Add { .. } | Request::Rotate { .. } | Request::Card { .. } => Reads::Nothing,
-            Request::Set { .. } | Request::Revoke { .. } | Request::Open(_) => Reads::Learned,
+            Request::Set { .. }
+            | Request::Permanent { .. }
+            | Request::Revoke { .. }
+            | Request::Open(_) => Reads::Learned,
         }
     }
 
@@ -194,6 +200,7 @@ impl Feature for Users {
         match request {
             Request::Add { new, entropy } => self.add(*new, &entropy, view),
             Request::Set { name, edit } => self.set(&name, edit, view),
+            Request::Permanent { permanent } => Ok(self.set_all_permanent(permanent)),
             Request::Rotate { name, kinds, entropy } => self.rotate(&name, kinds, &entropy, view),
             Request::Revoke { name } => self.revoke(&name),
             Request::Card { name, again } => self.card(&name, again, view),
@@ -205,10 +212,15 @@ impl Feature for Users {
 
     fn configure(&mut self, config: &Config) {
         self.config = config.clone();
+        self.knocks.clear();
     }
 
-    fn report(&self, _view: &View<'_>) -> Option<Reply> {
-        Some(Reply::Report { count: self.all.len() })
+    fn sets_read(&self, view: &View<'_>) -> Plan<Users> {
+        self.take_over(view)
+    }
+
+    fn report(&self, view: &View<'_>) -> Option<Reply> {
+        Some(Reply::Report { count: self.all.len(), shadowed: self.shadowed(view) })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::knock::permanently;
 use super::opening::{Open, Opens};
 use super::secrets::TakenPorts;
 use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users, config};
@@ -37,6 +38,11 @@ pub enum Request {
         name: UserName,
         /// What changes.
         edit: Edit,
+    },
+    /// Set for all users whether a knock opens an address for as long as it is used.
+    Permanent {
+        /// Whether it does.
+        permanent: bool,
     },
     /// Replace credentials, or give some to a user who has none of this kind.
     Rotate {
@@ -90,6 +96,9 @@ pub struct Edit {
     pub idle: Option<Duration>,
     /// When what is open counts.
     pub within: Option<Within>,
+    /// Whether a knock opens an address for as long as it is used.
+    #[serde(default)]
+    pub permanent: Option<bool>,
     /// The note.
     pub note: Option<String>,
 }
@@ -108,6 +117,9 @@ pub struct NewUser {
     /// The hours during which what is open counts; always where absent.
     #[serde(default)]
     pub hours: Option<Hours>,
+    /// Whether a knock opens an address for as long as it is used.
+    #[serde(default)]
+    pub permanent: bool,
     /// A note.
     #[serde(default)]
     pub note: String,
@@ -121,6 +133,15 @@ pub enum Reply {
     Added(User),
     /// The user is as shown from now on.
     Changed(User),
+    /// Whether knocks open addresses for as long as these are used.
+    Permanent {
+        /// Whether they do.
+        permanent: bool,
+        /// For which users that is new.
+        changed: Vec<UserName>,
+        /// For which users it is not, because they have nothing but ssh and web.
+        refused: Vec<UserName>,
+    },
     /// These credentials are new, and the old ones erased.
     Rotated {
         /// The user.
@@ -142,6 +163,9 @@ pub enum Reply {
     Report {
         /// How many.
         count: usize,
+        /// Whose knock sequence has the port of a service by now: they cannot knock.
+        #[serde(default)]
+        shadowed: Vec<UserName>,
     },
 }
 
@@ -282,8 +306,9 @@ impl Users {
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
-        let NewUser { name, services, kinds, idle, hours, note } = new;
+        let NewUser { name, services, kinds, idle, hours, permanent, note } = new;
         check_services(&services, view)?;
+        check_permanent(&name, permanent, &services)?;
         self.check_idle(idle)?;
         check_note(&note)?;
         if let Some(there) = self.all.get(&name) {
@@ -300,6 +325,7 @@ impl Users {
             credentials: secrets.renew(&kinds, entropy, &taken, view.now())?,
             idle_seconds: idle.map(|idle| idle.as_secs()),
             hours,
+            permanent,
             note,
             since: view.now(),
             by: view.caller().to_string(),
@@ -320,7 +346,7 @@ impl Users {
         if edit == Edit::default() {
             return Err(Refusal::NothingToSet);
         }
-        let Edit { services, idle, within, note } = edit;
+        let Edit { services, idle, within, permanent, note } = edit;
         services.iter().try_for_each(|services| check_services(services, view))?;
         self.check_idle(idle)?;
         note.iter().try_for_each(|note| check_note(note))?;
@@ -328,9 +354,11 @@ impl Users {
             services: services.unwrap_or_else(|| before.services.clone()),
             idle_seconds: idle.map(|idle| idle.as_secs()).or(before.idle_seconds),
             hours: within.map_or_else(|| before.hours.clone(), Within::hours),
+            permanent: permanent.unwrap_or(before.permanent),
             note: note.unwrap_or_else(|| before.note.clone()),
             ..before.clone()
         };
+        check_permanent(name, user.permanent, &user.services)?;
         let mut plan = Plan::say(Reply::Changed(user.clone()));
         let rights =
             |user: &User| UserRights { services: user.services.clone(), hours: user.hours.clone() };
@@ -448,6 +476,14 @@ fn check_services(services: &Grant, view: &View<'_>) -> Result<(), Refusal> {
             name: unknown.clone(),
             known: catalogue.0.keys().cloned().collect(),
         }),
+    }
+}
+
+/// A knock can be repeated by whoever sees it: it never opens ssh or web permanently.
+fn check_permanent(name: &UserName, permanent: bool, services: &Grant) -> Result<(), Refusal> {
+    match permanent && permanently(services).is_none() {
+        true => Err(Refusal::NoneUnnamed { name: name.clone() }),
+        false => Ok(()),
     }
 }
 

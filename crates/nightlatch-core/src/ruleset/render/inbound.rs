@@ -235,6 +235,7 @@ fn judged(structure: &Structure) -> String {
     );
     if structure.open.is_some() {
         text.push_str("\t\tjump known_peers\n");
+        text += &super::knocks::accepts(structure);
         for set in structure.list_sets.all() {
             text += &format!("\t\t{} @{} goto listed\n", lookup_key(&set), set.name);
         }

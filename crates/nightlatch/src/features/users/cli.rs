@@ -1,4 +1,4 @@
-//! `user add`, `user list`, `user show`, `user set`, `user rotate`, `user revoke`, `user card`, `lease`.
+//! `user add`, `user list`, `user show`, `user set`, `user permanent`, `user rotate`, `user revoke`, `user card`, `lease`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -45,6 +45,11 @@ enum Action {
     },
     /// Change services, limit, hours or note; the credentials stay
     Set(Set),
+    /// Set for all users whether a knock opens an address for as long as it is used
+    Permanent {
+        /// Whether it does
+        permanent: Switch,
+    },
     /// Replace the credentials and erase the old ones
     Rotate {
         /// The user's name
@@ -65,6 +70,13 @@ enum Action {
     Card(ShowCard),
 }
 
+/// On or off.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Switch {
+    On,
+    Off,
+}
+
 #[derive(clap::Args, Debug)]
 struct Add {
     /// The user's name, e.g. "anna"; public
@@ -78,6 +90,10 @@ struct Add {
     /// After how long without a packet an address is closed, e.g. 8h; default: as configured
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
+    /// Whether a knock opens an address for as long as it is used: until 30 days without a packet, and never for
+    /// ssh or web
+    #[arg(long, value_name = "on|off", default_value = "off", hide_possible_values = true)]
+    permanent: Switch,
     #[command(flatten)]
     hours: HoursArgs,
     /// A note; it is public: never write a secret into it
@@ -95,6 +111,10 @@ struct Set {
     /// After how long without a packet an address is closed; only of those that are opened from now on
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
+    /// Whether a knock opens an address for as long as it is used: until 30 days without a packet, and never for
+    /// ssh or web
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    permanent: Option<Switch>,
     #[command(flatten)]
     hours: HoursArgs,
     /// A note; it is public: never write a secret into it
@@ -172,6 +192,10 @@ impl Run for UserCommand {
             Action::List => list(context),
             Action::Show { name } => show(context, name),
             Action::Set(set) => context.change(api::Request::of(set.request()?).forced(set.force)),
+            Action::Permanent { permanent } => {
+                let permanent = *permanent == Switch::On;
+                context.change(api::Request::of(Request::Permanent { permanent }))
+            }
             Action::Rotate { name, keys } => {
                 let kinds = keys.clone().map(|Kinds(kinds)| kinds).unwrap_or_default();
                 let request =
@@ -208,6 +232,7 @@ impl Add {
             kinds: self.keys.0.clone(),
             idle: self.lease,
             hours: self.hours.within()?.and_then(Within::hours),
+            permanent: self.permanent == Switch::On,
             note: self.note.clone(),
         };
         Ok(Request::Add { new: Box::new(new), entropy: Entropy::default() })
@@ -220,6 +245,7 @@ impl Set {
             services: self.services.clone(),
             idle: self.lease,
             within: self.hours.within()?,
+            permanent: self.permanent.map(|permanent| permanent == Switch::On),
             note: self.note.clone(),
         };
         Ok(Request::Set { name: self.name.clone(), edit })
@@ -255,7 +281,9 @@ impl Run for ShowCard {
         if on_screen {
             self.show(&sheet);
         }
-        screen::say(wording::not_yet(&self.name, card.user.credentials.keys()));
+        wording::not_yet(&self.name, card.user.credentials.keys())
+            .into_iter()
+            .for_each(screen::say);
         if is_private {
             screen::say(wording::private_host(&host));
         }

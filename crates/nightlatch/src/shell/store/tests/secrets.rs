@@ -16,6 +16,7 @@ fn user(number: usize) -> User {
         services: Grant::parse("sip").unwrap(),
         credentials: [(Kind::Spa, credential)].into(),
         idle_seconds: None,
+        permanent: false,
         note: String::new(),
         since: NOW,
         by: "anna".to_owned(),
