@@ -61,6 +61,7 @@ fn random_scans(scans: usize, seed: u64) -> usize {
     (0..scans).filter(opening).count()
 }
 
+/// `NIGHTLATCH_SCANS` sets how many random ones.
 #[test]
 fn no_scan_of_all_ports_opens() {
     let mut numbers = Numbers(1);
@@ -72,14 +73,8 @@ fn no_scan_of_all_ports_opens() {
     let twice = |ports: &[u16]| ports.iter().flat_map(|port| [*port; 2]).collect::<Vec<_>>();
     assert_eq!(openings(&machine, &twice(&ascending)), 0);
     assert_eq!(openings(&machine, &twice(&descending)), 0);
-    assert_eq!(random_scans(50, 2), 0);
-}
-
-/// Takes about a minute without optimization: `cargo test --release -p nightlatch-core -- --ignored scans`.
-#[test]
-#[ignore = "long"]
-fn ten_thousand_random_scans_open_nothing() {
-    assert_eq!(random_scans(10_000, 3), 0);
+    let scans = std::env::var("NIGHTLATCH_SCANS").map_or(50, |scans| scans.parse().unwrap());
+    assert_eq!(random_scans(scans, 3), 0);
 }
 
 #[test]
