@@ -22,6 +22,7 @@ mod card;
 pub mod cli;
 mod io;
 mod qr;
+mod requests;
 mod wording;
 
 use nightlatch_core::features::users::{Job, Request, Users};

@@ -11,6 +11,7 @@ use nightlatch_core::time::show_span;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::requests;
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen;
@@ -26,11 +27,12 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on{}, {}",
+                    "user \"{}\" may open {} from now on{}, {}{}",
                     user.name,
                     user.services,
                     during(user),
-                    limit(user)
+                    limit(user),
+                    addresses(user)
                 )
             }
             Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
@@ -111,7 +113,7 @@ impl Worded for Users {
                 show_span(*most)
             ),
             Refusal::NothingToSet => {
-                "nothing is to be changed: add --services, --lease, --hours or --note".to_owned()
+                "nothing is to be changed: add --services, --lease, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
                 "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
@@ -143,12 +145,14 @@ impl Worded for Users {
     }
 
     fn notice(notice: &Notice) -> String {
-        match *notice {}
+        let Notice::Refused { user, credential, source, why } = notice;
+        requests::refused(user, *credential, *source, why)
     }
 
     fn report(reply: &Reply, report: &mut Report) {
-        if let Reply::Report { count } = reply {
+        if let Reply::Report { count, used } = reply {
             report.count(85, "users", *count);
+            requests::report(used, report);
         }
     }
 
@@ -170,7 +174,12 @@ impl Worded for Users {
             false => format!(" ({})", user.note),
         };
         let hours = during(&user);
-        Some(format!("{}{hours}, {}, {credentials}{card}{note}", user.services, limit(&user)))
+        let addresses = addresses(&user);
+        Some(format!(
+            "{}{hours}, {}{addresses}, {credentials}{card}{note}",
+            user.services,
+            limit(&user)
+        ))
     }
 }
 
@@ -232,12 +241,19 @@ fn during(user: &User) -> String {
     hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
 }
 
+/// For which addresses SPA packets count, if not as usual.
+fn addresses(user: &User) -> String {
+    let any = if user.any_address { ", for any address" } else { "" };
+    let named = if user.require_address { ", only for an address that is named" } else { "" };
+    format!("{any}{named}")
+}
+
 /// All that is public of a user.
 pub(super) fn lines(user: &User) -> Vec<String> {
     let mut lines = vec![
         format!("user      {}", user.name),
         format!("services  {}{}", user.services, during(user)),
-        format!("lease     {}", limit(user)),
+        format!("lease     {}{}", limit(user), addresses(user)),
     ];
     for (kind, credential) in &user.credentials {
         let kind = kind.to_string();
