@@ -282,7 +282,7 @@ USER_AGENT: abcde-fghij
             ("\nKEY_BASE64", "\nkey", "KEY_BASE64 is missing"),
             ("HMAC_KEY_BASE64", "HMAC", "HMAC_KEY_BASE64 is missing"),
             ("anna", "an\u{7}na", "line 3: the value of USER is malformed"),
-            ("anna", &"x".repeat(65), "line 3: the value of USER is malformed"),
+            ("anna", &"x".repeat(49), "line 3: the value of USER is malformed"),
             ("pbx.example.net", "-pbx", "line 2: the value of SPA_SERVER is malformed"),
             ("pbx.example.net", "$(id)", "line 2: the value of SPA_SERVER is malformed"),
             ("40001", "0", "line 4: the value of SPA_SERVER_PORT is malformed"),

@@ -16,7 +16,7 @@ pub(super) const RANDOM_DIGITS: usize = 16;
 const MAX_VERSION: usize = 8;
 /// The most digits of a 64-bit number.
 const MAX_TIME: usize = 20;
-const MAX_TIMEOUT_DIGITS: usize = 10;
+const MAX_TIMEOUT_DIGITS: usize = 5;
 /// What a NAT message has besides. It is refused, but it is to be refused by name.
 const MAX_NAT: usize = 64;
 /// The most fields of any message, without its digest.

@@ -55,14 +55,16 @@ pub use read::{
     plausible_len,
 };
 
-/// The longest name of a user, in bytes, as of fwknop.
-pub const MAX_USER: usize = 64;
-/// The longest request, in bytes, as of fwknop: an address and what to open for it.
-pub const MAX_REQUEST: usize = 256;
+/// The longest name of a user, in bytes: 64 characters in base64, as of fwknop's server.
+pub const MAX_USER: usize = 48;
+/// The longest request, in bytes: an address and what to open for it. In base64 it has 256 characters, as
+/// of fwknop's server. Its client writes longer ones too. Its server also takes payloads of 400 characters
+/// and more for messages of GPG, which is about 12 services.
+pub const MAX_REQUEST: usize = 192;
 /// The earliest time of a message, in seconds since 1970: in the year 2001. Times have ten digits at least.
 pub const MIN_TIME: u64 = 1_000_000_000;
-/// The longest timeout that fwknop takes, in seconds.
-pub const MAX_TIMEOUT: u32 = i32::MAX.cast_unsigned();
+/// The longest timeout, in seconds, as of fwknop's server.
+pub const MAX_TIMEOUT: u32 = 65_536;
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,14 +63,13 @@ fn signed(text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn messages_of_the_real_client() {
-    let every: Vec<String> = (60_000..60_024).map(|port| format!("udp/{port}")).collect();
-    let long = format!("anna 1796056711: 198.51.100.106 {}", every.join(" "));
     for (name, expected) in [
         ("source", Ok("anna 1796056711: source udp/5060")),
         ("address", Ok("anna 1796056711: 198.51.100.6 udp/5060 tcp/5061 tcp/80 udp/10000")),
         ("timeout", Ok("anna 1796056711: 198.51.100.6 udp/5060 for 60")),
         ("timeout-0", Ok("anna 1796056711: source udp/5060")),
-        ("long", Ok(long.as_str())),
+        // With a request that fwknop's server takes no more than we do.
+        ("long", Err("Request")),
         ("command", Err("Command")),
         ("nat", Err("Nat")),
         ("nat-timeout", Err("NatTimeout")),
@@ -131,16 +130,16 @@ fn keys_have_bounds() {
 
 #[test]
 fn the_bounds_of_lengths() {
-    assert_eq!((MIN_PAYLOAD, MAX_PAYLOAD), (183, 887));
+    assert_eq!((MIN_PAYLOAD, MAX_PAYLOAD), (183, 737));
     let plausible: Vec<usize> = (0..2000).filter(|length| plausible_len(*length)).collect();
-    // Those of all whole numbers of blocks, from 6 to 39.
+    // Those of all whole numbers of blocks, from 6 to 32.
     let expected: Vec<usize> =
-        (6..40).map(|blocks| encode(&vec![0; 16 + 16 * blocks]).len() + 43 - 10).collect();
+        (6..33).map(|blocks| encode(&vec![0; 16 + 16 * blocks]).len() + 43 - 10).collect();
     assert_eq!(plausible, expected);
     let name = "n".repeat(MAX_USER);
     let text = "r".repeat(MAX_REQUEST);
     let fields = format!(
-        "0123456789012345:{}:{}:3.0.00.0:6:{}:{}:4294967295",
+        "0123456789012345:{}:{}:3.0.00.0:6:{}:{}:65536",
         encode(name.as_bytes()),
         u64::MAX,
         encode(text.as_bytes()),
@@ -272,8 +271,8 @@ fn fields_have_bounds() {
     );
     check(
         "1:@0.0.0.0,udp/5060@",
-        "3:@::,tcp/1@:2147483647",
-        Ok("anna 1796056711: source tcp/1 for 2147483647"),
+        "3:@::,tcp/1@:65536",
+        Ok("anna 1796056711: source tcp/1 for 65536"),
     );
     check("1796056711", "18446744073709551615", Ok("anna 18446744073709551615: source udp/5060"));
     for (from, to, expected) in [
@@ -329,13 +328,13 @@ fn fields_have_bounds() {
         ("udp/5060", "udp", Refused::Service),
         ("1:@0.0.0.0,udp/5060@", "3:@0.0.0.0,udp/5060@:0", Refused::Timeout),
         ("1:@0.0.0.0,udp/5060@", "3:@0.0.0.0,udp/5060@:", Refused::Timeout),
-        ("1:@0.0.0.0,udp/5060@", "3:@0.0.0.0,udp/5060@:2147483648", Refused::Timeout),
-        ("1:@0.0.0.0,udp/5060@", "3:@0.0.0.0,udp/5060@:9999999999", Refused::Timeout),
+        ("1:@0.0.0.0,udp/5060@", "3:@0.0.0.0,udp/5060@:65537", Refused::Timeout),
+        ("1:@0.0.0.0,udp/5060@", "3:@0.0.0.0,udp/5060@:100000", Refused::Timeout),
     ] {
         check(from, to, Err(expected));
     }
     for (name, length, expected) in
-        [("user", 65, Refused::User), ("request", 257, Refused::Request)]
+        [("user", 49, Refused::User), ("request", 193, Refused::Request)]
     {
         let long = format!("@{}@", "x".repeat(length));
         let from = if name == "user" { "YW5uYQ" } else { "@0.0.0.0,udp/5060@" };
@@ -362,7 +361,7 @@ fn what_cannot_be_written() {
     for (wrong, expected) in [
         (Message { user: String::new(), ..right.clone() }, Refused::User),
         (Message { user: "\u{e4}".to_owned(), ..right.clone() }, Refused::User),
-        (Message { user: "n".repeat(65), ..right.clone() }, Refused::User),
+        (Message { user: "n".repeat(49), ..right.clone() }, Refused::User),
         (Message { time: MIN_TIME - 1, ..right.clone() }, Refused::Time),
         (Message { address: mapped, ..right.clone() }, Refused::Address),
         (
@@ -374,7 +373,7 @@ fn what_cannot_be_written() {
             Message { services: vec![Service { port: 0, ..service }], ..right.clone() },
             Refused::Service,
         ),
-        (Message { services: vec![service; 30], ..right.clone() }, Refused::Request),
+        (Message { services: vec![service; 20], ..right.clone() }, Refused::Request),
         (Message { client_timeout: Some(0), ..right.clone() }, Refused::Timeout),
         (Message { client_timeout: Some(MAX_TIMEOUT + 1), ..right.clone() }, Refused::Timeout),
     ] {
@@ -409,8 +408,8 @@ fn messages() -> impl Strategy<Value = Message> {
                     |bits| Address::of(std::net::Ipv6Addr::from(bits | 1 << 127).into()).unwrap()
                 ),
         ];
-    let user = "[ -~]{1,64}";
-    let services = proptest::collection::vec(service, 1..=20);
+    let user = "[ -~]{1,48}";
+    let services = proptest::collection::vec(service, 1..=13);
     let timeout = proptest::option::of(1..=MAX_TIMEOUT);
     (user, MIN_TIME.., address, services, timeout).prop_map(
         |(user, time, address, services, client_timeout)| Message {
@@ -462,7 +461,7 @@ proptest! {
     /// Whoever has the keys can send anything.
     #[test]
     fn nothing_encrypted_makes_it_panic(
-        blocks in 6_usize..40, seed in any::<[u8; 32]>(), is_block in any::<bool>(),
+        blocks in 6_usize..33, seed in any::<[u8; 32]>(), is_block in any::<bool>(),
     ) {
         let length = 8 + 16 * blocks - usize::from(!is_block);
         let noise = seed.iter().cycle().take(length);
