@@ -9,6 +9,7 @@ use nightlatch_parse::country::{self, CountryCode, CountryTable, Layout};
 use nightlatch_parse::dns;
 use nightlatch_parse::feed::{self, Format, Parsed};
 use nightlatch_parse::http::{HttpUrl, parse_date};
+use nightlatch_parse::ip_packet::{self, IpPacketError, Transport};
 use nightlatch_parse::packet;
 use nightlatch_parse::pbx::{self, SipPlace, kamailio};
 use nightlatch_parse::tally::Tally;
@@ -17,7 +18,7 @@ use nightlatch_parse::tally::Tally;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -35,6 +36,7 @@ pub const TARGETS: [Target; 20] = [
     ("feed_plain", feed_plain),
     ("http_date", http_date),
     ("http_url", http_url),
+    ("ip_packet", ip_packet),
     ("packet_udp", packet_udp),
     ("pbx_asterisk", pbx_asterisk),
     ("pbx_kamailio", pbx_kamailio),
@@ -50,6 +52,40 @@ pub fn address(data: &[u8]) {
     if let Ok(range) = text.parse::<AddrRange>() {
         assert!(range.first() <= range.last());
         assert_eq!(range.to_string().parse(), Ok(range));
+    }
+}
+
+pub fn ip_packet(data: &[u8]) {
+    let found = match ip_packet::read(data) {
+        Ok(found) => found,
+        // More bytes change nothing about these.
+        Err(
+            error @ (IpPacketError::NotIp
+            | IpPacketError::LaterFragment
+            | IpPacketError::TooManyExtensions
+            | IpPacketError::OtherProtocol(_)),
+        ) => {
+            let longer = [data, &[0; 16]].concat();
+            assert_eq!(ip_packet::read(&longer), Err(error));
+            return;
+        }
+        Err(error) => return check_shown(&error.to_string()),
+    };
+    assert_eq!(found.source.is_ipv4(), found.destination.is_ipv4());
+    if let Transport::Udp { payload, is_truncated } = found.transport {
+        assert!(payload.len() + 28 <= data.len());
+        // Bytes of the packet itself, and not more than it has.
+        assert!(data.as_ptr_range().contains(&payload.as_ptr()) || payload.is_empty());
+        assert!(!is_truncated || payload.len() < 65_528);
+    }
+    // A packet that is cut short by one byte has the same ends, unless its header is cut.
+    let shorter = data.split_last().map_or(data, |(_, shorter)| shorter);
+    if let Ok(shorter) = ip_packet::read(shorter) {
+        assert_eq!((shorter.source, shorter.destination), (found.source, found.destination));
+        assert_eq!(shorter.transport.protocol(), found.transport.protocol());
+    }
+    if let Some(datagram) = packet::udp(data) {
+        assert_eq!((datagram.source, datagram.destination), (found.source, found.destination));
     }
 }
 
