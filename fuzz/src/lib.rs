@@ -9,6 +9,7 @@ use nightlatch_parse::country::{self, CountryCode, CountryTable, Layout};
 use nightlatch_parse::dns;
 use nightlatch_parse::feed::{self, Format, Parsed};
 use nightlatch_parse::http::{HttpUrl, parse_date};
+use nightlatch_parse::ip_packet::{self, IpPacketError, Transport};
 use nightlatch_parse::packet;
 use nightlatch_parse::pbx::{self, SipPlace, kamailio};
 use nightlatch_parse::spa::{self, Card, Keys, Message};
@@ -18,7 +19,7 @@ use nightlatch_parse::tally::Tally;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 23] = [
     ("feed_plain", feed_plain),
     ("http_date", http_date),
     ("http_url", http_url),
+    ("ip_packet", ip_packet),
     ("packet_udp", packet_udp),
     ("pbx_asterisk", pbx_asterisk),
     ("pbx_kamailio", pbx_kamailio),
@@ -54,6 +56,42 @@ pub fn address(data: &[u8]) {
     if let Ok(range) = text.parse::<AddrRange>() {
         assert!(range.first() <= range.last());
         assert_eq!(range.to_string().parse(), Ok(range));
+    }
+}
+
+pub fn ip_packet(data: &[u8]) {
+    let found = match ip_packet::read(data) {
+        Ok(found) => found,
+        // More bytes change nothing about these.
+        Err(
+            error @ (IpPacketError::NotIp
+            | IpPacketError::LaterFragment
+            | IpPacketError::TooManyExtensions
+            | IpPacketError::OtherProtocol(_)),
+        ) => {
+            let longer = [data, &[0; 16]].concat();
+            assert_eq!(ip_packet::read(&longer), Err(error));
+            return;
+        }
+        Err(error) => return check_shown(&error.to_string()),
+    };
+    assert_eq!(found.source.is_ipv4(), found.destination.is_ipv4());
+    if let Transport::Udp { payload, is_truncated } = found.transport {
+        assert!(payload.len() + 28 <= data.len());
+        // More bytes only add to a payload that is cut short.
+        let longer = [data, &[0; 16]].concat();
+        let more = ip_packet::read(&longer).expect("only longer");
+        let Transport::Udp { payload: more, .. } = more.transport else { panic!("{more:?}") };
+        assert!(more.starts_with(payload) && (is_truncated || more.len() == payload.len()));
+    }
+    // A packet that is cut short by one byte has the same ends, unless its header is cut.
+    let shorter = data.split_last().map_or(data, |(_, shorter)| shorter);
+    if let Ok(shorter) = ip_packet::read(shorter) {
+        assert_eq!((shorter.source, shorter.destination), (found.source, found.destination));
+        assert_eq!(shorter.transport.protocol(), found.transport.protocol());
+    }
+    if let Some(datagram) = packet::udp(data) {
+        assert_eq!((datagram.source, datagram.destination), (found.source, found.destination));
     }
 }
 

@@ -10,6 +10,7 @@ pub mod country;
 pub mod dns;
 pub mod feed;
 pub mod http;
+pub mod ip_packet;
 pub mod packet;
 pub mod pbx;
 pub mod ranges;
