@@ -13,6 +13,7 @@ pub mod http;
 pub mod packet;
 pub mod pbx;
 pub mod ranges;
+pub mod sip;
 pub mod sniff;
 pub mod tally;
 
