@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use super::header::unfolded;
-use super::scan::{from, outside_quotes, position, quoted, split, split_once, trim};
+use super::scan::{from, is_space, is_token, outside_quotes, position, quoted};
+use super::scan::{split, split_once, trim};
 use super::{Parameters, Uri};
 
 /// A name, a URI and parameters.
@@ -40,19 +41,26 @@ impl<'a> Address<'a> {
         let (raw_uri, after) = split_once(inner, b'>');
         let after = trim(after.unwrap_or_default());
         let uri = Uri::parse(raw_uri);
-        let is_named_once = name.is_empty() || before.is_empty();
+        // Without quotes a name is made of tokens.
+        let is_named = match name {
+            [] => position(before, |byte| !is_token(byte) && !is_space(byte)).is_none(),
+            _ => before.is_empty(),
+        };
         let is_closed = name_end.is_some() && inner.len() > raw_uri.len();
-        let is_sound = is_named_once
+        let is_tight = trim(raw_uri).len() == raw_uri.len();
+        let is_sound = is_named
             && is_closed
+            && is_tight
             && uri.is_some_and(|uri| uri.is_sound)
             && matches!(after.first(), None | Some(b';'));
         let start = position(after, |byte| byte == b';').unwrap_or(after.len());
+        let parameters = Parameters(from(after, start));
         Address {
             raw_name: if name.is_empty() { before } else { quoted_name },
             raw_uri: trim(raw_uri),
             uri,
-            parameters: Parameters(from(after, start)),
-            is_sound,
+            parameters,
+            is_sound: is_sound && parameters.is_sound(),
         }
     }
 
@@ -66,7 +74,9 @@ impl<'a> Address<'a> {
         let is_plain = position(raw_uri, |byte| matches!(byte, b',' | b'?')).is_none();
         let is_sound = is_sound && is_plain && uri.is_some_and(|uri| uri.is_sound);
         let is_sound = is_sound || (raw_uri == b"*" && raw_name.is_empty());
-        Address { raw_name, raw_uri, uri, parameters: Parameters(parameters), is_sound }
+        let parameters = Parameters(parameters);
+        let is_sound = is_sound && parameters.is_sound();
+        Address { raw_name, raw_uri, uri, parameters, is_sound }
     }
 
     /// The name without folds and escapes.

@@ -7,7 +7,8 @@ use super::Name;
 /// Something that RFC 3261 forbids, or that makes a part of the message unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
-    /// The parts of the start line are not separated by single spaces.
+    /// The parts of the start line are not separated by single spaces, or something else than line
+    /// ends is before it.
     StartSpacing,
     /// The version is missing or is not `SIP/2.0`.
     Version,

@@ -227,8 +227,11 @@ impl<'a> Iterator for Lines<'a> {
             // The end of a truncated message is not wrong, but is not a header either.
             return if is_whole { Some(Err(Fault::NoColon)) } else { None };
         };
-        let (name, value) = (trim_end(split(line, colon).0), trim(from(line, colon + 1)));
-        if !is_word(name) {
+        let (before, value) = (split(line, colon).0, trim(from(line, colon + 1)));
+        let name = trim_end(before);
+        // Spaces may be before the colon, but no line end.
+        let is_folded = position(before, |byte| matches!(byte, b'\r' | b'\n')).is_some();
+        if is_folded || !is_word(name) {
             return Some(Err(Fault::HeaderName));
         }
         Some(Ok(Header { name, raw: value, is_whole }))

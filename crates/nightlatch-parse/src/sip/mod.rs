@@ -97,6 +97,9 @@ pub fn read(payload: &[u8], is_cut: bool) -> Result<Message<'_>, NotSip> {
     let start = start.ok_or(NotSip::KeepAlive)?;
     let text = from(payload, start);
     let mut faults = Faults::default();
+    if position(split(payload, start).0, |byte| !matches!(byte, b'\r' | b'\n')).is_some() {
+        faults.add(Fault::StartSpacing);
+    }
     let end = position(text, |byte| byte == b'\n');
     let (line, rest) = split(text, end.map_or(text.len(), |end| end + 1));
     let bare = line.strip_suffix(b"\n").unwrap_or(line);

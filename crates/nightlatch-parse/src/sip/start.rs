@@ -66,6 +66,9 @@ fn response<'a>(
     if status.is_none() && is_whole {
         faults.add(Fault::Status);
     }
+    if reason.first() == Some(&b'\t') {
+        faults.add(Fault::StartSpacing);
+    }
     StartLine::Response { status, reason: trim(reason) }
 }
 
@@ -82,7 +85,7 @@ fn request<'a>(
         if version != b"SIP/2.0" && is_whole {
             faults.add(Fault::Version);
         }
-        if raw_uri.len() != trim(raw_uri).len() + 1 {
+        if raw_uri.len() != trim(raw_uri).len() + 1 || raw_uri.last() != Some(&b' ') {
             faults.add(Fault::StartSpacing);
         }
     } else {

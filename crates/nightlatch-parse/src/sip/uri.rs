@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Parameters;
-use super::scan::{from, is_space, position, split, split_once, trim};
+use super::scan::{from, position, split, split_once, trim};
 use crate::pbx::{self, Transport};
 
 /// The longest host that is accepted: the limit of DNS.
@@ -75,7 +75,7 @@ impl<'a> Uri<'a> {
             port: None,
             parameters: Parameters::default(),
             headers: &[],
-            is_sound: position(raw, |byte| is_space(byte) || byte < b' ').is_none(),
+            is_sound: position(raw, |byte| !is_allowed(byte)).is_none(),
         };
         Some(match uri.scheme {
             Scheme::Sip | Scheme::Sips => uri.with_place(rest),
@@ -88,8 +88,9 @@ impl<'a> Uri<'a> {
         let end = position(rest, |byte| byte == b';').unwrap_or(rest.len());
         let (number, parameters) = split(rest, end);
         let user = Some(trim(number)).filter(|number| !number.is_empty());
-        let is_sound = self.is_sound && user.is_some();
-        Uri { user, parameters: Parameters(parameters), is_sound, ..self }
+        let parameters = Parameters(parameters);
+        let is_sound = self.is_sound && user.is_some() && parameters.are_named();
+        Uri { user, parameters, is_sound, ..self }
     }
 
     fn with_place(self, rest: &'a [u8]) -> Uri<'a> {
@@ -102,9 +103,16 @@ impl<'a> Uri<'a> {
         let (host_port, after) = split(place, end);
         let (parameters, headers) = split_once(after, b'?');
         let HostPort { host, port, is_sound } = HostPort::parse(host_port);
-        let is_sound = is_sound && self.is_sound && user.is_none_or(|user| !user.is_empty());
-        let headers = headers.unwrap_or_default();
+        // These are allowed elsewhere in a URI.
+        let is_user = |user: &[u8]| {
+            let is_wrong = |byte| matches!(byte, b'[' | b']' | b'#');
+            !user.is_empty() && position(user, is_wrong).is_none()
+        };
+        let is_sound = is_sound && self.is_sound && user.is_none_or(is_user);
         let parameters = Parameters(parameters);
+        let is_sound =
+            is_sound && parameters.are_named() && headers.is_none_or(|it| !it.is_empty());
+        let headers = headers.unwrap_or_default();
         Uri { user, host, port, parameters, headers, is_sound, ..self }
     }
 
@@ -124,6 +132,12 @@ impl Scheme {
         let found = known.find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes()));
         found.map_or(Scheme::Other, |(_, scheme)| scheme)
     }
+}
+
+/// Whether a byte may be part of a URI (RFC 3986, section 2).
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 /// `host:port`, in URIs and in `Via`.

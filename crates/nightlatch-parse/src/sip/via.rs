@@ -32,13 +32,9 @@ impl<'a> Via<'a> {
         let (transport, sent_by) = split(rest, position(rest, is_space).unwrap_or(rest.len()));
         let HostPort { host, port, is_sound } = HostPort::parse(sent_by);
         let is_sip = trim(protocol).eq_ignore_ascii_case(b"SIP") && trim(version) == b"2.0";
-        Some(Via {
-            transport,
-            host,
-            port,
-            parameters: Parameters(parameters),
-            is_sound: is_sound && is_sip && is_word(transport),
-        })
+        let parameters = Parameters(parameters);
+        let is_sound = is_sound && is_sip && is_word(transport) && parameters.is_sound();
+        Some(Via { transport, host, port, parameters, is_sound })
     }
 
     /// What tells this request apart from others.

@@ -147,7 +147,7 @@ l: 0
 #[test]
 fn line_ends_with_lf_only_and_line_ends_before() {
     let lf = text(genuine("baresip-register")).replace("\r\n", "\n");
-    for before in ["", "\n", "\r\n\r\n", "\0\r\n"] {
+    for before in ["", "\n", "\r\n\r\n"] {
         let payload = format!("{before}{lf}");
         check(
             "LF only",
@@ -157,6 +157,12 @@ fn line_ends_with_lf_only_and_line_ends_before() {
             faults: lines end with LF only",
         );
     }
+    let payload = format!("\0\r\n{lf}");
+    check(
+        "a zero before",
+        payload.as_bytes(),
+        "faults: wrong spaces in the start line; lines end with LF only",
+    );
 }
 
 #[test]

@@ -86,7 +86,7 @@ body!",
 }
 
 #[test]
-fn start_lines() {
+fn requests() {
     for (start, expected, faults) in [
         ("OPTIONS sip:b@example.net SIP/2.0", "OPTIONS Sip b example.net", ""),
         (
@@ -101,6 +101,11 @@ fn start_lines() {
         ),
         (
             "OPTIONS\tsip:b@example.net SIP/2.0",
+            "OPTIONS Sip b example.net",
+            "wrong spaces in the start line",
+        ),
+        (
+            "OPTIONS sip:b@example.net\tSIP/2.0",
             "OPTIONS Sip b example.net",
             "wrong spaces in the start line",
         ),
@@ -132,6 +137,15 @@ fn start_lines() {
             "",
         ),
         ("OPTIONS sip:%75se%72@example.net SIP/2.0", "OPTIONS Sip %75se%72 example.net", ""),
+    ] {
+        let expected = format!("start: {expected}\nfaults: {faults}");
+        check(start, &base(start, ""), &expected);
+    }
+}
+
+#[test]
+fn request_uris() {
+    for (start, expected, faults) in [
         ("OPTIONS sips:[2001:db8::1]:5061 SIP/2.0", "OPTIONS Sips - {2001:db8::1} :5061", ""),
         ("OPTIONS sip:[::ffff:192.0.2.1] SIP/2.0", "OPTIONS Sip - {192.0.2.1}", ""),
         ("OPTIONS sip:2001:db8::1 SIP/2.0", "OPTIONS Sip - {2001:db8::1}", "invalid request URI"),
@@ -166,6 +180,10 @@ fn start_lines() {
         let expected = format!("start: {expected}\nfaults: {faults}");
         check(start, &base(start, ""), &expected);
     }
+}
+
+#[test]
+fn unusual_methods_and_responses() {
     let method = "!interesting-Method0123456789_*+`.%indeed'~";
     let start = format!("{method} sip:example.net SIP/2.0");
     check("intmeth", &base(&start, ""), "faults: CSeq has another method than the request");
@@ -179,6 +197,7 @@ fn start_lines() {
             "- better not break the receiver",
             "invalid status code",
         ),
+        ("SIP/2.0 200\tOK", "200 OK", "wrong spaces in the start line"),
         ("SIP/2.0 099 x", "- x", "invalid status code"),
         ("SIP/2.0", "- ", "invalid status code"),
     ] {
@@ -192,6 +211,12 @@ fn start_lines() {
 #[test]
 fn addresses() {
     for (value, expected, faults) in [
+        ("a@b <sip:c@example.net>", "[a@b] Sip c example.net tag=-", "invalid From"),
+        ("< sip:c@example.net >", "[] Sip c example.net tag=-", "invalid From"),
+        ("<sip:c@example.net;>", "[] Sip c example.net ; tag=-", "invalid From"),
+        ("<sip:c@example.net?>", "[] Sip c example.net tag=-", "invalid From"),
+        ("<sip:c\"d@example.net>", "[] Sip c\"d example.net tag=-", "invalid From"),
+        ("<sip:*97#@example.net>", "[] Sip *97# example.net tag=-", "invalid From"),
         ("caller<sip:c@example.net>;tag=323", "[caller] Sip c example.net tag=323", ""),
         ("a b  c <sip:c@example.net>", "[a b  c] Sip c example.net tag=-", ""),
         ("sip:c@example.net;tag=x", "[] Sip c example.net tag=x", ""),
@@ -235,7 +260,7 @@ fn addresses() {
 #[test]
 fn contacts_and_lists() {
     for (value, expected, faults) in [
-        ("\"Joe\" <sip:joe@example.org>;;;;", "[Joe] Sip joe example.org tag=-", ""),
+        ("\"Joe\" <sip:joe@example.org>;;;;", "[Joe] Sip joe example.org tag=-", "invalid Contact"),
         (
             "<sip:a,b@x.example>, \"c,d\" <sip:c@x.example> ,, ",
             "[] Sip a,b x.example tag=- | [c,d] Sip c x.example tag=-",
@@ -268,7 +293,10 @@ fn vias() {
         ("SIP / 2.0 / UDP a.example : 5061 ; branch = b", "UDP a.example :5061 b", ""),
         ("SIP/2.0/UDP [2001:db8::1];received=2001:db8::2", "UDP {2001:db8::1} -", ""),
         ("SIP/2.0/UDP 192.0.2.15,;,;,,", "UDP {192.0.2.15} -", ""),
-        ("SIP/2.0/UDP 192.0.2.15;;,;,,", "UDP {192.0.2.15} -", ""),
+        ("SIP/2.0/UDP a;rport;branch=\"b\";x=[::1]:5", "UDP a b", ""),
+        ("SIP/2.0/UDP a;branch=b c", "UDP a b c", "invalid Via"),
+        ("SIP/2.0/UDP a;branch=", "UDP a -", "invalid Via"),
+        ("SIP/2.0/UDP 192.0.2.15;;,;,,", "UDP {192.0.2.15} -", "invalid Via"),
         ("SIP/2.0/UDP 192.0.2.15:0", "UDP {192.0.2.15} -", "invalid Via"),
         ("SIP/3.0/UDP 192.0.2.15", "UDP {192.0.2.15} -", "invalid Via"),
         ("SIP/2.0/UDP", "UDP - -", "invalid Via"),
@@ -332,6 +360,7 @@ fn lines_and_bodies() {
         ),
         (with("Call-ID: a\nno colon here"), "call: a\nfaults: a line without a colon"),
         (with("Call-ID: a\nbad name: x"), "call: a\nfaults: invalid name of a header"),
+        (with("Call-ID: a\nContact\n : <sip:a@b>"), "contact: -\nfaults: invalid name of a header"),
         (with("Call-ID: a\n: x"), "faults: invalid name of a header"),
         (with("Call-ID: a\u{0}b"), "faults: a byte 0 in the headers"),
         (with("Call-ID: a\rb"), "faults: a CR without LF; invalid Call-ID"),
