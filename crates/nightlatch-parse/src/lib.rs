@@ -14,6 +14,7 @@ pub mod ip_packet;
 pub mod packet;
 pub mod pbx;
 pub mod ranges;
+pub mod sip;
 pub mod sniff;
 pub mod spa;
 pub mod tally;
