@@ -14,11 +14,6 @@ pub const NFLOG_GROUP: u16 = 20_531;
 pub const SPA_PREFIX: &str = "spa";
 /// What the kernel writes before a copy of a REGISTER.
 pub const AGENT_PREFIX: &str = "agent";
-/// The shortest payload of an SPA packet that is copied, in bytes. fwknop's have 200 and more.
-pub const MIN_SPA_PAYLOAD: u16 = 150;
-/// The longest payload of an SPA packet that is copied, in bytes: what fwknop accepts, and what fits into
-/// one packet.
-pub const MAX_SPA_PAYLOAD: u16 = 1_472;
 /// How many kinds of leases have their chains in the kernel before the first of them is opened. All
 /// others get theirs when they are opened, which takes longer.
 const MAX_KINDS: usize = 64;

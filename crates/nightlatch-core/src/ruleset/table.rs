@@ -368,6 +368,13 @@ impl Target {
         Target { answer, chain, closure }
     }
 
+    /// The idle limit of the leases, in seconds, if there are any.
+    pub fn idle_limit(&self) -> Option<u64> {
+        let Stance::Account { conditional, .. } = &self.answer.stance else { return None };
+        let is_leased = conditional.grants.iter().any(|(condition, _)| condition.leased);
+        conditional.idle.filter(|_| is_leased).map(|idle| idle.as_secs())
+    }
+
     pub(super) fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
         let catalogue = world.catalogue;
         if let Some(name) = &self.chain {

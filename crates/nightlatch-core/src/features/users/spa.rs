@@ -54,7 +54,9 @@ pub const CLOSES: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unusable {
-    /// It is not encrypted with the user's key, or damaged.
+    /// It is not encrypted with the user's key.
+    Encryption,
+    /// It is malformed.
     Malformed,
     /// It is of a type that is not supported: fwknop's number of it.
     Type(u8),

@@ -105,6 +105,7 @@ fn sets() -> String {
         };
         add("map", "host", to_chain(), "");
         add("map", "account", to_chain(), interval);
+        add("map", "kept", to_chain(), "");
         for hook in ["in", "out", "forward"] {
             add("map", &format!("closed_{hook}"), to_chain(), interval);
         }

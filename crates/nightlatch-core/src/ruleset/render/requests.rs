@@ -7,13 +7,13 @@
 
 use std::fmt::Write as _;
 
+use nightlatch_parse::spa::{MAX_PAYLOAD, MIN_PAYLOAD};
+
 use super::ports::{Side, single_rules};
 use crate::config::Rate;
 use crate::ruleset::Structure;
 use crate::service::Ports;
-use crate::watched::{
-    AGENT_PREFIX, MAX_SPA_PAYLOAD, MIN_SPA_PAYLOAD, NFLOG_GROUP, SPA_PREFIX,
-};
+use crate::watched::{AGENT_PREFIX, NFLOG_GROUP, SPA_PREFIX};
 
 /// What a source may send, an IPv6 network of 64 bits counting as one: a phone repeats a REGISTER after half
 /// a second, and a person an SPA packet after some.
@@ -29,7 +29,7 @@ const COPIED: u16 = 1_500;
 /// eight bytes of the UDP header.
 const REGISTER: u64 = u64::from_be_bytes(*b"REGISTER");
 /// The length of the UDP header, which counts in its length field.
-const UDP_HEADER: u16 = 8;
+const UDP_HEADER: usize = 8;
 
 /// The sets that limit sources. They are not learned state: they are empty after a load.
 pub(super) fn sets() -> String {
@@ -82,8 +82,8 @@ pub(super) fn spa(structure: &Structure) -> String {
     format!(
         "\t\tudp dport {{ {} }} udp length {}-{} jump spa_request\n",
         ports.join(", "),
-        UDP_HEADER + MIN_SPA_PAYLOAD,
-        UDP_HEADER + MAX_SPA_PAYLOAD
+        UDP_HEADER + MIN_PAYLOAD,
+        UDP_HEADER + MAX_PAYLOAD
     )
 }
 
