@@ -114,9 +114,14 @@ impl Secrets {
 }
 
 impl Agent {
-    /// The hash of a user agent, to compare it with the secret one.
+    /// The hash of a user agent, to look for the secret one.
     pub fn hash_of(&self, text: &[u8]) -> Secret<[u8; 32]> {
         hash(self.key.reveal(), text)
+    }
+
+    /// Whether a user agent is the secret one, in constant time.
+    pub fn is(&self, text: &[u8]) -> bool {
+        mac(self.key.reveal(), text).verify_slice(self.hash.reveal()).is_ok()
     }
 }
 
@@ -208,12 +213,16 @@ fn agent(
 }
 
 fn hash(key: &[u8; AGENT_KEY_BYTES], text: &[u8]) -> Secret<[u8; 32]> {
+    Secret::new(mac(key, text).finalize().into_bytes().into())
+}
+
+fn mac(key: &[u8; AGENT_KEY_BYTES], text: &[u8]) -> Hmac<Sha256> {
     // HMAC fills a key that is shorter than a block with zeros.
     let mut block = [0; 64];
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(text);
-    Secret::new(mac.finalize().into_bytes().into())
+    mac
 }
 
 #[cfg(test)]
