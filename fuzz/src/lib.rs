@@ -478,6 +478,8 @@ pub fn spa_card(data: &[u8]) {
             assert!(!card.user.is_empty() && !card.server.is_empty());
         }
         Err(error) => check_shown(&error.to_string()),
+    }
+}
 
 /// Read as a whole and truncated: in the middle, and where it ends.
 pub fn sip_message(data: &[u8]) {

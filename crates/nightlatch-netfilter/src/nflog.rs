@@ -129,10 +129,8 @@ impl Nflog {
         let doing = "asking for the packets of an NFLOG group";
         let failed = |source| NetlinkError::Io { doing, source };
         nflog.socket.send(&request(group, copied.clamp(1, MAX_COPIED))).map_err(failed)?;
-        match nflog.answer(doing)? {
-            None => Ok(nflog),
-            Some(refusal) => Err(explain(group, refusal)),
-        }
+        nflog.answer(doing)?.map_err(|refusal| explain(group, refusal))?;
+        Ok(nflog)
     }
 
     /// Waits until there are packets to read; `false` where none came in time.
@@ -182,7 +180,7 @@ impl Nflog {
     }
 
     /// The kernel's answer to the request for the group; packets may come before it.
-    fn answer(&mut self, doing: &'static str) -> Result<Option<Refusal>, NetlinkError> {
+    fn answer(&mut self, doing: &'static str) -> Result<Result<(), Refusal>, NetlinkError> {
         loop {
             let datagram = match self.socket.receive() {
                 Ok(Received::Datagram(datagram)) => datagram,
@@ -190,12 +188,8 @@ impl Nflog {
                 Ok(Received::Nothing) => return Err(NetlinkError::NoAnswer { doing }),
                 Err(source) => return Err(NetlinkError::Io { doing, source }),
             };
-            if let Some(answer) = Messages(datagram).find(|message| message.kind == NLMSG_ERROR) {
-                return Ok(refusal(&answer));
-            }
-            // What is not kept is counted as lost.
-            if self.early.len() < MAX_EARLY {
-                self.early.push(datagram.to_vec());
+            if let Some(answer) = answer_or_early(datagram, &mut self.early) {
+                return Ok(answer);
             }
         }
     }
@@ -222,6 +216,18 @@ fn request(group: u16, copied: u16) -> Vec<u8> {
     buffer.attribute(ulog::CONFIG_FLAGS, &ulog::FLAG_SEQUENCE.to_be_bytes());
     buffer.close_message(message);
     buffer.bytes().to_vec()
+}
+
+/// The kernel's answer, or `None` if this is something else, which is kept.
+fn answer_or_early(datagram: &[u8], early: &mut Vec<Vec<u8>>) -> Option<Result<(), Refusal>> {
+    if let Some(answer) = Messages(datagram).find(|message| message.kind == NLMSG_ERROR) {
+        return Some(refusal(&answer).map_or(Ok(()), Err));
+    }
+    // What is not kept is counted as lost.
+    if early.len() < MAX_EARLY {
+        early.push(datagram.to_vec());
+    }
+    None
 }
 
 /// Why the kernel did not give the group.
@@ -419,6 +425,29 @@ mod tests {
                 assert_eq!(reading.next, then, "{numbers:?}");
             }
         }
+    }
+
+    #[test]
+    fn packets_before_the_answer_are_kept() {
+        let answer = |code: i32| {
+            let mut buffer = Buffer::new();
+            let message = buffer.open_message(NLMSG_ERROR, 0, 1, 0, 0);
+            buffer.close_message(message);
+            let mut bytes = buffer.bytes().to_vec();
+            bytes[16..20].copy_from_slice(&code.to_ne_bytes());
+            bytes
+        };
+        let mut early = Vec::new();
+        let most = u32::try_from(MAX_EARLY).unwrap();
+        for number in 0..most + 3 {
+            assert!(answer_or_early(&packet(number), &mut early).is_none());
+        }
+        assert!(matches!(answer_or_early(&answer(0), &mut early), Some(Ok(()))));
+        let refused = answer_or_early(&answer(-libc::EPERM), &mut early).unwrap().unwrap_err();
+        assert_eq!(refused.errno, libc::EPERM);
+        early.push(packet(most + 3));
+        let (found, reading) = read(0, &early);
+        assert_eq!((found.len(), reading.batch.lost), (MAX_EARLY + 1, 3));
     }
 
     #[test]

@@ -119,8 +119,7 @@ impl Conditional {
 impl Answer {
     /// What follows from one lease alone.
     pub fn of_lease(kind: &Kind) -> Answer {
-        let mut weighing = Weighing::default();
-        weighing.leases = 1;
+        let mut weighing = Weighing { leases: 1, ..Weighing::default() };
         weighing.idles.insert(kind.idle, 1);
         let granted = weighing.conditional.entry((kind.hours.as_ref(), true)).or_default();
         granted.count(&kind.services, 1);

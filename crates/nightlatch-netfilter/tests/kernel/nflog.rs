@@ -237,10 +237,10 @@ fn losses_are_counted_and_reading_goes_on() {
     });
 }
 
-/// What arrives in the moment in which the group is taken is neither lost nor out of order.
+/// A reader that begins while packets keep arriving gets all of them from some moment on, in order.
 #[test]
-fn packets_that_arrive_at_once() {
-    in_namespace("nflog::packets_that_arrive_at_once", || {
+fn a_reader_begins_among_packets() {
+    in_namespace("nflog::a_reader_begins_among_packets", || {
         load(STRUCTURE);
         let Some(tunnel) = Tunnel::open("tun0") else { return };
         run("ip link set tun0 up");
@@ -255,9 +255,9 @@ fn packets_that_arrive_at_once() {
                     number += 1;
                 }
             });
-            for _ in 0..50 {
+            for _ in 0..200 {
                 let mut nflog = Nflog::open(GROUP, COPIED).unwrap();
-                let (seen, lost) = read(&mut nflog, 100);
+                let (seen, lost) = read(&mut nflog, 20);
                 assert_eq!(lost, 0);
                 let numbers: Vec<u64> = seen.iter().map(|it| it.4.parse().unwrap()).collect();
                 let first = numbers[0];
@@ -266,4 +266,87 @@ fn packets_that_arrive_at_once() {
             drop(stop);
         });
     });
+}
+
+/// Prints what reading costs and how long a packet takes; run with `--release --ignored --nocapture`.
+#[test]
+#[ignore = "measures, and takes some seconds"]
+fn cost_and_delay() {
+    in_namespace("nflog::cost_and_delay", || {
+        load(STRUCTURE);
+        let Some(tunnel) = Tunnel::open("tun0") else { return };
+        run("ip link set tun0 up");
+        let mut nflog = Nflog::open(GROUP, COPIED).unwrap();
+        let (from, to) = ends(0);
+        let packet = udp(from, to, &[b'x'; 225]);
+
+        // The reader waits in a thread of its own while packets come one by one.
+        let mut delays = Vec::new();
+        thread::scope(|scope| {
+            let (told, hear) = std::sync::mpsc::channel();
+            let nflog = &mut nflog;
+            scope.spawn(move || {
+                for _ in 0..1000 {
+                    while nflog.read(|_| told.send(now()).unwrap()).unwrap().packets == 0 {
+                        assert!(nflog.wait(SOON).unwrap());
+                    }
+                }
+            });
+            for _ in 0..1000 {
+                thread::sleep(Duration::from_millis(2));
+                let sent = now();
+                tunnel.send(&packet);
+                delays.push(hear.recv_timeout(SOON).unwrap().saturating_duration_since(sent));
+            }
+        });
+        delays.sort_unstable();
+        println!("from sending to reading: median {:?}, p99 {:?}", delays[500], delays[990]);
+
+        // A flood at a steady rate.
+        let (rate, seconds) = (16_700_u32, 5);
+        thread::scope(|scope| {
+            let nflog = &mut nflog;
+            let reader = scope.spawn(move || {
+                let (mut packets, mut payload, mut lost) = (0, 0, 0);
+                let before = processor_time();
+                while nflog.wait(Duration::from_secs(1)).unwrap() {
+                    let batch = nflog.read(|logged| {
+                        if let Ok(packet) = ip_packet::read(logged.bytes)
+                            && let Transport::Udp { payload: bytes, .. } = packet.transport
+                        {
+                            payload += bytes.len();
+                        }
+                    });
+                    let batch = batch.unwrap();
+                    (packets, lost) = (packets + batch.packets, lost + batch.lost);
+                }
+                (packets, lost, payload, processor_time().saturating_sub(before))
+            });
+            let start = now();
+            for number in 0..rate * seconds {
+                let due = Duration::from_secs(1).saturating_mul(number) / rate;
+                thread::sleep(due.saturating_sub(start.elapsed()));
+                tunnel.send(&packet);
+            }
+            let took = start.elapsed();
+            let (packets, lost, payload, time) = reader.join().unwrap();
+            assert_eq!(payload, packets * 225);
+            let each = time / u32::try_from(packets).unwrap();
+            let share = time.as_secs_f64() / took.as_secs_f64() * 100.0;
+            println!(
+                "{packets} packets in {took:?}, {lost} lost: {time:?} of processor time, {each:?} each, {share:.1} % of a core"
+            );
+        });
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures time")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// For how long this thread has been running on a processor.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
 }

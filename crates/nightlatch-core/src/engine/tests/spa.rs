@@ -79,11 +79,11 @@ impl Desk {
 
     /// Why the last request of a credential was refused.
     fn why_refused(&mut self) -> Option<Why> {
-        let told = self.told.drain(..).filter_map(|told| match told {
+        let mut told = self.told.drain(..).filter_map(|told| match told {
             Told::Notice(features::Notice::Users(users::Notice::Refused { why, .. })) => Some(why),
             _ => None,
         });
-        told.last()
+        told.next_back()
     }
 
     /// Nothing is opened, and this is told.
@@ -111,7 +111,11 @@ fn a_message_opens_its_source_by_set_elements_alone() {
     assert_eq!(desk.structures, structures, "the chains were there already");
     assert_eq!(desk.projections[loads..], [Project::Difference]);
     assert_eq!(desk.taught.len(), 2);
-    assert!(desk.log().contains(&"nightlatch: open anna 203.0.113.7".to_owned()), "{:?}", desk.log());
+    assert!(
+        desk.log().contains(&"nightlatch: open anna 203.0.113.7".to_owned()),
+        "{:?}",
+        desk.log()
+    );
 }
 
 #[test]
@@ -234,14 +238,25 @@ fn a_phone_with_the_secret_user_agent_gets_in() {
     assert_eq!(desk.opened(SOURCE).as_deref(), Some("sip"));
     // Not with one that was replaced, and not with that of a user who is gone.
     for request in [
-        users::Request::Rotate { name: name(), kinds: [Kind::Agent].into(), entropy: Entropy::new(vec![7; Entropy::LENGTH]) },
+        users::Request::Rotate {
+            name: name(),
+            kinds: [Kind::Agent].into(),
+            entropy: Entropy::new(vec![7; Entropy::LENGTH]),
+        },
         users::Request::Revoke { name: name() },
     ] {
         desk.done(Request::of(request));
         desk.told.clear();
         let leases = desk.engine.state().leases.clone();
         desk.feed(event.clone());
-        assert_eq!(desk.engine.state().leases.all.get(&LeaseKey { user: "bob".into(), address: SOURCE.parse().unwrap(), permanent: false }), None);
+        assert_eq!(
+            desk.engine.state().leases.all.get(&LeaseKey {
+                user: "bob".into(),
+                address: SOURCE.parse().unwrap(),
+                permanent: false
+            }),
+            None
+        );
         assert_eq!(desk.engine.state().leases, leases);
     }
 }

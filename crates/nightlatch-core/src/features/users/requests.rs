@@ -300,7 +300,8 @@ impl Users {
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
-        let NewUser { name, services, kinds, idle, hours, note, any_address, require_address } = new;
+        let NewUser { name, services, kinds, idle, hours, note, any_address, require_address } =
+            new;
         check_services(&services, view)?;
         self.check_idle(idle)?;
         check_note(&note)?;

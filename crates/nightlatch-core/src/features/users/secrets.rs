@@ -194,10 +194,7 @@ fn spa(draw: &mut Draw<'_>, taken: &Taken) -> Result<Spa, NotMade> {
 }
 
 /// Groups of letters and digits that are not mistaken for each other, e.g. `h7kqm-...`.
-fn agent(
-    draw: &mut Draw<'_>,
-    shared: Option<&Secret<[u8; AGENT_KEY_BYTES]>>,
-) -> Option<Agent> {
+fn agent(draw: &mut Draw<'_>, shared: Option<&Secret<[u8; AGENT_KEY_BYTES]>>) -> Option<Agent> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut text = String::with_capacity(AGENT_CHARACTERS + AGENT_CHARACTERS / 5);
     for (place, byte) in draw.bytes(AGENT_CHARACTERS)?.iter().enumerate() {

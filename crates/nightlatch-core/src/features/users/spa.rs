@@ -150,7 +150,8 @@ impl Users {
             return Err(Why::Clock { ahead: ahead / 1000 });
         }
         let before = self.replays.get(&user.name);
-        let replays = before.unwrap_or(&Replays::default()).with(message.at, proved.code.reveal())?;
+        let replays =
+            before.unwrap_or(&Replays::default()).with(message.at, proved.code.reveal())?;
         let source = proved.source.to_canonical();
         let address = match message.address.map(|address| address.to_canonical()) {
             None if user.require_address => return Err(Why::NoAddress),
@@ -275,7 +276,8 @@ fn granted(services: &Grant, asked: &[Ports], catalogue: &Catalogue) -> Option<G
     let openings = names.iter().map(|name| (name, catalogue.opening([name]).ports));
     let openings: Vec<_> = openings.collect();
     let named = openings.iter().any(|(_, ports)| ports.iter().any(is_asked));
-    let granted = openings.iter().filter(|(_, ports)| ports.is_empty() || ports.iter().any(is_asked));
+    let granted =
+        openings.iter().filter(|(_, ports)| ports.is_empty() || ports.iter().any(is_asked));
     named.then(|| Grant::of(granted.map(|(name, _)| (*name).clone())))
 }
 

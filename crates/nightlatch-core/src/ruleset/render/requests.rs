@@ -57,8 +57,9 @@ pub(super) fn chains(structure: &Structure) -> String {
 
 /// Returns in any case.
 fn copies(chain: &str, prefix: &str) -> String {
-    let over =
-        |rate: Rate| format!("limit rate over {}/second burst {} packets", rate.packets, rate.burst);
+    let over = |rate: Rate| {
+        format!("limit rate over {}/second burst {} packets", rate.packets, rate.burst)
+    };
     let source = over(PER_SOURCE);
     format!(
         "\tchain {chain} {{\n\

@@ -107,16 +107,16 @@ impl Keyring {
         let holder = self.holders.get_mut(&user)?;
         let (fingerprint, _) = holder.agent.clone()?;
         // A phone sends the same again after half a second: only the hash tells that it is the same.
-        holder
-            .lately
-            .is_new(hash, source)
-            .then_some(Event::Registers(Registers { user, fingerprint, source }))
+        holder.lately.is_new(hash, source).then_some(Event::Registers(Registers {
+            user,
+            fingerprint,
+            source,
+        }))
     }
 }
 
 fn beginning(hash: &[u8; 32]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = *hash;
-    [a, b, c, d, e, f, g, h]
+    hash.first_chunk().copied().unwrap_or_default()
 }
 
 fn said(message: spa::Message) -> Message {

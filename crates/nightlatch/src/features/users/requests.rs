@@ -71,8 +71,10 @@ pub(super) fn report(used: &BTreeMap<Kind, Counts>, report: &mut Report) {
     }
     report.field(86, "credentials", used);
     let each = used.iter().map(|(kind, Counts { accepted, refused })| {
-        let refused =
-            (*refused > 0).then(|| format!(", refused {refused}")).unwrap_or_default();
+        let refused = match refused {
+            0 => String::new(),
+            refused => format!(", refused {refused}"),
+        };
         format!("{kind}: accepted {accepted}{refused}")
     });
     report.line(86, format!("used      {}", each.collect::<Vec<_>>().join("; ")));
