@@ -460,7 +460,8 @@ pub fn spa_payload(data: &[u8]) {
 
 /// The fields within a packet: what is read is written, and read again.
 pub fn spa_message(data: &[u8]) {
-    let Some(message) = std::str::from_utf8(data).ok().and_then(|it| spa::Message::read_fields(it).ok())
+    let Some(message) =
+        std::str::from_utf8(data).ok().and_then(|it| spa::Message::read_fields(it).ok())
     else {
         return;
     };
