@@ -120,10 +120,12 @@ impl Engine {
         if !within.is_empty() {
             unlearn.insert(0, Unlearn::Within(within));
         }
-        self.learn(&teach, now);
         let mut actions: Vec<Action> = unlearn.into_iter().map(Action::Unlearn).collect();
         actions.extend(allowed);
-        actions.extend((!teach.is_empty()).then_some(Action::Teach(teach)));
+        if !teach.is_empty() {
+            self.learn(&teach, now);
+            actions.push(Action::Teach(teach));
+        }
         actions.extend(self.cut(flows, after));
         actions.extend(at_once);
         actions

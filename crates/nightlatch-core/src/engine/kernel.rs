@@ -34,7 +34,8 @@ impl Engine {
     pub(super) fn renew(&mut self, touched: &[AddrRange], now: Time) -> Option<Action> {
         let lists = Arc::clone(&self.merged);
         let (projection, world) = self.projection_and_world(now);
-        if touched.is_empty() && !projection.lacks_knocks(&world) {
+        let is_current = projection.watches(&world) && !projection.lacks_knocks(&world);
+        if touched.is_empty() && is_current {
             return None;
         }
         projection.renew(touched, &world, &lists)

@@ -66,6 +66,8 @@ impl Engine {
         if let Some(elements) = elements.filter(|_| self.state.posture().stands()) {
             let declared: Vec<_> = learned::all().collect();
             self.learned.sets.were_read(&declared, elements, now);
+            let being_taught = self.being_taught.iter().flatten();
+            being_taught.for_each(|element| self.learned.sets.learn(*element, now));
             follows = self.follow_sets(now);
             let looked = self.learned_saved.filter(|looked| *looked <= now);
             if looked.is_none_or(|looked| now.since(looked) >= SAVE_EVERY) {
@@ -103,7 +105,15 @@ impl Engine {
     /// Records elements that are being added to the kernel's sets: the sets may be flushed before they
     /// are read again.
     pub(super) fn learn(&mut self, taught: &[Lasting], now: Time) {
-        taught.iter().for_each(|element| self.learned.sets.learn(element.until(now), now));
+        let elements: Vec<Element> = taught.iter().map(|element| element.until(now)).collect();
+        elements.iter().for_each(|element| self.learned.sets.learn(*element, now));
+        self.being_taught.push_back(elements);
+    }
+
+    /// The kernel has added elements to its sets, or has not.
+    pub(super) fn taught(&mut self, result: Result<(), String>) -> Vec<Action> {
+        self.being_taught.pop_front();
+        trouble(result, |error| Trouble::PeersNotTaught { error })
     }
 
     /// The same for flows that are being cut.
@@ -114,7 +124,14 @@ impl Engine {
     /// Forgets peers.
     pub(super) fn forget_peers(&mut self, unlearn: &Unlearn, now: Time) {
         self.state.unlearning(unlearn, &self.learned, now);
+        self.forget(unlearn);
+    }
+
+    fn forget(&mut self, unlearn: &Unlearn) {
         self.learned.sets.forget(|set, key| unlearn.concerns(set, key));
+        for elements in &mut self.being_taught {
+            elements.retain(|element| !unlearn.concerns(element.set, &element.key));
+        }
     }
 
     /// Deletes what denied something to ranges in which something may have been opened, and would be
@@ -133,7 +150,7 @@ impl Engine {
             return None;
         }
         let unlearn = Unlearn::Exactly(allowed);
-        self.learned.sets.forget(|set, key| unlearn.concerns(set, key));
+        self.forget(&unlearn);
         Some(Action::Unlearn(unlearn))
     }
 }

@@ -16,6 +16,7 @@ mod questions;
 mod retry;
 pub mod schedule;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
@@ -26,6 +27,7 @@ use crate::audit::{Record, ourselves};
 use crate::config::Config;
 use crate::event::{Event, Ticket};
 use crate::features::{self, State, View};
+use crate::learned::Element;
 use crate::lists::Guard;
 use crate::policy::World;
 use crate::ruleset::{self, Ruleset, Structure, Table};
@@ -62,6 +64,9 @@ pub struct Engine {
     merged_bytes: Option<u64>,
     /// What is known of the kernel's sets.
     learned: Learned,
+    /// What the kernel is being told to add to its sets, by request, until it has answered: a reading may be
+    /// older.
+    being_taught: VecDeque<Vec<Element>>,
     /// When learned state was last saved.
     learned_saved: Option<Time>,
 }
@@ -88,6 +93,7 @@ impl Engine {
             merged: Arc::default(),
             merged_bytes: None,
             learned: Learned::default(),
+            being_taught: VecDeque::new(),
             learned_saved: None,
         }
     }
@@ -166,7 +172,7 @@ impl Engine {
             }
             Event::FlowsListed(result) => self.cut_listed(result, now),
             Event::FlowsCut(result) => self.flows_cut(result),
-            Event::Taught(result) => trouble(result, |error| Trouble::PeersNotTaught { error }),
+            Event::Taught(result) => self.taught(result),
             Event::Unlearned(result) => self.unlearned(result, now),
             Event::LearnedSaved(result) => {
                 trouble(result, |error| Trouble::PeersNotSaved { error })

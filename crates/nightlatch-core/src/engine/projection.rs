@@ -130,6 +130,11 @@ impl Projection {
         std::mem::take(&mut self.withheld)
     }
 
+    /// Whether the kernel copies the packets that the program looks at, and no others, if it has a table.
+    pub(super) fn watches(&self, world: &World<'_>) -> bool {
+        !self.stands || self.structure.watched == world.state.watched()
+    }
+
     /// Follows the state within ranges whose claims have changed.
     pub(super) fn renew(
         &mut self,
@@ -148,10 +153,11 @@ impl Projection {
             // With a change it is tried again at once.
             return Some(self.load(world, lists));
         }
-        let is_other = self.lacks_knocks(world) || !self.sent.leads_into(&self.structure);
-        if delta.is_empty() && !is_other {
+        let is_current = self.watches(world) && !self.lacks_knocks(world);
+        if delta.is_empty() && is_current {
             return None;
         }
+        let is_other = !is_current || !self.sent.leads_into(&self.structure);
         let structure = is_other.then(|| self.structure(world));
         Some(self.apply(structure, delta, world))
     }

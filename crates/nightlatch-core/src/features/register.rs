@@ -24,6 +24,7 @@ use crate::posture::Posture;
 use crate::row::{Row, RowError, Stored};
 use crate::signalling::Learned;
 use crate::time::Time;
+use crate::watched::Watched;
 
 features! {
     firewall: Firewall,
@@ -50,6 +51,11 @@ impl State {
     /// Who may knock, and what that opens.
     pub fn knocks(&self) -> Arc<Sequences> {
         self.users.knocks()
+    }
+
+    /// Which packets the program looks at, because they may open an address.
+    pub fn watched(&self) -> Arc<Watched> {
+        self.users.watched()
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use super::table::hours_name;
+use super::table::{Target, hours_name};
 use super::{
     Admission, HostPorts, OpenServices, Ruleset, Structure, Table, beginning_of_day, knocks,
     windows,
 };
 use crate::knock::Sequences;
-use crate::policy::{World, limited_among, limited_to_strangers, open_to_strangers};
+use crate::policy::{Answer, World, limited_among, limited_to_strangers, open_to_strangers};
 use crate::posture::Mode;
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
@@ -57,6 +57,10 @@ pub(crate) fn structure_with(world: &World<'_>, table: &Table, sequences: &Seque
     });
     table.add_chains(&mut structure, world);
     knocks::add(&mut structure, sequences, world);
+    structure.watched = world.state.watched();
+    for kind in &structure.watched.clone().leases {
+        Target::of(Answer::of_lease(kind)).add_chains(&mut structure, world);
+    }
     let has_windows = structure.has_open_hours()
         || structure.conditions.values().any(|chain| chain.windows.is_some());
     structure.windows_from = has_windows.then(|| beginning_of_day(world.now));

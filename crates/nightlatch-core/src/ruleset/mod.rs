@@ -31,13 +31,11 @@ use crate::hours::Hours;
 use crate::policy::World;
 use crate::service::{Grant, Opening, Ports, Role};
 use crate::time::Time;
+use crate::watched::Watched;
 use std::time::Duration;
 
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "nightlatch";
-
-/// The NFLOG group to which packets are copied for the daemon. Programs that log packets use small numbers.
-pub const NFLOG_GROUP: u16 = 20_531;
 
 /// Names of the sets and counters in the table; those of the lists are told by [`ListSets`].
 pub mod names {
@@ -62,6 +60,10 @@ pub mod names {
     pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
     /// The same for IPv6.
     pub const CLOSED_FORWARD_V6: &str = "closed_forward6";
+    /// Map from addresses with leases to the chain by which packets of running flows renew these, IPv4.
+    pub const KEPT_V4: &str = "kept4";
+    /// The same for IPv6.
+    pub const KEPT_V6: &str = "kept6";
     /// Containers to which a port is published (address . port), IPv4.
     pub const PUBLISHED_V4: &str = "published4";
     /// The same for IPv6.
@@ -147,6 +149,10 @@ pub struct Structure {
     /// Who may knock.
     #[serde(skip)]
     pub knocks: KnockRules,
+    /// Which packets the program looks at. Copies of a ruleset on disk leave it out: without the program,
+    /// nobody does.
+    #[serde(skip)]
+    pub watched: Arc<Watched>,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,
@@ -161,7 +167,8 @@ impl Structure {
         let conditions = self.conditions.iter().flat_map(|(name, chain)| chain.chains(name));
         let admissions = self.open.iter().flat_map(|open| &open.admissions);
         let admissions = admissions.filter_map(|admission| admission.chain.clone());
-        let renewals = self.idle_limits().into_iter().map(renewal_chain);
+        let limits = self.idle_limits().into_iter();
+        let renewals = limits.flat_map(|idle| [renewal_chain(idle), keeping_chain(idle)]);
         self.chains
             .keys()
             .cloned()
@@ -179,6 +186,12 @@ impl Structure {
         self.conditions.values().filter_map(|chain| chain.idle).collect()
     }
 
+    /// The idle limit, in seconds, of the leases for which a chain of services is made.
+    pub fn idle_limit(&self, chain: &str) -> Option<u64> {
+        let conditional = &self.chains.get(chain)?.conditional;
+        conditional.iter().find_map(|name| self.conditions.get(name)?.idle)
+    }
+
     /// Whether a rule asks which addresses are in a call.
     pub fn watches_calls(&self) -> bool {
         !self.conditions.is_empty() || self.has_open_hours()
@@ -193,6 +206,12 @@ impl Structure {
 /// The chain that renews the lease of a sender, and accepts its packet.
 pub fn renewal_chain(idle: u64) -> String {
     format!("renewed.{idle}s")
+}
+
+/// The chain that renews the lease of a sender where it has not ended, and accepts its packet of a running
+/// flow in any case.
+pub fn keeping_chain(idle: u64) -> String {
+    format!("kept.{idle}s")
 }
 
 /// The name in [`Ruleset::closed`] of ranges to which everything is closed.

@@ -339,7 +339,8 @@ fn position<T>(
 }
 
 impl Target {
-    fn of(answer: Answer) -> Target {
+    /// Where the elements of pieces with this answer lead.
+    pub(super) fn of(answer: Answer) -> Target {
         let chain = match &answer.stance {
             Stance::Account { grant, walled, conditional } => {
                 let kind = if *walled { "walled" } else { "to" };
@@ -367,7 +368,14 @@ impl Target {
         Target { answer, chain, closure }
     }
 
-    fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
+    /// The idle limit of the leases, in seconds, if there are any.
+    pub fn idle_limit(&self) -> Option<u64> {
+        let Stance::Account { conditional, .. } = &self.answer.stance else { return None };
+        let is_leased = conditional.grants.iter().any(|(condition, _)| condition.leased);
+        conditional.idle.filter(|_| is_leased).map(|idle| idle.as_secs())
+    }
+
+    pub(super) fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
         let catalogue = world.catalogue;
         if let Some(name) = &self.chain {
             let (opening, walled) = match &self.answer.stance {

@@ -20,6 +20,8 @@ fn add(user: &str, services: &str, permanent: bool, salt: u8) -> Request {
         kinds: [Kind::Knock].into(),
         idle: None,
         hours: None,
+        any_address: false,
+        require_address: false,
         permanent,
         note: String::new(),
     };
@@ -57,7 +59,7 @@ impl Desk {
         self.engine.state().leases.all.values().cloned().collect()
     }
 
-    fn opened(&self) -> usize {
+    fn openings(&self) -> usize {
         self.log().iter().filter(|line| line.contains(": open ")).count()
     }
 }
@@ -84,16 +86,49 @@ fn a_lease_is_made_of_a_knock_once() {
     let knocked = elements[2];
     let gone = Unlearn::Exactly([(knocked.set, knocked.key)].into());
     assert_eq!(desk.unlearned, [gone]);
-    assert_eq!(desk.opened(), 1);
+    assert_eq!(desk.openings(), 1);
     // What the kernel was asked before it was told to forget it, or what is read after a crash.
     let stale = Element { until: knocked.until.after(Duration::from_secs(1)), ..knocked };
     desk.feed(Event::SetsRead(Some(vec![elements[0], elements[1], stale])));
-    assert_eq!((desk.opened(), desk.leases()[0].since), (1, at));
+    assert_eq!((desk.openings(), desk.leases()[0].since), (1, at));
     // The person knocks again.
     desk.now = desk.now.after(Duration::from_secs(60));
     let again = desk.knocked("anna", 0, WEEK);
     desk.feed(Event::SetsRead(Some(again)));
-    assert_eq!((desk.opened(), desk.leases()[0].since), (2, desk.now));
+    assert_eq!((desk.openings(), desk.leases()[0].since), (2, desk.now));
+}
+
+/// The kernel tells of the packet at once, and its sets are read later.
+#[test]
+fn the_lease_is_made_at_once() {
+    let mut desk = Desk::on();
+    desk.done(add("anna", "sip,web", false, 0));
+    let [_, _, port] = desk.ports("anna");
+    let syn = |port, did| {
+        let source = ADDRESS.parse().unwrap();
+        Event::Feature(users::Event::Syn(users::Syn { source, port, did }).into())
+    };
+    desk.now = desk.now.after(Duration::from_secs(50));
+    desk.feed(syn(port, users::Did::Completed));
+    assert_eq!((desk.openings(), desk.leases()[0].since), (1, desk.now));
+    let elements = desk.knocked("anna", 0, WEEK);
+    let gone = Unlearn::Exactly([(elements[2].set, elements[2].key)].into());
+    assert_eq!(desk.unlearned.pop(), Some(gone));
+    desk.now = desk.now.after(Duration::from_secs(1));
+    desk.feed(Event::SetsRead(Some(elements)));
+    assert_eq!((desk.openings(), desk.leases().len()), (1, 1), "it was the same knock");
+    desk.feed(syn(port ^ 1, users::Did::Completed));
+    assert_eq!(desk.openings(), 1, "nobody's port");
+    let told = desk.told.len();
+    for _ in 0..20 {
+        desk.feed(syn(port, users::Did::Failed));
+    }
+    for _ in 0..2 {
+        desk.feed(syn(port, users::Did::Overflowed));
+    }
+    let source = ADDRESS.parse().unwrap();
+    let wrong = users::Notice::WrongKnocks { source, tries: 5 };
+    assert_eq!(desk.told[told..], [notice(wrong), notice(users::Notice::KnocksFull)]);
 }
 
 #[test]
@@ -127,7 +162,7 @@ fn what_belongs_to_nobody_opens_nothing() {
         let gone = Unlearn::Exactly([(element.set, element.key)].into());
         assert_eq!((desk.unlearned.pop(), desk.leases()), (Some(gone), vec![]));
     }
-    assert_eq!(desk.opened(), 0);
+    assert_eq!(desk.openings(), 0);
 }
 
 /// The daemon was stopped when somebody knocked, and the sets were saved since.

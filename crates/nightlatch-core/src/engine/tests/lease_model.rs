@@ -149,6 +149,8 @@ fn request(ask: &Ask) -> Request {
                 idle: Some(Duration::from_secs(IDLES[idle])),
                 hours: within.then(hours),
                 permanent: false,
+                any_address: false,
+                require_address: false,
                 note: String::new(),
             }),
             entropy: Entropy::new(vec![7; Entropy::LENGTH]),
@@ -184,11 +186,42 @@ proptest! {
 
     #[test]
     fn leases_are_what_they_should_be_whatever_happens(steps in steps()) {
-        let mut scene = Scene::new();
-        for step in &steps {
-            scene.take(step);
-            scene.check(true);
-        }
-        scene.settle();
+        play(&steps);
     }
+}
+
+fn play(steps: &[Step]) {
+    let mut scene = Scene::new();
+    for step in steps {
+        scene.take(step);
+        scene.check(true);
+    }
+    scene.settle();
+}
+
+/// A reading that began before the kernel was told of a lease arrives after the lease was decided.
+#[test]
+fn what_was_taught_late_is_put_back() {
+    play(&[
+        Step::Ask(Ask::Add { user: 2, grant: 0, idle: 0, hours: false }),
+        Step::Store(Store::Hangs),
+        Step::Ask(Ask::Open { user: 2, address: 2, lasts: None }),
+        Step::Ask(Ask::Set { user: 0, grant: 0 }),
+        Step::Store(Store::Works),
+        Step::Flush,
+    ]);
+}
+
+/// Another user's opening of the same address waits for the disk.
+#[test]
+fn the_end_of_a_lease_opens_nothing_that_is_not_written() {
+    let open = |user| Step::Ask(Ask::Open { user, address: 4, lasts: None });
+    play(&[
+        Step::Ask(Ask::Add { user: 0, grant: 0, idle: 0, hours: false }),
+        Step::Ask(Ask::Add { user: 1, grant: 0, idle: 0, hours: false }),
+        open(0),
+        Step::Store(Store::Hangs),
+        open(1),
+        Step::Wait(64, None),
+    ]);
 }

@@ -30,6 +30,8 @@ fn new(text: &str) -> NewUser {
         idle: None,
         permanent: false,
         note: "at home".to_owned(),
+        any_address: false,
+        require_address: false,
     }
 }
 

@@ -46,6 +46,20 @@ impl Leases {
         Ok(plan)
     }
 
+    /// Ends what a user has opened for an address.
+    pub(super) fn close_of_user(
+        &self,
+        user: &str,
+        address: IpAddr,
+        view: &View<'_>,
+    ) -> Plan<Leases> {
+        let leases = self.all.at(address.to_canonical());
+        let leases: Vec<&Lease> = leases.filter(|lease| *lease.key.user == *user).collect();
+        let mut plan = Plan::default();
+        self.end(&mut plan, &leases, Deed::Close, view);
+        plan
+    }
+
     /// Ends leases and their running flows.
     pub(super) fn end(
         &self,
@@ -67,13 +81,24 @@ impl Leases {
             let (ends, left): (Vec<&Lease>, Vec<&Lease>) =
                 all.partition(|lease| gone.contains(&lease.key));
             let is_sure = self.is_written(address) && !outlast(&ends, &left);
-            shorten(plan, address, &left, is_sure, view);
+            // What ends may reach the kernel before it is written down, but not what opens: another user's
+            // opening that is not written yet is told by its own change, or by the next examination.
+            let (written, unwritten): (Vec<&Lease>, Vec<&Lease>) =
+                left.into_iter().partition(|lease| self.has_begun(lease));
+            shorten(plan, address, &written, is_sure, view);
+            let again = unwritten.into_iter().map(|lease| lease.key.clone());
+            plan.events.extend(again.map(|key| Event::Examined(key, view.now())));
         }
     }
 
     /// Whether all openings of an address are written down, so that the kernel was told of them.
     pub(super) fn is_written(&self, address: IpAddr) -> bool {
-        self.all.at(address).all(|lease| self.begun.get(&lease.key) == Some(&lease.since))
+        self.all.at(address).all(|lease| self.has_begun(lease))
+    }
+
+    /// Whether its opening is written down.
+    fn has_begun(&self, lease: &Lease) -> bool {
+        self.begun.get(&lease.key) == Some(&lease.since)
     }
 
     /// Whether another user has a lease for the same address.
@@ -130,7 +155,7 @@ impl Leases {
     /// Whether a lease that the kernel does not know has not ended all the same: it is not written down
     /// yet, or the kernel has lost what it was told before that was read.
     fn begin_late(&self, lease: &Lease, plan: &mut Plan<Leases>, view: &View<'_>) -> bool {
-        if self.begun.get(&lease.key) != Some(&lease.since) {
+        if !self.has_begun(lease) {
             return true;
         }
         let lost = beginning(lease, view);
@@ -150,11 +175,8 @@ impl Leases {
             let idle = i64::try_from(idle).unwrap_or(i64::MAX).saturating_mul(1000);
             Time::from_millis(end.millis().saturating_sub(idle))
         };
-        // The kernel's limit for an address is the longest one of its leases. A packet of a running flow
-        // renews by the longest one of all.
+        // The kernel's limit for an address is the longest one of its leases.
         let last = before(self.all.at(address).map(|lease| lease.idle).max()?);
-        let is_of_flow = last > at.after(SLACK);
-        let last = if is_of_flow { before(self.longest_idle()) } else { last };
         Some(last.min(view.now()))
     }
 

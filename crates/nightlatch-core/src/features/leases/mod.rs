@@ -34,8 +34,6 @@ pub struct Leases {
     due_of: BTreeMap<LeaseKey, Time>,
     /// The openings that are written down, by the moments of these.
     begun: BTreeMap<LeaseKey, Time>,
-    /// How many leases have each idle limit, in seconds.
-    idles: BTreeMap<u64, usize>,
 }
 
 /// All else follows from them.
@@ -189,13 +187,10 @@ impl Feature for Leases {
         if since.is_none() || since != self.all.get(key).map(|lease| lease.since) {
             self.examine(key, since.map(|since| since.after(ending::FIRST_EXAMINATION)));
         }
-        self.count_idle(record.as_ref(), true);
-        let before = match record {
+        match record {
             Some(lease) => self.all.put(lease),
             None => self.all.remove(key),
-        };
-        self.count_idle(before.as_ref(), false);
-        before
+        }
     }
 
     fn each(&self, found: &mut dyn FnMut(&LeaseKey, &Lease)) {
@@ -232,6 +227,7 @@ impl Feature for Leases {
     fn follow(&self, fact: &Fact, view: &View<'_>) -> Plan<Leases> {
         match fact {
             Fact::UserOpens(opens) => self.open(opens, view),
+            Fact::UserCloses { user, address } => self.close_of_user(user, *address, view),
             Fact::UserMay { user, may } => self.user_may(user, may.as_ref(), view),
             _ => Plan::default(),
         }
@@ -296,21 +292,6 @@ impl Leases {
             self.due.insert((at, key.clone()));
             self.due_of.insert(key.clone(), at);
         }
-    }
-
-    /// Counts the idle limit of a lease that comes, or goes.
-    fn count_idle(&mut self, lease: Option<&Lease>, comes: bool) {
-        let Some(idle) = lease.map(|lease| lease.idle) else { return };
-        let number = self.idles.entry(idle).or_default();
-        *number = if comes { *number + 1 } else { number.saturating_sub(1) };
-        if *number == 0 {
-            self.idles.remove(&idle);
-        }
-    }
-
-    /// The longest idle limit of all leases, in seconds.
-    fn longest_idle(&self) -> u64 {
-        self.idles.keys().next_back().copied().unwrap_or_default()
     }
 
     /// How leases are shown.

@@ -80,7 +80,8 @@ impl Leases {
     fn make_room(&self, plan: &mut Plan<Leases>, new: &LeaseKey, view: &View<'_>) {
         let mut others: Vec<&Lease> = self.of_user(&new.user).collect();
         others.retain(|lease| lease.key != *new && lease.key.permanent == new.permanent);
-        others.sort_by_key(|lease| (lease.since, &lease.key));
+        // What was opened later than now was opened before the clock was set back.
+        others.sort_by_key(|lease| (lease.since <= view.now(), lease.since, &lease.key));
         let surplus = (others.len() + 1).saturating_sub(MAX_ADDRESSES);
         others.truncate(surplus);
         self.end(plan, &others, Deed::Replace, view);

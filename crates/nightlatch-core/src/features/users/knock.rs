@@ -1,6 +1,7 @@
 //! Users who knock: what their sequences open, and leases of what the kernel has opened by itself.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use super::opening::{ONLY_NAMED, UNUSED};
@@ -10,6 +11,7 @@ use crate::condition;
 use crate::features::{Fact, Plan, UserOpens, View};
 use crate::knock::{Completed, KNOCKED, Knock, Opens, Sequences};
 use crate::service::Grant;
+use crate::time::Time;
 
 /// The sequences of all users, worked out when they are first asked for. They follow from the records and
 /// the configuration, so all are equal.
@@ -67,18 +69,8 @@ impl Users {
             gone.insert((&KNOCKED, key));
             // It may have ended since.
             let lasts = condition::idle_end(address, sets, now).is_some();
-            let Some(Knock { user, opens, .. }) = knock.filter(|_| lasts) else { continue };
-            plan.effects.facts.push(Fact::UserOpens(UserOpens {
-                user: user.to_string(),
-                credential: Kind::Knock.to_string(),
-                address,
-                services: opens.services.clone(),
-                idle: opens.idle,
-                longest: opens.longest,
-                permanent: opens.longest.is_none(),
-                hours: opens.hours.clone(),
-                at: Some(at),
-            }));
+            let Some(knock) = knock.filter(|_| lasts) else { continue };
+            plan.effects.facts.push(Fact::UserOpens(opening(knock, address, at)));
         }
         plan.effects.unlearn.extend((!gone.is_empty()).then_some(Unlearn::Exactly(gone)));
         plan
@@ -106,6 +98,22 @@ impl Users {
         let (knocks, services) = (self.knocks(), view.catalogue().every_port());
         let shadowed = knocks.iter().filter(|knock| !knock.is_possible(&services));
         shadowed.filter_map(|knock| knock.user.parse().ok()).collect()
+    }
+}
+
+/// What a knock opened at a moment.
+pub(super) fn opening(knock: &Knock, address: IpAddr, at: Time) -> UserOpens {
+    let Knock { user, opens, .. } = knock;
+    UserOpens {
+        user: user.to_string(),
+        credential: Kind::Knock.to_string(),
+        address,
+        services: opens.services.clone(),
+        idle: opens.idle,
+        longest: opens.longest,
+        permanent: opens.longest.is_none(),
+        hours: opens.hours.clone(),
+        at: Some(at),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is asked about users, what is refused, what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::knock::permanently;
 use super::opening::{Open, Opens};
-use super::secrets::TakenPorts;
-use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users, config};
+use super::secrets::Taken;
+use super::{
+    Counts, Deed, Job, Key, Keys, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users,
+    config,
+};
 use crate::api::RefusalKind;
 use crate::features::{Fact, Plan, Refuses, UserRights, View};
 use crate::hours::{Hours, Within};
 use crate::near::nearest;
 use crate::secret::Entropy;
-use crate::service::{Grant, Ports, ServiceName};
+use crate::service::{Catalogue, Grant, Ports, ServiceName};
 use crate::time::Time;
 
 /// The longest note, in characters.
@@ -101,6 +104,12 @@ pub struct Edit {
     pub permanent: Option<bool>,
     /// The note.
     pub note: Option<String>,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default)]
+    pub any_address: Option<bool>,
+    /// Whether SPA packets must name the address.
+    #[serde(default)]
+    pub require_address: Option<bool>,
 }
 
 /// A user to make.
@@ -123,6 +132,12 @@ pub struct NewUser {
     /// A note.
     #[serde(default)]
     pub note: String,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default)]
+    pub any_address: bool,
+    /// Whether SPA packets must name the address.
+    #[serde(default)]
+    pub require_address: bool,
 }
 
 /// What is answered. Only the card has secrets.
@@ -166,6 +181,12 @@ pub enum Reply {
         /// Whose knock sequence has the port of a service by now: they cannot knock.
         #[serde(default)]
         shadowed: Vec<UserName>,
+        /// When so many addresses had begun to knock within the last hour that no others could.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        full_at: Option<Time>,
+        /// How often each kind of credential was used since the start.
+        #[serde(default)]
+        used: BTreeMap<Kind, Counts>,
     },
 }
 
@@ -176,7 +197,7 @@ pub struct Card {
     pub user: User,
     /// The secrets.
     pub secrets: Secrets,
-    /// The ports of the services.
+    /// Ports by which a client of fwknop asks for the services: of each the first.
     pub ports: Vec<Ports>,
     /// After how long without an accepted packet an address is closed.
     pub idle: Duration,
@@ -306,7 +327,8 @@ impl Users {
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
-        let NewUser { name, services, kinds, idle, hours, permanent, note } = new;
+        let NewUser { name, services, kinds, idle, hours, permanent, .. } = new;
+        let NewUser { note, any_address, require_address, .. } = new;
         check_services(&services, view)?;
         check_permanent(&name, permanent, &services)?;
         self.check_idle(idle)?;
@@ -318,11 +340,13 @@ impl Users {
             return Err(Refusal::TooMany { most: MAX_USERS });
         }
         let mut secrets = Secrets::default();
-        let taken = self.taken_ports(view);
+        let taken = self.taken(&name, view);
         let user = User {
             name,
             services,
             credentials: secrets.renew(&kinds, entropy, &taken, view.now())?,
+            any_address,
+            require_address,
             idle_seconds: idle.map(|idle| idle.as_secs()),
             hours,
             permanent,
@@ -332,6 +356,9 @@ impl Users {
             card_shown: None,
         };
         let mut plan = Plan::say(Reply::Added(user.clone()));
+        if let Some(keys) = Keys::of(&user, &secrets) {
+            plan.later.push(Job::Know(Box::new(keys)));
+        }
         put(&mut plan, user, Some(secrets), Deed::Add);
         Ok(plan)
     }
@@ -346,7 +373,7 @@ impl Users {
         if edit == Edit::default() {
             return Err(Refusal::NothingToSet);
         }
-        let Edit { services, idle, within, permanent, note } = edit;
+        let Edit { services, idle, within, permanent, note, any_address, require_address } = edit;
         services.iter().try_for_each(|services| check_services(services, view))?;
         self.check_idle(idle)?;
         note.iter().try_for_each(|note| check_note(note))?;
@@ -356,6 +383,8 @@ impl Users {
             hours: within.map_or_else(|| before.hours.clone(), Within::hours),
             permanent: permanent.unwrap_or(before.permanent),
             note: note.unwrap_or_else(|| before.note.clone()),
+            any_address: any_address.unwrap_or(before.any_address),
+            require_address: require_address.unwrap_or(before.require_address),
             ..before.clone()
         };
         check_permanent(name, user.permanent, &user.services)?;
@@ -389,10 +418,16 @@ impl Users {
         }
         let mut secrets = self.secrets.get(name).cloned().unwrap_or_default();
         // The ports of the old credentials are taken too: they are known to whoever had them.
-        let taken = self.taken_ports(view);
+        let taken = self.taken(name, view);
         user.credentials.extend(secrets.renew(&kinds, entropy, &taken, view.now())?);
         user.card_shown = None;
+        // Messages with the old keys are nobody's.
+        let replays = kinds.contains(&Kind::Spa) && self.replays.contains_key(name);
         let mut plan = Plan::say(Reply::Rotated { user: user.clone(), kinds });
+        if replays {
+            plan.remove(Key::Replays(name.clone()), None);
+        }
+        plan.later.push(Keys::job(&user, &secrets));
         put(&mut plan, user, Some(secrets), Deed::Rotate);
         Ok(plan)
     }
@@ -401,6 +436,10 @@ impl Users {
         let mut plan = Plan::say(Reply::Revoked(self.known(name)?.clone()));
         plan.remove(Key::User(name.clone()), Deed::Revoke);
         plan.remove(Key::Secrets(name.clone()), None);
+        if self.replays.contains_key(name) {
+            plan.remove(Key::Replays(name.clone()), None);
+        }
+        plan.later.push(Job::Forget(name.clone()));
         plan.effects.facts.push(Fact::UserMay { user: name.to_string(), may: None });
         Ok(plan)
     }
@@ -422,7 +461,7 @@ impl Users {
         let user = User { card_shown: Some(view.now()), ..before.clone() };
         let (idle, longest) = self.limits(&user);
         let ports = match &user.services {
-            Grant::Some(names) => view.catalogue().opening(names.iter()).ports,
+            Grant::Some(names) => one_port_each(names, view.catalogue()),
             Grant::All => Vec::new(),
         };
         let card = Card { user: user.clone(), secrets: secrets.clone(), ports, idle, longest };
@@ -447,8 +486,10 @@ impl Users {
         }
     }
 
-    fn taken_ports(&self, view: &View<'_>) -> TakenPorts {
-        TakenPorts::of(view.catalogue(), self.secrets.values())
+    fn taken(&self, of: &UserName, view: &View<'_>) -> Taken {
+        let others = self.secrets.iter().filter(|(name, _)| *name != of);
+        let taken = Taken::of(view.catalogue(), self.secrets.values());
+        taken.sharing(others.map(|(_, secrets)| secrets))
     }
 }
 
@@ -485,6 +526,13 @@ fn check_permanent(name: &UserName, permanent: bool, services: &Grant) -> Result
         true => Err(Refusal::NoneUnnamed { name: name.clone() }),
         false => Ok(()),
     }
+}
+
+/// The first ports of each service. What it brings comes with it.
+fn one_port_each(names: &BTreeSet<ServiceName>, catalogue: &Catalogue) -> Vec<Ports> {
+    let own = |name| catalogue.get(name).and_then(|service| service.ports.first().copied());
+    let any = |name| catalogue.opening([name]).ports.first().copied();
+    names.iter().filter_map(|name| own(name).or_else(|| any(name))).collect()
 }
 
 fn check_note(note: &str) -> Result<(), Refusal> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::knocks;
 use super::ports::{Side, ping, rules, single_rules};
+use super::requests;
 use crate::ruleset::{BLOCKED, HostPorts, Structure, closing_chain, names};
 use crate::service::{Opening, Ports, Protocol};
 
@@ -21,7 +22,8 @@ pub(super) fn chains(structure: &Structure) -> String {
     text += &outwards(BLOCKED, &nothing, structure, &counted);
     let counted = format!("counter name {}", names::DENIED);
     for (name, granted) in &structure.closures {
-        text += &inwards(name, granted, structure, &counted);
+        let watched = requests::agents(structure) + &knocks::accepts(structure);
+        text += &inwards(name, granted, &structure.ports.services, &watched, &counted);
         text += &outwards(name, granted, structure, &counted);
     }
     text
@@ -40,13 +42,20 @@ fn to_nobody() -> String {
         .to_owned()
 }
 
-fn inwards(name: &str, granted: &Opening, structure: &Structure, counted: &str) -> String {
-    let services = &structure.ports.services;
+/// An address at which a user's lease has ended is denied: its phone may register again, so what is
+/// `watched` comes before.
+fn inwards(
+    name: &str,
+    granted: &Opening,
+    services: &Opening,
+    watched: &str,
+    counted: &str,
+) -> String {
     let mut text = format!("\tchain {} {{\n", closing_chain("in", name));
     // Packets addressed to another host are left alone.
     text.push_str("\t\tfib daddr type unicast return\n");
     text += &rules(Side::Destination, &granted.ports, "return");
-    text += &knocks::accepts(structure);
+    text += watched;
     text += &single_rules(Side::Destination, &services.ports, &format!("{counted} drop"));
     text += &ping(services.ping && !granted.ping, &format!("{counted} drop"));
     text.push_str("\t}\n");

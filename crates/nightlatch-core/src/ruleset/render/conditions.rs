@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::ports::{Side, offered, rules};
 use crate::condition::{IN_CALL, LEASE, LEASE_END};
 use crate::learned::SetSpec;
-use crate::ruleset::{ConditionChain, HostPorts, Structure, renewal_chain};
+use crate::ruleset::{ConditionChain, HostPorts, Structure, keeping_chain, names, renewal_chain};
 
 /// The fields with the sender's address, and the digit in the names of sets, by family.
 const SENDERS: [(&str, char); 2] = [("ip saddr", '4'), ("ip6 saddr", '6')];
@@ -16,6 +16,7 @@ pub(super) fn chains(structure: &Structure) -> String {
         let _ = writeln!(text, "\tchain {} {{", renewal_chain(idle));
         text += &renews(idle);
         text.push_str("\t\taccept\n\t}\n");
+        text += &keeps(idle);
     }
     for (name, chain) in &structure.conditions {
         text += &condition(name, chain, &structure.ports);
@@ -23,16 +24,24 @@ pub(super) fn chains(structure: &Structure) -> String {
     text
 }
 
-/// The rules by which each accepted packet keeps a lease and a call alive, in the chain of running flows.
+/// The rules by which accepted packets of running flows keep leases alive: each address has the limit of its
+/// own leases.
 pub(super) fn keeping_alive(structure: &Structure) -> String {
-    let mut text = String::new();
-    if let Some(idle) = structure.idle_limits().last() {
-        for (sender, digit) in SENDERS {
-            let set = named(&LEASE, digit);
-            let _ =
-                writeln!(text, "\t\t{sender} @{set} update @{set} {{ {sender} timeout {idle}s }}");
-        }
+    if structure.idle_limits().is_empty() {
+        return String::new();
     }
+    let (kept4, kept6) = (names::KEPT_V4, names::KEPT_V6);
+    format!("\t\tip saddr vmap @{kept4}\n\t\tip6 saddr vmap @{kept6}\n")
+}
+
+/// Renews a lease that is there, and none that has ended.
+fn keeps(idle: u64) -> String {
+    let mut text = format!("\tchain {} {{\n", keeping_chain(idle));
+    for (sender, digit) in SENDERS {
+        let (set, renewed) = (named(&LEASE, digit), renewal_chain(idle));
+        let _ = writeln!(text, "\t\t{sender} @{set} goto {renewed}");
+    }
+    text.push_str("\t\taccept\n\t}\n");
     text
 }
 

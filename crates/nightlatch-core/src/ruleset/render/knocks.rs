@@ -10,8 +10,9 @@ use crate::condition::{LEASE, LEASE_END};
 use crate::knock::{
     FULL_PREFIX, KNOCKED, MAX_BEGUN, Move, OPENED_PREFIX, Stage, TIMEOUT, WRONG_PREFIX, moves,
 };
-use crate::ruleset::{KnockClass, KnockRules, NFLOG_GROUP, Structure, names};
+use crate::ruleset::{KnockClass, KnockRules, Structure, names};
 use crate::service::Protocol;
+use crate::watched::NFLOG_GROUP;
 
 /// The fields with the sender's address, its type, and the digit in the names of sets, by family.
 const SENDERS: [(&str, &str, char); 2] =
@@ -145,7 +146,7 @@ fn first(knocks: &KnockRules) -> String {
              \t\tadd @{begun}{digit} {{ {sender} }} add @{at}{digit} {{ {sender} : meta mark }} drop\n"
         );
     }
-    text += &copies(FULL_PREFIX, "1/minute");
+    text += &copies(FULL_PREFIX, "1/minute burst 1");
     let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::KNOCK_FULL);
     text
 }
@@ -173,7 +174,7 @@ fn next(knocks: &KnockRules) -> String {
         "\t\tmeta mark set meta mark . tcp dport map {{ {} }} goto knock.moves",
         table.join(", ")
     );
-    text += &copies(WRONG_PREFIX, &format!("{COPIED}/second"));
+    text += &copies(WRONG_PREFIX, &format!("{COPIED}/second burst {COPIED}"));
     text += &forgets(names::KNOCK_BEGUN, "");
     text += &forgets(names::KNOCK_AT, " : meta mark");
     text.push_str("\t\tgoto knock.first\n\t}\n\tchain knock.moves {\n");
@@ -226,7 +227,7 @@ fn opens(class: &KnockClass) -> String {
             knocked = KNOCKED.name,
         );
     }
-    text += &copies(OPENED_PREFIX, &format!("{COPIED}/second"));
+    text += &copies(OPENED_PREFIX, &format!("{COPIED}/second burst {COPIED}"));
     text.push_str("\t\tdrop\n\t}\n");
     text
 }
@@ -269,6 +270,6 @@ fn opened_outwards(structure: &Structure, hook: &str, follows: &str) -> String {
 /// Copies the packet for the daemon.
 fn copies(prefix: &str, rate: &str) -> String {
     format!(
-        "\t\tlimit rate {rate} burst {COPIED} packets log prefix \"{prefix}\" group {NFLOG_GROUP} snaplen {COPIED_BYTES}\n"
+        "\t\tlimit rate {rate} packets log prefix \"{prefix}\" group {NFLOG_GROUP} snaplen {COPIED_BYTES} queue-threshold 1\n"
     )
 }

@@ -6,6 +6,7 @@ mod inbound;
 mod knocks;
 mod outbound;
 mod ports;
+mod requests;
 mod signalling;
 mod strangers;
 
@@ -30,10 +31,12 @@ pub fn render(structure: &Structure) -> String {
     structure.list_sets.all().for_each(|set| text.push_str(&list_set(&set)));
     text.push_str(&strangers::timeouts(structure));
     text.push_str(&strangers::streams(structure));
+    text.push_str(&requests::sets());
     structure.chains.iter().for_each(|(name, chain)| text.push_str(&account_chain(name, chain)));
     text.push_str(&conditions::chains(structure));
     text.push_str(&knocks::chains(structure));
     text.push_str(&closed::chains(structure));
+    text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
     text.push_str(&strangers::chains(structure));
@@ -105,6 +108,7 @@ fn sets() -> String {
         };
         add("map", "host", to_chain(), "");
         add("map", "account", to_chain(), interval);
+        add("map", "kept", to_chain(), "");
         for hook in ["in", "out", "forward"] {
             add("map", &format!("closed_{hook}"), to_chain(), interval);
         }

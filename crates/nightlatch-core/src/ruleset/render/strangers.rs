@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::ports::{Side, offered, ping, rules};
-use super::{conditions, knocks};
+use super::{conditions, knocks, requests};
 use crate::config::Rate;
 use crate::ruleset::{OpenServices, StrangersShare, Structure, names};
 use crate::service::Opening;
@@ -73,8 +73,9 @@ fn streams_name(share: StrangersShare, number: u8) -> String {
 
 pub(super) fn chains(structure: &Structure) -> String {
     // An account that does not grant the service gets here, exempt from the lists.
-    let mut text =
-        "\tchain strangers {\n\t\tjump known_peers\n\t\tgoto admission\n\t}\n".to_owned();
+    let mut text = "\tchain strangers {\n\t\tjump known_peers\n".to_owned();
+    text += &requests::agents(structure);
+    text += "\t\tgoto admission\n\t}\n";
     text += &admission(structure);
     if let Some(open) = &structure.open {
         text += &listed(structure);

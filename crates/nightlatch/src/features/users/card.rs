@@ -10,7 +10,7 @@ use super::qr::Code;
 
 /// How many ports a client of fwknop asks for: the server reduces that to what the user may have, and
 /// messages are short.
-const MAX_ACCESS: usize = 4;
+const MAX_ACCESS: usize = 12;
 
 /// A card for a server at some address.
 pub(super) struct Sheet {

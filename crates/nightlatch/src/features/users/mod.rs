@@ -30,7 +30,10 @@
 mod card;
 pub mod cli;
 mod io;
+mod keyring;
 mod qr;
+mod requests;
+mod watch;
 mod wording;
 
 use nightlatch_core::features::users::{Job, Request, Users};
@@ -45,7 +48,7 @@ impl Works for Users {
         }
     }
 
-    fn run(job: Job, _background: &Background) {
-        match job {}
+    fn run(job: Job, background: &Background) {
+        background.keep(|| watch::Watch::begin(background.teller())).take(job);
     }
 }

@@ -11,6 +11,7 @@ use nightlatch_core::time::show_span;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::requests;
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen;
@@ -26,11 +27,12 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on{}, {}",
+                    "user \"{}\" may open {} from now on{}, {}{}",
                     user.name,
                     user.services,
                     during(user),
-                    limit(user)
+                    limit(user),
+                    addresses(user)
                 )
             }
             Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
@@ -112,7 +114,7 @@ impl Worded for Users {
                 show_span(*most)
             ),
             Refusal::NothingToSet => {
-                "nothing is to be changed: add --services, --lease, --permanent, --hours or --note".to_owned()
+                "nothing is to be changed: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
                 "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
@@ -144,17 +146,30 @@ impl Worded for Users {
     }
 
     fn notice(notice: &Notice) -> String {
-        match *notice {}
+        match notice {
+            Notice::Refused { user, credential, source, why } => {
+                requests::refused(user, *credential, *source, why)
+            }
+            Notice::WrongKnocks { source, tries } => format!(
+                "{source} has begun {tries} wrong knock sequences within an hour: a port scan, a person with an old card, or somebody who guesses; \"nightlatch block {source}\" keeps it from trying"
+            ),
+            Notice::KnocksFull => knocks_full(),
+        }
     }
 
     fn report(reply: &Reply, report: &mut Report) {
-        let Reply::Report { count, shadowed } = reply else { return };
+        let Reply::Report { count, used, shadowed, full_at } = reply else { return };
         report.count(85, "users", *count);
+        requests::report(used, report);
         if !shadowed.is_empty() {
             report.field(85, "cannot_knock", shadowed);
         }
         for name in shadowed {
             report.warning(cannot_knock(name));
+        }
+        if let Some(at) = full_at {
+            report.field(85, "knocks_full_at", at);
+            report.warning(knocks_full());
         }
     }
 
@@ -176,7 +191,12 @@ impl Worded for Users {
             false => format!(" ({})", user.note),
         };
         let hours = during(&user);
-        Some(format!("{}{hours}, {}, {credentials}{card}{note}", user.services, limit(&user)))
+        let addresses = addresses(&user);
+        Some(format!(
+            "{}{hours}, {}{addresses}, {credentials}{card}{note}",
+            user.services,
+            limit(&user)
+        ))
     }
 }
 
@@ -212,6 +232,15 @@ fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
 fn cannot_knock(name: &UserName) -> String {
     format!(
         "user \"{name}\" cannot knock: one of the ports on the card belongs to a service by now; \"nightlatch user rotate {name} --keys knock\" makes another sequence, for a new card"
+    )
+}
+
+/// Nobody else can begin to knock.
+fn knocks_full() -> String {
+    format!(
+        "{} addresses have begun to knock within {} seconds: others cannot; somebody forges addresses. Nothing that is open ends because of it; SPA packets are not affected",
+        nightlatch_core::knock::MAX_BEGUN,
+        nightlatch_core::knock::TIMEOUT.as_secs()
     )
 }
 
@@ -277,12 +306,19 @@ fn during(user: &User) -> String {
     hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
 }
 
+/// For which addresses SPA packets count, if not as usual.
+fn addresses(user: &User) -> String {
+    let any = if user.any_address { ", for any address" } else { "" };
+    let named = if user.require_address { ", only for an address that is named" } else { "" };
+    format!("{any}{named}")
+}
+
 /// All that is public of a user.
 pub(super) fn lines(user: &User) -> Vec<String> {
     let mut lines = vec![
         format!("user      {}", user.name),
         format!("services  {}{}", user.services, during(user)),
-        format!("lease     {}", limit(user)),
+        format!("lease     {}{}", limit(user), addresses(user)),
     ];
     for (kind, credential) in &user.credentials {
         let kind = kind.to_string();

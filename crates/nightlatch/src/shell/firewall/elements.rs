@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightlatch_core::ruleset::{
-    BLOCKED, Delta, Difference, Piece, Ruleset, TABLE, Target, closing_chain, difference, names,
+    BLOCKED, Delta, Difference, Piece, Ruleset, TABLE, Target, closing_chain, difference,
+    keeping_chain, names,
 };
 use nightlatch_core::{AddrRange, Family};
 use nightlatch_netfilter::{Element, Key, Kind, Netlink, Set, Verdict};
@@ -26,8 +27,7 @@ pub(super) fn apply(netlink: &mut Netlink, delta: &Delta) -> Result<u64, String>
     let mut digest = 0u64;
     change(netlink, |_, set| {
         let items = |pieces: &[Piece]| -> Vec<Item> {
-            let items = pieces.iter().filter_map(|(range, target)| item(set, *range, target));
-            items.collect()
+            pieces.iter().flat_map(|(range, target)| items(set, *range, target)).collect()
         };
         let difference = Difference { gone: items(&delta.gone), new: items(&delta.new) };
         let (gone, new) = (digest_of(set, &difference.gone), digest_of(set, &difference.new));
@@ -114,7 +114,7 @@ pub(super) fn all_match(netlink: &mut Netlink, digest: u64) -> bool {
     })
 }
 
-fn listed_sets() -> [Set; 10] {
+fn listed_sets() -> [Set; 12] {
     let set = |name: &str, kind| Set::new(TABLE, name, kind);
     [
         set(names::CLOSED_IN_V4, Kind::Ranges(Family::V4)),
@@ -127,6 +127,8 @@ fn listed_sets() -> [Set; 10] {
         set(names::HOSTS_V6, Kind::Addresses(Family::V6)),
         set(names::ACCOUNTS_V4, Kind::Ranges(Family::V4)),
         set(names::ACCOUNTS_V6, Kind::Ranges(Family::V6)),
+        set(names::KEPT_V4, Kind::Addresses(Family::V4)),
+        set(names::KEPT_V6, Kind::Addresses(Family::V6)),
     ]
 }
 
@@ -163,9 +165,30 @@ enum LeadsTo {
     Return,
 }
 
+/// Whether a set has the addresses with leases, by which packets of running flows renew these.
+fn keeps(set: &Set) -> bool {
+    matches!(set.name(), names::KEPT_V4 | names::KEPT_V6)
+}
+
 /// What a set has of a piece.
-fn item(set: &Set, range: AddrRange, target: &Target) -> Option<Item> {
-    element_of(set, range, target.chain.as_ref(), target.closure.as_ref())
+fn items(set: &Set, range: AddrRange, target: &Target) -> Vec<Item> {
+    if keeps(set) {
+        return kept(set, range, target.idle_limit());
+    }
+    let item = element_of(set, range, target.chain.as_ref(), target.closure.as_ref());
+    item.into_iter().collect()
+}
+
+/// The addresses of a piece with leases of an idle limit. Each has at least one, so they are few; where
+/// neighbours have the same, they are one piece.
+fn kept(set: &Set, range: AddrRange, idle: Option<u64>) -> Vec<Item> {
+    let Some(idle) = idle.filter(|_| family_of(set) == Some(range.family())) else {
+        return Vec::new();
+    };
+    let chain: Arc<str> = keeping_chain(idle).into();
+    let addresses = (range.first()..=range.last())
+        .filter_map(|number| AddrRange::new(range.family(), number, number));
+    addresses.map(|address| (address, LeadsTo::Chain(Arc::clone(&chain)))).collect()
 }
 
 /// What a set has of a range whose accounts lead to a chain, and which is closed by a closure.
@@ -193,6 +216,12 @@ fn element_of(
 }
 
 fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
+    if keeps(set) {
+        let accounts = ruleset.accounts.iter();
+        let items = accounts
+            .flat_map(|(range, chain)| kept(set, *range, ruleset.structure.idle_limit(chain)));
+        return items.collect();
+    }
     let elements = if closing_hook(set).is_some() { &ruleset.closed } else { &ruleset.accounts };
     let item =
         |(range, name): &(AddrRange, Arc<str>)| element_of(set, *range, Some(name), Some(name));

@@ -36,6 +36,8 @@ pub(super) fn add(dice: &mut Dice, state: &mut State, names: &[ServiceName]) {
             credentials: std::collections::BTreeMap::new(),
             idle_seconds: None,
             hours: random_hours(dice),
+            any_address: false,
+            require_address: false,
             permanent: dice.one_in(4),
             note: String::new(),
             since: *NOW,

@@ -69,6 +69,8 @@ fn load(sequences: &[[u16; 3]]) -> Firewall {
             credentials: BTreeMap::new(),
             idle_seconds: None,
             hours: None,
+            any_address: false,
+            require_address: false,
             permanent: false,
             note: String::new(),
             since: now,
@@ -201,6 +203,7 @@ fn the_kernel_moves_as_the_machine_does() {
                 let to = SocketAddr::new(own, port);
                 if numbers.below(8) == 0 {
                     sender.send(&Packet::tcp(SocketAddr::new(from, 40_000), to, other)).unwrap();
+                    syns += 1;
                 }
             }
             syns += 1;

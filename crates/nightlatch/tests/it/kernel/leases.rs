@@ -236,6 +236,46 @@ fn packets_renew_a_lease_also_after_a_flush_and_a_restart() {
 }
 
 #[test]
+fn running_flows_renew_each_address_by_its_own_limit() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, phone) = hosts(&stage);
+    let other = stage.host("attacker").unwrap();
+    let (nightlatch, daemon) = protect(server, "[users]\nlease = \"1m\"\n");
+    open(&nightlatch, phone, &[]);
+    let add = ["user", "add", "ben", "--services", "sip,web", "--keys", "none"];
+    nightlatch.must(&add);
+    let both_open = ["--permanent", "--services", "sip,web"];
+    for address in both(other) {
+        nightlatch.must(&[&["lease", "ben", &address.to_string()][..], &both_open].concat());
+    }
+    let own = both(server);
+    let pages =
+        |host, port| own.map(|own| Stream::between(host, server, SocketAddr::new(own, port)));
+    let flows = [pages(phone, 443), pages(other, 80)];
+    run(|| flows.iter().flatten().map(Stream::silent_for).collect());
+    daemon.kill();
+    std::thread::sleep(Duration::from_secs(3));
+    run(|| flows.iter().flatten().map(Stream::silent_for).collect());
+    for (set, family) in [("lease4", 0), ("lease6", 1)] {
+        let elements = elements(server, set);
+        let expires = |host| {
+            let address = both(host)[family].to_string();
+            let element = elements.split([',', '{', '}']).find(|it| it.contains(&address));
+            element.unwrap_or_else(|| panic!("{address}: {elements}")).trim().to_owned()
+        };
+        let just_now = |host, whole: &str, nearly: &str| {
+            let found = expires(host);
+            let (whole, nearly) = (format!("expires {whole}"), format!("expires {nearly}"));
+            assert!(found.ends_with(&whole) || found.contains(&nearly), "{found}");
+        };
+        just_now(phone, "1m", "5");
+        just_now(other, "30d", "29d23h59m5");
+    }
+}
+
+#[test]
 fn a_user_has_four_addresses_at_most() {
     let Some(stage) = support::stage(&Plan::standard()) else {
         return;

@@ -168,10 +168,8 @@ impl Model {
 
     /// An accepted packet.
     pub(super) fn sent(&mut self, address: usize, packet: Packet, now: Moment) {
-        let longest_of_all = self.open.values().map(|open| open.idle).max().unwrap_or(0);
-        let longest = self.at(address).map(|open| open.idle).max().unwrap_or(0);
         // The kernel renews by one limit.
-        let limit = if packet == Packet::Register { longest } else { longest_of_all };
+        let limit = self.at(address).map(|open| open.idle).max().unwrap_or(0);
         self.at(address).for_each(|open| {
             open.must = open.must.max(now + open.idle);
             open.may = (now + limit).max(open.floor);

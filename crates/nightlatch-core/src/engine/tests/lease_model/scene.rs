@@ -258,11 +258,7 @@ impl Scene {
         let key = condition::key(address(at));
         let answer = self.table.at(address(at));
         let crate::policy::Stance::Account { conditional, .. } = answer.stance else { return };
-        let structure = &self.table.table.as_ref().unwrap().structure;
-        let limit = match packet {
-            Packet::Register => conditional.idle.unwrap().as_secs(),
-            Packet::Page | Packet::Media => structure.idle_limits().last().copied().unwrap(),
-        };
+        let limit = conditional.idle.unwrap().as_secs();
         self.sets.insert((&LEASE, key), self.now + limit);
         if packet == Packet::Media {
             self.sets.insert((&IN_CALL, key), self.now + 60);

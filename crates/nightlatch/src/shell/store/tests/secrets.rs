@@ -17,6 +17,8 @@ fn user(number: usize) -> User {
         credentials: [(Kind::Spa, credential)].into(),
         idle_seconds: None,
         permanent: false,
+        any_address: false,
+        require_address: false,
         note: String::new(),
         since: NOW,
         by: "anna".to_owned(),
