@@ -18,6 +18,7 @@ pub mod event;
 pub mod features;
 pub mod heard;
 pub mod hours;
+pub mod knock;
 pub mod learned;
 pub mod lists;
 pub mod near;
@@ -37,5 +38,6 @@ pub mod service;
 pub mod signalling;
 pub mod time;
 pub mod trouble;
+pub mod watched;
 
 pub use nightlatch_parse::address::{self, AddrRange, Family};

@@ -10,10 +10,13 @@ pub mod country;
 pub mod dns;
 pub mod feed;
 pub mod http;
+pub mod ip_packet;
 pub mod packet;
 pub mod pbx;
 pub mod ranges;
+pub mod sip;
 pub mod sniff;
+pub mod spa;
 pub mod tally;
 
 mod lines;

@@ -47,6 +47,8 @@ pub(super) enum Waiting {
     Happened(features::Event),
     /// Something of these features has come due that takes effect when it is written down.
     Due(Vec<&'static str>),
+    /// Something follows from what the kernel's sets contain.
+    SetsRead,
 }
 
 impl Waiting {
@@ -54,6 +56,7 @@ impl Waiting {
     fn may_be_alone(&self) -> bool {
         match self {
             Waiting::Asked { ask, .. } => ask.requests.iter().any(features::Request::may_be_alone),
+            Waiting::SetsRead => false,
             _ => true,
         }
     }
@@ -184,6 +187,18 @@ impl Engine {
         actions
     }
 
+    /// The kernel's sets were read. What follows from that is decided ahead of everything else that waits,
+    /// so that this is decided on what the kernel has done by itself.
+    pub(super) fn follow_sets(&mut self, now: Time) -> bool {
+        let waits = self.changes.waiting.iter().any(|it| matches!(it, Waiting::SetsRead));
+        let nobody = ourselves();
+        let follows = !self.state.sets_read(&self.view(&nobody, false, now)).is_empty();
+        if follows && !waits {
+            self.changes.waiting.push_front(Waiting::SetsRead);
+        }
+        follows
+    }
+
     /// Decides what waits, unless a commit runs.
     pub(super) fn proceed(&mut self, now: Time) -> Vec<Action> {
         if !matches!(self.changes.stage, Stage::Idle) {
@@ -281,6 +296,7 @@ impl Engine {
             }
             Waiting::Happened(event) => (None, ourselves(), Matter::Happened(event)),
             Waiting::Due(features) => (None, ourselves(), Matter::Due(features)),
+            Waiting::SetsRead => (None, ourselves(), Matter::SetsRead),
         };
         let probe = match &matter {
             Matter::Asked(Ask { dry_run: true, probe, .. }) => {

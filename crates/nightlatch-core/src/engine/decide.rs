@@ -32,6 +32,8 @@ pub(super) enum Matter {
     Due(Vec<&'static str>),
     /// Something follows from the start.
     Started,
+    /// The kernel's sets were read.
+    SetsRead,
 }
 
 /// What is decided.
@@ -215,6 +217,7 @@ impl Engine {
                 due
             }
             Matter::Started => self.state.started(&self.view(&caller, force, now)),
+            Matter::SetsRead => self.state.sets_read(&self.view(&caller, force, now)),
         };
         self.adopt(proposals, decision, force, now);
         Ok(())

@@ -32,11 +32,12 @@ impl Engine {
 
     /// Follows the state in the kernel, where claims have changed.
     pub(super) fn renew(&mut self, touched: &[AddrRange], now: Time) -> Option<Action> {
-        if touched.is_empty() {
-            return None;
-        }
         let lists = Arc::clone(&self.merged);
         let (projection, world) = self.projection_and_world(now);
+        let is_current = projection.watches(&world) && !projection.lacks_knocks(&world);
+        if touched.is_empty() && is_current {
+            return None;
+        }
         projection.renew(touched, &world, &lists)
     }
 

@@ -62,6 +62,7 @@ impl Engine {
     /// The kernel's sets were read, or cannot be.
     pub(super) fn sets_read(&mut self, elements: Option<Vec<Element>>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
+        let mut follows = false;
         if self.learned.sets.read_at(now).is_none() {
             self.learned.sets.forget_reading();
         }
@@ -71,6 +72,7 @@ impl Engine {
             self.learned.sets.were_read(&declared, elements, now);
             let being_taught = self.being_taught.iter().flatten();
             being_taught.for_each(|element| self.learned.sets.learn(*element, now));
+            follows = self.follow_sets(now);
             let looked = self.learned_saved.filter(|looked| *looked <= now);
             if looked.is_none_or(|looked| now.since(looked) >= SAVE_EVERY) {
                 actions.push(self.save_learned(now));
@@ -78,6 +80,9 @@ impl Engine {
         }
         actions.extend(self.renew_windows(now));
         actions.extend(self.peers_are_known(now));
+        if follows {
+            actions.extend(self.proceed(now));
+        }
         actions
     }
 

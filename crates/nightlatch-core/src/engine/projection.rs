@@ -8,6 +8,7 @@ use super::learned::put_back;
 use super::retry;
 use crate::action::{Action, Apply, Load, Revision};
 use crate::address::merge;
+use crate::knock::Sequences;
 use crate::policy::World;
 use crate::ruleset::{self, Delta, Structure, Table};
 use crate::time::Time;
@@ -23,11 +24,15 @@ pub(super) struct Projection {
     /// The pieces that the kernel has when it has answered everything.
     sent: Arc<Table>,
     structure: Structure,
+    /// Who can knock there.
+    knocks: Arc<Sequences>,
     lists: Arc<RangeList>,
     /// Whether a table was loaded and not taken down.
     stands: bool,
     /// The ranges that the changes of the running commit touch, merged.
     withheld: Vec<AddrRange>,
+    /// Whether a commit runs.
+    is_committing: bool,
     /// The number of the last thing that was sent.
     revision: Revision,
     /// The last revision of the table without lists, and the last one of the lists.
@@ -115,12 +120,19 @@ impl Projection {
     /// A commit begins whose changes touch these ranges.
     pub(super) fn withhold(&mut self, touched: Vec<AddrRange>) {
         self.withheld = merge(touched);
+        self.is_committing = true;
     }
 
     /// The commit has ended, well or not: what was withheld may go to the kernel. Returns the ranges
     /// that may have changed.
     pub(super) fn release(&mut self) -> Vec<AddrRange> {
+        self.is_committing = false;
         std::mem::take(&mut self.withheld)
+    }
+
+    /// Whether the kernel copies the packets that the program looks at, and no others, if it has a table.
+    pub(super) fn watches(&self, world: &World<'_>) -> bool {
+        !self.stands || self.structure.watched == world.state.watched()
     }
 
     /// Follows the state within ranges whose claims have changed.
@@ -141,10 +153,12 @@ impl Projection {
             // With a change it is tried again at once.
             return Some(self.load(world, lists));
         }
-        if delta.is_empty() {
+        let is_current = self.watches(world) && !self.lacks_knocks(world);
+        if delta.is_empty() && is_current {
             return None;
         }
-        let structure = (!self.sent.leads_into(&self.structure)).then(|| self.structure(world));
+        let is_other = !is_current || !self.sent.leads_into(&self.structure);
+        let structure = is_other.then(|| self.structure(world));
         Some(self.apply(structure, delta, world))
     }
 
@@ -236,6 +250,7 @@ impl Projection {
         self.stands = false;
         self.sent = Arc::default();
         self.structure = Structure::default();
+        self.knocks = Arc::default();
         self.next_revision();
         self.answers_count_from = self.revision;
         self.retry_at = None;
@@ -250,8 +265,23 @@ impl Projection {
         Action::Apply(Box::new(Apply { to: self.revision, structure, trial: trial(world), delta }))
     }
 
-    fn structure(&self, world: &World<'_>) -> Structure {
-        ruleset::structure(world, &self.sent)
+    fn structure(&mut self, world: &World<'_>) -> Structure {
+        self.knocks = self.allowed_knocks(world);
+        ruleset::structure_with(world, &self.sent, &self.knocks)
+    }
+
+    /// Whether others can knock from now on than before.
+    pub(super) fn lacks_knocks(&self, world: &World<'_>) -> bool {
+        self.follows() && self.allowed_knocks(world) != self.knocks
+    }
+
+    /// Who can knock from now on: while a commit runs, nobody who could not before.
+    fn allowed_knocks(&self, world: &World<'_>) -> Arc<Sequences> {
+        let wanted = world.state.knocks();
+        match self.is_committing && !Arc::ptr_eq(&wanted, &self.knocks) {
+            true => Arc::new(wanted.shared_with(&self.knocks)),
+            false => wanted,
+        }
     }
 
     fn renew_table(&mut self, touched: &[AddrRange], world: &World<'_>) -> Delta {

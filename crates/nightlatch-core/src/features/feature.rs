@@ -189,6 +189,11 @@ pub trait Feature: Clone + Debug + Default + PartialEq {
         Plan::default()
     }
 
+    /// What follows from what the kernel's sets contain, which were read just now.
+    fn sets_read(&self, _view: &View<'_>) -> Plan<Self> {
+        Plan::default()
+    }
+
     /// When [`Feature::due`] has something to propose.
     fn next_due(&self) -> Option<Time> {
         None

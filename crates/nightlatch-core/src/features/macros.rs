@@ -315,6 +315,11 @@ macro_rules! features {
                 proposals([$(self.$name.configured(before, view).into(),)*])
             }
 
+            /// What follows from what the kernel's sets contain.
+            pub fn sets_read(&self, view: &View<'_>) -> Vec<Proposal> {
+                proposals([$(self.$name.sets_read(view).into(),)*])
+            }
+
             /// For each feature the next moment at which something ends by itself, or comes due.
             pub fn next_due(&self) -> impl Iterator<Item = (&'static str, Time)> {
                 let due = [$(($Name::NAME, self.$name.next_due()),)*];

@@ -13,6 +13,7 @@ use crate::hours::Hours;
 use crate::learned::Lasting;
 use crate::pbx::PbxPeers;
 use crate::service::Grant;
+use crate::time::Time;
 
 /// What a feature proposes. The engine decides, and does it.
 #[derive(Debug)]
@@ -142,6 +143,13 @@ pub enum Fact {
     },
     /// A credential of a user opens an address.
     UserOpens(UserOpens),
+    /// A user closes an address that a credential of the user has opened.
+    UserCloses {
+        /// The user's name.
+        user: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// What a user may use from now on; nothing once the user is revoked.
     UserMay {
         /// The user's name.
@@ -179,6 +187,8 @@ pub struct UserOpens {
     pub permanent: bool,
     /// The hours during which it counts; always where absent.
     pub hours: Option<Hours>,
+    /// When the kernel opened it by itself; what was opened then is opened once. `None` if it is opened now.
+    pub at: Option<Time>,
 }
 
 /// Background work that is wanted at once.

@@ -1,6 +1,7 @@
 //! The features, one line each: add yours at the end of the list.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,14 @@ use crate::audit::Occurrence;
 use crate::config::{File, Mistake, Rules, Table};
 use crate::engine::schedule::{Begun, Task};
 use crate::heard::{Heard, Topic};
+use crate::knock::Sequences;
 use crate::learned::{Element, SetSpec};
 use crate::policy::{Claim, World};
 use crate::posture::Posture;
 use crate::row::{Row, RowError, Stored};
 use crate::signalling::Learned;
 use crate::time::Time;
+use crate::watched::Watched;
 
 features! {
     firewall: Firewall,
@@ -43,6 +46,16 @@ impl State {
     /// How the firewall is to stand.
     pub fn posture(&self) -> &Posture {
         self.firewall.posture()
+    }
+
+    /// Who may knock, and what that opens.
+    pub fn knocks(&self) -> Arc<Sequences> {
+        self.users.knocks()
+    }
+
+    /// Which packets the program looks at, because they may open an address.
+    pub fn watched(&self) -> Arc<Watched> {
+        self.users.watched()
     }
 }
 

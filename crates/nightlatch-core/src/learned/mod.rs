@@ -18,7 +18,7 @@ pub use saved::{Damaged, read, write};
 pub use sets::LearnedSets;
 pub use spec::{Effect, Element, Filled, Key, Lasting, SetSpec, Shape};
 
-use crate::{condition, cut, features};
+use crate::{condition, cut, features, knock};
 
 /// Sets with more elements are not listed where that can be avoided: the kernel takes a time that grows
 /// with the square of their number (0.2 s for this many, 11 s for 262,144).
@@ -26,5 +26,5 @@ pub const MAX_LISTED: usize = 50_000;
 
 /// All declared sets.
 pub fn all() -> impl Iterator<Item = &'static SetSpec> + Clone {
-    features::sets().chain([&cut::SET]).chain(condition::SETS)
+    features::sets().chain([&cut::SET, &knock::KNOCKED]).chain(condition::SETS)
 }

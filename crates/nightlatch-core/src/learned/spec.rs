@@ -32,6 +32,8 @@ pub struct SetSpec {
 pub enum Shape {
     /// The peer's address.
     Address,
+    /// The peer's address, and this host's port.
+    Port,
     /// The peer's address, its port, and this host's port.
     Peer,
     /// The peer's address, the protocol, the peer's port, and this host's port.
@@ -123,6 +125,7 @@ impl Shape {
     pub fn fits(self, key: &Key) -> bool {
         match self {
             Shape::Address => (key.protocol, key.port, key.local_port) == (0, 0, 0),
+            Shape::Port => (key.protocol, key.port) == (0, 0),
             Shape::Peer => key.protocol == 0,
             Shape::Flow => key.protocol != 0,
         }
@@ -135,6 +138,7 @@ impl Shape {
         };
         let others = match self {
             Shape::Address => "",
+            Shape::Port => " . inet_service",
             Shape::Peer => " . inet_service . inet_service",
             Shape::Flow => " . inet_proto . inet_service . inet_service",
         };

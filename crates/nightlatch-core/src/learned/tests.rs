@@ -31,7 +31,7 @@ fn at(seconds: u64) -> Time {
 fn element(set: &'static SetSpec, last: u8, until: Time) -> Element {
     let address = [203, 0, 113, last].into();
     let protocol = if set.shape == Shape::Flow { 17 } else { 0 };
-    let port = if set.shape == Shape::Address { 0 } else { 5060 };
+    let port = if matches!(set.shape, Shape::Address | Shape::Port) { 0 } else { 5060 };
     Element { set, key: Key { address, protocol, port, local_port: port }, until }
 }
 

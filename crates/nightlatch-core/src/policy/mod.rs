@@ -135,7 +135,9 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if let (Some(blocked), Stance::Blocked) = (&wall, &standing.answer.stance) {
         return blocked.clone();
     }
-    if let Some(range) = standing.denial.filter(|_| is_denied(world, &standing, packet)) {
+    if let Some(range) = standing.denial.filter(|_| is_denied(world, &standing, packet))
+        && knocked(world, packet).is_none()
+    {
         return drop(Reason::Denied { range });
     }
     if let Some(reason) = running(world, &standing, packet) {
@@ -154,10 +156,42 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     if let Some(reason) = (!standing.is_outside_hours(world, packet.what)).then(known).flatten() {
         return pass(reason);
     }
+    if let Some(names) = knocked(world, packet) {
+        return pass(Reason::Account { names });
+    }
     if standing.answer.stance == Stance::Listed {
         return drop(Reason::Listed);
     }
     by_mode(world, packet)
+}
+
+/// The users who have opened the address by knocking, for what the packet asks for, where the daemon has not
+/// made a lease of that.
+fn knocked(world: &World<'_>, packet: &Packet) -> Option<Vec<String>> {
+    let knocks = world.state.knocks();
+    let opened = knocks.opened(packet.peer, &world.learned.sets, world.now).into_iter();
+    let opened = opened.filter(|knock| {
+        let met = knock.opens.condition().met(packet.peer, &world.learned.sets, world.now);
+        knock.is_possible(&world.catalogue.every_port())
+            && admits(world, met, &knock.opens.services, packet.what)
+    });
+    let names: Vec<String> = opened.map(|knock| knock.user.to_string()).collect();
+    (!names.is_empty()).then_some(names)
+}
+
+/// Whether a knock has opened the address, so that a service may send there: at any hour.
+fn is_knocked_outwards(world: &World<'_>, packet: &Packet) -> bool {
+    let (knocks, sets, now) = (world.state.knocks(), &world.learned.sets, world.now);
+    let lasts = condition::idle_end(packet.peer, sets, now).and(condition::absolute_end(
+        packet.peer,
+        sets,
+        now,
+    ));
+    lasts.is_some()
+        && knocks.opened(packet.peer, sets, now).into_iter().any(|knock| {
+            knock.is_possible(&world.catalogue.every_port())
+                && grants(world.catalogue, &knock.opens.services, packet.what)
+        })
 }
 
 /// The role of the port that a packet is addressed to.
@@ -194,7 +228,8 @@ pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, p
     let standing = Standing::of(world, peer);
     let is_service = world.catalogue.every_port().contains(protocol, port);
     let is_blocked = standing.answer.stance == Stance::Blocked;
-    (is_blocked && is_service) || is_denied(world, &standing, &packet)
+    let is_denied = || is_denied(world, &standing, &packet);
+    (is_blocked && is_service) || (is_denied() && !is_knocked_outwards(world, &packet))
 }
 
 /// The reason to accept a packet from a known peer, if there is one.

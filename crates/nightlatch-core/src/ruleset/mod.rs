@@ -3,14 +3,17 @@
 
 mod compile;
 mod difference;
+mod knocks;
 mod list_sets;
 mod render;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use compile::structure_with;
 pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
+pub use knocks::{KnockClass, KnockRules};
 pub use list_sets::{ListSet, ListSets};
 pub use render::{COUNTED_BY_ADDRESS, render, render_learned_sets, render_list_sets};
 pub use table::{Delta, Piece, Table, Target};
@@ -28,6 +31,7 @@ use crate::hours::Hours;
 use crate::policy::World;
 use crate::service::{Grant, Opening, Ports, Role};
 use crate::time::Time;
+use crate::watched::Watched;
 use std::time::Duration;
 
 /// The name of the table, of family `inet`.
@@ -90,6 +94,12 @@ pub mod names {
     pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
     pub const LIMITED: &str = "limited";
+    /// Sources that have begun to knock, without the number of the family.
+    pub const KNOCK_BEGUN: &str = "knock_begun";
+    /// Map of these to how far they have come, without the number of the family.
+    pub const KNOCK_AT: &str = "knock_at";
+    /// Counts knocks of sources that find no room among those who have begun.
+    pub const KNOCK_FULL: &str = "knock_full";
 }
 
 /// The whole desired table.
@@ -136,6 +146,13 @@ pub struct Structure {
     /// How many flows strangers may have in connection tracking; set from the kernel's table size.
     #[serde(default)]
     pub share: StrangersShare,
+    /// Who may knock.
+    #[serde(skip)]
+    pub knocks: KnockRules,
+    /// Which packets the program looks at. Copies of a ruleset on disk leave it out: without the program,
+    /// nobody does.
+    #[serde(skip)]
+    pub watched: Arc<Watched>,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,
@@ -159,6 +176,7 @@ impl Structure {
             .chain(conditions)
             .chain(renewals)
             .chain(admissions)
+            .chain(self.knocks.chains(self.containers))
     }
 }
 

@@ -339,7 +339,8 @@ fn position<T>(
 }
 
 impl Target {
-    fn of(answer: Answer) -> Target {
+    /// Where the elements of pieces with this answer lead.
+    pub(super) fn of(answer: Answer) -> Target {
         let chain = match &answer.stance {
             Stance::Account { grant, walled, conditional } => {
                 let kind = if *walled { "walled" } else { "to" };
@@ -374,7 +375,7 @@ impl Target {
         conditional.idle.filter(|_| is_leased).map(|idle| idle.as_secs())
     }
 
-    fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
+    pub(super) fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
         let catalogue = world.catalogue;
         if let Some(name) = &self.chain {
             let (opening, walled) = match &self.answer.stance {
@@ -400,10 +401,7 @@ impl Target {
     fn add_conditions(&self, structure: &mut Structure, world: &World<'_>) -> Vec<String> {
         let Stance::Account { conditional, .. } = &self.answer.stance else { return Vec::new() };
         let chains = conditional.grants.iter().map(|(condition, grant)| {
-            let name = shortened(
-                format!("if.{}", condition_name(condition, conditional.idle, grant)),
-                "if",
-            );
+            let name = condition_chain(condition, conditional.idle, grant);
             let chain = ConditionChain::new(condition, conditional.idle, grant, world);
             structure.conditions.insert(name.clone(), chain);
             name
@@ -456,8 +454,7 @@ fn union_name(grant: &Grant) -> String {
     match name.len() {
         0 => "nothing".to_owned(),
         length if length > MAX_LENGTH => {
-            let reversed: String = name.chars().rev().collect();
-            format!("many.{:016x}{:016x}", fnv(&name), fnv(&reversed))
+            format!("many.{}", fingerprint(&name))
         }
         _ => name,
     }
@@ -468,6 +465,15 @@ fn condition_name(condition: &Condition, idle: Option<Duration>, grant: &Grant) 
     let hours = condition.hours.as_ref().map(|hours| format!("{}.", hours_name(hours)));
     let idle = idle.filter(|_| condition.leased).map(|idle| format!("lease_{}s.", idle.as_secs()));
     format!("{}{}{}", hours.unwrap_or_default(), idle.unwrap_or_default(), union_name(grant))
+}
+
+/// The name of the chain of a grant under a condition.
+pub(super) fn condition_chain(
+    condition: &Condition,
+    idle: Option<Duration>,
+    grant: &Grant,
+) -> String {
+    shortened(format!("if.{}", condition_name(condition, idle, grant)), "if")
 }
 
 /// Hours as part of a chain's name.
@@ -481,8 +487,13 @@ fn shortened(name: String, kind: &str) -> String {
     if name.len() <= MAX_LENGTH {
         return name;
     }
-    let reversed: String = name.chars().rev().collect();
-    format!("{kind}.many.{:016x}{:016x}", fnv(&name), fnv(&reversed))
+    format!("{kind}.many.{}", fingerprint(&name))
+}
+
+/// What follows from a text alone, in 32 characters.
+pub(super) fn fingerprint(text: &str) -> String {
+    let reversed: String = text.chars().rev().collect();
+    format!("{:016x}{:016x}", fnv(text), fnv(&reversed))
 }
 
 /// FNV-1a, 64 bits, which is the same in every run.

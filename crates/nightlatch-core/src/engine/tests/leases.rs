@@ -202,6 +202,7 @@ fn the_kernel_keeps_an_address_no_longer_than_its_leases() {
     assert!(desk.unlearned.contains(&Unlearn::Exactly(both.clone())), "{:?}", desk.unlearned);
     // One who had the address for a week has it for an hour from now on.
     let opens = |longest| crate::features::UserOpens {
+        at: None,
         user: "anna".to_owned(),
         credential: "knock".to_owned(),
         address: ADDRESS.parse().unwrap(),

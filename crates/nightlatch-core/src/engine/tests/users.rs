@@ -28,7 +28,10 @@ fn new(text: &str) -> NewUser {
         services: Grant::parse(services).unwrap(),
         kinds: Kind::parse_list(kinds).unwrap(),
         idle: None,
+        permanent: false,
         note: "at home".to_owned(),
+        any_address: false,
+        require_address: false,
     }
 }
 
@@ -287,6 +290,7 @@ fn others_hear_what_a_user_opens_and_may() {
     let address: IpAddr = "203.0.113.7".parse().unwrap();
     let opens = |idle, longest| {
         Fact::UserOpens(features::UserOpens {
+            at: None,
             permanent: false,
             user: "anna".to_owned(),
             credential: "by hand".to_owned(),

@@ -9,6 +9,7 @@ use crate::AddrRange;
 use crate::action::Unlearn;
 use crate::condition::{self, LEASE, LEASE_END};
 use crate::features::{Fact, Feature as _, Plan, View};
+use crate::knock::KNOCKED;
 use crate::learned::Lasting;
 use crate::time::Time;
 
@@ -43,6 +44,20 @@ impl Leases {
         plan.effects.waits_for_up = true;
         plan.said.push(Reply::Ended(leases.into_iter().cloned().collect()));
         Ok(plan)
+    }
+
+    /// Ends what a user has opened for an address.
+    pub(super) fn close_of_user(
+        &self,
+        user: &str,
+        address: IpAddr,
+        view: &View<'_>,
+    ) -> Plan<Leases> {
+        let leases = self.all.at(address.to_canonical());
+        let leases: Vec<&Lease> = leases.filter(|lease| *lease.key.user == *user).collect();
+        let mut plan = Plan::default();
+        self.end(&mut plan, &leases, Deed::Close, view);
+        plan
     }
 
     /// Ends leases and their running flows.
@@ -178,7 +193,10 @@ impl Leases {
             shorten(&mut plan, address, &leases, true, view);
         }
         let all = [&LEASE, &LEASE_END].into_iter().flat_map(|set| sets.of(set, now));
-        let stale = all.filter(|element| self.all.at(element.key.address).next().is_none());
+        // What a knock has opened while the daemon was stopped gets its lease when the sets are read.
+        let is_knocked = |address: IpAddr| sets.of_address(&KNOCKED, address, now).next().is_some();
+        let has_lease = |address| self.all.at(address).next().is_some() || is_knocked(address);
+        let stale = all.filter(|element| !has_lease(element.key.address));
         let stale: BTreeSet<_> = stale.map(|element| (element.set, element.key)).collect();
         plan.effects.unlearn.extend((!stale.is_empty()).then_some(Unlearn::Exactly(stale)));
         plan

@@ -1,16 +1,23 @@
 //! What opens an address, and what a user's change does to those that are open.
 
+use std::time::Duration;
+
 use super::ending::{outlast, shorten};
 use super::{Deed, Event, Lease, LeaseKey, Leases, Notice, Reply};
 use crate::AddrRange;
 use crate::condition;
 use crate::features::{Fact, Plan, UserOpens, UserRights, View};
 use crate::policy::{Claim, Says};
+use crate::time::Time;
 
 /// The most addresses of a user, and the most permanent ones: the oldest ends.
 pub(super) const MAX_ADDRESSES: usize = 4;
 /// The most leases of all users. The kernel's sets have room for more.
 const MAX_LEASES: usize = 50_000;
+
+/// The kernel tells when it has opened something by the time that is left, which is read with some delay:
+/// what differs by no more is the same.
+const SAME: Duration = Duration::from_secs(2);
 
 impl Leases {
     /// A credential opens an address, or does so again.
@@ -24,15 +31,19 @@ impl Leases {
         if self.all.len() >= MAX_LEASES && !self.all.contains_key(&key) {
             return plan;
         }
-        self.make_room(&mut plan, &key, view);
         let now = view.now();
+        let at = opens.at.map_or(now, |at| at.min(now));
+        if opens.at.is_some() && self.is_opened_since(&key, at) {
+            return plan;
+        }
+        self.make_room(&mut plan, &key, view);
         let lease = Lease {
             credential: opens.credential.clone(),
             services: opens.services.clone(),
             hours: opens.hours.clone(),
             idle: opens.idle.min(condition::MAX_IDLE).as_secs(),
-            since: now,
-            until: opens.longest.map(|longest| now.after(longest)),
+            since: at,
+            until: opens.longest.map(|longest| at.after(longest)),
             key,
         };
         // Of an address that was open for longer, the new limits count.
@@ -41,8 +52,12 @@ impl Leases {
         let before: Vec<&Lease> = self.all.get(&lease.key).into_iter().collect();
         let is_sure = self.is_written(lease.key.address) && !outlast(&before, &all);
         shorten(&mut plan, lease.key.address, &all, is_sure, view);
-        let left = lease.until.map_or(condition::MAX_LEASE, |until| until.since(now));
-        plan.effects.teach.extend(condition::lease(lease.key.address, lease.idle(), left));
+        // What the kernel has opened by itself has set a limit for a permanent lease of the address too.
+        let is_limited = opens.at.is_some() && all.iter().any(|lease| lease.until.is_none());
+        let end = lease.until.filter(|_| !is_limited);
+        let left = end.map_or(condition::MAX_LEASE, |until| until.since(now));
+        let idle = lease.since.after(lease.idle()).since(now);
+        plan.effects.teach.extend(condition::lease(lease.key.address, idle, left));
         plan.effects.facts.push(Fact::Allowed {
             name: lease.key.user.to_string(),
             services: lease.services.clone(),
@@ -54,6 +69,11 @@ impl Leases {
         plan.events.push(Event::Begun(lease.key.clone(), lease.since));
         plan.put(lease.key.clone(), lease, Deed::Open);
         plan
+    }
+
+    /// Whether a lease was opened then, or later.
+    fn is_opened_since(&self, key: &LeaseKey, at: Time) -> bool {
+        self.all.get(key).is_some_and(|lease| lease.since.after(SAME) >= at)
     }
 
     /// Ends the oldest leases of a user who is about to have one too many.

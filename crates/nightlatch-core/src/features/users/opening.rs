@@ -13,9 +13,9 @@ use crate::ranges::is_nobody_else;
 use crate::service::{Grant, ServiceName};
 
 /// After how long without an accepted packet a permanent address is closed.
-const UNUSED: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const UNUSED: Duration = Duration::from_secs(30 * 86_400);
 /// Services that are permanently open only if they are named.
-const ONLY_NAMED: [&str; 2] = ["ssh", "web"];
+pub(super) const ONLY_NAMED: [&str; 2] = ["ssh", "web"];
 /// What opens an address that an administrator names.
 const BY_HAND: &str = "by hand";
 
@@ -82,6 +82,7 @@ impl Users {
             longest,
             permanent,
             hours: user.hours.clone(),
+            at: None,
         };
         let mut plan = Plan::say(Reply::Opened(Opens { name, address, services, idle, longest }));
         plan.effects.facts.push(Fact::UserOpens(opens));

@@ -1,20 +1,24 @@
 //! What is asked about users, what is refused, what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::knock::permanently;
 use super::opening::{Open, Opens};
-use super::secrets::TakenPorts;
-use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users, config};
+use super::secrets::Taken;
+use super::{
+    Counts, Deed, Job, Key, Keys, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users,
+    config,
+};
 use crate::api::RefusalKind;
 use crate::features::{Fact, Plan, Refuses, UserRights, View};
 use crate::hours::{Hours, Within};
 use crate::near::nearest;
 use crate::secret::Entropy;
-use crate::service::{Grant, Ports, ServiceName};
+use crate::service::{Catalogue, Grant, Ports, ServiceName};
 use crate::time::Time;
 
 /// The longest note, in characters.
@@ -37,6 +41,11 @@ pub enum Request {
         name: UserName,
         /// What changes.
         edit: Edit,
+    },
+    /// Set for all users whether a knock opens an address for as long as it is used.
+    Permanent {
+        /// Whether it does.
+        permanent: bool,
     },
     /// Replace credentials, or give some to a user who has none of this kind.
     Rotate {
@@ -90,8 +99,17 @@ pub struct Edit {
     pub idle: Option<Duration>,
     /// When what is open counts.
     pub within: Option<Within>,
+    /// Whether a knock opens an address for as long as it is used.
+    #[serde(default)]
+    pub permanent: Option<bool>,
     /// The note.
     pub note: Option<String>,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default)]
+    pub any_address: Option<bool>,
+    /// Whether SPA packets must name the address.
+    #[serde(default)]
+    pub require_address: Option<bool>,
 }
 
 /// A user to make.
@@ -108,9 +126,18 @@ pub struct NewUser {
     /// The hours during which what is open counts; always where absent.
     #[serde(default)]
     pub hours: Option<Hours>,
+    /// Whether a knock opens an address for as long as it is used.
+    #[serde(default)]
+    pub permanent: bool,
     /// A note.
     #[serde(default)]
     pub note: String,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default)]
+    pub any_address: bool,
+    /// Whether SPA packets must name the address.
+    #[serde(default)]
+    pub require_address: bool,
 }
 
 /// What is answered. Only the card has secrets.
@@ -121,6 +148,15 @@ pub enum Reply {
     Added(User),
     /// The user is as shown from now on.
     Changed(User),
+    /// Whether knocks open addresses for as long as these are used.
+    Permanent {
+        /// Whether they do.
+        permanent: bool,
+        /// For which users that is new.
+        changed: Vec<UserName>,
+        /// For which users it is not, because they have nothing but ssh and web.
+        refused: Vec<UserName>,
+    },
     /// These credentials are new, and the old ones erased.
     Rotated {
         /// The user.
@@ -142,6 +178,15 @@ pub enum Reply {
     Report {
         /// How many.
         count: usize,
+        /// Whose knock sequence has the port of a service by now: they cannot knock.
+        #[serde(default)]
+        shadowed: Vec<UserName>,
+        /// When so many addresses had begun to knock within the last hour that no others could.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        full_at: Option<Time>,
+        /// How often each kind of credential was used since the start.
+        #[serde(default)]
+        used: BTreeMap<Kind, Counts>,
     },
 }
 
@@ -152,7 +197,7 @@ pub struct Card {
     pub user: User,
     /// The secrets.
     pub secrets: Secrets,
-    /// The ports of the services.
+    /// Ports by which a client of fwknop asks for the services: of each the first.
     pub ports: Vec<Ports>,
     /// After how long without an accepted packet an address is closed.
     pub idle: Duration,
@@ -282,8 +327,10 @@ impl Users {
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
-        let NewUser { name, services, kinds, idle, hours, note } = new;
+        let NewUser { name, services, kinds, idle, hours, permanent, .. } = new;
+        let NewUser { note, any_address, require_address, .. } = new;
         check_services(&services, view)?;
+        check_permanent(&name, permanent, &services)?;
         self.check_idle(idle)?;
         check_note(&note)?;
         if let Some(there) = self.all.get(&name) {
@@ -293,19 +340,25 @@ impl Users {
             return Err(Refusal::TooMany { most: MAX_USERS });
         }
         let mut secrets = Secrets::default();
-        let taken = self.taken_ports(view);
+        let taken = self.taken(&name, view);
         let user = User {
             name,
             services,
             credentials: secrets.renew(&kinds, entropy, &taken, view.now())?,
+            any_address,
+            require_address,
             idle_seconds: idle.map(|idle| idle.as_secs()),
             hours,
+            permanent,
             note,
             since: view.now(),
             by: view.caller().to_string(),
             card_shown: None,
         };
         let mut plan = Plan::say(Reply::Added(user.clone()));
+        if let Some(keys) = Keys::of(&user, &secrets) {
+            plan.later.push(Job::Know(Box::new(keys)));
+        }
         put(&mut plan, user, Some(secrets), Deed::Add);
         Ok(plan)
     }
@@ -320,7 +373,7 @@ impl Users {
         if edit == Edit::default() {
             return Err(Refusal::NothingToSet);
         }
-        let Edit { services, idle, within, note } = edit;
+        let Edit { services, idle, within, permanent, note, any_address, require_address } = edit;
         services.iter().try_for_each(|services| check_services(services, view))?;
         self.check_idle(idle)?;
         note.iter().try_for_each(|note| check_note(note))?;
@@ -328,9 +381,13 @@ impl Users {
             services: services.unwrap_or_else(|| before.services.clone()),
             idle_seconds: idle.map(|idle| idle.as_secs()).or(before.idle_seconds),
             hours: within.map_or_else(|| before.hours.clone(), Within::hours),
+            permanent: permanent.unwrap_or(before.permanent),
             note: note.unwrap_or_else(|| before.note.clone()),
+            any_address: any_address.unwrap_or(before.any_address),
+            require_address: require_address.unwrap_or(before.require_address),
             ..before.clone()
         };
+        check_permanent(name, user.permanent, &user.services)?;
         let mut plan = Plan::say(Reply::Changed(user.clone()));
         let rights =
             |user: &User| UserRights { services: user.services.clone(), hours: user.hours.clone() };
@@ -361,10 +418,16 @@ impl Users {
         }
         let mut secrets = self.secrets.get(name).cloned().unwrap_or_default();
         // The ports of the old credentials are taken too: they are known to whoever had them.
-        let taken = self.taken_ports(view);
+        let taken = self.taken(name, view);
         user.credentials.extend(secrets.renew(&kinds, entropy, &taken, view.now())?);
         user.card_shown = None;
+        // Messages with the old keys are nobody's.
+        let replays = kinds.contains(&Kind::Spa) && self.replays.contains_key(name);
         let mut plan = Plan::say(Reply::Rotated { user: user.clone(), kinds });
+        if replays {
+            plan.remove(Key::Replays(name.clone()), None);
+        }
+        plan.later.push(Keys::job(&user, &secrets));
         put(&mut plan, user, Some(secrets), Deed::Rotate);
         Ok(plan)
     }
@@ -373,6 +436,10 @@ impl Users {
         let mut plan = Plan::say(Reply::Revoked(self.known(name)?.clone()));
         plan.remove(Key::User(name.clone()), Deed::Revoke);
         plan.remove(Key::Secrets(name.clone()), None);
+        if self.replays.contains_key(name) {
+            plan.remove(Key::Replays(name.clone()), None);
+        }
+        plan.later.push(Job::Forget(name.clone()));
         plan.effects.facts.push(Fact::UserMay { user: name.to_string(), may: None });
         Ok(plan)
     }
@@ -394,7 +461,7 @@ impl Users {
         let user = User { card_shown: Some(view.now()), ..before.clone() };
         let (idle, longest) = self.limits(&user);
         let ports = match &user.services {
-            Grant::Some(names) => view.catalogue().opening(names.iter()).ports,
+            Grant::Some(names) => one_port_each(names, view.catalogue()),
             Grant::All => Vec::new(),
         };
         let card = Card { user: user.clone(), secrets: secrets.clone(), ports, idle, longest };
@@ -419,8 +486,10 @@ impl Users {
         }
     }
 
-    fn taken_ports(&self, view: &View<'_>) -> TakenPorts {
-        TakenPorts::of(view.catalogue(), self.secrets.values())
+    fn taken(&self, of: &UserName, view: &View<'_>) -> Taken {
+        let others = self.secrets.iter().filter(|(name, _)| *name != of);
+        let taken = Taken::of(view.catalogue(), self.secrets.values());
+        taken.sharing(others.map(|(_, secrets)| secrets))
     }
 }
 
@@ -449,6 +518,21 @@ fn check_services(services: &Grant, view: &View<'_>) -> Result<(), Refusal> {
             known: catalogue.0.keys().cloned().collect(),
         }),
     }
+}
+
+/// A knock can be repeated by whoever sees it: it never opens ssh or web permanently.
+fn check_permanent(name: &UserName, permanent: bool, services: &Grant) -> Result<(), Refusal> {
+    match permanent && permanently(services).is_none() {
+        true => Err(Refusal::NoneUnnamed { name: name.clone() }),
+        false => Ok(()),
+    }
+}
+
+/// The first ports of each service. What it brings comes with it.
+fn one_port_each(names: &BTreeSet<ServiceName>, catalogue: &Catalogue) -> Vec<Ports> {
+    let own = |name| catalogue.get(name).and_then(|service| service.ports.first().copied());
+    let any = |name| catalogue.opening([name]).ports.first().copied();
+    names.iter().filter_map(|name| own(name).or_else(|| any(name))).collect()
 }
 
 fn check_note(note: &str) -> Result<(), Refusal> {

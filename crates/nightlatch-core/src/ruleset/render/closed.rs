@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::knocks;
 use super::ports::{Side, ping, rules, single_rules};
+use super::requests;
 use crate::ruleset::{BLOCKED, HostPorts, Structure, closing_chain, names};
 use crate::service::{Opening, Ports, Protocol};
 
@@ -17,11 +19,12 @@ pub(super) fn chains(structure: &Structure) -> String {
     let nothing = Opening::default();
     let mut text = to_nobody();
     text += &format!("\tchain {} {{\n\t\t{counted} drop\n\t}}\n", closing_chain("in", BLOCKED));
-    text += &outwards(BLOCKED, &nothing, &structure.ports, &counted);
+    text += &outwards(BLOCKED, &nothing, structure, &counted);
     let counted = format!("counter name {}", names::DENIED);
     for (name, granted) in &structure.closures {
-        text += &inwards(name, granted, &structure.ports.services, &counted);
-        text += &outwards(name, granted, &structure.ports, &counted);
+        let watched = requests::agents(structure) + &knocks::accepts(structure);
+        text += &inwards(name, granted, &structure.ports.services, &watched, &counted);
+        text += &outwards(name, granted, structure, &counted);
     }
     text
 }
@@ -39,11 +42,20 @@ fn to_nobody() -> String {
         .to_owned()
 }
 
-fn inwards(name: &str, granted: &Opening, services: &Opening, counted: &str) -> String {
+/// An address at which a user's lease has ended is denied: its phone may register again, so what is
+/// `watched` comes before.
+fn inwards(
+    name: &str,
+    granted: &Opening,
+    services: &Opening,
+    watched: &str,
+    counted: &str,
+) -> String {
     let mut text = format!("\tchain {} {{\n", closing_chain("in", name));
     // Packets addressed to another host are left alone.
     text.push_str("\t\tfib daddr type unicast return\n");
     text += &rules(Side::Destination, &granted.ports, "return");
+    text += watched;
     text += &single_rules(Side::Destination, &services.ports, &format!("{counted} drop"));
     text += &ping(services.ping && !granted.ping, &format!("{counted} drop"));
     text.push_str("\t}\n");
@@ -52,13 +64,17 @@ fn inwards(name: &str, granted: &Opening, services: &Opening, counted: &str) -> 
 
 /// To the PBX, a closed address looks like an unplugged phone: datagrams get no answer, and TCP
 /// connections are reset.
-fn outwards(name: &str, granted: &Opening, ports: &HostPorts, counted: &str) -> String {
+fn outwards(name: &str, granted: &Opening, structure: &Structure, counted: &str) -> String {
+    let ports = &structure.ports;
     let mut text = String::new();
     for (hook, udp, tcp) in
         [("out", "goto to_nobody", "reject with tcp reset"), ("forward", "drop", "drop")]
     {
         let _ = writeln!(text, "\tchain {} {{", closing_chain(hook, name));
         text += &rules(Side::Source, &granted.ports, "return");
+        if name != BLOCKED {
+            text += &knocks::accepts_outwards(structure, hook);
+        }
         let (datagrams, streams): (Vec<Ports>, Vec<Ports>) =
             ports.services.ports.iter().partition(|ports| ports.protocol == Protocol::Udp);
         text += &single_rules(Side::Source, &datagrams, &format!("{counted} {udp}"));

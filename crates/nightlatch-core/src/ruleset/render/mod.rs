@@ -3,8 +3,10 @@
 mod closed;
 mod conditions;
 mod inbound;
+mod knocks;
 mod outbound;
 mod ports;
+mod requests;
 mod signalling;
 mod strangers;
 
@@ -25,12 +27,16 @@ pub fn render(structure: &Structure) -> String {
         writeln!(text, "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{");
     text.push_str(&counters());
     text.push_str(&sets());
+    text.push_str(&knocks::sets(structure));
     structure.list_sets.all().for_each(|set| text.push_str(&list_set(&set)));
     text.push_str(&strangers::timeouts(structure));
     text.push_str(&strangers::streams(structure));
+    text.push_str(&requests::sets());
     structure.chains.iter().for_each(|(name, chain)| text.push_str(&account_chain(name, chain)));
     text.push_str(&conditions::chains(structure));
+    text.push_str(&knocks::chains(structure));
     text.push_str(&closed::chains(structure));
+    text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
     text.push_str(&strangers::chains(structure));
@@ -80,7 +86,7 @@ const fn address_type(family: Family) -> &'static str {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::DENIED, names::LISTED, names::LIMITED]
+    [names::SILENT, names::BLOCKED, names::DENIED, names::LISTED, names::LIMITED, names::KNOCK_FULL]
         .into_iter()
         .map(counter)
         .collect()

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::conditions;
 use super::ports::{Side, offered, ping, rules};
+use super::{conditions, knocks, requests};
 use crate::config::Rate;
-use crate::ruleset::{HostPorts, OpenServices, StrangersShare, Structure, names};
+use crate::ruleset::{OpenServices, StrangersShare, Structure, names};
 use crate::service::Opening;
 
 /// How many packets of listed addresses are counted by address in a second, of each family.
@@ -73,11 +73,12 @@ fn streams_name(share: StrangersShare, number: u8) -> String {
 
 pub(super) fn chains(structure: &Structure) -> String {
     // An account that does not grant the service gets here, exempt from the lists.
-    let mut text =
-        "\tchain strangers {\n\t\tjump known_peers\n\t\tgoto admission\n\t}\n".to_owned();
-    text += &admission(structure.open.as_ref(), &structure.ports);
+    let mut text = "\tchain strangers {\n\t\tjump known_peers\n".to_owned();
+    text += &requests::agents(structure);
+    text += "\t\tgoto admission\n\t}\n";
+    text += &admission(structure);
     if let Some(open) = &structure.open {
-        text += &listed();
+        text += &listed(structure);
         text += &rate_limits(open);
         text += &admitted(structure);
     }
@@ -88,7 +89,8 @@ pub(super) fn chains(structure: &Structure) -> String {
 }
 
 /// Accepts what strangers may reach, and drops the rest.
-fn admission(open: Option<&OpenServices>, ports: &HostPorts) -> String {
+fn admission(structure: &Structure) -> String {
+    let (open, ports) = (structure.open.as_ref(), &structure.ports);
     let mut text = String::new();
     let mut admission = "\tchain admission {\n".to_owned();
     if let Some(open) = open.filter(|open| open.admissions.is_empty()) {
@@ -103,7 +105,13 @@ fn admission(open: Option<&OpenServices>, ports: &HostPorts) -> String {
         let _ = write!(text, "\tchain {chain} {{\n{offered}\t}}\n");
         admission += &conditions::during(&part.windows, ports, &format!("jump {chain}"));
     }
-    let _ = write!(admission, "\t\tcounter name {} drop\n\t}}\n", names::SILENT);
+    admission += &knocks::accepts(structure);
+    let _ = match knocks::listens(structure) {
+        "" => write!(admission, "\t\tcounter name {} drop\n\t}}\n", names::SILENT),
+        listens => {
+            write!(admission, "\t\tcounter name {}\n{listens}\t\tdrop\n\t}}\n", names::SILENT)
+        }
+    };
     text + &admission
 }
 
@@ -119,18 +127,21 @@ fn admitting(limited: &Opening, opening: &Opening) -> String {
 /// so many packets a second, as an entry for each address of a flood would cost more than all the
 /// rest. Beyond, and where the set is full, the packet is dropped all the same, and counted in the
 /// sum.
-fn listed() -> String {
+fn listed(structure: &Structure) -> String {
     let limit =
         format!("limit rate {COUNTED_BY_ADDRESS}/second burst {COUNTED_BY_ADDRESS} packets");
     format!(
         "\tchain listed {{\n\
          \t\tmeta nfproto ipv4 {limit} update @{} {{ ip saddr counter }}\n\
          \t\tmeta nfproto ipv6 {limit} update @{} {{ ip6 saddr counter }}\n\
-         \t\tcounter name {} drop\n\
+         \t\tcounter name {}\n\
+         {}\
+         \t\tdrop\n\
          \t}}\n",
         names::HITS_V4,
         names::HITS_V6,
-        names::LISTED
+        names::LISTED,
+        knocks::listens(structure),
     )
 }
 

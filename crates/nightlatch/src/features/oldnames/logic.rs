@@ -13,6 +13,8 @@ pub enum OldName {
     AddBlacklist,
     /// `iptables-restart`
     Restart,
+    /// `iptables-knock activate`, `iptables-knock deactivate`
+    Knock,
 }
 
 impl OldName {
@@ -24,6 +26,7 @@ impl OldName {
             "del-acct" => Some(OldName::DelAcct),
             "add-blacklist" => Some(OldName::AddBlacklist),
             "iptables-restart" => Some(OldName::Restart),
+            "iptables-knock" => Some(OldName::Knock),
             _ => None,
         }
     }
@@ -47,6 +50,9 @@ impl OldName {
             }
             OldName::AddBlacklist => "use: add-blacklist ADDRESS (now also: nightlatch block)",
             OldName::Restart => "use: iptables-restart (now: nightlatch reload)",
+            OldName::Knock => {
+                "use: iptables-knock activate, or iptables-knock deactivate (now: nightlatch user permanent on|off)"
+            }
         }
     }
 }
@@ -106,6 +112,8 @@ pub(super) fn translate(
         }
         (OldName::AddBlacklist, [address]) => words(&["block", address]),
         (OldName::Restart, []) => words(&["reload"]),
+        (OldName::Knock, [what]) if what == "activate" => words(&["user", "permanent", "on"]),
+        (OldName::Knock, [what]) if what == "deactivate" => words(&["user", "permanent", "off"]),
         _ => None,
     }
 }
@@ -141,6 +149,9 @@ mod tests {
         check("del-acct", &["office"], None, Some("remove office"));
         check("add-blacklist", &["203.0.113.7"], None, Some("block 203.0.113.7"));
         check("iptables-restart", &[], None, Some("reload"));
+        check("iptables-knock", &["activate"], None, Some("user permanent on"));
+        check("iptables-knock", &["deactivate"], None, Some("user permanent off"));
+        check("iptables-knock", &["status"], None, None);
         assert_eq!(OldName::of("nightlatch"), None);
     }
 

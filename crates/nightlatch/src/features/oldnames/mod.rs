@@ -1,4 +1,4 @@
-//! The old names: `add-ip`, `add-fqdn`, `del-acct`, `add-blacklist`, `iptables-restart`.
+//! The old names: `add-ip`, `add-fqdn`, `del-acct`, `add-blacklist`, `iptables-restart`, `iptables-knock`.
 //!
 //! Whoever kept a server with Travelin' Man 3 knows these by heart. Called by one of them, the
 //! program takes the same arguments and does the new thing: `add-ip office 203.0.113.7` asks for

@@ -10,7 +10,7 @@ use super::qr::Code;
 
 /// How many ports a client of fwknop asks for: the server reduces that to what the user may have, and
 /// messages are short.
-const MAX_ACCESS: usize = 4;
+const MAX_ACCESS: usize = 12;
 
 /// A card for a server at some address.
 pub(super) struct Sheet {
@@ -86,9 +86,10 @@ impl Sheet {
     fn knock(&mut self, [a, b, c]: [u16; 3], host: &str) {
         self.section("Port knocking", vec![
             format!("With the program knock: knock -d 300 {host} {a} {b} {c}"),
-            format!("With nmap: for port in {a} {b} {c}; do nmap -Pn --max-retries 0 -p $port {host}; done"),
+            format!("With nmap: for port in {a} {b} {c}; do nmap -n -Pn --max-retries 0 -p $port {host}; done"),
             format!("In apps: TCP ports {a}, {b}, {c}, in this order, 300 ms apart"),
-            "Whoever sees these packets on their way can repeat them: prefer SPA where you can.".to_owned(),
+            "Nothing answers, and all three must come within 15 seconds. What it opens is open for the family by which it came: with knock -6 and nmap -6, for IPv6.".to_owned(),
+            "Whoever sees these packets on their way can repeat them, and is let in then as you are: prefer SPA where you can.".to_owned(),
         ]);
         let _ = writeln!(self.data, "KNOCK: {a} {b} {c}");
     }
@@ -252,6 +253,7 @@ mod tests {
             "    HMAC_KEY_BASE64 HMAC==\n",
             "fwknop -n anna@pbx.example.net",
             "knock -d 300 pbx.example.net 7001 7005 7003\n",
+            "nmap -n -Pn --max-retries 0 -p $port pbx.example.net",
             "can repeat them",
             "user agent to: abcde-fghij",
         ] {

@@ -1,4 +1,4 @@
-//! `user add`, `user list`, `user show`, `user set`, `user rotate`, `user revoke`, `user card`, `lease`.
+//! `user add`, `user list`, `user show`, `user set`, `user permanent`, `user rotate`, `user revoke`, `user card`, `lease`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -45,6 +45,11 @@ enum Action {
     },
     /// Change services, limit, hours or note; the credentials stay
     Set(Set),
+    /// Set for all users whether a knock opens an address for as long as it is used
+    Permanent {
+        /// Whether it does
+        permanent: Switch,
+    },
     /// Replace the credentials and erase the old ones
     Rotate {
         /// The user's name
@@ -65,6 +70,13 @@ enum Action {
     Card(ShowCard),
 }
 
+/// On or off.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Switch {
+    On,
+    Off,
+}
+
 #[derive(clap::Args, Debug)]
 struct Add {
     /// The user's name, e.g. "anna"; public
@@ -78,8 +90,18 @@ struct Add {
     /// After how long without a packet an address is closed, e.g. 8h; default: as configured
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
+    /// Whether a knock opens an address for as long as it is used: until 30 days without a packet, and never for
+    /// ssh or web
+    #[arg(long, value_name = "on|off", default_value = "off", hide_possible_values = true)]
+    permanent: Switch,
     #[command(flatten)]
     hours: HoursArgs,
+    /// SPA packets also open other addresses than the one from which they come
+    #[arg(long)]
+    any_address: bool,
+    /// SPA packets must name the address: whoever catches one cannot send it from his own
+    #[arg(long)]
+    require_address: bool,
     /// A note; it is public: never write a secret into it
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
@@ -95,8 +117,18 @@ struct Set {
     /// After how long without a packet an address is closed; only of those that are opened from now on
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
+    /// Whether a knock opens an address for as long as it is used: until 30 days without a packet, and never for
+    /// ssh or web
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    permanent: Option<Switch>,
     #[command(flatten)]
     hours: HoursArgs,
+    /// Whether SPA packets also open other addresses than the one from which they come
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", value_parser = yes_or_no)]
+    any_address: Option<bool>,
+    /// Whether SPA packets must name the address
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", value_parser = yes_or_no)]
+    require_address: Option<bool>,
     /// A note; it is public: never write a secret into it
     #[arg(long)]
     note: Option<String>,
@@ -157,6 +189,14 @@ fn kinds(text: &str) -> Result<Kinds, users::KindError> {
     Kind::parse_list(text).map(Kinds)
 }
 
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
+}
+
 /// A host name or an address: nothing else may stand in the commands of a card.
 fn host(text: &str) -> Result<String, String> {
     match text.parse::<IpAddr>() {
@@ -172,6 +212,10 @@ impl Run for UserCommand {
             Action::List => list(context),
             Action::Show { name } => show(context, name),
             Action::Set(set) => context.change(api::Request::of(set.request()?).forced(set.force)),
+            Action::Permanent { permanent } => {
+                let permanent = *permanent == Switch::On;
+                context.change(api::Request::of(Request::Permanent { permanent }))
+            }
             Action::Rotate { name, keys } => {
                 let kinds = keys.clone().map(|Kinds(kinds)| kinds).unwrap_or_default();
                 let request =
@@ -208,7 +252,10 @@ impl Add {
             kinds: self.keys.0.clone(),
             idle: self.lease,
             hours: self.hours.within()?.and_then(Within::hours),
+            permanent: self.permanent == Switch::On,
             note: self.note.clone(),
+            any_address: self.any_address,
+            require_address: self.require_address,
         };
         Ok(Request::Add { new: Box::new(new), entropy: Entropy::default() })
     }
@@ -220,7 +267,10 @@ impl Set {
             services: self.services.clone(),
             idle: self.lease,
             within: self.hours.within()?,
+            permanent: self.permanent.map(|permanent| permanent == Switch::On),
             note: self.note.clone(),
+            any_address: self.any_address,
+            require_address: self.require_address,
         };
         Ok(Request::Set { name: self.name.clone(), edit })
     }
@@ -255,7 +305,9 @@ impl Run for ShowCard {
         if on_screen {
             self.show(&sheet);
         }
-        screen::say(wording::not_yet(&self.name, card.user.credentials.keys()));
+        wording::not_yet(&self.name, card.user.credentials.keys())
+            .into_iter()
+            .for_each(screen::say);
         if is_private {
             screen::say(wording::private_host(&host));
         }

@@ -12,16 +12,28 @@
 //! where secrets are kept; no list, log or notice shows them, and where a credential is named, it is by a
 //! random fingerprint. Names and notes are public: they are in lists and in the audit log.
 //!
-//! A knock sequence and a secret user agent can be read, and then used, by anybody on the way; SPA packets
-//! cannot. `nightlatch lease anna 203.0.113.7 --for 2h` opens an address by hand, without credentials.
+//! A knock is a TCP SYN to each of three ports, in their order and within 15 seconds: `knock -d 300 HOST P1
+//! P2 P3`, `nmap` with one port at a time, or an app. The kernel opens the sender's address by itself, also
+//! while the daemon is stopped; IPv4 and IPv6 are opened separately. Nothing answers, repetitions of a port do
+//! no harm, and any other SYN to a port that belongs to no service begins anew, so no scan opens anything.
+//! Neither a list nor a country keeps anybody from knocking; a block does. With `--permanent on` (`user
+//! permanent on` for all users; formerly `iptables-knock activate`), a knock opens for as long as the address is
+//! used: until 30 days without a packet, for four addresses of a user, and never for ssh or web.
 //!
-//! This version makes and keeps credentials, but does not listen for knocks, SPA packets or user agents
-//! yet: until it does, addresses are opened by hand.
+//! A knock sequence and a secret user agent can be read, and then used, by anybody on the way; SPA packets
+//! cannot: give a knock sequence only to people whose programs know nothing better. `nightlatch lease anna
+//! 203.0.113.7 --for 2h` opens an address by hand, without credentials.
+//!
+//! This version makes and keeps credentials, but does not listen for SPA packets or user agents yet: until it
+//! does, their addresses are opened by hand.
 
 mod card;
 pub mod cli;
 mod io;
+mod keyring;
 mod qr;
+mod requests;
+mod watch;
 mod wording;
 
 use nightlatch_core::features::users::{Job, Request, Users};
@@ -36,7 +48,7 @@ impl Works for Users {
         }
     }
 
-    fn run(job: Job, _background: &Background) {
-        match job {}
+    fn run(job: Job, background: &Background) {
+        background.keep(|| watch::Watch::begin(background.teller())).take(job);
     }
 }

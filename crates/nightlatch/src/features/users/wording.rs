@@ -11,6 +11,7 @@ use nightlatch_core::time::show_span;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::requests;
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen;
@@ -26,14 +27,18 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on{}, {}",
+                    "user \"{}\" may open {} from now on{}, {}{}",
                     user.name,
                     user.services,
                     during(user),
-                    limit(user)
+                    limit(user),
+                    addresses(user)
                 )
             }
             Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
+            Reply::Permanent { permanent, changed, refused } => {
+                permanently(*permanent, changed, refused)
+            }
             Reply::Rotated { user, kinds } => format!(
                 "user \"{}\" has new credentials ({}): old ones no longer count and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
                 user.name,
@@ -73,11 +78,9 @@ impl Worded for Users {
                 user.name
             ));
         }
-        Some(format!(
-            "\"nightlatch user card {}\" shows, once, what to hand over\n{}",
-            user.name,
-            not_yet(&user.name, user.credentials.keys())
-        ))
+        let card = format!("\"nightlatch user card {}\" shows, once, what to hand over", user.name);
+        let lines = std::iter::once(card).chain(not_yet(&user.name, user.credentials.keys()));
+        Some(lines.collect::<Vec<_>>().join("\n"))
     }
 
     fn refuse(refusal: &Refusal) -> String {
@@ -111,7 +114,7 @@ impl Worded for Users {
                 show_span(*most)
             ),
             Refusal::NothingToSet => {
-                "nothing is to be changed: add --services, --lease, --hours or --note".to_owned()
+                "nothing is to be changed: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
                 "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
@@ -143,12 +146,30 @@ impl Worded for Users {
     }
 
     fn notice(notice: &Notice) -> String {
-        match *notice {}
+        match notice {
+            Notice::Refused { user, credential, source, why } => {
+                requests::refused(user, *credential, *source, why)
+            }
+            Notice::WrongKnocks { source, tries } => format!(
+                "{source} has begun {tries} wrong knock sequences within an hour: a port scan, a person with an old card, or somebody who guesses; \"nightlatch block {source}\" keeps it from trying"
+            ),
+            Notice::KnocksFull => knocks_full(),
+        }
     }
 
     fn report(reply: &Reply, report: &mut Report) {
-        if let Reply::Report { count } = reply {
-            report.count(85, "users", *count);
+        let Reply::Report { count, used, shadowed, full_at } = reply else { return };
+        report.count(85, "users", *count);
+        requests::report(used, report);
+        if !shadowed.is_empty() {
+            report.field(85, "cannot_knock", shadowed);
+        }
+        for name in shadowed {
+            report.warning(cannot_knock(name));
+        }
+        if let Some(at) = full_at {
+            report.field(85, "knocks_full_at", at);
+            report.warning(knocks_full());
         }
     }
 
@@ -170,25 +191,33 @@ impl Worded for Users {
             false => format!(" ({})", user.note),
         };
         let hours = during(&user);
-        Some(format!("{}{hours}, {}, {credentials}{card}{note}", user.services, limit(&user)))
+        let addresses = addresses(&user);
+        Some(format!(
+            "{}{hours}, {}{addresses}, {credentials}{card}{note}",
+            user.services,
+            limit(&user)
+        ))
     }
 }
 
 /// What this version does not do yet, and what to do meanwhile.
-pub(super) fn not_yet<'a>(name: &UserName, kinds: impl Iterator<Item = &'a Kind>) -> String {
-    let awaited = kinds.map(|kind| match kind {
-        Kind::Knock => "knocks",
-        Kind::Spa => "SPA packets",
-        Kind::Agent => "secret user agents",
+pub(super) fn not_yet<'a>(
+    name: &UserName,
+    kinds: impl Iterator<Item = &'a Kind>,
+) -> Option<String> {
+    let awaited = kinds.filter_map(|kind| match kind {
+        Kind::Knock => None,
+        Kind::Spa => Some("SPA packets"),
+        Kind::Agent => Some("secret user agents"),
     });
     let awaited: Vec<&str> = awaited.collect();
     let awaited = match awaited.as_slice() {
         [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
         few => few.concat(),
     };
-    format!(
+    (!awaited.is_empty()).then(|| format!(
         "attention: this version does not listen for {awaited} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
-    )
+    ))
 }
 
 fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
@@ -199,7 +228,52 @@ fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
     }
 }
 
+/// A service has got a port of the user's knock sequence.
+fn cannot_knock(name: &UserName) -> String {
+    format!(
+        "user \"{name}\" cannot knock: one of the ports on the card belongs to a service by now; \"nightlatch user rotate {name} --keys knock\" makes another sequence, for a new card"
+    )
+}
+
+/// Nobody else can begin to knock.
+fn knocks_full() -> String {
+    format!(
+        "{} addresses have begun to knock within {} seconds: others cannot; somebody forges addresses. Nothing that is open ends because of it; SPA packets are not affected",
+        nightlatch_core::knock::MAX_BEGUN,
+        nightlatch_core::knock::TIMEOUT.as_secs()
+    )
+}
+
+/// For whom knocks open addresses permanently from now on.
+fn permanently(permanent: bool, changed: &[UserName], refused: &[UserName]) -> String {
+    let names = |names: &[UserName]| {
+        let names: Vec<&str> = names.iter().map(UserName::as_str).collect();
+        names.join(", ")
+    };
+    let mut text = match (permanent, changed.is_empty()) {
+        (true, true) => "nothing was changed".to_owned(),
+        (true, false) => format!(
+            "a knock opens an address for as long as it is used, until 30 days without a packet: {}",
+            names(changed)
+        ),
+        (false, true) => "no user's knock opens an address for longer than usual".to_owned(),
+        (false, false) => {
+            format!("a knock opens an address for the usual time: {}", names(changed))
+        }
+    };
+    if !refused.is_empty() {
+        text += &format!(
+            "; not for {}: ssh and web are never opened permanently by a knock",
+            names(refused)
+        );
+    }
+    text
+}
+
 fn limit(user: &User) -> String {
+    if user.permanent {
+        return "a knock opens as long as it is used".to_owned();
+    }
     match user.idle() {
         Some(idle) => format!("until {} without a packet", show_span(idle)),
         None => "with the usual limit".to_owned(),
@@ -232,12 +306,19 @@ fn during(user: &User) -> String {
     hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
 }
 
+/// For which addresses SPA packets count, if not as usual.
+fn addresses(user: &User) -> String {
+    let any = if user.any_address { ", for any address" } else { "" };
+    let named = if user.require_address { ", only for an address that is named" } else { "" };
+    format!("{any}{named}")
+}
+
 /// All that is public of a user.
 pub(super) fn lines(user: &User) -> Vec<String> {
     let mut lines = vec![
         format!("user      {}", user.name),
         format!("services  {}{}", user.services, during(user)),
-        format!("lease     {}", limit(user)),
+        format!("lease     {}{}", limit(user), addresses(user)),
     ];
     for (kind, credential) in &user.credentials {
         let kind = kind.to_string();
@@ -250,9 +331,7 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     if !user.note.is_empty() {
         lines.push(format!("note      {}", screen::printable(&user.note)));
     }
-    if !user.credentials.is_empty() {
-        lines.push(not_yet(&user.name, user.credentials.keys()));
-    }
+    lines.extend(not_yet(&user.name, user.credentials.keys()));
     lines
 }
 

@@ -168,20 +168,24 @@ pub(super) fn remove_stale(netlink: &mut Netlink, desired: &Structure) -> Result
     if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
 }
 
-/// What is no longer needed: chains of accounts and closures, which have a dot in their name, list sets
-/// that were replaced, and sets of older versions.
+/// What is no longer needed: chains of accounts and closures and sets of knocks, which have a dot in their
+/// name, list sets that were replaced, and sets of older versions.
 struct Stale<'a> {
-    chains: BTreeSet<String>,
+    named: BTreeSet<String>,
     list_sets: &'a ListSets,
 }
 
 impl Stale<'_> {
     fn beside(desired: &Structure) -> Stale<'_> {
-        Stale { chains: desired.changing_chains().collect(), list_sets: &desired.list_sets }
+        let sets = desired.knocks.sets().map(|(set, _)| set);
+        Stale {
+            named: desired.changing_chains().chain(sets).collect(),
+            list_sets: &desired.list_sets,
+        }
     }
 
     fn has(&self, name: &str) -> bool {
-        (name.contains('.') && !self.chains.contains(name))
+        (name.contains('.') && !self.named.contains(name))
             || (ListSet::is_name_of_one(name) && !self.list_sets.all().any(|set| set.name == name))
             || names::RETIRED.contains(&name)
     }

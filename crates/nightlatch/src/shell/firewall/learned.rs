@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nightlatch_core::Family;
 use nightlatch_core::action::Unlearn;
+use nightlatch_core::knock::KNOCKED;
 use nightlatch_core::learned::{self, Effect, Key, Lasting, SetSpec, Shape};
 use nightlatch_core::ruleset::{TABLE, names, render_learned_sets};
 use nightlatch_netfilter::{
@@ -28,6 +29,7 @@ const MIN_RENEWAL: Duration = Duration::from_secs(1);
 pub(super) fn set_of(spec: &SetSpec, family: Family) -> Set {
     let kind = match spec.shape {
         Shape::Address => Kind::Addresses(family),
+        Shape::Port => Kind::Endpoints(family),
         Shape::Peer => Kind::Peers(family),
         Shape::Flow => Kind::Flows(family),
     };
@@ -38,6 +40,7 @@ fn to_kernel(spec: &SetSpec, key: &Key) -> KernelKey {
     let Key { address, protocol, port, local_port } = *key;
     match spec.shape {
         Shape::Address => KernelKey::Address(address),
+        Shape::Port => KernelKey::Endpoint(EndpointKey { address, port: local_port }),
         Shape::Peer => KernelKey::Peer(PeerKey { address, port, local_port }),
         Shape::Flow => {
             KernelKey::Flow(FlowKey { peer: address, protocol, peer_port: port, local_port })
@@ -48,6 +51,7 @@ fn to_kernel(spec: &SetSpec, key: &Key) -> KernelKey {
 fn from_kernel(key: &KernelKey) -> Option<Key> {
     let (address, protocol, port, local_port) = match *key {
         KernelKey::Address(address) => (address, 0, 0, 0),
+        KernelKey::Endpoint(EndpointKey { address, port }) => (address, 0, 0, port),
         KernelKey::Peer(PeerKey { address, port, local_port }) => (address, 0, port, local_port),
         KernelKey::Flow(FlowKey { peer, protocol, peer_port, local_port }) => {
             (peer, protocol, peer_port, local_port)
@@ -159,8 +163,13 @@ fn sets() -> impl Iterator<Item = (&'static SetSpec, Family)> {
     learned::all().flat_map(|spec| FAMILIES.map(|family| (spec, family)))
 }
 
-/// Deletes elements. While the firewall is off there is no table, and nothing to delete.
-pub(super) fn unlearn(netlink: &mut Netlink, unlearn: &Unlearn) -> Result<(), String> {
+/// Deletes elements. While the firewall is off there is no table, and nothing to delete. `opened` are the
+/// sets of addresses that are open because of elements of [`KNOCKED`].
+pub(super) fn unlearn(
+    netlink: &mut Netlink,
+    unlearn: &Unlearn,
+    opened: &[(String, Family)],
+) -> Result<(), String> {
     if !netlink.table_exists(TABLE).map_err(|error| error.to_string())? {
         return Ok(());
     }
@@ -179,6 +188,14 @@ pub(super) fn unlearn(netlink: &mut Netlink, unlearn: &Unlearn) -> Result<(), St
             let keys = part.iter().filter(of_set).map(|(_, key)| to_kernel(spec, key));
             let elements: Vec<Element> = keys.map(Element::from).collect();
             transaction.remove(&set_of(spec, family), elements);
+        }
+        let knocked = part.iter().filter(|(spec, _)| *spec == &KNOCKED);
+        let knocked: BTreeSet<_> = knocked.map(|(_, key)| key.address).collect();
+        for (name, family) in opened {
+            let of_family = knocked.iter().filter(|address| Family::of(**address) == *family);
+            let elements = of_family.map(|address| Element::from(KernelKey::Address(*address)));
+            let set = Set::new(TABLE, name.as_str(), Kind::Addresses(*family));
+            transaction.remove(&set, elements.collect::<Vec<_>>());
         }
         transaction.commit().map_err(|error| error.to_string())?;
     }

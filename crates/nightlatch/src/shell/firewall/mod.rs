@@ -17,7 +17,7 @@ use nightlatch_core::Family;
 use nightlatch_core::action::Unlearn;
 use nightlatch_core::cut::{self, CUT_TIMEOUT, LiveFlow};
 use nightlatch_core::learned::{Lasting, SetSpec};
-use nightlatch_core::ruleset::{ListSet, TABLE, names};
+use nightlatch_core::ruleset::{KnockRules, ListSet, TABLE, names};
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set,
 };
@@ -189,7 +189,9 @@ impl Firewall {
     /// # Errors
     /// What the kernel said.
     pub fn unlearn(&mut self, unlearn: &Unlearn) -> Result<(), String> {
-        let unlearned = learned::unlearn(&mut self.netlink, unlearn);
+        let knocks = self.standing.as_ref().map(|standing| &standing.desired.knocks);
+        let opened = knocks.into_iter().flat_map(KnockRules::sets).collect::<Vec<_>>();
+        let unlearned = learned::unlearn(&mut self.netlink, unlearn, &opened);
         self.count_own();
         unlearned
     }

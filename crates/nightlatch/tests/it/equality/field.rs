@@ -9,6 +9,7 @@ use nightlatch_core::action::Unlearn;
 use nightlatch_core::condition;
 use nightlatch_core::features::blocks::Blocks;
 use nightlatch_core::features::denials::Denials;
+use nightlatch_core::knock::KNOCKED;
 use nightlatch_core::learned::Lasting;
 use nightlatch_core::policy::{Reason, Verdict};
 use nightlatch_core::signalling::{Peer, SETS};
@@ -16,6 +17,7 @@ use nightlatch_core::time::Time;
 use nightlatch_core::{AddrRange, Family};
 
 use super::kernel::Kernel;
+use super::knocks;
 use super::packets::{Case, HOPS_OF_A_BEGINNING};
 use super::state::{NOW, State};
 use crate::support::now;
@@ -158,12 +160,15 @@ impl Field {
         if !stands {
             return;
         }
-        let firewall = &mut self.kernel().firewall;
-        let there = firewall.learned(&condition::SETS).unwrap();
+        let kernel = self.kernel();
+        let firewall = &mut kernel.firewall;
+        let sets = [&condition::SETS[..], &[&KNOCKED]].concat();
+        let there = firewall.learned(&sets).unwrap();
         let there = there.iter().map(|it| (it.set, it.key)).collect();
         firewall.unlearn(&Unlearn::Exactly(there)).unwrap();
         let lasting = state.conditions.iter().filter_map(|element| element.lasting(*NOW));
         firewall.teach(&lasting.collect::<Vec<_>>()).unwrap();
+        knocks::open(&mut kernel.netlink, &state.table().1, state);
         let known = state.conditions.clone();
         known.into_iter().for_each(|element| state.learned.sets.learn(element, *NOW));
     }

@@ -7,6 +7,7 @@
 mod dice;
 mod field;
 mod kernel;
+mod knocks;
 mod packets;
 mod records;
 mod shrink;
@@ -90,7 +91,8 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 18] = [
+    const ALL: [&str; 19] = [
+        "knock",
         "host name",
         "lease",
         "loopback",
@@ -128,6 +130,9 @@ impl Tally {
             Reason::Blocked { .. } => "blocked",
             Reason::Account { names } if names.iter().any(|name| name.starts_with("user-")) => {
                 "lease"
+            }
+            Reason::Account { names } if names.iter().any(|name| name.starts_with("knocker-")) => {
+                "knock"
             }
             Reason::Account { .. } => "account",
             Reason::OpenService { limited: false, .. } => "open",

@@ -16,6 +16,7 @@ use nightlatch_core::features::exemptions::{self, Exemption};
 use nightlatch_core::features::feeds::{self, Feed, FeedName, FeedState};
 use nightlatch_core::features::leases::{self, Lease, LeaseKey};
 use nightlatch_core::features::providers::{self, Enabled};
+use nightlatch_core::features::users;
 use nightlatch_core::features::{self, Change, firewall};
 use nightlatch_core::learned::Element;
 use nightlatch_core::lists::Guard;
@@ -30,6 +31,7 @@ use nightlatch_parse::country::{Builder, CountryCode};
 use nightlatch_parse::ranges::RangeList;
 
 use super::dice::Dice;
+use super::knocks;
 use super::records::{
     network, random_account, random_exemption, random_grant, random_hours, random_ports,
     random_provider, random_range,
@@ -163,6 +165,7 @@ impl State {
             .chain(feeds)
             .chain(denials)
             .chain(self.records.leases.ranges())
+            .chain(knocks::addresses(self))
             .chain(self.by_tcp.iter().copied())
             .chain(countries)
             .chain(guarded)
@@ -265,6 +268,11 @@ pub(super) fn random(dice: &mut Dice) -> State {
     if dice.one_in(2) {
         add_leases(dice, &mut state, &names);
     }
+    if dice.one_in(2) {
+        knocks::add(dice, &mut state, &names);
+    }
+    state.conditions.sort_unstable();
+    state.conditions.dedup_by_key(|element| (element.set, element.key));
     state
 }
 
@@ -289,8 +297,6 @@ fn add_leases(dice: &mut Dice, state: &mut State, names: &[ServiceName]) {
             }
         }
     }
-    state.conditions.sort_unstable();
-    state.conditions.dedup();
 }
 
 /// Feeds that overlap, countries of which some are shut out, and something that is never listed.
@@ -382,6 +388,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for key in records.leases.all.keys() {
         let mut less = state.clone();
         less.change(leases::removed(key.clone()));
+        smaller.push(less);
+    }
+    for name in records.users.all.keys() {
+        let mut less = state.clone();
+        users::removed(name.clone()).into_iter().for_each(|change| less.change(change));
         smaller.push(less);
     }
     for account in records.accounts.all.values() {

@@ -13,6 +13,8 @@ mod cuts;
 mod cuts_kept;
 mod essential;
 mod flood;
+mod knock;
+mod knock_scans;
 mod lease_kills;
 mod leases;
 mod lists;

@@ -1,0 +1,275 @@
+//! Port knocking: what the kernel does with the SYNs of a stranger, and whom it has opened to.
+//!
+//! The packet's mark holds a stage, and then a move: the packet is dropped in any case, so nobody else sees
+//! it. A map in the kernel is not changed by `update`, so an element is deleted and added.
+
+use std::fmt::Write as _;
+
+use super::ports::{Side, matches, rules};
+use crate::condition::{LEASE, LEASE_END};
+use crate::knock::{
+    FULL_PREFIX, KNOCKED, MAX_BEGUN, Move, OPENED_PREFIX, Stage, TIMEOUT, WRONG_PREFIX, moves,
+};
+use crate::ruleset::{KnockClass, KnockRules, Structure, names};
+use crate::service::Protocol;
+use crate::watched::NFLOG_GROUP;
+
+/// The fields with the sender's address, its type, and the digit in the names of sets, by family.
+const SENDERS: [(&str, &str, char); 2] =
+    [("ip saddr", "ipv4_addr", '4'), ("ip6 saddr", "ipv6_addr", '6')];
+
+/// The fields with the receiver's address, and the digit in the names of sets, by family.
+const RECEIVERS: [(&str, char); 2] = [("ip daddr", '4'), ("ip6 daddr", '6')];
+/// The hook of packets of containers.
+const FORWARD: &str = "forward";
+
+/// The mark of a repetition. Smaller than all others.
+const STAY: u32 = 1;
+/// Added to the second port, as the mark of its stage.
+const SECOND: u32 = 1 << 16;
+/// Added to the number of a class, as the mark of a completed sequence.
+const OPENS: u32 = 2 << 16;
+
+/// How many packets of each kind are copied for the daemon in a second.
+const COPIED: u32 = 50;
+/// How many bytes of each: the headers.
+const COPIED_BYTES: u32 = 96;
+
+/// The sets of sources that have begun a sequence, and how far these have come.
+pub(super) fn sets(structure: &Structure) -> String {
+    let mut text = String::new();
+    let timeout = TIMEOUT.as_secs();
+    for (_, address, digit) in SENDERS {
+        for (kind, name, key) in [
+            ("set", names::KNOCK_BEGUN, address.to_owned()),
+            ("map", names::KNOCK_AT, format!("{address} : mark")),
+        ] {
+            let _ = write!(
+                text,
+                "\t{kind} {name}{digit} {{\n\t\ttype {key}\n\t\tsize {MAX_BEGUN}\n\
+                 \t\tflags dynamic,timeout\n\t\ttimeout {timeout}s\n\t}}\n"
+            );
+        }
+    }
+    for (name, family) in structure.knocks.sets() {
+        let address = super::address_type(family);
+        let size = KNOCKED.size;
+        let _ = write!(
+            text,
+            "\tset {name} {{\n\t\ttype {address}\n\t\tsize {size}\n\t\tflags dynamic,timeout\n\t}}\n"
+        );
+    }
+    text
+}
+
+/// The rule that looks at the SYNs of strangers which are about to be dropped.
+pub(super) fn listens(structure: &Structure) -> &'static str {
+    match structure.knocks.is_empty() {
+        true => "",
+        false => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto knock.syn\n",
+    }
+}
+
+/// The rules that accept the packets of those who have knocked.
+pub(super) fn accepts(structure: &Structure) -> String {
+    let senders = SENDERS.iter().filter(|_| !structure.knocks.is_empty());
+    senders.fold(String::new(), |mut text, (sender, _, digit)| {
+        let _ = writeln!(text, "\t\t{sender} @{}{digit} jump knock.opened", LEASE.name);
+        text
+    })
+}
+
+/// The rules that let packets go to those who have knocked.
+pub(super) fn accepts_outwards(structure: &Structure, hook: &str) -> String {
+    if structure.knocks.is_empty() || (hook == FORWARD && !structure.containers) {
+        return String::new();
+    }
+    let mut text = String::new();
+    for (field, digit) in RECEIVERS {
+        let (lease, end) = (LEASE.name, LEASE_END.name);
+        let _ = writeln!(
+            text,
+            "\t\t{field} @{lease}{digit} {field} @{end}{digit} jump knock.opened_{hook}"
+        );
+    }
+    text
+}
+
+pub(super) fn chains(structure: &Structure) -> String {
+    let knocks = &structure.knocks;
+    if knocks.is_empty() {
+        return String::new();
+    }
+    let mut text: String = knocks.classes.iter().map(opens).collect();
+    text += &opened(knocks);
+    text += &opened_outwards(structure, "out", "goto sending_quietly");
+    if structure.containers {
+        text += &opened_outwards(structure, FORWARD, "goto published_to_peer");
+    }
+    text += &first(knocks);
+    text += &next(knocks);
+    text += &syn(structure);
+    text
+}
+
+/// Where SYNs come in. What is sent to services changes nothing.
+fn syn(structure: &Structure) -> String {
+    let mut text = "\tchain knock.syn {\n".to_owned();
+    let services: Vec<_> = structure.ports.services.of(Protocol::Tcp).copied().collect();
+    for ports in matches(Side::Destination, &services) {
+        let _ = writeln!(text, "\t\t{ports} drop");
+    }
+    for (sender, _, digit) in SENDERS {
+        let _ = writeln!(text, "\t\t{sender} @{}{digit} goto knock.next", names::KNOCK_BEGUN);
+    }
+    text.push_str("\t\tgoto knock.first\n\t}\n");
+    text
+}
+
+/// A source that has begun nothing, and one that begins. A full set takes no more.
+fn first(knocks: &KnockRules) -> String {
+    let firsts = knocks.sequences.iter().map(|(ports, _)| ports.reveal()[0]);
+    let firsts: Vec<String> = firsts.map(|port| format!("{port} : {port}")).collect();
+    let mut text = format!(
+        "\tchain knock.first {{\n\
+         \t\tmeta mark set tcp dport map {{ {} }} goto knock.begins\n\
+         \t\tdrop\n\
+         \t}}\n\
+         \tchain knock.begins {{\n",
+        firsts.join(", ")
+    );
+    for (sender, _, digit) in SENDERS {
+        let (begun, at) = (names::KNOCK_BEGUN, names::KNOCK_AT);
+        let _ = write!(
+            text,
+            "\t\tdelete @{at}{digit} {{ {sender} : meta mark }}\n\
+             \t\tadd @{begun}{digit} {{ {sender} }} add @{at}{digit} {{ {sender} : meta mark }} drop\n"
+        );
+    }
+    text += &copies(FULL_PREFIX, "1/minute burst 1");
+    let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::KNOCK_FULL);
+    text
+}
+
+/// A source that has begun: one of the moves, or back to the beginning.
+fn next(knocks: &KnockRules) -> String {
+    let table = knocks.sequences.iter().flat_map(|(ports, class)| {
+        let class = u32::try_from(*class).unwrap_or(u32::MAX - OPENS);
+        moves(*ports.reveal()).map(|((stage, port), does)| {
+            let does = match does {
+                Move::Stay => STAY,
+                Move::Advance(stage) => mark(stage),
+                Move::Open(_) => OPENS + class,
+            };
+            format!("{} . {port} : {does}", mark(stage))
+        })
+    });
+    let table: Vec<String> = table.collect();
+    let mut text = "\tchain knock.next {\n".to_owned();
+    for (sender, _, digit) in SENDERS {
+        let _ = writeln!(text, "\t\tmeta mark set {sender} map @{}{digit}", names::KNOCK_AT);
+    }
+    let _ = writeln!(
+        text,
+        "\t\tmeta mark set meta mark . tcp dport map {{ {} }} goto knock.moves",
+        table.join(", ")
+    );
+    text += &copies(WRONG_PREFIX, &format!("{COPIED}/second burst {COPIED}"));
+    text += &forgets(names::KNOCK_BEGUN, "");
+    text += &forgets(names::KNOCK_AT, " : meta mark");
+    text.push_str("\t\tgoto knock.first\n\t}\n\tchain knock.moves {\n");
+    let _ = writeln!(text, "\t\tmeta mark {STAY} drop");
+    text += &forgets(names::KNOCK_AT, " : meta mark");
+    for (sender, _, digit) in SENDERS {
+        let (at, last) = (names::KNOCK_AT, OPENS - 1);
+        let _ = writeln!(
+            text,
+            "\t\tmeta mark {SECOND}-{last} add @{at}{digit} {{ {sender} : meta mark }} drop"
+        );
+    }
+    text += &forgets(names::KNOCK_BEGUN, "");
+    let classes = (OPENS..).zip(&knocks.classes);
+    let classes: Vec<String> =
+        classes.map(|(mark, class)| format!("{mark} : goto {}", class.chain())).collect();
+    let _ = write!(text, "\t\tmeta mark vmap {{ {} }}\n\t\tdrop\n\t}}\n", classes.join(", "));
+    text
+}
+
+fn forgets(name: &str, data: &str) -> String {
+    SENDERS.iter().fold(String::new(), |mut text, (sender, _, digit)| {
+        let _ = writeln!(text, "\t\tdelete @{name}{digit} {{ {sender}{data} }}");
+        text
+    })
+}
+
+fn mark(stage: Stage) -> u32 {
+    match stage {
+        Stage::First(port) => port.into(),
+        Stage::Second(port) => SECOND + u32::from(port),
+    }
+}
+
+/// Opens the sender's address: for new packets at once, and for the daemon, which makes a lease of it.
+fn opens(class: &KnockClass) -> String {
+    let mut text = format!("\tchain {} {{\n", class.chain());
+    let (idle, lasts) = (class.idle, class.lasts);
+    for (sender, _, digit) in SENDERS {
+        let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
+        let set = class.set(family);
+        let _ = write!(
+            text,
+            "\t\tupdate @{lease}{digit} {{ {sender} timeout {idle}s }}\n\
+             \t\tupdate @{end}{digit} {{ {sender} timeout {lasts}s }}\n\
+             \t\tupdate @{set} {{ {sender} timeout {lasts}s }}\n\
+             \t\tupdate @{knocked}{digit} {{ {sender} . tcp dport timeout {lasts}s }}\n",
+            lease = LEASE.name,
+            end = LEASE_END.name,
+            knocked = KNOCKED.name,
+        );
+    }
+    text += &copies(OPENED_PREFIX, &format!("{COPIED}/second burst {COPIED}"));
+    text.push_str("\t\tdrop\n\t}\n");
+    text
+}
+
+/// Whom a knock has opened to: the conditions are those of leases.
+fn opened(knocks: &KnockRules) -> String {
+    let mut text = "\tchain knock.opened {\n".to_owned();
+    for class in &knocks.classes {
+        for (sender, _, digit) in SENDERS {
+            let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
+            let _ = writeln!(text, "\t\t{sender} @{} jump {}", class.set(family), class.condition);
+        }
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+/// To whom a knock has opened, for packets of this host or of a container: where a denial would otherwise
+/// end in a drop. Hours are examined for packets from there alone.
+fn opened_outwards(structure: &Structure, hook: &str, follows: &str) -> String {
+    let mut text = format!("\tchain knock.opened_{hook} {{\n");
+    for class in &structure.knocks.classes {
+        let opening = structure.conditions.get(&class.condition).map(|chain| &chain.opening);
+        for (field, digit) in RECEIVERS {
+            let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
+            let follows = format!("{field} @{} {follows}", class.set(family));
+            match opening {
+                Some(Some(opening)) => text += &rules(Side::Source, &opening.ports, &follows),
+                Some(None) => {
+                    let _ = writeln!(text, "\t\t{follows}");
+                }
+                None => {}
+            }
+        }
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+/// Copies the packet for the daemon.
+fn copies(prefix: &str, rate: &str) -> String {
+    format!(
+        "\t\tlimit rate {rate} packets log prefix \"{prefix}\" group {NFLOG_GROUP} snaplen {COPIED_BYTES} queue-threshold 1\n"
+    )
+}
