@@ -279,7 +279,8 @@ impl Run for ShowCard {
         if on_screen {
             self.show(&sheet);
         }
-        screen::say(wording::not_yet(&self.name, card.user.credentials.keys()));
+        let not_yet = wording::not_yet(&self.name, card.user.credentials.keys());
+        not_yet.iter().for_each(screen::say);
         if is_private {
             screen::say(wording::private_host(&host));
         }

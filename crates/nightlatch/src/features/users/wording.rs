@@ -75,11 +75,9 @@ impl Worded for Users {
                 user.name
             ));
         }
-        Some(format!(
-            "\"nightlatch user card {}\" shows, once, what to hand over\n{}",
-            user.name,
-            not_yet(&user.name, user.credentials.keys())
-        ))
+        let card = format!("\"nightlatch user card {}\" shows, once, what to hand over", user.name);
+        let not_yet = not_yet(&user.name, user.credentials.keys());
+        Some(std::iter::once(card).chain(not_yet).collect::<Vec<_>>().join("\n"))
     }
 
     fn refuse(refusal: &Refusal) -> String {
@@ -183,21 +181,16 @@ impl Worded for Users {
     }
 }
 
-/// What this version does not do yet, and what to do meanwhile.
-pub(super) fn not_yet<'a>(name: &UserName, kinds: impl Iterator<Item = &'a Kind>) -> String {
-    let awaited = kinds.map(|kind| match kind {
-        Kind::Knock => "knocks",
-        Kind::Spa => "SPA packets",
-        Kind::Agent => "secret user agents",
-    });
-    let awaited: Vec<&str> = awaited.collect();
-    let awaited = match awaited.as_slice() {
-        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        few => few.concat(),
-    };
-    format!(
-        "attention: this version does not listen for {awaited} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
-    )
+/// What this version does not do yet, and what to do meanwhile, if a user has credentials for it.
+pub(super) fn not_yet<'a>(
+    name: &UserName,
+    mut kinds: impl Iterator<Item = &'a Kind>,
+) -> Option<String> {
+    kinds.any(|kind| *kind == Kind::Knock).then(|| {
+        format!(
+            "attention: this version does not listen for knocks yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
+        )
+    })
 }
 
 fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
@@ -266,9 +259,7 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     if !user.note.is_empty() {
         lines.push(format!("note      {}", screen::printable(&user.note)));
     }
-    if !user.credentials.is_empty() {
-        lines.push(not_yet(&user.name, user.credentials.keys()));
-    }
+    lines.extend(not_yet(&user.name, user.credentials.keys()));
     lines
 }
 
