@@ -30,12 +30,14 @@ const MAX_TABLE: u64 = 1 << 20;
 /// Reads the packets that rules of this network namespace send to one group (`log group N`), IPv4 and
 /// IPv6, from interfaces of any type. Needs `CAP_NET_ADMIN`.
 ///
-/// Only one socket can read a group; it is free again when that is closed. Packets for a group that
+/// Only one socket can read a group. It is free again when this is dropped; after a crash, as soon as no
+/// child process has a copy of the socket, so try again before giving up. Packets for a group that
 /// nobody reads are gone. The kernel loads its module `nfnetlink_log` by itself, with the first such rule
 /// or with this.
 #[derive(Debug)]
 pub struct Nflog {
     socket: Socket,
+    group: u16,
     /// Datagrams that arrived before the kernel's answer.
     early: Vec<Vec<u8>>,
     /// The number of the next packet; the kernel numbers those of each group.
@@ -125,14 +127,12 @@ impl Nflog {
             Ok(socket)
         };
         let socket = open().map_err(NetlinkError::Open)?;
-        let mut nflog = Nflog { socket, early: Vec::new(), next: 0 };
+        let mut nflog = Nflog { socket, group, early: Vec::new(), next: 0 };
         let doing = "asking for the packets of an NFLOG group";
         let failed = |source| NetlinkError::Io { doing, source };
         nflog.socket.send(&request(group, copied.clamp(1, MAX_COPIED))).map_err(failed)?;
-        match nflog.answer(doing)? {
-            None => Ok(nflog),
-            Some(refusal) => Err(explain(group, refusal)),
-        }
+        nflog.answer(doing)?.map_err(|refusal| explain(group, refusal))?;
+        Ok(nflog)
     }
 
     /// Waits until there are packets to read; `false` where none came in time.
@@ -182,7 +182,7 @@ impl Nflog {
     }
 
     /// The kernel's answer to the request for the group; packets may come before it.
-    fn answer(&mut self, doing: &'static str) -> Result<Option<Refusal>, NetlinkError> {
+    fn answer(&mut self, doing: &'static str) -> Result<Result<(), Refusal>, NetlinkError> {
         loop {
             let datagram = match self.socket.receive() {
                 Ok(Received::Datagram(datagram)) => datagram,
@@ -190,14 +190,23 @@ impl Nflog {
                 Ok(Received::Nothing) => return Err(NetlinkError::NoAnswer { doing }),
                 Err(source) => return Err(NetlinkError::Io { doing, source }),
             };
-            if let Some(answer) = Messages(datagram).find(|message| message.kind == NLMSG_ERROR) {
-                return Ok(refusal(&answer));
-            }
-            // What is not kept is counted as lost.
-            if self.early.len() < MAX_EARLY {
-                self.early.push(datagram.to_vec());
+            if let Some(answer) = answer_or_early(datagram, &mut self.early) {
+                return Ok(answer);
             }
         }
+    }
+}
+
+impl Drop for Nflog {
+    /// Gives the group back. To close the socket is not enough: a child process that another thread starts
+    /// at this moment has a copy of it until it executes its program.
+    fn drop(&mut self) {
+        let mut buffer = Buffer::new();
+        let message = buffer.open_message(ulog::CONFIG, F_REQUEST, 2, FAMILY_UNSPEC, self.group);
+        buffer.attribute(ulog::CONFIG_COMMAND, &[ulog::COMMAND_UNBIND]);
+        buffer.close_message(message);
+        // If this fails, the end of the socket does it.
+        let _ = self.socket.send(buffer.bytes());
     }
 }
 
@@ -222,6 +231,18 @@ fn request(group: u16, copied: u16) -> Vec<u8> {
     buffer.attribute(ulog::CONFIG_FLAGS, &ulog::FLAG_SEQUENCE.to_be_bytes());
     buffer.close_message(message);
     buffer.bytes().to_vec()
+}
+
+/// The kernel's answer, or `None` if this is something else, which is kept.
+fn answer_or_early(datagram: &[u8], early: &mut Vec<Vec<u8>>) -> Option<Result<(), Refusal>> {
+    if let Some(answer) = Messages(datagram).find(|message| message.kind == NLMSG_ERROR) {
+        return Some(refusal(&answer).map_or(Ok(()), Err));
+    }
+    // What is not kept is counted as lost.
+    if early.len() < MAX_EARLY {
+        early.push(datagram.to_vec());
+    }
+    None
 }
 
 /// Why the kernel did not give the group.
@@ -419,6 +440,29 @@ mod tests {
                 assert_eq!(reading.next, then, "{numbers:?}");
             }
         }
+    }
+
+    #[test]
+    fn packets_before_the_answer_are_kept() {
+        let answer = |code: i32| {
+            let mut buffer = Buffer::new();
+            let message = buffer.open_message(NLMSG_ERROR, 0, 1, 0, 0);
+            buffer.close_message(message);
+            let mut bytes = buffer.bytes().to_vec();
+            bytes[16..20].copy_from_slice(&code.to_ne_bytes());
+            bytes
+        };
+        let mut early = Vec::new();
+        let most = u32::try_from(MAX_EARLY).unwrap();
+        for number in 0..most + 3 {
+            assert!(answer_or_early(&packet(number), &mut early).is_none());
+        }
+        assert!(matches!(answer_or_early(&answer(0), &mut early), Some(Ok(()))));
+        let refused = answer_or_early(&answer(-libc::EPERM), &mut early).unwrap().unwrap_err();
+        assert_eq!(refused.errno, libc::EPERM);
+        early.push(packet(most + 3));
+        let (found, reading) = read(0, &early);
+        assert_eq!((found.len(), reading.batch.lost), (MAX_EARLY + 1, 3));
     }
 
     #[test]

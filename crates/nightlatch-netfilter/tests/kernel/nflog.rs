@@ -90,22 +90,25 @@ fn packets_of_every_kind_of_interface() {
         let Some(tunnel) = Tunnel::open("tun0") else { return };
         run("ip link set tun0 up");
         check(&mut nflog, |packet| tunnel.send(packet), "tunnel");
-        // With one.
+        // With one. The sending side comes up last: it drops packets for a moment after the other side
+        // has come up.
         run("ip link add veth0 type veth peer name veth1");
-        run("ip link set veth0 up");
         run("ip link set veth1 up");
+        run("ip link set veth0 up");
         let wire = Wire::to("veth0", "veth1");
         check(&mut nflog, |packet| wire.send(packet), "veth");
         // Renamed, and replaced by another.
+        run("ip link set veth0 down");
         run("ip link set veth1 down");
         run("ip link set veth1 name wan0");
         run("ip link set wan0 up");
+        run("ip link set veth0 up");
         check(&mut nflog, |packet| wire.send(packet), "renamed");
         run("ip link del wan0");
         drop(tunnel);
         run("ip link add veth0 type veth peer name wan0");
-        run("ip link set veth0 up");
         run("ip link set wan0 up");
+        run("ip link set veth0 up");
         let wire = Wire::to("veth0", "wan0");
         check(&mut nflog, |packet| wire.send(packet), "replaced");
         let Some(tunnel) = Tunnel::open("wan1") else { return };
@@ -237,10 +240,10 @@ fn losses_are_counted_and_reading_goes_on() {
     });
 }
 
-/// What arrives in the moment in which the group is taken is neither lost nor out of order.
+/// A reader that begins while packets keep arriving gets all of them from some moment on, in order.
 #[test]
-fn packets_that_arrive_at_once() {
-    in_namespace("nflog::packets_that_arrive_at_once", || {
+fn a_reader_begins_among_packets() {
+    in_namespace("nflog::a_reader_begins_among_packets", || {
         load(STRUCTURE);
         let Some(tunnel) = Tunnel::open("tun0") else { return };
         run("ip link set tun0 up");
@@ -253,11 +256,13 @@ fn packets_that_arrive_at_once() {
                 while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
                     tunnel.send(&udp(from, to, format!("{number}").as_bytes()));
                     number += 1;
+                    // Never more than fits into the buffer while the reader does not run.
+                    thread::sleep(Duration::from_micros(20));
                 }
             });
-            for _ in 0..50 {
+            for _ in 0..200 {
                 let mut nflog = Nflog::open(GROUP, COPIED).unwrap();
-                let (seen, lost) = read(&mut nflog, 100);
+                let (seen, lost) = read(&mut nflog, 20);
                 assert_eq!(lost, 0);
                 let numbers: Vec<u64> = seen.iter().map(|it| it.4.parse().unwrap()).collect();
                 let first = numbers[0];
@@ -266,4 +271,87 @@ fn packets_that_arrive_at_once() {
             drop(stop);
         });
     });
+}
+
+/// Prints what reading costs and how long a packet takes: `--release` and `--nocapture` show it.
+#[test]
+fn a_steady_flood_is_read_without_losses() {
+    in_namespace("nflog::a_steady_flood_is_read_without_losses", || {
+        load(STRUCTURE);
+        let Some(tunnel) = Tunnel::open("tun0") else { return };
+        run("ip link set tun0 up");
+        let mut nflog = Nflog::open(GROUP, COPIED).unwrap();
+        let (from, to) = ends(0);
+        let packet = udp(from, to, &[b'x'; 225]);
+
+        // The reader waits in a thread of its own while packets come one by one.
+        let mut delays = Vec::new();
+        thread::scope(|scope| {
+            let (told, hear) = std::sync::mpsc::channel();
+            let nflog = &mut nflog;
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    while nflog.read(|_| told.send(now()).unwrap()).unwrap().packets == 0 {
+                        assert!(nflog.wait(SOON).unwrap());
+                    }
+                }
+            });
+            for _ in 0..200 {
+                thread::sleep(Duration::from_millis(2));
+                let sent = now();
+                tunnel.send(&packet);
+                delays.push(hear.recv_timeout(SOON).unwrap().saturating_duration_since(sent));
+            }
+        });
+        delays.sort_unstable();
+        println!("from sending to reading: median {:?}, p99 {:?}", delays[100], delays[197]);
+
+        // A million packets a minute, for a second. All would fit into the buffer.
+        let rate = 16_700_u32;
+        thread::scope(|scope| {
+            let nflog = &mut nflog;
+            let reader = scope.spawn(move || {
+                let (mut total, mut payload) = (Batch::default(), 0);
+                let before = processor_time();
+                while total.packets < usize::try_from(rate).unwrap() {
+                    assert!(nflog.wait(SOON).unwrap(), "{total:?}");
+                    let batch = nflog.read(|logged| {
+                        let packet = ip_packet::read(logged.bytes).unwrap();
+                        if let Transport::Udp { payload: bytes, .. } = packet.transport {
+                            payload += bytes.len();
+                        }
+                    });
+                    let batch = batch.unwrap();
+                    total.packets += batch.packets;
+                    total.lost += batch.lost;
+                }
+                assert_eq!(payload, total.packets * 225);
+                assert_eq!(total.lost, 0);
+                processor_time().saturating_sub(before)
+            });
+            let start = now();
+            for number in 0..rate {
+                let due = Duration::from_secs(1).saturating_mul(number) / rate;
+                thread::sleep(due.saturating_sub(start.elapsed()));
+                tunnel.send(&packet);
+            }
+            let took = start.elapsed();
+            let time = reader.join().unwrap();
+            let share = time.as_secs_f64() / took.as_secs_f64() * 100.0;
+            println!(
+                "{rate} packets in {took:?}: {time:?} of processor time, {share:.1} % of a core"
+            );
+        });
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures time")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// For how long this thread has been running on a processor.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
 }

@@ -16,6 +16,7 @@ mod kernel;
 mod names;
 mod notices;
 mod packet;
+mod packets;
 mod snapshots;
 mod stage;
 mod support;
