@@ -220,6 +220,7 @@ pub(crate) mod ulog {
     pub(crate) const CONFIG_FLAGS: u16 = 6;
 
     pub(crate) const COMMAND_BIND: u8 = 1;
+    pub(crate) const COMMAND_UNBIND: u8 = 2;
     pub(crate) const COPY_PACKET: u8 = 2;
     pub(crate) const FLAG_SEQUENCE: u16 = 1;
 }

@@ -30,12 +30,14 @@ const MAX_TABLE: u64 = 1 << 20;
 /// Reads the packets that rules of this network namespace send to one group (`log group N`), IPv4 and
 /// IPv6, from interfaces of any type. Needs `CAP_NET_ADMIN`.
 ///
-/// Only one socket can read a group; it is free again when that is closed. Packets for a group that
+/// Only one socket can read a group. It is free again when this is dropped; after a crash, as soon as no
+/// child process has a copy of the socket, so try again before giving up. Packets for a group that
 /// nobody reads are gone. The kernel loads its module `nfnetlink_log` by itself, with the first such rule
 /// or with this.
 #[derive(Debug)]
 pub struct Nflog {
     socket: Socket,
+    group: u16,
     /// Datagrams that arrived before the kernel's answer.
     early: Vec<Vec<u8>>,
     /// The number of the next packet; the kernel numbers those of each group.
@@ -125,7 +127,7 @@ impl Nflog {
             Ok(socket)
         };
         let socket = open().map_err(NetlinkError::Open)?;
-        let mut nflog = Nflog { socket, early: Vec::new(), next: 0 };
+        let mut nflog = Nflog { socket, group, early: Vec::new(), next: 0 };
         let doing = "asking for the packets of an NFLOG group";
         let failed = |source| NetlinkError::Io { doing, source };
         nflog.socket.send(&request(group, copied.clamp(1, MAX_COPIED))).map_err(failed)?;
@@ -192,6 +194,19 @@ impl Nflog {
                 return Ok(answer);
             }
         }
+    }
+}
+
+impl Drop for Nflog {
+    /// Gives the group back. To close the socket is not enough: a child process that another thread starts
+    /// at this moment has a copy of it until it executes its program.
+    fn drop(&mut self) {
+        let mut buffer = Buffer::new();
+        let message = buffer.open_message(ulog::CONFIG, F_REQUEST, 2, FAMILY_UNSPEC, self.group);
+        buffer.attribute(ulog::CONFIG_COMMAND, &[ulog::COMMAND_UNBIND]);
+        buffer.close_message(message);
+        // If this fails, the end of the socket does it.
+        let _ = self.socket.send(buffer.bytes());
     }
 }
 

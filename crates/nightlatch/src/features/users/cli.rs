@@ -305,9 +305,6 @@ impl Run for ShowCard {
         if on_screen {
             self.show(&sheet);
         }
-        wording::not_yet(&self.name, card.user.credentials.keys())
-            .into_iter()
-            .for_each(screen::say);
         if is_private {
             screen::say(wording::private_host(&host));
         }

@@ -21,6 +21,9 @@ const MAX_A_SECOND: f64 = 2.0;
 /// How long, and how many, packets of a user are remembered: the same from the same source is handed over
 /// once within that time. The engine remembers all.
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
+/// The same for phones, whose requests differ in nothing that is compared: they repeat them after half a
+/// second, a second, two, as long as no answer comes.
+const PHONE_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 const MAX_REMEMBERED: usize = 16;
 
 /// The keys of all users. Whether a packet is genuine takes one authentication code for SPA, because each
@@ -76,7 +79,7 @@ impl Keyring {
         let (fingerprint, _, keys) = holder.spa.as_ref()?;
         let authentic = spa::authenticate(payload, keys).ok()?;
         let code = authentic.replay_key();
-        if !holder.lately.is_new(code, source) {
+        if !holder.lately.is_new(code, source, REMEMBERED_FOR) {
             return None;
         }
         Some(Event::Proved(Box::new(Proved {
@@ -106,12 +109,10 @@ impl Keyring {
         let (user, hash) = user?;
         let holder = self.holders.get_mut(&user)?;
         let (fingerprint, _) = holder.agent.clone()?;
-        // A phone sends the same again after half a second: only the hash tells that it is the same.
-        holder.lately.is_new(hash, source).then_some(Event::Registers(Registers {
-            user,
-            fingerprint,
-            source,
-        }))
+        holder
+            .lately
+            .is_new(hash, source, PHONE_REMEMBERED_FOR)
+            .then_some(Event::Registers(Registers { user, fingerprint, source }))
     }
 }
 
@@ -169,9 +170,11 @@ impl Default for Lately {
 
 impl Lately {
     /// Whether a genuine packet is to be handed over; then it is noted.
-    fn is_new(&mut self, code: [u8; 32], source: IpAddr) -> bool {
-        self.codes.retain(|(_, _, at)| at.elapsed() < REMEMBERED_FOR);
-        if self.codes.iter().any(|(other, from, _)| *other == code && *from == source) {
+    fn is_new(&mut self, code: [u8; 32], source: IpAddr, remembered: Duration) -> bool {
+        let is_same = |(other, from, at): &([u8; 32], IpAddr, Stopwatch)| {
+            *other == code && *from == source && at.elapsed() < remembered
+        };
+        if self.codes.iter().any(is_same) {
             return false;
         }
         let earned = self.at.elapsed().as_secs_f64() * MAX_A_SECOND;

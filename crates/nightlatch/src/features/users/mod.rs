@@ -12,7 +12,7 @@
 //! where secrets are kept; no list, log or notice shows them, and where a credential is named, it is by a
 //! random fingerprint. Names and notes are public: they are in lists and in the audit log.
 //!
-//! A knock is a TCP SYN to each of three ports, in their order and within 15 seconds: `knock -d 300 HOST P1
+//! **Knocks.** A knock is a TCP SYN to each of three ports, in their order and within 15 seconds: `knock -d 300 HOST P1
 //! P2 P3`, `nmap` with one port at a time, or an app. The kernel opens the sender's address by itself, also
 //! while the daemon is stopped; IPv4 and IPv6 are opened separately. Nothing answers, repetitions of a port do
 //! no harm, and any other SYN to a port that belongs to no service begins anew, so no scan opens anything.
@@ -20,12 +20,24 @@
 //! permanent on` for all users; formerly `iptables-knock activate`), a knock opens for as long as the address is
 //! used: until 30 days without a packet, for four addresses of a user, and never for ssh or web.
 //!
-//! A knock sequence and a secret user agent can be read, and then used, by anybody on the way; SPA packets
-//! cannot: give a knock sequence only to people whose programs know nothing better. `nightlatch lease anna
-//! 203.0.113.7 --for 2h` opens an address by hand, without credentials.
+//! **SPA.** The client sends one packet to the user's own UDP port, where nothing listens and nothing answers:
+//! the firewall copies it to the daemon and drops it. The message is encrypted and authenticated with the
+//! user's keys, must not be older than two minutes by the clock of the client, and counts once, also after
+//! a restart. It opens the address from which it came; with `--any-address`, also another one that it names;
+//! with `--require-address` it must name one, so that whoever catches the packet cannot send it from an
+//! address of his own. It opens those services of the user of which it names a port, and the timeout of
+//! `fwknop -f SECONDS` is an upper limit. A timeout of one second closes what the user has opened for that
+//! address. A genuine message that is refused leaves a notice in the journal with the reason, one of a kind
+//! in ten minutes, and `nightlatch status` counts them.
 //!
-//! This version makes and keeps credentials, but does not listen for SPA packets or user agents yet: until it
-//! does, their addresses are opened by hand.
+//! **Secret user agent.** A SIP phone that sends it with its REGISTER over UDP, to a port of the service
+//! `sip`, gets all services of its user: the first REGISTER is dropped and opens the address, the phone's own
+//! repetition half a second later gets through. It is sent in clear text in each packet: whoever sees one on
+//! its way can use it too. Over TCP or TLS it is not seen.
+//!
+//! A knock sequence can be read, and then used, by anybody on the way as well; SPA packets cannot: give a
+//! knock sequence only to people whose programs know nothing better.
+//! `nightlatch lease anna 203.0.113.7 --for 2h` opens an address by hand, without credentials.
 
 mod card;
 pub mod cli;

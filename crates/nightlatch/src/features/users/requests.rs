@@ -69,7 +69,7 @@ pub(super) fn report(used: &BTreeMap<Kind, Counts>, report: &mut Report) {
     if used.is_empty() {
         return;
     }
-    report.field(86, "credentials", used);
+    report.field(88, "credentials", used);
     let each = used.iter().map(|(kind, Counts { accepted, refused })| {
         let refused = match refused {
             0 => String::new(),
@@ -77,5 +77,5 @@ pub(super) fn report(used: &BTreeMap<Kind, Counts>, report: &mut Report) {
         };
         format!("{kind}: accepted {accepted}{refused}")
     });
-    report.line(86, format!("used      {}", each.collect::<Vec<_>>().join("; ")));
+    report.line(88, format!("used      {}", each.collect::<Vec<_>>().join("; ")));
 }

@@ -79,8 +79,7 @@ impl Worded for Users {
             ));
         }
         let card = format!("\"nightlatch user card {}\" shows, once, what to hand over", user.name);
-        let lines = std::iter::once(card).chain(not_yet(&user.name, user.credentials.keys()));
-        Some(lines.collect::<Vec<_>>().join("\n"))
+        Some(card)
     }
 
     fn refuse(refusal: &Refusal) -> String {
@@ -200,26 +199,6 @@ impl Worded for Users {
     }
 }
 
-/// What this version does not do yet, and what to do meanwhile.
-pub(super) fn not_yet<'a>(
-    name: &UserName,
-    kinds: impl Iterator<Item = &'a Kind>,
-) -> Option<String> {
-    let awaited = kinds.filter_map(|kind| match kind {
-        Kind::Knock => None,
-        Kind::Spa => Some("SPA packets"),
-        Kind::Agent => Some("secret user agents"),
-    });
-    let awaited: Vec<&str> = awaited.collect();
-    let awaited = match awaited.as_slice() {
-        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        few => few.concat(),
-    };
-    (!awaited.is_empty()).then(|| format!(
-        "attention: this version does not listen for {awaited} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
-    ))
-}
-
 fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
     let kinds: BTreeSet<&Kind> = kinds.into_iter().collect();
     match kinds.is_empty() {
@@ -331,7 +310,6 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     if !user.note.is_empty() {
         lines.push(format!("note      {}", screen::printable(&user.note)));
     }
-    lines.extend(not_yet(&user.name, user.credentials.keys()));
     lines
 }
 
