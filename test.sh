@@ -23,7 +23,7 @@ test_needs=(
     script:bsdutils
 )
 # Those bring services that would be enabled on a developer's machine: for CI only.
-ci_needs=(ssh:openssh-client sshd:openssh-server tor:tor-geoipdb)
+ci_needs=(ssh:openssh-client sshd:openssh-server tor:tor-geoipdb fwknopd:fwknop-server)
 boot_needs=(debootstrap:debootstrap systemd-nspawn:systemd-container)
 
 main() {

@@ -44,6 +44,8 @@ main() {
     printf '\n## Leases\n'
     bench/leases.sh
     bench/packet-cost.sh leases
+    printf '\n## Single packet authorization\n\n'
+    bench/spa.sh
     printf '\n## Cost of a change\n\n'
     bench/changes.sh
     printf '\n## Size\n\n'

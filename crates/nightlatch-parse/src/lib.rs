@@ -14,6 +14,7 @@ pub mod packet;
 pub mod pbx;
 pub mod ranges;
 pub mod sniff;
+pub mod spa;
 pub mod tally;
 
 mod lines;

@@ -1,0 +1,336 @@
+//! The card of a user, as the client side reads it.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::fields::read_service;
+use super::keys::{self, MAX_HMAC_KEY, MAX_KEY};
+use super::{Keys, MAX_REQUEST, Service};
+use crate::lines::without_byte_order_mark;
+
+/// No card is longer, in bytes.
+const MAX_TEXT: usize = 64 * 1024;
+/// The longest name of a server.
+const MAX_SERVER: usize = 253;
+const MAX_NAME: usize = 400;
+
+/// What a client needs to write messages.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The user, or the name of the stanza; what follows an `@` is not part of it.
+    pub user: String,
+    /// Where the messages go: a name or an address.
+    pub server: String,
+    /// To which UDP port. Not 0.
+    pub port: u16,
+    /// The keys.
+    pub keys: Keys,
+    /// What the user asks for. At least one.
+    pub access: Vec<Service>,
+}
+
+/// What a card must say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardWord {
+    /// `USER`, or a line `[name]`.
+    User,
+    /// `SPA_SERVER` or `HOST`.
+    Server,
+    /// `SPA_SERVER_PORT`.
+    Port,
+    /// `ACCESS`.
+    Access,
+    /// `KEY_BASE64` or `KEY`.
+    Key,
+    /// `HMAC_KEY_BASE64` or `HMAC_KEY`.
+    HmacKey,
+}
+
+/// Why a card cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    /// It is longer than any card.
+    #[error("the file is longer than any card")]
+    TooLong,
+    /// It is not a text.
+    #[error("the file is not a text in UTF-8")]
+    NotText,
+    /// Something is missing.
+    #[error("{0} is missing")]
+    Missing(CardWord),
+    /// A line, counted from 1, says what was said before.
+    #[error("line {1}: {0} was given before; a card is for one user of one server")]
+    Again(CardWord, usize),
+    /// A line, counted from 1, has a malformed value.
+    #[error("line {1}: the value of {0} is malformed")]
+    Malformed(CardWord, usize),
+}
+
+impl Card {
+    /// Reads a card as `nightlatch user card` writes it in text, or the stanza of it that is for the
+    /// `.fwknoprc` of fwknop: lines of a word and its value, between which there may be anything else.
+    /// Unknown words are ignored.
+    ///
+    /// # Errors
+    /// Something is missing, malformed, or there more than once.
+    pub fn read(text: &[u8]) -> Result<Card, CardError> {
+        if text.len() > MAX_TEXT {
+            return Err(CardError::TooLong);
+        }
+        let text = std::str::from_utf8(without_byte_order_mark(text));
+        let mut found = Found::default();
+        for (index, line) in text.map_err(|_| CardError::NotText)?.lines().enumerate() {
+            found.take(line.trim(), index + 1)?;
+        }
+        found.card()
+    }
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Found {
+    user: Option<String>,
+    server: Option<String>,
+    port: Option<u16>,
+    access: Option<Vec<Service>>,
+    key: Option<Zeroizing<Vec<u8>>>,
+    hmac_key: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Found {
+    fn take(&mut self, line: &str, number: usize) -> Result<(), CardError> {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            // What fwknop applies to all stanzas.
+            if name == "default" {
+                return Ok(());
+            }
+            return put(&mut self.user, CardWord::User, number, user(name));
+        }
+        let Some((word, rest)) = line.split_once(char::is_whitespace) else {
+            return Ok(());
+        };
+        // As fwknop reads it.
+        let word = word.strip_suffix(':').unwrap_or(word);
+        let value = rest.trim_start().split([' ', '\t', ';', '#']).next().unwrap_or_default();
+        match word {
+            "USER" => put(&mut self.user, CardWord::User, number, user(value)),
+            "SPA_SERVER" | "HOST" => put(&mut self.server, CardWord::Server, number, server(value)),
+            "SPA_SERVER_PORT" => put(&mut self.port, CardWord::Port, number, port(value)),
+            "ACCESS" => put(&mut self.access, CardWord::Access, number, access(value)),
+            "KEY" => put(&mut self.key, CardWord::Key, number, plain(value, MAX_KEY)),
+            "KEY_BASE64" => {
+                put(&mut self.key, CardWord::Key, number, keys::decode(value, MAX_KEY).ok())
+            }
+            "HMAC_KEY" => {
+                put(&mut self.hmac_key, CardWord::HmacKey, number, plain(value, MAX_HMAC_KEY))
+            }
+            "HMAC_KEY_BASE64" => {
+                let key = keys::decode(value, MAX_HMAC_KEY).ok();
+                put(&mut self.hmac_key, CardWord::HmacKey, number, key)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn card(self) -> Result<Card, CardError> {
+        let key = self.key.ok_or(CardError::Missing(CardWord::Key))?;
+        let hmac_key = self.hmac_key.ok_or(CardError::Missing(CardWord::HmacKey))?;
+        Ok(Card {
+            user: self.user.ok_or(CardError::Missing(CardWord::User))?,
+            server: self.server.ok_or(CardError::Missing(CardWord::Server))?,
+            port: self.port.ok_or(CardError::Missing(CardWord::Port))?,
+            // Both were measured when they were read.
+            keys: Keys::new(&key, &hmac_key).map_err(|_| CardError::Missing(CardWord::Key))?,
+            access: self.access.ok_or(CardError::Missing(CardWord::Access))?,
+        })
+    }
+}
+
+/// Keeps a value that is not there yet.
+fn put<T>(
+    place: &mut Option<T>,
+    word: CardWord,
+    number: usize,
+    value: Option<T>,
+) -> Result<(), CardError> {
+    let value = value.ok_or(CardError::Malformed(word, number))?;
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(CardError::Again(word, number)),
+    }
+}
+
+fn user(name: &str) -> Option<String> {
+    let user = name.split('@').next().unwrap_or_default();
+    let is_name = name.len() <= MAX_NAME && user.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_name && (1..=super::MAX_USER).contains(&user.len())).then(|| user.to_owned())
+}
+
+fn server(name: &str) -> Option<String> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    let is_name = name.bytes().all(is_known) && !name.starts_with('-');
+    (is_name && (1..=MAX_SERVER).contains(&name.len())).then(|| name.to_owned())
+}
+
+fn port(value: &str) -> Option<u16> {
+    let is_number = value.len() <= 5 && value.bytes().all(|byte| byte.is_ascii_digit());
+    value.parse().ok().filter(|port| is_number && *port != 0)
+}
+
+fn access(value: &str) -> Option<Vec<Service>> {
+    let is_short = value.len() <= MAX_REQUEST;
+    is_short.then(|| value.split(',').map(read_service).collect()).flatten()
+}
+
+/// A key that is written as it is.
+fn plain(value: &str, longest: usize) -> Option<Zeroizing<Vec<u8>>> {
+    (1..=longest).contains(&value.len()).then(|| Zeroizing::new(value.as_bytes().to_vec()))
+}
+
+impl fmt::Display for CardWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CardWord::User => "USER",
+            CardWord::Server => "SPA_SERVER",
+            CardWord::Port => "SPA_SERVER_PORT",
+            CardWord::Access => "ACCESS",
+            CardWord::Key => "KEY_BASE64",
+            CardWord::HmacKey => "HMAC_KEY_BASE64",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Protocol;
+    use super::*;
+
+    /// As it is printed, with the text around it.
+    const STANZA: &str = "\u{feff}Access of anna to pbx.example.net\r
+\r
+server    pbx.example.net\r
+Keep this card to yourself: whoever has it has your access.\r
+\r
+  With the program fwknop, add this to the file .fwknoprc in your home folder:\r
+      [anna@pbx.example.net]\r
+      SPA_SERVER pbx.example.net\r
+      SPA_SERVER_PORT 40001\r
+      ALLOW_IP source\r
+      ACCESS udp/5060,tcp/443\r
+      KEY_BASE64 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\r
+      USE_HMAC Y\r
+      HMAC_KEY_BASE64 QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9gYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+fw==\r
+  and then, each time: fwknop -n anna@pbx.example.net\r
+";
+    /// As it is written to a file.
+    const DATA: &str = "NIGHTLATCH_CARD: 1
+HOST: pbx.example.net
+USER: anna
+SPA_SERVER_PORT: 40001
+ACCESS: udp/5060,tcp/443
+KEY_BASE64: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
+HMAC_KEY_BASE64: QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9gYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+fw==
+KNOCK: 7001 7005 7003
+USER_AGENT: abcde-fghij
+";
+
+    fn shown(text: &str) -> Result<String, String> {
+        let card = Card::read(text.as_bytes()).map_err(|error| error.to_string())?;
+        let Card { user, server, port, keys: _, access } = card;
+        let access: Vec<String> = access.iter().map(Service::to_string).collect();
+        Ok(format!("{user} {server} {port} {}", access.join(" ")))
+    }
+
+    #[test]
+    fn both_forms() {
+        let expected = Ok("anna pbx.example.net 40001 udp/5060 tcp/443".to_owned());
+        assert_eq!(shown(STANZA), expected);
+        assert_eq!(shown(DATA), expected);
+        let commented = format!("[default]\n# KEY x\n;ACCESS tcp/1\n{DATA}")
+            .replace("ACCESS: udp/5060,tcp/443", "ACCESS\tudp/5060,tcp/443;tcp/1 # and");
+        assert_eq!(shown(&commented), expected);
+    }
+
+    #[test]
+    fn its_keys_are_those_of_the_user() {
+        let keys: Vec<u8> = (0..128).collect();
+        let keys = Keys::new(&keys[..32], &keys[64..]).unwrap();
+        for text in [STANZA, DATA] {
+            let card = Card::read(text.as_bytes()).unwrap();
+            let service = Service { protocol: Protocol::Udp, port: 5060 };
+            let message = super::super::Message {
+                user: card.user,
+                time: 1,
+                address: super::super::Address::Source,
+                services: vec![service],
+                client_timeout: None,
+            };
+            assert_eq!(message.write(&card.keys, 7), message.write(&keys, 7));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (from, to, expected) in [
+            ("USER: anna", "", "USER is missing"),
+            ("HOST: pbx.example.net", "", "SPA_SERVER is missing"),
+            ("SPA_SERVER_PORT: 40001", "", "SPA_SERVER_PORT is missing"),
+            ("ACCESS: udp/5060,tcp/443", "", "ACCESS is missing"),
+            ("\nKEY_BASE64", "\nkey", "KEY_BASE64 is missing"),
+            ("HMAC_KEY_BASE64", "HMAC", "HMAC_KEY_BASE64 is missing"),
+            ("anna", "an\u{7}na", "line 3: the value of USER is malformed"),
+            ("anna", &"x".repeat(49), "line 3: the value of USER is malformed"),
+            ("pbx.example.net", "-pbx", "line 2: the value of SPA_SERVER is malformed"),
+            ("pbx.example.net", "$(id)", "line 2: the value of SPA_SERVER is malformed"),
+            ("40001", "0", "line 4: the value of SPA_SERVER_PORT is malformed"),
+            ("40001", "+1", "line 4: the value of SPA_SERVER_PORT is malformed"),
+            ("40001", "65536", "line 4: the value of SPA_SERVER_PORT is malformed"),
+            ("udp/5060,", "udp/5060-5070,", "line 5: the value of ACCESS is malformed"),
+            ("udp/5060,", ",", "line 5: the value of ACCESS is malformed"),
+            ("AAECAw", "AAEC-w", "line 6: the value of KEY_BASE64 is malformed"),
+            ("AAECAw", "AAECAwAAECAw", "line 6: the value of KEY_BASE64 is malformed"),
+            ("QEFCQ0", "", "line 7: the value of HMAC_KEY_BASE64 is malformed"),
+            (
+                "USER_AGENT:",
+                "USER:",
+                "line 9: USER was given before; a card is for one user of one server",
+            ),
+            (
+                "NIGHTLATCH_CARD: 1",
+                "KEY x",
+                "line 6: KEY_BASE64 was given before; a card is for one user of one server",
+            ),
+        ] {
+            assert!(DATA.contains(from), "{from}");
+            assert_eq!(shown(&DATA.replace(from, to)), Err(expected.to_owned()), "{from} {to}");
+        }
+        assert_eq!(Card::read(b"\xff").unwrap_err(), CardError::NotText);
+        assert_eq!(Card::read(&vec![b' '; MAX_TEXT + 1]).unwrap_err(), CardError::TooLong);
+        assert_eq!(shown(""), Err("KEY_BASE64 is missing".to_owned()));
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let shown = format!("{:?}", Card::read(DATA.as_bytes()).unwrap());
+        assert!(shown.contains("Keys(..)") && !shown.contains("AAEC"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(
+            text in proptest::collection::vec(any::<u8>(), 0..300),
+            place in 0_usize..400, byte in any::<u8>(),
+        ) {
+            let _ = Card::read(&text);
+            let mut changed = DATA.as_bytes().to_vec();
+            let place = place % changed.len();
+            changed[place] = byte;
+            if let Ok(card) = Card::read(&changed) {
+                prop_assert!(card.port != 0 && !card.access.is_empty());
+            }
+        }
+    }
+}
