@@ -1,0 +1,5 @@
+//! `nightlatch open`, from a laptop to a server.
+
+mod cards;
+mod effects;
+mod ground;
