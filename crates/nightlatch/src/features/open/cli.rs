@@ -69,14 +69,12 @@ impl Run for Open {
         let given = self.given()?;
         let card = read(&self.card)?;
         let host = self.host.clone().unwrap_or_else(|| card.server.clone());
-        if !host.eq_ignore_ascii_case(&card.server) {
-            screen::complain(wording::other_host(&host, &card.server));
-        }
         let action = if self.close { Action::Close } else { Action::Open };
         let session =
             Session { work: Work { card, action, given }, host, only: self.only.family() };
         let found = io::resolve(&session.host)
             .map_err(|error| Failure::no(wording::not_found(&session.host, &error)))?;
+        session.warn_of_another_host(&found);
         let tried = io::everywhere(&session.work, &logic::targets(&found, session.only));
         let missing = logic::without_address(&found, session.only);
         let report = session.report([tried, missing].concat());
@@ -140,6 +138,18 @@ struct Session {
 impl Session {
     fn report(&self, tried: Vec<Tried>) -> Report {
         Report::new(self.work.action, &self.host, &self.work.card.user, tried)
+    }
+
+    /// Warns if the card is for a server elsewhere.
+    fn warn_of_another_host(&self, found: &[IpAddr]) {
+        let on_card = &self.work.card.server;
+        if self.host.eq_ignore_ascii_case(on_card) {
+            return;
+        }
+        let is_same = |known: Vec<IpAddr>| known.iter().any(|address| found.contains(address));
+        if !io::resolve(on_card).is_ok_and(is_same) {
+            screen::complain(wording::other_host(&self.host, on_card));
+        }
     }
 
     /// Repeats it until nobody reads any more what it says.

@@ -15,7 +15,7 @@ pub(super) fn lines(report: &Report, card: &Card, now: Time) -> Vec<String> {
     let mut lines: Vec<String> = report.paths.iter().map(|it| line(it, card)).collect();
     let has = |state| report.paths.iter().any(|it| it.state == state);
     if has(State::Unverified) {
-        lines.extend(unverified(report.action, card, now));
+        lines.extend(unverified(report, card, now));
     }
     if has(State::StillOpen) {
         lines.push("What still answers may be open in another way, e.g. by an account or to everybody: \"nightlatch why ADDRESS\" on the server says it.".to_owned());
@@ -95,16 +95,21 @@ fn quiet(tried: &Tried) -> String {
     }
 }
 
-/// Why a packet may have had no effect.
-fn unverified(action: Action, card: &Card, now: Time) -> Vec<String> {
-    let wanted = match action {
+/// Why packets may have had no effect.
+fn unverified(report: &Report, card: &Card, now: Time) -> Vec<String> {
+    let last = match report.action {
         Action::Open => {
-            "the service itself may not be running, or may not answer a stranger's request"
+            "- the service: it may not be running, or not answer SIP requests (OPTIONS)"
         }
-        Action::Close => "nothing answered before either, so that no difference shows",
+        Action::Close => {
+            "- the service: it did not answer before either, so that no difference shows"
+        }
     };
-    vec![
-        "The server answers no such packet, whatever it thinks of it. What to check:".to_owned(),
+    let others =
+        report.paths.iter().filter(|it| it.state == State::Unverified && it.named != it.source);
+    let others = others.filter_map(|it| it.named).map(|address| format!("- the address: {address} is opened only for users who may open others than their own, and only from there can it be verified"));
+    let mut lines = vec![
+        "The server never answers such a packet, accepted or refused. What to check:".to_owned(),
         format!(
             "- the clock of this computer, which says {now}: a server whose clock differs by more than 2 minutes ignores the packet"
         ),
@@ -114,10 +119,14 @@ fn unverified(action: Action, card: &Card, now: Time) -> Vec<String> {
             "- the network: it may drop packets to UDP port {}, or replace addresses in different ways for UDP and TCP",
             card.port
         ),
-        format!("- {wanted}"),
+    ];
+    lines.extend(others);
+    lines.push(last.to_owned());
+    lines.push(
         "On the server, \"nightlatch status\" shows packets that were refused, with the reason."
             .to_owned(),
-    ]
+    );
+    lines
 }
 
 /// Before it is repeated.

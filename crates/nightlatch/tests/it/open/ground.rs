@@ -16,19 +16,19 @@ use nightlatch_parse::spa::{self, Address, Keys, Message};
 use crate::support::{self, told};
 
 /// Where the server takes messages.
-pub(super) const SPA_PORT: u16 = 40_001;
-pub(super) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-pub(super) const HMAC_KEY: &str =
+pub(crate) const SPA_PORT: u16 = 40_001;
+pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const HMAC_KEY: &str =
     "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9gYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+fw==";
 /// The name that the laptop knows the server by.
-pub(super) const NAME: &str = "pbx.example.net";
+pub(crate) const NAME: &str = "pbx.example.net";
 
 /// The server, and a laptop with an `/etc` of its own.
-pub(super) fn stage() -> Option<Stage> {
+pub(crate) fn stage() -> Option<Stage> {
     stage_of(Plan::standard())
 }
 
-pub(super) fn stage_of(plan: Plan) -> Option<Stage> {
+pub(crate) fn stage_of(plan: Plan) -> Option<Stage> {
     if !support::installed(&["nft"]) {
         return None;
     }
@@ -37,14 +37,14 @@ pub(super) fn stage_of(plan: Plan) -> Option<Stage> {
 }
 
 /// The laptop: whoever runs the program there is neither root nor has any configuration.
-pub(super) struct Laptop<'a> {
-    pub(super) host: &'a Host,
+pub(crate) struct Laptop<'a> {
+    pub(crate) host: &'a Host,
     folder: tempfile::TempDir,
 }
 
 impl<'a> Laptop<'a> {
     /// The laptop knows the server by its name, with these addresses.
-    pub(super) fn of(stage: &'a Stage, addresses: &[IpAddr]) -> Laptop<'a> {
+    pub(crate) fn of(stage: &'a Stage, addresses: &[IpAddr]) -> Laptop<'a> {
         let host = stage.host("traveller").unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -53,7 +53,7 @@ impl<'a> Laptop<'a> {
         laptop
     }
 
-    pub(super) fn knows(&self, addresses: &[IpAddr]) {
+    pub(crate) fn knows(&self, addresses: &[IpAddr]) {
         let lines = addresses.iter().map(|address| format!("{address} {NAME}\n"));
         let lines: String = lines.collect();
         let script = format!(
@@ -63,7 +63,7 @@ impl<'a> Laptop<'a> {
     }
 
     /// A file that only the user can read.
-    pub(super) fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         let mode = std::fs::Permissions::from_mode(0o600);
@@ -73,7 +73,7 @@ impl<'a> Laptop<'a> {
     }
 
     /// `nightlatch open` with these arguments, by a user without rights, not yet started.
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.command("setpriv");
         let user = NOBODY.to_string();
         command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs"]);
@@ -82,19 +82,19 @@ impl<'a> Laptop<'a> {
         command
     }
 
-    pub(super) fn open(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn open(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs it, and returns what it printed. It has to end with this code.
-    pub(super) fn must_exit(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn must_exit(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.open(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", told(&output));
         told(&output)
     }
 
     /// What it prints with `--json`, and its exit code.
-    pub(super) fn json(&self, arguments: &[&str]) -> (serde_json::Value, Option<i32>) {
+    pub(crate) fn json(&self, arguments: &[&str]) -> (serde_json::Value, Option<i32>) {
         let output = self.open(&[arguments, &["--json"]].concat());
         let value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", told(&output)));
@@ -105,14 +105,14 @@ impl<'a> Laptop<'a> {
 const NOBODY: u32 = 65_534;
 
 /// The card of the user of the stand-in, as the server writes it to a file.
-pub(super) fn card(access: &str) -> String {
+pub(crate) fn card(access: &str) -> String {
     format!(
         "NIGHTLATCH_CARD: 1\nHOST: {NAME}\nUSER: anna\nSPA_SERVER_PORT: {SPA_PORT}\nACCESS: {access}\nKEY_BASE64: {KEY}\nHMAC_KEY_BASE64: {HMAC_KEY}\n"
     )
 }
 
 /// Runs a line of shell on a host; it has to succeed. Returns what it printed.
-pub(super) fn shell(host: &Host, line: &str) -> String {
+pub(crate) fn shell(host: &Host, line: &str) -> String {
     let output = host.command("sh").args(["-ec", line]).output().unwrap();
     assert!(output.status.success(), "{line}: {}", told(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -120,16 +120,16 @@ pub(super) fn shell(host: &Host, line: &str) -> String {
 
 /// A message as the stand-in got it.
 #[derive(Clone, Debug)]
-pub(super) struct Got {
-    pub(super) source: IpAddr,
-    pub(super) payload: Vec<u8>,
-    pub(super) message: Message,
+pub(crate) struct Got {
+    pub(crate) source: IpAddr,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) message: Message,
 }
 
 type Decide = Box<dyn Fn(usize, &Got) -> bool + Send>;
 
 /// Takes messages on a server, and opens and closes its firewall.
-pub(super) struct StandIn {
+pub(crate) struct StandIn {
     got: Arc<Mutex<Vec<Got>>>,
     ended: Arc<AtomicBool>,
     worker: Option<JoinHandle<()>>,
@@ -137,12 +137,12 @@ pub(super) struct StandIn {
 
 impl StandIn {
     /// All messages count.
-    pub(super) fn on(host: &Host) -> StandIn {
+    pub(crate) fn on(host: &Host) -> StandIn {
         StandIn::that(host, |_, _| true)
     }
 
     /// Those count of which `decide` says so, by their number (from 0) and what they say.
-    pub(super) fn that(
+    pub(crate) fn that(
         host: &Host,
         decide: impl Fn(usize, &Got) -> bool + Send + 'static,
     ) -> StandIn {
@@ -172,7 +172,7 @@ impl StandIn {
     }
 
     /// All messages so far.
-    pub(super) fn got(&self) -> Vec<Got> {
+    pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }
 }
@@ -226,14 +226,14 @@ fn set(holder: u32, address: IpAddr, opens: bool) {
 }
 
 /// Programs on the server that answer: TCP accepts, UDP sends back what it gets.
-pub(super) struct Programs {
+pub(crate) struct Programs {
     ended: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
     heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Programs {
-    pub(super) fn on(host: &Host, udp: &[u16], tcp: &[u16]) -> Programs {
+    pub(crate) fn on(host: &Host, udp: &[u16], tcp: &[u16]) -> Programs {
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let mut programs = Programs { ended: Arc::default(), workers: Vec::new(), heard };
         for &port in udp {
@@ -259,7 +259,7 @@ impl Programs {
     }
 
     /// What came by UDP.
-    pub(super) fn heard(&self) -> Vec<String> {
+    pub(crate) fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
 }

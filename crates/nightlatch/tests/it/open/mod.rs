@@ -2,4 +2,4 @@
 
 mod cards;
 mod effects;
-mod ground;
+pub(crate) mod ground;
