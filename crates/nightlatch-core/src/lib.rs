@@ -37,5 +37,6 @@ pub mod service;
 pub mod signalling;
 pub mod time;
 pub mod trouble;
+pub mod watched;
 
 pub use nightlatch_parse::address::{self, AddrRange, Family};

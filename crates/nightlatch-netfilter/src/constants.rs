@@ -20,6 +20,7 @@ pub(crate) const NLMSGERR_ATTR_OFFS: u16 = 2;
 
 pub(crate) const NFNLGRP_NFTABLES: u32 = 7;
 pub(crate) const SUBSYS_CONNTRACK: u16 = 1;
+pub(crate) const SUBSYS_ULOG: u16 = 4;
 pub(crate) const SUBSYS_NFTABLES: u16 = 10;
 
 pub(crate) const FAMILY_UNSPEC: u8 = 0;
@@ -198,4 +199,28 @@ pub(crate) mod conntrack {
     pub(crate) const STATUS_SEEN_REPLY: u32 = 1 << 1;
     pub(crate) const STATUS_ASSURED: u32 = 1 << 2;
     pub(crate) const STATUS_CONFIRMED: u32 = 1 << 3;
+}
+
+/// `linux/netfilter/nfnetlink_log.h`: `enum nfulnl_msg_types` with the subsystem in the upper byte,
+/// `enum nfulnl_attr_type`, `enum nfulnl_attr_config` and their values.
+pub(crate) mod ulog {
+    pub(crate) const PACKET: u16 = super::SUBSYS_ULOG << 8;
+    pub(crate) const CONFIG: u16 = super::SUBSYS_ULOG << 8 | 1;
+
+    pub(crate) const PACKET_HEADER: u16 = 1;
+    pub(crate) const TIMESTAMP: u16 = 3;
+    pub(crate) const PAYLOAD: u16 = 9;
+    pub(crate) const PREFIX: u16 = 10;
+    pub(crate) const SEQUENCE: u16 = 12;
+
+    pub(crate) const CONFIG_COMMAND: u16 = 1;
+    pub(crate) const CONFIG_MODE: u16 = 2;
+    pub(crate) const CONFIG_TIMEOUT: u16 = 4;
+    pub(crate) const CONFIG_THRESHOLD: u16 = 5;
+    pub(crate) const CONFIG_FLAGS: u16 = 6;
+
+    pub(crate) const COMMAND_BIND: u8 = 1;
+    pub(crate) const COMMAND_UNBIND: u8 = 2;
+    pub(crate) const COPY_PACKET: u8 = 2;
+    pub(crate) const FLAG_SEQUENCE: u16 = 1;
 }

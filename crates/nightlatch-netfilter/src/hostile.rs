@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::element::{self, Kind};
 use crate::structure::Collector;
 use crate::wire::{Buffer, Message, Messages};
-use crate::{conntrack, inventory, monitor, netlink};
+use crate::{conntrack, inventory, monitor, netlink, nflog};
 
 /// Attributes in attributes, with numbers and lengths as the kernel uses them.
 fn tree() -> impl Strategy<Value = Vec<u8>> {
@@ -61,6 +61,7 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn read_all(message: &Message<'_>) {
+    let _ = nflog::read_packet(message);
     let _ = netlink::refusal(message);
     let _ = conntrack::read_flow(message);
     let _ = inventory::read_table(message.family(), message.attributes());

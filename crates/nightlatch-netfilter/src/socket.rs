@@ -73,6 +73,13 @@ impl Socket {
         })
     }
 
+    /// From now on, what does not fit into the receive buffer is dropped without [`Received::Lost`], and
+    /// only that: otherwise, the kernel would drop everything from then on until the buffer has been
+    /// read to its end.
+    pub(crate) fn drop_silently(&self) -> io::Result<()> {
+        self.set_number(libc::SOL_NETLINK, libc::NETLINK_NO_ENOBUFS, 1)
+    }
+
     /// Makes room to send `bytes` in one datagram, as far as the kernel allows.
     pub(crate) fn reserve_send(&mut self, bytes: usize) -> io::Result<()> {
         // The kernel keeps 32 bytes for itself, and doubles what is asked for.

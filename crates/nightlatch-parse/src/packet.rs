@@ -12,7 +12,7 @@ pub struct Datagram {
 }
 
 /// The most IPv6 extension headers that are skipped.
-const MAX_EXTENSIONS: usize = 8;
+pub(crate) const MAX_EXTENSIONS: usize = 8;
 
 const UDP: u8 = 17;
 
@@ -65,7 +65,7 @@ fn udp_over_v6(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
     None
 }
 
-fn take<const LENGTH: usize>(bytes: &[u8], place: usize) -> Option<[u8; LENGTH]> {
+pub(crate) fn take<const LENGTH: usize>(bytes: &[u8], place: usize) -> Option<[u8; LENGTH]> {
     bytes.get(place..place.checked_add(LENGTH)?)?.try_into().ok()
 }
 

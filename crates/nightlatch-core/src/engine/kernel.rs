@@ -32,11 +32,11 @@ impl Engine {
 
     /// Follows the state in the kernel, where claims have changed.
     pub(super) fn renew(&mut self, touched: &[AddrRange], now: Time) -> Option<Action> {
-        if touched.is_empty() {
-            return None;
-        }
         let lists = Arc::clone(&self.merged);
         let (projection, world) = self.projection_and_world(now);
+        if touched.is_empty() && projection.watches(&world) {
+            return None;
+        }
         projection.renew(touched, &world, &lists)
     }
 

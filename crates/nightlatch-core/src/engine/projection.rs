@@ -123,6 +123,11 @@ impl Projection {
         std::mem::take(&mut self.withheld)
     }
 
+    /// Whether the kernel copies the packets that the program looks at, and no others, if it has a table.
+    pub(super) fn watches(&self, world: &World<'_>) -> bool {
+        !self.stands || self.structure.watched == world.state.watched()
+    }
+
     /// Follows the state within ranges whose claims have changed.
     pub(super) fn renew(
         &mut self,
@@ -141,10 +146,12 @@ impl Projection {
             // With a change it is tried again at once.
             return Some(self.load(world, lists));
         }
-        if delta.is_empty() {
+        let watches = self.watches(world);
+        if delta.is_empty() && watches {
             return None;
         }
-        let structure = (!self.sent.leads_into(&self.structure)).then(|| self.structure(world));
+        let is_other = !watches || !self.sent.leads_into(&self.structure);
+        let structure = is_other.then(|| self.structure(world));
         Some(self.apply(structure, delta, world))
     }
 

@@ -19,6 +19,7 @@ mod peers;
 mod probe;
 mod providers;
 mod requests;
+mod spa;
 mod up;
 mod users;
 
@@ -76,6 +77,8 @@ struct Desk {
     changes: Vec<Change>,
     records: Vec<Record>,
     projections: Vec<Project>,
+    /// How often chains and rules were changed too, without a load of the whole table.
+    structures: u32,
     cuts: Vec<Flows>,
     /// What was added to the kernel's sets, by loads too.
     taught: Vec<Lasting>,
@@ -101,6 +104,7 @@ impl Desk {
             changes: Vec::new(),
             records: Vec::new(),
             projections: Vec::new(),
+            structures: 0,
             cuts: Vec::new(),
             taught: Vec::new(),
             unlearned: Vec::new(),
@@ -149,6 +153,7 @@ impl Desk {
             }
             Action::Apply(apply) => {
                 let to = apply.to;
+                self.structures += u32::from(apply.structure.is_some());
                 let result = self.project(Project::Difference, |kernel| kernel.apply(*apply));
                 return vec![Event::Applied { to, result }];
             }

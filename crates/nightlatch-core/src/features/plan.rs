@@ -142,6 +142,13 @@ pub enum Fact {
     },
     /// A credential of a user opens an address.
     UserOpens(UserOpens),
+    /// A user closes an address that a credential of the user has opened.
+    UserCloses {
+        /// The user's name.
+        user: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// What a user may use from now on; nothing once the user is revoked.
     UserMay {
         /// The user's name.

@@ -1,6 +1,7 @@
 //! The features, one line each: add yours at the end of the list.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::posture::Posture;
 use crate::row::{Row, RowError, Stored};
 use crate::signalling::Learned;
 use crate::time::Time;
+use crate::watched::Watched;
 
 features! {
     firewall: Firewall,
@@ -43,6 +45,11 @@ impl State {
     /// How the firewall is to stand.
     pub fn posture(&self) -> &Posture {
         self.firewall.posture()
+    }
+
+    /// Which packets the program looks at, because they may open an address.
+    pub fn watched(&self) -> Arc<Watched> {
+        self.users.watched()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::condition::Condition;
 use crate::features::By;
 use crate::hours::Hours;
 use crate::service::{Grant, ServiceName};
+use crate::watched::Kind;
 use crate::{AddrRange, Family};
 
 /// A claim for a range of addresses, borrowed from its owner.
@@ -116,6 +117,15 @@ impl Conditional {
 }
 
 impl Answer {
+    /// What follows from one lease alone.
+    pub fn of_lease(kind: &Kind) -> Answer {
+        let mut weighing = Weighing { leases: 1, ..Weighing::default() };
+        weighing.idles.insert(kind.idle, 1);
+        let granted = weighing.conditional.entry((kind.hours.as_ref(), true)).or_default();
+        granted.count(&kind.services, 1);
+        weighing.answer()
+    }
+
     /// What accounts grant under no condition; `None` if none counts.
     pub fn grant(&self) -> Option<&Grant> {
         match &self.stance {

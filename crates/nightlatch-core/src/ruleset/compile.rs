@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
-use super::table::hours_name;
+use super::table::{Target, hours_name};
 use super::{
     Admission, HostPorts, OpenServices, Ruleset, Structure, Table, beginning_of_day, windows,
 };
-use crate::policy::{World, limited_among, limited_to_strangers, open_to_strangers};
+use crate::policy::{Answer, World, limited_among, limited_to_strangers, open_to_strangers};
 use crate::posture::Mode;
 
 /// The table that gives every packet the verdict of [`crate::policy::judge`].
@@ -49,6 +49,10 @@ pub fn structure(world: &World<'_>, table: &Table) -> Structure {
         total: world.rules.total,
     });
     table.add_chains(&mut structure, world);
+    structure.watched = world.state.watched();
+    for kind in &structure.watched.clone().leases {
+        Target::of(Answer::of_lease(kind)).add_chains(&mut structure, world);
+    }
     let has_windows = structure.has_open_hours()
         || structure.conditions.values().any(|chain| chain.windows.is_some());
     structure.windows_from = has_windows.then(|| beginning_of_day(world.now));

@@ -28,6 +28,7 @@ use crate::hours::Hours;
 use crate::policy::World;
 use crate::service::{Grant, Opening, Ports, Role};
 use crate::time::Time;
+use crate::watched::Watched;
 use std::time::Duration;
 
 /// The name of the table, of family `inet`.
@@ -136,6 +137,10 @@ pub struct Structure {
     /// How many flows strangers may have in connection tracking; set from the kernel's table size.
     #[serde(default)]
     pub share: StrangersShare,
+    /// Which packets the program looks at. Copies of a ruleset on disk leave it out: without the program,
+    /// nobody does.
+    #[serde(skip)]
+    pub watched: Arc<Watched>,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,

@@ -339,7 +339,8 @@ fn position<T>(
 }
 
 impl Target {
-    fn of(answer: Answer) -> Target {
+    /// Where the elements of pieces with this answer lead.
+    pub(super) fn of(answer: Answer) -> Target {
         let chain = match &answer.stance {
             Stance::Account { grant, walled, conditional } => {
                 let kind = if *walled { "walled" } else { "to" };
@@ -374,7 +375,7 @@ impl Target {
         conditional.idle.filter(|_| is_leased).map(|idle| idle.as_secs())
     }
 
-    fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
+    pub(super) fn add_chains(&self, structure: &mut Structure, world: &World<'_>) {
         let catalogue = world.catalogue;
         if let Some(name) = &self.chain {
             let (opening, walled) = match &self.answer.stance {

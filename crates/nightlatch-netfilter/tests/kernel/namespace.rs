@@ -61,6 +61,17 @@ pub(crate) fn load(text: &str) {
     nightlatch_netfilter::text::load(&text.replace("} }", "}\n}")).unwrap();
 }
 
+/// Takes every capability from this thread.
+pub(crate) fn give_up_privileges() {
+    /// `_LINUX_CAPABILITY_VERSION_3` of `linux/capability.h`.
+    const VERSION: u32 = 0x2008_0522;
+    let (header, sets) = ([VERSION, 0], [0_u32; 6]);
+    // SAFETY: both are live and of the sizes that this version has; the kernel only reads the sets, and
+    // only this thread changes.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
 fn spawn(command: &str) -> Output {
     let mut words = command.split_whitespace();
     Command::new(words.next().unwrap())

@@ -34,6 +34,21 @@ pub struct SipPlace {
     pub is_delimited: bool,
 }
 
+impl Transport {
+    /// The transport of this name, in upper or lower case.
+    pub(crate) fn named(name: &[u8]) -> Option<Transport> {
+        let known = [
+            ("udp", Transport::Udp),
+            ("tcp", Transport::Tcp),
+            ("ws", Transport::Tcp),
+            ("tls", Transport::Tls),
+            ("wss", Transport::Tls),
+        ];
+        let is_named = |known: &&(&str, _)| name.eq_ignore_ascii_case(known.0.as_bytes());
+        known.iter().find(is_named).map(|(_, transport)| *transport)
+    }
+}
+
 impl SipPlace {
     /// Parses a URI: `sip:101@203.0.113.20:5060;transport=tcp`, also in angle brackets. Asterisk's
     /// database writes `;` as `^3B`, its configuration as `\;`.
@@ -109,11 +124,10 @@ fn transport(parameters: &str) -> Option<Transport> {
     let (_, value) = parameters.split_once("transport=")?;
     let end = value.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(value.len());
     match value.get(..end)? {
-        "udp" => Some(Transport::Udp),
         // The word may be truncated at the end of a console column.
-        "tls" | "tl" | "wss" => Some(Transport::Tls),
-        "tcp" | "tc" | "ws" | "t" => Some(Transport::Tcp),
-        _ => None,
+        "tl" => Some(Transport::Tls),
+        "tc" | "t" => Some(Transport::Tcp),
+        name => Transport::named(name.as_bytes()),
     }
 }
 

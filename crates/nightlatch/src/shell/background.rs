@@ -1,6 +1,8 @@
 //! What features have done in the background, and the way back from there to the loop.
 
-use std::sync::OnceLock;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nightlatch_core::event;
 use nightlatch_core::features::Event;
@@ -22,12 +24,33 @@ pub(crate) struct Background {
     pub(crate) arriving: Arriving,
     /// Looks host names up, once something wants that.
     pub(crate) resolver: OnceLock<Option<Resolver>>,
+    /// What features keep for their further work, by type.
+    kept: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Background {
     pub(crate) fn new(inbox: Inbox, files: impl Fn(WithKept) + Send + 'static) -> Background {
         let files = Box::new(files);
-        Background { inbox, files, arriving: Arriving::default(), resolver: OnceLock::new() }
+        Background {
+            inbox,
+            files,
+            arriving: Arriving::default(),
+            resolver: OnceLock::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// What a feature keeps for its further work; made when it is first asked for.
+    pub(crate) fn keep<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = kept.get(&TypeId::of::<T>()).cloned()
+            && let Ok(there) = there.downcast()
+        {
+            return there;
+        }
+        let made = Arc::new(make());
+        kept.insert(TypeId::of::<T>(), Arc::<T>::clone(&made));
+        made
     }
 
     /// Does something in a thread of its own; what comes of it goes to the loop.

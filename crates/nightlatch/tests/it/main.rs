@@ -17,6 +17,7 @@ mod names;
 mod notices;
 mod open;
 mod packet;
+mod packets;
 mod snapshots;
 mod stage;
 mod support;

@@ -148,6 +148,8 @@ fn request(ask: &Ask) -> Request {
                 kinds: BTreeSet::new(),
                 idle: Some(Duration::from_secs(IDLES[idle])),
                 hours: within.then(hours),
+                any_address: false,
+                require_address: false,
                 note: String::new(),
             }),
             entropy: Entropy::new(vec![7; Entropy::LENGTH]),

@@ -29,6 +29,8 @@ fn new(text: &str) -> NewUser {
         kinds: Kind::parse_list(kinds).unwrap(),
         idle: None,
         note: "at home".to_owned(),
+        any_address: false,
+        require_address: false,
     }
 }
 

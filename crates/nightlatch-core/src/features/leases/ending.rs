@@ -45,6 +45,20 @@ impl Leases {
         Ok(plan)
     }
 
+    /// Ends what a user has opened for an address.
+    pub(super) fn close_of_user(
+        &self,
+        user: &str,
+        address: IpAddr,
+        view: &View<'_>,
+    ) -> Plan<Leases> {
+        let leases = self.all.at(address.to_canonical());
+        let leases: Vec<&Lease> = leases.filter(|lease| *lease.key.user == *user).collect();
+        let mut plan = Plan::default();
+        self.end(&mut plan, &leases, Deed::Close, view);
+        plan
+    }
+
     /// Ends leases and their running flows.
     pub(super) fn end(
         &self,

@@ -227,6 +227,7 @@ impl Feature for Leases {
     fn follow(&self, fact: &Fact, view: &View<'_>) -> Plan<Leases> {
         match fact {
             Fact::UserOpens(opens) => self.open(opens, view),
+            Fact::UserCloses { user, address } => self.close_of_user(user, *address, view),
             Fact::UserMay { user, may } => self.user_may(user, may.as_ref(), view),
             _ => Plan::default(),
         }

@@ -1,40 +1,117 @@
 //! Users: persons whose credentials open addresses for a time. What is open is not kept here.
 
+mod agent;
 mod config;
+mod keys;
 mod opening;
+mod replay;
 mod requests;
 mod secrets;
+mod spa;
 mod user;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use agent::Registers;
 pub use config::Config;
+pub use keys::{Job, Keys};
 pub use opening::{Open, Opens};
+pub use replay::{MAX_AGE, Replays};
 pub use requests::{Card, Edit, NewUser, Refusal, Reply, Request};
 pub use secrets::{Agent, NotMade, Secrets, Spa};
+pub use spa::{CLOSES, Message, Proved, Unusable, Why};
 pub use user::{Credential, Kind, KindError, NameError, User, UserName};
 
 use super::{Change, Feature, Plan, Put, Reads, View};
+use crate::action::Level;
+use crate::heard::Topic;
+use crate::secret::Secret;
+use crate::time::Time;
+use crate::watched::{self, Cached, Watched};
 
 /// The most users.
 pub const MAX_USERS: usize = 1_000;
 
 /// The users and their secrets.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Users {
     /// All users, by name.
     pub all: BTreeMap<UserName, User>,
     /// What each of them has of secrets.
     pub secrets: BTreeMap<UserName, Secrets>,
+    /// Which of their SPA messages were used.
+    replays: BTreeMap<UserName, Replays>,
     config: Config,
+    watched: Cached,
+    /// When an administrator was told last of a kind of refusal of a user.
+    told: BTreeMap<(UserName, &'static str), Time>,
+    counts: BTreeMap<Kind, Counts>,
 }
 
-nothing!(Event, Job, Notice);
+/// All else follows from them, or is of this run alone.
+impl PartialEq for Users {
+    fn eq(&self, other: &Users) -> bool {
+        self.all == other.all
+            && self.secrets == other.secrets
+            && self.replays == other.replays
+            && self.config == other.config
+    }
+}
+
+/// How often a kind of credential was used since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// How often it opened something.
+    pub accepted: u64,
+    /// How often it was refused, although it was genuine.
+    pub refused: u64,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// An authenticated SPA packet has come.
+    Proved(Box<Proved>),
+    /// A REGISTER with a secret user agent has come.
+    Registers(Registers),
+    /// A credential has opened something.
+    Accepted(Kind),
+    /// A credential was refused.
+    Refused {
+        /// Which kind of credential.
+        credential: Kind,
+        /// The user.
+        user: UserName,
+        /// The kind of the reason.
+        kind: &'static str,
+        /// Whether the administrator is told.
+        told: bool,
+    },
+}
+
+/// What an administrator wants in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// A genuine credential was refused.
+    Refused {
+        /// The user.
+        user: UserName,
+        /// Which credential.
+        credential: Kind,
+        /// From where it came.
+        source: IpAddr,
+        /// Why.
+        why: Why,
+    },
+}
 
 /// Which record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,16 +120,21 @@ pub enum Key {
     User(UserName),
     /// The secrets of a user.
     Secrets(UserName),
+    /// The SPA messages of a user that were used.
+    Replays(UserName),
 }
 
 /// What stands before the name in the key of secrets. No name has a slash.
 const SECRETS_OF: &str = "secrets/";
+/// The same of used messages.
+const REPLAYS_OF: &str = "replays/";
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::User(name) => name.fmt(f),
             Key::Secrets(name) => write!(f, "{SECRETS_OF}{name}"),
+            Key::Replays(name) => write!(f, "{REPLAYS_OF}{name}"),
         }
     }
 }
@@ -61,8 +143,11 @@ impl FromStr for Key {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Key, NameError> {
-        match text.strip_prefix(SECRETS_OF) {
-            Some(name) => Ok(Key::Secrets(name.parse()?)),
+        if let Some(name) = text.strip_prefix(SECRETS_OF) {
+            return Ok(Key::Secrets(name.parse()?));
+        }
+        match text.strip_prefix(REPLAYS_OF) {
+            Some(name) => Ok(Key::Replays(name.parse()?)),
             None => Ok(Key::User(text.parse()?)),
         }
     }
@@ -76,13 +161,15 @@ pub enum Record {
     User(User),
     /// The secrets of a user.
     Secrets(Secrets),
+    /// The SPA messages of a user that were used.
+    Replays(Replays),
 }
 
 impl Record {
     fn user(&self) -> Option<&User> {
         match self {
             Record::User(user) => Some(user),
-            Record::Secrets(_) => None,
+            Record::Secrets(_) | Record::Replays(_) => None,
         }
     }
 }
@@ -135,6 +222,7 @@ impl Feature for Users {
         Ok(match key {
             Key::User(_) => Record::User(serde_json::from_str(body)?),
             Key::Secrets(_) => Record::Secrets(serde_json::from_str(body)?),
+            Key::Replays(_) => Record::Replays(serde_json::from_str(body)?),
         })
     }
 
@@ -143,9 +231,13 @@ impl Feature for Users {
     }
 
     fn put(&mut self, key: &Key, record: Option<Record>) -> Option<Record> {
+        if !matches!(key, Key::Replays(_)) {
+            self.watched.clear();
+        }
         let before = match key {
             Key::User(name) => self.all.remove(name).map(Record::User),
             Key::Secrets(name) => self.secrets.remove(name).map(Record::Secrets),
+            Key::Replays(name) => self.replays.remove(name).map(Record::Replays),
         };
         match (key, record) {
             (Key::User(name), Some(Record::User(user))) => {
@@ -153,6 +245,9 @@ impl Feature for Users {
             }
             (Key::Secrets(name), Some(Record::Secrets(secrets))) => {
                 drop(self.secrets.insert(name.clone(), secrets));
+            }
+            (Key::Replays(name), Some(Record::Replays(replays))) => {
+                self.replays.insert(name.clone(), replays);
             }
             _ => {}
         }
@@ -165,6 +260,9 @@ impl Feature for Users {
         }
         for (name, secrets) in &self.secrets {
             found(&Key::Secrets(name.clone()), &Record::Secrets(secrets.clone()));
+        }
+        for (name, replays) in &self.replays {
+            found(&Key::Replays(name.clone()), &Record::Replays(replays.clone()));
         }
     }
 
@@ -203,12 +301,76 @@ impl Feature for Users {
         }
     }
 
+    fn happened(&self, event: Event, view: &View<'_>) -> Plan<Users> {
+        let mut plan = match &event {
+            Event::Proved(proved) => self.proved(proved, view),
+            Event::Registers(registers) => self.registers(registers, view),
+            Event::Accepted(_) | Event::Refused { .. } => return Plan::default(),
+        };
+        plan.jobs.push(Job::Taken);
+        plan
+    }
+
+    fn note(&mut self, event: &Event, now: Time) {
+        match event {
+            Event::Accepted(kind) => self.counts.entry(*kind).or_default().accepted += 1,
+            Event::Refused { credential, user, kind, told } => {
+                self.counts.entry(*credential).or_default().refused += 1;
+                if *told {
+                    // A user that is gone is not told of.
+                    self.told.retain(|(user, _), _| self.all.contains_key(user));
+                    self.told.insert((user.clone(), kind), now);
+                }
+            }
+            Event::Proved(_) | Event::Registers(_) => {}
+        }
+    }
+
+    /// The thread that reads packets gets all keys.
+    fn started(&self, _view: &View<'_>) -> Plan<Users> {
+        let of = |user: &User| Keys::of(user, self.secrets.get(&user.name)?);
+        let keys = self.all.values().filter_map(of);
+        let jobs = keys.map(|keys| Job::Know(Box::new(keys))).collect();
+        Plan { jobs, ..Plan::default() }
+    }
+
+    fn level(_notice: &Notice) -> Level {
+        Level::Warning
+    }
+
+    fn topic(notice: &Notice) -> Option<Topic> {
+        let Notice::Refused { user, why, .. } = notice;
+        // Somebody repeats what was seen on its way. All else concerns the person's own settings.
+        matches!(why, Why::Replayed).then(|| Topic::new("spa-replayed", user).with("user", user))
+    }
+
     fn configure(&mut self, config: &Config) {
         self.config = config.clone();
+        self.watched.clear();
     }
 
     fn report(&self, _view: &View<'_>) -> Option<Reply> {
-        Some(Reply::Report { count: self.all.len() })
+        Some(Reply::Report { count: self.all.len(), used: self.counts.clone() })
+    }
+}
+
+impl Users {
+    /// Which packets concern users, and what these open.
+    pub(super) fn watched(&self) -> Arc<Watched> {
+        self.watched.get(|| {
+            let mut watched = Watched::default();
+            for user in self.all.values().filter(|user| !user.credentials.is_empty()) {
+                let (idle, longest) = self.limits(user);
+                let idle = idle.min(longest);
+                let (services, hours) = (user.services.clone(), user.hours.clone());
+                watched.add(watched::Kind { services, hours, idle });
+            }
+            let ports = self.secrets.values().filter_map(|it| it.spa.as_ref());
+            let ports: BTreeSet<u16> = ports.map(|spa| *spa.port.reveal()).collect();
+            watched.spa = Secret::new(ports.into_iter().collect());
+            watched.agents = self.secrets.values().any(|it| it.agent.is_some());
+            watched
+        })
     }
 }
 

@@ -1,20 +1,23 @@
 //! What is asked about users, what is refused, what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::opening::{Open, Opens};
-use super::secrets::TakenPorts;
-use super::{Deed, Key, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users, config};
+use super::secrets::Taken;
+use super::{
+    Counts, Deed, Job, Key, Keys, Kind, MAX_USERS, NotMade, Record, Secrets, User, UserName, Users,
+    config,
+};
 use crate::api::RefusalKind;
 use crate::features::{Fact, Plan, Refuses, UserRights, View};
 use crate::hours::{Hours, Within};
 use crate::near::nearest;
 use crate::secret::Entropy;
-use crate::service::{Grant, Ports, ServiceName};
+use crate::service::{Catalogue, Grant, Ports, ServiceName};
 use crate::time::Time;
 
 /// The longest note, in characters.
@@ -92,6 +95,12 @@ pub struct Edit {
     pub within: Option<Within>,
     /// The note.
     pub note: Option<String>,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default)]
+    pub any_address: Option<bool>,
+    /// Whether SPA packets must name the address.
+    #[serde(default)]
+    pub require_address: Option<bool>,
 }
 
 /// A user to make.
@@ -111,6 +120,12 @@ pub struct NewUser {
     /// A note.
     #[serde(default)]
     pub note: String,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default)]
+    pub any_address: bool,
+    /// Whether SPA packets must name the address.
+    #[serde(default)]
+    pub require_address: bool,
 }
 
 /// What is answered. Only the card has secrets.
@@ -142,6 +157,9 @@ pub enum Reply {
     Report {
         /// How many.
         count: usize,
+        /// How often each kind of credential was used since the start.
+        #[serde(default)]
+        used: BTreeMap<Kind, Counts>,
     },
 }
 
@@ -152,7 +170,7 @@ pub struct Card {
     pub user: User,
     /// The secrets.
     pub secrets: Secrets,
-    /// The ports of the services.
+    /// Ports by which a client of fwknop asks for the services: of each the first.
     pub ports: Vec<Ports>,
     /// After how long without an accepted packet an address is closed.
     pub idle: Duration,
@@ -282,7 +300,8 @@ impl Users {
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
-        let NewUser { name, services, kinds, idle, hours, note } = new;
+        let NewUser { name, services, kinds, idle, hours, note, any_address, require_address } =
+            new;
         check_services(&services, view)?;
         self.check_idle(idle)?;
         check_note(&note)?;
@@ -293,11 +312,13 @@ impl Users {
             return Err(Refusal::TooMany { most: MAX_USERS });
         }
         let mut secrets = Secrets::default();
-        let taken = self.taken_ports(view);
+        let taken = self.taken(&name, view);
         let user = User {
             name,
             services,
             credentials: secrets.renew(&kinds, entropy, &taken, view.now())?,
+            any_address,
+            require_address,
             idle_seconds: idle.map(|idle| idle.as_secs()),
             hours,
             note,
@@ -306,6 +327,9 @@ impl Users {
             card_shown: None,
         };
         let mut plan = Plan::say(Reply::Added(user.clone()));
+        if let Some(keys) = Keys::of(&user, &secrets) {
+            plan.later.push(Job::Know(Box::new(keys)));
+        }
         put(&mut plan, user, Some(secrets), Deed::Add);
         Ok(plan)
     }
@@ -320,7 +344,7 @@ impl Users {
         if edit == Edit::default() {
             return Err(Refusal::NothingToSet);
         }
-        let Edit { services, idle, within, note } = edit;
+        let Edit { services, idle, within, note, any_address, require_address } = edit;
         services.iter().try_for_each(|services| check_services(services, view))?;
         self.check_idle(idle)?;
         note.iter().try_for_each(|note| check_note(note))?;
@@ -329,6 +353,8 @@ impl Users {
             idle_seconds: idle.map(|idle| idle.as_secs()).or(before.idle_seconds),
             hours: within.map_or_else(|| before.hours.clone(), Within::hours),
             note: note.unwrap_or_else(|| before.note.clone()),
+            any_address: any_address.unwrap_or(before.any_address),
+            require_address: require_address.unwrap_or(before.require_address),
             ..before.clone()
         };
         let mut plan = Plan::say(Reply::Changed(user.clone()));
@@ -361,10 +387,16 @@ impl Users {
         }
         let mut secrets = self.secrets.get(name).cloned().unwrap_or_default();
         // The ports of the old credentials are taken too: they are known to whoever had them.
-        let taken = self.taken_ports(view);
+        let taken = self.taken(name, view);
         user.credentials.extend(secrets.renew(&kinds, entropy, &taken, view.now())?);
         user.card_shown = None;
+        // Messages with the old keys are nobody's.
+        let replays = kinds.contains(&Kind::Spa) && self.replays.contains_key(name);
         let mut plan = Plan::say(Reply::Rotated { user: user.clone(), kinds });
+        if replays {
+            plan.remove(Key::Replays(name.clone()), None);
+        }
+        plan.later.push(Keys::job(&user, &secrets));
         put(&mut plan, user, Some(secrets), Deed::Rotate);
         Ok(plan)
     }
@@ -373,6 +405,10 @@ impl Users {
         let mut plan = Plan::say(Reply::Revoked(self.known(name)?.clone()));
         plan.remove(Key::User(name.clone()), Deed::Revoke);
         plan.remove(Key::Secrets(name.clone()), None);
+        if self.replays.contains_key(name) {
+            plan.remove(Key::Replays(name.clone()), None);
+        }
+        plan.later.push(Job::Forget(name.clone()));
         plan.effects.facts.push(Fact::UserMay { user: name.to_string(), may: None });
         Ok(plan)
     }
@@ -394,7 +430,7 @@ impl Users {
         let user = User { card_shown: Some(view.now()), ..before.clone() };
         let (idle, longest) = self.limits(&user);
         let ports = match &user.services {
-            Grant::Some(names) => view.catalogue().opening(names.iter()).ports,
+            Grant::Some(names) => one_port_each(names, view.catalogue()),
             Grant::All => Vec::new(),
         };
         let card = Card { user: user.clone(), secrets: secrets.clone(), ports, idle, longest };
@@ -419,8 +455,10 @@ impl Users {
         }
     }
 
-    fn taken_ports(&self, view: &View<'_>) -> TakenPorts {
-        TakenPorts::of(view.catalogue(), self.secrets.values())
+    fn taken(&self, of: &UserName, view: &View<'_>) -> Taken {
+        let others = self.secrets.iter().filter(|(name, _)| *name != of);
+        let taken = Taken::of(view.catalogue(), self.secrets.values());
+        taken.sharing(others.map(|(_, secrets)| secrets))
     }
 }
 
@@ -449,6 +487,13 @@ fn check_services(services: &Grant, view: &View<'_>) -> Result<(), Refusal> {
             known: catalogue.0.keys().cloned().collect(),
         }),
     }
+}
+
+/// The first ports of each service. What it brings comes with it.
+fn one_port_each(names: &BTreeSet<ServiceName>, catalogue: &Catalogue) -> Vec<Ports> {
+    let own = |name| catalogue.get(name).and_then(|service| service.ports.first().copied());
+    let any = |name| catalogue.opening([name]).ports.first().copied();
+    names.iter().filter_map(|name| own(name).or_else(|| any(name))).collect()
 }
 
 fn check_note(note: &str) -> Result<(), Refusal> {

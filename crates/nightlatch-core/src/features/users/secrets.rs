@@ -58,7 +58,7 @@ pub struct Spa {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
-    /// The key of its hash.
+    /// The key of its hash, the same for all users.
     pub key: Secret<[u8; AGENT_KEY_BYTES]>,
     /// HMAC-SHA256 over its bytes with that key.
     pub hash: Secret<[u8; 32]>,
@@ -85,7 +85,7 @@ impl Secrets {
         &mut self,
         kinds: &BTreeSet<Kind>,
         entropy: &Entropy,
-        taken: &TakenPorts,
+        taken: &Taken,
         now: Time,
     ) -> Result<BTreeMap<Kind, Credential>, NotMade> {
         let mut draw = entropy.draw();
@@ -96,7 +96,10 @@ impl Secrets {
             match kind {
                 Kind::Knock => self.knock = Some(knock(&mut draw, taken)?),
                 Kind::Spa => self.spa = Some(spa(&mut draw, taken)?),
-                Kind::Agent => self.agent = Some(agent(&mut draw).ok_or(NotMade::NoEntropy)?),
+                Kind::Agent => {
+                    let made = agent(&mut draw, taken.agent_key.as_ref());
+                    self.agent = Some(made.ok_or(NotMade::NoEntropy)?);
+                }
             }
             made.insert(*kind, Credential { fingerprint, since: now });
         }
@@ -111,33 +114,47 @@ impl Secrets {
 }
 
 impl Agent {
-    /// The hash of a user agent, to compare it with the secret one.
+    /// The hash of a user agent, to look for the secret one.
     pub fn hash_of(&self, text: &[u8]) -> Secret<[u8; 32]> {
         hash(self.key.reveal(), text)
     }
+
+    /// Whether a user agent is the secret one, in constant time.
+    pub fn is(&self, text: &[u8]) -> bool {
+        mac(self.key.reveal(), text).verify_slice(self.hash.reveal()).is_ok()
+    }
 }
 
-/// The ports that no credential may have.
+/// What the credentials of others have: ports that no other may have, and the key that all share by whose
+/// hashes user agents are recognised. With one key, one hash finds the user.
 #[derive(Debug)]
-pub(super) struct TakenPorts {
+pub(super) struct Taken {
+    agent_key: Option<Secret<[u8; AGENT_KEY_BYTES]>>,
     services: Opening,
     tcp: BTreeSet<u16>,
     udp: BTreeSet<u16>,
 }
 
-impl TakenPorts {
+impl Taken {
     /// Those of services, and of these users.
     pub(super) fn of<'a>(
         catalogue: &Catalogue,
         others: impl Iterator<Item = &'a Secrets> + Clone,
-    ) -> TakenPorts {
+    ) -> Taken {
         let knocks = others.clone().filter_map(|secrets| secrets.knock.as_ref());
         let ports = others.filter_map(|secrets| secrets.spa.as_ref());
-        TakenPorts {
+        Taken {
+            agent_key: None,
             services: catalogue.every_port(),
             tcp: knocks.flat_map(|knock| *knock.reveal()).collect(),
             udp: ports.map(|spa| *spa.port.reveal()).collect(),
         }
+    }
+
+    /// With the key by whose hashes the user agents of these users are recognised.
+    pub(super) fn sharing<'a>(self, mut others: impl Iterator<Item = &'a Secrets>) -> Taken {
+        let agent_key = others.find_map(|secrets| secrets.agent.as_ref());
+        Taken { agent_key: agent_key.map(|agent| agent.key.clone()), ..self }
     }
 
     fn is_free(&self, protocol: Protocol, port: u16) -> bool {
@@ -150,7 +167,7 @@ impl TakenPorts {
 }
 
 /// Three ports that no scan meets in their order: neither ascending nor descending, none next to another.
-fn knock(draw: &mut Draw<'_>, taken: &TakenPorts) -> Result<Secret<[u16; 3]>, NotMade> {
+fn knock(draw: &mut Draw<'_>, taken: &Taken) -> Result<Secret<[u16; 3]>, NotMade> {
     let mut tries = draw.part(KNOCK_BYTES).ok_or(NotMade::NoEntropy)?;
     while let (Some(a), Some(b), Some(c)) = (tries.number(), tries.number(), tries.number()) {
         let is_apart = [(a, b), (b, c), (a, c)].iter().all(|(one, other)| one.abs_diff(*other) > 1);
@@ -163,7 +180,7 @@ fn knock(draw: &mut Draw<'_>, taken: &TakenPorts) -> Result<Secret<[u16; 3]>, No
     Err(NotMade::NoPorts)
 }
 
-fn spa(draw: &mut Draw<'_>, taken: &TakenPorts) -> Result<Spa, NotMade> {
+fn spa(draw: &mut Draw<'_>, taken: &Taken) -> Result<Spa, NotMade> {
     let key = draw.bytes(SPA_KEY_BYTES).ok_or(NotMade::NoEntropy)?;
     let hmac_key = draw.bytes(SPA_HMAC_KEY_BYTES).ok_or(NotMade::NoEntropy)?;
     let mut tries = draw.part(SPA_PORT_BYTES).ok_or(NotMade::NoEntropy)?;
@@ -177,7 +194,7 @@ fn spa(draw: &mut Draw<'_>, taken: &TakenPorts) -> Result<Spa, NotMade> {
 }
 
 /// Groups of letters and digits that are not mistaken for each other, e.g. `h7kqm-...`.
-fn agent(draw: &mut Draw<'_>) -> Option<Agent> {
+fn agent(draw: &mut Draw<'_>, shared: Option<&Secret<[u8; AGENT_KEY_BYTES]>>) -> Option<Agent> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut text = String::with_capacity(AGENT_CHARACTERS + AGENT_CHARACTERS / 5);
     for (place, byte) in draw.bytes(AGENT_CHARACTERS)?.iter().enumerate() {
@@ -186,18 +203,23 @@ fn agent(draw: &mut Draw<'_>) -> Option<Agent> {
         }
         text.push(char::from(*LETTERS.get(usize::from(byte & 31))?));
     }
-    let key: [u8; AGENT_KEY_BYTES] = draw.bytes(AGENT_KEY_BYTES)?.try_into().ok()?;
-    let hash = hash(&key, text.as_bytes());
-    Some(Agent { key: Secret::new(key), hash, text: Some(Secret::new(text)) })
+    let own = Secret::new(draw.bytes(AGENT_KEY_BYTES)?.try_into().ok()?);
+    let key = shared.cloned().unwrap_or(own);
+    let hash = hash(key.reveal(), text.as_bytes());
+    Some(Agent { key, hash, text: Some(Secret::new(text)) })
 }
 
 fn hash(key: &[u8; AGENT_KEY_BYTES], text: &[u8]) -> Secret<[u8; 32]> {
+    Secret::new(mac(key, text).finalize().into_bytes().into())
+}
+
+fn mac(key: &[u8; AGENT_KEY_BYTES], text: &[u8]) -> Hmac<Sha256> {
     // HMAC fills a key that is shorter than a block with zeros.
     let mut block = [0; 64];
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(text);
-    Secret::new(mac.finalize().into_bytes().into())
+    mac
 }
 
 #[cfg(test)]
@@ -213,8 +235,8 @@ mod tests {
         Kind::ALL.into()
     }
 
-    fn nobody() -> TakenPorts {
-        TakenPorts::of(&Catalogue::default(), std::iter::empty())
+    fn nobody() -> Taken {
+        Taken::of(&Catalogue::default(), std::iter::empty())
     }
 
     proptest! {
@@ -225,7 +247,7 @@ mod tests {
             // Another user, made of the same bytes: the ports differ all the same.
             let mut other = Secrets::default();
             other.renew(&all(), &entropy, &nobody(), NOW).unwrap();
-            let taken = TakenPorts::of(&catalogue, [&other].into_iter());
+            let taken = Taken::of(&catalogue, [&other].into_iter());
             let mut secrets = Secrets::default();
             let made = secrets.renew(&all(), &entropy, &taken, NOW).unwrap();
             prop_assert_eq!(made.keys().copied().collect::<BTreeSet<_>>(), all());

@@ -30,6 +30,12 @@ pub struct User {
     /// continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+    /// Whether SPA packets open other addresses than the one from which they come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_address: bool,
+    /// Whether SPA packets must name the address that they open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_address: bool,
     /// What the administrator wrote down about the person.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ports::{Side, ping, rules, single_rules};
+use super::requests;
 use crate::ruleset::{BLOCKED, HostPorts, Structure, closing_chain, names};
 use crate::service::{Opening, Ports, Protocol};
 
@@ -20,7 +21,8 @@ pub(super) fn chains(structure: &Structure) -> String {
     text += &outwards(BLOCKED, &nothing, &structure.ports, &counted);
     let counted = format!("counter name {}", names::DENIED);
     for (name, granted) in &structure.closures {
-        text += &inwards(name, granted, &structure.ports.services, &counted);
+        let watched = requests::agents(structure);
+        text += &inwards(name, granted, &structure.ports.services, &watched, &counted);
         text += &outwards(name, granted, &structure.ports, &counted);
     }
     text
@@ -39,11 +41,20 @@ fn to_nobody() -> String {
         .to_owned()
 }
 
-fn inwards(name: &str, granted: &Opening, services: &Opening, counted: &str) -> String {
+/// An address at which a user's lease has ended is denied: its phone may register again, so what is
+/// `watched` comes before.
+fn inwards(
+    name: &str,
+    granted: &Opening,
+    services: &Opening,
+    watched: &str,
+    counted: &str,
+) -> String {
     let mut text = format!("\tchain {} {{\n", closing_chain("in", name));
     // Packets addressed to another host are left alone.
     text.push_str("\t\tfib daddr type unicast return\n");
     text += &rules(Side::Destination, &granted.ports, "return");
+    text += watched;
     text += &single_rules(Side::Destination, &services.ports, &format!("{counted} drop"));
     text += &ping(services.ping && !granted.ping, &format!("{counted} drop"));
     text.push_str("\t}\n");

@@ -1,7 +1,7 @@
 //! The inbound base chains, and the decisions made before a packet counts as a stranger's.
 
 use super::ports::{Side, rules, single_rules};
-use super::trial;
+use super::{requests, trial};
 use crate::Family;
 use crate::address::from_number;
 use crate::cut::CUT_TIMEOUT;
@@ -110,9 +110,11 @@ fn gate(structure: &Structure) -> String {
          \t\tct state established,related goto running\n\
 {ICMP_ESSENTIAL}\
 {DHCP_ESSENTIAL}\
+{spa}\
          \t\tgoto fresh\n\
          \t}}\n",
-        trial = trial(structure)
+        trial = trial(structure),
+        spa = requests::spa(structure),
     )
 }
 
@@ -235,6 +237,7 @@ fn judged(structure: &Structure) -> String {
     );
     if structure.open.is_some() {
         text.push_str("\t\tjump known_peers\n");
+        text += &requests::agents(structure);
         for set in structure.list_sets.all() {
             text += &format!("\t\t{} @{} goto listed\n", lookup_key(&set), set.name);
         }

@@ -5,6 +5,7 @@ mod conditions;
 mod inbound;
 mod outbound;
 mod ports;
+mod requests;
 mod signalling;
 mod strangers;
 
@@ -28,9 +29,11 @@ pub fn render(structure: &Structure) -> String {
     structure.list_sets.all().for_each(|set| text.push_str(&list_set(&set)));
     text.push_str(&strangers::timeouts(structure));
     text.push_str(&strangers::streams(structure));
+    text.push_str(&requests::sets());
     structure.chains.iter().for_each(|(name, chain)| text.push_str(&account_chain(name, chain)));
     text.push_str(&conditions::chains(structure));
     text.push_str(&closed::chains(structure));
+    text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
     text.push_str(&strangers::chains(structure));

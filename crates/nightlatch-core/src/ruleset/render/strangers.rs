@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::conditions;
 use super::ports::{Side, offered, ping, rules};
+use super::requests;
 use crate::config::Rate;
 use crate::ruleset::{HostPorts, OpenServices, StrangersShare, Structure, names};
 use crate::service::Opening;
@@ -73,8 +74,9 @@ fn streams_name(share: StrangersShare, number: u8) -> String {
 
 pub(super) fn chains(structure: &Structure) -> String {
     // An account that does not grant the service gets here, exempt from the lists.
-    let mut text =
-        "\tchain strangers {\n\t\tjump known_peers\n\t\tgoto admission\n\t}\n".to_owned();
+    let mut text = "\tchain strangers {\n\t\tjump known_peers\n".to_owned();
+    text += &requests::agents(structure);
+    text += "\t\tgoto admission\n\t}\n";
     text += &admission(structure.open.as_ref(), &structure.ports);
     if let Some(open) = &structure.open {
         text += &listed();

@@ -83,7 +83,8 @@ impl Kept {
             self.proof = proved.or(tried.answered_before.first().copied()).or(self.proof);
             (self.is_silent, self.failures) = (false, 0);
         } else {
-            self.is_silent = self.proof.is_some();
+            // What this computer could not send is tried again as well.
+            self.is_silent = self.proof.is_some() || tried.state == State::NotSent;
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -219,6 +220,14 @@ mod tests {
         kept.tried(&tried("198.51.100.2", State::WasOpen), at(1240));
         let ask = Next::Ask { source, service: HTTPS };
         assert_eq!(kept.next(at(1500), Some(source)), ask);
+    }
+
+    #[test]
+    fn what_could_not_be_sent_is_tried_again() {
+        let source: IpAddr = "198.51.100.2".parse().unwrap();
+        let kept = Kept::new(&tried("198.51.100.2", State::NotSent), at(0)).unwrap();
+        assert_eq!(kept.next(at(19), Some(source)), Next::Nothing);
+        assert_eq!(kept.next(at(20), Some(source)), Next::Send(Why::Silent));
     }
 
     #[test]

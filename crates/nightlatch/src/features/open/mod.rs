@@ -14,7 +14,7 @@
 //!
 //! A server ignores packets that are more than 120 seconds older or newer than its own clock, packets with
 //! keys that were replaced or revoked, and packets that did not arrive. All of these look the same from here.
-//! The administrator sees refused ones with `nightlatch status`.
+//! The administrator sees refused ones with `journalctl -u nightlatch`.
 //!
 //! What is open is the address from which the packet comes, as the server sees it. `--address` names another
 //! one; whether it counts depends on the user. If the card says that packets must name the address

@@ -123,7 +123,7 @@ fn unverified(report: &Report, card: &Card, now: Time) -> Vec<String> {
     lines.extend(others);
     lines.push(last.to_owned());
     lines.push(
-        "On the server, \"nightlatch status\" shows packets that were refused, with the reason."
+        "On the server, \"journalctl -u nightlatch\" shows which packets were refused, and why."
             .to_owned(),
     );
     lines
@@ -140,7 +140,7 @@ pub(super) fn keeping(host: &str) -> String {
 pub(super) fn again(tried: &Tried, why: Why, card: &Card, now: Time) -> String {
     let why = match why {
         Why::Address(address) => format!("the own address is {address} now"),
-        Why::Silent => "it no longer answered".to_owned(),
+        Why::Silent => "it did not answer".to_owned(),
         Why::Slept => "this computer was asleep".to_owned(),
         Why::Regular => "it was time".to_owned(),
     };

@@ -80,6 +80,12 @@ struct Add {
     lease: Option<Duration>,
     #[command(flatten)]
     hours: HoursArgs,
+    /// SPA packets also open other addresses than the one from which they come
+    #[arg(long)]
+    any_address: bool,
+    /// SPA packets must name the address: whoever catches one cannot send it from his own
+    #[arg(long)]
+    require_address: bool,
     /// A note; it is public: never write a secret into it
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
@@ -97,6 +103,12 @@ struct Set {
     lease: Option<Duration>,
     #[command(flatten)]
     hours: HoursArgs,
+    /// Whether SPA packets also open other addresses than the one from which they come
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", value_parser = yes_or_no)]
+    any_address: Option<bool>,
+    /// Whether SPA packets must name the address
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", value_parser = yes_or_no)]
+    require_address: Option<bool>,
     /// A note; it is public: never write a secret into it
     #[arg(long)]
     note: Option<String>,
@@ -157,6 +169,14 @@ fn kinds(text: &str) -> Result<Kinds, users::KindError> {
     Kind::parse_list(text).map(Kinds)
 }
 
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
+}
+
 /// A host name or an address: nothing else may stand in the commands of a card.
 fn host(text: &str) -> Result<String, String> {
     match text.parse::<IpAddr>() {
@@ -209,6 +229,8 @@ impl Add {
             idle: self.lease,
             hours: self.hours.within()?.and_then(Within::hours),
             note: self.note.clone(),
+            any_address: self.any_address,
+            require_address: self.require_address,
         };
         Ok(Request::Add { new: Box::new(new), entropy: Entropy::default() })
     }
@@ -221,6 +243,8 @@ impl Set {
             idle: self.lease,
             within: self.hours.within()?,
             note: self.note.clone(),
+            any_address: self.any_address,
+            require_address: self.require_address,
         };
         Ok(Request::Set { name: self.name.clone(), edit })
     }
@@ -255,7 +279,8 @@ impl Run for ShowCard {
         if on_screen {
             self.show(&sheet);
         }
-        screen::say(wording::not_yet(&self.name, card.user.credentials.keys()));
+        let not_yet = wording::not_yet(&self.name, card.user.credentials.keys());
+        not_yet.iter().for_each(screen::say);
         if is_private {
             screen::say(wording::private_host(&host));
         }

@@ -12,16 +12,33 @@
 //! where secrets are kept; no list, log or notice shows them, and where a credential is named, it is by a
 //! random fingerprint. Names and notes are public: they are in lists and in the audit log.
 //!
-//! A knock sequence and a secret user agent can be read, and then used, by anybody on the way; SPA packets
-//! cannot. `nightlatch lease anna 203.0.113.7 --for 2h` opens an address by hand, without credentials.
+//! **SPA.** The client sends one packet to the user's own UDP port, where nothing listens and nothing answers:
+//! the firewall copies it to the daemon and drops it. The message is encrypted and authenticated with the
+//! user's keys, must not be older than two minutes by the clock of the client, and counts once, also after
+//! a restart. It opens the address from which it came; with `--any-address`, also another one that it names;
+//! with `--require-address` it must name one, so that whoever catches the packet cannot send it from an
+//! address of his own. It opens those services of the user of which it names a port, and the timeout of
+//! `fwknop -f SECONDS` is an upper limit. A timeout of one second closes what the user has opened for that
+//! address. A genuine message that is refused leaves a notice in the journal with the reason, one of a kind
+//! in ten minutes, and `nightlatch status` counts them.
 //!
-//! This version makes and keeps credentials, but does not listen for knocks, SPA packets or user agents
-//! yet: until it does, addresses are opened by hand.
+//! **Secret user agent.** A SIP phone that sends it with its REGISTER over UDP, to a port of the service
+//! `sip`, gets all services of its user: the first REGISTER is dropped and opens the address, the phone's own
+//! repetition half a second later gets through. It is sent in clear text in each packet: whoever sees one on
+//! its way can use it too. Over TCP or TLS it is not seen.
+//!
+//! A knock sequence can be read, and then used, by anybody on the way as well; SPA packets cannot.
+//! `nightlatch lease anna 203.0.113.7 --for 2h` opens an address by hand, without credentials.
+//!
+//! This version does not listen for knocks yet.
 
 mod card;
 pub mod cli;
 mod io;
+mod keyring;
 mod qr;
+mod requests;
+mod watch;
 mod wording;
 
 use nightlatch_core::features::users::{Job, Request, Users};
@@ -36,7 +53,7 @@ impl Works for Users {
         }
     }
 
-    fn run(job: Job, _background: &Background) {
-        match job {}
+    fn run(job: Job, background: &Background) {
+        background.keep(|| watch::Watch::begin(background.teller())).take(job);
     }
 }

@@ -11,6 +11,7 @@ use nightlatch_core::time::show_span;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::requests;
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen;
@@ -26,11 +27,12 @@ impl Worded for Users {
             ),
             Reply::Changed(user) if changed => {
                 format!(
-                    "user \"{}\" may open {} from now on{}, {}",
+                    "user \"{}\" may open {} from now on{}, {}{}",
                     user.name,
                     user.services,
                     during(user),
-                    limit(user)
+                    limit(user),
+                    addresses(user)
                 )
             }
             Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
@@ -73,11 +75,9 @@ impl Worded for Users {
                 user.name
             ));
         }
-        Some(format!(
-            "\"nightlatch user card {}\" shows, once, what to hand over\n{}",
-            user.name,
-            not_yet(&user.name, user.credentials.keys())
-        ))
+        let card = format!("\"nightlatch user card {}\" shows, once, what to hand over", user.name);
+        let not_yet = not_yet(&user.name, user.credentials.keys());
+        Some(std::iter::once(card).chain(not_yet).collect::<Vec<_>>().join("\n"))
     }
 
     fn refuse(refusal: &Refusal) -> String {
@@ -111,7 +111,7 @@ impl Worded for Users {
                 show_span(*most)
             ),
             Refusal::NothingToSet => {
-                "nothing is to be changed: add --services, --lease, --hours or --note".to_owned()
+                "nothing is to be changed: add --services, --lease, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
                 "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
@@ -143,12 +143,14 @@ impl Worded for Users {
     }
 
     fn notice(notice: &Notice) -> String {
-        match *notice {}
+        let Notice::Refused { user, credential, source, why } = notice;
+        requests::refused(user, *credential, *source, why)
     }
 
     fn report(reply: &Reply, report: &mut Report) {
-        if let Reply::Report { count } = reply {
+        if let Reply::Report { count, used } = reply {
             report.count(85, "users", *count);
+            requests::report(used, report);
         }
     }
 
@@ -170,25 +172,25 @@ impl Worded for Users {
             false => format!(" ({})", user.note),
         };
         let hours = during(&user);
-        Some(format!("{}{hours}, {}, {credentials}{card}{note}", user.services, limit(&user)))
+        let addresses = addresses(&user);
+        Some(format!(
+            "{}{hours}, {}{addresses}, {credentials}{card}{note}",
+            user.services,
+            limit(&user)
+        ))
     }
 }
 
-/// What this version does not do yet, and what to do meanwhile.
-pub(super) fn not_yet<'a>(name: &UserName, kinds: impl Iterator<Item = &'a Kind>) -> String {
-    let awaited = kinds.map(|kind| match kind {
-        Kind::Knock => "knocks",
-        Kind::Spa => "SPA packets",
-        Kind::Agent => "secret user agents",
-    });
-    let awaited: Vec<&str> = awaited.collect();
-    let awaited = match awaited.as_slice() {
-        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        few => few.concat(),
-    };
-    format!(
-        "attention: this version does not listen for {awaited} yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
-    )
+/// What this version does not do yet, and what to do meanwhile, if a user has credentials for it.
+pub(super) fn not_yet<'a>(
+    name: &UserName,
+    mut kinds: impl Iterator<Item = &'a Kind>,
+) -> Option<String> {
+    kinds.any(|kind| *kind == Kind::Knock).then(|| {
+        format!(
+            "attention: this version does not listen for knocks yet: until it does, \"nightlatch lease {name} ADDRESS\" opens an address by hand"
+        )
+    })
 }
 
 fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
@@ -232,12 +234,19 @@ fn during(user: &User) -> String {
     hours.map_or_else(String::new, |hours| format!(", only {hours} ({})", hours.zone()))
 }
 
+/// For which addresses SPA packets count, if not as usual.
+fn addresses(user: &User) -> String {
+    let any = if user.any_address { ", for any address" } else { "" };
+    let named = if user.require_address { ", only for an address that is named" } else { "" };
+    format!("{any}{named}")
+}
+
 /// All that is public of a user.
 pub(super) fn lines(user: &User) -> Vec<String> {
     let mut lines = vec![
         format!("user      {}", user.name),
         format!("services  {}{}", user.services, during(user)),
-        format!("lease     {}", limit(user)),
+        format!("lease     {}{}", limit(user), addresses(user)),
     ];
     for (kind, credential) in &user.credentials {
         let kind = kind.to_string();
@@ -250,9 +259,7 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     if !user.note.is_empty() {
         lines.push(format!("note      {}", screen::printable(&user.note)));
     }
-    if !user.credentials.is_empty() {
-        lines.push(not_yet(&user.name, user.credentials.keys()));
-    }
+    lines.extend(not_yet(&user.name, user.credentials.keys()));
     lines
 }
 

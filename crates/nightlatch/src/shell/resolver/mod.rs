@@ -9,7 +9,6 @@ mod system;
 mod tcp;
 #[cfg(test)]
 mod tests;
-mod wake;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,11 +20,11 @@ use nightlatch_core::entry::HostName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::shell::clock::Stopwatch;
+use crate::shell::wake::Waker;
 use flight::Flight;
 use lookup::Lookup;
 pub(crate) use lookup::{Half, Looked, Why};
 use system::System;
-use wake::Waker;
 
 /// How many names are looked up at the same time.
 const MAX_FLYING: usize = 128;

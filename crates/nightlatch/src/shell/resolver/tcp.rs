@@ -6,8 +6,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::lookup::Why;
-use super::wake::Waker;
 use crate::shell::clock::Stopwatch;
+use crate::shell::wake::Waker;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(4);

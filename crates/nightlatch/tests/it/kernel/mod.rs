@@ -3,6 +3,8 @@
 
 mod ground;
 
+mod access;
+mod access_kills;
 mod accounts;
 mod answers;
 mod began;

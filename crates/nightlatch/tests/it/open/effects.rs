@@ -110,7 +110,7 @@ fn nothing_answers() {
         "IPv4  sent, cannot be verified: nothing answers at 198.51.100.1 tcp/443, udp/5060 (3 packets to UDP port 40001 from 192.0.2.20)",
         "IPv6  sent, cannot be verified: nothing answers at 2001:db8:1::1",
         "- the clock of this computer, which says 20",
-        "\"nightlatch status\"",
+        "\"journalctl -u nightlatch\"",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }

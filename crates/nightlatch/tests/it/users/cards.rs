@@ -153,7 +153,7 @@ fn fwknop_takes_the_stanza() {
     let said = told(&output);
     assert!(output.status.success(), "{said}");
     let card = card(&nightlatch, "anna");
-    for expected in ["HMAC Type: 3", "0.0.0.0,tcp/80,", &card["SPA_SERVER_PORT"]] {
+    for expected in ["HMAC Type: 3", "0.0.0.0,udp/5060,tcp/80", &card["SPA_SERVER_PORT"]] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
 }

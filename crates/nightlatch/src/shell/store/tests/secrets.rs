@@ -16,6 +16,8 @@ fn user(number: usize) -> User {
         services: Grant::parse("sip").unwrap(),
         credentials: [(Kind::Spa, credential)].into(),
         idle_seconds: None,
+        any_address: false,
+        require_address: false,
         note: String::new(),
         since: NOW,
         by: "anna".to_owned(),

@@ -7,20 +7,20 @@ use rustix::event::{EventfdFlags, eventfd};
 
 /// Wakes the thread that polls it.
 #[derive(Clone, Debug)]
-pub(super) struct Waker(Arc<OwnedFd>);
+pub(crate) struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    pub(super) fn new() -> rustix::io::Result<Waker> {
+    pub(crate) fn new() -> rustix::io::Result<Waker> {
         Ok(Waker(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
     }
 
     /// Wakes it. Where that cannot be written, it is awake already.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 
     /// It is awake.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&*self.0, &mut count);
     }
