@@ -1,12 +1,13 @@
 //! The card of a user, as the client side reads it.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
 use super::fields::read_service;
 use super::keys::{self, MAX_HMAC_KEY, MAX_KEY};
-use super::{Keys, MAX_REQUEST, Service};
+use super::{Address, Keys, MAX_REQUEST, Service};
 use crate::lines::without_byte_order_mark;
 
 /// No card is longer, in bytes.
@@ -28,6 +29,20 @@ pub struct Card {
     pub keys: Keys,
     /// What the user asks for. At least one.
     pub access: Vec<Service>,
+    /// Which address the messages name.
+    pub names: Named,
+}
+
+/// Which address the messages of a user name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Named {
+    /// None: the source of the packet counts. `source`, or nothing is said about it.
+    #[default]
+    Source,
+    /// That with which the client appears to the server. `resolve`
+    Own,
+    /// This one.
+    Given(IpAddr),
 }
 
 /// What a card must say.
@@ -45,6 +60,8 @@ pub enum CardWord {
     Key,
     /// `HMAC_KEY_BASE64` or `HMAC_KEY`.
     HmacKey,
+    /// `ALLOW_IP`. It may be missing.
+    Address,
 }
 
 /// Why a card cannot be used.
@@ -56,6 +73,12 @@ pub enum CardError {
     /// It is not a text.
     #[error("the file is not a text in UTF-8")]
     NotText,
+    /// It is a page or a drawing, for people to look at.
+    #[error("the file is a page or a drawing")]
+    Markup,
+    /// Nothing of a card is in it.
+    #[error("the file is not a card")]
+    NotACard,
     /// Something is missing.
     #[error("{0} is missing")]
     Missing(CardWord),
@@ -79,8 +102,12 @@ impl Card {
             return Err(CardError::TooLong);
         }
         let text = std::str::from_utf8(without_byte_order_mark(text));
+        let text = text.map_err(|_| CardError::NotText)?;
+        if text.trim_start().starts_with('<') {
+            return Err(CardError::Markup);
+        }
         let mut found = Found::default();
-        for (index, line) in text.map_err(|_| CardError::NotText)?.lines().enumerate() {
+        for (index, line) in text.lines().enumerate() {
             found.take(line.trim(), index + 1)?;
         }
         found.card()
@@ -96,6 +123,7 @@ struct Found {
     access: Option<Vec<Service>>,
     key: Option<Zeroizing<Vec<u8>>>,
     hmac_key: Option<Zeroizing<Vec<u8>>>,
+    names: Option<Named>,
 }
 
 impl Found {
@@ -118,6 +146,7 @@ impl Found {
             "SPA_SERVER" | "HOST" => put(&mut self.server, CardWord::Server, number, server(value)),
             "SPA_SERVER_PORT" => put(&mut self.port, CardWord::Port, number, port(value)),
             "ACCESS" => put(&mut self.access, CardWord::Access, number, access(value)),
+            "ALLOW_IP" => put(&mut self.names, CardWord::Address, number, named(value)),
             "KEY" => put(&mut self.key, CardWord::Key, number, plain(value, MAX_KEY)),
             "KEY_BASE64" => {
                 put(&mut self.key, CardWord::Key, number, keys::decode(value, MAX_KEY).ok())
@@ -134,6 +163,11 @@ impl Found {
     }
 
     fn card(self) -> Result<Card, CardError> {
+        let Found { user, server, port, access, key, hmac_key, names } = &self;
+        let nothing = user.is_none() && server.is_none() && port.is_none() && access.is_none();
+        if nothing && key.is_none() && hmac_key.is_none() && names.is_none() {
+            return Err(CardError::NotACard);
+        }
         let key = self.key.ok_or(CardError::Missing(CardWord::Key))?;
         let hmac_key = self.hmac_key.ok_or(CardError::Missing(CardWord::HmacKey))?;
         Ok(Card {
@@ -143,6 +177,7 @@ impl Found {
             // Both were measured when they were read.
             keys: Keys::new(&key, &hmac_key).map_err(|_| CardError::Missing(CardWord::Key))?,
             access: self.access.ok_or(CardError::Missing(CardWord::Access))?,
+            names: self.names.unwrap_or_default(),
         })
     }
 }
@@ -161,16 +196,33 @@ fn put<T>(
     }
 }
 
+/// The name in messages, which has no meaning to the server: shorter than some names of users, and without
+/// their letters that are not ASCII.
 fn user(name: &str) -> Option<String> {
     let user = name.split('@').next().unwrap_or_default();
-    let is_name = name.len() <= MAX_NAME && user.bytes().all(|byte| byte.is_ascii_graphic());
-    (is_name && (1..=super::MAX_USER).contains(&user.len())).then(|| user.to_owned())
+    let is_known = |letter: char| {
+        if letter.is_ascii() { letter.is_ascii_graphic() } else { letter.is_alphanumeric() }
+    };
+    let is_name = name.len() <= MAX_NAME && !user.is_empty() && user.chars().all(is_known);
+    let letter = |letter: char| if letter.is_ascii() { letter } else { '_' };
+    is_name.then(|| user.chars().map(letter).take(super::MAX_USER).collect())
 }
 
 fn server(name: &str) -> Option<String> {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     let is_name = name.bytes().all(is_known) && !name.starts_with('-');
     (is_name && (1..=MAX_SERVER).contains(&name.len())).then(|| name.to_owned())
+}
+
+fn named(value: &str) -> Option<Named> {
+    match value {
+        "source" => Some(Named::Source),
+        "resolve" => Some(Named::Own),
+        _ => match Address::of(value.parse().ok()?).ok()? {
+            Address::Source => Some(Named::Source),
+            Address::Given(address) => Some(Named::Given(address)),
+        },
+    }
 }
 
 fn port(value: &str) -> Option<u16> {
@@ -197,6 +249,7 @@ impl fmt::Display for CardWord {
             CardWord::Access => "ACCESS",
             CardWord::Key => "KEY_BASE64",
             CardWord::HmacKey => "HMAC_KEY_BASE64",
+            CardWord::Address => "ALLOW_IP",
         })
     }
 }
@@ -239,7 +292,7 @@ USER_AGENT: abcde-fghij
 
     fn shown(text: &str) -> Result<String, String> {
         let card = Card::read(text.as_bytes()).map_err(|error| error.to_string())?;
-        let Card { user, server, port, keys: _, access } = card;
+        let Card { user, server, port, keys: _, access, names: _ } = card;
         let access: Vec<String> = access.iter().map(Service::to_string).collect();
         Ok(format!("{user} {server} {port} {}", access.join(" ")))
     }
@@ -282,7 +335,13 @@ USER_AGENT: abcde-fghij
             ("\nKEY_BASE64", "\nkey", "KEY_BASE64 is missing"),
             ("HMAC_KEY_BASE64", "HMAC", "HMAC_KEY_BASE64 is missing"),
             ("anna", "an\u{7}na", "line 3: the value of USER is malformed"),
-            ("anna", &"x".repeat(49), "line 3: the value of USER is malformed"),
+            ("anna", "@example.net", "line 3: the value of USER is malformed"),
+            ("KNOCK: 7001", "ALLOW_IP: all", "line 8: the value of ALLOW_IP is malformed"),
+            (
+                "KNOCK: 7001",
+                "ALLOW_IP: ::ffff:192.0.2.1",
+                "line 8: the value of ALLOW_IP is malformed",
+            ),
             ("pbx.example.net", "-pbx", "line 2: the value of SPA_SERVER is malformed"),
             ("pbx.example.net", "$(id)", "line 2: the value of SPA_SERVER is malformed"),
             ("40001", "0", "line 4: the value of SPA_SERVER_PORT is malformed"),
@@ -309,7 +368,41 @@ USER_AGENT: abcde-fghij
         }
         assert_eq!(Card::read(b"\xff").unwrap_err(), CardError::NotText);
         assert_eq!(Card::read(&vec![b' '; MAX_TEXT + 1]).unwrap_err(), CardError::TooLong);
-        assert_eq!(shown(""), Err("KEY_BASE64 is missing".to_owned()));
+        for text in ["", "\n# nothing\n", "my shopping list\nKNOCK: 1 2 3\n"] {
+            assert_eq!(Card::read(text.as_bytes()).unwrap_err(), CardError::NotACard, "{text}");
+        }
+        for text in ["<!DOCTYPE html>\n", "\u{feff} \n<svg xmlns=\"\">"] {
+            let page = format!("{text}{DATA}");
+            assert_eq!(Card::read(page.as_bytes()).unwrap_err(), CardError::Markup, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_do_not_fit_into_messages() {
+        for (name, expected) in [
+            ("anna", "anna"),
+            ("anna@example.net", "anna"),
+            ("B\u{fc}ro-2", "B_ro-2"),
+            (&"\u{fc}".repeat(64), &"_".repeat(48)),
+        ] {
+            let card = Card::read(DATA.replace("anna", name).as_bytes()).unwrap();
+            assert_eq!(card.user, expected);
+        }
+    }
+
+    #[test]
+    fn the_address_that_messages_name() {
+        for (text, expected) in [
+            ("", Named::Source),
+            ("ALLOW_IP: source", Named::Source),
+            ("ALLOW_IP 0.0.0.0", Named::Source),
+            ("ALLOW_IP resolve", Named::Own),
+            ("ALLOW_IP: 192.0.2.7", Named::Given("192.0.2.7".parse().unwrap())),
+            ("ALLOW_IP\t2001:db8::7", Named::Given("2001:db8::7".parse().unwrap())),
+        ] {
+            let card = Card::read(format!("{DATA}{text}\n").as_bytes()).unwrap();
+            assert_eq!(card.names, expected, "{text}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use card::{Card, CardError, CardWord};
+pub use card::{Card, CardError, CardWord, Named};
 pub use keys::{KeyError, Keys, MAX_HMAC_KEY, MAX_KEY};
 pub use read::{
     Authentic, FIRST_BYTES, MAX_PAYLOAD, MIN_PAYLOAD, NotAuthentic, authenticate, is_plausible,

@@ -4,7 +4,7 @@
 use super::context::{Context, Run};
 use super::{
     accounts, audit, blocks, boot, check, countries, demo, exemptions, feeds, firewall, generate,
-    leases, names, peers, providers, status, up, users, who, why,
+    leases, names, open, peers, providers, status, up, users, who, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -63,6 +63,7 @@ commands! {
     Feed: feeds::cli::FeedCommand,
     User: users::cli::UserCommand,
     Lease: users::cli::Lease,
+    Open: open::cli::Open,
     Mode: firewall::cli::SetMode,
     Services: firewall::cli::Services,
     Log: audit::cli::Log,

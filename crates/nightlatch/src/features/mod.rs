@@ -31,6 +31,7 @@ pub mod listing;
 pub mod names;
 pub mod notices;
 pub mod oldnames;
+pub mod open;
 pub mod peers;
 pub mod providers;
 pub mod report;

@@ -15,6 +15,7 @@ mod fetch;
 mod kernel;
 mod names;
 mod notices;
+mod open;
 mod packet;
 mod packets;
 mod snapshots;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use nightlatch_core::features::users::{Card, Spa};
+use nightlatch_core::features::users::{Card, Spa, User};
 use nightlatch_core::service::Ports;
 use nightlatch_core::time::show_span;
 
@@ -47,7 +47,7 @@ impl Sheet {
             data: format!("NIGHTLATCH_CARD: 1\nHOST: {host}\nUSER: {}\n", user.name),
         };
         if let Some(spa) = &secrets.spa {
-            sheet.spa(spa, ports, host, user.name.as_str());
+            sheet.spa(spa, ports, host, user);
         }
         if let Some(knock) = &secrets.knock {
             sheet.knock(*knock.reveal(), host);
@@ -58,19 +58,26 @@ impl Sheet {
         sheet
     }
 
-    fn spa(&mut self, spa: &Spa, ports: &[Ports], host: &str, user: &str) {
+    fn spa(&mut self, spa: &Spa, ports: &[Ports], host: &str, user: &User) {
+        // What a client has to find out itself, where packets must name their address.
+        let named = if user.require_address { "resolve" } else { "source" };
+        let user = &user.name;
         let access: Vec<String> = ports.iter().take(MAX_ACCESS).copied().map(first_port).collect();
+        let access = access.join(",");
         let (key, hmac_key, port) = (spa.key.reveal(), spa.hmac_key.reveal(), spa.port.reveal());
         self.section(
             "Single packet authorization (SPA): recommended",
             vec![
+                "With Nightlatch, save this card as a file that only you can read, and then, each time:"
+                    .to_owned(),
+                format!("    nightlatch open {host} --card FILE"),
                 "With the program fwknop, add this to the file .fwknoprc in your home folder:"
                     .to_owned(),
                 format!("    [{user}@{host}]"),
                 format!("    SPA_SERVER {host}"),
                 format!("    SPA_SERVER_PORT {port}"),
-                "    ALLOW_IP source".to_owned(),
-                format!("    ACCESS {}", access.join(",")),
+                format!("    ALLOW_IP {named}"),
+                format!("    ACCESS {access}"),
                 format!("    KEY_BASE64 {key}"),
                 "    USE_HMAC Y".to_owned(),
                 format!("    HMAC_KEY_BASE64 {hmac_key}"),
@@ -79,7 +86,7 @@ impl Sheet {
         );
         let _ = write!(
             self.data,
-            "SPA_SERVER_PORT: {port}\nKEY_BASE64: {key}\nHMAC_KEY_BASE64: {hmac_key}\n"
+            "SPA_SERVER_PORT: {port}\nALLOW_IP: {named}\nACCESS: {access}\nKEY_BASE64: {key}\nHMAC_KEY_BASE64: {hmac_key}\n"
         );
     }
 
@@ -241,7 +248,7 @@ mod tests {
         let sheet = Sheet::new(&card(), "pbx.example.net");
         assert_eq!(
             sheet.data(),
-            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nKEY_BASE64: KEY+/=\nHMAC_KEY_BASE64: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
+            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nALLOW_IP: source\nACCESS: udp/5060,udp/10000\nKEY_BASE64: KEY+/=\nHMAC_KEY_BASE64: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
         );
         let lines = sheet.lines().join("\n");
         for expected in [
@@ -252,6 +259,7 @@ mod tests {
             "    ACCESS udp/5060,udp/10000\n",
             "    HMAC_KEY_BASE64 HMAC==\n",
             "fwknop -n anna@pbx.example.net",
+            "    nightlatch open pbx.example.net --card FILE\n",
             "knock -d 300 pbx.example.net 7001 7005 7003\n",
             "nmap -n -Pn --max-retries 0 -p $port pbx.example.net",
             "can repeat them",
@@ -259,6 +267,11 @@ mod tests {
         ] {
             assert!(lines.contains(expected), "{expected}: {lines}");
         }
+        let mut named = card();
+        named.user.require_address = true;
+        let sheet = Sheet::new(&named, "pbx.example.net");
+        assert!(sheet.lines().contains(&"      ALLOW_IP resolve".to_owned()));
+        assert!(sheet.data().contains("\nALLOW_IP: resolve\n"));
         let mut shown = card();
         shown.secrets.agent.as_mut().unwrap().text = None;
         let sheet = Sheet::new(&shown, "pbx.example.net");

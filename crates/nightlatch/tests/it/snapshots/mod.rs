@@ -28,6 +28,7 @@ mod mistakes;
 mod modes;
 mod normal;
 mod oldnames;
+mod open;
 mod pbx;
 mod providers;
 mod server;
