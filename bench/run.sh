@@ -24,7 +24,7 @@ main() {
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     cargo build --quiet --release --locked --package nightlatch --bin nightlatch \
         --example reaction --example lists --example flood --example changes --example names \
-        --example leases
+        --example leases --example access
     cargo build --quiet --release --locked --package nightlatch-netfilter --example packet_cost
     echo "# $(date --utc +%F), kernel $(uname -r), $(nft --version), $(nproc) cores"
     printf '\n## Cost per packet, every kind\n'
@@ -46,6 +46,9 @@ main() {
     bench/packet-cost.sh leases
     printf '\n## Single packet authorization\n\n'
     bench/spa.sh
+    for users in 1 100 1000; do
+        bench/access.sh "$users"
+    done
     printf '\n## Cost of a change\n\n'
     bench/changes.sh
     printf '\n## Size\n\n'

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
 use nightlatch_core::action::Level;
@@ -17,11 +15,17 @@ use nightlatch_netfilter::{Batch, Logged, NetlinkError, Nflog, NflogError};
 use nightlatch_parse::ip_packet::{self, TcpFlags, Transport};
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::clock::Stopwatch;
 use super::wake::Waker;
 use super::{journal, lane};
 
 /// The pause after the kernel could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Packets that come so soon after others, so many times in a row, are waited for together.
+const SOON: Duration = Duration::from_millis(1);
+const MANY: u32 = 20;
+/// For how long.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// How long the end of the thread is awaited.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -90,11 +94,19 @@ pub struct Packets {
     ended: Receiver<()>,
 }
 
+/// What became of a packet.
+enum Handed {
+    Over,
+    Dropped,
+    /// Nobody takes any more.
+    Ended,
+}
+
 /// What a thread has.
-struct Reader<K, F> {
+struct Reader<F, T> {
     nflog: Nflog,
     kind_of: F,
-    to: SyncSender<Packet<K>>,
+    to: T,
     counters: Arc<Counters>,
     waker: Waker,
     order: Receiver<()>,
@@ -114,10 +126,42 @@ impl Packets {
         room: usize,
         kind_of: impl Fn(&str) -> Option<K> + Send + 'static,
     ) -> Result<(Packets, Receiver<Packet<K>>), NflogError> {
+        let (to, packets) = sync_channel(room);
+        let hand_over = move |packet| match to.try_send(packet) {
+            Ok(()) => Handed::Over,
+            Err(TrySendError::Full(_)) => Handed::Dropped,
+            Err(TrySendError::Disconnected(_)) => Handed::Ended,
+        };
+        Ok((Packets::begin(group, copied, kind_of, hand_over)?, packets))
+    }
+
+    /// As [`Packets::read`], but shows each packet to `on_packet` in the thread that reads them, which must
+    /// not take long: a thread of its own would be woken for each packet.
+    ///
+    /// # Errors
+    /// As [`Packets::read`].
+    pub fn show<K: Send + 'static>(
+        group: u16,
+        copied: u16,
+        kind_of: impl Fn(&str) -> Option<K> + Send + 'static,
+        mut on_packet: impl FnMut(Packet<K>) + Send + 'static,
+    ) -> Result<Packets, NflogError> {
+        let show = move |packet| {
+            on_packet(packet);
+            Handed::Over
+        };
+        Packets::begin(group, copied, kind_of, show)
+    }
+
+    fn begin<K: Send + 'static>(
+        group: u16,
+        copied: u16,
+        kind_of: impl Fn(&str) -> Option<K> + Send + 'static,
+        to: impl FnMut(Packet<K>) -> Handed + Send + 'static,
+    ) -> Result<Packets, NflogError> {
         let nflog = Nflog::open(group, copied)?;
         let waker = Waker::new().map_err(|errno| NetlinkError::Open(errno.into()))?;
         let counters = Arc::<Counters>::default();
-        let (to, packets) = sync_channel(room);
         let (order, ordered) = channel();
         let (end, ended) = channel::<()>();
         let reader = Reader {
@@ -132,7 +176,7 @@ impl Packets {
             reader.run();
             drop(end);
         });
-        Ok((Packets { counters, waker, order: Some(order), ended }, packets))
+        Ok(Packets { counters, waker, order: Some(order), ended })
     }
 
     /// How many packets there were.
@@ -157,11 +201,16 @@ impl Drop for Packets {
     }
 }
 
-impl<K, F: Fn(&str) -> Option<K>> Reader<K, F> {
-    fn run(mut self) {
+impl<F, T> Reader<F, T> {
+    fn run<K>(mut self)
+    where
+        F: Fn(&str) -> Option<K>,
+        T: FnMut(Packet<K>) -> Handed,
+    {
         let mut has_failed = false;
+        let mut busy = Busy::default();
         loop {
-            let (counters, to, kind_of) = (&self.counters, &self.to, &self.kind_of);
+            let (counters, to, kind_of) = (&self.counters, &mut self.to, &self.kind_of);
             let mut is_wanted = true;
             let read = self.nflog.read(|logged| {
                 is_wanted &= hand_over(&logged, kind_of, counters, to);
@@ -175,6 +224,7 @@ impl<K, F: Fn(&str) -> Option<K>> Reader<K, F> {
                 }
                 Ok(Batch { lost, .. }) => {
                     counters.lost.fetch_add(lost.into(), Relaxed);
+                    busy.pause();
                     None
                 }
                 Err(error) => Some(error.to_string()),
@@ -210,12 +260,33 @@ impl<K, F: Fn(&str) -> Option<K>> Reader<K, F> {
     }
 }
 
+/// Whether packets come all the time. Then they are read together after a pause, as a wake-up for each would
+/// cost more than all the rest; the kernel keeps them meanwhile.
+#[derive(Default)]
+struct Busy {
+    last: Option<Stopwatch>,
+    /// How many times in a row packets came soon after others.
+    times: u32,
+}
+
+impl Busy {
+    /// Packets were read.
+    fn pause(&mut self) {
+        let is_soon = self.last.is_some_and(|last| last.elapsed() < SOON);
+        self.times = if is_soon { self.times.saturating_add(1) } else { 0 };
+        if self.times >= MANY {
+            std::thread::sleep(BUSY_PAUSE);
+        }
+        self.last = Some(Stopwatch::start());
+    }
+}
+
 /// Reads a packet and hands it over; `false` if nobody takes any more.
 fn hand_over<K>(
     logged: &Logged<'_>,
     kind_of: impl Fn(&str) -> Option<K>,
     counters: &Counters,
-    to: &SyncSender<Packet<K>>,
+    to: &mut impl FnMut(Packet<K>) -> Handed,
 ) -> bool {
     let count = |counter: &AtomicU64| {
         counter.fetch_add(1, Relaxed);
@@ -241,10 +312,10 @@ fn hand_over<K>(
             Transport::Tcp(flags) => Content::Tcp(flags),
         },
     };
-    match to.try_send(packet) {
-        Ok(()) => count(&counters.accepted),
-        Err(TrySendError::Full(_)) => count(&counters.dropped),
-        Err(TrySendError::Disconnected(_)) => return false,
+    match to(packet) {
+        Handed::Over => count(&counters.accepted),
+        Handed::Dropped => count(&counters.dropped),
+        Handed::Ended => return false,
     }
     true
 }

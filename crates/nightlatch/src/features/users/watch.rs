@@ -15,9 +15,6 @@ use crate::shell::{journal, lane};
 
 /// How much of a packet is read, from its IP header on, in bytes: what the rules copy.
 const COPIED: u16 = 1_500;
-/// How many packets wait for this thread: what comes in a fifth of a second at most, of which it looks at
-/// more in that time.
-const MAX_WAITING: usize = 4_096;
 /// How many genuine packets wait for the loop.
 const MAX_HANDED_OVER: usize = 64;
 /// After how long it is tried again to read packets where another program reads them.
@@ -28,6 +25,7 @@ pub(super) struct Watch(Arc<Shared>);
 
 struct Shared {
     keys: Mutex<Keyring>,
+    tell: Mutex<Box<dyn Fn(Event) + Send>>,
     /// How many genuine packets wait for the loop.
     handed_over: AtomicUsize,
 }
@@ -42,9 +40,9 @@ impl Watch {
     /// Begins the thread. Genuine packets are told.
     pub(super) fn begin(tell: impl Fn(Event) + Send + 'static) -> Watch {
         let (keys, handed_over) = (Mutex::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { keys, handed_over });
+        let shared = Arc::new(Shared { keys, tell: Mutex::new(Box::new(tell)), handed_over });
         let of_thread = Arc::clone(&shared);
-        lane::begin("access", move || of_thread.run(&tell));
+        lane::begin("access", move || of_thread.read());
         Watch(shared)
     }
 
@@ -66,16 +64,13 @@ impl Shared {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, tell: &impl Fn(Event)) {
+    /// Has packets read in a thread that shows them here; waits until no other program reads them.
+    fn read(self: &Arc<Shared>) {
         let mut has_failed = false;
-        loop {
-            match Packets::read(NFLOG_GROUP, COPIED, MAX_WAITING, kind_of) {
-                Ok((_reading, packets)) => {
-                    if std::mem::take(&mut has_failed) {
-                        journal::tell(Level::Info, "SPA packets and user agents are read again");
-                    }
-                    packets.iter().for_each(|packet| self.look_at(packet, tell));
-                }
+        let _reading = loop {
+            let shared = Arc::clone(self);
+            match Packets::show(NFLOG_GROUP, COPIED, kind_of, move |it| shared.look_at(it)) {
+                Ok(reading) => break reading,
                 Err(error) if !has_failed => {
                     has_failed = true;
                     let message =
@@ -85,10 +80,16 @@ impl Shared {
                 Err(_) => {}
             }
             std::thread::sleep(AGAIN_AFTER);
+        };
+        if has_failed {
+            journal::tell(Level::Info, "SPA packets and secret user agents are read again");
+        }
+        loop {
+            std::thread::park();
         }
     }
 
-    fn look_at(&self, packet: Packet<Kind>, tell: &impl Fn(Event)) {
+    fn look_at(&self, packet: Packet<Kind>) {
         let Content::Udp { payload, is_truncated } = packet.content else { return };
         let source = packet.source.ip().to_canonical();
         let event = match packet.kind {
@@ -99,7 +100,7 @@ impl Shared {
         let Some(event) = event else { return };
         if self.handed_over.load(Relaxed) < MAX_HANDED_OVER {
             self.handed_over.fetch_add(1, Relaxed);
-            tell(event);
+            self.tell.lock().unwrap_or_else(PoisonError::into_inner)(event);
         }
     }
 }
