@@ -81,7 +81,7 @@ impl Run for Open {
         if context.json {
             screen::say_json(&report);
         } else {
-            wording::lines(&report, &session.work.card, clock::now()).iter().for_each(screen::say);
+            wording::lines(&report, clock::now()).iter().for_each(screen::say);
         }
         if self.keep {
             session.keep(&report, context);
@@ -208,7 +208,7 @@ impl Session {
                 None => kept.extend(Kept::new(it, now)),
             }
             if !context.json {
-                screen::say(wording::again(it, *why, &self.work.card, clock::now()));
+                screen::say(wording::again(it, *why, clock::now()));
             }
         }
         if context.json {

@@ -37,7 +37,7 @@ pub(super) enum Family {
 pub(super) enum State {
     /// Something answers that did not before.
     Open,
-    /// What was tried answered before.
+    /// All that was tried answered before.
     WasOpen,
     /// Sent, but what should answer does not.
     Unverified,
@@ -221,17 +221,15 @@ pub(super) fn judge(
     let has_answered = |it: &Service| after.iter().any(|answer| answer.service == *it);
     match action {
         Action::Open if !after.is_empty() => State::Open,
-        Action::Open => {
-            // UDP may be silent for other reasons.
-            let is_closed = |it: &&Service| it.protocol == Protocol::Tcp && !before.contains(it);
-            let is_doubtful = before.is_empty() || asked.iter().any(|it| is_closed(&it));
-            if is_doubtful { State::Unverified } else { State::WasOpen }
+        // What strangers reach too says nothing about the rest.
+        Action::Open if !asked.is_empty() && asked.iter().all(|it| before.contains(it)) => {
+            State::WasOpen
         }
+        Action::Close if before.iter().any(|it| !has_answered(it)) => State::Closed,
         Action::Close if asked.iter().any(has_answered) => State::StillOpen,
-        Action::Close => {
-            let would_answer = |it: &Service| it.protocol == Protocol::Tcp || before.contains(it);
-            if asked.iter().any(would_answer) { State::Closed } else { State::Unverified }
-        }
+        // An open TCP port would answer, whether or not a program listens there.
+        Action::Close if asked.iter().any(|it| it.protocol == Protocol::Tcp) => State::Closed,
+        Action::Open | Action::Close => State::Unverified,
     }
 }
 
@@ -326,14 +324,15 @@ mod tests {
             (Open, "tcp/443,udp/5060", "", "udp/5060", State::Open),
             (Open, "tcp/443,udp/5060", "", "", State::Unverified),
             (Open, "tcp/443,udp/5060", "tcp/443,udp/5060", "", State::WasOpen),
-            // A telephone program that does not answer proves nothing; a silent TCP port does.
-            (Open, "tcp/443,udp/5060", "tcp/443", "", State::WasOpen),
+            (Open, "tcp/443,udp/5060", "tcp/443", "", State::Unverified),
             (Open, "tcp/443,udp/5060", "udp/5060", "", State::Unverified),
             (Open, "tcp/443,udp/5060", "udp/5060", "tcp/443", State::Open),
             (Open, "", "", "", State::Unverified),
             (Close, "tcp/443,udp/5060", "tcp/443", "", State::Closed),
             (Close, "tcp/443,udp/5060", "", "", State::Closed),
             (Close, "tcp/443,udp/5060", "tcp/443", "tcp/443", State::StillOpen),
+            (Close, "tcp/443,udp/5060", "tcp/443,udp/5060", "tcp/443", State::Closed),
+            (Close, "tcp/443,udp/5060", "", "tcp/443", State::StillOpen),
             (Close, "udp/5060", "udp/5060", "", State::Closed),
             (Close, "udp/5060", "", "", State::Unverified),
             (Close, "", "", "", State::Unverified),

@@ -5,17 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use nightlatch_core::time::Time;
-use nightlatch_parse::spa::{Card, CardError, CardWord, Protocol, Service};
+use nightlatch_parse::spa::{CardError, CardWord, Protocol, Service};
 
 use super::keep::Why;
 use super::logic::{Action, Answer, Family, How, Report, State, Tried};
 
 /// What was done, one line for each address of the server, and what to do if it had no effect.
-pub(super) fn lines(report: &Report, card: &Card, now: Time) -> Vec<String> {
-    let mut lines: Vec<String> = report.paths.iter().map(|it| line(it, card)).collect();
+pub(super) fn lines(report: &Report, now: Time) -> Vec<String> {
+    let mut lines: Vec<String> = report.paths.iter().map(line).collect();
     let has = |state| report.paths.iter().any(|it| it.state == state);
     if has(State::Unverified) {
-        lines.extend(unverified(report, card, now));
+        lines.extend(unverified(report, now));
     }
     if has(State::StillOpen) {
         lines.push("What still answers may be open in another way, e.g. by an account or to everybody: \"nightlatch why ADDRESS\" on the server says it.".to_owned());
@@ -30,11 +30,11 @@ pub(super) fn lines(report: &Report, card: &Card, now: Time) -> Vec<String> {
 }
 
 /// What was done for one address of the server.
-fn line(tried: &Tried, card: &Card) -> String {
-    format!("{}  {}", family(tried.family), outcome(tried, card))
+fn line(tried: &Tried) -> String {
+    format!("{}  {}", family(tried.family), outcome(tried))
 }
 
-fn outcome(tried: &Tried, card: &Card) -> String {
+fn outcome(tried: &Tried) -> String {
     let Some(server) = tried.server else {
         return "not used: the server has no address of this family".to_owned();
     };
@@ -52,19 +52,13 @@ fn outcome(tried: &Tried, card: &Card) -> String {
             format!("open{}: {}", named(tried), answers.join(", "))
         }
         State::WasOpen => format!(
-            "was open already: {} answered before the packet was sent{}",
-            places(server, &tried.answered_before),
-            quiet(tried)
+            "was open already: {} answered before the packet was sent",
+            places(server, &tried.answered_before)
         ),
         State::Unverified => {
-            format!("sent{}, cannot be verified: {}", named(tried), silence(tried, server, card))
+            format!("sent{}, cannot be verified: {}", named(tried), silence(tried, server))
         }
-        State::Closed => match tried.answered_before.as_slice() {
-            [] => format!(
-                "closed: nothing answers at {server}, nor did it before the packet was sent"
-            ),
-            before => format!("closed: {} no longer answers", places(server, before)),
-        },
+        State::Closed => closed(tried, server),
         State::StillOpen => {
             let answers: Vec<String> = tried.answers.iter().map(|it| answer(server, *it)).collect();
             format!("not closed: {}", answers.join(", "))
@@ -72,11 +66,29 @@ fn outcome(tried: &Tried, card: &Card) -> String {
     }
 }
 
+/// What no longer answers, and what does, for other reasons.
+fn closed(tried: &Tried, server: IpAddr) -> String {
+    let still: Vec<Service> = tried.answers.iter().map(|it| it.service).collect();
+    let before = tried.answered_before.iter().copied();
+    let ended: Vec<Service> = before.filter(|it| !still.contains(it)).collect();
+    match (ended.as_slice(), still.as_slice()) {
+        ([], _) => {
+            format!("closed: nothing answers at {server}, nor did it before the packet was sent")
+        }
+        (ended, []) => format!("closed: {} no longer answers", places(server, ended)),
+        (ended, still) => format!(
+            "closed: {} no longer answers; {} does, so that it is open in another way too",
+            places(server, ended),
+            places(server, still)
+        ),
+    }
+}
+
 /// What was asked and did not answer, and how often.
-fn silence(tried: &Tried, server: IpAddr, card: &Card) -> String {
+fn silence(tried: &Tried, server: IpAddr) -> String {
     let sent = match tried.packets {
-        1 => format!("1 packet to UDP port {} from {}", card.port, source(tried)),
-        packets => format!("{packets} packets to UDP port {} from {}", card.port, source(tried)),
+        1 => format!("1 packet from {}", source(tried)),
+        packets => format!("{packets} packets from {}", source(tried)),
     };
     let before = match tried.answered_before.as_slice() {
         [] => String::new(),
@@ -88,15 +100,8 @@ fn silence(tried: &Tried, server: IpAddr, card: &Card) -> String {
     }
 }
 
-fn quiet(tried: &Tried) -> String {
-    match tried.silent.as_slice() {
-        [] => String::new(),
-        silent => format!("; {} does not answer", list(silent)),
-    }
-}
-
 /// Why packets may have had no effect.
-fn unverified(report: &Report, card: &Card, now: Time) -> Vec<String> {
+fn unverified(report: &Report, now: Time) -> Vec<String> {
     let last = match report.action {
         Action::Open => {
             "- the service: it may not be running, or not answer SIP requests (OPTIONS)"
@@ -115,10 +120,7 @@ fn unverified(report: &Report, card: &Card, now: Time) -> Vec<String> {
         ),
         "- the card: its keys no longer count once they were replaced or the user was revoked"
             .to_owned(),
-        format!(
-            "- the network: it may drop packets to UDP port {}, or replace addresses in different ways for UDP and TCP",
-            card.port
-        ),
+        "- the network: it may drop packets to the UDP port on the card, or replace addresses in different ways for UDP and TCP".to_owned(),
     ];
     lines.extend(others);
     lines.push(last.to_owned());
@@ -137,14 +139,14 @@ pub(super) fn keeping(host: &str) -> String {
 }
 
 /// It was repeated.
-pub(super) fn again(tried: &Tried, why: Why, card: &Card, now: Time) -> String {
+pub(super) fn again(tried: &Tried, why: Why, now: Time) -> String {
     let why = match why {
         Why::Address(address) => format!("the own address is {address} now"),
         Why::Silent => "it did not answer".to_owned(),
         Why::Slept => "this computer was asleep".to_owned(),
         Why::Regular => "it was time".to_owned(),
     };
-    format!("{now}  {} ({why})", line(tried, card))
+    format!("{now}  {} ({why})", line(tried))
 }
 
 /// The host is not that of the card.
@@ -182,7 +184,10 @@ pub(super) fn no_card(path: &Path, error: CardError) -> String {
         CardError::Markup => format!(
             "{path} is the page or the drawing of a card, which only people can read: copy the text of the card into a file, or ask for it as text (\"nightlatch user card NAME --text FILE\" on the server)"
         ),
-        CardError::NotACard | CardError::NotText | CardError::TooLong => format!(
+        CardError::NotACard => format!(
+            "{path} is not a card: use the text that \"nightlatch user card NAME\" prints on the server"
+        ),
+        CardError::NotText | CardError::TooLong => format!(
             "{path} is not a card: {error}; use the text that \"nightlatch user card NAME\" prints on the server"
         ),
         CardError::Missing(CardWord::Key | CardWord::HmacKey) => format!(

@@ -27,7 +27,8 @@
 //! with `--require-address` it must name one, so that whoever catches the packet cannot send it from an
 //! address of his own. It opens those services of the user of which it names a port, and the timeout of
 //! `fwknop -f SECONDS` is an upper limit. A timeout of one second closes what the user has opened for that
-//! address. A genuine message that is refused leaves a notice in the journal with the reason, one of a kind
+//! address; `nightlatch open`, run by the person, sends such packets over both families and tries whether they
+//! had an effect. A genuine message that is refused leaves a notice in the journal with the reason, one of a kind
 //! in ten minutes, and `nightlatch status` counts them.
 //!
 //! **Secret user agent.** A SIP phone that sends it with its REGISTER over UDP, to a port of the service

@@ -7,7 +7,7 @@ use nightlatch::features::demo::stage::{Host, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::{Laptop, NAME, Programs, shell, stage};
-use crate::support::{Daemon, Installation, wait_until};
+use crate::support::{ASTERISK, Daemon, Installation, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -109,6 +109,46 @@ fn a_real_server_refuses() {
     }
     laptop.must_exit(1, &[NAME, "--card", &good]);
     assert_eq!(leases(&nightlatch), Vec::<IpAddr>::new());
+}
+
+#[test]
+fn what_strangers_reach_is_no_proof() {
+    let Some(stage) = stage() else { return };
+    let server = stage.host("server").unwrap();
+    let laptop = Laptop::of(&stage, &[server.v4(), server.v6()]);
+    let nightlatch = Installation::on(server);
+    nightlatch.configure(&format!("{ASTERISK}\n[open]\nservices = [\"web\"]\n"));
+    let _daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes", "--mode", "open"]);
+    for (user, services) in [("anna", "sip,web"), ("bob", "web")] {
+        nightlatch.must(&["user", "add", user, "--services", services]);
+    }
+    let _programs = Programs::on(server, &[5060], &[80, 443, 5060]);
+    let card = |user: &str| {
+        let card = nightlatch.must(&["user", "card", user, "--host", NAME]);
+        laptop.file(user, &card)
+    };
+    let (anna, bob) = (card("anna"), card("bob"));
+    let (report, code) = laptop.json(&[NAME, "--card", &bob]);
+    let all = |report: &serde_json::Value, state: &str| {
+        report["paths"].as_array().unwrap().iter().all(|it| it["state"] == state)
+    };
+    assert!(all(&report, "was_open") && code == Some(0), "{report}");
+    let (report, code) = laptop.json(&[NAME, "--card", &anna]);
+    assert!(all(&report, "open") && code == Some(0), "{report}");
+    // Strangers' requests have limits: not all that is open has to answer.
+    let before = report["paths"][0]["answered_before"].as_array().unwrap();
+    let after = &report["paths"][0]["answers"][0]["service"];
+    assert!(!before.is_empty() && !before.contains(after), "{report}");
+    // With keys that count no longer.
+    let said = laptop.must_exit(0, &[NAME, "--card", &anna, "--close", "-4"]);
+    assert!(said.contains("198.51.100.1:5060 (UDP) no longer answers"), "{said}");
+    let said = laptop.must_exit(1, &[NAME, "--card", &bob, "--close", "-6"]);
+    assert!(said.contains("not closed: [2001:db8:1::1]:80 (TCP) answers"), "{said}");
+    laptop.must_exit(0, &[NAME, "--card", &anna, "--close", "-6"]);
+    nightlatch.must(&["user", "rotate", "anna"]);
+    let (report, code) = laptop.json(&[NAME, "--card", &anna]);
+    assert!(all(&report, "unverified") && code == Some(1), "{report}");
 }
 
 #[test]

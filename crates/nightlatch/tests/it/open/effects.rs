@@ -107,7 +107,7 @@ fn nothing_answers() {
     let said = laptop.must_exit(1, &[NAME, "--card", &card]);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     for expected in [
-        "IPv4  sent, cannot be verified: nothing answers at 198.51.100.1 tcp/443, udp/5060 (3 packets to UDP port 40001 from 192.0.2.20)",
+        "IPv4  sent, cannot be verified: nothing answers at 198.51.100.1 tcp/443, udp/5060 (3 packets from 192.0.2.20)",
         "IPv6  sent, cannot be verified: nothing answers at 2001:db8:1::1",
         "- the clock of this computer, which says 20",
         "\"journalctl -u nightlatch\"",
@@ -176,6 +176,33 @@ fn an_address_that_is_named() {
     let said = laptop.must_exit(1, &[NAME, "--card", &own, "-4"]);
     assert!(said.contains("not sent: 10.0.0.2 is not an address of the internet"), "{said}");
     assert!(said.contains("add --address"), "{said}");
+}
+
+#[test]
+fn behind_a_router_that_replaces_addresses() {
+    let Some(stage) = stage() else { return };
+    let server = stage.host("server").unwrap();
+    let laptop = Laptop::of(&stage, &[server.v4()]);
+    let card = laptop.file("card", &card("tcp/443,udp/5060"));
+    let router = "nft 'table ip nat { chain out { type nat hook postrouting priority 100;
+        ip saddr 10.0.0.0/24 masquerade; }; }'; ip route add 10.0.0.0/24 via 192.0.2.20";
+    shell(stage.host("router").unwrap(), router);
+    let own =
+        "ip addr add 10.0.0.2/24 dev eth0; ip route replace default via 192.0.2.126 src 10.0.0.2";
+    shell(laptop.host, own);
+    let _programs = Programs::on(server, &[5060], &[443]);
+    let stand_in = StandIn::on(server);
+    let (report, code) = laptop.json(&[NAME, "--card", &card]);
+    assert_eq!((states(&report)[0].as_str(), code), ("ipv4 open", Some(0)), "{report}");
+    assert_eq!(report["paths"][0]["source"], "10.0.0.2");
+    let got = stand_in.got();
+    assert_eq!((got.len(), got[0].source.to_string()), (1, "198.51.100.254".to_owned()));
+    laptop.must_exit(0, &[NAME, "--card", &card, "--close"]);
+    // With its address outside, for servers that ask for it.
+    let outside = ["--address", "198.51.100.254"];
+    let (report, code) = laptop.json(&[&[NAME, "--card", &card][..], &outside].concat());
+    assert_eq!((states(&report)[0].as_str(), code), ("ipv4 open", Some(0)), "{report}");
+    assert_eq!(report["paths"][0]["named"], "198.51.100.254");
 }
 
 #[test]
