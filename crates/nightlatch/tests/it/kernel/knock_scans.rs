@@ -140,9 +140,9 @@ fn opened(firewall: &mut Firewall) -> BTreeSet<(IpAddr, u16)> {
     found.into_iter().map(|it| (it.key.address, it.key.local_port)).collect()
 }
 
-/// How many sources of a family take part in a round. What the kernel deletes stays in its hash table until it
-/// collects it, about a second later, and a chain of more than sixteen takes no more: a source that begins
-/// anew more often than that has to wait.
+/// How many sources of a family take part in a round. With few, the kernel now and then takes no element for a
+/// moment (`knock_full` counts that): what it deletes stays in its hash table until it collects it, and one
+/// source would delete and add dozens within milliseconds.
 const EACH: usize = 16;
 
 #[test]
