@@ -123,8 +123,9 @@ fn the_lease_is_made_at_once() {
     for _ in 0..20 {
         desk.feed(syn(port, users::Did::Failed));
     }
-    for _ in 0..2 {
-        desk.feed(syn(port, users::Did::Overflowed));
+    for last in [1, 1, 2, 3, 4] {
+        let (source, did) = ([192, 0, 2, last].into(), users::Did::Overflowed);
+        desk.feed(Event::Feature(users::Event::Syn(users::Syn { source, port, did }).into()));
     }
     let source = ADDRESS.parse().unwrap();
     let wrong = users::Notice::WrongKnocks { source, tries: 5 };

@@ -19,6 +19,10 @@ const MANY: u32 = 5;
 const WHILE: Duration = Duration::from_secs(3600);
 /// Of how many sources it is told within that time: sources can be forged.
 const MAX_TOLD: usize = 10;
+/// How many sources must find no room within which time for the set to count as full: the kernel also refuses
+/// an element for a moment where one source begins anew again and again. It tells of one a minute.
+const FULL_FOR: usize = 3;
+const FULL_WITHIN: Duration = Duration::from_secs(600);
 /// The most sources that are counted; the one that began first makes room.
 const MAX_SOURCES: usize = 1_024;
 
@@ -51,8 +55,10 @@ pub(super) struct Tries {
     sources: BTreeMap<IpAddr, (Time, u32)>,
     /// When an administrator was told of sources.
     told: VecDeque<Time>,
+    /// Which sources found no room last, and when.
+    refused: BTreeMap<IpAddr, Time>,
     /// When the kernel's set was full last.
-    pub(super) full_at: Option<Time>,
+    full_at: Option<Time>,
 }
 
 impl Tries {
@@ -66,6 +72,15 @@ impl Tries {
         self.told.iter().filter(|at| now.since(**at) < WHILE).count() < MAX_TOLD
     }
 
+    /// Whether the set is full, as far as sources find no room, this one included.
+    fn is_full_with(&self, source: IpAddr, now: Time) -> bool {
+        let others = self
+            .refused
+            .iter()
+            .filter(|(other, at)| **other != source && now.since(**at) < FULL_WITHIN);
+        others.count() + 1 >= FULL_FOR
+    }
+
     /// When the set was full, if that was lately.
     pub(super) fn full_lately(&self, now: Time) -> Option<Time> {
         self.full_at.filter(|at| now.since(*at) < WHILE)
@@ -75,7 +90,15 @@ impl Tries {
     pub(super) fn note(&mut self, syn: &Syn, now: Time) {
         match syn.did {
             Did::Completed => drop(self.sources.remove(&syn.source)),
-            Did::Overflowed => self.full_at = Some(now),
+            Did::Overflowed => {
+                if self.is_full_with(syn.source, now) {
+                    self.full_at = Some(now);
+                }
+                self.refused.retain(|_, at| now.since(*at) < FULL_WITHIN);
+                if self.refused.len() < FULL_FOR {
+                    self.refused.insert(syn.source, now);
+                }
+            }
             Did::Failed => {
                 let count = self.count_with(syn.source, now);
                 if count == MANY && self.may_tell(now) {
@@ -122,7 +145,8 @@ impl Users {
                 }
             }
             Did::Overflowed => {
-                let is_news = self.tries.full_lately(now).is_none();
+                let is_news = self.tries.full_lately(now).is_none()
+                    && self.tries.is_full_with(syn.source, now);
                 plan.notices.extend(is_news.then_some(Notice::KnocksFull));
             }
         }
@@ -157,7 +181,12 @@ mod tests {
         }
         assert_eq!((tries.sources.len(), tries.told.len()), (MAX_SOURCES, MAX_TOLD));
         assert!(!tries.may_tell(at(11)) && tries.may_tell(at(3611)));
-        tries.note(&syn(1, Did::Overflowed), at(20));
+        for seconds in 12..20 {
+            tries.note(&syn(1, Did::Overflowed), at(seconds));
+        }
+        assert_eq!(tries.full_lately(at(20)), None, "one source alone");
+        tries.note(&syn(2, Did::Overflowed), at(20));
+        tries.note(&syn(3, Did::Overflowed), at(20));
         assert_eq!((tries.full_lately(at(30)), tries.full_lately(at(3621))), (Some(at(20)), None));
     }
 }

@@ -140,6 +140,11 @@ fn opened(firewall: &mut Firewall) -> BTreeSet<(IpAddr, u16)> {
     found.into_iter().map(|it| (it.key.address, it.key.local_port)).collect()
 }
 
+/// How many sources of a family take part in a round. With few, the kernel now and then takes no element for a
+/// moment (`knock_full` counts that): what it deletes stays in its hash table until it collects it, and one
+/// source would delete and add dozens within milliseconds.
+const EACH: usize = 16;
+
 #[test]
 fn the_kernel_moves_as_the_machine_does() {
     let Some(stage) = support::stage(&Plan::standard()) else {
@@ -160,10 +165,10 @@ fn the_kernel_moves_as_the_machine_does() {
         let all: Vec<_> = [own4, own6]
             .into_iter()
             .flat_map(|own| {
-                sources(own, 8 * 3)
-                    .split_off(round * 3)
+                sources(own, 8 * EACH)
+                    .split_off(round * EACH)
                     .into_iter()
-                    .take(3)
+                    .take(EACH)
                     .map(move |it| (it, own))
             })
             .collect();
@@ -175,7 +180,8 @@ fn the_kernel_moves_as_the_machine_does() {
             let sequence = numbers.pick(&sequences);
             let source = sources.entry(from).or_default();
             let (port, is_service) = match (numbers.below(20), &*source) {
-                (0, _) => (443, true),
+                // Of a service that no sequence opens, so that it is dropped and counted too.
+                (0, _) => (22, true),
                 (1, _) => (numbers.pick(&[1, 61_000, sequence[0] ^ 1]), false),
                 (2..=5, _) => (numbers.pick(&sequence), false),
                 // Mostly what goes on, so that something opens.
