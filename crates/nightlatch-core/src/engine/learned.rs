@@ -25,6 +25,7 @@ impl Engine {
     pub fn restore_learned(&mut self, sets: LearnedSets) {
         if self.state.posture().stands() {
             self.learned.sets = sets;
+            self.learned.sets.forget_reading();
         }
     }
 
@@ -61,6 +62,9 @@ impl Engine {
     /// The kernel's sets were read, or cannot be.
     pub(super) fn sets_read(&mut self, elements: Option<Vec<Element>>, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
+        if self.learned.sets.read_at(now).is_none() {
+            self.learned.sets.forget_reading();
+        }
         // An answer may be older than the removal of the table: nothing learned outlives that.
         if let Some(elements) = elements.filter(|_| self.state.posture().stands()) {
             let declared: Vec<_> = learned::all().collect();

@@ -59,6 +59,11 @@ impl LearnedSets {
         self.read_at = Some(now);
     }
 
+    /// What is known is no reading: it is from a file, or the clock was set back since it was read.
+    pub fn forget_reading(&mut self) {
+        self.read_at = None;
+    }
+
     /// When the kernel's sets were last read; `None` if never, or if the clock was set back since.
     pub fn read_at(&self, now: Time) -> Option<Time> {
         self.read_at.filter(|read_at| *read_at <= now)

@@ -80,14 +80,14 @@ impl Leases {
             let (ends, left): (Vec<&Lease>, Vec<&Lease>) =
                 all.partition(|lease| gone.contains(&lease.key));
             let is_sure = self.is_written(address) && !outlast(&ends, &left);
-            // What ends may reach the kernel before it is written down, but not what opens: another user's
-            // opening that is not written yet is told by its own change, or by the next examination.
-            let (written, unwritten): (Vec<&Lease>, Vec<&Lease>) =
-                left.into_iter().partition(|lease| self.has_begun(lease));
-            shorten(plan, address, &written, is_sure, view);
-            let again = unwritten.into_iter().map(|lease| lease.key.clone());
-            plan.events.extend(again.map(|key| Event::Examined(key, view.now())));
+            // What expires leaves the kernel without waiting for the disk, but another user's first opening
+            // waits: it is told by its own change.
+            let is_told =
+                |lease: &&Lease| deed != Deed::Expire || self.begun.contains_key(&lease.key);
+            let left: Vec<&Lease> = left.into_iter().filter(is_told).collect();
+            shorten(plan, address, &left, is_sure, view);
         }
+        plan.events.extend(gone.into_iter().cloned().map(Event::Ended));
     }
 
     /// Whether all openings of an address are written down, so that the kernel was told of them.
@@ -95,7 +95,7 @@ impl Leases {
         self.all.at(address).all(|lease| self.has_begun(lease))
     }
 
-    /// Whether its opening is written down.
+    /// Whether its last opening is written down.
     fn has_begun(&self, lease: &Lease) -> bool {
         self.begun.get(&lease.key) == Some(&lease.since)
     }
@@ -132,11 +132,15 @@ impl Leases {
     ) -> Option<Time> {
         let (now, sets, address) = (view.now(), &view.learned().sets, lease.key.address);
         let soon = now.after(SOON);
+        // What is not written down has not begun, however long the disk takes.
+        if !self.has_begun(lease) {
+            return Some(soon);
+        }
         let read_at = sets.read_at(now).filter(|read_at| now.since(*read_at) <= FRESH);
         let Some(read_at) = read_at else { return Some(soon) };
         // What had not ended when the sets were read may have been renewed since.
         let Some(last) = self.last_packet_at(address, view, read_at) else {
-            return self.begin_late(lease, plan, view).then_some(soon);
+            return begin_late(lease, plan, view).then_some(soon);
         };
         if condition::is_in_call(address, sets, read_at) {
             return Some(soon);
@@ -149,17 +153,6 @@ impl Leases {
         let end = condition::absolute_end(address, sets, read_at)?.min(idle_end);
         let end = own_end.map_or(end, |own| own.min(end));
         (end > read_at).then(|| end.after(SOON).max(soon))
-    }
-
-    /// Whether a lease that the kernel does not know has not ended all the same: it is not written down
-    /// yet, or the kernel has lost what it was told before that was read.
-    fn begin_late(&self, lease: &Lease, plan: &mut Plan<Leases>, view: &View<'_>) -> bool {
-        if !self.has_begun(lease) {
-            return true;
-        }
-        let lost = beginning(lease, view);
-        plan.effects.teach.extend(lost.into_iter().flatten());
-        lost.is_some()
     }
 
     /// When an address with leases last sent an accepted packet; `None` if none of its leases counts.
@@ -189,8 +182,8 @@ impl Leases {
             let lost = beginning(lease, view).into_iter().flatten();
             plan.effects.teach.extend(lost.filter(|element| {
                 let known = sets.until(element.set, &element.key, now);
-                let is_longer = |known| element.set == &LEASE && now.after(element.left) > known;
-                known.is_none_or(is_longer)
+                // What was saved may be older than what another user opened since.
+                known.is_none_or(|known| now.after(element.left) > known.after(SLACK))
             }));
         }
         // What was saved may be older than the limits.
@@ -248,6 +241,14 @@ pub(super) fn outlast(some: &[&Lease], others: &[&Lease]) -> bool {
     let end =
         |leases: &[&Lease]| leases.iter().map(|lease| (lease.until.is_none(), lease.until)).max();
     idle(some) > idle(others) || end(some) > end(others)
+}
+
+/// Whether a lease that the kernel does not know has not ended all the same: the kernel has lost what it was
+/// told, before that was read.
+fn begin_late(lease: &Lease, plan: &mut Plan<Leases>, view: &View<'_>) -> bool {
+    let lost = beginning(lease, view);
+    plan.effects.teach.extend(lost.into_iter().flatten());
+    lost.is_some()
 }
 
 /// What the kernel was told when a lease was opened, with the time that is left; `None` if it has ended

@@ -32,8 +32,11 @@ pub struct Leases {
     /// When each is examined next.
     due: BTreeSet<(Time, LeaseKey)>,
     due_of: BTreeMap<LeaseKey, Time>,
-    /// The openings that are written down, by the moments of these.
+    /// The last opening of each lease that is written down, by its moment. The lease may have been opened
+    /// again since.
     begun: BTreeMap<LeaseKey, Time>,
+    /// The same of leases whose end is not written down: they may come back.
+    ending: BTreeMap<LeaseKey, Time>,
 }
 
 /// All else follows from them.
@@ -118,6 +121,8 @@ pub enum Event {
     Examined(LeaseKey, Time),
     /// That it was opened at a time is written down.
     Begun(LeaseKey, Time),
+    /// That it has ended is written down.
+    Ended(LeaseKey),
 }
 
 /// What an administrator wants in the journal.
@@ -187,10 +192,15 @@ impl Feature for Leases {
         if since.is_none() || since != self.all.get(key).map(|lease| lease.since) {
             self.examine(key, since.map(|since| since.after(ending::FIRST_EXAMINATION)));
         }
-        match record {
-            Some(lease) => self.all.put(lease),
-            None => self.all.remove(key),
+        let Some(lease) = record else {
+            self.ending.extend(self.begun.remove_entry(key));
+            return self.all.remove(key);
+        };
+        // Its end could not be written down.
+        if self.ending.get(key) == Some(&lease.since) {
+            self.begun.extend(self.ending.remove_entry(key));
         }
+        self.all.put(lease)
     }
 
     fn each(&self, found: &mut dyn FnMut(&LeaseKey, &Lease)) {
@@ -243,13 +253,12 @@ impl Feature for Leases {
                 self.examine(key, Some(*next));
             }
             Event::Begun(key, since) if self.all.contains_key(key) => {
-                // A lease that is removed may come back, if that cannot be written down.
-                if self.begun.len() > 2 * self.all.len() {
-                    self.begun.retain(|key, _| self.all.contains_key(key));
-                }
                 self.begun.insert(key.clone(), *since);
                 // The kernel is told only now.
                 self.examine(key, Some(now.after(ending::FIRST_EXAMINATION)));
+            }
+            Event::Ended(key) => {
+                self.ending.remove(key);
             }
             Event::Examined(..) | Event::Begun(..) => {}
         }

@@ -7,8 +7,8 @@
 //! Every accepted packet renews a lease in the kernel: it ends eight hours after the last one, and seven
 //! days after it was opened, but never during a call, i.e. until sixty seconds after the last packet of
 //! media. A user has at most four addresses; the oldest ends. All this works while the daemon is stopped;
-//! then the longest limits of all leases of an address count. After a reboot, a lease that was in use for hours
-//! may have to be opened again.
+//! then the longest limits of all leases of an address count. It also survives a reboot, after which a lease may
+//! end earlier, by up to a quarter of its time.
 //!
 //! In JSON each of the `leases` has the `user`, the `address`, the `credential`, the `services`, the `hours`,
 //! the `idle` limit in seconds, `since` when and `until` when at the latest, whether it is `in_force`, the

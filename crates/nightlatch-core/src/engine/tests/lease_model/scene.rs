@@ -143,7 +143,8 @@ impl Scene {
                 self.sets.retain(|(set, key), _| !unlearn.concerns(set, key));
                 return vec![Event::Unlearned(Ok(()))];
             }
-            Action::SaveLearned(sets) => {
+            Action::SaveLearned(mut sets) => {
+                sets.forget(|set, _| set.saved.is_none());
                 if sets.differs_from(&self.file, self.wall()) {
                     self.old_file = std::mem::replace(&mut self.file, *sets);
                 }
@@ -371,6 +372,8 @@ impl Scene {
         self.come_back();
         let longest = IDLES[IDLES.len() - 1];
         for open in self.model.open.values_mut() {
+            // Until the next reading, what was saved is known, and when it was opened.
+            open.read = open.read.min(open.saved.max(open.opened + open.idle));
             // What was saved may be older; limits hold all the same.
             open.may = open.may.max(self.now + longest);
             if open.clock != self.clock {
@@ -415,8 +418,11 @@ impl Scene {
 
     pub(super) fn set_clock(&mut self, jump: i64) {
         self.clock += jump;
-        // Where it was set back, leases are examined that much later. The kernel counts by itself.
-        self.regular = self.regular.max(self.now + u64::try_from(-jump).unwrap_or(0));
+        // Where it was set back, leases are examined that much later than it was intended. The kernel counts
+        // by itself.
+        let intended = self.model.open.values().map(|open| open.may.min(EVER / 2)).max();
+        let intended = intended.unwrap_or(0).max(self.now);
+        self.regular = self.regular.max(intended + u64::try_from(-jump).unwrap_or(0));
         for open in self.model.open.values_mut() {
             // Until the next reading, and in what is saved, ends are by the clock as it was.
             (open.read, open.saved, open.read_may) = (0, 0, EVER);
