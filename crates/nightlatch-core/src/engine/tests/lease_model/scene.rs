@@ -190,6 +190,8 @@ impl Scene {
         // The kernel is told when it is written down, of what was granted before.
         open.end_must -= self.now - at;
         open.opened = at;
+        // Where it is shared, it is judged by that moment.
+        open.must = at + open.idle;
         if clock != self.clock {
             // The clock was set before.
             (open.opened, open.floor, open.may) = (0, EVER, EVER);
@@ -426,6 +428,7 @@ impl Scene {
         for open in self.model.open.values_mut() {
             // Until the next reading, and in what is saved, ends are by the clock as it was.
             (open.read, open.saved, open.read_may) = (0, 0, EVER);
+            open.end_must = open.end_must.saturating_sub(u64::try_from(jump).unwrap_or(0));
             let back = u64::try_from(open.clock - self.clock).unwrap_or(0);
             if back > 0 {
                 // What is opened begins again at most when it was opened by the clock.
