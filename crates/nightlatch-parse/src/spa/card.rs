@@ -56,9 +56,9 @@ pub enum CardWord {
     Port,
     /// `ACCESS`.
     Access,
-    /// `KEY_BASE64` or `KEY`.
+    /// `KEY`, or the same in base64, `KEY_BASE64`.
     Key,
-    /// `HMAC_KEY_BASE64` or `HMAC_KEY`.
+    /// `HMAC_KEY`, or the same in base64, `HMAC_KEY_BASE64`.
     HmacKey,
     /// `ALLOW_IP`. It may be missing.
     Address,
@@ -247,8 +247,8 @@ impl fmt::Display for CardWord {
             CardWord::Server => "SPA_SERVER",
             CardWord::Port => "SPA_SERVER_PORT",
             CardWord::Access => "ACCESS",
-            CardWord::Key => "KEY_BASE64",
-            CardWord::HmacKey => "HMAC_KEY_BASE64",
+            CardWord::Key => "KEY",
+            CardWord::HmacKey => "HMAC_KEY",
             CardWord::Address => "ALLOW_IP",
         })
     }
@@ -332,8 +332,8 @@ USER_AGENT: abcde-fghij
             ("HOST: pbx.example.net", "", "SPA_SERVER is missing"),
             ("SPA_SERVER_PORT: 40001", "", "SPA_SERVER_PORT is missing"),
             ("ACCESS: udp/5060,tcp/443", "", "ACCESS is missing"),
-            ("\nKEY_BASE64", "\nkey", "KEY_BASE64 is missing"),
-            ("HMAC_KEY_BASE64", "HMAC", "HMAC_KEY_BASE64 is missing"),
+            ("\nKEY_BASE64", "\nkey", "KEY is missing"),
+            ("HMAC_KEY_BASE64", "HMAC", "HMAC_KEY is missing"),
             ("anna", "an\u{7}na", "line 3: the value of USER is malformed"),
             ("anna", "@example.net", "line 3: the value of USER is malformed"),
             ("KNOCK: 7001", "ALLOW_IP: all", "line 8: the value of ALLOW_IP is malformed"),
@@ -349,9 +349,9 @@ USER_AGENT: abcde-fghij
             ("40001", "65536", "line 4: the value of SPA_SERVER_PORT is malformed"),
             ("udp/5060,", "udp/5060-5070,", "line 5: the value of ACCESS is malformed"),
             ("udp/5060,", ",", "line 5: the value of ACCESS is malformed"),
-            ("AAECAw", "AAEC-w", "line 6: the value of KEY_BASE64 is malformed"),
-            ("AAECAw", "AAECAwAAECAw", "line 6: the value of KEY_BASE64 is malformed"),
-            ("QEFCQ0", "", "line 7: the value of HMAC_KEY_BASE64 is malformed"),
+            ("AAECAw", "AAEC-w", "line 6: the value of KEY is malformed"),
+            ("AAECAw", "AAECAwAAECAw", "line 6: the value of KEY is malformed"),
+            ("QEFCQ0", "", "line 7: the value of HMAC_KEY is malformed"),
             (
                 "USER_AGENT:",
                 "USER:",
@@ -360,7 +360,7 @@ USER_AGENT: abcde-fghij
             (
                 "NIGHTLATCH_CARD: 1",
                 "KEY x",
-                "line 6: KEY_BASE64 was given before; a card is for one user of one server",
+                "line 6: KEY was given before; a card is for one user of one server",
             ),
         ] {
             assert!(DATA.contains(from), "{from}");

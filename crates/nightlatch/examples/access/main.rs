@@ -121,7 +121,7 @@ fn user(place: &Place<'_>, number: usize) -> User {
     User {
         source: IpAddr::V4(Ipv4Addr::from((20 << 24) + u32::try_from(number).unwrap() * 64 + 1)),
         port: u16::try_from(body["spa"]["port"].as_u64().unwrap()).unwrap(),
-        keys: Keys::from_base64(&text("key"), &text("hmac_key")).unwrap(),
+        keys: Keys::new(text("key").as_bytes(), text("hmac_key").as_bytes()).unwrap(),
     }
 }
 

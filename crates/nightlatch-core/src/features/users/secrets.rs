@@ -18,10 +18,11 @@ const KNOCK_BYTES: usize = 6 * 100;
 const SPA_PORT_BYTES: usize = 2 * 64;
 /// No smaller port is chosen: scanners know those, and services are given those.
 const MIN_PORT: u16 = 1024;
-/// The length of the key that encrypts SPA packets: of AES-256, the longest that fwknop takes.
-const SPA_KEY_BYTES: usize = 32;
-/// The length of the key that authenticates them: one block of SHA-256.
-const SPA_HMAC_KEY_BYTES: usize = 64;
+/// How many random bytes make the key that encrypts SPA packets: in base64, 32 characters, which are the
+/// longest key that fwknop takes. As text it can also be typed into an app.
+const SPA_KEY_BYTES: usize = 24;
+/// How many make the key that authenticates them: in base64, 64 characters, one block of SHA-256.
+const SPA_HMAC_KEY_BYTES: usize = 48;
 /// How many characters a secret user agent has, besides dashes: each has five random bits.
 const AGENT_CHARACTERS: usize = 20;
 /// The key of the hash of a secret user agent.
@@ -48,9 +49,9 @@ pub struct Secrets {
 pub struct Spa {
     /// The UDP port to which the user's packets go, `SPA_SERVER_PORT`.
     pub port: Secret<u16>,
-    /// What encrypts them, in base64, `KEY_BASE64`.
+    /// What encrypts them, as text, `KEY`.
     pub key: Secret<String>,
-    /// What authenticates them, in base64, `HMAC_KEY_BASE64`.
+    /// What authenticates them, as text, `HMAC_KEY`.
     pub hmac_key: Secret<String>,
 }
 
@@ -262,7 +263,7 @@ mod tests {
             }
             let Spa { port, key, hmac_key } = secrets.spa.as_ref().unwrap();
             prop_assert!(!catalogue.every_port().contains(Protocol::Udp, *port.reveal()));
-            prop_assert_eq!((key.reveal().len(), hmac_key.reveal().len()), (44, 88));
+            prop_assert_eq!((key.reveal().len(), hmac_key.reveal().len()), (32, 64));
             let agent = secrets.agent.as_ref().unwrap();
             let text = agent.text.as_ref().unwrap().reveal();
             prop_assert_eq!(text.len(), 23);

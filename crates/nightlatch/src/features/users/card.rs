@@ -78,15 +78,15 @@ impl Sheet {
                 format!("    SPA_SERVER_PORT {port}"),
                 format!("    ALLOW_IP {named}"),
                 format!("    ACCESS {access}"),
-                format!("    KEY_BASE64 {key}"),
+                format!("    KEY {key}"),
                 "    USE_HMAC Y".to_owned(),
-                format!("    HMAC_KEY_BASE64 {hmac_key}"),
+                format!("    HMAC_KEY {hmac_key}"),
                 format!("and then, each time: fwknop -n {user}@{host}"),
             ],
         );
         let _ = write!(
             self.data,
-            "SPA_SERVER_PORT: {port}\nALLOW_IP: {named}\nACCESS: {access}\nKEY_BASE64: {key}\nHMAC_KEY_BASE64: {hmac_key}\n"
+            "SPA_SERVER_PORT: {port}\nALLOW_IP: {named}\nACCESS: {access}\nKEY: {key}\nHMAC_KEY: {hmac_key}\n"
         );
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let sheet = Sheet::new(&card(), "pbx.example.net");
         assert_eq!(
             sheet.data(),
-            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nALLOW_IP: source\nACCESS: udp/5060,udp/10000\nKEY_BASE64: KEY+/=\nHMAC_KEY_BASE64: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
+            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nALLOW_IP: source\nACCESS: udp/5060,udp/10000\nKEY: KEY+/=\nHMAC_KEY: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
         );
         let lines = sheet.lines().join("\n");
         for expected in [
@@ -257,7 +257,7 @@ mod tests {
             "until it sends nothing for 8h, and for 7d at most",
             "    SPA_SERVER_PORT 4000\n",
             "    ACCESS udp/5060,udp/10000\n",
-            "    HMAC_KEY_BASE64 HMAC==\n",
+            "    HMAC_KEY HMAC==\n",
             "fwknop -n anna@pbx.example.net",
             "    nightlatch open pbx.example.net --card FILE\n",
             "knock -d 300 pbx.example.net 7001 7005 7003\n",

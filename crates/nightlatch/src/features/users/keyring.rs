@@ -48,7 +48,8 @@ impl Keyring {
         let lately = self.forget(&keys.user);
         let user = keys.user;
         let spa = keys.spa.and_then(|(fingerprint, Spa { port, key, hmac_key })| {
-            let keys = spa::Keys::from_base64(key.reveal(), hmac_key.reveal()).ok()?;
+            let keys =
+                spa::Keys::new(key.reveal().as_bytes(), hmac_key.reveal().as_bytes()).ok()?;
             Some((fingerprint, *port.reveal(), keys))
         });
         if let Some((_, port, _)) = &spa {

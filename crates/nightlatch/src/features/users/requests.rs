@@ -23,7 +23,7 @@ fn reason(user: &UserName, why: &Why) -> String {
     match why {
         Why::Gone => "the credential is no longer valid".to_owned(),
         Why::Unusable(Unusable::Malformed) => "it is authentic, but malformed".to_owned(),
-        Why::Unusable(Unusable::Encryption) => "it is authentic, but cannot be decrypted: compare KEY_BASE64 with that of the card".to_owned(),
+        Why::Unusable(Unusable::Encryption) => "it is authentic, but cannot be decrypted: compare KEY with that of the card".to_owned(),
         Why::Unusable(Unusable::Type(number)) => format!("fwknop's message type {number} is not supported: use plain access messages (types 1 and 3), without commands and NAT access"),
         Why::Clock { ahead } => {
             let by = show_span(std::time::Duration::from_secs(ahead.unsigned_abs()));

@@ -38,7 +38,7 @@ impl Client {
         let lines = text.lines().filter_map(|line| line.split_once(": "));
         let card: BTreeMap<String, String> =
             lines.map(|(word, value)| (word.to_owned(), value.to_owned())).collect();
-        let keys = Keys::from_base64(&card["KEY_BASE64"], &card["HMAC_KEY_BASE64"]).unwrap();
+        let keys = Keys::new(card["KEY"].as_bytes(), card["HMAC_KEY"].as_bytes()).unwrap();
         Client { port: card["SPA_SERVER_PORT"].parse().unwrap(), keys, card }
     }
 
@@ -153,7 +153,7 @@ fn what_is_refused_is_told_with_its_reason() {
     let shown = nightlatch.json(&["user", "show", "anna"]);
     assert_eq!((&shown["any_address"], &shown["require_address"]), (&true.into(), &true.into()));
     let log = nightlatch.log();
-    assert!(!log.contains(&client.card["KEY_BASE64"]) && !log.contains(&client.card["USER_AGENT"]));
+    assert!(!log.contains(&client.card["KEY"]) && !log.contains(&client.card["USER_AGENT"]));
 }
 
 #[test]

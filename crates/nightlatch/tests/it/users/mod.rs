@@ -36,7 +36,7 @@ fn card(nightlatch: &Installation<'_>, user: &str) -> BTreeMap<String, String> {
 
 /// The secrets among them, as texts that must not show anywhere else.
 fn secrets(card: &BTreeMap<String, String>) -> Vec<String> {
-    let known = ["KEY_BASE64", "HMAC_KEY_BASE64", "USER_AGENT", "KNOCK", "SPA_SERVER_PORT"];
+    let known = ["KEY", "HMAC_KEY", "USER_AGENT", "KNOCK", "SPA_SERVER_PORT"];
     let values = known.iter().filter_map(|word| card.get(*word));
     values.flat_map(|value| value.split(' ').map(str::to_owned)).collect()
 }

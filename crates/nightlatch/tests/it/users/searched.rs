@@ -149,7 +149,7 @@ fn secrets_are_on_the_card_alone_and_erased_when_they_are_replaced() {
     });
     appear_nowhere(&nightlatch, &all);
     // The keys that count are in the database, so the search finds what there is.
-    let in_files = files_with(nightlatch.directory(), &anna["KEY_BASE64"]);
+    let in_files = files_with(nightlatch.directory(), &anna["KEY"]);
     assert!(in_files.iter().any(|name| name.starts_with("nightlatch.db")), "{in_files:?}");
 
     nightlatch.must(&["user", "rotate", "anna"]);
@@ -168,7 +168,7 @@ fn secrets_are_on_the_card_alone_and_erased_when_they_are_replaced() {
     let daemon = nightlatch.daemon();
     are_erased(&nightlatch, &secrets(&renewed));
     let again = card(&nightlatch, "bob");
-    assert_eq!(again.get("KEY_BASE64"), bob.get("KEY_BASE64"));
+    assert_eq!(again.get("KEY"), bob.get("KEY"));
     nightlatch.must(&["user", "revoke", "bob"]);
     daemon.stop();
     are_erased(&nightlatch, &all);
@@ -181,7 +181,7 @@ fn erasing_waits_for_whoever_reads_the_database() {
     let nightlatch = server(&stage);
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["user", "add", "anna", "--services", "sip"]);
-    let key = card(&nightlatch, "anna")["KEY_BASE64"].clone();
+    let key = card(&nightlatch, "anna")["KEY"].clone();
     let reader = rusqlite::Connection::open(nightlatch.state().join("nightlatch.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
     // It no longer counts, and the administrator is told that it is still there.
