@@ -35,6 +35,13 @@ impl Keys {
         is_some.then(|| Keys { user: user.name.clone(), spa, agent })
     }
 
+    /// What begins the reading of packets for a user, if any of the credentials needs that: the kernel tells of
+    /// knocks in the same way.
+    pub(super) fn beginning(user: &User, secrets: &Secrets) -> Option<Job> {
+        let is_needed = Keys::of(user, secrets).is_some() || secrets.knock.is_some();
+        is_needed.then(|| Keys::job(user, secrets))
+    }
+
     /// What to do where these are the keys of a user, or none are.
     pub(super) fn job(user: &User, secrets: &Secrets) -> Job {
         Keys::of(user, secrets)

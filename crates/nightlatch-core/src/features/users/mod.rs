@@ -351,9 +351,8 @@ impl Feature for Users {
 
     /// The thread that reads packets gets all keys.
     fn started(&self, _view: &View<'_>) -> Plan<Users> {
-        let of = |user: &User| Keys::of(user, self.secrets.get(&user.name)?);
-        let keys = self.all.values().filter_map(of);
-        let jobs = keys.map(|keys| Job::Know(Box::new(keys))).collect();
+        let of = |user: &User| Keys::beginning(user, self.secrets.get(&user.name)?);
+        let jobs = self.all.values().filter_map(of).collect();
         Plan { jobs, ..Plan::default() }
     }
 

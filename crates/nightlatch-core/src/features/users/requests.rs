@@ -356,9 +356,7 @@ impl Users {
             card_shown: None,
         };
         let mut plan = Plan::say(Reply::Added(user.clone()));
-        if let Some(keys) = Keys::of(&user, &secrets) {
-            plan.later.push(Job::Know(Box::new(keys)));
-        }
+        plan.later.extend(Keys::beginning(&user, &secrets));
         put(&mut plan, user, Some(secrets), Deed::Add);
         Ok(plan)
     }
