@@ -60,6 +60,7 @@ impl Sheet {
 
     fn spa(&mut self, spa: &Spa, ports: &[Ports], host: &str, user: &str) {
         let access: Vec<String> = ports.iter().take(MAX_ACCESS).copied().map(first_port).collect();
+        let access = access.join(",");
         let (key, hmac_key, port) = (spa.key.reveal(), spa.hmac_key.reveal(), spa.port.reveal());
         self.section(
             "Single packet authorization (SPA): recommended",
@@ -70,7 +71,7 @@ impl Sheet {
                 format!("    SPA_SERVER {host}"),
                 format!("    SPA_SERVER_PORT {port}"),
                 "    ALLOW_IP source".to_owned(),
-                format!("    ACCESS {}", access.join(",")),
+                format!("    ACCESS {access}"),
                 format!("    KEY_BASE64 {key}"),
                 "    USE_HMAC Y".to_owned(),
                 format!("    HMAC_KEY_BASE64 {hmac_key}"),
@@ -79,7 +80,7 @@ impl Sheet {
         );
         let _ = write!(
             self.data,
-            "SPA_SERVER_PORT: {port}\nKEY_BASE64: {key}\nHMAC_KEY_BASE64: {hmac_key}\n"
+            "SPA_SERVER_PORT: {port}\nACCESS: {access}\nKEY_BASE64: {key}\nHMAC_KEY_BASE64: {hmac_key}\n"
         );
     }
 
@@ -240,7 +241,7 @@ mod tests {
         let sheet = Sheet::new(&card(), "pbx.example.net");
         assert_eq!(
             sheet.data(),
-            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nKEY_BASE64: KEY+/=\nHMAC_KEY_BASE64: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
+            "NIGHTLATCH_CARD: 1\nHOST: pbx.example.net\nUSER: anna\nSPA_SERVER_PORT: 4000\nACCESS: udp/5060,udp/10000\nKEY_BASE64: KEY+/=\nHMAC_KEY_BASE64: HMAC==\nKNOCK: 7001 7005 7003\nUSER_AGENT: abcde-fghij\n"
         );
         let lines = sheet.lines().join("\n");
         for expected in [
