@@ -1,5 +1,5 @@
 //! What one packet of single packet authorization costs, in nanoseconds of one core: the median and the
-//! worst of 21 rounds.
+//! 90th percentile of 501 rounds. They are short, so that other programs interrupt few of them.
 //!
 //! `bench/spa.sh` builds and runs it.
 #![expect(
@@ -15,8 +15,8 @@ use nightlatch_parse::spa::{
     self, Address, Keys, MAX_PAYLOAD, MIN_PAYLOAD, Message, Protocol, Service,
 };
 
-const ROUNDS: usize = 21;
-const PACKETS: u32 = 20_000;
+const ROUNDS: usize = 501;
+const PACKETS: u32 = 500;
 
 fn main() {
     let key: Vec<u8> = (0..128).collect();
@@ -30,7 +30,7 @@ fn main() {
     };
     let genuine = message.write(&keys, 1).unwrap();
     let check = |payload: &[u8]| spa::authenticate(payload, &keys).is_ok();
-    println!("{:<58} {:>8} {:>8}", "packet", "median", "worst");
+    println!("{:<58} {:>8} {:>8}", "packet", "median", "p90");
     for (name, payload) in [
         ("garbage of an impossible length", garbage(200)),
         ("garbage that begins with a wrong byte", vec![b'A'; genuine.len()]),
@@ -68,6 +68,6 @@ fn measure(name: &str, each: impl Fn()) {
     };
     let mut rounds: Vec<u128> = (0..ROUNDS).map(|_| round()).collect();
     rounds.sort_unstable();
-    let (median, worst) = (rounds.get(ROUNDS / 2).unwrap(), rounds.last().unwrap());
-    println!("{name:<58} {median:>8} {worst:>8}");
+    let (median, most) = (rounds.get(ROUNDS / 2).unwrap(), rounds.get(ROUNDS * 9 / 10).unwrap());
+    println!("{name:<58} {median:>8} {most:>8}");
 }

@@ -3,6 +3,8 @@
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::process::Command;
 
+use nightlatch_parse::spa::{self, Address, Card};
+
 use super::{card, server, stage};
 use crate::support::{self, Installation, told};
 
@@ -118,7 +120,8 @@ fn a_card_in_files() {
     nightlatch.must_exit(2, &["user", "card", "anna", "--again", "--html", &html]);
 }
 
-/// The unmodified client of fwknop takes what the card says, and makes a packet of it.
+/// The unmodified client of fwknop takes what the card says, and makes a packet of it. That packet is
+/// authentic by what `open --card` reads, of the card in a file as of the card that was shown.
 #[test]
 fn fwknop_takes_the_stanza() {
     let Some(stage) = stage() else { return };
@@ -147,13 +150,27 @@ fn fwknop_takes_the_stanza() {
         "anna@198.51.100.1",
         "--test",
         "--verbose",
+        "--save-packet",
     ]);
-    command.env("HOME", nightlatch.directory());
+    let packet = nightlatch.directory().join("packet");
+    command.arg(&packet).env("HOME", nightlatch.directory());
     let output = command.output().unwrap();
     let said = told(&output);
     assert!(output.status.success(), "{said}");
-    let card = card(&nightlatch, "anna");
-    for expected in ["HMAC Type: 3", "0.0.0.0,udp/5060,tcp/80", &card["SPA_SERVER_PORT"]] {
+    let written = card(&nightlatch, "anna");
+    for expected in ["HMAC Type: 3", "0.0.0.0,udp/5060,tcp/80", &written["SPA_SERVER_PORT"]] {
         assert!(said.contains(expected), "{expected}: {said}");
+    }
+
+    let file: Vec<String> =
+        written.iter().map(|(word, value)| format!("{word}: {value}")).collect();
+    let packet = std::fs::read(packet).unwrap();
+    // The file names the server by its own address.
+    for (text, host) in [(shown, "198.51.100.1"), (file.join("\n"), &written["HOST"])] {
+        let card = Card::read(text.as_bytes()).unwrap();
+        assert_eq!((card.user.as_str(), card.server.as_str()), ("anna", host));
+        assert_eq!(card.port.to_string(), written["SPA_SERVER_PORT"]);
+        let message = spa::authenticate(packet.trim_ascii(), &card.keys).unwrap().open().unwrap();
+        assert_eq!((message.address, message.services), (Address::Source, card.access));
     }
 }
