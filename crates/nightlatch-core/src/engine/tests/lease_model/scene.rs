@@ -25,6 +25,8 @@ pub(super) struct Scene {
     pub(super) reads: bool,
     /// When the sets were read last, and since when they were read every ten seconds and the clock ran.
     pub(super) read: Moment,
+    /// By how many seconds the clock was set then.
+    pub(super) read_clock: i64,
     pub(super) regular: Moment,
     pub(super) file: LearnedSets,
     pub(super) old_file: LearnedSets,
@@ -49,6 +51,7 @@ impl Scene {
             next: 0,
             reads: true,
             read: 0,
+            read_clock: 0,
             regular: 0,
             file: LearnedSets::default(),
             old_file: LearnedSets::default(),
@@ -220,7 +223,7 @@ impl Scene {
             let until = wall.after(Duration::from_secs(until - self.now));
             Element { set, key: *key, until }
         });
-        self.read = self.now;
+        (self.read, self.read_clock) = (self.now, self.clock);
         for open in self.model.open.values_mut() {
             (open.read, open.read_may) = (open.must, open.may);
         }
@@ -323,6 +326,10 @@ impl Scene {
 
     pub(super) fn flush(&mut self) {
         self.lose(|open| open.read);
+        if self.clock < self.read_clock {
+            // What was read has an end that is far away, and is put back for its whole time.
+            self.model.calls.values_mut().for_each(|(_, may)| *may = (*may).max(self.now + 60));
+        }
         (self.table, self.sets) = (Kernel { table: None, is_behind: true }, BTreeMap::new());
         self.feed(Event::Tampered { by: "x".into(), found: "y".into() });
     }
