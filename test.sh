@@ -225,6 +225,8 @@ program_tests() {
     fi
     local log=$target/test.log status=0
     mkdir -p "$target"
+    # Most tests with a kernel wait most of the time: one more runs beside them.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))}
     cargo test --workspace --locked -- --show-output 2>&1 | tee "$log" | without_captured_output ||
         status=1
     local counts

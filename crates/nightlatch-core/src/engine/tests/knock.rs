@@ -18,6 +18,7 @@ fn add(user: &str, services: &str, permanent: bool, salt: u8) -> Request {
         name: user.parse().unwrap(),
         services: Grant::parse(services).unwrap(),
         kinds: [Kind::Knock].into(),
+        agent: None,
         idle: None,
         hours: None,
         any_address: false,

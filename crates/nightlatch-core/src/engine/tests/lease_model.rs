@@ -147,6 +147,7 @@ fn request(ask: &Ask) -> Request {
                 name: name(user),
                 services: Grant::parse(GRANTS[grant]).unwrap(),
                 kinds: BTreeSet::new(),
+                agent: None,
                 idle: Some(Duration::from_secs(IDLES[idle])),
                 hours: within.then(hours),
                 permanent: false,

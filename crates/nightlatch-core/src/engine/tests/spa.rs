@@ -24,6 +24,7 @@ fn desk(services: &str, change: impl FnOnce(&mut NewUser)) -> Desk {
         name: name(),
         services: Grant::parse(services).unwrap(),
         kinds: Kind::ALL.into(),
+        agent: None,
         idle: None,
         hours: None,
         note: String::new(),
@@ -242,6 +243,7 @@ fn a_phone_with_the_secret_user_agent_gets_in() {
         users::Request::Rotate {
             name: name(),
             kinds: [Kind::Agent].into(),
+            agent: None,
             entropy: Entropy::new(vec![7; Entropy::LENGTH]),
         },
         users::Request::Revoke { name: name() },
@@ -285,7 +287,8 @@ fn the_thread_that_reads_packets_gets_the_keys() {
     assert_eq!(first.agent.as_ref().unwrap().1.text, None);
     let entropy = Entropy::new(vec![7; Entropy::LENGTH]);
     desk.store = Err("the disk is full".to_owned());
-    let rotate = users::Request::Rotate { name: name(), kinds: [Kind::Spa].into(), entropy };
+    let rotate =
+        users::Request::Rotate { name: name(), kinds: [Kind::Spa].into(), agent: None, entropy };
     desk.ask(Request::of(rotate.clone()));
     assert_eq!(keys(&desk), first, "nothing is told that is not written down");
     desk.store = Ok(());

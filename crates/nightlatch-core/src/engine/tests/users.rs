@@ -27,6 +27,7 @@ fn new(text: &str) -> NewUser {
         name: name(user),
         services: Grant::parse(services).unwrap(),
         kinds: Kind::parse_list(kinds).unwrap(),
+        agent: None,
         idle: None,
         permanent: false,
         note: "at home".to_owned(),
@@ -47,7 +48,12 @@ fn set(user: &str, services: Option<&str>) -> Request {
 
 fn rotate(user: &str, kinds: &str, salt: u8) -> Request {
     let kinds = Kind::parse_list(kinds).unwrap();
-    Request::of(users::Request::Rotate { name: name(user), kinds, entropy: entropy(salt) })
+    Request::of(users::Request::Rotate {
+        name: name(user),
+        kinds,
+        agent: None,
+        entropy: entropy(salt),
+    })
 }
 
 fn revoke(user: &str) -> Request {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use agent::Registers;
+pub use agent::{NotSecret, Registers};
 pub use config::Config;
 pub use keys::{Job, Keys};
 pub use opening::{Open, Opens};
@@ -313,7 +313,9 @@ impl Feature for Users {
             Request::Add { new, entropy } => self.add(*new, &entropy, view),
             Request::Set { name, edit } => self.set(&name, edit, view),
             Request::Permanent { permanent } => Ok(self.set_all_permanent(permanent)),
-            Request::Rotate { name, kinds, entropy } => self.rotate(&name, kinds, &entropy, view),
+            Request::Rotate { name, kinds, agent, entropy } => {
+                self.rotate(&name, kinds, agent.as_ref(), &entropy, view)
+            }
             Request::Revoke { name } => self.revoke(&name),
             Request::Card { name, again } => self.card(&name, again, view),
             Request::Open(open) => self.open(open, view),

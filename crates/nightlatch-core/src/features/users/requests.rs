@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::NotSecret;
 use super::knock::permanently;
 use super::opening::{Open, Opens};
 use super::secrets::Taken;
@@ -17,7 +18,7 @@ use crate::api::RefusalKind;
 use crate::features::{Fact, Plan, Refuses, UserRights, View};
 use crate::hours::{Hours, Within};
 use crate::near::nearest;
-use crate::secret::Entropy;
+use crate::secret::{Entropy, Secret};
 use crate::service::{Catalogue, Grant, Ports, ServiceName};
 use crate::time::Time;
 
@@ -53,6 +54,9 @@ pub enum Request {
         name: UserName,
         /// Which; all that the user has where there is none.
         kinds: BTreeSet<Kind>,
+        /// The secret user agent, which is then replaced too; a random one where absent.
+        #[serde(default)]
+        agent: Option<Secret<String>>,
         /// Random bytes for the credentials.
         #[serde(skip)]
         entropy: Entropy,
@@ -121,6 +125,9 @@ pub struct NewUser {
     pub services: Grant,
     /// Which credentials.
     pub kinds: BTreeSet<Kind>,
+    /// The secret user agent, which is one of the credentials then; a random one where absent.
+    #[serde(default)]
+    pub agent: Option<Secret<String>>,
     /// After how long without an accepted packet an address is closed; as configured where absent.
     pub idle: Option<Duration>,
     /// The hours during which what is open counts; always where absent.
@@ -258,6 +265,8 @@ pub enum Refusal {
     NoEntropy,
     /// No ports are left for credentials.
     NoPorts,
+    /// The user agent that was chosen is no secret.
+    NotSecret(NotSecret),
     /// The card was shown before.
     Shown {
         /// The name.
@@ -308,6 +317,7 @@ impl From<NotMade> for Refusal {
         match why {
             NotMade::NoEntropy => Refusal::NoEntropy,
             NotMade::NoPorts => Refusal::NoPorts,
+            NotMade::NotSecret(why) => Refusal::NotSecret(why),
         }
     }
 }
@@ -327,8 +337,9 @@ impl Users {
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
-        let NewUser { name, services, kinds, idle, hours, permanent, .. } = new;
+        let NewUser { name, services, mut kinds, agent, idle, hours, permanent, .. } = new;
         let NewUser { note, any_address, require_address, .. } = new;
+        kinds.extend(agent.as_ref().map(|_| Kind::Agent));
         check_services(&services, view)?;
         check_permanent(&name, permanent, &services)?;
         self.check_idle(idle)?;
@@ -344,7 +355,7 @@ impl Users {
         let user = User {
             name,
             services,
-            credentials: secrets.renew(&kinds, entropy, &taken, view.now())?,
+            credentials: secrets.renew(&kinds, agent.as_ref(), entropy, &taken, view.now())?,
             any_address,
             require_address,
             idle_seconds: idle.map(|idle| idle.as_secs()),
@@ -402,11 +413,13 @@ impl Users {
     pub(super) fn rotate(
         &self,
         name: &UserName,
-        kinds: BTreeSet<Kind>,
+        mut kinds: BTreeSet<Kind>,
+        agent: Option<&Secret<String>>,
         entropy: &Entropy,
         view: &View<'_>,
     ) -> Result<Plan<Users>, Refusal> {
         let mut user = self.known(name)?.clone();
+        kinds.extend(agent.map(|_| Kind::Agent));
         let kinds = match kinds.is_empty() {
             true => user.credentials.keys().copied().collect(),
             false => kinds,
@@ -417,7 +430,7 @@ impl Users {
         let mut secrets = self.secrets.get(name).cloned().unwrap_or_default();
         // The ports of the old credentials are taken too: they are known to whoever had them.
         let taken = self.taken(name, view);
-        user.credentials.extend(secrets.renew(&kinds, entropy, &taken, view.now())?);
+        user.credentials.extend(secrets.renew(&kinds, agent, entropy, &taken, view.now())?);
         user.card_shown = None;
         // Messages with the old keys are nobody's.
         let replays = kinds.contains(&Kind::Spa) && self.replays.contains_key(name);

@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::agent::{NotSecret, secret_text};
 use super::user::{Credential, Kind};
 use crate::secret::{Draw, Entropy, Secret, base64};
 use crate::service::{Catalogue, Opening, Protocol};
@@ -69,22 +70,26 @@ pub struct Agent {
 }
 
 /// Why no credentials are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotMade {
     /// There are no random bytes.
     NoEntropy,
     /// No ports are left that belong to no service and to no other user.
     NoPorts,
+    /// A user agent was chosen that is no secret.
+    NotSecret(NotSecret),
 }
 
 impl Secrets {
-    /// Makes new credentials of these kinds, which replace those that are there.
+    /// Makes new credentials of these kinds, which replace those that are there. A user agent may be chosen;
+    /// otherwise it is random.
     ///
     /// # Errors
-    /// There are no random bytes, or no ports for them.
+    /// There are no random bytes, or no ports for them; or the user agent is no secret.
     pub(super) fn renew(
         &mut self,
         kinds: &BTreeSet<Kind>,
+        chosen: Option<&Secret<String>>,
         entropy: &Entropy,
         taken: &Taken,
         now: Time,
@@ -98,8 +103,7 @@ impl Secrets {
                 Kind::Knock => self.knock = Some(knock(&mut draw, taken)?),
                 Kind::Spa => self.spa = Some(spa(&mut draw, taken)?),
                 Kind::Agent => {
-                    let made = agent(&mut draw, taken.agent_key.as_ref());
-                    self.agent = Some(made.ok_or(NotMade::NoEntropy)?);
+                    self.agent = Some(agent(&mut draw, chosen, &taken.agents)?);
                 }
             }
             made.insert(*kind, Credential { fingerprint, since: now });
@@ -126,11 +130,11 @@ impl Agent {
     }
 }
 
-/// What the credentials of others have: ports that no other may have, and the key that all share by whose
-/// hashes user agents are recognised. With one key, one hash finds the user.
+/// What the credentials of others have: ports and user agents that no other may have. All share the key by
+/// whose hashes user agents are recognised: with one key, one hash finds the user.
 #[derive(Debug)]
 pub(super) struct Taken {
-    agent_key: Option<Secret<[u8; AGENT_KEY_BYTES]>>,
+    agents: Vec<Agent>,
     services: Opening,
     tcp: BTreeSet<u16>,
     udp: BTreeSet<u16>,
@@ -145,17 +149,16 @@ impl Taken {
         let knocks = others.clone().filter_map(|secrets| secrets.knock.as_ref());
         let ports = others.filter_map(|secrets| secrets.spa.as_ref());
         Taken {
-            agent_key: None,
+            agents: Vec::new(),
             services: catalogue.every_port(),
             tcp: knocks.flat_map(|knock| *knock.reveal()).collect(),
             udp: ports.map(|spa| *spa.port.reveal()).collect(),
         }
     }
 
-    /// With the key by whose hashes the user agents of these users are recognised.
-    pub(super) fn sharing<'a>(self, mut others: impl Iterator<Item = &'a Secrets>) -> Taken {
-        let agent_key = others.find_map(|secrets| secrets.agent.as_ref());
-        Taken { agent_key: agent_key.map(|agent| agent.key.clone()), ..self }
+    /// With the user agents of these users.
+    pub(super) fn sharing<'a>(self, others: impl Iterator<Item = &'a Secrets>) -> Taken {
+        Taken { agents: others.filter_map(|secrets| secrets.agent.clone()).collect(), ..self }
     }
 
     fn is_free(&self, protocol: Protocol, port: u16) -> bool {
@@ -194,8 +197,29 @@ fn spa(draw: &mut Draw<'_>, taken: &Taken) -> Result<Spa, NotMade> {
     })
 }
 
+/// A user agent that was chosen, or a random one.
+fn agent(
+    draw: &mut Draw<'_>,
+    chosen: Option<&Secret<String>>,
+    others: &[Agent],
+) -> Result<Agent, NotMade> {
+    let random = random_agent(draw).ok_or(NotMade::NoEntropy)?;
+    let own = draw.bytes(AGENT_KEY_BYTES).and_then(|bytes| bytes.try_into().ok());
+    let own = Secret::new(own.ok_or(NotMade::NoEntropy)?);
+    let text = match chosen {
+        Some(chosen) => secret_text(chosen).map_err(NotMade::NotSecret)?,
+        None => random,
+    };
+    if others.iter().any(|other| other.is(text.reveal().as_bytes())) {
+        return Err(NotMade::NotSecret(NotSecret::OfAnother));
+    }
+    let key = others.first().map_or(own, |other| other.key.clone());
+    let hash = hash(key.reveal(), text.reveal().as_bytes());
+    Ok(Agent { key, hash, text: Some(text) })
+}
+
 /// Groups of letters and digits that are not mistaken for each other, e.g. `h7kqm-...`.
-fn agent(draw: &mut Draw<'_>, shared: Option<&Secret<[u8; AGENT_KEY_BYTES]>>) -> Option<Agent> {
+fn random_agent(draw: &mut Draw<'_>) -> Option<Secret<String>> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut text = String::with_capacity(AGENT_CHARACTERS + AGENT_CHARACTERS / 5);
     for (place, byte) in draw.bytes(AGENT_CHARACTERS)?.iter().enumerate() {
@@ -204,10 +228,7 @@ fn agent(draw: &mut Draw<'_>, shared: Option<&Secret<[u8; AGENT_KEY_BYTES]>>) ->
         }
         text.push(char::from(*LETTERS.get(usize::from(byte & 31))?));
     }
-    let own = Secret::new(draw.bytes(AGENT_KEY_BYTES)?.try_into().ok()?);
-    let key = shared.cloned().unwrap_or(own);
-    let hash = hash(key.reveal(), text.as_bytes());
-    Some(Agent { key, hash, text: Some(Secret::new(text)) })
+    Some(Secret::new(text))
 }
 
 fn hash(key: &[u8; AGENT_KEY_BYTES], text: &[u8]) -> Secret<[u8; 32]> {
@@ -247,10 +268,10 @@ mod tests {
             let entropy = Entropy::new(bytes);
             // Another user, made of the same bytes: the ports differ all the same.
             let mut other = Secrets::default();
-            other.renew(&all(), &entropy, &nobody(), NOW).unwrap();
+            other.renew(&all(), None, &entropy, &nobody(), NOW).unwrap();
             let taken = Taken::of(&catalogue, [&other].into_iter());
             let mut secrets = Secrets::default();
-            let made = secrets.renew(&all(), &entropy, &taken, NOW).unwrap();
+            let made = secrets.renew(&all(), None, &entropy, &taken, NOW).unwrap();
             prop_assert_eq!(made.keys().copied().collect::<BTreeSet<_>>(), all());
             let [a, b, c] = *secrets.knock.as_ref().unwrap().reveal();
             prop_assert!((a < b) != (b < c), "{} {} {}", a, b, c);
@@ -279,7 +300,7 @@ mod tests {
     fn without_random_bytes_nothing_is_made() {
         for length in [0, 7, 8, 100, 600] {
             let entropy = Entropy::new((0..=255).cycle().take(length).collect());
-            let made = Secrets::default().renew(&all(), &entropy, &nobody(), NOW);
+            let made = Secrets::default().renew(&all(), None, &entropy, &nobody(), NOW);
             assert_eq!(made, Err(NotMade::NoEntropy), "{length}");
         }
     }
@@ -289,7 +310,7 @@ mod tests {
         let entropy = Entropy::new((0..=255).cycle().take(Entropy::LENGTH).collect());
         let mut taken = nobody();
         taken.tcp.extend(0..=u16::MAX);
-        let made = Secrets::default().renew(&all(), &entropy, &taken, NOW);
+        let made = Secrets::default().renew(&all(), None, &entropy, &taken, NOW);
         assert_eq!(made, Err(NotMade::NoPorts));
     }
 

@@ -57,6 +57,9 @@ enum Action {
         /// Which: knock, spa, agent; default: all that the user has. A kind that the user does not have is added
         #[arg(long, value_name = "LIST", value_parser = kinds)]
         keys: Option<Kinds>,
+        /// A file with the new secret user agent of a SIP phone, one line, or - for standard input; default: a random one
+        #[arg(long, value_name = "FILE")]
+        agent_file: Option<PathBuf>,
     },
     /// Remove a user: close what the credentials opened, and erase the secrets
     Revoke {
@@ -87,6 +90,9 @@ struct Add {
     /// The credentials: some of knock, spa, agent, or none
     #[arg(long, value_name = "LIST", default_value = "spa", value_parser = kinds)]
     keys: Kinds,
+    /// A file with the secret user agent of a SIP phone, one line, or - for standard input; default: a random one
+    #[arg(long, value_name = "FILE")]
+    agent_file: Option<PathBuf>,
     /// After how long without a packet an address is closed, e.g. 8h; default: as configured
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     lease: Option<Duration>,
@@ -216,10 +222,11 @@ impl Run for UserCommand {
                 let permanent = *permanent == Switch::On;
                 context.change(api::Request::of(Request::Permanent { permanent }))
             }
-            Action::Rotate { name, keys } => {
+            Action::Rotate { name, keys, agent_file } => {
+                let (name, entropy) = (name.clone(), Entropy::default());
                 let kinds = keys.clone().map(|Kinds(kinds)| kinds).unwrap_or_default();
-                let request =
-                    Request::Rotate { name: name.clone(), kinds, entropy: Entropy::default() };
+                let agent = agent_file.as_deref().map(io::read_agent).transpose()?;
+                let request = Request::Rotate { name, kinds, agent, entropy };
                 context.change(api::Request::of(request))
             }
             Action::Revoke { name, force } => {
@@ -250,6 +257,7 @@ impl Add {
             name: self.name.clone(),
             services: self.services.clone(),
             kinds: self.keys.0.clone(),
+            agent: self.agent_file.as_deref().map(io::read_agent).transpose()?,
             idle: self.lease,
             hours: self.hours.within()?.and_then(Within::hours),
             permanent: self.permanent == Switch::On,

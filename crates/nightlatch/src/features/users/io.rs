@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nightlatch_core::secret::Entropy;
+use nightlatch_core::secret::{Entropy, Secret};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -25,6 +25,29 @@ pub(super) fn entropy() -> Entropy {
         }
     }
     Entropy::new(bytes)
+}
+
+/// The most bytes that are read of a user agent: more than it may have.
+const MAX_AGENT: u64 = 1000;
+
+/// A secret user agent from a file, or from standard input (`-`): on the command line it would be seen in
+/// the list of processes.
+///
+/// # Errors
+/// It cannot be read, or is no text.
+pub(super) fn read_agent(path: &Path) -> Result<Secret<String>, Failure> {
+    let mut text = String::new();
+    let read = match path.to_str() {
+        Some("-") => std::io::stdin().take(MAX_AGENT).read_to_string(&mut text),
+        _ => File::open(path).and_then(|file| file.take(MAX_AGENT).read_to_string(&mut text)),
+    };
+    match read {
+        Ok(_) => Ok(Secret::new(text)),
+        Err(error) => {
+            let what = format!("the user agent cannot be read from {}: {error}", path.display());
+            Err(Failure::new(Code::Usage, what))
+        }
+    }
 }
 
 /// A file for a card: new, for nobody else to read, and gone again unless it is written.

@@ -34,7 +34,8 @@
 //! **Secret user agent.** A SIP phone that sends it with its REGISTER over UDP, to a port of the service
 //! `sip`, gets all services of its user: the first REGISTER is dropped and opens the address, the phone's own
 //! repetition half a second later gets through. It is sent in clear text in each packet: whoever sees one on
-//! its way can use it too. Over TCP or TLS it is not seen.
+//! its way can use it too. Over TCP or TLS it is not seen. It is random, unless `--agent-file` names a file
+//! with one: 12 to 128 characters, and none that begins like those of real phones or scanners.
 //!
 //! A knock sequence can be read, and then used, by anybody on the way as well; SPA packets cannot: give a
 //! knock sequence only to people whose programs know nothing better.

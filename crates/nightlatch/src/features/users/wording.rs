@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use nightlatch_core::audit::Record;
 use nightlatch_core::features::users::{
-    Kind, Notice, Opens, Refusal, Reply, User, UserName, Users,
+    Kind, NotSecret, Notice, Opens, Refusal, Reply, User, UserName, Users,
 };
 use nightlatch_core::service::ServiceName;
 use nightlatch_core::time::show_span;
@@ -106,6 +106,7 @@ impl Worded for Users {
                     known.join(", ")
                 )
             }
+            Refusal::NotSecret(why) => not_secret(why),
             Refusal::LongNote { most } => format!("the note is longer than {most} characters: shorten it"),
             Refusal::Limit { least, most } => format!(
                 "write a time from {} to {}; \"lease-max\" in the configuration sets the most",
@@ -196,6 +197,23 @@ impl Worded for Users {
             user.services,
             limit(&user)
         ))
+    }
+}
+
+/// Why a user agent that was chosen is not taken.
+fn not_secret(why: &NotSecret) -> String {
+    match why {
+        NotSecret::Length { least, most } => {
+            format!("the user agent must have between {least} and {most} characters")
+        }
+        NotSecret::Characters => {
+            "the user agent must be one line of letters, digits, spaces and signs of ASCII"
+                .to_owned()
+        }
+        NotSecret::Known { begins } => format!(
+            "the user agent is no secret: real phones or scanners send one that begins with \"{begins}\"; choose a random text"
+        ),
+        NotSecret::OfAnother => "another user has this user agent: choose a random text".to_owned(),
     }
 }
 

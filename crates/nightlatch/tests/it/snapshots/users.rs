@@ -36,6 +36,19 @@ fn users() {
         "user card anna --again --html DIR/again.html",
         "user card bob --text DIR/bob.txt",
     ]);
+    to.about("a user agent that is chosen");
+    for (file, text) in [
+        ("chosen", "Kitchen phone 0815\n"),
+        ("short", "Kitchen\n"),
+        ("known", "Yealink SIP-T46S 66.85.0.5\n"),
+    ] {
+        std::fs::write(nightlatch.directory().join(file), text).unwrap();
+    }
+    to.all(&[
+        "user rotate bob --agent-file DIR/chosen",
+        "user rotate anna --agent-file DIR/chosen",
+        "user show bob",
+    ]);
     to.about("refused");
     to.both("user add anna --services web");
     to.both("user add dora --services all");
@@ -48,6 +61,9 @@ fn users() {
         "user add dora --services sip --lease 59s",
         "user add dora --services sip --lease 8d",
         "user add \"my office\" --services sip",
+        "user add dora --services sip --agent-file DIR/short",
+        "user add dora --services sip --agent-file DIR/known",
+        "user rotate anna --agent-file DIR/nowhere",
         "user set anna",
         "user set nobody --services sip",
         "user rotate carl",
