@@ -13,7 +13,7 @@ fn hosts(stage: &Stage) -> (&Host, &Host) {
 }
 
 /// Makes a user who may knock, and returns the ports.
-fn knocker(nightlatch: &Installation<'_>, user: &str, services: &str) -> [String; 3] {
+pub(super) fn knocker(nightlatch: &Installation<'_>, user: &str, services: &str) -> [String; 3] {
     nightlatch.must(&["user", "add", user, "--services", services, "--keys", "knock"]);
     let file = std::path::PathBuf::from(nightlatch.directory()).join("card");
     nightlatch.must(&["user", "card", user, "--again", "--text", file.to_str().unwrap()]);

@@ -131,7 +131,7 @@ impl Phone for Baresip {
     }
 }
 
-fn which(program: &str) -> std::path::PathBuf {
+pub(super) fn which(program: &str) -> std::path::PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&path).map(|place| place.join(program));
     places.find(|place| place.exists()).unwrap()

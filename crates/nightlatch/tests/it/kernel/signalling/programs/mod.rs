@@ -1,6 +1,7 @@
 //! Real programs: Kamailio as a carrier's registrar or as the PBX, baresip as the PBX or as a
 //! telephone, linphonec as a telephone, sipp as the caller.
 
+mod agent;
 mod baresip;
 mod linphone;
 mod phone;
