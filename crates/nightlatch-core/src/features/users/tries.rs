@@ -20,7 +20,8 @@ const WHILE: Duration = Duration::from_secs(3600);
 /// Of how many sources it is told within that time: sources can be forged.
 const MAX_TOLD: usize = 10;
 /// How many sources must find no room within which time for the set to count as full: the kernel also refuses
-/// an element for a moment where one source begins anew again and again. It tells of one a minute.
+/// an element for a moment where one source begins anew again and again. It tells of as many at once, and then
+/// of one a minute.
 const FULL_FOR: usize = 3;
 const FULL_WITHIN: Duration = Duration::from_secs(600);
 /// The most sources that are counted; the one that began first makes room.

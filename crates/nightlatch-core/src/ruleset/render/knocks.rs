@@ -146,7 +146,7 @@ fn first(knocks: &KnockRules) -> String {
              \t\tadd @{begun}{digit} {{ {sender} }} add @{at}{digit} {{ {sender} : meta mark }} drop\n"
         );
     }
-    text += &copies(FULL_PREFIX, "1/minute burst 1");
+    text += &copies(FULL_PREFIX, "1/minute burst 3");
     let _ = write!(text, "\t\tcounter name {} drop\n\t}}\n", names::KNOCK_FULL);
     text
 }

@@ -162,13 +162,13 @@ impl Worded for Users {
         report.count(85, "users", *count);
         requests::report(used, report);
         if !shadowed.is_empty() {
-            report.field(85, "cannot_knock", shadowed);
+            report.field(87, "cannot_knock", shadowed);
         }
         for name in shadowed {
             report.warning(cannot_knock(name));
         }
         if let Some(at) = full_at {
-            report.field(85, "knocks_full_at", at);
+            report.field(89, "knocks_full_at", at);
             report.warning(knocks_full());
         }
     }
@@ -348,4 +348,25 @@ pub(super) fn private_host(host: &str) -> String {
     format!(
         "attention: {host} is a private address: if the person comes from outside, add --host with the name or address of this server on the internet"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No two fields have one number: the later one would replace the other.
+    #[test]
+    fn all_of_the_report_is_in_it() {
+        let used = [(Kind::Knock, nightlatch_core::features::users::Counts::default())].into();
+        let shadowed = vec!["anna".parse().unwrap()];
+        let full_at = Some(nightlatch_core::time::Time::from_millis(7));
+        let reply = Reply::Report { count: 3, used, shadowed, full_at };
+        let mut report = Report::default();
+        Users::report(&reply, &mut report);
+        let fields = serde_json::to_value(&report.fields).unwrap();
+        let expected = ["users", "cannot_knock", "credentials", "knocks_full_at"];
+        for name in expected {
+            assert!(!fields[name].is_null(), "{name}: {fields}");
+        }
+    }
 }

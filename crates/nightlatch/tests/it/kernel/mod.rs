@@ -16,6 +16,7 @@ mod cuts_kept;
 mod essential;
 mod flood;
 mod knock;
+mod knock_full;
 mod knock_links;
 mod knock_scans;
 mod lease_kills;
