@@ -47,6 +47,9 @@ const MAX_SENDERS: usize = 100;
 const MAX_OF_A_USER: usize = 25;
 /// Between two openings, until the address is closed again.
 const PAUSE: Duration = Duration::from_millis(60);
+/// Between two openings of one user: the message that closes is one for a lease of a second, and the kernel passes
+/// on five messages a second of a source.
+const PAUSE_OF_A_USER: Duration = Duration::from_millis(1_500);
 /// Garbage: packets a second.
 const FLOOD: u32 = 16_700;
 
@@ -240,7 +243,8 @@ impl Lab<'_> {
             std::thread::sleep(Duration::from_micros(20));
         };
         self.send(user, Some(1));
-        std::thread::sleep(PAUSE);
+        let users = u32::try_from(self.users.len()).unwrap();
+        std::thread::sleep(PAUSE.max(PAUSE_OF_A_USER / users));
         arrived.saturating_sub(begin)
     }
 
