@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From an SPA packet to the first accepted packet. Needs root, nft. Everything happens in namespaces of its
-# own, which end with this script.
+# From an SPA packet or a knock to the first accepted packet: `bench/access.sh [USERS] [PROBES] [spa|knock]`.
+# Needs root, nft. Everything happens in namespaces of its own, which end with this script.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 tool=$(readlink -f "${CARGO_TARGET_DIR:-target}/release/examples/access")

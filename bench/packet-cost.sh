@@ -5,14 +5,15 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists|leases [SAMPLES]
+usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists|leases|knocks [SAMPLES]
 
   kinds       every kind of packet, with 1,000 allowed addresses, compared with iptables with ten
               rules and with an ipset, and with Nightlatch itself
   allowlist   10, 1,000 and 100,000 allowed addresses, against linear iptables rules
   lists       open mode with 600,000 listed networks, against iptables with an ipset
   leases      200 allowed addresses: of an account, and of users with leases
-  SAMPLES     default: 9, for kinds 15
+  knocks      200 allowed addresses, and 0, 1, 100 and 1,000 users who can knock
+  SAMPLES     default: 9, for kinds and knocks 15
   OLD         another version of nightlatch to compare in `kinds`: a program, or a revision of this
               repository to build
 TEXT
@@ -25,7 +26,7 @@ main() {
     what=${1:-allowlist}
     samples=9
     case "$what" in
-    kinds) samples=15 ;;
+    kinds | knocks) samples=15 ;;
     allowlist | lists | leases) ;;
     *) refuse ;;
     esac
@@ -138,6 +139,20 @@ leases() {
     compared="Nightlatch, accounts"
 }
 
+knocks() {
+    kinds=scanner-syn,stranger-syn,stranger,allowed,running
+    "$tool" addresses 200 >"$work/addresses.200"
+    floors
+    local users
+    for users in 0 1 100 1000; do
+        server 200 0 "Nightlatch, $users users who knock"
+        nightlatch_knocks 200 "$users"
+    done
+    server 200 0 "Nightlatch, 0 users who knock, repeated"
+    nightlatch_knocks 200 0
+    compared="Nightlatch, 0 users who knock"
+}
+
 # Sending alone, the machine without a firewall, and what connection tracking costs by itself.
 floors() {
     local listed=${1:-0}
@@ -223,6 +238,25 @@ nightlatch_leases() {
         nightlatch_here lease "user-$((number / 4))" "$address"
         number=$((number + 1))
     done <"$work/addresses.$1"
+    end_daemon
+}
+
+# Accounts, and users who can knock but have not: the kernel does all of it.
+nightlatch_knocks() {
+    local users=$2 number found
+    nightlatch_here up --yes
+    # shellcheck disable=SC2046 # one word an address
+    nightlatch_here allow bench --services sip $(<"$work/addresses.$1")
+    for ((number = 0; number < users; number++)); do
+        nightlatch_here user add "user-$number" --services sip --keys knock
+    done
+    # Without users there is no such chain.
+    found=$({ inside nft list chain inet nightlatch knock.first 2>/dev/null || true; } |
+        awk '{ found += gsub(/[0-9]+ : 0x[0-9a-f]+/, "") } END { print found + 0 }')
+    ((found == users)) || {
+        echo "the kernel has $found sequences instead of $users" >&2
+        exit 1
+    }
     end_daemon
 }
 

@@ -44,6 +44,11 @@ main() {
     printf '\n## Leases\n'
     bench/leases.sh
     bench/packet-cost.sh leases
+    printf '\n## Port knocking\n'
+    bench/packet-cost.sh knocks
+    for users in 1 100 1000; do
+        bench/access.sh "$users" 300 knock
+    done
     printf '\n## Single packet authorization\n\n'
     bench/spa.sh
     for users in 1 100 1000; do

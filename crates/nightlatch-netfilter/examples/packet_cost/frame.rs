@@ -8,7 +8,7 @@ pub(crate) const LENGTH: usize = 74;
 const SERVER: [u8; 4] = [192, 0, 2, 1];
 /// Where the service listens.
 pub(crate) const SERVICE: u16 = 5060;
-/// Where nothing listens, in no mode.
+/// Where nothing listens, in no mode. No knock has it either: those are from 1024 on.
 const CLOSED: u16 = 9;
 
 /// The media port of all calls.
@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Allowed,
     /// TCP SYN of an address that is not allowed.
     StrangerSyn,
+    /// The same to a port of no service, as scanners send it.
+    ScannerSyn,
     /// TCP SYN of an allowed address.
     AllowedSyn,
     /// UDP within 1,000 running flows of allowed addresses.
@@ -44,10 +46,11 @@ pub(crate) enum Kind {
 }
 
 /// Every kind by the name that the command line takes, and in words.
-const KINDS: [(Kind, &str, &str); 11] = [
+const KINDS: [(Kind, &str, &str); 12] = [
     (Kind::Stranger, "stranger", "a stranger's UDP packet"),
     (Kind::Allowed, "allowed", "an allowed address's first UDP packet"),
     (Kind::StrangerSyn, "stranger-syn", "a stranger's TCP SYN"),
+    (Kind::ScannerSyn, "scanner-syn", "a stranger's TCP SYN to a port of no service"),
     (Kind::AllowedSyn, "allowed-syn", "an allowed address's TCP SYN"),
     (Kind::Running, "running", "a UDP packet of a running flow"),
     (Kind::Trunk, "trunk", "an INVITE of a trunk without account"),
@@ -61,12 +64,15 @@ const KINDS: [(Kind, &str, &str); 11] = [
 impl Kind {
     /// What a firewall should do with it.
     pub(crate) fn passes(self) -> bool {
-        !matches!(self, Kind::Stranger | Kind::StrangerSyn | Kind::Listed | Kind::Unlisted)
+        !matches!(
+            self,
+            Kind::Stranger | Kind::StrangerSyn | Kind::ScannerSyn | Kind::Listed | Kind::Unlisted
+        )
     }
 
     /// Whether it is TCP.
     pub(crate) fn is_tcp(self) -> bool {
-        matches!(self, Kind::StrangerSyn | Kind::AllowedSyn)
+        matches!(self, Kind::StrangerSyn | Kind::ScannerSyn | Kind::AllowedSyn)
     }
 
     /// Whether this host sends it.
@@ -82,7 +88,7 @@ impl Kind {
     /// This host's port.
     pub(crate) fn port(self) -> u16 {
         match self {
-            Kind::Unlisted => CLOSED,
+            Kind::Unlisted | Kind::ScannerSyn => CLOSED,
             Kind::RtpIn | Kind::RtpOut => MEDIA,
             _ => SERVICE,
         }

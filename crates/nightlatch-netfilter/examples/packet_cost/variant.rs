@@ -137,7 +137,9 @@ impl Variant {
     /// round, so that no two packets belong to one flow; for established flows, the same ones again.
     fn source(&self, kind: Kind, number: usize) -> (u32, u16) {
         let (sources, number) = match kind {
-            Kind::Stranger | Kind::StrangerSyn | Kind::Unlisted => (&self.strangers, number),
+            Kind::Stranger | Kind::StrangerSyn | Kind::ScannerSyn | Kind::Unlisted => {
+                (&self.strangers, number)
+            }
             Kind::Allowed | Kind::AllowedSyn => (&self.allowed, number),
             Kind::Running | Kind::ResponseOut => (&self.allowed, number % FLOWS),
             Kind::Trunk | Kind::RtpIn | Kind::RtpOut => {

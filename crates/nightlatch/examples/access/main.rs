@@ -1,15 +1,20 @@
-//! How long it takes from an SPA packet to the first accepted packet, alone and during a flood of garbage.
+//! How long it takes from an SPA packet or a knock to the first accepted packet.
 //!
-//! `access [USERS] [PROBES]`: USERS users (default 100), of whom 100 at most send; PROBES openings (default
-//! 1,000). For each, an SPA packet is sent, then every 100 microseconds a packet that is dropped until the
-//! address is open; then it is closed by a message. The same 200 times while a million packets a minute, of
-//! the right length for the right port, come from sources that are all different.
+//! `access [USERS] [PROBES] [spa|knock]`: USERS users (default 100), of whom 100 at most send; PROBES openings
+//! (default 1,000; of one user by SPA 25 at most).
+//!
+//! - `spa`: for each, an SPA packet is sent, then every 100 microseconds a packet that is dropped until the
+//!   address is open; then it is closed by a message. The same 200 times while a million packets a minute, of
+//!   the right length and beginning for the right port, come from sources that are all different.
+//! - `knock`: for each, three SYNs are sent without delay, then packets as above, always from another address.
+//!   Nothing is closed: of a user's addresses, the oldest ends by itself.
 //!
 //! The program measured is the `nightlatch` beside this one's folder. `bench/run.sh` builds both.
 //! Needs root, nft.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a measuring program, which stops at any error"
 )]
@@ -24,10 +29,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, Sender};
+use nightlatch::features::demo::packet::{Packet, Sender, flags};
 use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch::shell::clock;
-use nightlatch_parse::spa::{Address, Keys, MIN_PAYLOAD, Message, Protocol, Service};
+use nightlatch_parse::spa::{Address, Keys, Message, Protocol, Service};
 use rusqlite::Connection;
 
 use place::Place;
@@ -42,23 +47,30 @@ const MAX_SENDERS: usize = 100;
 const MAX_OF_A_USER: usize = 25;
 /// Between two openings, until the address is closed again.
 const PAUSE: Duration = Duration::from_millis(60);
+/// Between two openings of one user: the message that closes is one for a lease of a second, and the kernel passes
+/// on five messages a second of a source.
+const PAUSE_OF_A_USER: Duration = Duration::from_millis(1_500);
 /// Garbage: packets a second.
 const FLOOD: u32 = 16_700;
 
 /// For how long garbage comes without openings.
 const GARBAGE_ALONE: Duration = Duration::from_secs(10);
 
-struct User {
-    source: IpAddr,
-    port: u16,
-    keys: Keys,
+/// What a user opens an address with.
+enum User {
+    /// A message to a port of the user.
+    Spa { source: IpAddr, port: u16, keys: Keys },
+    /// SYNs to three ports.
+    Knock([u16; 3]),
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let mut number =
-        |default: usize| arguments.next().map_or(default, |text| text.parse().unwrap());
-    let (count, probes) = (number(100), number(1_000));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number =
+        |at: usize, default: usize| arguments.get(at).map_or(default, |text| text.parse().unwrap());
+    let (count, probes) = (number(0, 100), number(1, 1_000));
+    let way = arguments.get(2).map_or("spa", String::as_str);
+    assert!(["spa", "knock"].contains(&way), "spa or knock, not {way}");
     let program = std::env::current_exe().unwrap();
     let program = program.ancestors().nth(2).unwrap().join("nightlatch");
     let stage = Stage::standard().unwrap();
@@ -67,62 +79,57 @@ fn main() {
     let daemon = place.daemon();
     place.must(&["up", "--yes"]);
     for number in 0..count {
-        place.must(&["user", "add", &name(number), "--services", "sip", "--keys", "spa"]);
+        place.must(&["user", "add", &name(number), "--services", "sip", "--keys", way]);
     }
-    let users: Vec<User> = (0..count.min(MAX_SENDERS)).map(|at| user(&place, at)).collect();
+    let users: Vec<User> =
+        (0..count.min(MAX_SENDERS)).map(|number| user(&place, number, way)).collect();
     std::thread::sleep(Duration::from_secs(2));
     let arrivals = Arrivals::of(server);
     let sender = Sender::in_host(attacker).unwrap();
     let lab = Lab { users: &users, sender: &sender, server: server.v4(), arrivals: &arrivals };
-    let probes = probes.min(users.len() * MAX_OF_A_USER);
-    let alone = lab.open(probes);
+    let most = if way == "spa" { users.len() * MAX_OF_A_USER } else { usize::MAX };
+    let alone = lab.open(probes.min(most));
     let disk = fsyncs(place.folder());
-    let over = Arc::new(AtomicBool::new(false));
-    let (begin, port) = (Instant::now(), users[0].port);
-    let flood = std::thread::scope(|scope| {
-        let (over, sender) = (Arc::clone(&over), Sender::in_host(attacker).unwrap());
-        let to = SocketAddr::new(server.v4(), port);
-        let worker = scope.spawn({
-            let over = Arc::clone(&over);
-            move || flood(&sender, to, &over)
-        });
-        std::thread::sleep(Duration::from_secs(1));
-        // Garbage alone: an opening and its end cost more.
-        let rest = cpu(daemon.id());
-        std::thread::sleep(GARBAGE_ALONE);
-        let busy = (cpu(daemon.id()) - rest) / GARBAGE_ALONE.as_secs_f64() * 100.0;
-        let opened = lab.open(probes.min(200).min(users.len() * 5));
-        over.store(true, Ordering::Relaxed);
-        (opened, worker.join().unwrap(), busy)
-    });
-    let took = begin.elapsed().as_secs_f64();
-    let busy = flood.2;
+    let flooded = (way == "spa").then(|| lab.open_in_flood(probes, attacker, daemon.id()));
     println!("\n{count} users, {} of whom send:\n", users.len());
     println!("| | openings | median | 99 of 100 | most |\n|---|---:|---:|---:|---:|");
-    row("from an SPA packet to the first accepted packet", alone);
-    let garbage = f64::from(u32::try_from(flood.1).unwrap()) / took;
-    row(&format!("the same while {garbage:.0} garbage packets a second come"), flood.0);
+    let what = if way == "spa" { "an SPA packet" } else { "the first SYN of a knock" };
+    row(&format!("from {what} to the first accepted packet"), alone);
+    if let Some(Flooded { opened, garbage, .. }) = &flooded {
+        let what = format!("the same while {garbage:.0} garbage packets a second come");
+        row(&what, opened.clone());
+    }
     row("one `fdatasync` of 4 kB on this disk, for comparison", disk);
-    println!("\nCPU time of the daemon while garbage alone comes: {busy:.0} % of a core.");
+    if let Some(Flooded { busy, .. }) = flooded {
+        println!("\nCPU time of the daemon while garbage alone comes: {busy:.0} % of a core.");
+    }
 }
 
 fn name(number: usize) -> String {
     format!("user-{number}")
 }
 
-/// The keys of a user, from the database.
-fn user(place: &Place<'_>, number: usize) -> User {
+/// What a user sends, from the database.
+fn user(place: &Place<'_>, number: usize, way: &str) -> User {
     let database = Connection::open(place.folder().join("state/nightlatch.db")).unwrap();
     let query = "SELECT body FROM secrets WHERE key = ?1";
     let key = format!("secrets/{}", name(number));
     let body: String = database.query_row(query, [key], |row| row.get(0)).unwrap();
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let port = |value: &serde_json::Value| u16::try_from(value.as_u64().unwrap()).unwrap();
+    if way == "knock" {
+        return User::Knock([0, 1, 2].map(|at| port(&body["knock"][at])));
+    }
     let text = |field: &str| body["spa"][field].as_str().unwrap().to_owned();
-    User {
-        source: IpAddr::V4(Ipv4Addr::from((20 << 24) + u32::try_from(number).unwrap() * 64 + 1)),
-        port: u16::try_from(body["spa"]["port"].as_u64().unwrap()).unwrap(),
+    User::Spa {
+        source: address(number),
+        port: port(&body["spa"]["port"]),
         keys: Keys::new(text("key").as_bytes(), text("hmac_key").as_bytes()).unwrap(),
     }
+}
+
+fn address(number: usize) -> IpAddr {
+    IpAddr::V4(place::address(number))
 }
 
 /// When the first packet of the last probe has arrived.
@@ -163,23 +170,63 @@ struct Lab<'a> {
     arrivals: &'a Arrivals,
 }
 
+/// What was measured while garbage came.
+struct Flooded {
+    opened: Vec<Duration>,
+    /// Packets a second.
+    garbage: f64,
+    /// CPU time of the daemon while nothing else came, in per cent of a core.
+    busy: f64,
+}
+
 impl Lab<'_> {
     fn open(&self, probes: usize) -> Vec<Duration> {
         (0..probes).map(|probe| self.open_one(&self.users[probe % self.users.len()])).collect()
+    }
+
+    /// The same, fewer times, while garbage comes for the first user's port.
+    fn open_in_flood(&self, probes: usize, attacker: &Host, daemon: u32) -> Flooded {
+        let User::Spa { port, keys, .. } = &self.users[0] else { panic!("no SPA") };
+        let to = SocketAddr::new(self.server, *port);
+        // What begins as a message does and is as long needs an HMAC.
+        let mut payload = vec![b'A'; self.message(keys, None).len()];
+        payload[0] = b'8';
+        let sender = Sender::in_host(attacker).unwrap();
+        let over = AtomicBool::new(false);
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| flood(&sender, to, &payload, &over));
+            std::thread::sleep(Duration::from_secs(1));
+            // Garbage alone: an opening and its end cost more.
+            let rest = cpu(daemon);
+            std::thread::sleep(GARBAGE_ALONE);
+            let busy = (cpu(daemon) - rest) / GARBAGE_ALONE.as_secs_f64() * 100.0;
+            let opened = self.open(probes.min(200).min(self.users.len() * 5));
+            over.store(true, Ordering::Relaxed);
+            let sent = f64::from(worker.join().unwrap());
+            Flooded { opened, garbage: sent / begin.elapsed().as_secs_f64(), busy }
+        })
     }
 
     fn open_one(&self, user: &User) -> Duration {
         let probe = self.arrivals.probe.load(Ordering::Acquire) + 1;
         self.arrivals.at.store(0, Ordering::Release);
         self.arrivals.probe.store(probe, Ordering::Release);
+        let source = match user {
+            User::Spa { source, .. } => *source,
+            User::Knock(_) => address(usize::try_from(probe).unwrap()),
+        };
         let target = SocketAddr::new(self.server, 5060);
-        let packet = Packet::udp(SocketAddr::new(user.source, 5060), target, &probe.to_be_bytes());
+        let packet = Packet::udp(SocketAddr::new(source, 5060), target, &probe.to_be_bytes());
         // Closed before.
         self.sender.send(&packet).unwrap();
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(self.arrivals.at.load(Ordering::Acquire), 0, "{} is open", user.source);
+        assert_eq!(self.arrivals.at.load(Ordering::Acquire), 0, "{source} is open");
         let begin = self.arrivals.begin.elapsed();
-        self.send(user, None);
+        match user {
+            User::Spa { .. } => self.send(user, None),
+            User::Knock(ports) => self.knock(source, *ports),
+        }
         let mut next = begin;
         let arrived = loop {
             let at = self.arrivals.at.load(Ordering::Acquire);
@@ -187,11 +234,8 @@ impl Lab<'_> {
                 break Duration::from_nanos(at);
             }
             let now = self.arrivals.begin.elapsed();
-            assert!(
-                now.saturating_sub(begin) < Duration::from_secs(10),
-                "{} was not opened",
-                user.source
-            );
+            let waits = now.saturating_sub(begin);
+            assert!(waits < Duration::from_secs(10), "{source} was not opened");
             if now >= next {
                 self.sender.send(&packet).unwrap();
                 next = now + STEP;
@@ -199,11 +243,27 @@ impl Lab<'_> {
             std::thread::sleep(Duration::from_micros(20));
         };
         self.send(user, Some(1));
-        std::thread::sleep(PAUSE);
+        let users = u32::try_from(self.users.len()).unwrap();
+        std::thread::sleep(PAUSE.max(PAUSE_OF_A_USER / users));
         arrived.saturating_sub(begin)
     }
 
+    fn knock(&self, source: IpAddr, ports: [u16; 3]) {
+        for (from, port) in (40_000..).zip(ports) {
+            let (from, to) = (SocketAddr::new(source, from), SocketAddr::new(self.server, port));
+            self.sender.send(&Packet::tcp(from, to, flags::SYN)).unwrap();
+        }
+    }
+
+    /// The message of a user who sends any.
     fn send(&self, user: &User, lasts: Option<u32>) {
+        let User::Spa { source, port, keys } = user else { return };
+        let text = self.message(keys, lasts);
+        let (from, to) = (SocketAddr::new(*source, 40_000), SocketAddr::new(self.server, *port));
+        self.sender.send(&Packet::udp(from, to, text.as_bytes())).unwrap();
+    }
+
+    fn message(&self, keys: &Keys, lasts: Option<u32>) -> String {
         let now = clock::now();
         let message = Message {
             user: "user".to_owned(),
@@ -213,28 +273,24 @@ impl Lab<'_> {
             client_timeout: lasts,
         };
         let random = self.arrivals.begin.elapsed().as_nanos();
-        let text = message.write(&user.keys, random << 64 | random).unwrap();
-        let (source, target) = (SocketAddr::new(user.source, 40_000), user.port);
-        let target = SocketAddr::new(self.server, target);
-        self.sender.send(&Packet::udp(source, target, text.as_bytes())).unwrap();
+        message.write(keys, random << 64 | random).unwrap()
     }
 }
 
 /// Sends garbage until it is over; tells how many packets.
-fn flood(sender: &Sender, to: SocketAddr, over: &AtomicBool) -> u64 {
+fn flood(sender: &Sender, to: SocketAddr, payload: &[u8], over: &AtomicBool) -> u32 {
     let (begin, mut sent) = (Instant::now(), 0_u32);
-    let payload = vec![b'A'; MIN_PAYLOAD + 20];
     while !over.load(Ordering::Relaxed) {
         let due = begin.elapsed().as_secs_f64() * f64::from(FLOOD);
         while f64::from(sent) < due {
             let source = IpAddr::V4(Ipv4Addr::from((30 << 24) + sent % (1 << 24)));
             let source = SocketAddr::new(source, 1_024);
-            sender.send(&Packet::udp(source, to, &payload)).unwrap();
+            sender.send(&Packet::udp(source, to, payload)).unwrap();
             sent += 1;
         }
         std::thread::sleep(Duration::from_micros(500));
     }
-    sent.into()
+    sent
 }
 
 fn fsyncs(folder: &std::path::Path) -> Vec<Duration> {
@@ -253,7 +309,7 @@ fn row(what: &str, mut took: Vec<Duration>) {
     let at = |part: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "few")]
         let place = (part * f64::from(u32::try_from(took.len()).unwrap())) as usize;
-        format!("{:.1} ms", took[place.min(took.len() - 1)].as_secs_f64() * 1000.0)
+        format!("{:.2} ms", took[place.min(took.len() - 1)].as_secs_f64() * 1000.0)
     };
     println!("| {what} | {} | {} | {} | {} |", took.len(), at(0.5), at(0.99), at(1.0));
 }
