@@ -176,6 +176,12 @@ impl From<IpAddr> for Element {
     }
 }
 
+impl From<FlowKey> for Key {
+    fn from(flow: FlowKey) -> Key {
+        Key::Flow(flow)
+    }
+}
+
 impl From<FlowKey> for Element {
     fn from(flow: FlowKey) -> Element {
         Key::Flow(flow).into()

@@ -10,6 +10,7 @@ use crate::constants::{FAMILY_INET, element as e, nft};
 use crate::element::{self, Element, Key, Kind, Raw, RawKey, Set, Verdict};
 use crate::inventory::Counter;
 use crate::netlink::{Netlink, NetlinkError};
+use crate::wire::Buffer;
 
 const DOING: &str = "reading a set";
 /// After so many elements listed in vain, a set is not listed once more.
@@ -63,29 +64,36 @@ impl Netlink {
     pub fn holds(&mut self, set: &Set, range: AddrRange) -> Result<bool, NetlinkError> {
         let family = range.family();
         if matches!(set.kind(), Kind::Addresses(_)) {
-            let address = RawKey::Whole(Key::Address(range.first_address()));
-            return self.finds(set, family, range.first(), false, |key| key == address);
+            return self.has(set, Key::Address(range.first_address()));
         }
-        let starts = |key| key == RawKey::Start(range.first());
-        if !self.finds(set, family, range.first(), false, starts)? {
+        let mut finds = |at, end, wanted| {
+            self.finds(set, |buffer| element::write_place(buffer, family, at, end), wanted)
+        };
+        if !finds(range.first(), false, RawKey::Start(range.first()))? {
             return Ok(false);
         }
         if range.last() == range.family().highest() {
             return Ok(true);
         }
         let behind = range.last() + 1;
-        self.finds(set, family, behind, true, |key| key == RawKey::End(behind))
+        finds(behind, true, RawKey::End(behind))
     }
 
-    /// Asks for the element at a place, or which end of an interval is at or before it, and whether
-    /// that is the one.
+    /// Whether a set of single keys has this one. Takes no longer with a long set than with a short one.
+    ///
+    /// # Errors
+    /// As [`read`](Netlink::read), but where table or set do not exist the answer is no.
+    pub fn has(&mut self, set: &Set, key: Key) -> Result<bool, NetlinkError> {
+        let write = |buffer: &mut Buffer| element::write(buffer, &Element::from(key), true);
+        self.finds(set, write, RawKey::Whole(key))
+    }
+
+    /// Asks for one list element.
     fn finds(
         &mut self,
         set: &Set,
-        family: Family,
-        at: u128,
-        end: bool,
-        is_it: impl Fn(RawKey) -> bool,
+        write: impl Fn(&mut Buffer),
+        wanted: RawKey,
     ) -> Result<bool, NetlinkError> {
         let found = self.get(
             nft::GETSETELEM,
@@ -94,14 +102,13 @@ impl Netlink {
                 buffer.text(e::LIST_TABLE, set.table());
                 buffer.text(e::LIST_SET, set.name());
                 let list = buffer.open(e::LIST_ELEMENTS);
-                element::write_place(buffer, family, at, end);
+                write(buffer);
                 buffer.close(list);
             },
             |message| {
                 let mut entries = message.attributes().nested(e::LIST_ELEMENTS).into_iter();
                 entries.any(|entry| {
-                    let raw = element::read(set.kind(), entry.nested());
-                    raw.is_some_and(|raw| is_it(raw.key))
+                    element::read(set.kind(), entry.nested()).is_some_and(|raw| raw.key == wanted)
                 })
             },
         );

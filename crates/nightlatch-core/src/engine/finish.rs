@@ -169,8 +169,8 @@ impl Engine {
     pub(super) fn cut_listed(&mut self, listed: Result<(), String>, now: Time) -> Vec<Action> {
         let Some(job) = &mut self.cuts.running else { return Vec::new() };
         job.trouble = listed.err();
-        let ending = std::mem::take(&mut job.ending);
-        self.cut_is_known(&ending, now);
+        let mut ending = std::mem::take(&mut job.ending);
+        self.cut_is_known(&mut ending, now);
         vec![Action::Cut(ending.into_iter().collect())]
     }
 

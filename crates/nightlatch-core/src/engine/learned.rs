@@ -67,7 +67,8 @@ impl Engine {
             self.learned.sets.forget_reading();
         }
         // An answer may be older than the removal of the table: nothing learned outlives that.
-        if let Some(elements) = elements.filter(|_| self.state.posture().stands()) {
+        if let Some(mut elements) = elements.filter(|_| self.state.posture().stands()) {
+            actions.extend(self.cut_by_mistake(&mut elements, now));
             let declared: Vec<_> = learned::all().collect();
             self.learned.sets.were_read(&declared, elements, now);
             let being_taught = self.being_taught.iter().flatten();
@@ -84,6 +85,20 @@ impl Engine {
             actions.extend(self.proceed(now));
         }
         actions
+    }
+
+    /// Removes from a reading the cut flows that would be accepted now and that are not known: the reading
+    /// began before they were deleted, or the daemon was stopped before it deleted them.
+    fn cut_by_mistake(&self, elements: &mut Vec<Element>, now: Time) -> Option<Action> {
+        let cutter = Cutter::new(self.world(now), Flows::BegunByPeers);
+        let is_mistake = |element: &mut Element| {
+            let is_news =
+                element.set == &cut::SET && !self.learned.sets.knows(&cut::SET, &element.key);
+            is_news && cutter.allows_again(&element.key)
+        };
+        let mistakes = elements.extract_if(.., is_mistake);
+        let mistakes: BTreeSet<_> = mistakes.map(|flow| (flow.set, flow.key)).collect();
+        (!mistakes.is_empty()).then_some(Action::Unlearn(Unlearn::Exactly(mistakes)))
     }
 
     /// Hours are examined by the kernel's clock, which may have been set since the last look.
@@ -120,8 +135,10 @@ impl Engine {
         trouble(result, |error| Trouble::PeersNotTaught { error })
     }
 
-    /// The same for flows that are being cut.
-    pub(super) fn cut_is_known(&mut self, flows: &BTreeSet<LiveFlow>, now: Time) {
+    /// The same for flows that are being cut. Those that were allowed while flows were listed are not cut.
+    pub(super) fn cut_is_known(&mut self, flows: &mut BTreeSet<LiveFlow>, now: Time) {
+        let cutter = Cutter::new(self.world(now), Flows::BegunByPeers);
+        flows.retain(|flow| !cutter.allows(flow));
         flows.iter().for_each(|flow| self.learned.sets.learn(flow.cut(now), now));
     }
 

@@ -37,6 +37,11 @@ impl LearnedSets {
         }
     }
 
+    /// Whether an element is known, ended or not.
+    pub fn knows(&self, set: &'static SetSpec, key: &Key) -> bool {
+        self.sets.get(set).is_some_and(|elements| elements.contains_key(key))
+    }
+
     /// Adds what others know: a later end wins, and an end in the past is dropped.
     pub fn merge(&mut self, other: &LearnedSets, now: Time) {
         self.drop_ended(now);

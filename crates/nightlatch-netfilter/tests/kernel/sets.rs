@@ -219,9 +219,11 @@ fn flows_and_numbers() {
             let text = format!("{peer} . 17 . 5062 . 5060");
             assert!(shown.contains(&text), "{text} is missing in {shown}");
             assert!(netlink.matches(&set, [flow(peer)]).unwrap());
+            assert!(netlink.has(&set, flow(peer).into()).unwrap());
             let mut transaction = netlink.transaction();
             transaction.delete(&set, [flow(peer)]);
             transaction.commit().unwrap();
+            assert!(!netlink.has(&set, flow(peer).into()).unwrap());
             assert_eq!(netlink.count(&set).unwrap(), 0);
         }
         let switch = set("switch", Kind::Number);

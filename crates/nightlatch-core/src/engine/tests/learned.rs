@@ -79,6 +79,32 @@ fn a_peer_that_is_allowed_again_is_cut_no_longer_and_a_blocked_one_stays_cut() {
 }
 
 #[test]
+fn a_peer_that_is_allowed_while_flows_are_listed_is_not_cut() {
+    let mut desk = Desk::on();
+    desk.engine.cut(vec![Flows::BegunByPeers], Vec::new());
+    let flows = [flow(Protocol::Tcp, 22), flow(Protocol::Udp, 69)];
+    desk.engine.handle(Event::Flows(flows.to_vec()), desk.now);
+    desk.done(allow("phone 203.0.113.7 ssh"));
+    let cut = desk.engine.handle(Event::FlowsListed(Ok(())), desk.now);
+    let [Action::Cut(cut)] = cut.as_slice() else { panic!("{cut:?}") };
+    assert_eq!(cut, &[flow(Protocol::Udp, 69)], "another service");
+    assert_eq!(put_back(&mut desk), [(69, 7200)]);
+}
+
+#[test]
+fn a_reading_from_before_a_peer_was_allowed_cuts_nothing() {
+    let mut desk = Desk::on();
+    let flows = [flow(Protocol::Tcp, 22), flow(Protocol::Udp, 69)].map(|flow| flow.cut(desk.now));
+    desk.feed(Event::SetsRead(Some(flows.to_vec())));
+    desk.done(allow("phone 203.0.113.7 ssh"));
+    desk.unlearned.clear();
+    desk.feed(Event::SetsRead(Some(flows.to_vec())));
+    let [Unlearn::Exactly(mistakes)] = desk.unlearned.as_slice() else { panic!() };
+    assert_eq!(mistakes.iter().map(|(_, key)| key.local_port).collect::<Vec<_>>(), [22]);
+    assert_eq!(put_back(&mut desk), [(69, 7200)]);
+}
+
+#[test]
 fn nothing_is_put_back_after_the_firewall_was_off() {
     let mut desk = Desk::on();
     desk.feed(Event::SetsRead(Some(vec![flow(Protocol::Tcp, 22).cut(desk.now)])));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nightlatch_core::Family;
 use nightlatch_core::action::Unlearn;
 use nightlatch_core::knock::KNOCKED;
-use nightlatch_core::learned::{self, Effect, Key, Lasting, SetSpec, Shape};
+use nightlatch_core::learned::{self, Effect, Filled, Key, Lasting, SetSpec, Shape};
 use nightlatch_core::ruleset::{TABLE, names, render_learned_sets};
 use nightlatch_netfilter::{
     Element, EndpointKey, FlowKey, Key as KernelKey, Kind, Netlink, PeerKey, Set, text,
@@ -24,6 +24,10 @@ const MAX_BEFORE_CHAINS: usize = MAX_AT_ONCE;
 
 /// An element is renewed only if that prolongs it by more than this.
 const MIN_RENEWAL: Duration = Duration::from_secs(1);
+
+/// How often elements are deleted again that packets have renewed meanwhile, and how many of them.
+const MAX_REMOVALS: usize = 8;
+const MAX_LOOKED_UP: usize = 4_096;
 
 /// The kernel's set for a family.
 pub(super) fn set_of(spec: &SetSpec, family: Family) -> Set {
@@ -182,24 +186,51 @@ pub(super) fn unlearn(
         }
     };
     for part in gone.chunks(MAX_AT_ONCE) {
-        let mut transaction = netlink.transaction();
-        for (spec, family) in sets() {
-            let of_set = |(set, key): &&Place| *set == spec && Family::of(key.address) == family;
-            let keys = part.iter().filter(of_set).map(|(_, key)| to_kernel(spec, key));
-            let elements: Vec<Element> = keys.map(Element::from).collect();
-            transaction.remove(&set_of(spec, family), elements);
+        remove(netlink, part, opened)?;
+        for _ in 0..MAX_REMOVALS {
+            let back = renewed_meanwhile(netlink, part);
+            if back.is_empty() {
+                break;
+            }
+            remove(netlink, &back, opened)?;
         }
-        let knocked = part.iter().filter(|(spec, _)| *spec == &KNOCKED);
-        let knocked: BTreeSet<_> = knocked.map(|(_, key)| key.address).collect();
-        for (name, family) in opened {
-            let of_family = knocked.iter().filter(|address| Family::of(**address) == *family);
-            let elements = of_family.map(|address| Element::from(KernelKey::Address(*address)));
-            let set = Set::new(TABLE, name.as_str(), Kind::Addresses(*family));
-            transaction.remove(&set, elements.collect::<Vec<_>>());
-        }
-        transaction.commit().map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// Those that are there again: a packet that was just being judged found its element before it was
+/// deleted, and renewed it afterwards. Of many only the first are looked up.
+fn renewed_meanwhile(netlink: &mut Netlink, gone: &[Place]) -> Vec<Place> {
+    let by_packets = gone.iter().filter(|(spec, _)| spec.filled != Filled::ByDaemon);
+    let mut is_there = |(spec, key): &&Place| {
+        let set = set_of(spec, Family::of(key.address));
+        netlink.has(&set, to_kernel(spec, key)).unwrap_or(false)
+    };
+    by_packets.take(MAX_LOOKED_UP).filter(&mut is_there).copied().collect()
+}
+
+/// Deletes elements in one transaction.
+fn remove(
+    netlink: &mut Netlink,
+    gone: &[Place],
+    opened: &[(String, Family)],
+) -> Result<(), String> {
+    let mut transaction = netlink.transaction();
+    for (spec, family) in sets() {
+        let of_set = |(set, key): &&Place| *set == spec && Family::of(key.address) == family;
+        let keys = gone.iter().filter(of_set).map(|(_, key)| to_kernel(spec, key));
+        let elements: Vec<Element> = keys.map(Element::from).collect();
+        transaction.remove(&set_of(spec, family), elements);
+    }
+    let knocked = gone.iter().filter(|(spec, _)| *spec == &KNOCKED);
+    let knocked: BTreeSet<_> = knocked.map(|(_, key)| key.address).collect();
+    for (name, family) in opened {
+        let of_family = knocked.iter().filter(|address| Family::of(**address) == *family);
+        let elements = of_family.map(|address| Element::from(KernelKey::Address(*address)));
+        let set = Set::new(TABLE, name.as_str(), Kind::Addresses(*family));
+        transaction.remove(&set, elements.collect::<Vec<_>>());
+    }
+    transaction.commit().map_err(|error| error.to_string())
 }
 
 /// Updates the sets of published ports in one transaction.
