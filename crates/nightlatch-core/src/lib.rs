@@ -7,11 +7,13 @@
 
 pub mod action;
 pub mod api;
+pub mod attack;
 pub mod audit;
 pub mod began;
 pub mod condition;
 pub mod config;
 pub mod cut;
+pub mod detect;
 pub mod engine;
 pub mod entry;
 pub mod event;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::feature::{Feature, Put};
 use crate::AddrRange;
 use crate::action::{Flows, Unlearn};
+use crate::attack::Attack;
 use crate::audit::Occurrence;
 use crate::entry::HostName;
 use crate::hours::Hours;
@@ -141,6 +142,8 @@ pub enum Fact {
         /// All of them, sorted.
         addresses: Vec<IpAddr>,
     },
+    /// A source attacks.
+    Attacked(Attack),
     /// A credential of a user opens an address.
     UserOpens(UserOpens),
     /// A user closes an address that a credential of the user has opened.
