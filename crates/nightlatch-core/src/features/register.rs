@@ -40,6 +40,7 @@ features! {
     users: Users,
     providers: Providers,
     names: Names,
+    watch: Watch,
 }
 
 impl State {
