@@ -38,6 +38,7 @@ pub mod report;
 pub mod status;
 pub mod up;
 pub mod users;
+pub mod watch;
 pub mod who;
 pub mod why;
 pub mod worded;
@@ -176,4 +177,5 @@ features! {
     users: Users,
     providers: Providers,
     names: Names,
+    watch: Watch,
 }

@@ -134,7 +134,7 @@ fn one_of_three(file: &File<'_>, span: std::ops::Range<usize>) -> Mistake {
 
 fn known_format(file: &File<'_>, written: &Spanned<String>) -> Result<Format, Mistake> {
     let name = written.get_ref();
-    name.parse().map_err(|_| {
+    name.parse().map_err(|()| {
         let known = Format::ALL.iter().map(|format| format.name());
         let all: Vec<&str> = known.clone().collect();
         let meant = match nearest(name, known) {
@@ -155,7 +155,8 @@ fn sound_path(file: &File<'_>, written: &Spanned<String>) -> Result<String, Mist
         return Err(file.mistake(written.span(), what));
     }
     if path.contains(['*', '?', '[']) {
-        let what = "a path with *, ? or [ is not searched for: write a table [[watch]] for each file";
+        let what =
+            "a path with *, ? or [ is not searched for: write a table [[watch]] for each file";
         return Err(file.mistake(written.span(), what));
     }
     Ok(path)
@@ -166,7 +167,8 @@ fn sound_unit(file: &File<'_>, written: &Spanned<String>) -> Result<String, Mist
     let unit = sound(file, written, "unit")?;
     let is_sound = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     if !unit.chars().all(is_sound) || unit.starts_with('-') || unit.len() > 255 {
-        let what = "invalid name of a unit: write it as \"systemctl\" shows it, e.g. \"asterisk.service\"";
+        let what =
+            "invalid name of a unit: write it as \"systemctl\" shows it, e.g. \"asterisk.service\"";
         return Err(file.mistake(written.span(), what));
     }
     Ok(if unit.contains('.') { unit } else { format!("{unit}.service") })

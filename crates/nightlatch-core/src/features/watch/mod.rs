@@ -9,6 +9,7 @@ mod config;
 mod format;
 mod moment;
 mod standing;
+mod told;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,7 @@ pub enum Event {
         findings: Vec<Finding>,
     },
     /// The administrator must hear something of a log.
-    Told(Notice),
+    Told(Box<Notice>),
     /// How the reading stands.
     Stands(Box<Standing>),
 }
@@ -152,14 +153,15 @@ impl Feature for Watch {
 
     fn level(notice: &Notice) -> Level {
         match notice {
-            Notice::Judged(_) | Notice::LinesLost { .. } | Notice::NotRead { .. } => Level::Warning,
+            Notice::Judged(judged) => told::level(judged),
+            Notice::LinesLost { .. } | Notice::NotRead { .. } => Level::Warning,
             Notice::NoJournal { .. } | Notice::NotKept { .. } => Level::Error,
         }
     }
 
     fn topic(notice: &Notice) -> Option<Topic> {
         Some(match notice {
-            Notice::Judged(judged) => judged_topic(judged),
+            Notice::Judged(judged) => told::topic(judged),
             Notice::LinesLost { log, .. } => Topic::new("log-lines-lost", log),
             Notice::NotRead { log, .. } => Topic::new("log-not-read", log),
             Notice::NoJournal { error } => {
@@ -193,7 +195,7 @@ impl Feature for Watch {
                 // Only then may the lines count as read: a crash before would lose what they tell.
                 plan.later.push(Job::Taken(number));
             }
-            Event::Told(notice) => plan.notices.push(notice),
+            Event::Told(notice) => plan.notices.push(*notice),
             Event::Stands(_) => plan.at_once.push(event),
         }
         plan
@@ -202,15 +204,6 @@ impl Feature for Watch {
     fn note(&mut self, event: &Event, _now: Time) {
         if let Event::Stands(standing) = event {
             self.standing = (**standing).clone();
-        }
-    }
-}
-
-/// What a notice of the judge is about.
-fn judged_topic(notice: &detect::Notice) -> Topic {
-    match notice {
-        detect::Notice::PasswordFound { source, account, .. } => {
-            Topic::new("password-found", source).with("account", account)
         }
     }
 }

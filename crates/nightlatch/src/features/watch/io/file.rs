@@ -83,7 +83,9 @@ impl LogFile {
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(OpenError::Missing),
             Err(Errno::LOOP) => return Err(OpenError::Unreadable(Unreadable::Symlink)),
             // A socket, or a device that is not there.
-            Err(Errno::NXIO | Errno::NODEV) => return Err(OpenError::Unreadable(Unreadable::NoFile)),
+            Err(Errno::NXIO | Errno::NODEV) => {
+                return Err(OpenError::Unreadable(Unreadable::NoFile));
+            }
             Err(errno) => return Err(failed(errno)),
         };
         let found = fstat(&file).map_err(failed)?;
@@ -112,17 +114,18 @@ impl LogFile {
         self.stat().and_then(|found| u64::try_from(found.st_size).ok()).unwrap_or(0)
     }
 
-    /// Leaves out all that is in it, the rest of a line that is being written included.
-    pub(super) fn go_to_end(&mut self) {
-        self.go_to(self.size());
-        self.in_long_line = self.tail.last().is_some_and(|last| *last != b'\n');
-    }
-
     /// Leaves out all but the last so many bytes, and the line in which these begin.
     pub(super) fn go_back_from_end(&mut self, bytes: u64) {
         let offset = self.size().saturating_sub(bytes);
         self.go_to(offset);
         self.in_long_line = self.tail.last().is_some_and(|last| *last != b'\n');
+    }
+
+    /// Reads it from its beginning.
+    pub(super) fn go_to_beginning(&mut self) {
+        self.offset = 0;
+        self.tail.clear();
+        self.in_long_line = false;
     }
 
     fn go_to(&mut self, offset: u64) {

@@ -74,9 +74,9 @@ impl Notifier {
                     seen(Seen::Written(event.wd()));
                 }
                 Ok(event) => {
-                    let name = event.file_name().map(|name| {
-                        std::ffi::OsStr::from_bytes(name.to_bytes()).to_os_string()
-                    });
+                    let name = event
+                        .file_name()
+                        .map(|name| std::ffi::OsStr::from_bytes(name.to_bytes()).to_os_string());
                     seen(Seen::Renamed(event.wd(), name));
                 }
                 Err(Errno::INTR) => {}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
+use nightlatch_core::detect::Saved as Judged;
 use nightlatch_core::time::Time;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -17,24 +18,24 @@ const LAYOUT: i64 = 1;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS positions (
-        log TEXT PRIMARY KEY, device INTEGER, inode INTEGER, offset INTEGER, hash BLOB,
-        in_long_line INTEGER
+        log TEXT, number INTEGER, device INTEGER, inode INTEGER, offset INTEGER, hash BLOB,
+        in_long_line INTEGER, PRIMARY KEY (log, number)
     ) STRICT;
     CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT) STRICT;
-    CREATE TABLE IF NOT EXISTS judged (key TEXT PRIMARY KEY, body TEXT) STRICT;
+    CREATE TABLE IF NOT EXISTS judged (key BLOB PRIMARY KEY, body BLOB) STRICT, WITHOUT ROWID;
 ";
 
 /// All that is kept at once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Snapshot {
-    /// How far each log was read.
-    pub(super) positions: BTreeMap<String, Position>,
+    /// How far each log was read: the files that have or had its name, the oldest first.
+    pub(super) positions: BTreeMap<String, Vec<Position>>,
     /// How far the journal was read.
     pub(super) cursor: Option<String>,
     /// Up to when all that was written had been read.
     pub(super) read_until: Time,
-    /// What the judge remembers: rows that changed; without a body, those that are gone.
-    pub(super) judged: Vec<(String, Option<String>)>,
+    /// What the judge remembers, as far as it has changed.
+    pub(super) judged: Judged,
 }
 
 /// The thread that writes, so that reading never waits for the disk.
@@ -108,14 +109,15 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 fn keep_note(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     let note = "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)";
-    connection.prepare_cached(note)?.execute(params![name, value])?;
+    connection.execute(note, params![name, value])?;
     Ok(())
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Snapshot> {
     let mut snapshot = Snapshot::default();
-    let mut positions = connection
-        .prepare("SELECT log, device, inode, offset, hash, in_long_line FROM positions")?;
+    let mut positions = connection.prepare(
+        "SELECT log, device, inode, offset, hash, in_long_line FROM positions ORDER BY log, number",
+    )?;
     let rows = positions.query_map([], |row| {
         let id = Id {
             device: row.get::<_, i64>(1)?.cast_unsigned(),
@@ -127,9 +129,12 @@ fn read(connection: &Connection) -> rusqlite::Result<Snapshot> {
             hash: row.get(4)?,
             in_long_line: row.get(5)?,
         };
-        Ok((row.get(0)?, position))
+        Ok((row.get::<_, String>(0)?, position))
     })?;
-    snapshot.positions = rows.collect::<rusqlite::Result<_>>()?;
+    for row in rows {
+        let (log, position) = row?;
+        snapshot.positions.entry(log).or_default().push(position);
+    }
     let note = |name: &str| -> rusqlite::Result<Option<String>> {
         let note = "SELECT value FROM notes WHERE name = ?1";
         connection.query_row(note, [name], |row| row.get(0)).optional()
@@ -139,7 +144,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Snapshot> {
     snapshot.read_until = Time::from_millis(until.unwrap_or(0));
     let mut judged = connection.prepare("SELECT key, body FROM judged")?;
     let rows = judged.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    snapshot.judged = rows.collect::<rusqlite::Result<_>>()?;
+    snapshot.judged.rows = rows.collect::<rusqlite::Result<_>>()?;
     Ok(snapshot)
 }
 
@@ -161,10 +166,38 @@ fn write(
 fn write_all(connection: &mut Connection, snapshot: &Snapshot) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute("DELETE FROM positions", [])?;
-    for (log, position) in &snapshot.positions {
-        let insert = "INSERT INTO positions VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        transaction.prepare_cached(insert)?.execute(params![
+    write_positions(&transaction, snapshot)?;
+    if let Some(cursor) = &snapshot.cursor {
+        keep_note(&transaction, "cursor", cursor)?;
+    }
+    keep_note(&transaction, "read_until", &snapshot.read_until.millis().to_string())?;
+    let Judged { whole, removed, rows } = &snapshot.judged;
+    if *whole {
+        transaction.execute("DELETE FROM judged", [])?;
+    }
+    let mut remove = transaction.prepare("DELETE FROM judged WHERE key = ?1")?;
+    for key in removed {
+        remove.execute([key])?;
+    }
+    drop(remove);
+    let put = "INSERT OR REPLACE INTO judged (key, body) VALUES (?1, ?2)";
+    let mut put = transaction.prepare(put)?;
+    for (key, body) in rows {
+        put.execute(params![key, body])?;
+    }
+    drop(put);
+    transaction.commit()
+}
+
+fn write_positions(transaction: &Connection, snapshot: &Snapshot) -> rusqlite::Result<()> {
+    let mut insert =
+        transaction.prepare("INSERT INTO positions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let all = snapshot.positions.iter();
+    let all = all.flat_map(|(log, of_log)| of_log.iter().enumerate().map(move |it| (log, it)));
+    for (log, (number, position)) in all {
+        insert.execute(params![
             log,
+            i64::try_from(number).unwrap_or(i64::MAX),
             position.id.device.cast_signed(),
             position.id.inode.cast_signed(),
             position.offset.cast_signed(),
@@ -172,21 +205,5 @@ fn write_all(connection: &mut Connection, snapshot: &Snapshot) -> rusqlite::Resu
             position.in_long_line,
         ])?;
     }
-    if let Some(cursor) = &snapshot.cursor {
-        keep_note(&transaction, "cursor", cursor)?;
-    }
-    keep_note(&transaction, "read_until", &snapshot.read_until.millis().to_string())?;
-    for (key, body) in &snapshot.judged {
-        match body {
-            Some(body) => {
-                let put = "INSERT OR REPLACE INTO judged (key, body) VALUES (?1, ?2)";
-                transaction.prepare_cached(put)?.execute(params![key, body])?;
-            }
-            None => {
-                let remove = "DELETE FROM judged WHERE key = ?1";
-                transaction.prepare_cached(remove)?.execute([key])?;
-            }
-        }
-    }
-    transaction.commit()
+    Ok(())
 }

@@ -1,0 +1,27 @@
+//! Watch: reads logs, and bans who attacks.
+
+pub mod cli;
+mod intake;
+mod io;
+mod trust;
+mod wording;
+
+use nightlatch_core::features::watch::{Event, Job, Watch};
+
+use super::worded::Works;
+use crate::shell::background::Background;
+
+impl Works for Watch {
+    fn progress(background: &Background) -> Option<Event> {
+        let reader = background.kept::<Option<io::Reader>>()?;
+        let standing = reader.as_ref().as_ref()?.standing();
+        Some(Event::Stands(Box::new(standing)))
+    }
+
+    fn run(job: Job, background: &Background) {
+        let reader = background.keep(|| io::Reader::begin(background));
+        if let Some(reader) = reader.as_ref() {
+            reader.take(job);
+        }
+    }
+}
