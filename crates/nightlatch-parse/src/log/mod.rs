@@ -9,7 +9,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-mod stamp;
+pub mod prefix;
+pub mod stamp;
 
 pub use stamp::Stamp;
 
