@@ -31,6 +31,9 @@ pub fn syslog(line: &[u8]) -> Option<Prefix<'_>> {
         _ => stamp::month_day(text)?,
     };
     let (host, rest) = word(rest.strip_prefix(b" ")?)?;
+    if host.starts_with(b"[") {
+        return None;
+    }
     if is_5424 {
         return fields(stamp, host, rest);
     }
@@ -126,6 +129,7 @@ mod tests {
             "Nov 20 08:36:32 pbx sshd x: y",
             "Nov 20 08:36:32 pbx sshd[602 x",
             "Nov 20 08:36:32  sshd[602]: x",
+            "Nov 20 08:36:32 [602] sshd: x",
             "<>Nov 20 08:36:32 pbx sshd[602]: x",
             "<34>1 2026-11-20T08:36:32Z pbx sshd 602 - [a b=\"c\"] x",
         ] {
