@@ -9,8 +9,25 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-mod stamp;
+pub mod apache;
+pub mod freepbx;
+pub mod freeswitch;
+pub mod fusionpbx;
+pub mod kamailio;
+pub mod nginx;
+pub mod opensips;
+pub mod prefix;
+pub mod sshd;
+pub mod stamp;
 
+mod format;
+mod snippet;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use format::{Format, UnknownFormat};
 pub use stamp::Stamp;
 
 /// The longest line that is read, in bytes. Of a longer one nothing is believed.
