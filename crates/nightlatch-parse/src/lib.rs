@@ -11,6 +11,7 @@ pub mod dns;
 pub mod feed;
 pub mod http;
 pub mod ip_packet;
+pub mod journal;
 pub mod log;
 pub mod packet;
 pub mod pbx;

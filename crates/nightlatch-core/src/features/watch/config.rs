@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use nightlatch_parse::log::{Format, UnknownFormat};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Format;
 use crate::config::{File, Mistake, OneOrMany, Table};
 use crate::near::nearest;
 use crate::service::ServiceName;
@@ -134,8 +134,8 @@ fn one_of_three(file: &File<'_>, span: std::ops::Range<usize>) -> Mistake {
 
 fn known_format(file: &File<'_>, written: &Spanned<String>) -> Result<Format, Mistake> {
     let name = written.get_ref();
-    name.parse().map_err(|()| {
-        let known = Format::ALL.iter().map(|format| format.name());
+    name.parse().map_err(|_: UnknownFormat| {
+        let known = Format::all().iter().map(|format| format.name());
         let all: Vec<&str> = known.clone().collect();
         let meant = match nearest(name, known) {
             Some(meant) => format!("did you mean \"{meant}\"? The formats are "),

@@ -6,7 +6,6 @@
 
 mod blind;
 mod config;
-mod format;
 mod moment;
 mod standing;
 mod told;
@@ -15,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use blind::{Blind, Blindness};
 pub use config::{Config, MAX_WATCHED, Place, Reads as ReadBy, Watched};
-pub use format::Format;
 pub use moment::Moments;
+pub use nightlatch_parse::log::Format;
 pub use standing::{Source, SourceState, Standing, Unreadable, WhyLow};
 
 use super::{Fact, Feature, Plan, Reads, View};

@@ -123,7 +123,7 @@ impl LineReader {
         match self.how {
             How::Format(format) => format.read(line),
             How::Undetected => {
-                let readings = Format::ALL.iter().map(|format| (format, format.read(line)));
+                let readings = Format::all().iter().map(|format| (format, format.read(line)));
                 let (format, reading) = readings.into_iter().find(|(_, it)| it.is_some())?;
                 self.how = How::Format(*format);
                 reading
