@@ -21,6 +21,7 @@ pub mod sshd;
 pub mod stamp;
 
 mod format;
+mod pattern;
 mod snippet;
 mod text;
 
@@ -28,6 +29,7 @@ mod text;
 mod tests;
 
 pub use format::{Format, UnknownFormat};
+pub use pattern::{Pattern, PatternError};
 pub use stamp::Stamp;
 
 /// The longest line that is read, in bytes. Of a longer one nothing is believed.
