@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub mod asterisk;
 mod stamp;
 
 pub use stamp::Stamp;
