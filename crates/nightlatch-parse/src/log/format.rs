@@ -4,13 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    MAX_LINE, Reading, apache, freepbx, freeswitch, fusionpbx, kamailio, nginx, opensips, prefix,
+    MAX_LINE, Reading, apache, asterisk, freepbx, freeswitch, fusionpbx, kamailio, nginx, opensips, prefix,
     sshd,
 };
 
 /// A format of logs that is read natively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
+    /// Asterisk: `messages`, `full`, `security` as text or JSON.
+    Asterisk,
     /// FreePBX's `freepbx_security.log`.
     Freepbx,
     /// FreeSWITCH, also below FusionPBX.
@@ -30,7 +32,8 @@ pub enum Format {
 }
 
 /// All of them, in the order in which they are tried.
-const ALL: [Format; 8] = [
+const ALL: [Format; 9] = [
+    Format::Asterisk,
     Format::Freepbx,
     Format::Freeswitch,
     Format::Fusionpbx,
@@ -56,6 +59,7 @@ impl Format {
             return None;
         }
         match self {
+            Format::Asterisk => asterisk::read(line),
             Format::Freepbx => freepbx::read(line),
             Format::Freeswitch => freeswitch::read(line),
             Format::Fusionpbx => fusionpbx::read(line),
@@ -86,6 +90,7 @@ impl Format {
         let program =
             |is: fn(&[u8]) -> bool| prefix::syslog(line).is_some_and(|prefix| is(prefix.program));
         match self {
+            Format::Asterisk => asterisk::is_shape(line),
             Format::Freepbx => freepbx::is_shape(line),
             Format::Freeswitch => freeswitch::is_shape(line),
             Format::Fusionpbx => program(fusionpbx::is_program),
@@ -100,6 +105,7 @@ impl Format {
     /// Its name, as in a configuration.
     pub const fn name(self) -> &'static str {
         match self {
+            Format::Asterisk => "asterisk",
             Format::Freepbx => "freepbx",
             Format::Freeswitch => "freeswitch",
             Format::Fusionpbx => "fusionpbx",

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub mod apache;
+pub mod asterisk;
 pub mod freepbx;
 pub mod freeswitch;
 pub mod fusionpbx;
@@ -21,6 +22,7 @@ pub mod sshd;
 pub mod stamp;
 
 mod format;
+mod pattern;
 mod snippet;
 mod text;
 
@@ -28,6 +30,7 @@ mod text;
 mod tests;
 
 pub use format::{Format, UnknownFormat};
+pub use pattern::{Pattern, PatternError};
 pub use stamp::Stamp;
 
 /// The longest line that is read, in bytes. Of a longer one nothing is believed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nightlatch_parse::log::{Format, UnknownFormat};
+use nightlatch_parse::log::{Format, Pattern, PatternError, UnknownFormat};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -16,8 +16,6 @@ pub const MAX_WATCHED: usize = 64;
 const MAX_PATTERNS: usize = 64;
 /// The longest path, pattern, or name of a filter or unit, in bytes.
 const MAX_TEXT: usize = 4096;
-/// What stands for the address in a pattern.
-const ADDRESS: &str = "<ADDRESS>";
 
 /// Which logs are read besides those that are found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +54,7 @@ pub enum Reads {
     /// By a filter of fail2ban: its path, or its name and options.
     Filter(String),
     /// By patterns of the administrator.
-    Patterns(Vec<String>),
+    Patterns(Vec<Pattern>),
 }
 
 #[derive(Deserialize)]
@@ -184,7 +182,7 @@ fn sound(file: &File<'_>, written: &Spanned<String>, name: &str) -> Result<Strin
     Ok(text.clone())
 }
 
-fn patterns(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<String>, Mistake> {
+fn patterns(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<Pattern>, Mistake> {
     let span = written.span();
     let patterns = match written.into_inner() {
         OneOrMany::One(one) => vec![one],
@@ -193,13 +191,8 @@ fn patterns(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<String>,
     if patterns.is_empty() || patterns.len() > MAX_PATTERNS {
         return Err(file.mistake(span, format!("write 1 to {MAX_PATTERNS} patterns")));
     }
-    for pattern in &patterns {
-        if pattern.matches(ADDRESS).count() != 1 || pattern.len() > MAX_TEXT {
-            let what = format!(
-                "a pattern has {ADDRESS} once, in place of the address, and at most {MAX_TEXT} bytes"
-            );
-            return Err(file.mistake(span, what));
-        }
-    }
-    Ok(patterns)
+    let patterns = patterns.iter().map(|pattern| {
+        pattern.parse().map_err(|error: PatternError| file.mistake(span.clone(), error))
+    });
+    patterns.collect()
 }
