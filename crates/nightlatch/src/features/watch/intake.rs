@@ -3,9 +3,11 @@
 use std::io::BufRead as _;
 
 use nightlatch_core::detect::{Finding, Judge, Sighting, Trust};
-use nightlatch_core::features::watch::{Format, Moments};
+use nightlatch_core::features::watch::Moments;
 use nightlatch_core::time::Time;
-use nightlatch_parse::log::{Attempt, MAX_LINE, Reading, Service, Stamp};
+use nightlatch_parse::log::{
+    Attempt, Format, MAX_LINE, Pattern, Reading, Service, Stamp, prefix,
+};
 
 /// What all logs are judged by together.
 pub(super) struct Intake {
@@ -23,14 +25,32 @@ pub(super) enum Written {
     Between(Time, Time),
     /// Before this moment: only stamps tell more, and lines without one are left out.
     Before(Time),
+    /// As their stamps say; lines without one at the first moment, and none after the second.
+    AsStamped(Time, Time),
 }
 
 /// How a log is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// By the first format that reads a line of it.
+    /// By the format that most of its lines have, as soon as one is known.
     Undetected,
-    Format(Format),
+    /// By the first of these that reads a line.
+    Formats(Vec<Format>),
+    /// By the first of these that reads a line.
+    Patterns(Vec<Pattern>),
+}
+
+impl How {
+    /// What it is called.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            How::Undetected => None,
+            How::Formats(formats) => {
+                Some(formats.iter().map(|it| it.name()).collect::<Vec<_>>().join(", "))
+            }
+            How::Patterns(_) => Some("pattern".to_owned()),
+        }
+    }
 }
 
 /// Counts of a log.
@@ -53,6 +73,10 @@ pub(super) struct LineReader {
     /// The kind of service, where the administrator says another one than the format.
     pub(super) service: Option<Service>,
     pub(super) trust: Trust,
+    /// Whether the lines come from the journal, which knows who wrote them.
+    pub(super) is_journal: bool,
+    /// Whether a line came by way of syslog, into which any program can write.
+    pub(super) has_syslog: bool,
     pub(super) counts: Counts,
 }
 
@@ -67,6 +91,18 @@ impl Onlooker for () {
 }
 
 impl LineReader {
+    pub(super) fn new(log: String, how: How, service: Option<Service>) -> LineReader {
+        LineReader {
+            log,
+            how,
+            service,
+            trust: Trust::Low,
+            is_journal: false,
+            has_syslog: false,
+            counts: Counts::default(),
+        }
+    }
+
     /// Takes whole lines in.
     pub(super) fn take(
         &mut self,
@@ -75,6 +111,9 @@ impl LineReader {
         intake: &mut Intake,
         onlooker: &mut impl Onlooker,
     ) {
+        if self.how == How::Undetected {
+            self.detect(lines);
+        }
         while !lines.is_empty() {
             let mut rest = lines;
             // This searches as fast as the C library.
@@ -107,7 +146,8 @@ impl LineReader {
                 self.counts.last_attempt = Some(at);
                 let service = self.service.unwrap_or(attempt.service);
                 let attempt = Attempt { service, ..attempt };
-                let sighting = Sighting { at, attempt, trust: self.trust, log: &self.log, line };
+                let trust = if self.is_journal { self.trust } else { self.trust_in(line) };
+                let sighting = Sighting { at, attempt, trust, log: &self.log, line };
                 onlooker.sees(&sighting);
                 intake.judge.see(&sighting, &mut intake.found);
             }
@@ -119,16 +159,29 @@ impl LineReader {
         }
     }
 
-    fn read<'a>(&mut self, line: &'a [u8]) -> Option<Reading<'a>> {
-        match self.how {
-            How::Format(format) => format.read(line),
-            How::Undetected => {
-                let readings = Format::all().iter().map(|format| (format, format.read(line)));
-                let (format, reading) = readings.into_iter().find(|(_, it)| it.is_some())?;
-                self.how = How::Format(*format);
-                reading
-            }
+    fn read<'a>(&self, line: &'a [u8]) -> Option<Reading<'a>> {
+        match &self.how {
+            How::Undetected => None,
+            How::Formats(formats) => formats.iter().find_map(|format| format.read(line)),
+            How::Patterns(patterns) => patterns.iter().find_map(|pattern| pattern.read(line)),
         }
+    }
+
+    /// Finds the format of the log by some of its lines.
+    pub(super) fn detect(&mut self, lines: &[u8]) {
+        let lines = lines.split(|byte| *byte == b'\n');
+        if let Some(format) = Format::detect(lines.filter(|line| !line.is_empty())) {
+            self.how = How::Formats(vec![format]);
+        }
+    }
+
+    /// How far a line is trusted: any program can write lines by way of syslog, with any name.
+    fn trust_in(&mut self, line: &[u8]) -> Trust {
+        if self.trust == Trust::Low || prefix::syslog(line).is_none() {
+            return self.trust;
+        }
+        self.has_syslog = true;
+        Trust::Low
     }
 }
 
@@ -139,6 +192,10 @@ impl Intake {
             Written::Between(first, last) => {
                 let at = stamp.and_then(|stamp| self.moments.moment(&stamp, last));
                 Some(at.unwrap_or(last).clamp(first.min(last), last))
+            }
+            Written::AsStamped(otherwise, last) => {
+                let at = stamp.and_then(|stamp| self.moments.moment(&stamp, last));
+                Some(at.unwrap_or(otherwise).min(last))
             }
             Written::Before(last) => {
                 stamp.and_then(|stamp| self.moments.moment(&stamp, last)).map(|at| at.min(last))

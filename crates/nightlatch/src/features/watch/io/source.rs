@@ -13,7 +13,7 @@ use nightlatch_core::time::Time;
 use super::file::{Block, LogFile, OpenError, Position};
 use super::notify::{Notifier, Watched};
 use super::rotated;
-use crate::features::watch::intake::{How, Intake, LineReader, Onlooker, Written};
+use crate::features::watch::intake::{Intake, LineReader, Onlooker, Written};
 use crate::features::watch::trust::{Access, Trusted, trust};
 use crate::shell::clock::Stopwatch;
 
@@ -32,8 +32,6 @@ pub(super) struct FileSource {
     pub(super) path: PathBuf,
     pub(super) lines: LineReader,
     pub(super) is_configured: bool,
-    /// Whether such lines come by way of syslog, into which any program can write.
-    pub(super) is_shared: bool,
     pub(super) state: SourceState,
     why_low: Option<WhyLow>,
     since: Option<Time>,
@@ -94,7 +92,6 @@ impl FileSource {
             path,
             lines,
             is_configured,
-            is_shared: false,
             state: SourceState::Missing,
             why_low: None,
             since: None,
@@ -348,8 +345,7 @@ impl FileSource {
         let Some(file) = file else { return };
         let folders: Vec<Access> = self.path.ancestors().skip(1).map_while(access).collect();
         let file = Access { uid: file.st_uid, gid: file.st_gid, mode: file.st_mode };
-        let by_syslog = self.is_shared.then_some(WhyLow::Syslog);
-        self.why_low = trusted.why_low(file, &folders).or(by_syslog);
+        self.why_low = trusted.why_low(file, &folders);
         self.lines.trust = trust(self.why_low.as_ref());
     }
 
@@ -377,16 +373,15 @@ impl FileSource {
     /// How it stands.
     pub(super) fn standing(&self) -> Source {
         let counts = self.lines.counts;
+        let by_syslog = self.lines.has_syslog.then_some(WhyLow::Syslog);
+        let why_low = self.why_low.clone().or(by_syslog);
         Source {
             log: self.lines.log.clone(),
-            format: match self.lines.how {
-                How::Undetected => None,
-                How::Format(format) => Some(format.name().to_owned()),
-            },
+            format: self.lines.how.name(),
             is_configured: self.is_configured,
             state: self.state.clone(),
-            trust: self.lines.trust,
-            why_low: self.why_low.clone(),
+            trust: trust(why_low.as_ref()),
+            why_low,
             lines: counts.lines,
             attempts: counts.attempts,
             doubtful: counts.doubtful,
