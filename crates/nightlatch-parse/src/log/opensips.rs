@@ -36,7 +36,7 @@ pub fn message<'a>(
     _pid: Option<&'a [u8]>,
     stamp: Option<Stamp>,
 ) -> Option<Reading<'a>> {
-    let text = message.trim_ascii_end();
+    let text = without_level(message.trim_ascii_end());
     if let Some(record) = snippet::record(text, stamp) {
         return Some(Reading::Attempt(record));
     }
@@ -44,6 +44,15 @@ pub fn message<'a>(
     let (host, _) = split_once(rest, b", node=")?;
     let attempt = attempt(address(host)?, Service::Sip, Outcome::Malformed);
     Some(Reading::Attempt(Attempt { stamp, ..attempt }))
+}
+
+/// The text without the level in front of it, which versions since 3.0 write (`NOTICE:`).
+fn without_level(text: &[u8]) -> &[u8] {
+    let letters = text.iter().take(9).take_while(|byte| byte.is_ascii_uppercase()).count();
+    match text.get(letters..) {
+        Some([b':', rest @ ..]) if letters > 2 => rest,
+        _ => text,
+    }
 }
 
 /// The moment and the text behind `Nov 20 08:36:32 [14856] `.

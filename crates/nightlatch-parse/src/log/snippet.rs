@@ -26,14 +26,19 @@ pub(super) fn record(text: &[u8], stamp: Option<Stamp>) -> Option<Attempt<'_>> {
         return None;
     }
     let source = source.strip_prefix(b"[").and_then(|v6| v6.strip_suffix(b"]")).unwrap_or(source);
-    // A datagram proves its source only if the nonce that it repeats was made for that address.
-    let both_ways = matches!(transport, b"tcp" | b"tls" | b"ws" | b"wss") || nonce == b"bound";
+    let outcome = outcome(result)?;
+    // A datagram proves its source only if it repeats a nonce that was made for that address.
+    let repeats_nonce = !matches!(outcome, Outcome::Challenged | Outcome::Malformed);
+    let is_stream = [b"tcp".as_slice(), b"tls", b"ws", b"wss"]
+        .iter()
+        .any(|name| transport.eq_ignore_ascii_case(name));
+    let both_ways = is_stream || (nonce == b"bound" && repeats_nonce);
     Some(Attempt {
         stamp,
         source: address(source)?,
         port: Some(port(number)?),
         service: Service::Sip,
-        outcome: outcome(result)?,
+        outcome,
         proof: if both_ways { Proof::Answered } else { Proof::Claimed },
         account: filled(account).filter(|account| *account != b"<null>"),
         session: None,
@@ -42,13 +47,15 @@ pub(super) fn record(text: &[u8], stamp: Option<Stamp>) -> Option<Attempt<'_>> {
     })
 }
 
-/// What a result of `auth_check`, `www_authorize` and the like means. Results that a phone with the right
-/// password also gets, and errors of the server, are nothing.
+/// What a result of `auth_check`, `www_authorize` and the like means, and -100, which the snippet writes of
+/// scanners. Results that a phone with the right password also gets, and errors of the server, are nothing.
 fn outcome(result: &[u8]) -> Option<Outcome> {
     match result {
         b"-2" => Some(Outcome::WrongPassword),
         b"-3" => Some(Outcome::UnknownAccount),
+        b"-5" => Some(Outcome::Challenged),
         b"-8" => Some(Outcome::NotAllowed),
+        b"-100" => Some(Outcome::Malformed),
         [b'1'..=b'9', rest @ ..] if rest.len() < 3 && rest.iter().all(u8::is_ascii_digit) => {
             Some(Outcome::Succeeded)
         }

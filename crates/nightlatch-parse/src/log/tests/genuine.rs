@@ -370,6 +370,18 @@ fn kamailio() {
         (
             "NOTICE",
             "<script>: nightlatch: src=198.51.100.66 port=5060 proto=udp nonce=bound rc=-5 \
+             method=REGISTER account=200 agent=x",
+            "198.51.100.66:5060 sip challenged claimed account=200 agent=x",
+        ),
+        (
+            "NOTICE",
+            "<script>: nightlatch: src=198.51.100.66 port=5060 proto=udp nonce=bound rc=-100 \
+             method=REGISTER account=200 agent=friendly-scanner",
+            "198.51.100.66:5060 sip malformed claimed account=200 agent=friendly-scanner",
+        ),
+        (
+            "NOTICE",
+            "<script>: nightlatch: src=198.51.100.66 port=5060 proto=udp nonce=bound rc=-4 \
              method=REGISTER account= agent=x",
             "-",
         ),
@@ -392,6 +404,8 @@ fn opensips() {
     let line = format!("Nov 20 08:36:32 pbx /usr/sbin/opensips[602]: {record}");
     check(Format::Opensips, &line, expected);
     check(Format::Opensips, &format!("Nov 20 08:36:32 [602] {record}"), expected);
+    check(Format::Opensips, &format!("Nov 20 08:36:32 [602] NOTICE:{record}"), expected);
+    check(Format::Opensips, &format!("Nov 20 08:36:32 [602] NOTICE: {record}"), "-");
     let line = "Nov 20 08:36:32 [602] PIKE - BLOCKing ip 198.51.100.66, node=0x7f";
     check(Format::Opensips, line, "198.51.100.66 sip malformed claimed");
 }
