@@ -307,6 +307,7 @@ impl State {
                 Action::Cut(flows) => self.kernel.send(Job::Cut(flows)),
                 Action::Teach(elements) => self.kernel.send(Job::Teach(elements)),
                 Action::Unlearn(unlearn) => self.kernel.send(Job::Unlearn(unlearn)),
+                Action::Deny(deny) => self.kernel.deny(deny),
                 Action::ReadSets(sets) => self.kernel.send(Job::ReadSets(sets)),
                 Action::ReadCounters => self.kernel.send(Job::ReadCounters),
                 Action::ReadHits => {

@@ -7,6 +7,7 @@
 mod macros;
 
 pub mod accounts;
+pub mod bans;
 pub mod blocks;
 pub mod countries;
 pub mod denials;

@@ -13,6 +13,7 @@ use crate::shell::paths::Paths;
 pub mod about;
 pub mod accounts;
 pub mod audit;
+pub mod bans;
 pub mod blocks;
 pub mod boot;
 pub mod check;
@@ -177,5 +178,6 @@ features! {
     users: Users,
     providers: Providers,
     names: Names,
+    bans: Bans,
     watch: Watch,
 }
