@@ -8,6 +8,7 @@
 pub mod address;
 pub mod country;
 pub mod dns;
+pub mod fail2ban;
 pub mod feed;
 pub mod http;
 pub mod ip_packet;
