@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    MAX_LINE, Reading, apache, asterisk, freepbx, freeswitch, fusionpbx, kamailio, nginx, opensips, prefix,
-    sshd,
+    MAX_LINE, Reading, apache, asterisk, freepbx, freeswitch, fusionpbx, kamailio, nginx, opensips,
+    prefix, sshd,
 };
 
 /// A format of logs that is read natively.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use nightlatch_parse::fail2ban::Reference;
 use nightlatch_parse::log::{Format, Pattern, PatternError, UnknownFormat};
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::{File, Mistake, OneOrMany, Table};
+use crate::detect::Settings;
 use crate::near::nearest;
 use crate::service::ServiceName;
 
@@ -17,11 +19,13 @@ const MAX_PATTERNS: usize = 64;
 /// The longest path, pattern, or name of a filter or unit, in bytes.
 const MAX_TEXT: usize = 4096;
 
-/// Which logs are read besides those that are found.
+/// Which logs are read besides those that are found, and what counts as an attack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Each of them.
+    /// Each of the logs.
     pub watched: Vec<Watched>,
+    /// What counts as an attack.
+    pub attempts: Settings,
 }
 
 /// A log.
@@ -61,6 +65,8 @@ pub enum Reads {
 struct Written {
     #[serde(default)]
     watch: Vec<Spanned<Entry>>,
+    #[serde(default)]
+    attempts: Option<Spanned<Settings>>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +82,7 @@ struct Entry {
 }
 
 impl Table for Config {
-    const NAMES: &'static [&'static str] = &["watch"];
+    const NAMES: &'static [&'static str] = &["watch", "attempts"];
 
     fn read(file: &File<'_>) -> Result<Config, Mistake> {
         let written: Written = file.parsed()?;
@@ -94,8 +100,23 @@ impl Table for Config {
             }
             watched.push(next);
         }
-        Ok(Config { watched })
+        let attempts = match written.attempts {
+            None => Settings::default(),
+            Some(written) => within_bounds(file, written)?,
+        };
+        Ok(Config { watched, attempts })
     }
+}
+
+/// What makes no sense is a mistake, and not replaced by what does.
+fn within_bounds(file: &File<'_>, written: Spanned<Settings>) -> Result<Settings, Mistake> {
+    let span = written.span();
+    let settings = written.into_inner();
+    if settings.clone().bounded() == settings {
+        return Ok(settings);
+    }
+    let what = "a value under [attempts] is too small or too large, or slow-attempts and slow-within are less than quick-attempts and quick-within: the limits are in \"man nightlatch-watch\"";
+    Err(file.mistake(span, what))
 }
 
 fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
@@ -116,7 +137,11 @@ fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     let reads = match (format, filter, pattern) {
         (None, None, None) => Reads::Detected,
         (Some(format), None, None) => Reads::Format(known_format(file, &format)?),
-        (None, Some(filter), None) => Reads::Filter(sound(file, &filter, "filter")?),
+        (None, Some(filter), None) => {
+            let reference = Reference::parse(filter.get_ref());
+            reference.map_err(|error| file.mistake(filter.span(), error))?;
+            Reads::Filter(sound(file, &filter, "filter")?)
+        }
         (None, None, Some(pattern)) => Reads::Patterns(patterns(file, pattern)?),
         (_, Some(second), _) => return Err(one_of_three(file, second.span())),
         (_, _, Some(second)) => return Err(one_of_three(file, second.span())),

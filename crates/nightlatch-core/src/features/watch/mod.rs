@@ -150,6 +150,11 @@ impl Feature for Watch {
         }
     }
 
+    /// Whoever attacks is stopped before anything is written down.
+    fn is_urgent(event: &Event) -> bool {
+        matches!(event, Event::Found { .. })
+    }
+
     fn level(notice: &Notice) -> Level {
         match notice {
             Notice::Judged(judged) => told::level(judged),

@@ -40,9 +40,10 @@ pub(super) fn find(texts: &Texts<'_>) -> Vec<Blind> {
     }
     if let Some((path, text)) = texts.kamailio
         && !without_comments(text).contains("nightlatch: src=")
-        && !without_comments(text).contains("nightlatch.cfg")
+        && !without_comments(text).contains("snippets/kamailio.cfg")
     {
-        add(Blindness::KamailioLogins, path, "include_file \"nightlatch.cfg\"");
+        let fix = "include_file \"/usr/share/nightlatch/snippets/kamailio.cfg\"";
+        add(Blindness::KamailioLogins, path, fix);
     }
     found
 }
@@ -60,8 +61,11 @@ fn is_on(text: &str, key: &str) -> bool {
 /// Whether a log of Asterisk has the security events.
 fn writes_security(text: &str) -> bool {
     let lines = text.lines().map(|line| line.split(';').next().unwrap_or_default());
-    let mut levels = lines.filter_map(|line| line.split_once('=').map(|(name, it)| (name.trim(), it)));
-    levels.any(|(name, levels)| name != "console" && (levels.contains("security") || levels.contains('*')))
+    let mut levels =
+        lines.filter_map(|line| line.split_once('=').map(|(name, it)| (name.trim(), it)));
+    levels.any(|(name, levels)| {
+        name != "console" && (levels.contains("security") || levels.contains('*'))
+    })
 }
 
 /// Whether a profile of FreeSWITCH has a parameter of this value, outside of comments.
@@ -115,9 +119,10 @@ mod tests {
         check(&iax("[general]\n;authdebug=yes\n"), &[Blindness::IaxLogins]);
         check(&iax("[general]\nauthdebug=no\nauthdebug = yes ; for nightlatch\n"), &[]);
         let logger = |text| Texts { asterisk_logger: Some(text), ..NOTHING };
-        check(&logger("messages => notice,warning\nconsole => security\n"), &[
-            Blindness::AsteriskSecurity,
-        ]);
+        check(
+            &logger("messages => notice,warning\nconsole => security\n"),
+            &[Blindness::AsteriskSecurity],
+        );
         check(&logger("security => security\n"), &[]);
         check(&logger("full => *\n"), &[]);
     }
@@ -133,17 +138,20 @@ mod tests {
 
     #[test]
     fn freeswitch_and_kamailio() {
-        let profile = |text: &str| vec![("/etc/freeswitch/internal.xml".to_owned(), text.to_owned())];
+        let profile =
+            |text: &str| vec![("/etc/freeswitch/internal.xml".to_owned(), text.to_owned())];
         let hidden = profile("<!-- <param name=\"log-auth-failures\" value=\"true\"/> -->");
         check(&Texts { freeswitch: &hidden, ..NOTHING }, &[Blindness::FreeswitchLogins]);
         let off = profile("<param name=\"log-auth-failures\" value=\"false\"/>");
         check(&Texts { freeswitch: &off, ..NOTHING }, &[Blindness::FreeswitchLogins]);
         let on = profile("<param name=\"log-auth-failures\" value=\"true\"/>");
         check(&Texts { freeswitch: &on, ..NOTHING }, &[]);
-        let kamailio = |text| Texts { kamailio: Some(("/etc/kamailio/kamailio.cfg", text)), ..NOTHING };
-        check(&kamailio("# include_file \"nightlatch.cfg\"\nroute {}\n"), &[
-            Blindness::KamailioLogins,
-        ]);
-        check(&kamailio("include_file \"nightlatch.cfg\"\n"), &[]);
+        let kamailio =
+            |text| Texts { kamailio: Some(("/etc/kamailio/kamailio.cfg", text)), ..NOTHING };
+        check(
+            &kamailio("# include_file \"snippets/kamailio.cfg\"\nroute {}\n"),
+            &[Blindness::KamailioLogins],
+        );
+        check(&kamailio("include_file \"/usr/share/nightlatch/snippets/kamailio.cfg\"\n"), &[]);
     }
 }

@@ -101,19 +101,14 @@ const USUAL_LOGS: [&str; 5] = ["messages", "messages.log", "full", "security", "
 const MAX_LOGS: usize = 16;
 
 /// All logs that may be there.
-pub(super) fn logs(
-    exists: impl Fn(&str) -> bool,
-    asterisk: &str,
-    has_journal: bool,
-) -> Vec<Found> {
+pub(super) fn logs(exists: impl Fn(&str) -> bool, asterisk: &str, has_journal: bool) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
-    let mut add = |path: String, format: Format| {
-        match found.iter_mut().find(|other| other.path == path) {
+    let mut add =
+        |path: String, format: Format| match found.iter_mut().find(|other| other.path == path) {
             Some(other) if !other.formats.contains(&format) => other.formats.push(format),
             Some(_) => {}
             None => found.push(Found { path, formats: vec![format] }),
-        }
-    };
+        };
     if exists(ASTERISK) {
         let logs = logs_of_asterisk(asterisk);
         logs.into_iter().for_each(|path| add(path, Format::Asterisk));
@@ -216,12 +211,17 @@ mod tests {
                 ("/srv/log/asterisk", "asterisk"),
             ],
         );
-        check(&["/etc/asterisk"], "", true, &[
-            ("/var/log/asterisk/messages", "asterisk"),
-            ("/var/log/asterisk/messages.log", "asterisk"),
-            ("/var/log/asterisk/full", "asterisk"),
-            ("/var/log/asterisk/security", "asterisk"),
-            ("/var/log/asterisk/security.log", "asterisk"),
-        ]);
+        check(
+            &["/etc/asterisk"],
+            "",
+            true,
+            &[
+                ("/var/log/asterisk/messages", "asterisk"),
+                ("/var/log/asterisk/messages.log", "asterisk"),
+                ("/var/log/asterisk/full", "asterisk"),
+                ("/var/log/asterisk/security", "asterisk"),
+                ("/var/log/asterisk/security.log", "asterisk"),
+            ],
+        );
     }
 }

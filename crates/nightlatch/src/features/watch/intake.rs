@@ -5,9 +5,8 @@ use std::io::BufRead as _;
 use nightlatch_core::detect::{Finding, Judge, Sighting, Trust};
 use nightlatch_core::features::watch::Moments;
 use nightlatch_core::time::Time;
-use nightlatch_parse::log::{
-    Attempt, Format, MAX_LINE, Pattern, Reading, Service, Stamp, prefix,
-};
+use nightlatch_parse::fail2ban::Filter;
+use nightlatch_parse::log::{Attempt, Format, MAX_LINE, Pattern, Reading, Service, Stamp, prefix};
 
 /// What all logs are judged by together.
 pub(super) struct Intake {
@@ -15,6 +14,8 @@ pub(super) struct Intake {
     pub(super) moments: Moments,
     /// What was found out, until it is handed over.
     pub(super) found: Vec<Finding>,
+    /// What was before is left out.
+    pub(super) not_before: Time,
 }
 
 /// When lines were written, as far as that is known without their stamps.
@@ -30,7 +31,7 @@ pub(super) enum Written {
 }
 
 /// How a log is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum How {
     /// By the format that most of its lines have, as soon as one is known.
     Undetected,
@@ -38,6 +39,8 @@ pub(super) enum How {
     Formats(Vec<Format>),
     /// By the first of these that reads a line.
     Patterns(Vec<Pattern>),
+    /// By a filter of fail2ban, of this name.
+    Filter(String, Box<Filter>),
 }
 
 impl How {
@@ -49,6 +52,7 @@ impl How {
                 Some(formats.iter().map(|it| it.name()).collect::<Vec<_>>().join(", "))
             }
             How::Patterns(_) => Some("pattern".to_owned()),
+            How::Filter(name, _) => Some(format!("filter {name}")),
         }
     }
 }
@@ -111,7 +115,7 @@ impl LineReader {
         intake: &mut Intake,
         onlooker: &mut impl Onlooker,
     ) {
-        if self.how == How::Undetected {
+        if matches!(self.how, How::Undetected) {
             self.detect(lines);
         }
         while !lines.is_empty() {
@@ -138,7 +142,35 @@ impl LineReader {
             self.counts.too_long += 1;
             return;
         }
-        match self.read(line) {
+        let now = written.latest();
+        match &mut self.how {
+            How::Undetected => {}
+            How::Formats(formats) => {
+                let reading = formats.iter().find_map(|format| format.read(line));
+                self.take_reading(reading, line, written, intake, onlooker);
+            }
+            How::Patterns(patterns) => {
+                let reading = patterns.iter().find_map(|pattern| pattern.read(line));
+                self.take_reading(reading, line, written, intake, onlooker);
+            }
+            How::Filter(_, filter) => {
+                let seconds = now.since(Time::default()).as_secs();
+                let found = filter.read(line, seconds);
+                let reading = found.as_ref().and_then(|it| it.reading(Service::Other, line));
+                self.take_reading(reading, line, written, intake, onlooker);
+            }
+        }
+    }
+
+    fn take_reading(
+        &mut self,
+        reading: Option<Reading<'_>>,
+        line: &[u8],
+        written: Written,
+        intake: &mut Intake,
+        onlooker: &mut impl Onlooker,
+    ) {
+        match reading {
             None => {}
             Some(Reading::Attempt(attempt)) => {
                 let Some(at) = intake.moment(attempt.stamp, written) else { return };
@@ -156,14 +188,6 @@ impl LineReader {
                 self.counts.doubtful += 1;
                 intake.judge.doubt(at, &self.log, &doubt, &mut intake.found);
             }
-        }
-    }
-
-    fn read<'a>(&self, line: &'a [u8]) -> Option<Reading<'a>> {
-        match &self.how {
-            How::Undetected => None,
-            How::Formats(formats) => formats.iter().find_map(|format| format.read(line)),
-            How::Patterns(patterns) => patterns.iter().find_map(|pattern| pattern.read(line)),
         }
     }
 
@@ -185,21 +209,29 @@ impl LineReader {
     }
 }
 
+impl Written {
+    /// The moment after which it was not written.
+    pub(super) fn latest(self) -> Time {
+        match self {
+            Written::Between(_, last) | Written::Before(last) | Written::AsStamped(_, last) => last,
+        }
+    }
+}
+
 impl Intake {
     /// When a line counts as written; `None` if that cannot be told.
     fn moment(&mut self, stamp: Option<Stamp>, written: Written) -> Option<Time> {
-        match written {
+        let stamped = |moments: &mut Moments, last| moments.moment(&stamp?, last);
+        let at = match written {
             Written::Between(first, last) => {
-                let at = stamp.and_then(|stamp| self.moments.moment(&stamp, last));
-                Some(at.unwrap_or(last).clamp(first.min(last), last))
+                let at = stamped(&mut self.moments, last);
+                at.unwrap_or(last).clamp(first.min(last), last)
             }
             Written::AsStamped(otherwise, last) => {
-                let at = stamp.and_then(|stamp| self.moments.moment(&stamp, last));
-                Some(at.unwrap_or(otherwise).min(last))
+                stamped(&mut self.moments, last).unwrap_or(otherwise).min(last)
             }
-            Written::Before(last) => {
-                stamp.and_then(|stamp| self.moments.moment(&stamp, last)).map(|at| at.min(last))
-            }
-        }
+            Written::Before(last) => stamped(&mut self.moments, last)?.min(last),
+        };
+        (at >= self.not_before).then_some(at)
     }
 }

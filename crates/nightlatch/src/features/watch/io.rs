@@ -1,33 +1,40 @@
 //! The thread that reads logs. What it finds out goes to the loop; nothing else of the lines does.
 
 mod file;
+mod gather;
+mod journal;
+mod live;
 mod notify;
+pub(super) mod replay;
 mod rotated;
 mod saved;
 mod source;
+mod system;
+pub(super) mod viewing;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nightlatch_core::detect::{Judge, Settings, Trust};
+use nightlatch_core::detect::{Judge, Settings};
 use nightlatch_core::features::watch::{
-    Config, Event, Job, Moments, Notice, Place, ReadBy, Standing, Watched,
+    Blind, Config, Event, Job, Moments, Notice, SourceState, Standing, Unreadable,
 };
 use nightlatch_core::time::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::intake::{Counts, How, Intake, LineReader};
+use super::intake::Intake;
 use super::trust::Trusted;
 use crate::shell::background::Background;
 use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::paths::Paths;
 use crate::shell::wake::Waker;
 use crate::shell::{hours, lane};
+use journal::Journal;
+use live::Live;
 use notify::{Notifier, Seen};
 use saved::{Saver, Snapshot};
 use source::{Begin, FileSource};
@@ -105,6 +112,9 @@ struct Thread {
     notifier: Notifier,
     trusted: Trusted,
     sources: Vec<FileSource>,
+    journal: Journal,
+    blind: Vec<Blind>,
+    live: Live,
     intake: Intake,
     buffer: Vec<u8>,
     saver: Option<Saver>,
@@ -136,9 +146,7 @@ impl Thread {
         let notifier = match Notifier::new() {
             Ok(notifier) => notifier,
             Err(errno) => {
-                let why = nightlatch_core::features::watch::Unreadable::Failed {
-                    error: format!("inotify: {errno}"),
-                };
+                let why = Unreadable::Failed { error: format!("inotify: {errno}") };
                 tell(Event::Told(Box::new(Notice::NotRead { log: "*".to_owned(), why })));
                 return None;
             }
@@ -162,6 +170,9 @@ impl Thread {
         let _ = judge.load(rows.map(|(key, body)| (key.as_slice(), body.as_slice())));
         let clock = Clock::not_before(Time::default());
         let looked = clock.now();
+        // Without it, only nobody can look on.
+        let live = Live::begin(&paths.watch_socket()).unwrap_or_default();
+        let left_at = snapshot.read_until;
         Some(Thread {
             paths,
             orders,
@@ -170,9 +181,17 @@ impl Thread {
             shared,
             clock,
             notifier,
-            trusted: Trusted { users: vec![0], groups: vec![0] },
+            trusted: system::trusted(),
             sources: Vec::new(),
-            intake: Intake { judge, moments: Moments::of(&zone, &zone_file), found: Vec::new() },
+            journal: Journal::new(Vec::new(), snapshot.cursor, left_at, looked),
+            blind: Vec::new(),
+            live,
+            intake: Intake {
+                judge,
+                moments: Moments::of(&zone, &zone_file),
+                found: Vec::new(),
+                not_before: Time::default(),
+            },
             buffer: file::buffer(),
             saver,
             kept: snapshot.positions,
@@ -222,37 +241,30 @@ impl Thread {
         }
     }
 
-    /// Follows what the configuration says, each log where it was left.
+    /// Follows what the configuration says and what is found, each log where it was left.
     fn configure(&mut self, config: &Config) {
         let now = self.clock.now();
-        let wanted: Vec<&Watched> =
-            config.watched.iter().filter(|it| matches!(it.place, Place::File(_))).collect();
+        self.intake.judge.configure(config.attempts.clone());
         for mut source in std::mem::take(&mut self.sources) {
             self.kept.insert(source.lines.log.clone(), source.positions());
             self.kept_until = self.kept_until.max(source.read_until(self.looked));
             source.close(&self.notifier);
         }
-        for watched in wanted {
-            let Place::File(path) = &watched.place else { continue };
-            let how = match &watched.reads {
-                ReadBy::Format(format) => How::Format(*format),
-                _ => How::Undetected,
-            };
-            let lines = LineReader {
-                log: path.clone(),
-                how,
-                service: None,
-                trust: Trust::Low,
-                counts: Counts::default(),
-            };
-            let mut source = FileSource::new(PathBuf::from(path), lines, true);
-            let left = self.kept.remove(path).unwrap_or_default();
+        let gathered = gather::all(&self.paths, config);
+        self.tell_all(gathered.notices);
+        for mut source in gathered.files {
+            let left = self.kept.remove(&source.lines.log).unwrap_or_default();
             let notice = source.begin(&left, self.kept_until, &self.notifier, now);
             source.tend(&self.notifier, &self.trusted);
             self.sources.push(source);
             self.tell_all(notice);
         }
         self.kept.clear();
+        let cursor = self.journal.cursor.take();
+        self.journal = Journal::new(gathered.journal, cursor, self.kept_until, now);
+        let notice = self.journal.tend();
+        self.tell_all(notice);
+        self.blind = system::blind(&self.paths);
         self.has_changed = true;
     }
 
@@ -300,10 +312,15 @@ impl Thread {
         for source in self.sources.iter_mut().filter(|source| source.is_dirty()) {
             self.has_changed = true;
             let (intake, notifier) = (&mut self.intake, &self.notifier);
-            notices.extend(source.read(&mut self.buffer, now, intake, notifier, &mut ()));
+            let live = &mut self.live;
+            notices.extend(source.read(&mut self.buffer, now, intake, notifier, live));
         }
+        let (intake, live) = (&mut self.intake, &mut self.live);
+        let (has_read, more, notice) = self.journal.read(&mut self.buffer, now, intake, live);
+        self.has_changed |= has_read;
+        notices.extend(notice);
         self.tell_all(notices);
-        self.sources.iter().any(FileSource::is_dirty)
+        more || self.sources.iter().any(FileSource::is_dirty)
     }
 
     fn hand_over(&mut self) {
@@ -336,7 +353,7 @@ impl Thread {
         let read_until = self.sources.iter().map(|it| it.read_until(self.looked));
         let snapshot = Snapshot {
             positions: positions.collect(),
-            cursor: None,
+            cursor: self.journal.cursor.clone(),
             read_until: read_until.fold(self.looked, Time::min),
             judged: self.intake.judge.save(),
         };
@@ -345,9 +362,14 @@ impl Thread {
     }
 
     fn tend(&mut self) {
+        if self.journal.is_to_begin() {
+            let notice = self.journal.tend();
+            self.tell_all(notice);
+        }
         if self.tended.elapsed() < TEND_EVERY {
             return;
         }
+        self.blind = system::blind(&self.paths);
         self.tended = Stopwatch::start();
         let now = self.clock.now();
         self.intake.judge.pass(now, &mut self.intake.found);
@@ -361,23 +383,32 @@ impl Thread {
     }
 
     fn show(&self) {
-        let sources = self.sources.iter().map(FileSource::standing).collect();
-        *lock(&self.shared) = Standing { sources, blind: Vec::new() };
+        let files = self.sources.iter().map(FileSource::standing);
+        // What nobody asked for and is not there is nothing to tell of.
+        let files = files.filter(|it| it.is_configured || it.state != SourceState::Missing);
+        let sources = files.chain(self.journal.standing()).collect();
+        *lock(&self.shared) = Standing { sources, blind: self.blind.clone() };
     }
 
     /// Waits until something happens, or something is due.
     fn wait(&self) {
-        let due = match self.has_changed || self.snapshot.is_some() {
+        let due = match self.has_changed && self.snapshot.is_none() {
             true => KEEP_EVERY.saturating_sub(self.kept_at.elapsed()),
             false => TEND_EVERY.saturating_sub(self.tended.elapsed()),
+        };
+        let due = match self.journal.is_to_begin() {
+            true => due.min(self.journal.pause_left()),
+            false => due,
         };
         let due = due.max(Duration::from_millis(10));
         let Ok(timeout) = Timespec::try_from(due) else { return };
         let notifier = self.notifier.as_fd();
-        let mut watched = [
+        let mut watched = vec![
             PollFd::from_borrowed_fd(notifier, PollFlags::IN),
             PollFd::new(&self.waker, PollFlags::IN),
         ];
+        let journal = self.journal.output();
+        watched.extend(journal.map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN)));
         let _ = poll(&mut watched, Some(&timeout));
         self.waker.clear();
     }

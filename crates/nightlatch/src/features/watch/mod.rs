@@ -1,9 +1,16 @@
 //! Watch: reads logs, and bans who attacks.
 
+mod blind;
 pub mod cli;
+mod find;
 mod intake;
 mod io;
+mod record;
+mod replay;
+mod seen;
+mod sparing;
 mod trust;
+mod view;
 mod wording;
 
 use nightlatch_core::features::watch::{Event, Job, Watch};

@@ -10,7 +10,7 @@ use nightlatch_core::time::Time;
 use nightlatch_parse::journal::{Reader, Record};
 use rustix::io::{Errno, ioctl_fionbio};
 
-use crate::features::watch::intake::{Intake, LineReader, Onlooker, Written};
+use crate::features::watch::intake::{How, Intake, LineReader, Onlooker, Written};
 use crate::features::watch::record::{SSHD, Whose};
 use crate::features::watch::trust::trust;
 use crate::shell::clock::Stopwatch;
@@ -238,11 +238,9 @@ fn take(
     for source in sources {
         let Some(trust) = source.whose.trust(record) else { continue };
         source.lines.trust = trust;
-        source.lines.counts.last_line = match written {
-            Written::Between(_, now) | Written::Before(now) | Written::AsStamped(_, now) => Some(now),
-        };
+        source.lines.counts.last_line = Some(written.latest());
         let line = source.whose.line(record);
-        if source.lines.how == crate::features::watch::intake::How::Undetected {
+        if matches!(source.lines.how, How::Undetected) {
             source.lines.detect(&line);
         }
         source.lines.take_line(&line, written, intake, onlooker);

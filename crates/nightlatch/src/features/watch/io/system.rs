@@ -22,7 +22,9 @@ const MAX_PROFILES: usize = 64;
 pub(super) fn trusted() -> Trusted {
     let mut trusted = Trusted { users: vec![0], groups: vec![0] };
     trusted.users.extend(number_of("/etc/passwd", "syslog"));
-    trusted.groups.extend(["syslog", "adm"].iter().filter_map(|name| number_of("/etc/group", name)));
+    trusted
+        .groups
+        .extend(["syslog", "adm"].iter().filter_map(|name| number_of("/etc/group", name)));
     trusted
 }
 
@@ -46,17 +48,16 @@ pub(super) fn has_sshd(paths: &Paths) -> bool {
 
 /// The logs that are there, or will be once something is written into them.
 pub(super) fn logs(paths: &Paths, has_journal: bool) -> Vec<Found> {
-    let logger: Vec<String> = find::ASTERISK_LOGGER
-        .iter()
-        .filter_map(|path| text(&paths.of_others(path)))
-        .collect();
+    let logger: Vec<String> =
+        find::ASTERISK_LOGGER.iter().filter_map(|path| text(&paths.of_others(path))).collect();
     find::logs(|path| paths.of_others(path).exists(), &logger.join("\n"), has_journal)
 }
 
 /// What leaves no line.
 pub(super) fn blind(paths: &Paths) -> Vec<Blind> {
     let of_others = |path: &str| text(&paths.of_others(path));
-    let (iax, logger) = (of_others("/etc/asterisk/iax.conf"), of_others("/etc/asterisk/logger.conf"));
+    let (iax, logger) =
+        (of_others("/etc/asterisk/iax.conf"), of_others("/etc/asterisk/logger.conf"));
     let (ari, http) = (of_others("/etc/asterisk/ari.conf"), of_others("/etc/asterisk/http.conf"));
     let kamailio = ["/etc/kamailio/kamailio.cfg", "/usr/local/etc/kamailio/kamailio.cfg"];
     let kamailio = kamailio.iter().find_map(|path| Some((*path, of_others(path)?)));
@@ -88,10 +89,15 @@ fn profiles(paths: &Paths) -> Vec<(String, String)> {
 
 /// A file's text; none where it is not there. Only regular files: a pipe would block.
 fn text(path: &Path) -> Option<String> {
+    text_up_to(path, MAX_FILE)
+}
+
+/// The same, but not more than so many bytes.
+pub(super) fn text_up_to(path: &Path, most: u64) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
     let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
+    fs::File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
