@@ -14,6 +14,7 @@ use nightlatch_parse::log::Service;
 fn attack(source: &str, weight: Weight, last: u64) -> Attack {
     let last = START.after(Duration::from_secs(last));
     let evidence = Evidence {
+        score: 5,
         service: Service::Sip,
         attempts: 6,
         since: START,

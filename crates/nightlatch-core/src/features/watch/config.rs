@@ -25,7 +25,7 @@ pub struct Config {
     /// Each of the logs.
     pub watched: Vec<Watched>,
     /// What counts as an attack.
-    pub attempts: Settings,
+    pub attempts: Box<Settings>,
 }
 
 /// A log.
@@ -104,7 +104,7 @@ impl Table for Config {
             None => Settings::default(),
             Some(written) => within_bounds(file, written)?,
         };
-        Ok(Config { watched, attempts })
+        Ok(Config { watched, attempts: Box::new(attempts) })
     }
 }
 
@@ -220,4 +220,64 @@ fn patterns(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<Pattern>
         pattern.parse().map_err(|error: PatternError| file.mistake(span.clone(), error))
     });
     patterns.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn read(text: &str) -> super::Config {
+        Config::read(text).unwrap().watch
+    }
+
+    fn check(text: &str, line: usize, column: usize, what: &str) {
+        let mistake = Config::read(text).unwrap_err();
+        assert_eq!((mistake.line, mistake.column), (line, column), "{mistake}");
+        assert!(mistake.what.contains(what), "{mistake}");
+    }
+
+    #[test]
+    fn logs() {
+        let config = read(
+            "[[watch]]\npath = \"/var/log/x\"\n[[watch]]\njournal = \"asterisk\"\nformat = \"asterisk\"\nservices = [\"sip\"]\n[[watch]]\npath = \"/y\"\npattern = \"login failed from <ADDRESS>\"\n[[watch]]\npath = \"/z\"\nfilter = \"sshd[mode=aggressive]\"\n",
+        );
+        let [x, journal, y, z] = config.watched.as_slice() else { panic!("{config:?}") };
+        assert_eq!((&x.place, &x.reads), (&Place::File("/var/log/x".to_owned()), &Reads::Detected));
+        assert_eq!(journal.place, Place::Journal("asterisk.service".to_owned()));
+        assert_eq!(journal.reads, Reads::Format(Format::Asterisk));
+        assert_eq!(journal.services.len(), 1);
+        assert!(matches!(y.reads, Reads::Patterns(_)));
+        assert_eq!(z.reads, Reads::Filter("sshd[mode=aggressive]".to_owned()));
+        assert_eq!(*config.attempts, Settings::default());
+    }
+
+    #[test]
+    fn mistakes() {
+        let one = |rest: &str| format!("[[watch]]\npath = \"/x\"\n{rest}");
+        check("[[watch]]\nformat = \"sshd\"\n", 1, 1, "needs path");
+        check("[[watch]]\npath = \"x.log\"\n", 2, 8, "from the root");
+        check("[[watch]]\npath = \"/var/../x\"\n", 2, 8, "without \"..\"");
+        check("[[watch]]\npath = \"/var/log/*.log\"\n", 2, 8, "for each file");
+        check(&one("journal = \"ssh\"\n"), 3, 11, "either path or journal");
+        check(&one("format = \"astersik\"\n"), 3, 10, "did you mean \"asterisk\"?");
+        check(&one("format = \"xyz\"\n"), 3, 10, "write one of asterisk, ");
+        check(&one("format = \"sshd\"\nfilter = \"sshd\"\n"), 4, 10, "one of format, filter");
+        check(&one("pattern = \"no address\"\n"), 3, 11, "<ADDRESS>");
+        check(&one("pattern = []\n"), 3, 11, "1 to 64 patterns");
+        check(&one("filter = \"a[b\"\n"), 3, 10, "bracket");
+        check(&one("services = [\"s p\"]\n"), 3, 13, "");
+        check(&one("colour = 1\n"), 3, 1, "unknown field");
+        check(&one("[[watch]]\npath = \"/x\"\n"), 3, 1, "already");
+        check("[[watch]]\njournal = \"-x\"\n", 2, 11, "invalid name of a unit");
+    }
+
+    #[test]
+    fn what_counts_as_an_attack() {
+        let attempts = read("[attempts]\nquick-attempts = 10\nquick-within = \"5m\"\n").attempts;
+        assert_eq!((attempts.quick_attempts, attempts.quick_within.as_secs()), (10, 300));
+        check("[attempts]\nquick-attempts = 0\n", 1, 1, "too small or too large");
+        check("[attempts]\nquick-within = \"5\"\n", 2, 16, "");
+        check("[attempts]\nquick = 5\n", 2, 1, "unknown field");
+    }
 }

@@ -127,7 +127,7 @@ impl Test {
     /// Those of the configuration, but for what the options say.
     fn settings(&self, context: &Context) -> Result<Settings, Failure> {
         let config = crate::shell::configuration::read(&context.paths.config)?;
-        let mut settings = config.watch.attempts;
+        let mut settings = *config.watch.attempts;
         if let Some(count) = self.quick_attempts {
             settings.quick_attempts = count;
         }

@@ -6,7 +6,9 @@ use nightlatch_core::detect::{Finding, Judge, Sighting, Trust};
 use nightlatch_core::features::watch::Moments;
 use nightlatch_core::time::Time;
 use nightlatch_parse::fail2ban::Filter;
-use nightlatch_parse::log::{Attempt, Format, MAX_LINE, Pattern, Reading, Service, Stamp, prefix};
+use nightlatch_parse::log::{
+    Attempt, Format, MAX_LINE, Pattern, Reading, Service, Stamp, asterisk, prefix,
+};
 
 /// What all logs are judged by together.
 pub(super) struct Intake {
@@ -16,6 +18,10 @@ pub(super) struct Intake {
     pub(super) found: Vec<Finding>,
     /// What was before is left out.
     pub(super) not_before: Time,
+    /// Whether a thread of this number runs; nothing is asked where a log is only tried out.
+    pub(super) runs: Option<fn(u32) -> bool>,
+    /// The last thread that was asked about, and the answer.
+    pub(super) last_thread: Option<(u32, bool)>,
 }
 
 /// When lines were written, as far as that is known without their stamps.
@@ -74,6 +80,8 @@ pub(super) struct LineReader {
     /// The path of the log, or `journal` and the unit.
     pub(super) log: String,
     pub(super) how: How,
+    /// The filter of fail2ban that it replaces.
+    pub(super) instead_of: Option<String>,
     /// The kind of service, where the administrator says another one than the format.
     pub(super) service: Option<Service>,
     pub(super) trust: Trust,
@@ -99,12 +107,22 @@ impl LineReader {
         LineReader {
             log,
             how,
+            instead_of: None,
             service,
             trust: Trust::Low,
             is_journal: false,
             has_syslog: false,
             counts: Counts::default(),
         }
+    }
+
+    /// By what it is read, in a word.
+    pub(super) fn format(&self) -> Option<String> {
+        let name = self.how.name()?;
+        Some(match &self.instead_of {
+            Some(filter) => format!("{name}, instead of filter {filter}"),
+            None => name,
+        })
     }
 
     /// Takes whole lines in.
@@ -178,7 +196,7 @@ impl LineReader {
                 self.counts.last_attempt = Some(at);
                 let service = self.service.unwrap_or(attempt.service);
                 let attempt = Attempt { service, ..attempt };
-                let trust = if self.is_journal { self.trust } else { self.trust_in(line) };
+                let trust = if self.is_journal { self.trust } else { self.trust_in(line, intake) };
                 let sighting = Sighting { at, attempt, trust, log: &self.log, line };
                 onlooker.sees(&sighting);
                 intake.judge.see(&sighting, &mut intake.found);
@@ -199,13 +217,27 @@ impl LineReader {
         }
     }
 
-    /// How far a line is trusted: any program can write lines by way of syslog, with any name.
-    fn trust_in(&mut self, line: &[u8]) -> Trust {
-        if self.trust == Trust::Low || prefix::syslog(line).is_none() {
-            return self.trust;
+    /// How far a line is trusted. Any program can write lines by way of syslog, with any name; and where
+    /// Asterisk does not escape line feeds, a client can write a whole line of its own into a log of text,
+    /// but does not know the number of a thread.
+    fn trust_in(&mut self, line: &[u8], intake: &mut Intake) -> Trust {
+        if self.trust == Trust::Low {
+            return Trust::Low;
         }
-        self.has_syslog = true;
-        Trust::Low
+        if prefix::syslog(line).is_some() {
+            self.has_syslog = true;
+            return Trust::Low;
+        }
+        match &self.how {
+            How::Formats(formats) if formats.contains(&Format::Asterisk) => {
+                let thread = asterisk::thread(line).filter(|_| line.first() != Some(&b'{'));
+                match thread.is_none_or(|thread| intake.runs(thread)) {
+                    true => Trust::Full,
+                    false => Trust::Low,
+                }
+            }
+            _ => Trust::Full,
+        }
     }
 }
 
@@ -219,6 +251,19 @@ impl Written {
 }
 
 impl Intake {
+    fn runs(&mut self, thread: u32) -> bool {
+        let Some(runs) = self.runs else { return true };
+        if let Some((last, answer)) = self.last_thread
+            && last == thread
+            && answer
+        {
+            return true;
+        }
+        let answer = runs(thread);
+        self.last_thread = Some((thread, answer));
+        answer
+    }
+
     /// When a line counts as written; `None` if that cannot be told.
     fn moment(&mut self, stamp: Option<Stamp>, written: Written) -> Option<Time> {
         let stamped = |moments: &mut Moments, last| moments.moment(&stamp?, last);

@@ -18,9 +18,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nightlatch_core::detect::{Judge, Settings};
+use nightlatch_core::detect::{Judge, Settings, Trust};
 use nightlatch_core::features::watch::{
-    Blind, Config, Event, Job, Moments, Notice, SourceState, Standing, Unreadable,
+    Blind, Config, Event, Job, Moments, Notice, Source, SourceState, Standing, Unreadable, WhyLow,
 };
 use nightlatch_core::time::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -43,9 +43,37 @@ use source::{Begin, FileSource};
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked after what nobody tells.
 const TEND_EVERY: Duration = Duration::from_secs(10);
+/// How often is shown how it stands, where it changes all the time.
+const SHOW_EVERY: Duration = Duration::from_millis(50);
+/// Lines that come so soon after others, so many times in a row, are waited for together.
+const SOON: Duration = Duration::from_millis(1);
+const MANY: u32 = 20;
+/// For how long.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How many times what was found out is handed over before it has taken effect: then reading waits, and
 /// the lines wait in their logs.
 const MAX_AHEAD: u64 = 4096;
+
+/// Whether lines come all the time. Then they are read together after a pause, as a wake-up for each would
+/// cost more than all the rest.
+#[derive(Default)]
+struct Busy {
+    last: Option<Stopwatch>,
+    /// How many times in a row it was woken soon after the last time.
+    times: u32,
+}
+
+impl Busy {
+    /// It was woken.
+    fn pause(&mut self) {
+        let is_soon = self.last.is_some_and(|last| last.elapsed() < SOON);
+        self.times = if is_soon { self.times.saturating_add(1) } else { 0 };
+        if self.times >= MANY {
+            std::thread::sleep(BUSY_PAUSE);
+        }
+        self.last = Some(Stopwatch::start());
+    }
+}
 
 /// The way to the thread.
 pub(super) struct Reader {
@@ -113,6 +141,7 @@ struct Thread {
     trusted: Trusted,
     sources: Vec<FileSource>,
     journal: Journal,
+    superseded: Vec<(String, String)>,
     blind: Vec<Blind>,
     live: Live,
     intake: Intake,
@@ -130,6 +159,10 @@ struct Thread {
     kept_at: Stopwatch,
     tended: Stopwatch,
     keeping_fails: bool,
+    /// When the standing was last shown, and whether it is as shown.
+    shown: Stopwatch,
+    is_shown: bool,
+    busy: Busy,
     /// When it was last looked which files were written.
     looked: Time,
 }
@@ -184,6 +217,7 @@ impl Thread {
             trusted: system::trusted(),
             sources: Vec::new(),
             journal: Journal::new(Vec::new(), snapshot.cursor, left_at, looked),
+            superseded: Vec::new(),
             blind: Vec::new(),
             live,
             intake: Intake {
@@ -191,6 +225,8 @@ impl Thread {
                 moments: Moments::of(&zone, &zone_file),
                 found: Vec::new(),
                 not_before: Time::default(),
+                runs: Some(system::runs),
+                last_thread: None,
             },
             buffer: file::buffer(),
             saver,
@@ -203,6 +239,9 @@ impl Thread {
             kept_at: Stopwatch::start(),
             tended: Stopwatch::start(),
             keeping_fails: false,
+            shown: Stopwatch::start(),
+            is_shown: false,
+            busy: Busy::default(),
             looked,
         })
     }
@@ -244,7 +283,7 @@ impl Thread {
     /// Follows what the configuration says and what is found, each log where it was left.
     fn configure(&mut self, config: &Config) {
         let now = self.clock.now();
-        self.intake.judge.configure(config.attempts.clone());
+        self.intake.judge.configure((*config.attempts).clone());
         for mut source in std::mem::take(&mut self.sources) {
             self.kept.insert(source.lines.log.clone(), source.positions());
             self.kept_until = self.kept_until.max(source.read_until(self.looked));
@@ -252,6 +291,7 @@ impl Thread {
         }
         let gathered = gather::all(&self.paths, config);
         self.tell_all(gathered.notices);
+        self.superseded = gathered.superseded;
         for mut source in gathered.files {
             let left = self.kept.remove(&source.lines.log).unwrap_or_default();
             let notice = source.begin(&left, self.kept_until, &self.notifier, now);
@@ -382,16 +422,38 @@ impl Thread {
         self.tell_all(notices);
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        if self.shown.elapsed() < SHOW_EVERY {
+            self.is_shown = false;
+            return;
+        }
+        self.shown = Stopwatch::start();
+        self.is_shown = true;
         let files = self.sources.iter().map(FileSource::standing);
         // What nobody asked for and is not there is nothing to tell of.
         let files = files.filter(|it| it.is_configured || it.state != SourceState::Missing);
-        let sources = files.chain(self.journal.standing()).collect();
+        let superseded = self.superseded.iter().map(|(log, by)| Source {
+            log: log.clone(),
+            format: None,
+            is_configured: false,
+            state: SourceState::Superseded { by: by.clone() },
+            trust: Trust::Low,
+            why_low: Some(WhyLow::Syslog),
+            lines: 0,
+            attempts: 0,
+            doubtful: 0,
+            too_long: 0,
+            lost: 0,
+            since: None,
+            last_line: None,
+            last_attempt: None,
+        });
+        let sources = files.chain(self.journal.standing()).chain(superseded).collect();
         *lock(&self.shared) = Standing { sources, blind: self.blind.clone() };
     }
 
     /// Waits until something happens, or something is due.
-    fn wait(&self) {
+    fn wait(&mut self) {
         let due = match self.has_changed && self.snapshot.is_none() {
             true => KEEP_EVERY.saturating_sub(self.kept_at.elapsed()),
             false => TEND_EVERY.saturating_sub(self.tended.elapsed()),
@@ -400,6 +462,7 @@ impl Thread {
             true => due.min(self.journal.pause_left()),
             false => due,
         };
+        let due = if self.is_shown { due } else { due.min(SHOW_EVERY) };
         let due = due.max(Duration::from_millis(10));
         let Ok(timeout) = Timespec::try_from(due) else { return };
         let notifier = self.notifier.as_fd();
@@ -411,5 +474,6 @@ impl Thread {
         watched.extend(journal.map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN)));
         let _ = poll(&mut watched, Some(&timeout));
         self.waker.clear();
+        self.busy.pause();
     }
 }

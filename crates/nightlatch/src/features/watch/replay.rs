@@ -64,7 +64,8 @@ impl Replay {
         not_before: Time,
         now: Time,
     ) -> Replay {
-        let intake = Intake { judge, moments, found: Vec::new(), not_before };
+        let intake =
+            Intake { judge, moments, found: Vec::new(), not_before, runs: None, last_thread: None };
         Replay { lines, intake, told: Told::default(), now, passed: Time::default() }
     }
 

@@ -33,3 +33,4 @@ mod slipped;
 mod switch;
 mod tamper;
 mod trial;
+mod watch;

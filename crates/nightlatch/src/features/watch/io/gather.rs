@@ -11,6 +11,7 @@ use nightlatch_parse::log::Format;
 use super::journal::JournalSource;
 use super::source::FileSource;
 use super::system;
+use crate::features::watch::find::Found;
 use crate::features::watch::intake::{How, LineReader};
 use crate::features::watch::record::Whose;
 use crate::shell::paths::Paths;
@@ -23,6 +24,8 @@ const MAX_FILTER: u64 = 1 << 20;
 pub(super) struct Gathered {
     pub(super) files: Vec<FileSource>,
     pub(super) journal: Vec<JournalSource>,
+    /// Logs whose lines the journal has too, and by what they are read there.
+    pub(super) superseded: Vec<(String, String)>,
     /// What the administrator must hear.
     pub(super) notices: Vec<Notice>,
 }
@@ -37,7 +40,11 @@ pub(super) fn all(paths: &Paths, config: &Config) -> Gathered {
     if has_journal {
         gathered.of_journal(paths);
     }
-    for found in system::logs(paths, has_journal) {
+    let read = system::logs(paths, has_journal);
+    if has_journal {
+        gathered.superseded = superseded(paths, &gathered.journal, &read);
+    }
+    for found in read {
         let path = paths.of_others(&found.path);
         // What the administrator says of a log is said instead.
         if gathered.files.iter().all(|source| source.path != path) {
@@ -49,13 +56,29 @@ pub(super) fn all(paths: &Paths, config: &Config) -> Gathered {
     gathered
 }
 
+/// The logs that would be read without the journal, and are there.
+fn superseded(paths: &Paths, journal: &[JournalSource], read: &[Found]) -> Vec<(String, String)> {
+    let without = system::logs(paths, false);
+    let others = without.into_iter().filter(|found| read.iter().all(|it| it.path != found.path));
+    let by = |found: &Found| {
+        let has = |source: &&JournalSource| match &source.lines.how {
+            How::Formats(formats) => formats.iter().any(|format| found.formats.contains(format)),
+            _ => false,
+        };
+        journal.iter().find(has).map(|source| source.lines.log.clone())
+    };
+    let there = others.filter(|found| paths.of_others(&found.path).exists());
+    there.filter_map(|found| Some((found.path.clone(), by(&found)?))).collect()
+}
+
 impl Gathered {
     fn configured(&mut self, watched: &Watched) {
         let service = service_of(watched);
         match &watched.place {
             Place::File(path) => match how(&watched.reads, FilterSource::File) {
-                Ok(how) => {
-                    let lines = LineReader::new(path.clone(), how, service);
+                Ok((how, instead_of)) => {
+                    let mut lines = LineReader::new(path.clone(), how, service);
+                    lines.instead_of = instead_of;
                     self.files.push(FileSource::new(Path::new(path).to_owned(), lines, true));
                 }
                 Err(error) => self.not_read(path, error),
@@ -63,9 +86,10 @@ impl Gathered {
             Place::Journal(unit) => {
                 let log = format!("journal {unit}");
                 match how(&watched.reads, FilterSource::Journal) {
-                    Ok(how) => {
+                    Ok((how, instead_of)) => {
                         let mut lines = LineReader::new(log, how, service);
                         lines.is_journal = true;
+                        lines.instead_of = instead_of;
                         let whose = Whose::Unit(unit.clone());
                         self.journal.push(JournalSource { whose, lines, is_configured: true });
                     }
@@ -102,12 +126,30 @@ impl Gathered {
     }
 }
 
-fn how(reads: &ReadBy, source: FilterSource) -> Result<How, String> {
+/// How a log is read, and which filter that replaces.
+fn how(reads: &ReadBy, source: FilterSource) -> Result<(How, Option<String>), String> {
     Ok(match reads {
-        ReadBy::Detected => How::Undetected,
-        ReadBy::Format(format) => How::Formats(vec![*format]),
-        ReadBy::Patterns(patterns) => How::Patterns(patterns.clone()),
-        ReadBy::Filter(name) => How::Filter(name.clone(), Box::new(filter(name, source)?)),
+        ReadBy::Detected => (How::Undetected, None),
+        ReadBy::Format(format) => (How::Formats(vec![*format]), None),
+        ReadBy::Patterns(patterns) => (How::Patterns(patterns.clone()), None),
+        ReadBy::Filter(name) => match native(name) {
+            Some(format) => (How::Formats(vec![format]), Some(name.clone())),
+            None => (How::Filter(name.clone(), Box::new(filter(name, source)?)), None),
+        },
+    })
+}
+
+/// The format that is read natively instead of one of fail2ban's own filters.
+fn native(name: &str) -> Option<Format> {
+    let reference = Reference::parse(name).ok()?;
+    let name = reference.path().strip_prefix("/etc/fail2ban/filter.d/")?;
+    Some(match name.strip_suffix(".conf")? {
+        "asterisk" => Format::Asterisk,
+        "freeswitch" => Format::Freeswitch,
+        "sshd" => Format::Sshd,
+        "nginx-http-auth" => Format::Nginx,
+        "apache-auth" => Format::Apache,
+        _ => return None,
     })
 }
 

@@ -203,7 +203,7 @@ impl Journal {
             let is_low = source.lines.has_syslog.then_some(WhyLow::Syslog);
             Source {
                 log: source.lines.log.clone(),
-                format: source.lines.how.name(),
+                format: source.lines.format(),
                 is_configured: source.is_configured,
                 state: SourceState::Read,
                 trust: trust(is_low.as_ref()),

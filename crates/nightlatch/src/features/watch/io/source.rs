@@ -377,7 +377,7 @@ impl FileSource {
         let why_low = self.why_low.clone().or(by_syslog);
         Source {
             log: self.lines.log.clone(),
-            format: self.lines.how.name(),
+            format: self.lines.format(),
             is_configured: self.is_configured,
             state: self.state.clone(),
             trust: trust(why_low.as_ref()),

@@ -28,6 +28,11 @@ pub(super) fn trusted() -> Trusted {
     trusted
 }
 
+/// Whether a thread runs here, of whichever program.
+pub(super) fn runs(thread: u32) -> bool {
+    Path::new("/proc").join(thread.to_string()).exists()
+}
+
 /// The third field of the line of a name, in a file such as `/etc/passwd`.
 fn number_of(file: &str, name: &str) -> Option<u32> {
     let text = text(Path::new(file))?;
