@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub mod apache;
+pub mod asterisk;
 pub mod freepbx;
 pub mod freeswitch;
 pub mod fusionpbx;

@@ -511,7 +511,16 @@ fn which_format_a_file_has() {
             "[2026-11-20 08:00:00] [freepbx_security.NOTICE]: Authentication failure for a [] []",
             Some(Format::Freepbx),
         ),
-        ("[2026-11-20 08:00:00] NOTICE[3050] chan_sip.c: x", None),
+        ("[2026-11-20 08:00:00] NOTICE[3050] chan_sip.c: x", Some(Format::Asterisk)),
+        (
+            "[Nov 20 08:00:00] \u{1b}[1;33mWARNING\u{1b}[0m[7][C-00000002]: x",
+            Some(Format::Asterisk),
+        ),
+        (
+            "Nov 20 08:36:32 pbx asterisk[7]: NOTICE[32257]: chan_sip.c:23417 in x: y",
+            Some(Format::Asterisk),
+        ),
+        ("[2026-11-20 08:00:00] nothing", None),
         ("", None),
         ("hello\nworld", None),
     ] {
