@@ -24,6 +24,7 @@ pub mod providers;
 pub mod register;
 pub mod users;
 pub mod view;
+pub mod watch;
 
 pub use feature::{Feature, Put, Reads, Refuses};
 pub use plan::{Effects, Fact, Plan, Step, UserOpens, UserRights, Want};

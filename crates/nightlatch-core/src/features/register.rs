@@ -42,6 +42,7 @@ features! {
     providers: Providers,
     names: Names,
     bans: Bans,
+    watch: Watch,
 }
 
 impl State {

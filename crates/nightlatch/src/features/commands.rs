@@ -4,7 +4,7 @@
 use super::context::{Context, Run};
 use super::{
     accounts, audit, bans, blocks, boot, check, countries, demo, exemptions, feeds, firewall,
-    generate, leases, names, open, peers, providers, status, up, users, who, why,
+    generate, leases, names, open, peers, providers, status, up, users, watch, who, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -67,6 +67,7 @@ commands! {
     User: users::cli::UserCommand,
     Lease: users::cli::Lease,
     Open: open::cli::Open,
+    Watch: watch::cli::WatchCommand,
     Mode: firewall::cli::SetMode,
     Services: firewall::cli::Services,
     Log: audit::cli::Log,

@@ -39,6 +39,7 @@ pub mod report;
 pub mod status;
 pub mod up;
 pub mod users;
+pub mod watch;
 pub mod who;
 pub mod why;
 pub mod worded;
@@ -178,4 +179,5 @@ features! {
     providers: Providers,
     names: Names,
     bans: Bans,
+    watch: Watch,
 }

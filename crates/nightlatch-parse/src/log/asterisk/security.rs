@@ -1,0 +1,331 @@
+//! The `security` channel: fields in a fixed order, whose values are written without escaping.
+//!
+//! An attacker's text may hold whole fields, so the source is taken from the place that the text cannot
+//! reach. chan_pjsip and chan_sip write it before the address (account, Call-ID); behind the address stand
+//! only values of a digest, which cannot hold the beginning of a field: chan_pjsip keeps the backslash
+//! before a quote, and chan_sip ends them at a comma or a quote. So the last address is the true one. The
+//! manager interface writes text of the client either before (`Username`) or behind (`Action`, `Key`),
+//! depending on the event.
+
+use std::net::IpAddr;
+
+use memchr::memmem;
+
+use super::events::{Event, Facts, Origin, Remote, Tail};
+use super::prefix::{Frame, Line, stamp};
+use super::text::{between, find, from};
+use crate::log::{Doubt, Reading, Stamp};
+
+/// The most sources that a doubt lists.
+const MAX_SOURCES: usize = 8;
+/// The most places that are tried for the true address.
+const MAX_CANDIDATES: usize = 32;
+
+/// Where fields are read: the text, and how a quote is written in it.
+#[derive(Clone, Copy, Debug)]
+struct Fields<'a> {
+    text: &'a [u8],
+    frame: Frame,
+}
+
+/// A value, and the place behind its closing quote.
+type Value<'a> = (&'a [u8], usize);
+
+impl<'a> Fields<'a> {
+    fn quote(self) -> &'static [u8] {
+        match self.frame {
+            Frame::Text => b"\"",
+            Frame::Json => b"\\\"",
+        }
+    }
+
+    /// The value of the field `name` (with its comma and equals sign) at `place`.
+    fn value(self, place: usize, name: &[u8]) -> Option<Value<'a>> {
+        let rest = from(self.text, place).strip_prefix(name)?.strip_prefix(self.quote())?;
+        let start = self.text.len() - rest.len();
+        let length = self.end(rest)?;
+        Some((between(rest, 0, length), start + length + self.quote().len()))
+    }
+
+    /// The length of a value: up to a quote before which no backslash stands.
+    fn end(self, value: &[u8]) -> Option<usize> {
+        match self.frame {
+            Frame::Text => {
+                let mut places = memchr::memchr2_iter(b'"', b'\\', value);
+                let mut escaped = usize::MAX;
+                places.find(|place| {
+                    if *place == escaped {
+                        return false;
+                    }
+                    let is_quote = value.get(*place) == Some(&b'"');
+                    if !is_quote {
+                        escaped = place + 1;
+                    }
+                    is_quote
+                })
+            }
+            Frame::Json => json_end(value),
+        }
+    }
+
+    /// A value in which there is neither quote nor backslash.
+    fn plain(self, place: usize, name: &[u8]) -> Option<Value<'a>> {
+        let (value, end) = self.value(place, name)?;
+        (memchr::memchr(b'\\', value).is_none()).then_some((value, end))
+    }
+
+    /// Whether this place is the end: the line end, where it belongs to the message.
+    fn is_end(self, place: usize) -> bool {
+        let rest = from(self.text, place);
+        match self.frame {
+            Frame::Text => rest.iter().all(u8::is_ascii_whitespace),
+            Frame::Json => matches!(rest, b"" | b"\\n"),
+        }
+    }
+
+    /// The fields behind the address, if they are exactly those of the event.
+    fn tail(self, mut place: usize, event: Event) -> Option<Tail<'a>> {
+        let mut tail = Tail::default();
+        for (name, is_required) in event.tail() {
+            match self.tail_value(place, name) {
+                Some((value, end)) => {
+                    tail.take(name, value);
+                    place = end;
+                }
+                None if *is_required => return None,
+                None => {}
+            }
+        }
+        self.is_end(place).then_some(tail)
+    }
+
+    fn tail_value(self, place: usize, name: &[u8]) -> Option<Value<'a>> {
+        let rest = from(self.text, place).strip_prefix(b",")?.strip_prefix(name)?;
+        self.value(self.text.len() - rest.len(), b"=")
+    }
+}
+
+/// The length of a value within a string of JSON: up to `\"` before which no escaped backslash stands.
+fn json_end(value: &[u8]) -> Option<usize> {
+    let mut place = 0;
+    loop {
+        let start = place + memchr::memchr2(b'\\', b'"', from(value, place))?;
+        match (value.get(start)?, value.get(start + 1)?) {
+            (b'\\', b'"') => return Some(start),
+            // A backslash of the text: what follows it is no end, be it escaped itself or not.
+            (b'\\', b'\\') => {
+                place = start + 2 + if value.get(start + 2)? == &b'\\' { 2 } else { 1 }
+            }
+            (b'\\', _) => place = start + 2,
+            _ => return None,
+        }
+    }
+}
+
+/// What every event begins with, all of it written by Asterisk itself.
+struct Beginning<'a> {
+    event: Event,
+    time: &'a [u8],
+    origin: Origin,
+    /// Where the account or the session begins.
+    end: usize,
+}
+
+fn beginning(fields: Fields<'_>) -> Option<Beginning<'_>> {
+    let (name, end) = fields.plain(0, b"SecurityEvent=")?;
+    let event = Event::named(name)?;
+    let (time, end) = fields.plain(end, b",EventTV=")?;
+    let (_severity, end) = fields.plain(end, b",Severity=")?;
+    let (service, end) = fields.plain(end, b",Service=")?;
+    let (_version, end) = fields.plain(end, b",EventVersion=")?;
+    Some(Beginning { event, time, origin: Origin::named(service), end })
+}
+
+/// Reads an event.
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Reading<'a>> {
+    let fields = Fields { text: line.message, frame: line.frame };
+    let beginning = beginning(fields)?;
+    let stamp = line.stamp().or_else(|| stamp(beginning.time));
+    if let Some(facts) = whole(fields, &beginning, stamp) {
+        return facts.reading();
+    }
+    let is_behind = beginning.origin == Origin::Ami && beginning.event.is_hostile_behind();
+    let facts = match beginning.origin {
+        Origin::Unknown => None,
+        _ if is_behind => first(fields, &beginning, stamp),
+        _ => last(fields, &beginning, stamp).or_else(|| only(fields, &beginning, stamp)),
+    };
+    match facts {
+        Some(facts) => facts.reading(),
+        None => doubt(fields, &beginning, stamp),
+    }
+}
+
+/// Account, session and both addresses from the left, and the place behind them.
+fn left<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+) -> Option<(Facts<'a>, usize)> {
+    let (account, end) = match beginning.event {
+        Event::BadFormat => (&b""[..], beginning.end),
+        _ => fields.plain(beginning.end, b",AccountID=")?,
+    };
+    let (session, end) = fields.plain(end, b",SessionID=")?;
+    let start = end - fields.quote().len() - session.len();
+    let (_local, end) = fields.plain(end, b",LocalAddress=")?;
+    let (remote, end) = fields.plain(end, b",RemoteAddress=")?;
+    let facts = Facts {
+        stamp,
+        event: beginning.event,
+        origin: beginning.origin,
+        account,
+        session: whole_session(fields, beginning.origin, session, start, end),
+        remote: Remote::read(remote)?,
+        tail: Tail::default(),
+        is_framed: fields.frame == Frame::Json,
+    };
+    Some((facts, end))
+}
+
+/// A line in which no value holds a quote: it can be read in one way only.
+fn whole<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+) -> Option<Facts<'a>> {
+    let (mut facts, end) = left(fields, beginning, stamp)?;
+    facts.tail = fields.tail(end, beginning.event)?;
+    finish(fields, &mut facts, end);
+    Some(facts)
+}
+
+/// The first address, where the client's text is behind it.
+fn first<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+) -> Option<Facts<'a>> {
+    let (facts, _) = left(fields, beginning, stamp)?;
+    Some(facts)
+}
+
+/// The last address, where the client's text is before it.
+fn last<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+) -> Option<Facts<'a>> {
+    let rest = from(fields.text, beginning.end);
+    // Two events in one line: a line end was lost, and the last address belongs to the second.
+    if find(rest, b"SecurityEvent=").is_some() {
+        return None;
+    }
+    memmem::rfind_iter(rest, b",LocalAddress=")
+        .take(MAX_CANDIDATES)
+        .find_map(|place| ending(fields, beginning, stamp, beginning.end + place))
+}
+
+/// The event, if its addresses are at `place` and nothing else follows but its fields.
+fn ending<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+    place: usize,
+) -> Option<Facts<'a>> {
+    let (_local, end) = fields.plain(place, b",LocalAddress=")?;
+    let (remote, end) = fields.plain(end, b",RemoteAddress=")?;
+    let tail = fields.tail(end, beginning.event)?;
+    let remote = Remote::read(remote)?;
+    let before = between(fields.text, beginning.end, place);
+    let (account, session) = divided(fields, before);
+    let start = place - session.len() - fields.quote().len();
+    let mut facts = Facts {
+        stamp,
+        event: beginning.event,
+        origin: beginning.origin,
+        account,
+        session: whole_session(fields, beginning.origin, session, start, end),
+        remote,
+        tail,
+        is_framed: fields.frame == Frame::Json,
+    };
+    finish(fields, &mut facts, end);
+    Some(facts)
+}
+
+/// Account and session of a line in which they hold quotes: the session begins where it first can.
+fn divided<'a>(fields: Fields<'a>, before: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let without_quote = |text: &'a [u8]| text.strip_suffix(fields.quote()).unwrap_or(text);
+    let name = b",SessionID=";
+    let Some(place) = memmem::find(before, name) else {
+        return (b"", b"");
+    };
+    let opened = |text: &'a [u8]| text.strip_prefix(fields.quote()).unwrap_or(text);
+    let account = between(before, b",AccountID=".len(), place);
+    let session = from(before, place + name.len());
+    (opened(without_quote(account)), opened(without_quote(session)))
+}
+
+/// The address of a line that names no other, though what is behind it is not as it should be.
+fn only<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+) -> Option<Facts<'a>> {
+    let (facts, _) = left(fields, beginning, stamp)?;
+    let families = memmem::find_iter(fields.text, b"IPV").count();
+    (families == 2 && find(from(fields.text, beginning.end), b"SecurityEvent=").is_none())
+        .then_some(facts)
+}
+
+/// What tells one attempt from another. chan_pjsip writes the Call-ID, which is in the other lines of the
+/// request as well. The others write a pointer, which is used again for other clients: with the addresses
+/// it is one, and with the challenge it is one guess.
+fn whole_session<'a>(
+    fields: Fields<'a>,
+    origin: Origin,
+    session: &'a [u8],
+    start: usize,
+    end: usize,
+) -> &'a [u8] {
+    match origin {
+        Origin::Pjsip => session,
+        _ => between(fields.text, start, end - fields.quote().len()),
+    }
+}
+
+/// Takes in what stands behind the address: the challenge, and the account of a malformed request.
+fn finish<'a>(fields: Fields<'a>, facts: &mut Facts<'a>, end: usize) {
+    if facts.event == Event::BadFormat {
+        facts.account = facts.tail.account;
+    }
+    if facts.origin == Origin::Sip
+        && let Some((_, behind)) = fields.tail_value(end, b"Challenge")
+    {
+        let quote = fields.quote().len();
+        let start = end - quote - facts.session.len();
+        facts.session = between(fields.text, start, behind - quote);
+    }
+}
+
+/// All sources of a line that was written to deceive.
+fn doubt<'a>(
+    fields: Fields<'a>,
+    beginning: &Beginning<'_>,
+    stamp: Option<Stamp>,
+) -> Option<Reading<'a>> {
+    let text = from(fields.text, beginning.end);
+    let mut sources: Vec<IpAddr> = Vec::new();
+    for place in memmem::find_iter(text, b"RemoteAddress=").take(4 * MAX_SOURCES) {
+        let found = fields.value(beginning.end + place, b"RemoteAddress=");
+        let Some(remote) = found.and_then(|(value, _)| Remote::read(value)) else {
+            continue;
+        };
+        if !sources.contains(&remote.address) && sources.len() < MAX_SOURCES {
+            sources.push(remote.address);
+        }
+    }
+    let service = beginning.origin.service();
+    (!sources.is_empty()).then_some(Reading::Doubtful(Doubt { stamp, service, sources, text }))
+}
