@@ -5,6 +5,7 @@
 //! decided again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::decide::Decision;
 use super::{Engine, To};
@@ -12,6 +13,9 @@ use crate::action::Action;
 use crate::features::Change;
 use crate::learned::{Element, Key, SetSpec};
 use crate::time::Time;
+
+/// The kernel's sets are read every ten seconds: after a longer pause, the clock was set, or the machine slept.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// An element, and whether it may be in the kernel already.
 type Places = BTreeMap<(&'static SetSpec, Key), bool>;
@@ -74,6 +78,20 @@ impl Engine {
             elements.extend(element);
         }
         self.projection.deny(elements, stale, sends == Sends::DeniesAtOnce)
+    }
+
+    /// Tells the kernel anew when what is denied ends, if the clock was set or stood still: the kernel counts
+    /// by a clock of its own.
+    pub(super) fn renew_all_denied(&mut self, now: Time) -> Option<Action> {
+        let before = self.clock_seen.replace(now)?;
+        if before <= now && now.since(before) < MAX_PAUSE {
+            return None;
+        }
+        let mut places = Places::new();
+        self.state.denied(&mut |element| {
+            places.insert((element.set, element.key), true);
+        });
+        self.renew_denied(places, Sends::All, now)
     }
 
     /// The kernel has answered. What it did not take is loaded with the whole table.

@@ -9,7 +9,7 @@ use crate::AddrRange;
 use crate::action::{Action, Flows, Unlearn};
 use crate::address::merge;
 use crate::cut::{self, Cutter, LiveFlow};
-use crate::learned::{self, Effect, Element, Filled, Lasting, LearnedSets, SetSpec};
+use crate::learned::{self, Effect, Element, Lasting, LearnedSets, SetSpec};
 use crate::policy::World;
 use crate::signalling::Learned;
 use crate::time::Time;
@@ -48,7 +48,7 @@ impl Engine {
 
     /// Reads the sets on which decisions depend.
     pub(super) fn read_sets() -> Action {
-        let sets = learned::all().filter(|set| is_read(set) && set.effect != Effect::Denies);
+        let sets = learned::all_read().filter(|set| set.effect != Effect::Denies);
         Action::ReadSets(sets.collect())
     }
 
@@ -56,8 +56,7 @@ impl Engine {
     /// are known until the ends that they have now.
     pub fn read_all_sets(&self) -> Action {
         let is_short = |set: &'static SetSpec| self.learned.sets.count(set) <= learned::MAX_LISTED;
-        let sets = learned::all().filter(|set| is_read(set));
-        let sets = sets.filter(|set| set.effect != Effect::Denies || is_short(set));
+        let sets = learned::all_read().filter(|set| set.effect != Effect::Denies || is_short(set));
         Action::ReadSets(sets.collect())
     }
 
@@ -71,7 +70,7 @@ impl Engine {
         // An answer may be older than the removal of the table: nothing learned outlives that.
         if let Some(mut elements) = elements.filter(|_| self.state.posture().stands()) {
             actions.extend(self.cut_by_mistake(&mut elements, now));
-            let declared: Vec<_> = learned::all().collect();
+            let declared: Vec<_> = learned::all_read().collect();
             self.learned.sets.were_read(&declared, elements, now);
             let being_taught = self.being_taught.iter().flatten();
             being_taught.for_each(|element| self.learned.sets.learn(*element, now));
@@ -82,6 +81,7 @@ impl Engine {
             }
         }
         actions.extend(self.renew_windows(now));
+        actions.extend(self.renew_all_denied(now));
         actions.extend(self.peers_are_known(now));
         if follows {
             actions.extend(self.proceed(now));
@@ -176,11 +176,6 @@ impl Engine {
         self.forget(&unlearn);
         Some(Action::Unlearn(unlearn))
     }
-}
-
-/// Whether a set is read: not where what it has follows from records.
-fn is_read(set: &SetSpec) -> bool {
-    set.filled != Filled::FromRecords
 }
 
 /// The learned state that a load puts back: all that has not ended, except what features no longer

@@ -166,9 +166,12 @@ impl Projection {
         std::mem::take(&mut self.withheld)
     }
 
-    /// Whether the kernel copies the packets that the program looks at, and no others, if it has a table.
+    /// Whether the kernel copies the packets that the program looks at, and no others, and has the rules
+    /// for what is limited, if it has a table.
     pub(super) fn watches(&self, world: &World<'_>) -> bool {
-        !self.stands || self.structure.watched == world.state.watched()
+        !self.stands
+            || self.structure.watched == world.state.watched()
+                && self.structure.limits == world.state.limits()
     }
 
     /// Follows the state within ranges whose claims have changed.

@@ -39,6 +39,7 @@ impl Engine {
         request: Request,
         now: Time,
     ) -> Vec<Action> {
+        self.note_administrator(&caller, now);
         let ask = match request {
             Request::Reload => return self.wait(Waiting::Reload { ticket, caller }, now),
             Request::Status | Request::Why { .. } => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::By;
 use crate::api::Caller;
@@ -23,7 +24,11 @@ pub struct View<'a> {
     schedule: &'a Schedule,
     caller: &'a Caller,
     force: bool,
+    administrators: &'a BTreeMap<IpAddr, Time>,
 }
+
+/// For how long after a request its caller's address counts as an administrator's.
+const ADMINISTERS: Duration = Duration::from_secs(86_400);
 
 impl<'a> View<'a> {
     /// What there is to see.
@@ -33,8 +38,16 @@ impl<'a> View<'a> {
         schedule: &'a Schedule,
         caller: &'a Caller,
         force: bool,
+        administrators: &'a BTreeMap<IpAddr, Time>,
     ) -> View<'a> {
-        View { world, config, schedule, caller, force }
+        View { world, config, schedule, caller, force, administrators }
+    }
+
+    /// Whether somebody has asked for something from an address in a range within the last day.
+    pub fn administers(&self, range: AddrRange) -> bool {
+        let own = self.caller.origin.filter(|origin| range.contains(origin.to_canonical()));
+        let mut within = self.administrators.range(range.first_address()..=range.last_address());
+        own.is_some() || within.any(|(_, at)| self.now().since(*at) < ADMINISTERS)
     }
 
     /// The moment.

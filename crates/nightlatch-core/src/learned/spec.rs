@@ -37,6 +37,8 @@ pub enum Shape {
     NetworkV6,
     /// The peer's address, and this host's port.
     Port,
+    /// The peer's address, and its port.
+    Source,
     /// The peer's address, its port, and this host's port.
     Peer,
     /// The peer's address, the protocol, the peer's port, and this host's port.
@@ -140,6 +142,7 @@ impl Shape {
                 (key.protocol, key.port, key.local_port) == (0, 0, 0)
             }
             Shape::Port => (key.protocol, key.port) == (0, 0),
+            Shape::Source => (key.protocol, key.local_port) == (0, 0),
             Shape::Peer => key.protocol == 0,
             Shape::Flow => key.protocol != 0,
         }
@@ -157,7 +160,7 @@ impl Shape {
         };
         let others = match self {
             Shape::Address | Shape::NetworkV6 => "",
-            Shape::Port => " . inet_service",
+            Shape::Port | Shape::Source => " . inet_service",
             Shape::Peer => " . inet_service . inet_service",
             Shape::Flow => " . inet_proto . inet_service . inet_service",
         };

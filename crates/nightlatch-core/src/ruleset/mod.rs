@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
+use crate::ban::{Limited, Limits};
 use crate::condition::Condition;
 use crate::config::{MediaSources, Rate};
 use crate::hours::Hours;
@@ -162,6 +163,12 @@ pub struct Structure {
     /// nobody does.
     #[serde(skip)]
     pub watched: Arc<Watched>,
+    /// What is limited to sources that attack and are not banned, each with its ports.
+    #[serde(skip)]
+    pub limited: BTreeMap<Limited, Vec<Ports>>,
+    /// What is limited to anybody, and the rate.
+    #[serde(skip)]
+    pub limits: Limits,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,

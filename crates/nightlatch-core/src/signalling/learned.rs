@@ -1,6 +1,6 @@
 //! The peers known from this host's own requests: the sets, and a view of what is known of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -164,10 +164,15 @@ impl Learned {
         is_at(LearnedBy::Registered) || is_at(LearnedBy::RegisteredByTcp)
     }
 
-    /// The addresses in a range at which this host is registered, over any protocol.
-    pub fn registrars_within(&self, range: AddrRange, now: Time) -> impl Iterator<Item = IpAddr> {
+    /// The addresses and ports in a range at which this host is registered, over any protocol; port 0 over TCP.
+    pub fn registrars_within(
+        &self,
+        range: AddrRange,
+        now: Time,
+    ) -> impl Iterator<Item = SocketAddr> {
         [LearnedBy::Registered, LearnedBy::RegisteredByTcp].into_iter().flat_map(move |by| {
-            self.sets.within(by.set(), range, now).map(|element| element.key.address)
+            let peers = self.sets.within(by.set(), range, now);
+            peers.map(|element| SocketAddr::new(element.key.address, element.key.port))
         })
     }
 

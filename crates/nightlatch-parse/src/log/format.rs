@@ -3,15 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::text::{bracketed, without_colours};
 use super::{
     MAX_LINE, Reading, apache, asterisk, freepbx, freeswitch, fusionpbx, kamailio, nginx, opensips,
-    prefix, sshd,
+    prefix, sshd, stamp,
 };
 
 /// A format of logs that is read natively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
-    /// Asterisk: `messages`, `full`, `security` as text or JSON.
+    /// Asterisk: `messages`, `full`, `security` and the like.
     Asterisk,
     /// FreePBX's `freepbx_security.log`.
     Freepbx,
@@ -90,7 +91,7 @@ impl Format {
         let program =
             |is: fn(&[u8]) -> bool| prefix::syslog(line).is_some_and(|prefix| is(prefix.program));
         match self {
-            Format::Asterisk => asterisk::is_shape(line),
+            Format::Asterisk => is_asterisk(line),
             Format::Freepbx => freepbx::is_shape(line),
             Format::Freeswitch => freeswitch::is_shape(line),
             Format::Fusionpbx => program(fusionpbx::is_program),
@@ -116,6 +117,32 @@ impl Format {
             Format::Apache => "apache",
         }
     }
+}
+
+/// Whether the line has the shape of a log of Asterisk: the moment in brackets, a level and a thread
+/// (`[Nov 20 08:36:32] NOTICE[3050]`), as text, in syslog or as JSON.
+fn is_asterisk(line: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 7] =
+        [b"NOTICE", b"WARNING", b"ERROR", b"VERBOSE", b"DEBUG", b"SECURITY", b"DTMF"];
+    if line.starts_with(b"{\"hostname\":") {
+        return true;
+    }
+    let line = without_colours(line);
+    let rest = match prefix::syslog(line) {
+        Some(prefix) if prefix.program == b"asterisk" => prefix.message,
+        Some(_) => return false,
+        None => match bracketed(line) {
+            Some((moment, rest)) if stamp::any(moment).is_some() => rest,
+            _ => return false,
+        },
+    };
+    let rest = without_colours(rest);
+    let level = rest.iter().take(9).take_while(|byte| byte.is_ascii_uppercase()).count();
+    let level = rest.get(..level).filter(|level| LEVELS.contains(level));
+    level.is_some_and(|level| {
+        let rest = without_colours(rest.get(level.len()..).unwrap_or_default());
+        matches!(rest, [b'[', b'0'..=b'9', ..])
+    })
 }
 
 impl fmt::Display for Format {

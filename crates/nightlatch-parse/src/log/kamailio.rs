@@ -46,7 +46,20 @@ pub fn message<'a>(
     _pid: Option<&'a [u8]>,
     stamp: Option<Stamp>,
 ) -> Option<Reading<'a>> {
-    let text = without_process(message).unwrap_or(message).trim_ascii_end();
+    let on_terminal = without_process(message);
+    let read = without_prefixes(on_terminal.unwrap_or(message), stamp)?;
+    Some(match read {
+        // There, a text with a line break becomes a line of its own, if some configuration logs one.
+        Reading::Attempt(read) if on_terminal.is_some() => {
+            Reading::Attempt(Attempt { proof: Proof::Claimed, ..read })
+        }
+        read => read,
+    })
+}
+
+/// Reads a message from its level on.
+fn without_prefixes(message: &[u8], stamp: Option<Stamp>) -> Option<Reading<'_>> {
+    let text = message.trim_ascii_end();
     let text = text.strip_suffix(b"\x1b[0;39;49m").unwrap_or(text);
     let (level, rest) = split_once(without_colours(text), b": ")?;
     if !matches!(level, b"ALERT" | b"CRITICAL" | b"ERROR" | b"WARNING" | b"NOTICE" | b"INFO") {

@@ -44,6 +44,7 @@ pub fn message<'a>(
         b"Disconnected" => line.left(rest.strip_prefix(b"from ")?),
         b"Disconnecting" => line.sent_away(rest),
         b"error:" => line.error(rest),
+        b"maximum" => line.error(text),
         b"User" => line.not_allowed(rest),
         b"PAM" => line.pam(rest),
         b"ROOT" => {

@@ -41,13 +41,26 @@ pub(super) fn split_once<'a>(text: &'a [u8], needle: &[u8]) -> Option<(&'a [u8],
 
 /// The texts before and behind the last `needle`.
 pub(super) fn split_last<'a>(text: &'a [u8], needle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = text.windows(needle.len()).rposition(|window| window == needle)?;
-    split_around(text, at, needle.len())
+    let (first, others) = needle.split_first()?;
+    let mut end = text.len();
+    loop {
+        end = text.get(..end)?.iter().rposition(|byte| byte == first)?;
+        if text.get(end + 1..)?.starts_with(others) {
+            return split_around(text, end, needle.len());
+        }
+    }
 }
 
-/// Where `needle` begins first. It must not be empty.
+/// Where `needle` begins first.
 pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    text.windows(needle.len()).position(|window| window == needle)
+    let (first, others) = needle.split_first()?;
+    let mut at = 0;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| byte == first)? + 1;
+        if text.get(at..)?.starts_with(others) {
+            return Some(at - 1);
+        }
+    }
 }
 
 /// The texts before and behind each `needle`, from the left.
@@ -55,10 +68,12 @@ pub(super) fn splits<'a>(
     text: &'a [u8],
     needle: &'a [u8],
 ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    text.windows(needle.len())
-        .enumerate()
-        .filter(move |(_, window)| *window == needle)
-        .filter_map(move |(at, _)| split_around(text, at, needle.len()))
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + find(text.get(from..)?, needle)?;
+        from = at + 1;
+        split_around(text, at, needle.len())
+    })
 }
 
 fn split_around(text: &[u8], at: usize, length: usize) -> Option<(&[u8], &[u8])> {
@@ -146,5 +161,32 @@ impl Candidates {
         let mut sources = self.others;
         sources.insert(0, source);
         Some(Err(Reading::Doubtful(Doubt { stamp, service, sources, text })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::{find, split_last, splits};
+
+    proptest! {
+        #[test]
+        fn searches_find_what_comparing_each_place_finds(
+            text in vec(0_u8..3, 0..30),
+            needle in vec(0_u8..3, 1..4),
+        ) {
+            let places: Vec<usize> = text
+                .windows(needle.len())
+                .enumerate()
+                .filter_map(|(at, window)| (window == needle).then_some(at))
+                .collect();
+            prop_assert_eq!(find(&text, &needle), places.first().copied());
+            let last = split_last(&text, &needle).map(|(before, _)| before.len());
+            prop_assert_eq!(last, places.last().copied());
+            let all: Vec<usize> = splits(&text, &needle).map(|(before, _)| before.len()).collect();
+            prop_assert_eq!(all, places);
+        }
     }
 }

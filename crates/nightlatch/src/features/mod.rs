@@ -163,7 +163,7 @@ macro_rules! features {
     };
 }
 
-// "Pattern not covered: `Reply::Bans(_)`" means that a feature of the core has no line here.
+// "Pattern not covered: `Reply::Quotas(_)`" means that a feature of the core has no line here.
 features! {
     firewall: Firewall,
     blocks: Blocks,

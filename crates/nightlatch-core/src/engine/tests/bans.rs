@@ -309,3 +309,100 @@ fn a_restart_puts_all_bans_back() {
     let kept: Vec<&Ban> = again.engine.state().bans.all.values().collect();
     assert_eq!(kept.len(), 3000);
 }
+
+/// The clock is set back, or forward: the kernel has what the records say then.
+#[test]
+fn a_clock_that_is_set() {
+    let mut desk = Desk::on();
+    desk.feed(Event::SetsRead(Some(Vec::new())));
+    desk.done(ban("192.0.2.1", Some(600)));
+    desk.done(ban("192.0.2.2", Some(86_400)));
+    let denials = desk.denials;
+    desk.wait(10);
+    desk.feed(Event::SetsRead(Some(Vec::new())));
+    assert_eq!(desk.denials, denials, "nothing is sent while the clock goes on");
+    // The kernel counts on by its own clock.
+    let jump = |desk: &mut Desk, to: Time| {
+        let (from, back) = (desk.now, desk.now > to);
+        desk.now = to;
+        let by = if back { from.since(to) } else { to.since(from) };
+        for until in desk.denied.values_mut() {
+            *until = match back {
+                true => Time::from_millis(until.millis() - i64::try_from(by.as_millis()).unwrap()),
+                false => until.after(by),
+            };
+        }
+        desk.feed(Event::SetsRead(Some(Vec::new())));
+        assert!(desk.agrees());
+    };
+    let day = desk.now.after(Duration::from_secs(3600));
+    jump(&mut desk, day);
+    assert_eq!(desk.banned().len(), 1);
+    jump(&mut desk, START);
+    assert_eq!(desk.banned().len(), 2);
+}
+
+/// What is limited where, and how strictly: `sip 203.0.113.20`.
+fn limited(desk: &Desk) -> Vec<String> {
+    let active = desk
+        .denied
+        .iter()
+        .filter(|((set, _), until)| set.name.starts_with("limit_") && **until > desk.now);
+    active
+        .map(|((set, key), _)| {
+            let port = if key.port == 0 { String::new() } else { format!(" port {}", key.port) };
+            format!("{} {}{port}", set.name.trim_start_matches("limit_"), key.address)
+        })
+        .collect()
+}
+
+#[test]
+fn who_has_an_account_is_limited() {
+    let mut desk = Desk::on();
+    desk.done(allow("office 203.0.113.20 sip"));
+    let contact = |address: &str, heard| crate::pbx::PbxContact {
+        extension: "204".to_owned(),
+        address: address.parse().unwrap(),
+        port: 5062,
+        dynamic: true,
+        heard,
+    };
+    let pbx = PbxPeers {
+        answer: crate::pbx::PbxAnswer::Answered,
+        contacts: vec![contact("203.0.113.20", true), contact("192.0.2.5", false)],
+        ..PbxPeers::default()
+    };
+    let actions =
+        desk.engine.decide_urgently(Waiting::Facts(vec![Fact::PbxReported(pbx)]), desk.now);
+    desk.execute(actions);
+    desk.attack("203.0.113.20", Weight::Full, 1);
+    assert_eq!(limited(&desk), ["free 203.0.113.20 port 5062", "sip 203.0.113.20"]);
+    let rules = |desk: &Desk| desk.table.ruleset().unwrap().structure.limited.len();
+    assert_eq!(rules(&desk), 1);
+    let told = |desk: &Desk| desk.told.iter().filter(|told| told.level() == Level::Warning).count();
+    assert_eq!(told(&desk), 1);
+    let why = desk.why("203.0.113.20", Some("udp/5060"));
+    assert!(why.verdict.passes, "{why:?}");
+    // What was on its way makes nothing stricter; what goes on does, and is told once.
+    desk.wait(5);
+    desk.attack("203.0.113.20", Weight::Full, 5);
+    assert_eq!((limited(&desk).len(), told(&desk)), (2, 1));
+    desk.wait(60);
+    desk.attack("203.0.113.20", Weight::Full, 65);
+    desk.attack("203.0.113.20", Weight::Full, 66);
+    assert_eq!(limited(&desk).last().unwrap(), "strict 203.0.113.20");
+    assert_eq!(told(&desk), 2);
+    // It ends an hour after the attack; the rules go when it is forgotten.
+    desk.wait(3601);
+    assert_eq!(limited(&desk), [] as [&str; 0]);
+    desk.wait(2 * 86_400);
+    assert_eq!((desk.engine.state().bans.all.len(), rules(&desk)), (0, 0));
+    // One that only claims an address is not spared for that.
+    desk.attack("192.0.2.5", Weight::Full, 200_000);
+    assert_eq!(desk.banned().len(), 1);
+    // Nor is an administrator ever banned, or limited.
+    desk.caller = anna_from("192.0.2.9");
+    let _ = desk.status();
+    desk.attack("192.0.2.9", Weight::Full, 200_000);
+    assert_eq!((desk.banned().len(), limited(&desk).len()), (1, 0));
+}

@@ -1,17 +1,19 @@
 //! What follows from an attack, and from what is allowed afterwards.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::ban::{self, Ban, BanCause};
-use super::{Bans, Deed, MANY, MAX_BANS, Notice, Spared};
+use super::ban::{self, Ban, BanCause, Limit};
+use super::{Bans, Deed, Event, MANY, MAX_BANS, Notice, Spared};
 use crate::AddrRange;
 use crate::address::merge;
 use crate::attack::{Attack, Weight};
-use crate::ban::place;
+use crate::ban::{BAN, Limited, place};
 use crate::cut;
 use crate::features::{Plan, View};
 use crate::lists;
+use crate::pbx::{PbxAnswer, PbxPeers};
 use crate::policy::Says;
 use crate::time::Time;
 
@@ -24,10 +26,8 @@ impl Bans {
         if place(&attack.source).is_none() || !self.is_news(attack, view) {
             return Plan::default();
         }
-        if let Some(because) = spared(attack, view) {
-            let (range, evidence) = (attack.source, Box::new(attack.evidence.clone()));
-            let notice = Notice::Spared { range, because, evidence };
-            return Plan { notices: vec![notice], ..Plan::default() };
+        if let Some(because) = self.spared(attack, view) {
+            return self.limit(attack, because, view);
         }
         match self.room(attack, view) {
             Ok(()) => self.ban(attack, view),
@@ -44,6 +44,9 @@ impl Bans {
             BanCause::Attack { evidence, .. } => evidence.last,
             BanCause::ByHand { .. } => before.since,
         };
+        if before.limit.is_some() {
+            return last > seen;
+        }
         let is_stronger = before.is_brief() && attack.weight == Weight::Full;
         match before.is_active(view.now()) {
             true => is_stronger && last > seen,
@@ -81,7 +84,8 @@ impl Bans {
         let cause = BanCause::Attack { weight: attack.weight, evidence: Box::new(evidence) };
         let remembered = until.after(config.quiet.saturating_mul(times.max(1)));
         let except = excepted(range, view);
-        let ban = Ban { range, since: now, until, times, remembered, cause, except };
+        let limit = None;
+        let ban = Ban { range, since: now, until, times, remembered, cause, except, limit };
         let mut plan = Plan::default();
         plan.notices.extend(self.told(&ban));
         plan.put(range, ban, Deed::Ban);
@@ -112,6 +116,111 @@ impl Bans {
         plan
     }
 
+    /// Limits a source that is not banned: the service that it attacks, except for its registered phones. Whoever
+    /// goes on is limited more.
+    fn limit(&self, attack: &Attack, because: Spared, view: &View<'_>) -> Plan<Bans> {
+        let (now, range) = (view.now(), attack.source);
+        let evidence = Box::new(ban::bounded(attack.evidence.clone(), self.all.len() >= MANY));
+        let mut notice =
+            Notice::Spared { range, because, limited_until: None, evidence: evidence.clone() };
+        let mut plan = Plan::default();
+        let is_one_source = place(&range).is_some_and(|(set, _)| set == &BAN);
+        let limited = Limited::of(attack.evidence.service).filter(|_| is_one_source);
+        let has_room = self.all.len() < MAX_BANS || self.all.contains_key(&range);
+        let is_possible = match &notice {
+            Notice::Spared { because: Spared::Guarded { .. } | Spared::Administers, .. } => false,
+            _ => has_room,
+        };
+        let Some(limited) = limited.filter(|_| is_possible) else {
+            plan.notices.push(notice);
+            return plan;
+        };
+        let before = self.all.get(&range).filter(|before| before.is_active(now));
+        let known = before.and_then(|before| before.limit.clone());
+        let goes_on =
+            before.is_some_and(|before| attack.evidence.last > before.since.after(TAKES_HOLD));
+        let mut limit = known.clone().unwrap_or_else(|| Limit {
+            services: BTreeSet::new(),
+            strict: false,
+            free: BTreeSet::new(),
+        });
+        limit.strict |= known.is_some() && goes_on;
+        limit.services.insert(limited);
+        limit.free = self.phones_within(range, view);
+        let is_new = known
+            .is_none_or(|known| (known.strict, &known.services) != (limit.strict, &limit.services));
+        let until = now.after(LIMITED);
+        let ban = Ban {
+            range,
+            since: before.map_or(now, |before| before.since),
+            until,
+            times: self.all.get(&range).map_or(0, |before| before.times),
+            remembered: until.after(REPLAY),
+            cause: BanCause::Attack { weight: attack.weight, evidence },
+            except: Vec::new(),
+            limit: Some(limit),
+        };
+        plan.put(range, ban, is_new.then_some(Deed::Limit));
+        if let (true, Notice::Spared { limited_until, .. }) = (is_new, &mut notice) {
+            *limited_until = Some(until);
+            plan.notices.push(notice);
+        }
+        plan
+    }
+
+    /// The PBX has reported where phones are registered: those at limited addresses are not limited.
+    pub(super) fn phones_reported(&self, pbx: &PbxPeers, view: &View<'_>) -> Plan<Bans> {
+        let mut plan = Plan::default();
+        if pbx.answer != PbxAnswer::Answered {
+            return plan;
+        }
+        // What a phone merely claims to be its address may be another's.
+        let sure = pbx.contacts.iter().filter(|contact| contact.heard || !contact.dynamic);
+        let contacts: BTreeSet<SocketAddr> =
+            sure.map(|it| SocketAddr::new(it.address.to_canonical(), it.port)).collect();
+        let active = self.all.values().filter(|ban| ban.is_active(view.now()));
+        for (ban, limit) in active.filter_map(|ban| Some((ban, ban.limit.as_ref()?))) {
+            let free = phones(&contacts, ban.range, view);
+            if free != limit.free {
+                let limit = Some(Limit { free, ..limit.clone() });
+                plan.put(ban.range, Ban { limit, ..ban.clone() }, None);
+            }
+        }
+        if contacts != self.contacts {
+            plan.at_once.push(Event::Contacts(contacts));
+        }
+        plan
+    }
+
+    fn phones_within(&self, range: AddrRange, view: &View<'_>) -> BTreeSet<SocketAddr> {
+        phones(&self.contacts, range, view)
+    }
+
+    /// Why a source is not banned.
+    fn spared(&self, attack: &Attack, view: &View<'_>) -> Option<Spared> {
+        let range = attack.source;
+        if lists::special().any(|network| network.overlaps(&range)) {
+            return Some(Spared::Guarded { what: String::new() });
+        }
+        // In a network, the address alone is excepted.
+        let mut guarded = view.posture().site.guarded.iter();
+        if let Some((_, what)) = guarded.find(|(guarded, _)| guarded.covers(&range)) {
+            return Some(Spared::Guarded { what: what.clone() });
+        }
+        if view.administers(range) {
+            return Some(Spared::Administers);
+        }
+        let names = allowing(range, view);
+        if !names.is_empty() {
+            return Some(Spared::Allowed { names });
+        }
+        if let Some(since) = attack.trusted_since {
+            return Some(Spared::Trusted { since });
+        }
+        let is_registered = range.is_single() && !self.phones_within(range, view).is_empty();
+        is_registered.then_some(Spared::Registered)
+    }
+
     /// Ends a ban early. What was seen until now does not begin it anew.
     pub(super) fn end(plan: &mut Plan<Bans>, ban: &Ban, view: &View<'_>) {
         let now = view.now();
@@ -120,6 +229,12 @@ impl Bans {
     }
 }
 
+/// For how long a source is limited after an attack.
+const LIMITED: Duration = Duration::from_secs(3600);
+/// What was seen so soon after a limit began may have been on its way.
+const TAKES_HOLD: Duration = Duration::from_secs(10);
+/// The most registered phones of one source that are not limited.
+const MAX_FREE: usize = 256;
 /// For how long an ended ban is remembered, so that lines that are read once more do not begin it anew.
 const REPLAY: Duration = Duration::from_secs(86_400);
 
@@ -128,35 +243,16 @@ pub(super) fn first_range() -> AddrRange {
     AddrRange::from(IpAddr::from([0, 0, 0, 0]))
 }
 
-/// Why a source is not banned.
-fn spared(attack: &Attack, view: &View<'_>) -> Option<Spared> {
-    let range = attack.source;
-    if let Some(since) = attack.trusted_since {
-        return Some(Spared::Trusted { since });
-    }
-    if lists::special().any(|network| network.overlaps(&range)) {
-        return Some(Spared::Guarded { what: String::new() });
-    }
-    // In a network, the address alone is excepted.
-    let mut guarded = view.posture().site.guarded.iter();
-    if let Some((_, what)) = guarded.find(|(guarded, _)| guarded.covers(&range)) {
-        return Some(Spared::Guarded { what: what.clone() });
-    }
-    let names = allowing(range, view);
-    if !names.is_empty() {
-        return Some(Spared::Allowed { names });
-    }
-    let is_registered = range.is_single() && {
-        let address = range.first_address();
-        view.learned().of(address, view.now()).any(|(peer, _)| is_registration(peer.by))
-    };
-    is_registered.then_some(Spared::Registered)
-}
-
-fn is_registration(by: crate::signalling::LearnedBy) -> bool {
-    use crate::signalling::LearnedBy::{Registered, RegisteredByTcp};
-
-    matches!(by, Registered | RegisteredByTcp)
+/// The registered phones in a range, and the servers at which this host is registered.
+fn phones(
+    contacts: &BTreeSet<SocketAddr>,
+    range: AddrRange,
+    view: &View<'_>,
+) -> BTreeSet<SocketAddr> {
+    let first = SocketAddr::new(range.first_address(), 0);
+    let last = SocketAddr::new(range.last_address(), u16::MAX);
+    let registrars = view.learned().registrars_within(range, view.now());
+    contacts.range(first..=last).copied().chain(registrars).take(MAX_FREE).collect()
 }
 
 /// The names of what allows a whole range, or exempts it.
@@ -179,6 +275,7 @@ pub(super) fn excepted(range: AddrRange, view: &View<'_>) -> Vec<AddrRange> {
     }
     let guarded = view.posture().site.guarded.iter().map(|(guarded, _)| *guarded);
     let guarded = guarded.filter(|guarded| range.covers(guarded));
-    let registered = view.learned().registrars_within(range, view.now()).map(AddrRange::from);
+    let registered = view.learned().registrars_within(range, view.now());
+    let registered = registered.map(|server| AddrRange::from(server.ip()));
     merge(guarded.chain(registered).collect())
 }

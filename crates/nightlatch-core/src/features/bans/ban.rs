@@ -1,13 +1,15 @@
 //! Bans: sources that are denied everything for a time, each with its reason.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::AddrRange;
 use crate::attack::{Evidence, Line, Weight};
-use crate::ban::place;
-use crate::learned::Element;
+use crate::ban::{self, LIMIT_FREE, LIMIT_STRICT, Limited, place};
+use crate::learned::{Element, Key, SetSpec};
 use crate::records::Ranged;
 use crate::time::Time;
 
@@ -31,6 +33,22 @@ pub struct Ban {
     /// The addresses in the network for which it does not count, besides those of accounts and the like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<AddrRange>,
+    /// If it is not banned but limited: what is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+}
+
+/// What is limited to a source that is not banned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// The services that it attacks.
+    pub services: BTreeSet<Limited>,
+    /// Whether it went on although it was limited.
+    pub strict: bool,
+    /// The registered phones at its addresses, which are not limited.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub free: BTreeSet<SocketAddr>,
 }
 
 /// Why a source is banned.
@@ -87,10 +105,35 @@ impl Ranged for Ban {
     }
 }
 
-/// The element of a ban.
-pub(super) fn element(ban: &Ban) -> Option<Element> {
-    let (set, key) = place(&ban.range)?;
-    Some(Element { set, key, until: ban.until })
+/// The elements of a ban or a limit.
+pub(super) fn elements(ban: &Ban) -> Vec<Element> {
+    let until = ban.until;
+    let Some(limit) = &ban.limit else {
+        let place = place(&ban.range);
+        return place.into_iter().map(|(set, key)| Element { set, key, until }).collect();
+    };
+    let key = ban::key(&ban.range);
+    let sets =
+        limit.services.iter().map(|it| it.set()).chain(limit.strict.then_some(&LIMIT_STRICT));
+    let free =
+        limit.free.iter().map(|phone| Element { set: &LIMIT_FREE, key: phone_key(phone), until });
+    sets.map(|set| Element { set, key, until }).chain(free).collect()
+}
+
+fn phone_key(phone: &SocketAddr) -> Key {
+    Key { address: phone.ip(), protocol: 0, port: phone.port(), local_port: 0 }
+}
+
+/// Whether an element follows from a ban or a limit.
+pub(super) fn has(ban: &Ban, set: &SetSpec, key: &Key) -> bool {
+    match &ban.limit {
+        None => place(&ban.range).is_some_and(|(own, _)| own == set),
+        Some(limit) if set == &LIMIT_FREE => {
+            limit.free.contains(&SocketAddr::new(key.address, key.port))
+        }
+        Some(limit) if set == &LIMIT_STRICT => limit.strict,
+        Some(limit) => limit.services.iter().any(|it| it.set() == set),
+    }
 }
 
 /// Evidence as a ban keeps it: printable, and short where there are many.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::ban::MAX_BAN;
-use crate::config::{File, Mistake, OneOrMany, Table};
+use crate::config::{File, Mistake, OneOrMany, Rate, Table};
 use crate::time::{parse_span, show_span};
 
 const MINUTE: u64 = 60;
@@ -33,6 +33,9 @@ pub struct Config {
     pub brief: Duration,
     /// How many of these there are at a time at most.
     pub max_brief: u32,
+    /// What a source may send to a service that it attacks if it is not banned, e.g. because it has an
+    /// account.
+    pub limit: Rate,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             quiet: Duration::from_secs(7 * DAY),
             brief: Duration::from_secs(10 * MINUTE),
             max_brief: 1000,
+            limit: Rate { packets: 1, burst: 20 },
         }
     }
 }
@@ -69,6 +73,7 @@ struct Bans {
     quiet: Option<Spanned<String>>,
     brief: Option<Spanned<String>>,
     max_brief: Option<Spanned<u32>>,
+    limit: Option<Spanned<Rate>>,
 }
 
 impl Table for Config {
@@ -87,7 +92,14 @@ impl Table for Config {
             }
             written => written.map(Spanned::into_inner),
         };
+        let limit = match bans.limit {
+            Some(written) if written.get_ref().packets == 0 || written.get_ref().burst == 0 => {
+                return Err(file.mistake(written.span(), "write packets and burst of 1 at least"));
+            }
+            written => written.map(Spanned::into_inner),
+        };
         Ok(Config {
+            limit: limit.unwrap_or(default.limit),
             lengths: lengths.unwrap_or(default.lengths),
             quiet: span(&bans.quiet)?.unwrap_or(default.quiet),
             brief: span(&bans.brief)?.unwrap_or(default.brief),
@@ -147,6 +159,7 @@ mod tests {
             ("[bans]\nbrief = \"soon\"", "is not a time"),
             ("[bans]\nquiet = \"366d\"", "write 10s to 365d"),
             ("[bans]\nmax-brief = 100001", "write 0 to 100000"),
+            ("[bans]\nlimit = { packets = 0, burst = 1 }", "of 1 at least"),
             ("[bans]\nbantime = \"1h\"", "unknown field `bantime`"),
         ] {
             let error = read(text).unwrap_err();

@@ -5,13 +5,13 @@ mod ban;
 mod config;
 mod requests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-pub use ban::{Ban, BanCause};
+pub use ban::{Ban, BanCause, Limit};
 pub use config::Config;
 pub use requests::{NewBan, Refusal, Reply, Request};
 
@@ -19,6 +19,7 @@ use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
 use crate::AddrRange;
 use crate::action::Level;
 use crate::attack::Evidence;
+use crate::ban::{LIMIT_FREE, Limited, Limits};
 use crate::heard::Topic;
 use crate::learned::{Element, Key, SetSpec};
 use crate::policy::{Claim, Says};
@@ -39,6 +40,11 @@ pub struct Bans {
     by_begin: BTreeSet<(Time, AddrRange)>,
     /// Those on evidence that could be forged, by their ends.
     brief_by_end: BTreeSet<(Time, AddrRange)>,
+    /// How many limits there are of each kind.
+    limits: BTreeMap<Limited, usize>,
+    config: Config,
+    /// Where phones are registered, as the PBX reported last.
+    contacts: BTreeSet<SocketAddr>,
 }
 
 /// The indexes follow from the bans.
@@ -48,7 +54,14 @@ impl PartialEq for Bans {
     }
 }
 
-nothing!(Event, Job);
+nothing!(Job);
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The PBX has reported where phones are registered.
+    Contacts(BTreeSet<SocketAddr>),
+}
 
 /// What an administrator must hear.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +80,8 @@ pub enum Notice {
         range: AddrRange,
         /// Why not.
         because: Spared,
+        /// Until when it is limited; `None` if it is not.
+        limited_until: Option<Time>,
         /// What was seen.
         evidence: Box<Evidence>,
     },
@@ -113,6 +128,8 @@ pub enum Deed {
     Ban,
     /// A ban was ended early.
     Unban,
+    /// A source was limited.
+    Limit,
 }
 
 impl fmt::Display for Deed {
@@ -120,6 +137,7 @@ impl fmt::Display for Deed {
         f.write_str(match self {
             Deed::Ban => "ban",
             Deed::Unban => "unban",
+            Deed::Limit => "limit",
         })
     }
 }
@@ -154,12 +172,16 @@ impl Feature for Bans {
             None => self.all.remove(key),
         };
         if let Some(ban) = &before {
+            self.count_limits(ban, false);
             self.by_begin.remove(&(ban.since, *key));
             self.brief_by_end.remove(&(ban.until, *key));
         }
         if let Some((since, until, is_brief)) = added {
             self.by_begin.insert((since, *key));
             self.brief_by_end.extend(is_brief.then_some((until, *key)));
+        }
+        if let Some(ban) = self.all.get(key).cloned() {
+            self.count_limits(&ban, true);
         }
         before
     }
@@ -169,6 +191,9 @@ impl Feature for Bans {
         self.by_begin = self.all.values().map(|ban| (ban.since, ban.range)).collect();
         let brief = self.all.values().filter(|ban| ban.is_brief());
         self.brief_by_end = brief.map(|ban| (ban.until, ban.range)).collect();
+        let limits: Vec<Ban> =
+            self.all.values().filter(|ban| ban.limit.is_some()).cloned().collect();
+        limits.iter().for_each(|ban| self.count_limits(ban, true));
     }
 
     fn each(&self, found: &mut dyn FnMut(&AddrRange, &Ban)) {
@@ -178,6 +203,8 @@ impl Feature for Bans {
     fn level(notice: &Notice) -> Level {
         match notice {
             Notice::Banned(_) | Notice::Many { .. } => Level::Info,
+            // Whoever guesses the passwords of several accounts is no phone with a wrong one.
+            Notice::Spared { evidence, .. } if evidence.accounts_tried >= 3 => Level::Error,
             Notice::Spared { .. } | Notice::Full { .. } => Level::Warning,
         }
     }
@@ -193,11 +220,11 @@ impl Feature for Bans {
     }
 
     fn claimed(ban: &Ban) -> Vec<AddrRange> {
-        vec![ban.range]
+        if ban.limit.is_none() { vec![ban.range] } else { Vec::new() }
     }
 
     fn claims<'a>(&'a self, over: AddrRange, _now: Time, found: &mut dyn FnMut(Claim<'a>)) {
-        for (range, ban) in self.all.over(over) {
+        for (range, ban) in self.all.over(over).filter(|(_, ban)| ban.limit.is_none()) {
             let by = By::Bans(&ban.range);
             found(Claim { over: range, says: Says::Ban(ban.until), by });
             for except in ban.except.iter().filter(|except| except.overlaps(&over)) {
@@ -207,11 +234,17 @@ impl Feature for Bans {
     }
 
     fn denies(ban: &Ban) -> Vec<Element> {
-        ban::element(ban).into_iter().collect()
+        ban::elements(ban)
     }
 
     fn denied_until(&self, set: &'static SetSpec, key: &Key) -> Option<Time> {
-        Some(self.all.get(&crate::ban::range_of(set, key)?)?.until)
+        let of_range = crate::ban::range_of(set, key).and_then(|range| self.all.get(&range));
+        let of_address = || self.all.at(key.address).find(|ban| ban::has(ban, set, key));
+        let ban = match set == &LIMIT_FREE {
+            true => of_address(),
+            false => of_range.filter(|ban| ban::has(ban, set, key)),
+        };
+        Some(ban?.until)
     }
 
     fn reads(request: &Request) -> Reads {
@@ -238,10 +271,20 @@ impl Feature for Bans {
         }
     }
 
+    fn note(&mut self, event: &Event, _now: Time) {
+        let Event::Contacts(contacts) = event;
+        self.contacts.clone_from(contacts);
+    }
+
+    fn configure(&mut self, config: &Config) {
+        self.config.clone_from(config);
+    }
+
     fn follow(&self, fact: &Fact, view: &View<'_>) -> Plan<Bans> {
         match fact {
             Fact::Attacked(attack) => self.attacked(attack, view),
             Fact::Allowed { ranges, .. } => self.ended_by(ranges, view),
+            Fact::PbxReported(pbx) => self.phones_reported(pbx, view),
             _ => Plan::default(),
         }
     }
@@ -261,8 +304,9 @@ impl Feature for Bans {
     }
 
     fn report(&self, view: &View<'_>) -> Option<Reply> {
-        let count = self.all.values().filter(|ban| ban.is_active(view.now())).count();
-        Some(Reply::Report { count })
+        let active = || self.all.values().filter(|ban| ban.is_active(view.now()));
+        let limited = active().filter(|ban| ban.limit.is_some()).count();
+        Some(Reply::Report { count: active().count() - limited, limited })
     }
 
     fn about(&self, address: IpAddr, view: &View<'_>) -> Option<Reply> {
@@ -271,6 +315,28 @@ impl Feature for Bans {
         bans.sort_by_key(|ban| ban.range.width());
         Some(Reply::About(bans))
     }
+}
+
+impl Bans {
+    /// What is limited to anybody, and the rate.
+    pub fn limits(&self) -> Limits {
+        Limits { of: self.limits.keys().copied().collect(), rate: self.config.limit }
+    }
+
+    fn count_limits(&mut self, ban: &Ban, is_new: bool) {
+        for limited in ban.limit.iter().flat_map(|limit| &limit.services) {
+            let count = self.limits.entry(*limited).or_default();
+            *count = count.saturating_add_signed(if is_new { 1 } else { -1 });
+            if *count == 0 {
+                self.limits.remove(limited);
+            }
+        }
+    }
+}
+
+/// Removes a ban.
+pub fn removed(range: AddrRange) -> Change {
+    Put::<Bans> { key: range, record: None }.into()
 }
 
 /// Adds or replaces a ban.

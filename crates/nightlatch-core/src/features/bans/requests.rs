@@ -70,6 +70,8 @@ pub enum Reply {
         bans: Vec<Ban>,
         /// How many there are.
         count: usize,
+        /// The limits of sources that are not banned.
+        limits: Vec<Ban>,
     },
     /// The bans of an address, the most specific first.
     About(Vec<Ban>),
@@ -77,6 +79,8 @@ pub enum Reply {
     Report {
         /// How many.
         count: usize,
+        /// How many sources are limited.
+        limited: usize,
     },
 }
 
@@ -154,7 +158,8 @@ impl Bans {
         let (now, quiet) = (view.now(), view.config().bans.quiet);
         let before = self.all.get(&range);
         // A ban is not made shorter: that would open before it is written down.
-        let until = now.after(lasts).max(before.map_or(now, |before| before.until));
+        let banned = before.filter(|before| before.limit.is_none());
+        let until = now.after(lasts).max(banned.map_or(now, |before| before.until));
         let times = before.map_or(0, |before| before.times_left(now, quiet));
         let reason = new.reason.chars().take(MAX_REASON).collect();
         let ban = Ban {
@@ -165,6 +170,7 @@ impl Bans {
             remembered: until.after(quiet.saturating_mul(times.max(1))),
             cause: BanCause::ByHand { by: view.caller().to_string(), reason },
             except: excepted(range, view),
+            limit: None,
         };
         let mut plan = Plan::say(super::Reply::Banned(Box::new(ban.clone())));
         plan.put(range, ban, Deed::Ban);
@@ -204,9 +210,11 @@ impl Bans {
     pub(super) fn listed(&self, view: &View<'_>) -> Reply {
         let now: Time = view.now();
         let last_first = self.by_begin.iter().rev().filter_map(|(_, range)| self.all.get(range));
-        let active = last_first.filter(|ban| ban.is_active(now));
-        let count = self.all.values().filter(|ban| ban.is_active(now)).count();
-        Reply::All { bans: active.take(MAX_SHOWN).cloned().collect(), count }
+        let active = last_first.filter(|ban| ban.is_active(now) && ban.limit.is_none());
+        let all = || self.all.values().filter(|ban| ban.is_active(now));
+        let limits: Vec<Ban> = all().filter(|ban| ban.limit.is_some()).cloned().collect();
+        let count = all().count() - limits.len();
+        Reply::All { bans: active.take(MAX_SHOWN).cloned().collect(), count, limits }
     }
 }
 

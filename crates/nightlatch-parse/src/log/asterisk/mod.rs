@@ -52,11 +52,6 @@ pub fn thread(line: &[u8]) -> Option<u32> {
     apart(line)?.thread
 }
 
-/// Whether a line has the shape of Asterisk's, whatever it says.
-pub(super) fn is_shape(line: &[u8]) -> bool {
-    apart(line).is_some()
-}
-
 fn apart(line: &[u8]) -> Option<Line<'_>> {
     if line.len() > MAX_LENGTH {
         return None;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::text::{address, find};
+use super::super::text::{address, find, split_last};
 
 /// Literal texts, with any text between one and the next. The text before an address ends with the last of them
 /// and begins with the first, the text behind it too; those may be empty.
@@ -70,8 +70,7 @@ impl Side {
         };
         let mut rest = line.strip_suffix(last)?;
         for literal in between.iter().rev().filter(|literal| !literal.is_empty()) {
-            let at = rest.windows(literal.len()).rposition(|window| window == *literal)?;
-            rest = rest.get(..at)?;
+            rest = split_last(rest, literal)?.0;
         }
         Some(rest.len())
     }
@@ -120,7 +119,7 @@ impl Side {
         for (index, literal) in between.iter().enumerate().rev() {
             let at = match literal.as_slice() {
                 [] => rest.len(),
-                text => rest.windows(text.len()).rposition(|window| window == text)?,
+                text => split_last(rest, text)?.0.len(),
             };
             if index + 1 == account {
                 return rest.get(at + literal.len()..);

@@ -138,6 +138,29 @@ fn the_journal_has_the_message_alone() {
     );
 }
 
+/// What OpenSSH 9.2 wrote on its standard error about logins that were tried from 203.0.113.66 and 2001:db8::66, one
+/// of them as the user `root from 203.0.113.10 port 22 ssh2`.
+#[test]
+fn sshd_as_it_wrote() {
+    let mut outcomes = std::collections::BTreeMap::new();
+    for line in include_str!("../testdata/sshd.txt").lines() {
+        let read = super::super::sshd::message(line.as_bytes(), None, None);
+        let Some(super::Reading::Attempt(read)) = read else {
+            assert_eq!(read, None, "{line}");
+            continue;
+        };
+        let source = read.source.to_string();
+        assert!(["203.0.113.66", "2001:db8::66"].contains(&source.as_str()), "{line}");
+        *outcomes.entry(format!("{:?}", read.outcome)).or_insert(0) += 1;
+    }
+    let outcomes: Vec<String> =
+        outcomes.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    assert_eq!(
+        outcomes,
+        ["Malformed 2", "NotAllowed 1", "Succeeded 1", "UnknownAccount 23", "WrongPassword 5"]
+    );
+}
+
 #[test]
 fn freepbx() {
     let failed = "198.51.100.66 web wrong-password answered account=admin";
@@ -390,10 +413,66 @@ fn kamailio() {
             let message = format!("{level}: {head}{message}");
             let line = format!("Nov 20 08:36:32 pbx /usr/sbin/kamailio[602]: {message}");
             check(Format::Kamailio, &line, expected);
-            check(Format::Kamailio, &format!(" 1(602) {message}"), expected);
+            let claimed = expected.replace("answered", "claimed");
+            check(Format::Kamailio, &format!(" 1(602) {message}"), &claimed);
             check(Format::Kamailio, &message, expected);
         }
     }
+}
+
+/// What Kamailio 5.6.3 wrote with its stock configuration and our snippet: wrong and right passwords, an unknown user,
+/// a Call-ID and a user that forge a source, a long agent, a scanner that is dropped, and a guesser of passwords.
+#[test]
+fn kamailio_with_our_snippet() {
+    let lines = include_str!("../testdata/kamailio-snippet.txt").lines();
+    let read: Vec<String> = lines
+        .map(|line| shown(Format::Kamailio, line.as_bytes()).replace("203.0.113.66:51004 sip ", ""))
+        .collect();
+    let forger = format!(
+        "unknown-account claimed account=a%7d%20src=203.0.113.10%20b agent={}",
+        "x%20agent=1%20%7d%20src=203.0.113.10%20port=1"
+    );
+    let long = format!("wrong-password claimed account=200 agent={}", "u".repeat(64));
+    let scanner = "203.0.113.66:5060 sip malformed claimed account=200 agent=friendly-scanner";
+    assert_eq!(
+        read,
+        [
+            "challenged claimed account=200 agent=lab",
+            "wrong-password claimed account=200 agent=lab",
+            "challenged claimed account=200 agent=lab",
+            "succeeded claimed account=200 agent=lab",
+            "challenged claimed account=999 agent=lab",
+            "unknown-account claimed account=999 agent=lab",
+            "challenged claimed account=200 agent=lab",
+            &forger,
+            "challenged claimed account=200 agent=lab",
+            &long,
+            &scanner.replace("account=200", "account=2416854775"),
+            "203.0.113.66:5060 sip challenged claimed account=200 agent=friendly-scanner",
+            scanner,
+            scanner,
+            scanner,
+        ]
+    );
+}
+
+#[test]
+fn opensips_with_our_snippet() {
+    let lines = include_str!("../testdata/opensips-snippet.txt").lines();
+    let read: Vec<String> = lines
+        .map(|line| shown(Format::Opensips, line.as_bytes()).replace("203.0.113.66:55682 sip ", ""))
+        .collect();
+    let long = format!("wrong-password claimed account=200 agent={}", "u".repeat(64));
+    assert_eq!(
+        read,
+        [
+            "wrong-password claimed account=200 agent=lab",
+            "succeeded claimed account=200 agent=lab",
+            &long,
+            "wrong-password claimed account=200",
+            "wrong-password claimed account=a%7d%20src=203.0.113.10%20b agent=lab",
+        ]
+    );
 }
 
 #[test]
@@ -432,7 +511,16 @@ fn which_format_a_file_has() {
             "[2026-11-20 08:00:00] [freepbx_security.NOTICE]: Authentication failure for a [] []",
             Some(Format::Freepbx),
         ),
-        ("[2026-11-20 08:00:00] NOTICE[3050] chan_sip.c: x", None),
+        ("[2026-11-20 08:00:00] NOTICE[3050] chan_sip.c: x", Some(Format::Asterisk)),
+        (
+            "[Nov 20 08:00:00] \u{1b}[1;33mWARNING\u{1b}[0m[7][C-00000002]: x",
+            Some(Format::Asterisk),
+        ),
+        (
+            "Nov 20 08:36:32 pbx asterisk[7]: NOTICE[32257]: chan_sip.c:23417 in x: y",
+            Some(Format::Asterisk),
+        ),
+        ("[2026-11-20 08:00:00] nothing", None),
         ("", None),
         ("hello\nworld", None),
     ] {

@@ -59,18 +59,24 @@ impl Run for Unban {
 
 /// List the banned sources, with what was seen of each
 #[derive(clap::Args, Debug)]
-pub struct List {}
+pub struct List {
+    /// The sources instead that attack and are limited, because they are not banned
+    #[arg(long)]
+    limited: bool,
+}
 
 impl Run for List {
     fn run(&self, context: &Context) -> Outcome {
         let replies = context.ask(vec![Request::List.into()])?;
         let listed = replies.into_iter().find_map(|reply| match reply {
-            Reply::Bans(bans::Reply::All { bans, count }) => Some((bans, count)),
+            Reply::Bans(bans::Reply::All { bans, count, limits }) => Some((bans, count, limits)),
             _ => None,
         });
-        let (bans, count) = listed.ok_or_else(|| client::unfitting(&"bans"))?;
+        let (bans, count, limits) = listed.ok_or_else(|| client::unfitting(&"bans"))?;
         if context.json {
-            screen::say_json(&wording::json(&bans, count));
+            screen::say_json(&wording::json(&bans, count, &limits));
+        } else if self.limited {
+            wording::limits_table(&limits);
         } else {
             wording::table(&bans, count);
         }

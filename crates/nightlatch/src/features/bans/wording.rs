@@ -2,7 +2,8 @@
 
 use nightlatch_core::attack::{Evidence, Service, Weight};
 use nightlatch_core::audit::Record;
-use nightlatch_core::features::bans::{Ban, BanCause, Bans, Notice, Refusal, Reply, Spared};
+use nightlatch_core::ban::Limited;
+use nightlatch_core::features::bans::{Ban, BanCause, Bans, Limit, Notice, Refusal, Reply, Spared};
 use nightlatch_core::ranges::Untouchable;
 use nightlatch_core::time::{Time, show_span};
 use serde::{Deserialize as _, Serialize};
@@ -80,11 +81,17 @@ impl Worded for Bans {
             Notice::Many { count } => format!(
                 "{count} sources were banned within a minute: no more of them are told here; \"nightlatch bans\" lists all"
             ),
-            Notice::Spared { range, because, evidence } => format!(
-                "{range} attacks and is not banned, because {}: {}",
-                spared(because),
-                seen(evidence)
-            ),
+            Notice::Spared { range, because, limited_until, evidence } => {
+                let limited = match limited_until {
+                    Some(until) => format!("is limited until {until} instead of banned"),
+                    None => "is not banned".to_owned(),
+                };
+                format!(
+                    "{range} attacks and {limited}, because {}: {}",
+                    spared(because),
+                    seen(evidence)
+                )
+            }
             Notice::Full { range, most, brief: true } => format!(
                 "{range} is not banned: {most} sources are banned for what somebody else could have forged, and no more than that at a time (max-brief in [bans])"
             ),
@@ -95,14 +102,21 @@ impl Worded for Bans {
     }
 
     fn report(reply: &Reply, report: &mut Report) {
-        let Reply::Report { count } = reply else { return };
+        let Reply::Report { count, limited } = reply else { return };
         report.count(82, "bans", *count);
+        if *limited > 0 {
+            report.count(83, "limits", *limited);
+        }
     }
 
     fn about(reply: &Reply, about: &mut About) {
         let Reply::About(bans) = reply else { return };
         about.field_unless_empty(82, "bans", bans);
         for ban in bans {
+            if let Some(limit) = &ban.limit {
+                about.line(21, format!("limited   {}: {}", limited(limit), set(ban, about.now())));
+                continue;
+            }
             let until = show_span(ban.until.since(about.now()));
             about.line(21, format!("ban       {}, {until} left: {}", ban.range, cause(ban)));
             about.because(Claim::Ban(ban.range), set(ban, about.now()));
@@ -111,20 +125,43 @@ impl Worded for Bans {
 
     fn audited(_record: &Record, value: &Value) -> Option<String> {
         let ban = Ban::deserialize(value).ok()?;
-        Some(format!("until {}: {}", ban.until, cause(&ban)))
+        let limit =
+            ban.limit.as_ref().map_or_else(String::new, |it| format!("limited: {}, ", limited(it)));
+        Some(format!("{limit}until {}: {}", ban.until, cause(&ban)))
     }
 }
 
 /// Since when and until when it is banned, and why.
 fn set(ban: &Ban, now: Time) -> String {
+    let what = if ban.limit.is_none() { "banned" } else { "limited" };
     format!(
-        "{} is banned since {} until {}, {} left: {}",
+        "{} is {what} since {} until {}, {} left: {}",
         ban.range,
         ban.since,
         ban.until,
         show_span(ban.until.since(now)),
         cause(ban)
     )
+}
+
+/// What is limited, in words.
+fn limited(limit: &Limit) -> String {
+    let names: Vec<&str> = limit
+        .services
+        .iter()
+        .map(|it| match it {
+            Limited::Sip => "sip",
+            Limited::Iax => "iax",
+            Limited::Web => "web",
+            Limited::Ssh => "new connections of ssh",
+        })
+        .collect();
+    let free = match limit.free.len() {
+        0 => String::new(),
+        phones => format!(", except {phones} registered phones"),
+    };
+    let strict = if limit.strict { ", strictly, because it went on" } else { "" };
+    format!("{}{free}{strict}", names.join(", "))
 }
 
 fn except(ban: &Ban) -> String {
@@ -213,6 +250,7 @@ fn spared(because: &Spared) -> String {
 pub(super) struct Listed<'a> {
     bans: Vec<ListedBan<'a>>,
     count: usize,
+    limits: Vec<ListedBan<'a>>,
 }
 
 #[derive(Serialize)]
@@ -222,9 +260,25 @@ struct ListedBan<'a> {
     words: String,
 }
 
-pub(super) fn json(bans: &[Ban], count: usize) -> Listed<'_> {
-    let bans = bans.iter().map(|ban| ListedBan { ban, words: cause(ban) });
-    Listed { bans: bans.collect(), count }
+pub(super) fn json<'a>(bans: &'a [Ban], count: usize, limits: &'a [Ban]) -> Listed<'a> {
+    let listed =
+        |bans: &'a [Ban]| bans.iter().map(|ban| ListedBan { ban, words: cause(ban) }).collect();
+    Listed { bans: listed(bans), count, limits: listed(limits) }
+}
+
+pub(super) fn limits_table(limits: &[Ban]) {
+    if limits.is_empty() {
+        screen::say("Nothing is limited.");
+        return;
+    }
+    let now = clock::now();
+    let row = |ban: &Ban| {
+        let what = ban.limit.as_ref().map_or_else(String::new, limited);
+        let left = show_span(ban.until.since(now));
+        vec![ban.range.to_string(), ban.since.to_string(), left, what, cause(ban)]
+    };
+    let rows: Vec<Vec<String>> = limits.iter().map(row).collect();
+    screen::table(&["SOURCE", "SINCE", "LEFT", "LIMITED", "BECAUSE"], &rows);
 }
 
 pub(super) fn table(bans: &[Ban], count: usize) {

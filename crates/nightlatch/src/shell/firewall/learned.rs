@@ -33,7 +33,7 @@ const MAX_LOOKED_UP: usize = 4_096;
 pub(super) fn set_of(spec: &SetSpec, family: Family) -> Set {
     let kind = match spec.shape {
         Shape::Address | Shape::NetworkV6 => Kind::Addresses(family),
-        Shape::Port => Kind::Endpoints(family),
+        Shape::Port | Shape::Source => Kind::Endpoints(family),
         Shape::Peer => Kind::Peers(family),
         Shape::Flow => Kind::Flows(family),
     };
@@ -45,6 +45,7 @@ fn to_kernel(spec: &SetSpec, key: &Key) -> KernelKey {
     match spec.shape {
         Shape::Address | Shape::NetworkV6 => KernelKey::Address(address),
         Shape::Port => KernelKey::Endpoint(EndpointKey { address, port: local_port }),
+        Shape::Source => KernelKey::Endpoint(EndpointKey { address, port }),
         Shape::Peer => KernelKey::Peer(PeerKey { address, port, local_port }),
         Shape::Flow => {
             KernelKey::Flow(FlowKey { peer: address, protocol, peer_port: port, local_port })

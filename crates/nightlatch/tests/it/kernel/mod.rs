@@ -7,6 +7,8 @@ mod access;
 mod access_kills;
 mod accounts;
 mod answers;
+mod ban_kills;
+mod bans;
 mod began;
 mod blocks;
 mod changes;
