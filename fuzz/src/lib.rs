@@ -16,11 +16,15 @@ use nightlatch_parse::sip::{self, Address, Fault, Host, Message, Name, Uri, Via,
 use nightlatch_parse::spa::{self, Card, Keys};
 use nightlatch_parse::tally::Tally;
 
+mod asterisk;
+
+pub use asterisk::{log_asterisk, log_asterisk_ami};
+
 /// A fuzz target: its name, which is its corpus's folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 28] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -39,6 +43,8 @@ pub const TARGETS: [Target; 26] = [
     ("http_date", http_date),
     ("http_url", http_url),
     ("ip_packet", ip_packet),
+    ("log_asterisk", log_asterisk),
+    ("log_asterisk_ami", log_asterisk_ami),
     ("packet_udp", packet_udp),
     ("pbx_asterisk", pbx_asterisk),
     ("pbx_kamailio", pbx_kamailio),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 /// Reads a message; `None` if it tells of no attempt.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Reading<'a>> {
+    line.is_sound().then_some(())?;
     match line.file {
         b"res_pjsip/pjsip_distributor.c" => pjsip::request(line),
         b"res_pjsip_registrar.c" => pjsip::registration(line).map(Reading::Attempt),
@@ -92,6 +93,12 @@ fn dial_plan<'a>(line: &Line<'a>) -> Option<Attempt<'a>> {
     let inside = inside.strip_suffix(quotes.1).unwrap_or(inside);
     let host = inside.strip_prefix(b"Rejecting unknown SIP connection from ")?;
     Some(attempt(line, (address(host)?, None), Service::Sip, Outcome::UnknownNumber))
+}
+
+/// Whether it can be a name of the configuration: it has no quote, so it is not what follows a line feed in
+/// an account, which is `",SessionID="` and a Call-ID.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    memchr::memchr(b'"', text).is_none()
 }
 
 /// Without the line end that belongs to a message.
