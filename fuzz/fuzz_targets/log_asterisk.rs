@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| nightlatch_fuzz::log_asterisk(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| nightlatch_fuzz::asterisk::lines(data));

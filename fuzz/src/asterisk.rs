@@ -15,13 +15,14 @@ fn check_reading(line: &[u8], reading: &Reading<'_>) {
         }
     };
     let inside = line.as_ptr_range();
-    for part in parts.into_iter().flatten().filter(|part| !part.is_empty()) {
+    for part in parts.into_iter().flatten() {
+        assert!(!part.is_empty());
         let part = part.as_ptr_range();
         assert!(inside.start <= part.start && part.end <= inside.end);
     }
 }
 
-pub fn log_asterisk(data: &[u8]) {
+pub fn lines(data: &[u8]) {
     for line in data.split(|byte| *byte == b'\n') {
         if let Some(reading) = asterisk::read(line) {
             check_reading(line, &reading);
@@ -31,7 +32,7 @@ pub fn log_asterisk(data: &[u8]) {
 }
 
 /// Whole and in pieces the same; the first byte is the length of the pieces.
-pub fn log_asterisk_ami(data: &[u8]) {
+pub fn manager(data: &[u8]) {
     let (block, data) =
         data.split_first().map_or((1, data), |(first, rest)| (usize::from(*first), rest));
     let packets = |block: usize| {

@@ -40,6 +40,8 @@ pub struct Evidence {
     pub service: Service,
     /// How many distinct attempts.
     pub attempts: u32,
+    /// What they count against the threshold: attempts that no honest client makes count twice.
+    pub score: u32,
     /// The first of them that counts.
     pub since: Time,
     /// The last of them.

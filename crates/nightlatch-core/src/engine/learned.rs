@@ -9,7 +9,7 @@ use crate::AddrRange;
 use crate::action::{Action, Flows, Unlearn};
 use crate::address::merge;
 use crate::cut::{self, Cutter, LiveFlow};
-use crate::learned::{self, Effect, Element, Lasting, LearnedSets, SetSpec};
+use crate::learned::{self, Effect, Element, Filled, Lasting, LearnedSets, SetSpec};
 use crate::policy::World;
 use crate::signalling::Learned;
 use crate::time::Time;
@@ -48,14 +48,16 @@ impl Engine {
 
     /// Reads the sets on which decisions depend.
     pub(super) fn read_sets() -> Action {
-        Action::ReadSets(learned::all().filter(|set| set.effect != Effect::Denies).collect())
+        let sets = learned::all().filter(|set| is_read(set) && set.effect != Effect::Denies);
+        Action::ReadSets(sets.collect())
     }
 
     /// Reads all sets, as it is done from time to time. If a set that denies has too many elements, these
     /// are known until the ends that they have now.
     pub fn read_all_sets(&self) -> Action {
         let is_short = |set: &'static SetSpec| self.learned.sets.count(set) <= learned::MAX_LISTED;
-        let sets = learned::all().filter(|set| set.effect != Effect::Denies || is_short(set));
+        let sets = learned::all().filter(|set| is_read(set));
+        let sets = sets.filter(|set| set.effect != Effect::Denies || is_short(set));
         Action::ReadSets(sets.collect())
     }
 
@@ -176,12 +178,19 @@ impl Engine {
     }
 }
 
+/// Whether a set is read: not where what it has follows from records.
+fn is_read(set: &SetSpec) -> bool {
+    set.filled != Filled::FromRecords
+}
+
 /// The learned state that a load puts back: all that has not ended, except what features no longer
-/// remember, such as peers that are blocked or denied.
+/// remember, such as peers that are blocked or denied; and what follows from records.
 pub(super) fn put_back(world: &World<'_>) -> Vec<Lasting> {
     let counts = |element: &Element| {
         element.set.effect != Effect::Allows || world.state.remembers(element, world)
     };
     let elements = world.learned.sets.at(world.now).filter(counts);
-    elements.filter_map(|element| element.lasting(world.now)).collect()
+    let mut all: Vec<Lasting> = elements.filter_map(|element| element.lasting(world.now)).collect();
+    world.state.denied(&mut |element| all.extend(element.lasting(world.now)));
+    all
 }

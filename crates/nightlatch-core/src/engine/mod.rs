@@ -7,6 +7,7 @@
 mod answers;
 mod batch;
 mod decide;
+mod denied;
 mod finish;
 mod kernel;
 mod learned;
@@ -157,6 +158,9 @@ impl Engine {
                 self.state.hear(&heard);
                 Vec::new()
             }
+            Event::Feature(event) if event.is_urgent() => {
+                self.decide_urgently(Waiting::Happened(event), now)
+            }
             Event::Feature(event) => self.wait(Waiting::Happened(event), now),
             Event::Configured { ticket, caller, config } => {
                 self.wait(Waiting::Configured { ticket, caller, config }, now)
@@ -174,6 +178,7 @@ impl Engine {
             Event::FlowsCut(result) => self.flows_cut(result),
             Event::Taught(result) => self.taught(result),
             Event::Unlearned(result) => self.unlearned(result, now),
+            Event::Denied { to, result } => self.denied(to, result, now),
             Event::LearnedSaved(result) => {
                 trouble(result, |error| Trouble::PeersNotSaved { error })
             }

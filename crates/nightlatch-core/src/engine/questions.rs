@@ -55,6 +55,11 @@ impl Engine {
                 self.questions.for_hits.push((ticket, caller, ask));
                 vec![Action::ReadHits]
             }
+            Some(Reads::Nothing | Reads::Learned)
+                if ask.requests.iter().all(features::Request::is_urgent) =>
+            {
+                self.decide_urgently(Waiting::Asked { ticket, caller, ask }, now)
+            }
             Some(Reads::Nothing | Reads::Learned) => {
                 self.wait(Waiting::Asked { ticket, caller, ask }, now)
             }

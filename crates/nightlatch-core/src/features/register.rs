@@ -18,7 +18,7 @@ use crate::config::{File, Mistake, Rules, Table};
 use crate::engine::schedule::{Begun, Task};
 use crate::heard::{Heard, Topic};
 use crate::knock::Sequences;
-use crate::learned::{Element, SetSpec};
+use crate::learned::{Element, Key as LearnedKey, SetSpec};
 use crate::policy::{Claim, World};
 use crate::posture::Posture;
 use crate::row::{Row, RowError, Stored};
@@ -40,6 +40,8 @@ features! {
     users: Users,
     providers: Providers,
     names: Names,
+    bans: Bans,
+    watch: Watch,
 }
 
 impl State {

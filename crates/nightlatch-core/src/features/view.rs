@@ -186,11 +186,15 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a block or a denial covers an address.
+/// Whether a block, a ban or a denial covers an address.
 pub fn is_closed_to(world: &World<'_>, address: IpAddr) -> bool {
     let mut closed = false;
     world.state.claims(AddrRange::from(address.to_canonical()), world.now, &mut |claim| {
-        closed |= matches!(claim.says, Says::Block | Says::Deny(_));
+        closed |= match claim.says {
+            Says::Block | Says::Deny(_) => true,
+            Says::Ban(until) => until > world.now,
+            _ => false,
+        };
     });
     closed
 }

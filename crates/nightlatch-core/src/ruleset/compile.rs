@@ -31,6 +31,7 @@ impl Ruleset {
         for (range, target) in table.iter() {
             ruleset.accounts.extend(target.chain.clone().map(|chain| (range, chain)));
             ruleset.closed.extend(target.closure.clone().map(|closure| (range, closure)));
+            ruleset.excepted.extend(target.answer.excepted.then_some(range));
         }
         ruleset
     }

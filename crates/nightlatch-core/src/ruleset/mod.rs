@@ -60,6 +60,10 @@ pub mod names {
     pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
     /// The same for IPv6.
     pub const CLOSED_FORWARD_V6: &str = "closed_forward6";
+    /// Map of ranges for which no ban counts, inside of banned networks, IPv4.
+    pub const BAN_EXCEPT_V4: &str = "ban_except4";
+    /// The same for IPv6.
+    pub const BAN_EXCEPT_V6: &str = "ban_except6";
     /// Map from addresses with leases to the chain by which packets of running flows renew these, IPv4.
     pub const KEPT_V4: &str = "kept4";
     /// The same for IPv6.
@@ -90,6 +94,8 @@ pub mod names {
     pub const SILENT: &str = "silent";
     /// Counts what blocked addresses sent.
     pub const BLOCKED: &str = "blocked";
+    /// Counts packets from and to banned addresses.
+    pub const BANNED: &str = "banned";
     /// Counts packets from and to denied addresses.
     pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
@@ -114,6 +120,9 @@ pub struct Ruleset {
     /// name of one of [`Structure::closures`].
     #[serde(default)]
     pub closed: Vec<(AddrRange, Arc<str>)>,
+    /// Where no ban counts, inside of banned networks: disjoint ranges, sorted.
+    #[serde(default)]
+    pub excepted: Vec<AddrRange>,
     /// Who is on a list: merged. Copies of a ruleset on disk leave it out: lists have their own.
     #[serde(skip)]
     pub lists: Arc<RangeList>,

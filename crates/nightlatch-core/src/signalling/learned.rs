@@ -164,6 +164,13 @@ impl Learned {
         is_at(LearnedBy::Registered) || is_at(LearnedBy::RegisteredByTcp)
     }
 
+    /// The addresses in a range at which this host is registered, over any protocol.
+    pub fn registrars_within(&self, range: AddrRange, now: Time) -> impl Iterator<Item = IpAddr> {
+        [LearnedBy::Registered, LearnedBy::RegisteredByTcp].into_iter().flat_map(move |by| {
+            self.sets.within(by.set(), range, now).map(|element| element.key.address)
+        })
+    }
+
     /// Forgets the peers for which `forgotten` is true.
     pub fn forget(&mut self, forgotten: impl Fn(&Peer) -> bool) {
         self.sets.forget(|set, key| Peer::of(set, key).is_some_and(|peer| forgotten(&peer)));

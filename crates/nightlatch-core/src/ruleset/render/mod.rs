@@ -1,5 +1,6 @@
 //! The structure as text for `nft -f -`: what an administrator reads with `nft list ruleset`.
 
+mod bans;
 mod closed;
 mod conditions;
 mod inbound;
@@ -36,6 +37,7 @@ pub fn render(structure: &Structure) -> String {
     text.push_str(&conditions::chains(structure));
     text.push_str(&knocks::chains(structure));
     text.push_str(&closed::chains(structure));
+    text.push_str(&bans::chains(structure));
     text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
@@ -86,10 +88,18 @@ const fn address_type(family: Family) -> &'static str {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::DENIED, names::LISTED, names::LIMITED, names::KNOCK_FULL]
-        .into_iter()
-        .map(counter)
-        .collect()
+    [
+        names::SILENT,
+        names::BLOCKED,
+        names::BANNED,
+        names::DENIED,
+        names::LISTED,
+        names::LIMITED,
+        names::KNOCK_FULL,
+    ]
+    .into_iter()
+    .map(counter)
+    .collect()
 }
 
 fn sets() -> String {
@@ -112,6 +122,7 @@ fn sets() -> String {
         for hook in ["in", "out", "forward"] {
             add("map", &format!("closed_{hook}"), to_chain(), interval);
         }
+        add("map", "ban_except", to_chain(), interval);
         add("set", "published", endpoint, "");
         add("set", "hit", address.to_owned(), &kept(65_536, "\t\ttimeout 1h\n"));
         add("set", "meter", address.to_owned(), &kept(65_536, "\t\ttimeout 1m\n"));
