@@ -1,7 +1,7 @@
 //! Messages of chan_iax2. Names of peers in them are the client's text; a guessed call number is all that
 //! answers a challenge, so nothing proves the source.
 
-use super::messages::{attempt, quoted_at_end, without_end};
+use super::messages::{attempt, is_name, quoted_at_end, without_end};
 use super::prefix::Line;
 use super::text::{between, find_last, from, socket, split};
 use crate::log::{Attempt, Outcome, Service};
@@ -50,7 +50,7 @@ fn at_end<'a>(
     let name = between(rest, 0, place);
     let account = match outcome {
         Outcome::UnknownAccount => name.strip_suffix(b"'")?,
-        _ => name.strip_suffix(b"' is not dynamic")?,
+        _ => name.strip_suffix(b"' is not dynamic").filter(|name| is_name(name))?,
     };
     Some(Attempt { account: Some(account), ..attempt(line, source, Service::Iax, outcome) })
 }

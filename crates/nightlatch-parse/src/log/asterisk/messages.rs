@@ -9,18 +9,29 @@ use std::net::IpAddr;
 
 /// Reads a message; `None` if it tells of no attempt.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Reading<'a>> {
-    match line.file {
-        b"res_pjsip/pjsip_distributor.c" => pjsip::request(line),
-        b"res_pjsip_registrar.c" => pjsip::registration(line).map(Reading::Attempt),
-        b"res_pjsip_session.c" => pjsip::call(line).map(Reading::Attempt),
-        b"pjproject" => pjsip::dropped(line).map(Reading::Attempt),
-        b"chan_sip.c" => sip::read(line).map(Reading::Attempt),
-        b"chan_iax2.c" => iax::read(line).map(Reading::Attempt),
-        b"manager.c" => manager(line).map(Reading::Attempt),
-        b"acl.c" => acl(line).map(Reading::Attempt),
-        b"Ext. s" => dial_plan(line).map(Reading::Attempt),
-        _ => None,
-    }
+    line.is_sound().then_some(())?;
+    let attempt = match line.file {
+        b"res_pjsip/pjsip_distributor.c" => match pjsip::request(line)? {
+            Reading::Attempt(attempt) => attempt,
+            Reading::Doubtful(doubt) => return Some(Reading::Doubtful(doubt)),
+        },
+        b"res_pjsip_registrar.c" => pjsip::registration(line)?,
+        b"res_pjsip_session.c" => pjsip::call(line)?,
+        b"pjproject" => pjsip::dropped(line)?,
+        b"chan_sip.c" => sip::read(line)?,
+        b"chan_iax2.c" => iax::read(line)?,
+        b"manager.c" => manager(line)?,
+        b"acl.c" => acl(line)?,
+        b"Ext. s" => dial_plan(line)?,
+        _ => return None,
+    };
+    let is_written = |text: &&[u8]| !text.is_empty();
+    Some(Reading::Attempt(Attempt {
+        account: attempt.account.filter(is_written),
+        session: attempt.session.filter(is_written),
+        dialled: attempt.dialled.filter(is_written),
+        ..attempt
+    }))
 }
 
 /// An attempt of which the line proves nothing, with what most lines do not tell.
@@ -92,6 +103,12 @@ fn dial_plan<'a>(line: &Line<'a>) -> Option<Attempt<'a>> {
     let inside = inside.strip_suffix(quotes.1).unwrap_or(inside);
     let host = inside.strip_prefix(b"Rejecting unknown SIP connection from ")?;
     Some(attempt(line, (address(host)?, None), Service::Sip, Outcome::UnknownNumber))
+}
+
+/// Whether it can be a name of the configuration: it has no quote, so it is not what follows a line feed in
+/// an account, which is `",SessionID="` and a Call-ID.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    memchr::memchr(b'"', text).is_none()
 }
 
 /// Without the line end that belongs to a message.

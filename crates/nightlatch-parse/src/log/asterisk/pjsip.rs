@@ -2,11 +2,9 @@
 
 use std::net::IpAddr;
 
-use memchr::memmem;
-
-use super::messages::{attempt, user, without_end};
+use super::messages::{attempt, is_name, user, without_end};
 use super::prefix::{Frame, Line};
-use super::text::{between, find, find_last, from, socket, socket_bare, split};
+use super::text::{between, find, find_all, find_last, from, socket, socket_bare, split};
 use crate::log::{Attempt, Doubt, Outcome, Proof, Reading, Service};
 
 /// The most sources that a doubt lists.
@@ -57,7 +55,7 @@ type Found<'a> = ((IpAddr, Option<u16>), usize, &'a [u8]);
 
 /// All places where an address could be: it, its place, and what is behind `(callid: `.
 fn sources(rest: &[u8]) -> impl Iterator<Item = Found<'_>> {
-    memmem::find_iter(rest, FAILED).filter_map(move |place| {
+    find_all(rest, FAILED).filter_map(move |place| {
         let (host, _) = split(from(rest, place + FAILED.len()), b'\'')?;
         let behind = from(rest, place + FAILED.len() + host.len()).strip_prefix(CALL_ID)?;
         Some((socket(host)?, place, behind))
@@ -123,6 +121,7 @@ type Endpoint<'a> = (&'a [u8], (IpAddr, Option<u16>), &'a [u8]);
 /// `NAME' (ADDRESS:PORT)`, and what follows. The name is of the configuration.
 fn endpoint(text: &[u8]) -> Option<Endpoint<'_>> {
     let (name, rest) = split(text, b'\'')?;
+    is_name(name).then_some(())?;
     let (source, rest) = split(rest.strip_prefix(b" (")?, b')')?;
     Some((name, socket_bare(source)?, rest))
 }
@@ -131,9 +130,10 @@ fn endpoint(text: &[u8]) -> Option<Endpoint<'_>> {
 /// called is the client's text and stands behind the address.
 pub(super) fn call<'a>(line: &Line<'a>) -> Option<Attempt<'a>> {
     const CALL: &[u8] = b": Call (";
-    let message = line.frame.trim(line.message);
+    let message = line.frame.trim(without_end(line.frame, line.message)).strip_suffix(b"'.")?;
     let place = find(message, CALL)?;
     let account = between(message, 0, place);
+    is_name(account).then_some(())?;
     let (transport, rest) = split(from(message, place + CALL.len()), b':')?;
     let (source, rest) = split(rest, b')')?;
     let number = rest.strip_prefix(b" to extension '")?;

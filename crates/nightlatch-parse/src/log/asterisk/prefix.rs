@@ -1,5 +1,6 @@
 //! What stands before the message: the moment, the level, the thread, the source file.
 
+use super::json;
 use super::text::{between, digits, find, from, number, port, split, trim_start};
 use crate::log::Stamp;
 
@@ -40,6 +41,11 @@ impl Line<'_> {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         stamp(self.moment)
     }
+
+    /// Whether the message is what the frame says: of JSON, the inside of one string.
+    pub(super) fn is_sound(&self) -> bool {
+        self.frame == Frame::Text || json::is_string(self.message)
+    }
 }
 
 /// Takes a line of text apart; `None` if it is of no interest.
@@ -52,10 +58,12 @@ pub(super) fn text(line: &[u8]) -> Option<Line<'_>> {
     let rest = rest.strip_prefix(b"]")?;
     let head = between(line, 0, line.len() - rest.len());
     let rest = call(rest);
-    let rest = skip_colour(trim_start(rest.strip_prefix(b":").unwrap_or(rest)));
-    let (file, rest) = split(rest, b':')?;
+    // The spaces are required: 36 characters of an account may follow a line feed of a client, and each
+    // that he must spend counts.
+    let rest = rest.strip_prefix(b":").unwrap_or(rest).strip_prefix(b" ")?;
+    let (file, rest) = split(skip_colour(trim_start(rest)), b':')?;
     let file = without_colour(file);
-    let message = trim_start(place_in_file(rest));
+    let message = trim_start(place_in_file(rest).strip_prefix(b" ")?);
     let thread = number(thread);
     Some(Line { frame: Frame::Text, moment, level, thread, head, file, message })
 }
@@ -64,11 +72,18 @@ pub(super) fn text(line: &[u8]) -> Option<Line<'_>> {
 fn moment(text: &[u8]) -> (&[u8], &[u8]) {
     if let Some(inside) = text.strip_prefix(b"[") {
         return match split(inside, b']') {
-            Some((moment, rest)) if moment.len() < 64 => (moment, trim_start(rest)),
+            Some((moment, rest)) if is_moment(moment) => (moment, trim_start(rest)),
             _ => (&[], text),
         };
     }
     syslog(text).unwrap_or((&[], text))
+}
+
+/// Whether it can be a moment, in whatever format: it has no quote, so it is not what stands between two
+/// fields.
+fn is_moment(text: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b" -:.,/+".contains(byte);
+    text.len() < 64 && text.iter().all(is_plain)
 }
 
 /// The moment, host and program of syslog; the program has to be Asterisk.

@@ -13,7 +13,7 @@ use memchr::memmem;
 
 use super::events::{Event, Facts, Origin, Remote, Tail};
 use super::prefix::{Frame, Line, stamp};
-use super::text::{between, find, from};
+use super::text::{between, find, from, quote_or_backslash};
 use crate::log::{Doubt, Reading, Stamp};
 
 /// The most sources that a doubt lists.
@@ -21,66 +21,51 @@ const MAX_SOURCES: usize = 8;
 /// The most places that are tried for the true address.
 const MAX_CANDIDATES: usize = 32;
 
-/// Where fields are read: the text, and how a quote is written in it.
+/// Where fields are read. In JSON a quote is written with a backslash.
 #[derive(Clone, Copy, Debug)]
-struct Fields<'a> {
+struct Fields<'a, const JSON: bool> {
     text: &'a [u8],
-    frame: Frame,
 }
 
 /// A value, and the place behind its closing quote.
 type Value<'a> = (&'a [u8], usize);
 
-impl<'a> Fields<'a> {
-    fn quote(self) -> &'static [u8] {
-        match self.frame {
-            Frame::Text => b"\"",
-            Frame::Json => b"\\\"",
-        }
-    }
+impl<'a, const JSON: bool> Fields<'a, JSON> {
+    const QUOTE: &'static [u8] = if JSON { b"\\\"" } else { b"\"" };
 
     /// The value of the field `name` (with its comma and equals sign) at `place`.
+    #[expect(clippy::inline_always, reason = "so that names are compared as constants")]
+    #[inline(always)]
     fn value(self, place: usize, name: &[u8]) -> Option<Value<'a>> {
-        let rest = from(self.text, place).strip_prefix(name)?.strip_prefix(self.quote())?;
+        let rest = from(self.text, place).strip_prefix(name)?.strip_prefix(Self::QUOTE)?;
         let start = self.text.len() - rest.len();
-        let length = self.end(rest)?;
-        Some((between(rest, 0, length), start + length + self.quote().len()))
+        let length = Self::end(rest)?;
+        Some((between(rest, 0, length), start + length + Self::QUOTE.len()))
     }
 
     /// The length of a value: up to a quote before which no backslash stands.
-    fn end(self, value: &[u8]) -> Option<usize> {
-        match self.frame {
-            Frame::Text => {
-                let mut places = memchr::memchr2_iter(b'"', b'\\', value);
-                let mut escaped = usize::MAX;
-                places.find(|place| {
-                    if *place == escaped {
-                        return false;
-                    }
-                    let is_quote = value.get(*place) == Some(&b'"');
-                    if !is_quote {
-                        escaped = place + 1;
-                    }
-                    is_quote
-                })
-            }
-            Frame::Json => json_end(value),
-        }
+    fn end(value: &[u8]) -> Option<usize> {
+        if JSON { json_end(value) } else { text_end(value) }
     }
 
     /// A value in which there is neither quote nor backslash.
+    #[expect(clippy::inline_always, reason = "so that names are compared as constants")]
+    #[inline(always)]
     fn plain(self, place: usize, name: &[u8]) -> Option<Value<'a>> {
-        let (value, end) = self.value(place, name)?;
-        (memchr::memchr(b'\\', value).is_none()).then_some((value, end))
+        let rest = from(self.text, place).strip_prefix(name)?.strip_prefix(Self::QUOTE)?;
+        let length = quote_or_backslash(rest)?;
+        let (value, behind) = rest.split_at_checked(length)?;
+        let end = self.text.len() - behind.strip_prefix(Self::QUOTE)?.len();
+        Some((value, end))
     }
 
     /// Whether this place is the end: the line end, where it belongs to the message.
     fn is_end(self, place: usize) -> bool {
         let rest = from(self.text, place);
-        match self.frame {
-            Frame::Text => rest.iter().all(u8::is_ascii_whitespace),
-            Frame::Json => matches!(rest, b"" | b"\\n"),
+        if JSON {
+            return matches!(rest, b"" | b"\\n");
         }
+        rest.iter().all(u8::is_ascii_whitespace)
     }
 
     /// The fields behind the address, if they are exactly those of the event.
@@ -102,6 +87,19 @@ impl<'a> Fields<'a> {
     fn tail_value(self, place: usize, name: &[u8]) -> Option<Value<'a>> {
         let rest = from(self.text, place).strip_prefix(b",")?.strip_prefix(name)?;
         self.value(self.text.len() - rest.len(), b"=")
+    }
+}
+
+/// The length of a value within a line of text.
+fn text_end(value: &[u8]) -> Option<usize> {
+    let mut place = 0;
+    loop {
+        let rest = from(value, place);
+        place += quote_or_backslash(rest)?;
+        match value.get(place)? {
+            b'"' => return Some(place),
+            _ => place += 2,
+        }
     }
 }
 
@@ -131,7 +129,7 @@ struct Beginning<'a> {
     end: usize,
 }
 
-fn beginning(fields: Fields<'_>) -> Option<Beginning<'_>> {
+fn beginning<const JSON: bool>(fields: Fields<'_, JSON>) -> Option<Beginning<'_>> {
     let (name, end) = fields.plain(0, b"SecurityEvent=")?;
     let event = Event::named(name)?;
     let (time, end) = fields.plain(end, b",EventTV=")?;
@@ -143,12 +141,19 @@ fn beginning(fields: Fields<'_>) -> Option<Beginning<'_>> {
 
 /// Reads an event.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Reading<'a>> {
-    let fields = Fields { text: line.message, frame: line.frame };
+    match line.frame {
+        Frame::Text => event(Fields::<false> { text: line.message }, line),
+        Frame::Json => event(Fields::<true> { text: line.message }, line),
+    }
+}
+
+fn event<'a, const JSON: bool>(fields: Fields<'a, JSON>, line: &Line<'a>) -> Option<Reading<'a>> {
     let beginning = beginning(fields)?;
     let stamp = line.stamp().or_else(|| stamp(beginning.time));
     if let Some(facts) = whole(fields, &beginning, stamp) {
         return facts.reading();
     }
+    line.is_sound().then_some(())?;
     let is_behind = beginning.origin == Origin::Ami && beginning.event.is_hostile_behind();
     let facts = match beginning.origin {
         Origin::Unknown => None,
@@ -162,8 +167,8 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Reading<'a>> {
 }
 
 /// Account, session and both addresses from the left, and the place behind them.
-fn left<'a>(
-    fields: Fields<'a>,
+fn left<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
 ) -> Option<(Facts<'a>, usize)> {
@@ -172,7 +177,7 @@ fn left<'a>(
         _ => fields.plain(beginning.end, b",AccountID=")?,
     };
     let (session, end) = fields.plain(end, b",SessionID=")?;
-    let start = end - fields.quote().len() - session.len();
+    let start = end - Fields::<JSON>::QUOTE.len() - session.len();
     let (_local, end) = fields.plain(end, b",LocalAddress=")?;
     let (remote, end) = fields.plain(end, b",RemoteAddress=")?;
     let facts = Facts {
@@ -183,14 +188,14 @@ fn left<'a>(
         session: whole_session(fields, beginning.origin, session, start, end),
         remote: Remote::read(remote)?,
         tail: Tail::default(),
-        is_framed: fields.frame == Frame::Json,
+        is_framed: JSON,
     };
     Some((facts, end))
 }
 
 /// A line in which no value holds a quote: it can be read in one way only.
-fn whole<'a>(
-    fields: Fields<'a>,
+fn whole<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
 ) -> Option<Facts<'a>> {
@@ -201,8 +206,8 @@ fn whole<'a>(
 }
 
 /// The first address, where the client's text is behind it.
-fn first<'a>(
-    fields: Fields<'a>,
+fn first<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
 ) -> Option<Facts<'a>> {
@@ -211,8 +216,8 @@ fn first<'a>(
 }
 
 /// The last address, where the client's text is before it.
-fn last<'a>(
-    fields: Fields<'a>,
+fn last<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
 ) -> Option<Facts<'a>> {
@@ -227,8 +232,8 @@ fn last<'a>(
 }
 
 /// The event, if its addresses are at `place` and nothing else follows but its fields.
-fn ending<'a>(
-    fields: Fields<'a>,
+fn ending<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
     place: usize,
@@ -238,8 +243,8 @@ fn ending<'a>(
     let tail = fields.tail(end, beginning.event)?;
     let remote = Remote::read(remote)?;
     let before = between(fields.text, beginning.end, place);
-    let (account, session) = divided(fields, before);
-    let start = place - session.len() - fields.quote().len();
+    let (account, session) = divided::<JSON>(before);
+    let start = place - session.len() - Fields::<JSON>::QUOTE.len();
     let mut facts = Facts {
         stamp,
         event: beginning.event,
@@ -248,28 +253,32 @@ fn ending<'a>(
         session: whole_session(fields, beginning.origin, session, start, end),
         remote,
         tail,
-        is_framed: fields.frame == Frame::Json,
+        is_framed: JSON,
     };
     finish(fields, &mut facts, end);
     Some(facts)
 }
 
 /// Account and session of a line in which they hold quotes: the session begins where it first can.
-fn divided<'a>(fields: Fields<'a>, before: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-    let without_quote = |text: &'a [u8]| text.strip_suffix(fields.quote()).unwrap_or(text);
+fn divided<const JSON: bool>(before: &[u8]) -> (&[u8], &[u8]) {
     let name = b",SessionID=";
     let Some(place) = memmem::find(before, name) else {
         return (b"", b"");
     };
-    let opened = |text: &'a [u8]| text.strip_prefix(fields.quote()).unwrap_or(text);
     let account = between(before, b",AccountID=".len(), place);
     let session = from(before, place + name.len());
-    (opened(without_quote(account)), opened(without_quote(session)))
+    (unquoted::<JSON>(account), unquoted::<JSON>(session))
+}
+
+fn unquoted<const JSON: bool>(value: &[u8]) -> &[u8] {
+    let quote = Fields::<JSON>::QUOTE;
+    let value = value.strip_prefix(quote).unwrap_or(value);
+    value.strip_suffix(quote).unwrap_or(value)
 }
 
 /// The address of a line that names no other, though what is behind it is not as it should be.
-fn only<'a>(
-    fields: Fields<'a>,
+fn only<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
 ) -> Option<Facts<'a>> {
@@ -282,8 +291,8 @@ fn only<'a>(
 /// What tells one attempt from another. chan_pjsip writes the Call-ID, which is in the other lines of the
 /// request as well. The others write a pointer, which is used again for other clients: with the addresses
 /// it is one, and with the challenge it is one guess.
-fn whole_session<'a>(
-    fields: Fields<'a>,
+fn whole_session<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     origin: Origin,
     session: &'a [u8],
     start: usize,
@@ -291,27 +300,27 @@ fn whole_session<'a>(
 ) -> &'a [u8] {
     match origin {
         Origin::Pjsip => session,
-        _ => between(fields.text, start, end - fields.quote().len()),
+        _ => between(fields.text, start, end - Fields::<JSON>::QUOTE.len()),
     }
 }
 
 /// Takes in what stands behind the address: the challenge, and the account of a malformed request.
-fn finish<'a>(fields: Fields<'a>, facts: &mut Facts<'a>, end: usize) {
+fn finish<'a, const JSON: bool>(fields: Fields<'a, JSON>, facts: &mut Facts<'a>, end: usize) {
     if facts.event == Event::BadFormat {
         facts.account = facts.tail.account;
     }
     if facts.origin == Origin::Sip
         && let Some((_, behind)) = fields.tail_value(end, b"Challenge")
     {
-        let quote = fields.quote().len();
+        let quote = Fields::<JSON>::QUOTE.len();
         let start = end - quote - facts.session.len();
         facts.session = between(fields.text, start, behind - quote);
     }
 }
 
 /// All sources of a line that was written to deceive.
-fn doubt<'a>(
-    fields: Fields<'a>,
+fn doubt<'a, const JSON: bool>(
+    fields: Fields<'a, JSON>,
     beginning: &Beginning<'_>,
     stamp: Option<Stamp>,
 ) -> Option<Reading<'a>> {

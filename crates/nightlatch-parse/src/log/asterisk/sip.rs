@@ -1,7 +1,7 @@
 //! Messages of chan_sip. The To header is the client's text and stands before the address, so the address is
 //! the one at the end. Through syslog that can be deleted, see the module above: it proves nothing.
 
-use super::messages::{attempt, user, without_end};
+use super::messages::{attempt, is_name, user, without_end};
 use super::prefix::Line;
 use super::text::{between, find_last, from, socket, split};
 use crate::log::{Attempt, Outcome, Service};
@@ -35,7 +35,9 @@ fn registration<'a>(line: &Line<'a>) -> Option<Attempt<'a>> {
 /// configuration, what is called is the client's text and stands behind the address.
 fn call<'a>(line: &Line<'a>) -> Option<Attempt<'a>> {
     const TO: &[u8] = b" to extension '";
-    let (peer, rest) = split(line.message.strip_prefix(b"Call from '")?, b'\'')?;
+    let message = without_end(line.frame, line.message).strip_suffix(b"'.")?;
+    let (peer, rest) = split(message.strip_prefix(b"Call from '")?, b'\'')?;
+    is_name(peer).then_some(())?;
     let (source, rest) = split(rest.strip_prefix(b" (")?, b')')?;
     let number = rest.strip_prefix(TO)?;
     let end = find_last(number, b"' rejected because extension not found")?;

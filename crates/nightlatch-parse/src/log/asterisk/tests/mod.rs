@@ -1,6 +1,10 @@
 //! Genuine lines, and what hostile ones must never do.
 
+mod ami;
 mod genuine;
+mod hostile;
+mod messages;
+mod security;
 
 use super::*;
 use crate::log::{Attempt, Doubt, Proof, Service};
