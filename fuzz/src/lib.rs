@@ -16,11 +16,14 @@ use nightlatch_parse::sip::{self, Address, Fault, Host, Message, Name, Uri, Via,
 use nightlatch_parse::spa::{self, Card, Keys};
 use nightlatch_parse::tally::Tally;
 
+pub mod asterisk;
+pub mod log;
+
 /// A fuzz target: its name, which is its corpus's folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 38] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -39,6 +42,18 @@ pub const TARGETS: [Target; 26] = [
     ("http_date", http_date),
     ("http_url", http_url),
     ("ip_packet", ip_packet),
+    ("log_apache", log::apache),
+    ("log_asterisk", asterisk::lines),
+    ("log_asterisk_ami", asterisk::manager),
+    ("log_detect", log::detect),
+    ("log_freepbx", log::freepbx),
+    ("log_freeswitch", log::freeswitch),
+    ("log_fusionpbx", log::fusionpbx),
+    ("log_kamailio", log::kamailio),
+    ("log_nginx", log::nginx),
+    ("log_opensips", log::opensips),
+    ("log_pattern", log::pattern),
+    ("log_sshd", log::sshd),
     ("packet_udp", packet_udp),
     ("pbx_asterisk", pbx_asterisk),
     ("pbx_kamailio", pbx_kamailio),

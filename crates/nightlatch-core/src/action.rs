@@ -70,6 +70,8 @@ pub enum Action {
     Teach(Vec<Lasting>),
     /// Delete elements from the kernel's sets of learned state. Answered by [`Event::Unlearned`].
     Unlearn(Unlearn),
+    /// Change sets that follow from records and deny something. Answered by [`Event::Denied`].
+    Deny(Box<Deny>),
     /// Read these sets of learned state in the kernel, among them all that allow something. Answered by
     /// [`Event::SetsRead`].
     ReadSets(Vec<&'static SetSpec>),
@@ -153,6 +155,19 @@ impl Unlearn {
                 Unlearn::Exactly(elements) => elements.contains(&(set, *key)),
             }
     }
+}
+
+/// A difference of sets that follow from records and deny something: all of it, or nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deny {
+    /// The revision that this makes.
+    pub to: Revision,
+    /// What is there from now on.
+    pub elements: Vec<Lasting>,
+    /// What may be there already and is no longer, or lasts for another time from now on.
+    pub stale: BTreeSet<(&'static SetSpec, Key)>,
+    /// Whether it only denies, so that it goes ahead of everything that waits.
+    pub is_urgent: bool,
 }
 
 /// A difference of the kernel's table.

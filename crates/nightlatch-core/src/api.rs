@@ -206,6 +206,7 @@ pub fn reason_word(verdict: &Verdict) -> &'static str {
         Reason::Essential => "essential",
         Reason::NotForThisHost => "not_for_this_host",
         Reason::Blocked { .. } => "blocked",
+        Reason::Banned { .. } => "banned",
         Reason::Denied { .. } => "denied",
         Reason::Peer { .. } => "known_peer",
         Reason::Media => "media",

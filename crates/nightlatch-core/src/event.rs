@@ -57,6 +57,13 @@ pub enum Event {
     Taught(Result<(), String>),
     /// The answer to `Action::Unlearn`.
     Unlearned(Result<(), String>),
+    /// The answer to `Action::Deny`.
+    Denied {
+        /// The revision that was sent.
+        to: Revision,
+        /// Whether the kernel has it.
+        result: Result<(), String>,
+    },
     /// The answer to `Action::SaveLearned`.
     LearnedSaved(Result<(), String>),
     /// The journal has told the administrator something that must be heard elsewhere too.

@@ -9,6 +9,7 @@ pub mod action;
 pub mod api;
 pub mod attack;
 pub mod audit;
+pub mod ban;
 pub mod began;
 pub mod condition;
 pub mod config;

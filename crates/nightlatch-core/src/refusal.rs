@@ -47,6 +47,11 @@ pub enum Cause {
         /// What the store said.
         error: String,
     },
+    /// It is in force, but could not be written down yet.
+    NotRecorded {
+        /// What the store said.
+        error: String,
+    },
     /// It is written down, but the kernel does not have it.
     NotInKernel {
         /// What the kernel said.

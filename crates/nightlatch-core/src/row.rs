@@ -224,7 +224,7 @@ mod tests {
             let error = Loading::default().take_row(feature, key, body).unwrap_err().to_string();
             assert!(error.contains(expected), "{feature}/{key}: {error}");
         };
-        refused("bans", "192.0.2.7", "{}", "this version knows no record \"bans/192.0.2.7\"");
+        refused("ban", "192.0.2.7", "{}", "this version knows no record \"ban/192.0.2.7\"");
         refused("firewall", "colour", "1", "this version knows no record \"firewall/colour\"");
         refused("firewall", "mode", "\"sideways\"", "\"firewall/mode\" cannot be understood");
         refused("blocks", "192.0.2.7", "{", "\"blocks/192.0.2.7\" cannot be understood");

@@ -8,9 +8,11 @@
 pub mod address;
 pub mod country;
 pub mod dns;
+pub mod fail2ban;
 pub mod feed;
 pub mod http;
 pub mod ip_packet;
+pub mod journal;
 pub mod log;
 pub mod packet;
 pub mod pbx;

@@ -161,7 +161,7 @@ impl State {
             kernel,
             flows: flows::begin(tracked, beginnings, inbox.clone()),
             store: disk::begin_store(store, paths, inbox.clone()),
-            background: background(inbox.clone(), files.clone()),
+            background: background(inbox.clone(), paths, files.clone()),
             files,
             messages,
             inbox,
@@ -307,6 +307,7 @@ impl State {
                 Action::Cut(flows) => self.kernel.send(Job::Cut(flows)),
                 Action::Teach(elements) => self.kernel.send(Job::Teach(elements)),
                 Action::Unlearn(unlearn) => self.kernel.send(Job::Unlearn(unlearn)),
+                Action::Deny(deny) => self.kernel.deny(deny),
                 Action::ReadSets(sets) => self.kernel.send(Job::ReadSets(sets)),
                 Action::ReadCounters => self.kernel.send(Job::ReadCounters),
                 Action::ReadHits => {
@@ -363,7 +364,7 @@ impl State {
 }
 
 /// What features have for their background work: lists are kept by the files lane.
-fn background(inbox: Inbox, files: Sender<FileJob>) -> Background {
+fn background(inbox: Inbox, paths: &Paths, files: Sender<FileJob>) -> Background {
     // The lane ends only with the program.
-    Background::new(inbox, move |work| drop(files.send(FileJob::WithKept(work))))
+    Background::new(inbox, paths.clone(), move |work| drop(files.send(FileJob::WithKept(work))))
 }

@@ -37,6 +37,9 @@ pub fn refuse(refusal: &Refusal) -> String {
             "nothing was changed: you could not come in from {origin} any more; allow {origin} in an account first, or add --force"
         ),
         Cause::NotWritten { error } => not_written(error),
+        Cause::NotRecorded { error } => format!(
+            "it is in force, but could not be written down: {error}; it is tried again every ten seconds, and until then a restart of the daemon undoes it"
+        ),
         Cause::NotInKernel { error, again_in } => format!(
             "it is written down, but the kernel does not have it yet ({error}); it is tried again at once, and then every {} seconds",
             again_in.as_secs()

@@ -12,7 +12,7 @@ use crate::product::Product;
 use crate::service::{Ports, ServiceName};
 
 /// A rate limit: so many packets a second, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Packets a second, on average.

@@ -6,10 +6,13 @@
 //! changes of the commit are taken back. What changes more than claims is decided alone, and takes
 //! effect when it is written down.
 
+mod urgent;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::decide::{Decision, Matter};
+use super::denied::Sends;
 use super::projection::Needs;
 use super::schedule::Task;
 use super::{Engine, refuse};
@@ -28,7 +31,7 @@ const CARRIED_AGAIN: Duration = Duration::from_secs(10);
 const MAX_CARRIED: usize = 10_000;
 
 /// Something to decide, when it is its turn.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Waiting {
     Asked {
         ticket: Ticket,
@@ -49,6 +52,8 @@ pub(super) enum Waiting {
     Due(Vec<&'static str>),
     /// Something follows from what the kernel's sets contain.
     SetsRead,
+    #[cfg(test)]
+    Facts(Vec<crate::features::Fact>),
 }
 
 impl Waiting {
@@ -108,6 +113,9 @@ struct Entry {
 pub(super) struct Carried {
     changes: Vec<Change>,
     records: Vec<Record>,
+    /// What was decided urgently, and has its rows and records among these: it is answered when they are
+    /// written down.
+    entries: Vec<Entry>,
 }
 
 impl Carried {
@@ -257,8 +265,18 @@ impl Engine {
         }
         batch.carried = std::mem::take(&mut self.changes.carried);
         batch.told_at = Some(now.after(PATIENCE));
-        self.projection.withhold(touched.clone());
+        let decisions = || batch.entries.iter().map(|entry| &entry.decision);
+        let before = if batch.alone {
+            Vec::new()
+        } else {
+            decisions().flat_map(Engine::elements_before).collect()
+        };
+        self.projection.withhold(touched.clone(), before);
         actions.extend(self.renew(&touched, now));
+        if !batch.alone {
+            let places = Engine::places(decisions());
+            actions.extend(self.renew_denied(places, Sends::Denies, now));
+        }
         actions.push(batch.commit());
         self.changes.stage = Stage::Committing(batch);
         actions
@@ -297,6 +315,8 @@ impl Engine {
             Waiting::Happened(event) => (None, ourselves(), Matter::Happened(event)),
             Waiting::Due(features) => (None, ourselves(), Matter::Due(features)),
             Waiting::SetsRead => (None, ourselves(), Matter::SetsRead),
+            #[cfg(test)]
+            Waiting::Facts(facts) => (None, ourselves(), Matter::Facts(facts)),
         };
         let probe = match &matter {
             Matter::Asked(Ask { dry_run: true, probe, .. }) => {
@@ -348,6 +368,8 @@ impl Engine {
         self.carry(decision.changes.clone(), decision.records.clone());
         decision.effects.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
         actions.extend(self.renew(&touched, now));
+        let places = Engine::places(std::iter::once(&decision));
+        actions.extend(self.renew_denied(places, Sends::All, now));
         let needs = self.projection.needs();
         self.changes.awaiting.push(Awaiting { ticket: None, decision, needs });
         actions.extend(self.finish_ready(now));
@@ -383,8 +405,10 @@ impl Engine {
         actions
     }
 
-    fn written(&mut self, batch: Batch, now: Time) -> Vec<Action> {
+    fn written(&mut self, mut batch: Batch, now: Time) -> Vec<Action> {
         self.changes.carried_at = None;
+        let urgent = std::mem::take(&mut batch.carried.entries);
+        self.await_kernel(urgent, now);
         if batch.alone {
             // It takes effect after what happened meanwhile, so it must also be the last on the disk.
             let changes = batch.entries.iter().flat_map(|entry| &entry.decision.changes);
@@ -398,14 +422,21 @@ impl Engine {
             self.end_work(&entry.decision);
         }
         let released = self.projection.release();
-        let actions = self.renew(&released, now).into_iter().collect();
+        let mut actions: Vec<Action> = self.renew(&released, now).into_iter().collect();
+        let opened = Engine::places(batch.entries.iter().map(|entry| &entry.decision));
+        actions.extend(self.renew_denied(opened, Sends::Opens, now));
+        self.await_kernel(batch.entries, now);
+        actions
+    }
+
+    /// What is written down is answered when the kernel has all that was sent.
+    fn await_kernel(&mut self, entries: Vec<Entry>, now: Time) {
         let needs = self.projection.needs();
-        for Entry { ticket, mut decision } in batch.entries {
+        for Entry { ticket, mut decision } in entries {
             let events = std::mem::take(&mut decision.events);
             self.note(events, now);
             self.changes.awaiting.push(Awaiting { ticket, decision, needs });
         }
-        actions
     }
 
     /// Takes everything back, except what happens all the same.
@@ -415,6 +446,7 @@ impl Engine {
         // What was set since, stays. The end of what was never written down is no end.
         let since = self.changes.carried.changes.iter().filter(|change| !change.is_removal());
         let since: BTreeSet<Id> = since.map(Change::id).collect();
+        let places = Engine::places(batch.entries.iter().map(|entry| &entry.decision));
         for mut entry in batch.entries.into_iter().rev() {
             if entry.decision.effects.must_happen {
                 let Decision { changes, records, .. } = &entry.decision;
@@ -437,11 +469,14 @@ impl Engine {
             actions.extend(entry.ticket.map(|to| refuse(to, refusal)));
             actions.push(Action::Tell(Told::Trouble(trouble)));
         }
-        let Carried { changes, records } = std::mem::take(&mut self.changes.carried);
+        let Carried { changes, records, entries } = std::mem::take(&mut self.changes.carried);
         self.changes.carried = batch.carried;
+        actions.extend(self.refuse_carried(error));
         self.carry(changes, records);
+        self.changes.carried.entries.extend(entries);
         self.changes.carried_at = Some(now.after(CARRIED_AGAIN));
         actions.extend(self.renew(&touched, now));
+        actions.extend(self.renew_denied(places, Sends::All, now));
         // Flows may have gone on because of what is taken back.
         let flows = (!touched.is_empty()).then_some(Flows::Of(touched));
         actions.extend(self.cut(flows.into_iter().collect(), Vec::new()));
@@ -470,7 +505,10 @@ impl Engine {
         for change in &decision.changes {
             let undo = self.state.apply(change.clone());
             touched.extend(change.touched(&undo));
+            decision.undo.push(undo);
         }
+        let places = Engine::places(std::iter::once(&decision));
+        decision.undo.clear();
         let config = decision.config.take();
         let configured = config.is_some();
         if let Some(config) = config {
@@ -486,7 +524,8 @@ impl Engine {
         }
         decision.effects.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
         let before = self.projection.revision();
-        let actions = self.project(&touched, structural, now);
+        let mut actions = self.project(&touched, structural, now);
+        actions.extend(self.renew_denied(places, Sends::All, now));
         let needs = self.projection.needs_since(before);
         self.changes.awaiting.push(Awaiting { ticket, decision, needs });
         actions

@@ -34,6 +34,9 @@ pub(super) enum Matter {
     Started,
     /// The kernel's sets were read.
     SetsRead,
+    /// Something that features may have to react to.
+    #[cfg(test)]
+    Facts(Vec<Fact>),
 }
 
 /// What is decided.
@@ -135,6 +138,11 @@ impl Decision {
             || self.changes.iter().any(Change::is_structural)
     }
 
+    /// Whether something follows when it is written down, besides an answer.
+    pub(super) fn has_more_to_do(&self) -> bool {
+        !self.events.is_empty() || !self.later.is_empty() || !self.notices.is_empty()
+    }
+
     /// The answer to whoever asked.
     pub(super) fn done(&self, stands: bool) -> Done {
         let changed = self.changes_something();
@@ -218,6 +226,11 @@ impl Engine {
             }
             Matter::Started => self.state.started(&self.view(&caller, force, now)),
             Matter::SetsRead => self.state.sets_read(&self.view(&caller, force, now)),
+            #[cfg(test)]
+            Matter::Facts(facts) => {
+                self.follow(facts, decision, force, now);
+                Vec::new()
+            }
         };
         self.adopt(proposals, decision, force, now);
         Ok(())
@@ -225,10 +238,16 @@ impl Engine {
 
     /// Makes the changes of proposals, and of all that follows from them.
     fn adopt(&mut self, proposals: Vec<Proposal>, decision: &mut Decision, force: bool, now: Time) {
-        let mut facts: Vec<(Fact, usize)> = Vec::new();
+        let mut facts: Vec<Fact> = Vec::new();
         for proposal in proposals {
-            facts.extend(self.make(proposal, decision).into_iter().map(|fact| (fact, 0)));
+            facts.extend(self.make(proposal, decision));
         }
+        self.follow(facts, decision, force, now);
+    }
+
+    /// Makes the changes that follow from facts, and all that follows from these.
+    fn follow(&mut self, facts: Vec<Fact>, decision: &mut Decision, force: bool, now: Time) {
+        let mut facts: Vec<(Fact, usize)> = facts.into_iter().map(|fact| (fact, 0)).collect();
         let mut next = 0;
         while let Some((fact, chain)) = facts.get(next).cloned() {
             next += 1;

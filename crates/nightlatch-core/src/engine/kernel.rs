@@ -90,7 +90,7 @@ impl Engine {
         }
     }
 
-    fn refused_by_kernel(&mut self, error: String, now: Time) -> Vec<Action> {
+    pub(super) fn refused_by_kernel(&mut self, error: String, now: Time) -> Vec<Action> {
         self.projection.refuse(&error, now);
         let finished = self.finish_refused(&error, now);
         let told = Action::Tell(Told::Trouble(Trouble::KernelRefused { error }));

@@ -48,14 +48,15 @@ impl Engine {
 
     /// Reads the sets on which decisions depend.
     pub(super) fn read_sets() -> Action {
-        Action::ReadSets(learned::all().filter(|set| set.effect != Effect::Denies).collect())
+        let sets = learned::all_read().filter(|set| set.effect != Effect::Denies);
+        Action::ReadSets(sets.collect())
     }
 
     /// Reads all sets, as it is done from time to time. If a set that denies has too many elements, these
     /// are known until the ends that they have now.
     pub fn read_all_sets(&self) -> Action {
         let is_short = |set: &'static SetSpec| self.learned.sets.count(set) <= learned::MAX_LISTED;
-        let sets = learned::all().filter(|set| set.effect != Effect::Denies || is_short(set));
+        let sets = learned::all_read().filter(|set| set.effect != Effect::Denies || is_short(set));
         Action::ReadSets(sets.collect())
     }
 
@@ -69,7 +70,7 @@ impl Engine {
         // An answer may be older than the removal of the table: nothing learned outlives that.
         if let Some(mut elements) = elements.filter(|_| self.state.posture().stands()) {
             actions.extend(self.cut_by_mistake(&mut elements, now));
-            let declared: Vec<_> = learned::all().collect();
+            let declared: Vec<_> = learned::all_read().collect();
             self.learned.sets.were_read(&declared, elements, now);
             let being_taught = self.being_taught.iter().flatten();
             being_taught.for_each(|element| self.learned.sets.learn(*element, now));
@@ -80,6 +81,7 @@ impl Engine {
             }
         }
         actions.extend(self.renew_windows(now));
+        actions.extend(self.renew_all_denied(now));
         actions.extend(self.peers_are_known(now));
         if follows {
             actions.extend(self.proceed(now));
@@ -177,11 +179,13 @@ impl Engine {
 }
 
 /// The learned state that a load puts back: all that has not ended, except what features no longer
-/// remember, such as peers that are blocked or denied.
+/// remember, such as peers that are blocked or denied; and what follows from records.
 pub(super) fn put_back(world: &World<'_>) -> Vec<Lasting> {
     let counts = |element: &Element| {
         element.set.effect != Effect::Allows || world.state.remembers(element, world)
     };
     let elements = world.learned.sets.at(world.now).filter(counts);
-    elements.filter_map(|element| element.lasting(world.now)).collect()
+    let mut all: Vec<Lasting> = elements.filter_map(|element| element.lasting(world.now)).collect();
+    world.state.denied(&mut |element| all.extend(element.lasting(world.now)));
+    all
 }

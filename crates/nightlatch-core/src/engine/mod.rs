@@ -7,6 +7,7 @@
 mod answers;
 mod batch;
 mod decide;
+mod denied;
 mod finish;
 mod kernel;
 mod learned;
@@ -16,7 +17,8 @@ mod questions;
 mod retry;
 pub mod schedule;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
@@ -51,6 +53,8 @@ pub struct Engine {
     cuts: finish::Cuts,
     questions: questions::Questions,
     schedule: Schedule,
+    /// From where people have asked for something, with the last time.
+    administrators: BTreeMap<IpAddr, Time>,
     restored: u64,
     restored_last: Option<String>,
     /// What the audit log says of a restoration, once the kernel has answered it.
@@ -69,6 +73,8 @@ pub struct Engine {
     being_taught: VecDeque<Vec<Element>>,
     /// When learned state was last saved.
     learned_saved: Option<Time>,
+    /// When the clock was last seen to go on evenly.
+    clock_seen: Option<Time>,
 }
 
 impl Engine {
@@ -85,6 +91,7 @@ impl Engine {
             cuts: finish::Cuts::default(),
             questions: questions::Questions::default(),
             schedule: Schedule::default(),
+            administrators: BTreeMap::new(),
             restored: 0,
             restored_last: None,
             restoring: None,
@@ -95,6 +102,7 @@ impl Engine {
             learned: Learned::default(),
             being_taught: VecDeque::new(),
             learned_saved: None,
+            clock_seen: None,
         }
     }
 
@@ -127,7 +135,20 @@ impl Engine {
 
     /// What features may look at.
     fn view<'a>(&'a self, caller: &'a Caller, force: bool, now: Time) -> View<'a> {
-        View::new(self.world(now), &self.config, &self.schedule, caller, force)
+        let (world, administrators) = (self.world(now), &self.administrators);
+        View::new(world, &self.config, &self.schedule, caller, force, administrators)
+    }
+
+    /// Notes from where somebody asks: that address is not banned for a while.
+    fn note_administrator(&mut self, caller: &Caller, now: Time) {
+        const MAX_KNOWN: usize = 64;
+        let Some(origin) = caller.origin.map(|origin| origin.to_canonical()) else { return };
+        self.administrators.insert(origin, now);
+        while self.administrators.len() > MAX_KNOWN {
+            let oldest = self.administrators.iter().min_by_key(|(_, at)| **at);
+            let Some(oldest) = oldest.map(|(address, _)| *address) else { return };
+            self.administrators.remove(&oldest);
+        }
     }
 
     /// The projection, to change, and the world that it follows.
@@ -157,6 +178,9 @@ impl Engine {
                 self.state.hear(&heard);
                 Vec::new()
             }
+            Event::Feature(event) if event.is_urgent() => {
+                self.decide_urgently(Waiting::Happened(event), now)
+            }
             Event::Feature(event) => self.wait(Waiting::Happened(event), now),
             Event::Configured { ticket, caller, config } => {
                 self.wait(Waiting::Configured { ticket, caller, config }, now)
@@ -174,6 +198,7 @@ impl Engine {
             Event::FlowsCut(result) => self.flows_cut(result),
             Event::Taught(result) => self.taught(result),
             Event::Unlearned(result) => self.unlearned(result, now),
+            Event::Denied { to, result } => self.denied(to, result, now),
             Event::LearnedSaved(result) => {
                 trouble(result, |error| Trouble::PeersNotSaved { error })
             }

@@ -37,7 +37,14 @@ impl Engine {
     ) -> Findings {
         let learned = self.learned_after(decision, stood, now);
         let world = World { learned: &learned, ..self.world(now) };
-        let view = View::new(world, &self.config, &self.schedule, &decision.caller, false);
+        let view = View::new(
+            world,
+            &self.config,
+            &self.schedule,
+            &decision.caller,
+            false,
+            &self.administrators,
+        );
         let mut found = judge(&view, probe);
         for (port, before) in found.ports.iter_mut().zip(before) {
             port.before = before;

@@ -1,14 +1,16 @@
 //! What the kernel was told, and what it may be told now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
 use super::learned::put_back;
 use super::retry;
-use crate::action::{Action, Apply, Load, Revision};
+use crate::action::{Action, Apply, Deny, Load, Revision};
 use crate::address::merge;
 use crate::knock::Sequences;
+use crate::learned::{Element, Key, Lasting, SetSpec};
 use crate::policy::World;
 use crate::ruleset::{self, Delta, Structure, Table};
 use crate::time::Time;
@@ -31,6 +33,9 @@ pub(super) struct Projection {
     stands: bool,
     /// The ranges that the changes of the running commit touch, merged.
     withheld: Vec<AddrRange>,
+    /// The elements of sets that follow from records which the running commit removes: until it is on disk,
+    /// a load puts them back.
+    withheld_elements: Vec<Element>,
     /// Whether a commit runs.
     is_committing: bool,
     /// The number of the last thing that was sent.
@@ -38,6 +43,8 @@ pub(super) struct Projection {
     /// The last revision of the table without lists, and the last one of the lists.
     table_revision: Revision,
     lists_revision: Revision,
+    /// The last revision of the sets that follow from records.
+    denied_revision: Revision,
     /// Up to which revision the kernel has answered: without lists, and the lists.
     settled: Settled,
     /// The last revision that was the whole table.
@@ -57,6 +64,7 @@ pub(super) struct Projection {
 struct Settled {
     table: Revision,
     lists: Revision,
+    denied: Revision,
 }
 
 /// What must be in the kernel before a change is answered.
@@ -64,26 +72,31 @@ struct Settled {
 pub(super) struct Needs {
     pub(super) table: Revision,
     pub(super) lists: Revision,
+    pub(super) denied: Revision,
 }
 
 impl Projection {
     /// Whether the kernel has a table that follows by differences.
-    fn follows(&self) -> bool {
+    pub(super) fn follows(&self) -> bool {
         self.stands && self.refused == 0
     }
 
     /// What was sent last: whoever waits for it waits for everything before it too, except lists.
     /// Nothing if the firewall is off.
     pub(super) fn needs(&self) -> Needs {
-        Needs { table: if self.stands { self.table_revision } else { 0 }, lists: 0 }
+        match self.stands {
+            true => Needs { table: self.table_revision, lists: 0, denied: self.denied_revision },
+            false => Needs::default(),
+        }
     }
 
     /// As [`Projection::needs`], with lists if they were sent since a revision, and with a removal of
     /// the table.
     pub(super) fn needs_since(&self, before: Revision) -> Needs {
         let since = |revision| if revision > before { revision } else { 0 };
-        let table = self.needs().table.max(since(self.table_revision));
-        Needs { table, lists: since(self.lists_revision) }
+        let Needs { table, denied, .. } = self.needs();
+        let table = table.max(since(self.table_revision));
+        Needs { table, lists: since(self.lists_revision), denied }
     }
 
     /// The number of the last thing that was sent.
@@ -93,8 +106,8 @@ impl Projection {
 
     /// Whether the kernel has what is needed.
     pub(super) fn has(&self, needs: Needs) -> bool {
-        let Settled { table, lists } = self.settled;
-        needs.table <= table && needs.lists <= lists
+        let Settled { table, lists, denied } = self.settled;
+        needs.table <= table && needs.lists <= lists && needs.denied <= denied
     }
 
     /// Whether an answer to a revision says anything about what stands now.
@@ -117,9 +130,31 @@ impl Projection {
         self.settled.lists = self.settled.lists.max(to);
     }
 
-    /// A commit begins whose changes touch these ranges.
-    pub(super) fn withhold(&mut self, touched: Vec<AddrRange>) {
+    /// The kernel has answered a revision of the sets that follow from records.
+    pub(super) fn settle_denied(&mut self, to: Revision) {
+        self.settled.denied = self.settled.denied.max(to);
+    }
+
+    /// A difference of the sets that follow from records, if there is a table that has them.
+    pub(super) fn deny(
+        &mut self,
+        elements: Vec<Lasting>,
+        stale: BTreeSet<(&'static SetSpec, Key)>,
+        is_urgent: bool,
+    ) -> Option<Action> {
+        if !self.stands || elements.is_empty() && stale.is_empty() {
+            return None;
+        }
+        self.revision += 1;
+        self.denied_revision = self.revision;
+        let deny = Deny { to: self.revision, elements, stale, is_urgent };
+        Some(Action::Deny(Box::new(deny)))
+    }
+
+    /// A commit begins whose changes touch these ranges, and remove these elements.
+    pub(super) fn withhold(&mut self, touched: Vec<AddrRange>, elements: Vec<Element>) {
         self.withheld = merge(touched);
+        self.withheld_elements = elements;
         self.is_committing = true;
     }
 
@@ -127,12 +162,16 @@ impl Projection {
     /// that may have changed.
     pub(super) fn release(&mut self) -> Vec<AddrRange> {
         self.is_committing = false;
+        self.withheld_elements.clear();
         std::mem::take(&mut self.withheld)
     }
 
-    /// Whether the kernel copies the packets that the program looks at, and no others, if it has a table.
+    /// Whether the kernel copies the packets that the program looks at, and no others, and has the rules
+    /// for what is limited, if it has a table.
     pub(super) fn watches(&self, world: &World<'_>) -> bool {
-        !self.stands || self.structure.watched == world.state.watched()
+        !self.stands
+            || self.structure.watched == world.state.watched()
+                && self.structure.limits == world.state.limits()
     }
 
     /// Follows the state within ranges whose claims have changed.
@@ -231,13 +270,18 @@ impl Projection {
         self.load_revision = self.revision;
         self.answers_count_from = self.revision;
         self.retry_at = None;
+        let mut learned = put_back(world);
+        let withheld = self.withheld_elements.iter().filter(|it| {
+            world.state.denied_until(it.set, &it.key).is_none_or(|until| until <= world.now)
+        });
+        learned.extend(withheld.filter_map(|element| element.lasting(world.now)));
         Action::Load(Box::new(Load {
             to: self.revision,
             table: Arc::clone(&self.sent),
             structure: self.structure.clone(),
             lists: Arc::clone(&self.lists),
             trial: trial(world),
-            learned: put_back(world),
+            learned,
         }))
     }
 

@@ -39,6 +39,7 @@ impl Engine {
         request: Request,
         now: Time,
     ) -> Vec<Action> {
+        self.note_administrator(&caller, now);
         let ask = match request {
             Request::Reload => return self.wait(Waiting::Reload { ticket, caller }, now),
             Request::Status | Request::Why { .. } => {
@@ -54,6 +55,11 @@ impl Engine {
             Some(Reads::Counts) => {
                 self.questions.for_hits.push((ticket, caller, ask));
                 vec![Action::ReadHits]
+            }
+            Some(Reads::Nothing | Reads::Learned)
+                if ask.requests.iter().all(features::Request::is_urgent) =>
+            {
+                self.decide_urgently(Waiting::Asked { ticket, caller, ask }, now)
             }
             Some(Reads::Nothing | Reads::Learned) => {
                 self.wait(Waiting::Asked { ticket, caller, ask }, now)

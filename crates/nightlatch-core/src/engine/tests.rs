@@ -1,5 +1,6 @@
 //! Requests, refusals and ends, through all stations: store, kernel, reply.
 
+mod bans;
 mod changes;
 mod closing;
 mod disk;
@@ -24,11 +25,11 @@ mod spa;
 mod up;
 mod users;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::AddrRange;
-use crate::action::{Action, Flows, Level, Told, Unlearn};
+use crate::action::{Action, Deny, Flows, Level, Told, Unlearn};
 use crate::api::{Ask, Caller, Cause, Done, LockOut, RefusalKind, Reply, Request, Status, Why};
 use crate::audit::Record;
 use crate::config::Config;
@@ -37,7 +38,7 @@ use crate::event::{Event, Ticket};
 use crate::features::accounts::{self, Account, Entry, NewAccount};
 use crate::features::blocks::{self, Block, NewBlock};
 use crate::features::{self, Change, Job, State, firewall};
-use crate::learned::Lasting;
+use crate::learned::{Filled, Key, Lasting, SetSpec};
 use crate::pbx::PbxPeers;
 use crate::posture::{Mode, Posture, Protection, Site};
 use crate::probe::Probe;
@@ -84,6 +85,9 @@ struct Desk {
     /// What was added to the kernel's sets, by loads too.
     taught: Vec<Lasting>,
     unlearned: Vec<Unlearn>,
+    /// The elements of sets that follow from records, each with its end, and how often they were changed.
+    denied: BTreeMap<(&'static SetSpec, Key), Time>,
+    denials: u32,
     /// How often the PBX was asked.
     questions: u32,
     told: Vec<Told>,
@@ -109,6 +113,8 @@ impl Desk {
             cuts: Vec::new(),
             taught: Vec::new(),
             unlearned: Vec::new(),
+            denied: BTreeMap::new(),
+            denials: 0,
             questions: 0,
             told: Vec::new(),
             jobs: Vec::new(),
@@ -158,8 +164,20 @@ impl Desk {
                 let result = self.project(Project::Difference, |kernel| kernel.apply(*apply));
                 return vec![Event::Applied { to, result }];
             }
+            Action::Deny(deny) => {
+                let to = deny.to;
+                let result = self.kernel.clone();
+                if result.is_ok() {
+                    self.deny(&deny);
+                }
+                return vec![Event::Denied { to, result }];
+            }
             Action::Load(load) => {
                 let to = load.to;
+                if self.kernel.is_ok() {
+                    self.denied.clear();
+                    self.add_denied(&load.learned);
+                }
                 self.taught.extend(&load.learned);
                 let result = self.project(Project::Whole, |kernel| {
                     kernel.load(*load);
@@ -197,6 +215,20 @@ impl Desk {
             Action::ExchangeLists { .. } => panic!("no test here has a list"),
         }
         Vec::new()
+    }
+
+    fn deny(&mut self, deny: &Deny) {
+        self.denials += 1;
+        self.denied.retain(|place, _| !deny.stale.contains(place));
+        self.add_denied(&deny.elements);
+    }
+
+    /// As the kernel does it: what is there already stays as it is.
+    fn add_denied(&mut self, elements: &[Lasting]) {
+        for element in elements.iter().filter(|it| it.set.filled == Filled::FromRecords) {
+            let until = element.until(self.now).until;
+            self.denied.entry((element.set, element.key)).or_insert(until);
+        }
     }
 
     fn project(

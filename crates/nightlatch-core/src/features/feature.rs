@@ -18,7 +18,7 @@ use crate::api::RefusalKind;
 use crate::config::{Config, Table};
 use crate::engine::schedule::Begun;
 use crate::heard::{Heard, Topic};
-use crate::learned::{Element, SetSpec};
+use crate::learned::{self, Element, SetSpec};
 use crate::policy::{Claim, World};
 use crate::signalling::Learned;
 use crate::time::Time;
@@ -133,6 +133,18 @@ pub trait Feature: Clone + Debug + Default + PartialEq {
     /// Calls `found` for every claim that overlaps a range at `now`.
     fn claims<'a>(&'a self, _over: AddrRange, _now: Time, _found: &mut dyn FnMut(Claim<'a>)) {}
 
+    /// The elements that a record puts into sets of the kernel that deny something
+    /// ([`Filled::FromRecords`](crate::learned::Filled)), each with its end. They are in the kernel before
+    /// the record is on disk.
+    fn denies(_record: &Self::Record) -> Vec<Element> {
+        Vec::new()
+    }
+
+    /// Until when an element follows from its records.
+    fn denied_until(&self, _set: &'static SetSpec, _key: &learned::Key) -> Option<Time> {
+        None
+    }
+
     /// Adds the addresses that its lists name.
     fn list(&self, _into: &mut RangeList) {}
 
@@ -169,6 +181,18 @@ pub trait Feature: Clone + Debug + Default + PartialEq {
     /// the progress of work. What arrives in [`happened`](Feature::happened) is noted only if that puts it
     /// into its plan. Sees no other feature.
     fn note(&mut self, _event: &Self::Event, _now: Time) {}
+
+    /// Whether what follows from an event is decided at once, even while a commit runs: what it denies is
+    /// in the kernel before anything is written down, and stays there if it cannot be. Nothing that opens
+    /// may follow from it.
+    fn is_urgent(_event: &Self::Event) -> bool {
+        false
+    }
+
+    /// The same for a request. Whoever asks is answered when it is written down.
+    fn is_urgent_request(_request: &Self::Request) -> bool {
+        false
+    }
 
     /// What follows from what another feature proposes, or has found out. The changes of that one are
     /// made already.

@@ -203,7 +203,23 @@ macro_rules! features {
             }
         }
 
+        impl Event {
+            /// Whether what follows is decided at once, even while a commit runs.
+            pub fn is_urgent(&self) -> bool {
+                match self {
+                    $(Event::$Name(event) => $Name::is_urgent(event),)*
+                }
+            }
+        }
+
         impl Request {
+            /// Whether it is decided at once, even while a commit runs.
+            pub fn is_urgent(&self) -> bool {
+                match self {
+                    $(Request::$Name(request) => $Name::is_urgent_request(request),)*
+                }
+            }
+
             /// Whether it may change more than claims: chains, rules, lists.
             pub fn may_be_alone(&self) -> bool {
                 match self {
@@ -238,6 +254,18 @@ macro_rules! features {
                 found: &mut dyn FnMut(Claim<'a>),
             ) {
                 $(self.$name.claims(over, now, found);)*
+            }
+
+            /// Calls `found` for each element that follows from records, ended or not.
+            pub fn denied(&self, found: &mut dyn FnMut(Element)) {
+                $(self.$name.each(&mut |_, record| {
+                    $Name::denies(record).into_iter().for_each(&mut *found);
+                });)*
+            }
+
+            /// Until when an element follows from records, if it does.
+            pub fn denied_until(&self, set: &'static SetSpec, key: &LearnedKey) -> Option<Time> {
+                [$(self.$name.denied_until(set, key),)*].into_iter().flatten().max()
             }
 
             /// All that the lists name.
@@ -416,6 +444,15 @@ macro_rules! features {
                         $Name::touched(before.record.as_ref(), after.record.as_ref())
                     })*
                     _ => [undo.ranges(), self.ranges()].concat(),
+                }
+            }
+
+            /// The elements that follow from the record from now on.
+            pub fn denies(&self) -> Vec<Element> {
+                match self {
+                    $(Change::$Name(put) => {
+                        put.record.as_ref().map_or_else(Vec::new, $Name::denies)
+                    })*
                 }
             }
 

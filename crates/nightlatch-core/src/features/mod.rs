@@ -7,6 +7,7 @@
 mod macros;
 
 pub mod accounts;
+pub mod bans;
 pub mod blocks;
 pub mod countries;
 pub mod denials;
@@ -23,6 +24,7 @@ pub mod providers;
 pub mod register;
 pub mod users;
 pub mod view;
+pub mod watch;
 
 pub use feature::{Feature, Put, Reads, Refuses};
 pub use plan::{Effects, Fact, Plan, Step, UserOpens, UserRights, Want};

@@ -14,11 +14,12 @@ use crate::AddrRange;
 use crate::action::{Level, Unlearn};
 use crate::api::RefusalKind;
 use crate::audit::Occurrence;
+use crate::ban::Limits;
 use crate::config::{File, Mistake, Rules, Table};
 use crate::engine::schedule::{Begun, Task};
 use crate::heard::{Heard, Topic};
 use crate::knock::Sequences;
-use crate::learned::{Element, SetSpec};
+use crate::learned::{Element, Key as LearnedKey, SetSpec};
 use crate::policy::{Claim, World};
 use crate::posture::Posture;
 use crate::row::{Row, RowError, Stored};
@@ -40,6 +41,8 @@ features! {
     users: Users,
     providers: Providers,
     names: Names,
+    bans: Bans,
+    watch: Watch,
 }
 
 impl State {
@@ -51,6 +54,11 @@ impl State {
     /// Who may knock, and what that opens.
     pub fn knocks(&self) -> Arc<Sequences> {
         self.users.knocks()
+    }
+
+    /// What is limited to sources that attack and are not banned.
+    pub fn limits(&self) -> Limits {
+        self.bans.limits()
     }
 
     /// Which packets the program looks at, because they may open an address.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::By;
 use crate::api::Caller;
@@ -23,7 +24,11 @@ pub struct View<'a> {
     schedule: &'a Schedule,
     caller: &'a Caller,
     force: bool,
+    administrators: &'a BTreeMap<IpAddr, Time>,
 }
+
+/// For how long after a request its caller's address counts as an administrator's.
+const ADMINISTERS: Duration = Duration::from_secs(86_400);
 
 impl<'a> View<'a> {
     /// What there is to see.
@@ -33,8 +38,16 @@ impl<'a> View<'a> {
         schedule: &'a Schedule,
         caller: &'a Caller,
         force: bool,
+        administrators: &'a BTreeMap<IpAddr, Time>,
     ) -> View<'a> {
-        View { world, config, schedule, caller, force }
+        View { world, config, schedule, caller, force, administrators }
+    }
+
+    /// Whether somebody has asked for something from an address in a range within the last day.
+    pub fn administers(&self, range: AddrRange) -> bool {
+        let own = self.caller.origin.filter(|origin| range.contains(origin.to_canonical()));
+        let mut within = self.administrators.range(range.first_address()..=range.last_address());
+        own.is_some() || within.any(|(_, at)| self.now().since(*at) < ADMINISTERS)
     }
 
     /// The moment.
@@ -186,11 +199,15 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a block or a denial covers an address.
+/// Whether a block, a ban or a denial covers an address.
 pub fn is_closed_to(world: &World<'_>, address: IpAddr) -> bool {
     let mut closed = false;
     world.state.claims(AddrRange::from(address.to_canonical()), world.now, &mut |claim| {
-        closed |= matches!(claim.says, Says::Block | Says::Deny(_));
+        closed |= match claim.says {
+            Says::Block | Says::Deny(_) => true,
+            Says::Ban(until) => until > world.now,
+            _ => false,
+        };
     });
     closed
 }

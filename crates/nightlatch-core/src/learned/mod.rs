@@ -28,3 +28,8 @@ pub const MAX_LISTED: usize = 50_000;
 pub fn all() -> impl Iterator<Item = &'static SetSpec> + Clone {
     features::sets().chain([&cut::SET, &knock::KNOCKED]).chain(condition::SETS)
 }
+
+/// Those that are read: not where what they have follows from records.
+pub fn all_read() -> impl Iterator<Item = &'static SetSpec> + Clone {
+    all().filter(|set| set.filled != Filled::FromRecords)
+}

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Effect, Element, Filled, Key, SetSpec};
+use crate::AddrRange;
 use crate::time::Time;
 
 /// The elements of all sets, each with its end. Bounded by the sets' sizes.
@@ -93,7 +94,27 @@ impl LearnedSets {
         address: IpAddr,
         now: Time,
     ) -> impl Iterator<Item = Element> {
-        let places = Key::first_of(address)..=Key::last_of(address);
+        self.between(set, address, address, now)
+    }
+
+    /// The elements of a set with addresses in a range that have not ended.
+    pub fn within(
+        &self,
+        set: &'static SetSpec,
+        range: AddrRange,
+        now: Time,
+    ) -> impl Iterator<Item = Element> {
+        self.between(set, range.first_address(), range.last_address(), now)
+    }
+
+    fn between(
+        &self,
+        set: &'static SetSpec,
+        first: IpAddr,
+        last: IpAddr,
+        now: Time,
+    ) -> impl Iterator<Item = Element> {
+        let places = Key::first_of(first)..=Key::last_of(last);
         let elements = self.sets.get(set).into_iter().flat_map(move |it| it.range(places.clone()));
         let elements = elements.filter(move |(_, until)| **until > now);
         elements.map(move |(key, until)| Element { set, key: *key, until: *until })
@@ -135,7 +156,7 @@ impl LearnedSets {
             saved.until(element.set, &element.key, now).is_none_or(|before| {
                 let (before, after) = (before.min(element.until), before.max(element.until));
                 let timeout = match element.set.filled {
-                    Filled::ByDaemonRenewedByPackets => after.since(now),
+                    Filled::ByDaemonRenewedByPackets | Filled::FromRecords => after.since(now),
                     Filled::ByPackets | Filled::ByDaemon => element.set.timeout,
                 };
                 after.since(before) >= quarter(timeout)

@@ -32,8 +32,13 @@ pub struct SetSpec {
 pub enum Shape {
     /// The peer's address.
     Address,
+    /// The first address of the peer's IPv6 network, which is as long as the rules that ask say. There is no
+    /// set for IPv4.
+    NetworkV6,
     /// The peer's address, and this host's port.
     Port,
+    /// The peer's address, and its port.
+    Source,
     /// The peer's address, its port, and this host's port.
     Peer,
     /// The peer's address, the protocol, the peer's port, and this host's port.
@@ -50,6 +55,11 @@ pub enum Filled {
     /// The daemon does, and packets may renew them. Each element, and the rule that renews it, has a
     /// timeout of its own.
     ByDaemonRenewedByPackets,
+    /// The daemon does, and what they are follows from its records ([`Feature::denies`]): so the sets are
+    /// never read. Each element has a timeout of its own.
+    ///
+    /// [`Feature::denies`]: crate::features::Feature::denies
+    FromRecords,
 }
 
 /// What an element does for its address.
@@ -102,6 +112,9 @@ impl SetSpec {
 
     /// The set's declaration for `nft`, for a family.
     pub(crate) fn declaration(&self, family: Family) -> String {
+        if !self.shape.exists(family) {
+            return String::new();
+        }
         let key = self.shape.declaration(family);
         let (size, timeout) = (self.size, self.timeout.as_secs());
         let mut text = format!("\tset {} {{\n\t\ttype {key}\n", self.name_of(family));
@@ -114,6 +127,7 @@ impl SetSpec {
             Filled::ByDaemonRenewedByPackets => {
                 writeln!(text, "\t\tsize {size}\n\t\tflags dynamic,timeout")
             }
+            Filled::FromRecords => writeln!(text, "\t\tsize {size}\n\t\tflags timeout"),
         };
         text.push_str("\t}\n");
         text
@@ -124,11 +138,19 @@ impl Shape {
     /// Whether a key has exactly these fields.
     pub fn fits(self, key: &Key) -> bool {
         match self {
-            Shape::Address => (key.protocol, key.port, key.local_port) == (0, 0, 0),
+            Shape::Address | Shape::NetworkV6 => {
+                (key.protocol, key.port, key.local_port) == (0, 0, 0)
+            }
             Shape::Port => (key.protocol, key.port) == (0, 0),
+            Shape::Source => (key.protocol, key.local_port) == (0, 0),
             Shape::Peer => key.protocol == 0,
             Shape::Flow => key.protocol != 0,
         }
+    }
+
+    /// Whether there is a set for a family.
+    pub fn exists(self, family: Family) -> bool {
+        self != Shape::NetworkV6 || family == Family::V6
     }
 
     fn declaration(self, family: Family) -> String {
@@ -137,8 +159,8 @@ impl Shape {
             Family::V6 => "ipv6_addr",
         };
         let others = match self {
-            Shape::Address => "",
-            Shape::Port => " . inet_service",
+            Shape::Address | Shape::NetworkV6 => "",
+            Shape::Port | Shape::Source => " . inet_service",
             Shape::Peer => " . inet_service . inet_service",
             Shape::Flow => " . inet_proto . inet_service . inet_service",
         };

@@ -13,6 +13,7 @@ use crate::condition::Condition;
 use crate::features::By;
 use crate::hours::Hours;
 use crate::service::{Grant, ServiceName};
+use crate::time::Time;
 use crate::watched::Kind;
 use crate::{AddrRange, Family};
 
@@ -50,6 +51,11 @@ pub enum Says<'a> {
     List,
     /// No list counts for these addresses. Allows nothing.
     Spare,
+    /// Deny everything until a time, except where an account, a lease or an exemption counts. The kernel has
+    /// bans in sets of their own, from which they leave by themselves.
+    Ban(Time),
+    /// No ban counts for these addresses. Allows nothing.
+    Unbanned,
 }
 
 /// What a denial denies.
@@ -71,6 +77,8 @@ pub struct Answer {
     pub stance: Stance,
     /// What is denied, running flows and outbound packets included. Nothing if it is blocked.
     pub denied: Option<DenialScope>,
+    /// Whether bans cover the address that do not count for it.
+    pub excepted: bool,
 }
 
 /// Who an address is.
@@ -151,7 +159,8 @@ impl Answer {
         union.grant()
     }
 
-    /// Whether it certainly gives nobody more than another answer, whatever is open to strangers.
+    /// Whether it certainly gives nobody more than another answer, whatever is open to strangers. An
+    /// exception from a ban comes with the ban or with what is allowed, and gives nothing by itself.
     pub fn is_at_most(&self, other: &Answer) -> bool {
         use Stance::{Account, Blocked, Listed, Spared, Stranger};
 
@@ -192,6 +201,8 @@ pub struct Weighing<'a> {
     denials: BTreeMap<DenialScope, usize>,
     lists: usize,
     exemptions: usize,
+    bans: usize,
+    unbanned: usize,
     /// Leases: whoever has a credential does not override what an administrator has blocked.
     leases: usize,
     /// What is granted under no condition.
@@ -249,6 +260,8 @@ impl<'a> Weighing<'a> {
             Says::Deny(scope) => count(&mut self.denials, scope, by),
             Says::List => self.lists = self.lists.saturating_add_signed(by),
             Says::Spare => self.exemptions = self.exemptions.saturating_add_signed(by),
+            Says::Ban(_) => self.bans = self.bans.saturating_add_signed(by),
+            Says::Unbanned => self.unbanned = self.unbanned.saturating_add_signed(by),
             Says::Allow(grant) => {
                 count(&mut self.accounts, width, by);
                 self.always.count(grant, by);
@@ -290,7 +303,13 @@ impl<'a> Weighing<'a> {
         };
         let denied = self.denials.keys().next_back().copied();
         let denied = denied.filter(|_| stance != Stance::Blocked);
-        Answer { stance, denied }
+        let excepted = self.bans > 0 && stance != Stance::Blocked && self.is_never_banned();
+        Answer { stance, denied, excepted }
+    }
+
+    /// Whether no ban counts.
+    fn is_never_banned(&self) -> bool {
+        !self.accounts.is_empty() || self.leases > 0 || self.exemptions > 0 || self.unbanned > 0
     }
 
     fn account(&self, walled: bool) -> Stance {
@@ -324,8 +343,8 @@ fn count<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K, by: isize) {
 /// than for any stranger, in ascending order.
 ///
 /// Neighbours with equal answers stay apart, so that a change affects only the pieces that it
-/// touches, and the result does not depend on the order of changes. `n log n`, also if all claims
-/// overlap.
+/// touches, and the result does not depend on the order of changes. Only bans split nothing where the
+/// answer stays the same: there may be many inside a wide block. `n log n`, also if all claims overlap.
 pub fn pieces(claims: &[Claim<'_>], within: &AddrRange) -> Vec<(AddrRange, Answer)> {
     let family = within.family();
     let mut ends: Vec<End<'_, '_>> = Vec::with_capacity(claims.len() * 2);
@@ -340,7 +359,10 @@ pub fn pieces(claims: &[Claim<'_>], within: &AddrRange) -> Vec<(AddrRange, Answe
     let mut found: Vec<(AddrRange, Answer)> = Vec::new();
     let mut weighing = Weighing::default();
     let mut ends = ends.into_iter().peekable();
+    // Whether only bans begin or end at this place.
+    let mut only_bans = true;
     while let Some(end) = ends.next() {
+        only_bans &= end.is_of_ban();
         if end.begins {
             weighing.add(end.claim);
         } else {
@@ -352,6 +374,15 @@ pub fn pieces(claims: &[Claim<'_>], within: &AddrRange) -> Vec<(AddrRange, Answe
         }
         let last = next.map_or(within.last(), |next| next - 1);
         let answer = weighing.answer();
+        let continues = std::mem::replace(&mut only_bans, true);
+        if let Some((range, before)) = found.last_mut()
+            && continues
+            && *before == answer
+            && range.last().checked_add(1) == Some(end.at)
+        {
+            *range = piece(family, range.first(), last).unwrap_or(*range);
+            continue;
+        }
         if let Some(range) = piece(family, end.at, last).filter(|_| answer.is_special()) {
             // Mostly the same as the one before, with which it then shares its services.
             let same = found.last().map(|(_, before)| before).filter(|before| **before == answer);
@@ -371,6 +402,12 @@ struct End<'a, 'b> {
     at: u128,
     begins: bool,
     claim: &'b Claim<'a>,
+}
+
+impl End<'_, '_> {
+    fn is_of_ban(&self) -> bool {
+        matches!(self.claim.says, Says::Ban(_) | Says::Unbanned)
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //!
 //! 1. loopback
 //! 2. what IPv4 and IPv6 cannot work without
-//! 3. a block at least as specific as every account covering the address; a denial of services that
-//!    no account grants
+//! 3. a block at least as specific as every account covering the address; a ban of an address that no
+//!    account, lease or exemption covers; a denial of services that no account grants
 //! 4. (5, 6) established flows: replies to this host, and media streams. Not UDP signalling, for
 //!    which connection tracking cannot be relied on
 //! 5. (7, 8) an account, for its services; a lease, for its user's services, which no block covers unless an
@@ -87,6 +87,13 @@ pub enum Reason {
         /// The deciding block's range.
         range: AddrRange,
     },
+    /// The address is banned: it attacks.
+    Banned {
+        /// The range of the ban.
+        range: AddrRange,
+        /// When the ban ends.
+        until: Time,
+    },
     /// The address is denied services: its account was removed, or never existed.
     Denied {
         /// The range of the denial.
@@ -134,6 +141,9 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Verdict {
     let wall = standing.block.map(|range| drop(Reason::Blocked { range }));
     if let (Some(blocked), Stance::Blocked) = (&wall, &standing.answer.stance) {
         return blocked.clone();
+    }
+    if let Some((range, until)) = standing.ban {
+        return drop(Reason::Banned { range, until });
     }
     if let Some(range) = standing.denial.filter(|_| is_denied(world, &standing, packet))
         && knocked(world, packet).is_none()
@@ -217,8 +227,8 @@ fn is_denied(world: &World<'_>, standing: &Standing<'_>, packet: &Packet) -> boo
         && !standing.may_grant(world, packet.what)
 }
 
-/// Whether a service of this host may not send to a peer, because the peer is blocked or is denied
-/// the service.
+/// Whether a service of this host may not send to a peer, because the peer is blocked or banned, or is
+/// denied the service.
 pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, port: u16) -> bool {
     let what = match protocol {
         Protocol::Tcp => What::Tcp { port },
@@ -227,7 +237,7 @@ pub fn is_closed_outwards(world: &World<'_>, peer: IpAddr, protocol: Protocol, p
     let packet = Packet::new(peer, what);
     let standing = Standing::of(world, peer);
     let is_service = world.catalogue.every_port().contains(protocol, port);
-    let is_blocked = standing.answer.stance == Stance::Blocked;
+    let is_blocked = standing.answer.stance == Stance::Blocked || standing.ban.is_some();
     let is_denied = || is_denied(world, &standing, &packet);
     (is_blocked && is_service) || (is_denied() && !is_knocked_outwards(world, &packet))
 }
@@ -278,6 +288,8 @@ pub struct Standing<'a> {
     pub denial: Option<AddrRange>,
     /// The range of the most specific block covering it.
     pub block: Option<AddrRange>,
+    /// The ban that counts, with its end: of those that have not ended, the one that ends last.
+    pub ban: Option<(AddrRange, Time)>,
 }
 
 /// What an account allows an address.
@@ -297,6 +309,7 @@ impl<'a> Standing<'a> {
         let here = AddrRange::from(address.to_canonical());
         let mut weighing = Weighing::default();
         let (mut accounts, mut denials, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ban: Option<(AddrRange, Time)> = None;
         world.state.claims(here, world.now, &mut |claim| {
             weighing.add(&claim);
             match claim.says {
@@ -310,7 +323,13 @@ impl<'a> Standing<'a> {
                 }
                 Says::Deny(scope) => denials.push((scope, claim.over)),
                 Says::Block => blocks.push(claim.over),
-                Says::List | Says::Spare => {}
+                Says::Ban(until) => {
+                    let lasts_longer = ban.is_none_or(|(_, longest)| longest < until);
+                    if until > world.now && lasts_longer {
+                        ban = Some((claim.over, until));
+                    }
+                }
+                Says::List | Says::Spare | Says::Unbanned => {}
             }
         });
         let posture = world.state.posture();
@@ -326,11 +345,12 @@ impl<'a> Standing<'a> {
         let denial = denial.map(|(_, range)| range);
         let block = blocks.into_iter().max_by_key(width);
         let answer = weighing.answer();
+        let ban = ban.filter(|_| !answer.excepted);
         let conditional = answer.conditional().map(|(condition, grant)| {
             (condition.met(address, &world.learned.sets, world.now), grant.clone())
         });
         let conditional = conditional.collect();
-        Standing { answer, accounts, conditional, denial, block }
+        Standing { answer, accounts, conditional, denial, block, ban }
     }
 
     /// Whether accounts let the packet in.

@@ -31,6 +31,7 @@ impl Ruleset {
         for (range, target) in table.iter() {
             ruleset.accounts.extend(target.chain.clone().map(|chain| (range, chain)));
             ruleset.closed.extend(target.closure.clone().map(|closure| (range, closure)));
+            ruleset.excepted.extend(target.answer.excepted.then_some(range));
         }
         ruleset
     }
@@ -61,6 +62,16 @@ pub(crate) fn structure_with(world: &World<'_>, table: &Table, sequences: &Seque
     for kind in &structure.watched.clone().leases {
         Target::of(Answer::of_lease(kind)).add_chains(&mut structure, world);
     }
+    structure.limits = world.state.limits();
+    structure.limited = structure
+        .limits
+        .of
+        .iter()
+        .map(|limited| {
+            let names = limited.services();
+            (*limited, world.catalogue.opening(&names).ports)
+        })
+        .collect();
     let has_windows = structure.has_open_hours()
         || structure.conditions.values().any(|chain| chain.windows.is_some());
     structure.windows_from = has_windows.then(|| beginning_of_day(world.now));

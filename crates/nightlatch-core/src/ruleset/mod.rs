@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use nightlatch_parse::ranges::RangeList;
 
+use crate::ban::{Limited, Limits};
 use crate::condition::Condition;
 use crate::config::{MediaSources, Rate};
 use crate::hours::Hours;
@@ -60,6 +61,10 @@ pub mod names {
     pub const CLOSED_FORWARD_V4: &str = "closed_forward4";
     /// The same for IPv6.
     pub const CLOSED_FORWARD_V6: &str = "closed_forward6";
+    /// Map of ranges for which no ban counts, inside of banned networks, IPv4.
+    pub const BAN_EXCEPT_V4: &str = "ban_except4";
+    /// The same for IPv6.
+    pub const BAN_EXCEPT_V6: &str = "ban_except6";
     /// Map from addresses with leases to the chain by which packets of running flows renew these, IPv4.
     pub const KEPT_V4: &str = "kept4";
     /// The same for IPv6.
@@ -90,6 +95,8 @@ pub mod names {
     pub const SILENT: &str = "silent";
     /// Counts what blocked addresses sent.
     pub const BLOCKED: &str = "blocked";
+    /// Counts packets from and to banned addresses.
+    pub const BANNED: &str = "banned";
     /// Counts packets from and to denied addresses.
     pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
@@ -114,6 +121,9 @@ pub struct Ruleset {
     /// name of one of [`Structure::closures`].
     #[serde(default)]
     pub closed: Vec<(AddrRange, Arc<str>)>,
+    /// Where no ban counts, inside of banned networks: disjoint ranges, sorted.
+    #[serde(default)]
+    pub excepted: Vec<AddrRange>,
     /// Who is on a list: merged. Copies of a ruleset on disk leave it out: lists have their own.
     #[serde(skip)]
     pub lists: Arc<RangeList>,
@@ -153,6 +163,12 @@ pub struct Structure {
     /// nobody does.
     #[serde(skip)]
     pub watched: Arc<Watched>,
+    /// What is limited to sources that attack and are not banned, each with its ports.
+    #[serde(skip)]
+    pub limited: BTreeMap<Limited, Vec<Ports>>,
+    /// What is limited to anybody, and the rate.
+    #[serde(skip)]
+    pub limits: Limits,
     /// In which sets the lists are. The kernel's side decides.
     #[serde(default)]
     pub list_sets: ListSets,

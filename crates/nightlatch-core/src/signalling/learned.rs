@@ -1,6 +1,6 @@
 //! The peers known from this host's own requests: the sets, and a view of what is known of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,18 @@ impl Learned {
     pub fn is_registrar(&self, address: IpAddr, now: Time) -> bool {
         let is_at = |by: LearnedBy| self.sets.of_address(by.set(), address, now).next().is_some();
         is_at(LearnedBy::Registered) || is_at(LearnedBy::RegisteredByTcp)
+    }
+
+    /// The addresses and ports in a range at which this host is registered, over any protocol; port 0 over TCP.
+    pub fn registrars_within(
+        &self,
+        range: AddrRange,
+        now: Time,
+    ) -> impl Iterator<Item = SocketAddr> {
+        [LearnedBy::Registered, LearnedBy::RegisteredByTcp].into_iter().flat_map(move |by| {
+            let peers = self.sets.within(by.set(), range, now);
+            peers.map(|element| SocketAddr::new(element.key.address, element.key.port))
+        })
     }
 
     /// Forgets the peers for which `forgotten` is true.

@@ -9,8 +9,28 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-mod stamp;
+pub mod apache;
+pub mod asterisk;
+pub mod freepbx;
+pub mod freeswitch;
+pub mod fusionpbx;
+pub mod kamailio;
+pub mod nginx;
+pub mod opensips;
+pub mod prefix;
+pub mod sshd;
+pub mod stamp;
 
+mod format;
+mod pattern;
+mod snippet;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use format::{Format, UnknownFormat};
+pub use pattern::{Pattern, PatternError};
 pub use stamp::Stamp;
 
 /// The longest line that is read, in bytes. Of a longer one nothing is believed.

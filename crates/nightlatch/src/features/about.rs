@@ -31,6 +31,8 @@ pub enum Claim {
     AllowOnly,
     /// This range is blocked.
     Block(AddrRange),
+    /// This range is banned.
+    Ban(AddrRange),
     /// This range is denied services.
     Deny(AddrRange),
     /// A list holds it.

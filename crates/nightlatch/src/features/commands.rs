@@ -3,8 +3,8 @@
 
 use super::context::{Context, Run};
 use super::{
-    accounts, audit, blocks, boot, check, countries, demo, exemptions, feeds, firewall, generate,
-    leases, names, open, peers, providers, status, up, users, who, why,
+    accounts, audit, bans, blocks, boot, check, countries, demo, exemptions, feeds, firewall,
+    generate, leases, names, open, peers, providers, status, up, users, watch, who, why,
 };
 use crate::shell::outcome::Outcome;
 
@@ -53,6 +53,9 @@ commands! {
     #[command(visible_alias = "blacklist")]
     Block: blocks::cli::Block,
     Unblock: blocks::cli::Unblock,
+    Ban: bans::cli::Ban,
+    Bans: bans::cli::List,
+    Unban: bans::cli::Unban,
     Leases: leases::cli::List,
     Close: leases::cli::Close,
     Exempt: exemptions::cli::ExemptCommand,
@@ -64,6 +67,7 @@ commands! {
     User: users::cli::UserCommand,
     Lease: users::cli::Lease,
     Open: open::cli::Open,
+    Watch: watch::cli::WatchCommand,
     Mode: firewall::cli::SetMode,
     Services: firewall::cli::Services,
     Log: audit::cli::Log,

@@ -13,6 +13,7 @@ use crate::shell::paths::Paths;
 pub mod about;
 pub mod accounts;
 pub mod audit;
+pub mod bans;
 pub mod blocks;
 pub mod boot;
 pub mod check;
@@ -38,6 +39,7 @@ pub mod report;
 pub mod status;
 pub mod up;
 pub mod users;
+pub mod watch;
 pub mod who;
 pub mod why;
 pub mod worded;
@@ -161,7 +163,7 @@ macro_rules! features {
     };
 }
 
-// "Pattern not covered: `Reply::Bans(_)`" means that a feature of the core has no line here.
+// "Pattern not covered: `Reply::Quotas(_)`" means that a feature of the core has no line here.
 features! {
     firewall: Firewall,
     blocks: Blocks,
@@ -176,4 +178,6 @@ features! {
     users: Users,
     providers: Providers,
     names: Names,
+    bans: Bans,
+    watch: Watch,
 }

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nightlatch_core::action::{Apply, Load, Revision, Unlearn};
+use nightlatch_core::action::{Apply, Deny, Load, Revision, Unlearn};
 use nightlatch_core::cut::LiveFlow;
 use nightlatch_core::event::Event;
 use nightlatch_core::learned::{Lasting, SetSpec};
@@ -54,6 +54,9 @@ pub(super) enum Job {
     Cut(Vec<LiveFlow>),
     Teach(Vec<Lasting>),
     Unlearn(Unlearn),
+    Deny(Box<Deny>),
+    /// Something urgent waits.
+    Urgent,
     ReadSets(Vec<&'static SetSpec>),
     ReadCounters,
     ReadHits,
@@ -68,6 +71,29 @@ pub(super) enum Job {
 pub(super) struct Lane {
     jobs: Sender<Job>,
     pulse: Arc<Pulse>,
+    urgent: Arc<Urgent>,
+}
+
+/// What goes ahead of all other jobs.
+#[derive(Debug, Default)]
+struct Urgent {
+    waiting: Mutex<VecDeque<Deny>>,
+    /// How many jobs wait, or are being done, that may change the same sets: what goes ahead of them is done
+    /// once more behind them.
+    before: AtomicUsize,
+}
+
+impl Urgent {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Deny>> {
+        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    /// Whether it may change sets that follow from records.
+    fn may_change_denied(&self) -> bool {
+        matches!(self, Job::Load(_) | Job::TakeDown { .. } | Job::Deny(_))
+    }
 }
 
 /// Shows that the lane gets on.
@@ -99,7 +125,9 @@ impl Lane {
             to_lane.send(Job::Heard(change)).is_ok()
         })?;
         let pulse = Arc::new(Pulse::default());
+        let urgent = Arc::new(Urgent::default());
         let worker = Worker {
+            urgent: Arc::clone(&urgent),
             firewall,
             inbox,
             heard,
@@ -112,13 +140,31 @@ impl Lane {
             look_every: systemd::watchdog_interval().map_or(LOOK_EVERY, |it| it.min(LOOK_EVERY)),
         };
         lane::begin("kernel", move || worker.work(&waiting));
-        Ok(Lane { jobs, pulse })
+        Ok(Lane { jobs, pulse, urgent })
     }
 
     /// Has the lane do something.
     pub(super) fn send(&self, job: Job) {
+        if job.may_change_denied() {
+            self.urgent.before.fetch_add(1, Ordering::Relaxed);
+        }
         // It ends only with the program.
         let _ = self.jobs.send(job);
+    }
+
+    /// Has the lane change sets that follow from records: what is urgent, ahead of everything that waits.
+    pub(super) fn deny(&self, deny: Box<Deny>) {
+        if !deny.is_urgent {
+            return self.send(Job::Deny(deny));
+        }
+        if self.urgent.before.load(Ordering::Relaxed) == 0 {
+            self.urgent.waiting().push_back(*deny);
+            return self.send(Job::Urgent);
+        }
+        // What waits may undo it. That it is answered, and whether it succeeded, is said behind that.
+        self.urgent.waiting().push_back(Deny { to: 0, ..(*deny).clone() });
+        self.send(Job::Urgent);
+        self.send(Job::Deny(Box::new(again(*deny))));
     }
 
     /// Whether the lane does nothing, or has done something since the last question.
@@ -129,8 +175,16 @@ impl Lane {
     }
 }
 
+/// The same for what may have been done already.
+fn again(deny: Deny) -> Deny {
+    let there = deny.elements.iter().map(|it| (it.set, it.key));
+    let stale = deny.stale.iter().copied().chain(there).collect();
+    Deny { stale, ..deny }
+}
+
 /// The thread's own.
 struct Worker {
+    urgent: Arc<Urgent>,
     firewall: Firewall,
     inbox: Inbox,
     /// How many changes by others wait.
@@ -172,6 +226,7 @@ impl Worker {
                 None => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
             };
             self.pulse.busy.store(true, Ordering::Relaxed);
+            self.deny_what_is_urgent();
             match job {
                 Ok(job) => self.take(job, waiting),
                 Err(RecvTimeoutError::Timeout) => self.exchange_part(),
@@ -203,7 +258,26 @@ impl Worker {
         let _ = self.inbox.send(Message::Happened(event));
     }
 
+    /// Does what goes ahead of everything that waits.
+    fn deny_what_is_urgent(&mut self) {
+        loop {
+            let Some(deny) = self.urgent.waiting().pop_front() else { return };
+            let result = self.firewall.deny(&deny);
+            if deny.to != 0 {
+                self.tell(Event::Denied { to: deny.to, result });
+            }
+        }
+    }
+
     fn take(&mut self, job: Job, waiting: &Receiver<Job>) {
+        let may_change_denied = job.may_change_denied();
+        self.take_one(job, waiting);
+        if may_change_denied {
+            self.urgent.before.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take_one(&mut self, job: Job, waiting: &Receiver<Job>) {
         match job {
             Job::Apply(apply) => self.apply(*apply, waiting),
             Job::Load(load) => self.load(*load),
@@ -239,6 +313,11 @@ impl Worker {
                 let result = self.firewall.unlearn(&unlearn);
                 self.tell(Event::Unlearned(result));
             }
+            Job::Deny(deny) => {
+                let result = self.firewall.deny(&deny);
+                self.tell(Event::Denied { to: deny.to, result });
+            }
+            Job::Urgent => {}
             Job::ReadSets(sets) => self.read_sets(&sets),
             Job::ReadCounters => {
                 let dropped = self.firewall.dropped();

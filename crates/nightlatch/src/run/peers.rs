@@ -22,7 +22,7 @@ pub(super) fn recall(
 ) {
     // A table that lets everything through guarded nothing.
     let stood = matches!(firewall.seen(), Some(Seen::Stands | Seen::OnTrial));
-    let declared: Vec<_> = learned::all().collect();
+    let declared: Vec<_> = learned::all_read().collect();
     let sets = match stood.then(|| firewall.learned(&declared)).flatten() {
         Some(elements) => {
             let now = clock.now();

@@ -10,6 +10,7 @@ use nightlatch_core::features::Event;
 use super::arriving::Arriving;
 use super::inbox::{Inbox, Message};
 use super::kept::Kept;
+use super::paths::Paths;
 use super::resolver::Resolver;
 
 /// Something that a feature does with the kept lists, and what the engine must know of it.
@@ -18,6 +19,8 @@ pub(crate) type WithKept = Box<dyn FnOnce(&Kept) -> Option<Event> + Send>;
 /// What a feature has for its work in the background.
 pub(crate) struct Background {
     inbox: Inbox,
+    /// Where state and sockets are.
+    pub(crate) paths: Paths,
     /// Hands work to the files lane.
     files: Box<dyn Fn(WithKept) + Send>,
     /// How much has arrived of what is being fetched.
@@ -29,10 +32,15 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn new(inbox: Inbox, files: impl Fn(WithKept) + Send + 'static) -> Background {
+    pub(crate) fn new(
+        inbox: Inbox,
+        paths: Paths,
+        files: impl Fn(WithKept) + Send + 'static,
+    ) -> Background {
         let files = Box::new(files);
         Background {
             inbox,
+            paths,
             files,
             arriving: Arriving::default(),
             resolver: OnceLock::new(),
@@ -51,6 +59,12 @@ impl Background {
         let made = Arc::new(make());
         kept.insert(TypeId::of::<T>(), Arc::<T>::clone(&made));
         made
+    }
+
+    /// What a feature keeps, if it was made.
+    pub(crate) fn kept<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&TypeId::of::<T>()).cloned().and_then(|there| there.downcast().ok())
     }
 
     /// Does something in a thread of its own; what comes of it goes to the loop.

@@ -89,7 +89,8 @@ pub fn is_running(paths: &Paths) -> bool {
     UnixStream::connect(paths.control_socket()).is_ok()
 }
 
-fn not_running(path: &Path, error: &std::io::Error) -> Failure {
+/// The failure where no daemon listens at a socket.
+pub(crate) fn not_running(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(
         Code::NotRunning,
         format!(

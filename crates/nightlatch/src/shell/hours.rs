@@ -34,6 +34,15 @@ impl HoursArgs {
     }
 }
 
+/// The time zone of stamps in logs: the name of the server's zone, and the content of its file, for where
+/// the name is not known.
+pub(crate) fn zone_of_logs() -> (String, Vec<u8>) {
+    let path = fs::read_link("/etc/localtime").unwrap_or_default();
+    let text = path.to_string_lossy().into_owned();
+    let name = text.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned());
+    (name.unwrap_or_default(), fs::read("/etc/localtime").unwrap_or_default())
+}
+
 /// The time zone that `/etc/localtime` leads to; UTC where it leads to none with a name.
 fn zone_of_this_server() -> String {
     let path = fs::read_link("/etc/localtime").unwrap_or_default();

@@ -14,6 +14,7 @@ pub type Inbox = Sender<Message>;
 
 /// What reaches the loop.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum Message {
     /// Somebody asks for something.
     Asked {

@@ -18,6 +18,10 @@ pub struct Paths {
     #[arg(long, global = true, env = "NIGHTLATCH_RUN_DIR", value_name = "DIR")]
     #[arg(default_value = "/run/nightlatch")]
     pub run_dir: PathBuf,
+    /// Where the logs and configurations of other programs are looked for, for tests
+    #[arg(long, global = true, env = "NIGHTLATCH_ROOT", value_name = "DIR", hide = true)]
+    #[arg(default_value = "/")]
+    pub root: PathBuf,
 }
 
 impl Paths {
@@ -46,6 +50,21 @@ impl Paths {
         self.run_dir.join("lists-stand.json")
     }
 
+    /// How far logs were read, and what was counted in them.
+    pub fn watch_database(&self) -> PathBuf {
+        self.state_dir.join("watch.db")
+    }
+
+    /// The socket that shows what logs tell, as it happens.
+    pub fn watch_socket(&self) -> PathBuf {
+        self.run_dir.join("watch.sock")
+    }
+
+    /// A file of another program, such as `/var/log/auth.log`.
+    pub fn of_others(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
     /// The socket that takes requests.
     pub fn control_socket(&self) -> PathBuf {
         self.run_dir.join("control.sock")
@@ -65,8 +84,10 @@ impl Paths {
 
     /// The options that make another `nightlatch` use the same places.
     pub fn options(&self) -> Vec<std::ffi::OsString> {
+        let root = (self.root.as_os_str() != "/").then_some(("--root", &self.root));
         [("--config", &self.config), ("--state-dir", &self.state_dir), ("--run-dir", &self.run_dir)]
             .into_iter()
+            .chain(root)
             .flat_map(|(option, path)| [option.into(), path.clone().into_os_string()])
             .collect()
     }

@@ -15,7 +15,7 @@ const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
 
 /// Finds a program, in `PATH` first. A file that others may write or replace is skipped, since this
 /// process runs as root. `None` if it is not installed.
-fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(MORE_PLACES.split(':'))

@@ -25,3 +25,4 @@ mod support;
 mod survey;
 mod together;
 mod users;
+mod watch;

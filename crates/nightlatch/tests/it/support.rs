@@ -131,6 +131,8 @@ impl<'a> Installation<'a> {
             .env("NIGHTLATCH_CONFIG", self.config())
             .env("NIGHTLATCH_STATE_DIR", self.state())
             .env("NIGHTLATCH_RUN_DIR", self.run())
+            // No log of this machine is read.
+            .env("NIGHTLATCH_ROOT", self.directory())
             .env_remove("SSH_CONNECTION")
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null());

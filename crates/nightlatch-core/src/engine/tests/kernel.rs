@@ -89,6 +89,7 @@ impl Kernel {
         for (range, target) in &table.pieces {
             ruleset.accounts.extend(target.chain.clone().map(|chain| (*range, chain)));
             ruleset.closed.extend(target.closure.clone().map(|closure| (*range, closure)));
+            ruleset.excepted.extend(target.answer.excepted.then_some(*range));
         }
         let used = |elements: &[(AddrRange, Arc<str>)]| -> BTreeSet<Arc<str>> {
             elements.iter().map(|(_, name)| Arc::clone(name)).collect()

@@ -176,12 +176,12 @@ fn simple_answer(claims: &[(AddrRange, usize)], grants: &[Grant], here: &AddrRan
         _ => None,
     });
     let denied = denied.max();
-    let blocked = Answer { stance: Stance::Blocked, denied: None };
+    let blocked = Answer { stance: Stance::Blocked, ..Answer::default() };
     match (account, block) {
         (None, None) if covering().any(|(_, kind)| *kind == 6) => {
-            Answer { stance: Stance::Spared, denied }
+            Answer { stance: Stance::Spared, denied, ..Answer::default() }
         }
-        (None, None) => Answer { stance: Stance::Stranger, denied },
+        (None, None) => Answer { stance: Stance::Stranger, denied, ..Answer::default() },
         (None, Some(_)) => blocked,
         (Some(account), Some(block)) if block <= account => blocked,
         (Some(_), block) => {
@@ -196,6 +196,7 @@ fn simple_answer(claims: &[(AddrRange, usize)], grants: &[Grant], here: &AddrRan
                     conditional: Conditional::default(),
                 },
                 denied,
+                ..Answer::default()
             }
         }
     }
@@ -263,15 +264,15 @@ fn of_account(services: &str, walled: bool) -> Answer {
             walled,
             conditional: Conditional::default(),
         },
-        denied: None,
+        ..Answer::default()
     }
 }
 
 #[test]
 fn what_closes_is_known_to_close() {
-    let blocked = || Answer { stance: Stance::Blocked, denied: None };
-    let listed = || Answer { stance: Stance::Listed, denied: None };
-    let spared = || Answer { stance: Stance::Spared, denied: None };
+    let blocked = || Answer { stance: Stance::Blocked, ..Answer::default() };
+    let listed = || Answer { stance: Stance::Listed, ..Answer::default() };
+    let spared = || Answer { stance: Stance::Spared, ..Answer::default() };
     let denied = |answer, scope| Answer { denied: Some(scope), ..answer };
     let (all, media) = (DenialScope::Everything, DenialScope::ExceptMedia);
     let narrowing = [
@@ -463,7 +464,7 @@ fn what_closes_under_conditions_is_known_to_close() {
         let always = if always.is_empty() { Grant::of([]) } else { grant(always) };
         Answer {
             stance: Stance::Account { grant: always, walled: false, conditional },
-            denied: None,
+            ..Answer::default()
         }
     };
     let hours = Hours::parse("07:00-19:00", "UTC").unwrap();

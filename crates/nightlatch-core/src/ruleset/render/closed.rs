@@ -65,23 +65,36 @@ fn inwards(
 /// To the PBX, a closed address looks like an unplugged phone: datagrams get no answer, and TCP
 /// connections are reset.
 fn outwards(name: &str, granted: &Opening, structure: &Structure, counted: &str) -> String {
-    let ports = &structure.ports;
     let mut text = String::new();
-    for (hook, udp, tcp) in
-        [("out", "goto to_nobody", "reject with tcp reset"), ("forward", "drop", "drop")]
-    {
+    for hook in ["out", "forward"] {
         let _ = writeln!(text, "\tchain {} {{", closing_chain(hook, name));
         text += &rules(Side::Source, &granted.ports, "return");
         if name != BLOCKED {
             text += &knocks::accepts_outwards(structure, hook);
         }
-        let (datagrams, streams): (Vec<Ports>, Vec<Ports>) =
-            ports.services.ports.iter().partition(|ports| ports.protocol == Protocol::Udp);
-        text += &single_rules(Side::Source, &datagrams, &format!("{counted} {udp}"));
-        text += &single_rules(Side::Source, &streams, &format!("{counted} {tcp}"));
-        text += &calls(granted, ports, &format!("{counted} {tcp}"));
+        text += &nothing_but(granted, hook, structure, counted);
         text.push_str("\t}\n");
     }
+    text
+}
+
+/// The rules that let no service send to an address.
+pub(super) fn all_outwards(hook: &str, structure: &Structure, counted: &str) -> String {
+    nothing_but(&Opening::default(), hook, structure, counted)
+}
+
+/// The rules that let no service send, behind those for what is granted.
+fn nothing_but(granted: &Opening, hook: &str, structure: &Structure, counted: &str) -> String {
+    let ports = &structure.ports;
+    let (udp, tcp) = match hook {
+        "out" => ("goto to_nobody", "reject with tcp reset"),
+        _ => ("drop", "drop"),
+    };
+    let (datagrams, streams): (Vec<Ports>, Vec<Ports>) =
+        ports.services.ports.iter().partition(|ports| ports.protocol == Protocol::Udp);
+    let mut text = single_rules(Side::Source, &datagrams, &format!("{counted} {udp}"));
+    text += &single_rules(Side::Source, &streams, &format!("{counted} {tcp}"));
+    text += &calls(granted, ports, &format!("{counted} {tcp}"));
     text
 }
 

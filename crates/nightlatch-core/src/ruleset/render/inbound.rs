@@ -1,7 +1,7 @@
 //! The inbound base chains, and the decisions made before a packet counts as a stranger's.
 
 use super::ports::{Side, rules, single_rules};
-use super::{requests, trial};
+use super::{bans, limits, requests, trial};
 use crate::Family;
 use crate::address::from_number;
 use crate::cut::CUT_TIMEOUT;
@@ -47,7 +47,9 @@ const DHCP_ESSENTIAL: &str = "\t\tudp dport 68 jump essential\n\t\tudp dport 546
 /// [`closing_chain`](crate::ruleset::closing_chain)); for all others they end with a verdict.
 fn guard(structure: &Structure) -> String {
     let closed = format!(
-        "\t\tip saddr vmap @{}\n\t\tip6 saddr vmap @{}\n",
+        "{}{}\t\tip saddr vmap @{}\n\t\tip6 saddr vmap @{}\n",
+        bans::lookups("in"),
+        limits::lookups(structure),
         names::CLOSED_IN_V4,
         names::CLOSED_IN_V6
     );

@@ -1,9 +1,11 @@
 //! The structure as text for `nft -f -`: what an administrator reads with `nft list ruleset`.
 
+mod bans;
 mod closed;
 mod conditions;
 mod inbound;
 mod knocks;
+mod limits;
 mod outbound;
 mod ports;
 mod requests;
@@ -32,10 +34,13 @@ pub fn render(structure: &Structure) -> String {
     text.push_str(&strangers::timeouts(structure));
     text.push_str(&strangers::streams(structure));
     text.push_str(&requests::sets());
+    text.push_str(&limits::meters(structure));
     structure.chains.iter().for_each(|(name, chain)| text.push_str(&account_chain(name, chain)));
     text.push_str(&conditions::chains(structure));
     text.push_str(&knocks::chains(structure));
     text.push_str(&closed::chains(structure));
+    text.push_str(&bans::chains(structure));
+    text.push_str(&limits::chains(structure));
     text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
@@ -86,10 +91,18 @@ const fn address_type(family: Family) -> &'static str {
 
 fn counters() -> String {
     let counter = |name| format!("\tcounter {name} {{\n\t}}\n");
-    [names::SILENT, names::BLOCKED, names::DENIED, names::LISTED, names::LIMITED, names::KNOCK_FULL]
-        .into_iter()
-        .map(counter)
-        .collect()
+    [
+        names::SILENT,
+        names::BLOCKED,
+        names::BANNED,
+        names::DENIED,
+        names::LISTED,
+        names::LIMITED,
+        names::KNOCK_FULL,
+    ]
+    .into_iter()
+    .map(counter)
+    .collect()
 }
 
 fn sets() -> String {
@@ -112,6 +125,7 @@ fn sets() -> String {
         for hook in ["in", "out", "forward"] {
             add("map", &format!("closed_{hook}"), to_chain(), interval);
         }
+        add("map", "ban_except", to_chain(), interval);
         add("set", "published", endpoint, "");
         add("set", "hit", address.to_owned(), &kept(65_536, "\t\ttimeout 1h\n"));
         add("set", "meter", address.to_owned(), &kept(65_536, "\t\ttimeout 1m\n"));

@@ -2,7 +2,7 @@
 //! addresses, and the requests by which peers become known.
 
 use super::ports::{Side, dispatch};
-use super::trial;
+use super::{bans, trial};
 use crate::ruleset::{BLOCKED, Structure, closing_chain, names};
 use crate::signalling::sip;
 
@@ -65,6 +65,7 @@ pub(super) fn chains(structure: &Structure) -> String {
          \t\ttype route hook output priority 0; policy accept;\n\
 {trial}\
          \t\toif \"lo\" accept\n\
+{banned}\
          \t\tjump sending_unless_closed\n\
          \t\tjump {blocked}\n\
          \t\tgoto sending_quietly\n\
@@ -91,6 +92,7 @@ pub(super) fn chains(structure: &Structure) -> String {
         // The most frequent packet. It makes no peer known, so the socket need not be checked.
         response = sip::RESPONSE,
         blocked = closing_chain("out", BLOCKED),
+        banned = bans::lookups("out"),
         trial = trial(structure),
     )
 }
@@ -118,6 +120,7 @@ fn containers(peers: &str) -> String {
          \t\tgoto published_to_peer\n\
          \t}}\n\
          \tchain published {{\n\
+{banned}\
          \t\tjump published_unless_closed\n\
          \t\tjump {blocked}\n\
          \t\tgoto published_to_peer\n\
@@ -128,5 +131,6 @@ fn containers(peers: &str) -> String {
         names::CLOSED_FORWARD_V4,
         names::CLOSED_FORWARD_V6,
         blocked = closing_chain("forward", BLOCKED),
+        banned = bans::lookups("forward"),
     )
 }

@@ -215,6 +215,7 @@ fn warning_of_caller(caller: &CallerFinding) -> Option<String> {
     if let Some(reason) = &caller.shut_out {
         let by = match reason {
             Reason::Blocked { range } => format!("{range} is blocked"),
+            Reason::Banned { range, .. } => format!("{range} is banned"),
             Reason::Listed => lists.join(", "),
             Reason::Denied { .. } => "its account was removed".to_owned(),
             _ => "no account allows it".to_owned(),

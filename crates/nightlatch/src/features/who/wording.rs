@@ -31,7 +31,7 @@ pub(super) fn page(why: &Why, reverse: Option<&Reverse>, paths: &Paths) -> Page 
     let others = page.claims.iter().filter_map(|(claim, words)| match claim {
         Claim::Deny(_) => Some(("denied", words)),
         Claim::List => Some(("list", words)),
-        Claim::Allow(_) | Claim::AllowOnly | Claim::Block(_) => None,
+        Claim::Allow(_) | Claim::AllowOnly | Claim::Block(_) | Claim::Ban(_) => None,
     });
     lines.extend(others.map(|(what, words)| format!("{what:<10}{}", screen::printable(words))));
     if why.is_spared_by_lists && page.claims.iter().any(|(claim, _)| *claim == Claim::List) {

@@ -101,7 +101,9 @@ fn verdict_on(what: &str, verdict: &Verdict, why: &Why, page: &About) -> String 
         Reason::OpenService { limited: true, .. } => {
             format!("{what} of {address} pass, under the rate limits: {words}")
         }
-        Reason::Blocked { .. } => format!("{what} of {address} are dropped: {words}"),
+        Reason::Blocked { .. } | Reason::Banned { .. } => {
+            format!("{what} of {address} are dropped: {words}")
+        }
         Reason::Denied { .. } => {
             format!("{what} of {address} are dropped, and nothing is sent there either: {words}")
         }
@@ -117,6 +119,7 @@ fn words(verdict: &Verdict, why: &Why, page: &About) -> String {
     match &verdict.reason {
         Reason::Off => "the firewall is off (\"nightlatch up\" puts it up)".to_owned(),
         Reason::Blocked { range } => page.told(&Claim::Block(*range)),
+        Reason::Banned { range, .. } => page.told(&Claim::Ban(*range)),
         Reason::Denied { range } => page.told(&Claim::Deny(*range)),
         Reason::Account { names } => {
             let told = names.iter().map(|name| page.told(&Claim::Allow(name.clone())));

@@ -114,7 +114,7 @@ pub(super) fn all_match(netlink: &mut Netlink, digest: u64) -> bool {
     })
 }
 
-fn listed_sets() -> [Set; 12] {
+fn listed_sets() -> [Set; 14] {
     let set = |name: &str, kind| Set::new(TABLE, name, kind);
     [
         set(names::CLOSED_IN_V4, Kind::Ranges(Family::V4)),
@@ -129,6 +129,8 @@ fn listed_sets() -> [Set; 12] {
         set(names::ACCOUNTS_V6, Kind::Ranges(Family::V6)),
         set(names::KEPT_V4, Kind::Addresses(Family::V4)),
         set(names::KEPT_V6, Kind::Addresses(Family::V6)),
+        set(names::BAN_EXCEPT_V4, Kind::Ranges(Family::V4)),
+        set(names::BAN_EXCEPT_V6, Kind::Ranges(Family::V6)),
     ]
 }
 
@@ -170,8 +172,17 @@ fn keeps(set: &Set) -> bool {
     matches!(set.name(), names::KEPT_V4 | names::KEPT_V6)
 }
 
+/// Whether a set has the ranges for which no ban counts.
+fn excepts(set: &Set) -> bool {
+    matches!(set.name(), names::BAN_EXCEPT_V4 | names::BAN_EXCEPT_V6)
+}
+
 /// What a set has of a piece.
 fn items(set: &Set, range: AddrRange, target: &Target) -> Vec<Item> {
+    if excepts(set) {
+        let is_in = target.answer.excepted && family_of(set) == Some(range.family());
+        return is_in.then_some((range, LeadsTo::Return)).into_iter().collect();
+    }
     if keeps(set) {
         return kept(set, range, target.idle_limit());
     }
@@ -216,6 +227,11 @@ fn element_of(
 }
 
 fn wanted(set: &Set, ruleset: &Ruleset) -> Vec<Item> {
+    if excepts(set) {
+        let of_family = |range: &&AddrRange| family_of(set) == Some(range.family());
+        let excepted = ruleset.excepted.iter().filter(of_family);
+        return excepted.map(|range| (*range, LeadsTo::Return)).collect();
+    }
     if keeps(set) {
         let accounts = ruleset.accounts.iter();
         let items = accounts

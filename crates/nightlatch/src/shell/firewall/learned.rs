@@ -32,8 +32,8 @@ const MAX_LOOKED_UP: usize = 4_096;
 /// The kernel's set for a family.
 pub(super) fn set_of(spec: &SetSpec, family: Family) -> Set {
     let kind = match spec.shape {
-        Shape::Address => Kind::Addresses(family),
-        Shape::Port => Kind::Endpoints(family),
+        Shape::Address | Shape::NetworkV6 => Kind::Addresses(family),
+        Shape::Port | Shape::Source => Kind::Endpoints(family),
         Shape::Peer => Kind::Peers(family),
         Shape::Flow => Kind::Flows(family),
     };
@@ -43,8 +43,9 @@ pub(super) fn set_of(spec: &SetSpec, family: Family) -> Set {
 fn to_kernel(spec: &SetSpec, key: &Key) -> KernelKey {
     let Key { address, protocol, port, local_port } = *key;
     match spec.shape {
-        Shape::Address => KernelKey::Address(address),
+        Shape::Address | Shape::NetworkV6 => KernelKey::Address(address),
         Shape::Port => KernelKey::Endpoint(EndpointKey { address, port: local_port }),
+        Shape::Source => KernelKey::Endpoint(EndpointKey { address, port }),
         Shape::Peer => KernelKey::Peer(PeerKey { address, port, local_port }),
         Shape::Flow => {
             KernelKey::Flow(FlowKey { peer: address, protocol, peer_port: port, local_port })
@@ -72,7 +73,7 @@ pub(super) fn read(
 ) -> Result<Vec<Lasting>, String> {
     let mut elements = Vec::new();
     for spec in specs {
-        for family in FAMILIES {
+        for family in families(spec) {
             let found = netlink.read(&set_of(spec, family)).map_err(|error| error.to_string())?;
             elements.extend(found.iter().filter_map(|element| {
                 let (set, key) = (spec, from_kernel(&element.key)?);
@@ -134,7 +135,7 @@ fn try_to_teach(netlink: &mut Netlink, elements: &[Lasting]) -> Result<(), Strin
 }
 
 /// An element of a set.
-type Place = (&'static SetSpec, Key);
+pub(super) type Place = (&'static SetSpec, Key);
 
 fn place(element: &Lasting) -> Place {
     (element.set, element.key)
@@ -164,7 +165,48 @@ fn commit(
 }
 
 fn sets() -> impl Iterator<Item = (&'static SetSpec, Family)> {
-    learned::all().flat_map(|spec| FAMILIES.map(|family| (spec, family)))
+    learned::all().flat_map(|spec| families(spec).map(move |family| (spec, family)))
+}
+
+fn families(spec: &SetSpec) -> impl Iterator<Item = Family> + use<> {
+    let shape = spec.shape;
+    FAMILIES.into_iter().filter(move |family| shape.exists(*family))
+}
+
+/// Changes sets that follow from records, in one transaction. Nothing is read: what may be there already is
+/// named.
+pub(super) fn deny(
+    netlink: &mut Netlink,
+    elements: &[Lasting],
+    stale: &BTreeSet<Place>,
+) -> Result<(), String> {
+    let mut transaction = netlink.transaction();
+    for (spec, family) in sets().filter(|(spec, _)| spec.filled == Filled::FromRecords) {
+        let set = set_of(spec, family);
+        let is_here = |set: &SetSpec, key: &Key| set == spec && Family::of(key.address) == family;
+        let stale = stale.iter().filter(|(set, key)| is_here(set, key));
+        let stale: Vec<Element> = stale.map(|(_, key)| to_kernel(spec, key).into()).collect();
+        transaction.remove(&set, stale);
+        let new = elements.iter().filter(|it| is_here(it.set, &it.key));
+        transaction
+            .add(&set, new.map(|it| Element::from(to_kernel(spec, &it.key)).lasting(it.left)));
+    }
+    transaction.commit().map_err(|error| error.to_string())
+}
+
+/// Empties the sets that follow from records, and fills them, in one transaction: what a table that stands
+/// has may be older than the records.
+pub(super) fn deny_only(netlink: &mut Netlink, elements: &[Lasting]) -> Result<(), String> {
+    let mut transaction = netlink.transaction();
+    for (spec, family) in sets().filter(|(spec, _)| spec.filled == Filled::FromRecords) {
+        let set = set_of(spec, family);
+        transaction.flush(&set);
+        let new =
+            elements.iter().filter(|it| it.set == spec && Family::of(it.key.address) == family);
+        transaction
+            .add(&set, new.map(|it| Element::from(to_kernel(spec, &it.key)).lasting(it.left)));
+    }
+    transaction.commit().map_err(|error| error.to_string())
 }
 
 /// Deletes elements. While the firewall is off there is no table, and nothing to delete. `opened` are the

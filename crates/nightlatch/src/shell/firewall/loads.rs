@@ -1,9 +1,10 @@
 //! What is sent to the kernel: the whole table, a difference, the lists.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightlatch_core::learned::Lasting;
+use nightlatch_core::learned::{Filled, Lasting};
 use nightlatch_core::ruleset::{
     Delta, ListSet, ListSets, Ruleset, StrangersShare, Structure, TABLE, Table,
 };
@@ -168,8 +169,14 @@ impl Firewall {
             true => learned::put_back_first(&mut self.netlink, learned),
             false => learned,
         };
+        let from_records = |it: &Lasting| it.set.filled == Filled::FromRecords;
+        let (recorded, learned): (Vec<Lasting>, _) = learned.into_iter().partition(from_records);
         let loaded = apply::load_structure(&mut self.netlink, None, &effective)?;
-        let put_back = learned::teach(&mut self.netlink, &learned);
+        let denied = match begins {
+            true => learned::deny(&mut self.netlink, &recorded, &BTreeSet::new()),
+            false => learned::deny_only(&mut self.netlink, &recorded),
+        };
+        let put_back = learned::teach(&mut self.netlink, &learned).and(denied);
         let ruleset = elements_of(desired);
         elements::bring(&mut self.netlink, begins, &ruleset)?;
         self.set_trial(None, &effective, trial)?;

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nightlatch_core::Family;
-use nightlatch_core::action::Unlearn;
+use nightlatch_core::action::{Deny, Unlearn};
 use nightlatch_core::cut::{self, CUT_TIMEOUT, LiveFlow};
 use nightlatch_core::learned::{Lasting, SetSpec};
 use nightlatch_core::ruleset::{KnockRules, ListSet, TABLE, names};
@@ -194,6 +194,16 @@ impl Firewall {
         let unlearned = learned::unlearn(&mut self.netlink, unlearn, &opened);
         self.count_own();
         unlearned
+    }
+
+    /// Changes sets that follow from records and deny something, in one transaction.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn deny(&mut self, deny: &Deny) -> Result<(), String> {
+        let denied = learned::deny(&mut self.netlink, &deny.elements, &deny.stale);
+        self.count_own();
+        denied
     }
 
     /// Sets the containers to which ports are published.

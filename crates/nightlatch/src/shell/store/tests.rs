@@ -22,7 +22,12 @@ const NOW: Time = Time::from_millis(1_795_166_220_000);
 fn paths() -> (tempfile::TempDir, Paths) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let paths = Paths { config: at("config"), state_dir: at("state"), run_dir: at("run") };
+    let paths = Paths {
+        config: at("config"),
+        state_dir: at("state"),
+        run_dir: at("run"),
+        root: at("root"),
+    };
     make_folder(&paths.state_dir).unwrap();
     (folder, paths)
 }

@@ -7,6 +7,7 @@ use nightlatch::features::demo::packet::Sender;
 use nightlatch::features::demo::stage::Host;
 use nightlatch_core::action::Unlearn;
 use nightlatch_core::condition;
+use nightlatch_core::features::bans::Bans;
 use nightlatch_core::features::blocks::Blocks;
 use nightlatch_core::features::denials::Denials;
 use nightlatch_core::knock::KNOCKED;
@@ -117,6 +118,7 @@ impl Field {
         } else if let Some(mut last) = self.last.take() {
             last.records.blocks = Blocks::default();
             last.records.denials = Denials::default();
+            last.records.bans = Bans::default();
             self.bring(&last);
         }
         for case in cases.iter().filter(|case| afresh || !case.needs_open_ground()) {
@@ -192,6 +194,9 @@ impl Field {
         let trial = protection.trial_end().map(|_| Duration::from_secs(600));
         if protection.stands() {
             self.kernel().bring(state.table(), state.merged(), trial);
+            let mut denied = Vec::new();
+            state.records.denied(&mut |element| denied.extend(element.lasting(*NOW)));
+            self.kernel().deny(denied);
         } else {
             self.kernel().take_down();
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::AddrRange;
+use nightlatch_core::action::Deny;
+use nightlatch_core::learned::Lasting;
 use nightlatch_core::ruleset::{Delta, Ruleset, Structure, Table, Target};
 use nightlatch_netfilter::Netlink;
 use nightlatch_parse::ranges::RangeList;
@@ -15,17 +17,28 @@ pub(super) struct Kernel {
     pub(super) netlink: Netlink,
     /// What stands.
     table: Option<Table>,
+    /// What is denied.
+    denied: Vec<Lasting>,
 }
 
 impl Kernel {
     pub(super) fn open() -> Kernel {
         let (firewall, netlink) = (Firewall::open().unwrap(), Netlink::open().unwrap());
-        Kernel { firewall, netlink, table: None }
+        Kernel { firewall, netlink, table: None, denied: Vec::new() }
     }
 
     pub(super) fn take_down(&mut self) {
         self.firewall.take_down().unwrap();
         self.table = None;
+        self.denied.clear();
+    }
+
+    /// Has exactly this be denied.
+    pub(super) fn deny(&mut self, elements: Vec<Lasting>) {
+        let stale = self.denied.iter().map(|it| (it.set, it.key)).collect();
+        let deny = Deny { to: 1, elements: elements.clone(), stale, is_urgent: true };
+        self.firewall.deny(&deny).unwrap();
+        self.denied = elements;
     }
 
     pub(super) fn bring(

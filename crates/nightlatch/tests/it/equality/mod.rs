@@ -91,7 +91,8 @@ fn play(mut field: Field, seed: u64, cases: usize) {
 }
 
 impl Tally {
-    const ALL: [&str; 19] = [
+    const ALL: [&str; 20] = [
+        "banned",
         "knock",
         "host name",
         "lease",
@@ -128,6 +129,7 @@ impl Tally {
             Reason::Essential => "essential",
             Reason::NotForThisHost => "elsewhere",
             Reason::Blocked { .. } => "blocked",
+            Reason::Banned { .. } => "banned",
             Reason::Account { names } if names.iter().any(|name| name.starts_with("user-")) => {
                 "lease"
             }

@@ -6,9 +6,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use nightlatch_core::AddrRange;
+use nightlatch_core::ban::Limited;
 use nightlatch_core::condition;
-use nightlatch_core::config::{MediaSources, Rate, Rules};
+use nightlatch_core::config::{Config, MediaSources, Rate, Rules};
 use nightlatch_core::features::accounts::{self, Account, Entry};
+use nightlatch_core::features::bans::{self, Ban, BanCause, Limit};
 use nightlatch_core::features::blocks::{self, Block};
 use nightlatch_core::features::countries::{self, FetchedTable};
 use nightlatch_core::features::denials::{self, Denial, DenialCause};
@@ -161,6 +163,7 @@ impl State {
             .chain(providers)
             .chain(some_of_long)
             .chain(self.records.blocks.all.keys().copied())
+            .chain(self.records.bans.all.keys().copied())
             .chain(exempt)
             .chain(feeds)
             .chain(denials)
@@ -264,6 +267,7 @@ pub(super) fn random(dice: &mut Dice) -> State {
         let (reason, by) = (String::new(), String::new());
         state.change(blocks::put(Block { range, until: None, reason, since: *NOW, by }));
     }
+    add_bans(dice, &mut state);
     add_lists(dice, &mut state);
     if dice.one_in(2) {
         add_leases(dice, &mut state, &names);
@@ -274,6 +278,39 @@ pub(super) fn random(dice: &mut Dice) -> State {
     state.conditions.sort_unstable();
     state.conditions.dedup_by_key(|element| (element.set, element.key));
     state
+}
+
+/// Bans of addresses and networks, some of which have ended, and limits that nothing exceeds.
+fn add_bans(dice: &mut Dice, state: &mut State) {
+    let limit = WIDE;
+    let config = bans::Config { limit, ..bans::Config::default() };
+    state.records.configure(&Config { bans: config, ..Config::default() });
+    for _ in 0..dice.below(6) {
+        let at = random_range(dice).first_address();
+        let prefix = if at.is_ipv4() { 32 } else { *dice.pick(&[64, 64, 56, 48]) };
+        let range = AddrRange::network(at, prefix).unwrap();
+        let until = if dice.one_in(5) { *NOW } else { NOW.after(Duration::from_secs(3600)) };
+        let is_limit = dice.one_in(3) && (at.is_ipv4() || prefix == 64);
+        let limit = is_limit.then(|| Limit {
+            services: BTreeSet::from([*dice.pick(&Limited::ALL)]),
+            strict: false,
+            free: BTreeSet::new(),
+        });
+        let except = match dice.one_in(4) {
+            true if at.is_ipv6() => vec![AddrRange::from(at)],
+            _ => Vec::new(),
+        };
+        state.change(bans::put(Ban {
+            range,
+            since: *NOW,
+            until,
+            times: 1,
+            remembered: NOW.after(Duration::from_secs(86_400)),
+            cause: BanCause::ByHand { by: String::new(), reason: String::new() },
+            except,
+            limit,
+        }));
+    }
 }
 
 /// Leases, some of them within hours or outside, and some that the kernel no longer honours.
@@ -373,6 +410,11 @@ pub(super) fn smaller(state: &State) -> Vec<State> {
     for range in records.blocks.all.keys() {
         let mut less = state.clone();
         less.change(blocks::removed(*range));
+        smaller.push(less);
+    }
+    for range in records.bans.all.keys() {
+        let mut less = state.clone();
+        less.change(bans::removed(*range));
         smaller.push(less);
     }
     for name in records.exemptions.all.keys() {

@@ -50,6 +50,7 @@ fn on_trial_for(scene: &Scene<'_>, mode: Mode, seconds: u64) {
         config: nightlatch.config(),
         state_dir: nightlatch.state(),
         run_dir: nightlatch.run(),
+        root: nightlatch.directory().to_owned(),
     };
     let trial = Some(Duration::from_secs(seconds));
     let (site, pbx) = (Site::default(), PbxPeers::default());

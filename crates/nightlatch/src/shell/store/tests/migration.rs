@@ -316,7 +316,12 @@ fn migrator_to_be_killed() {
         return;
     };
     let at = |name: &str| folder.join(name);
-    let paths = Paths { config: at("config"), state_dir: at("state"), run_dir: at("run") };
+    let paths = Paths {
+        config: at("config"),
+        state_dir: at("state"),
+        run_dir: at("run"),
+        root: at("root"),
+    };
     drop(Store::open(&paths).unwrap());
 }
 

@@ -1,0 +1,101 @@
+//! How the reading of logs stands.
+
+use serde::{Deserialize, Serialize};
+
+use super::Blind;
+use crate::detect::Trust;
+use crate::time::Time;
+
+/// How the reading stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What is read.
+    pub sources: Vec<Source>,
+    /// What leaves no line, with what changes that.
+    pub blind: Vec<Blind>,
+}
+
+/// A log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its path, or `journal` and the unit.
+    pub log: String,
+    /// By which format it is read; none as long as that is not detected.
+    pub format: Option<String>,
+    /// Whether the configuration names it.
+    pub is_configured: bool,
+    /// How it is.
+    pub state: SourceState,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// Why it is not trusted more.
+    pub why_low: Option<WhyLow>,
+    /// How many lines were read since the daemon began.
+    pub lines: u64,
+    /// How many of them told of an attempt.
+    pub attempts: u64,
+    /// How many of them name several sources, and were not believed.
+    pub doubtful: u64,
+    /// How many lines were too long, and left out.
+    pub too_long: u64,
+    /// How many bytes were lost because the log was emptied before they were read.
+    pub lost: u64,
+    /// Since when it is read.
+    pub since: Option<Time>,
+    /// When the last line came.
+    pub last_line: Option<Time>,
+    /// When the last attempt was.
+    pub last_attempt: Option<Time>,
+}
+
+/// How a log is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceState {
+    /// It is read.
+    Read,
+    /// It does not exist yet: it is read as soon as it does.
+    Missing,
+    /// It is not read.
+    Unreadable(Unreadable),
+    /// Another source has the same lines and is trusted more: that one is read.
+    Superseded {
+        /// The other one.
+        by: String,
+    },
+}
+
+/// Why a log is not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreadable {
+    /// It is a symbolic link: whoever made it could have another file read.
+    Symlink,
+    /// It is neither a file nor a link: a pipe, a socket, a device, a folder.
+    NoFile,
+    /// The system refuses.
+    Failed {
+        /// What it says.
+        error: String,
+    },
+}
+
+/// Why a log is not fully trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyLow {
+    /// A user other than root can write it.
+    User {
+        /// The user's number.
+        uid: u32,
+    },
+    /// A group other than root's can write it.
+    Group {
+        /// The group's number.
+        gid: u32,
+    },
+    /// Everybody can write it.
+    Everybody,
+    /// Any program can write such lines by way of syslog.
+    Syslog,
+}

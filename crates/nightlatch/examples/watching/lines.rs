@@ -1,0 +1,121 @@
+//! The log: lines of sshd.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The failures of one attack.
+const FAILURES: u32 = 6;
+/// How often the lines that come besides are written.
+const STEP: Duration = Duration::from_millis(1);
+
+/// A log of sshd.
+pub(crate) struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    pub(crate) fn new(path: PathBuf) -> Log {
+        let file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        Log { path, file }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the failed logins of a source at once.
+    pub(crate) fn attack(&self, source: Ipv4Addr) {
+        let text = attack(source, &stamp());
+        (&self.file).write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Writes those of many sources.
+    pub(crate) fn attacks(&self, sources: impl Iterator<Item = Ipv4Addr>) {
+        let stamp = stamp();
+        let text: String = sources.map(|source| attack(source, &stamp)).collect();
+        (&self.file).write_all(text.as_bytes()).unwrap();
+    }
+}
+
+fn attack(source: Ipv4Addr, stamp: &str) -> String {
+    let line = |number: u32| {
+        let (process, port) = (u32::from(source) % 30_000 + number, 40_000 + number);
+        format!(
+            "{stamp} pbx sshd[{process}]: Failed password for invalid user admin from {source} port {port} ssh2\n"
+        )
+    };
+    (0..FAILURES).map(line).collect()
+}
+
+/// The moment as syslog writes it, in local time.
+fn stamp() -> String {
+    let output = Command::new("date").arg("+%b %e %H:%M:%S").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Lines that come besides.
+pub(crate) struct Flood {
+    ends: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    writer: JoinHandle<()>,
+}
+
+impl Flood {
+    /// Begins to write; nothing without lines.
+    pub(crate) fn begin(log: &Log, rate: usize) -> Option<Flood> {
+        if rate == 0 {
+            return None;
+        }
+        let (ends, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let file = log.file.try_clone().unwrap();
+        let (end, count) = (Arc::clone(&ends), Arc::clone(&written));
+        let writer = std::thread::spawn(move || write(file, rate, &end, &count));
+        Some(Flood { ends, written, writer })
+    }
+
+    /// Ends it; tells how many lines were written.
+    #[expect(clippy::cast_precision_loss, reason = "a few millions")]
+    pub(crate) fn end(self) -> f64 {
+        self.ends.store(true, Ordering::Relaxed);
+        self.writer.join().unwrap();
+        self.written.load(Ordering::Relaxed) as f64
+    }
+}
+
+fn write(mut file: File, rate: usize, ends: &AtomicBool, written: &AtomicU64) {
+    let begin = Instant::now();
+    let (mut number, mut stamped, mut now) = (0_u64, Instant::now(), stamp());
+    while !ends.load(Ordering::Relaxed) {
+        if stamped.elapsed() > Duration::from_secs(1) {
+            (stamped, now) = (Instant::now(), stamp());
+        }
+        let due = begin.elapsed().as_millis() * u128::try_from(rate).unwrap() / 1000;
+        let mut text = String::new();
+        while u128::from(number) < due {
+            let process = number % 30_000 + 1;
+            if number % 2 == 0 {
+                let source =
+                    Ipv4Addr::from((30 << 24) + u32::try_from(number / 2 % (1 << 24)).unwrap());
+                text += &format!(
+                    "{now} pbx sshd[{process}]: Failed password for root from {source} port 4022 ssh2\n"
+                );
+            } else {
+                text += &format!(
+                    "{now} pbx systemd-logind[{process}]: New session {number} of user operator.\n"
+                );
+            }
+            number += 1;
+        }
+        file.write_all(text.as_bytes()).unwrap();
+        written.store(number, Ordering::Relaxed);
+        std::thread::sleep(STEP);
+    }
+}

@@ -1,0 +1,34 @@
+//! Bans: attacking sources that are denied everything for a time.
+//!
+//! Whoever attacks is banned by itself, on what the logs say (see "nightlatch watch"): the next packet is
+//! dropped already, running connections included, and nothing is sent there any more. A ban ends by itself, in the
+//! kernel, also while the daemon is stopped. Who comes back is banned for longer: 15 minutes, then an hour, six
+//! hours, a day, a week; each quiet week makes it one less (`[bans]` in the configuration). Bans survive a
+//! restart and a reboot.
+//!
+//! `nightlatch bans` lists them, each with what was seen. `nightlatch ban 203.0.113.9 --for 2h --reason "guesses
+//! extensions"` bans an address by hand, an IPv6 address with its network of 64 bits.
+//! `nightlatch unban 203.0.113.9` ends a ban, `nightlatch unban --all` all of them.
+//!
+//! Accounts, leases, providers, exemptions, this server's own addresses, gateways, resolvers and the servers
+//! at which it is registered are never banned; an account inside of a banned network stays
+//! allowed, also if it is added later. What attacks from there is told as a notice. What somebody else could have
+//! forged, such as a single UDP packet, sets brief bans only, at most a thousand at a time.
+//!
+//! In JSON each of the `bans` has its `range`, `since` when and `until` when, how many `times` in a row, the
+//! `cause` with its evidence, in `words` too; moments are in milliseconds since 1970. `count` tells how many there
+//! are; the last 10,000 are listed.
+
+pub mod cli;
+mod wording;
+
+use nightlatch_core::features::bans::{Bans, Job};
+
+use super::worded::Works;
+use crate::shell::background::Background;
+
+impl Works for Bans {
+    fn run(job: Job, _background: &Background) {
+        match job {}
+    }
+}

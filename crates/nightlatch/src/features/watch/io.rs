@@ -1,0 +1,479 @@
+//! The thread that reads logs. What it finds out goes to the loop; nothing else of the lines does.
+
+mod file;
+mod gather;
+mod journal;
+mod live;
+mod notify;
+pub(super) mod replay;
+mod rotated;
+mod saved;
+mod source;
+mod system;
+pub(super) mod viewing;
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nightlatch_core::detect::{Judge, Settings, Trust};
+use nightlatch_core::features::watch::{
+    Blind, Config, Event, Job, Moments, Notice, Source, SourceState, Standing, Unreadable, WhyLow,
+};
+use nightlatch_core::time::Time;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::intake::Intake;
+use super::trust::Trusted;
+use crate::shell::background::Background;
+use crate::shell::clock::{Clock, Stopwatch};
+use crate::shell::paths::Paths;
+use crate::shell::wake::Waker;
+use crate::shell::{hours, lane};
+use journal::Journal;
+use live::Live;
+use notify::{Notifier, Seen};
+use saved::{Saver, Snapshot};
+use source::{Begin, FileSource};
+
+/// How often is kept how far was read, where something was.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked after what nobody tells.
+const TEND_EVERY: Duration = Duration::from_secs(10);
+/// How often is shown how it stands, where it changes all the time.
+const SHOW_EVERY: Duration = Duration::from_millis(50);
+/// Lines that come so soon after others, so many times in a row, are waited for together.
+const SOON: Duration = Duration::from_millis(1);
+const MANY: u32 = 20;
+/// For how long.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// How many times what was found out is handed over before it has taken effect: then reading waits, and
+/// the lines wait in their logs.
+const MAX_AHEAD: u64 = 4096;
+
+/// Whether lines come all the time. Then they are read together after a pause, as a wake-up for each would
+/// cost more than all the rest.
+#[derive(Default)]
+struct Busy {
+    last: Option<Stopwatch>,
+    /// How many times in a row it was woken soon after the last time.
+    times: u32,
+}
+
+impl Busy {
+    /// It was woken.
+    fn pause(&mut self) {
+        let is_soon = self.last.is_some_and(|last| last.elapsed() < SOON);
+        self.times = if is_soon { self.times.saturating_add(1) } else { 0 };
+        if self.times >= MANY {
+            std::thread::sleep(BUSY_PAUSE);
+        }
+        self.last = Some(Stopwatch::start());
+    }
+}
+
+/// The way to the thread.
+pub(super) struct Reader {
+    orders: Mutex<Sender<Order>>,
+    waker: Waker,
+    standing: Arc<Mutex<Standing>>,
+}
+
+enum Order {
+    Do(Job),
+    /// Whether a snapshot could be written.
+    Kept(Result<(), String>),
+}
+
+impl Reader {
+    /// Begins the thread.
+    pub(super) fn begin(background: &Background) -> Option<Reader> {
+        let (orders, ordered) = channel();
+        let waker = Waker::new().ok()?;
+        let standing = Arc::<Mutex<Standing>>::default();
+        let tell = background.teller();
+        let told = (orders.clone(), waker.clone());
+        let (paths, shared, waking) =
+            (background.paths.clone(), Arc::clone(&standing), waker.clone());
+        lane::begin("watch", move || {
+            if let Some(thread) = Thread::new(paths, ordered, waking, told, shared, Box::new(tell))
+            {
+                thread.run();
+            }
+        });
+        Some(Reader { orders: Mutex::new(orders), waker, standing })
+    }
+
+    pub(super) fn take(&self, job: Job) {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = orders.send(Order::Do(job));
+        self.waker.wake();
+    }
+
+    /// How the reading stands.
+    pub(super) fn standing(&self) -> Standing {
+        lock(&self.standing).clone()
+    }
+}
+
+/// A secret that nobody can guess; all zero where the kernel gives none.
+fn random() -> [u8; 16] {
+    let mut seed = [0; 16];
+    let _ = getrandom(&mut seed, GetRandomFlags::empty());
+    seed
+}
+
+fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
+    standing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Thread {
+    paths: Paths,
+    orders: Receiver<Order>,
+    waker: Waker,
+    tell: Box<dyn Fn(Event) + Send>,
+    shared: Arc<Mutex<Standing>>,
+    clock: Clock,
+    notifier: Notifier,
+    trusted: Trusted,
+    sources: Vec<FileSource>,
+    journal: Journal,
+    superseded: Vec<(String, String)>,
+    blind: Vec<Blind>,
+    live: Live,
+    intake: Intake,
+    buffer: Vec<u8>,
+    saver: Option<Saver>,
+    /// What was kept of logs that are not read by now.
+    kept: BTreeMap<String, Vec<file::Position>>,
+    kept_until: Time,
+    /// The number of the last event with findings, and of the last one that has taken effect.
+    handed_over: u64,
+    taken: u64,
+    /// What is to be kept once that is so for all events up to the number.
+    snapshot: Option<(u64, Snapshot)>,
+    has_changed: bool,
+    kept_at: Stopwatch,
+    tended: Stopwatch,
+    keeping_fails: bool,
+    /// When the standing was last shown, and whether it is as shown.
+    shown: Stopwatch,
+    is_shown: bool,
+    busy: Busy,
+    /// When it was last looked which files were written.
+    looked: Time,
+}
+
+impl Thread {
+    fn new(
+        paths: Paths,
+        orders: Receiver<Order>,
+        waker: Waker,
+        told: (Sender<Order>, Waker),
+        shared: Arc<Mutex<Standing>>,
+        tell: Box<dyn Fn(Event) + Send>,
+    ) -> Option<Thread> {
+        let notifier = match Notifier::new() {
+            Ok(notifier) => notifier,
+            Err(errno) => {
+                let why = Unreadable::Failed { error: format!("inotify: {errno}") };
+                tell(Event::Told(Box::new(Notice::NotRead { log: "*".to_owned(), why })));
+                return None;
+            }
+        };
+        let (zone, zone_file) = hours::zone_of_logs();
+        let seed = random();
+        let mut judge = Judge::new(Settings::default(), seed);
+        let kept = move |result| {
+            let (orders, waker) = &told;
+            let _ = orders.send(Order::Kept(result));
+            waker.wake();
+        };
+        let (saver, snapshot) = match Saver::begin(&paths.watch_database(), kept) {
+            Ok((saver, snapshot)) => (Some(saver), snapshot),
+            Err(error) => {
+                tell(Event::Told(Box::new(Notice::NotKept { error })));
+                (None, Snapshot::default())
+            }
+        };
+        let rows = snapshot.judged.rows.iter();
+        let _ = judge.load(rows.map(|(key, body)| (key.as_slice(), body.as_slice())));
+        let clock = Clock::not_before(Time::default());
+        let looked = clock.now();
+        // Without it, only nobody can look on.
+        let live = Live::begin(&paths.watch_socket()).unwrap_or_default();
+        let left_at = snapshot.read_until;
+        Some(Thread {
+            paths,
+            orders,
+            waker,
+            tell,
+            shared,
+            clock,
+            notifier,
+            trusted: system::trusted(),
+            sources: Vec::new(),
+            journal: Journal::new(Vec::new(), snapshot.cursor, left_at, looked),
+            superseded: Vec::new(),
+            blind: Vec::new(),
+            live,
+            intake: Intake {
+                judge,
+                moments: Moments::of(&zone, &zone_file),
+                found: Vec::new(),
+                not_before: Time::default(),
+                runs: Some(system::runs),
+                last_thread: None,
+            },
+            buffer: file::buffer(),
+            saver,
+            kept: snapshot.positions,
+            kept_until: snapshot.read_until,
+            handed_over: 0,
+            taken: 0,
+            snapshot: None,
+            has_changed: false,
+            kept_at: Stopwatch::start(),
+            tended: Stopwatch::start(),
+            keeping_fails: false,
+            shown: Stopwatch::start(),
+            is_shown: false,
+            busy: Busy::default(),
+            looked,
+        })
+    }
+
+    fn run(mut self) {
+        loop {
+            self.take_orders();
+            let waits = self.handed_over - self.taken >= MAX_AHEAD;
+            self.look();
+            let more = !waits && self.read();
+            self.hand_over();
+            self.keep();
+            self.tend();
+            if !more {
+                self.show();
+                self.wait();
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Do(Job::Read(config)) => self.configure(&config),
+                Order::Do(Job::Taken(number)) => self.taken = self.taken.max(number),
+                Order::Kept(Ok(())) => self.keeping_fails = false,
+                Order::Kept(Err(error)) => {
+                    self.intake.judge.unsaved();
+                    self.has_changed = true;
+                    if !self.keeping_fails {
+                        self.keeping_fails = true;
+                        (self.tell)(Event::Told(Box::new(Notice::NotKept { error })));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Follows what the configuration says and what is found, each log where it was left.
+    fn configure(&mut self, config: &Config) {
+        let now = self.clock.now();
+        self.intake.judge.configure((*config.attempts).clone());
+        for mut source in std::mem::take(&mut self.sources) {
+            self.kept.insert(source.lines.log.clone(), source.positions());
+            self.kept_until = self.kept_until.max(source.read_until(self.looked));
+            source.close(&self.notifier);
+        }
+        let gathered = gather::all(&self.paths, config);
+        self.tell_all(gathered.notices);
+        self.superseded = gathered.superseded;
+        for mut source in gathered.files {
+            let left = self.kept.remove(&source.lines.log).unwrap_or_default();
+            let notice = source.begin(&left, self.kept_until, &self.notifier, now);
+            source.tend(&self.notifier, &self.trusted);
+            self.sources.push(source);
+            self.tell_all(notice);
+        }
+        self.kept.clear();
+        let cursor = self.journal.cursor.take();
+        self.journal = Journal::new(gathered.journal, cursor, self.kept_until, now);
+        let notice = self.journal.tend();
+        self.tell_all(notice);
+        self.blind = system::blind(&self.paths);
+        self.has_changed = true;
+    }
+
+    fn tell_all(&self, notices: impl IntoIterator<Item = Notice>) {
+        notices.into_iter().for_each(|notice| (self.tell)(Event::Told(Box::new(notice))));
+    }
+
+    /// Looks what was written and renamed since the last time.
+    fn look(&mut self) {
+        // What is seen now was written after it was last looked, and what is seen next after this.
+        self.looked = self.clock.now();
+        let now = self.looked;
+        let mut renamed = Vec::new();
+        let Thread { notifier, sources, .. } = self;
+        notifier.drain(|seen| match seen {
+            Seen::Written(file) => sources.iter_mut().for_each(|it| it.written(file, now)),
+            seen => renamed.push(seen),
+        });
+        let mut notices = Vec::new();
+        for seen in renamed {
+            for source in &mut self.sources {
+                let is_concerned = if let Seen::Renamed(folder, name) = &seen {
+                    let is_concerned = source.concerns(*folder, name.as_deref());
+                    if name.is_none() {
+                        source.forget_folder(*folder);
+                    }
+                    is_concerned
+                } else {
+                    source.touch(now);
+                    true
+                };
+                if is_concerned {
+                    notices.extend(source.look(Begin::Beginning, &self.notifier, now));
+                    source.tend(&self.notifier, &self.trusted);
+                }
+            }
+        }
+        self.tell_all(notices);
+    }
+
+    /// Reads a block of each log that may have more. Tells whether one has.
+    fn read(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut notices = Vec::new();
+        for source in self.sources.iter_mut().filter(|source| source.is_dirty()) {
+            self.has_changed = true;
+            let (intake, notifier) = (&mut self.intake, &self.notifier);
+            let live = &mut self.live;
+            notices.extend(source.read(&mut self.buffer, now, intake, notifier, live));
+        }
+        let (intake, live) = (&mut self.intake, &mut self.live);
+        let (has_read, more, notice) = self.journal.read(&mut self.buffer, now, intake, live);
+        self.has_changed |= has_read;
+        notices.extend(notice);
+        self.tell_all(notices);
+        more || self.sources.iter().any(FileSource::is_dirty)
+    }
+
+    fn hand_over(&mut self) {
+        if self.intake.found.is_empty() {
+            return;
+        }
+        self.handed_over += 1;
+        let findings = std::mem::take(&mut self.intake.found);
+        (self.tell)(Event::Found { number: self.handed_over, findings });
+    }
+
+    /// Keeps how far was read, once all that was found out before has taken effect.
+    fn keep(&mut self) {
+        if let Some((_, snapshot)) = self.snapshot.take_if(|(number, _)| *number <= self.taken) {
+            let back = self.saver.as_ref().and_then(|saver| saver.keep(snapshot));
+            self.snapshot = back.map(|snapshot| (self.taken, snapshot));
+        }
+        let is_due = self.has_changed
+            && self.snapshot.is_none()
+            && self.kept_at.elapsed() >= KEEP_EVERY
+            && !self.sources.iter().any(FileSource::is_in_past);
+        if !is_due {
+            return;
+        }
+        self.intake.judge.pass(self.clock.now(), &mut self.intake.found);
+        self.hand_over();
+        self.kept_at = Stopwatch::start();
+        self.has_changed = false;
+        let positions = self.sources.iter().map(|it| (it.lines.log.clone(), it.positions()));
+        let read_until = self.sources.iter().map(|it| it.read_until(self.looked));
+        let snapshot = Snapshot {
+            positions: positions.collect(),
+            cursor: self.journal.cursor.clone(),
+            read_until: read_until.fold(self.looked, Time::min),
+            judged: self.intake.judge.save(),
+        };
+        self.snapshot = Some((self.handed_over, snapshot));
+        self.keep();
+    }
+
+    fn tend(&mut self) {
+        if self.journal.is_to_begin() {
+            let notice = self.journal.tend();
+            self.tell_all(notice);
+        }
+        if self.tended.elapsed() < TEND_EVERY {
+            return;
+        }
+        self.blind = system::blind(&self.paths);
+        self.tended = Stopwatch::start();
+        let now = self.clock.now();
+        self.intake.judge.pass(now, &mut self.intake.found);
+        self.hand_over();
+        let mut notices = Vec::new();
+        for source in &mut self.sources {
+            notices.extend(source.look(Begin::Beginning, &self.notifier, now));
+            source.tend(&self.notifier, &self.trusted);
+        }
+        self.tell_all(notices);
+    }
+
+    fn show(&mut self) {
+        if self.shown.elapsed() < SHOW_EVERY {
+            self.is_shown = false;
+            return;
+        }
+        self.shown = Stopwatch::start();
+        self.is_shown = true;
+        let files = self.sources.iter().map(FileSource::standing);
+        // What nobody asked for and is not there is nothing to tell of.
+        let files = files.filter(|it| it.is_configured || it.state != SourceState::Missing);
+        let superseded = self.superseded.iter().map(|(log, by)| Source {
+            log: log.clone(),
+            format: None,
+            is_configured: false,
+            state: SourceState::Superseded { by: by.clone() },
+            trust: Trust::Low,
+            why_low: Some(WhyLow::Syslog),
+            lines: 0,
+            attempts: 0,
+            doubtful: 0,
+            too_long: 0,
+            lost: 0,
+            since: None,
+            last_line: None,
+            last_attempt: None,
+        });
+        let sources = files.chain(self.journal.standing()).chain(superseded).collect();
+        *lock(&self.shared) = Standing { sources, blind: self.blind.clone() };
+    }
+
+    /// Waits until something happens, or something is due.
+    fn wait(&mut self) {
+        let due = match self.has_changed && self.snapshot.is_none() {
+            true => KEEP_EVERY.saturating_sub(self.kept_at.elapsed()),
+            false => TEND_EVERY.saturating_sub(self.tended.elapsed()),
+        };
+        let due = match self.journal.is_to_begin() {
+            true => due.min(self.journal.pause_left()),
+            false => due,
+        };
+        let due = if self.is_shown { due } else { due.min(SHOW_EVERY) };
+        let due = due.max(Duration::from_millis(10));
+        let Ok(timeout) = Timespec::try_from(due) else { return };
+        let notifier = self.notifier.as_fd();
+        let mut watched = vec![
+            PollFd::from_borrowed_fd(notifier, PollFlags::IN),
+            PollFd::new(&self.waker, PollFlags::IN),
+        ];
+        let journal = self.journal.output();
+        watched.extend(journal.map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN)));
+        let _ = poll(&mut watched, Some(&timeout));
+        self.waker.clear();
+        self.busy.pause();
+    }
+}

@@ -1,0 +1,248 @@
+//! The journal, read by `journalctl`: it ends by itself when its output is closed, so also with a daemon that
+//! is killed.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nightlatch_core::features::watch::{Notice, Source, SourceState, WhyLow};
+use nightlatch_core::time::Time;
+use nightlatch_parse::journal::{Reader, Record};
+use rustix::io::{Errno, ioctl_fionbio};
+
+use crate::features::watch::intake::{How, Intake, LineReader, Onlooker, Written};
+use crate::features::watch::record::{SSHD, Whose};
+use crate::features::watch::trust::trust;
+use crate::shell::clock::Stopwatch;
+use crate::shell::programs;
+
+/// The fields that are read.
+const FIELDS: &str = "MESSAGE,_SYSTEMD_UNIT,_EXE,_UID,_PID,SYSLOG_IDENTIFIER";
+/// The pause before it is begun again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// It runs well if it runs for so long.
+const RUNS_WELL: Duration = Duration::from_secs(10);
+/// After how many failures in a row the place in the journal is no longer believed.
+const MAX_FAILURES: u32 = 3;
+/// How many bytes are read in a row.
+const MAX_AT_ONCE: usize = 256 * 1024;
+
+/// Whose records, and what reads them.
+pub(super) struct JournalSource {
+    pub(super) whose: Whose,
+    pub(super) lines: LineReader,
+    pub(super) is_configured: bool,
+}
+
+/// The journal.
+pub(super) struct Journal {
+    pub(super) sources: Vec<JournalSource>,
+    /// The place in the journal up to which it was read.
+    pub(super) cursor: Option<String>,
+    running: Option<Running>,
+    failures: u32,
+    ended: Option<Stopwatch>,
+    since: Option<Time>,
+    /// Not before this was written what is read next.
+    from: Time,
+}
+
+struct Running {
+    child: Child,
+    output: OwnedFd,
+    reader: Reader,
+    began: Stopwatch,
+}
+
+impl Journal {
+    /// A journal that was read up to a place at some moment.
+    pub(super) fn new(
+        sources: Vec<JournalSource>,
+        cursor: Option<String>,
+        left_at: Time,
+        now: Time,
+    ) -> Journal {
+        let from = if cursor.is_some() { left_at } else { now };
+        let since = Some(now);
+        Journal { sources, cursor, running: None, failures: 0, ended: None, since, from }
+    }
+
+    /// Begins to read, unless it does or has just failed.
+    pub(super) fn tend(&mut self) -> Option<Notice> {
+        if self.running.is_some() || self.sources.is_empty() || !self.pause_left().is_zero() {
+            return None;
+        }
+        match self.begin() {
+            Ok(running) => {
+                self.running = Some(running);
+                None
+            }
+            Err(error) => self.fails(error),
+        }
+    }
+
+    /// For how long it is not begun again.
+    pub(super) fn pause_left(&self) -> Duration {
+        let Some(ended) = self.ended.filter(|_| self.running.is_none()) else {
+            return Duration::ZERO;
+        };
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
+        pause.saturating_sub(ended.elapsed())
+    }
+
+    /// Whether it waits to be begun.
+    pub(super) fn is_to_begin(&self) -> bool {
+        self.running.is_none() && !self.sources.is_empty()
+    }
+
+    fn fails(&mut self, error: String) -> Option<Notice> {
+        self.failures = self.failures.saturating_add(1);
+        self.ended = Some(Stopwatch::start());
+        if self.failures == MAX_FAILURES {
+            self.cursor = None;
+            return Some(Notice::NoJournal { error });
+        }
+        None
+    }
+
+    fn begin(&self) -> Result<Running, String> {
+        let program = programs::find("journalctl").ok_or("journalctl is not installed")?;
+        let mut command = Command::new(program);
+        command.args(["--follow", "--output=export", "--all", "--no-pager", "--quiet"]);
+        command.arg(format!("--output-fields={FIELDS}"));
+        match &self.cursor {
+            Some(cursor) => command.arg(format!("--after-cursor={cursor}")).arg("--no-tail"),
+            None => command.arg("--lines=0"),
+        };
+        for (number, filter) in self.filters().iter().enumerate() {
+            if number > 0 {
+                command.arg("+");
+            }
+            command.arg(filter);
+        }
+        command.env("LC_ALL", "C");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| format!("journalctl: {error}"))?;
+        let output = child.stdout.take().map(OwnedFd::from).ok_or("journalctl has no output")?;
+        ioctl_fionbio(&output, true).map_err(|errno| errno.to_string())?;
+        Ok(Running { child, output, reader: Reader::default(), began: Stopwatch::start() })
+    }
+
+    /// One of these holds for each record that is read.
+    fn filters(&self) -> Vec<String> {
+        let of_source = |source: &JournalSource| match &source.whose {
+            Whose::Sshd => SSHD.iter().map(|path| format!("_EXE={path}")).collect(),
+            Whose::Unit(unit) => vec![format!("_SYSTEMD_UNIT={unit}")],
+        };
+        self.sources.iter().flat_map(of_source).collect()
+    }
+
+    /// What can be waited for.
+    pub(super) fn output(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|running| running.output.as_fd())
+    }
+
+    /// Reads what is there, not before `now`. Tells whether something was, and whether there may be more.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        now: Time,
+        intake: &mut Intake,
+        onlooker: &mut impl Onlooker,
+    ) -> (bool, bool, Option<Notice>) {
+        let Some(running) = &mut self.running else { return (false, false, None) };
+        let mut total = 0;
+        loop {
+            let read = match rustix::io::read(&running.output, &mut *buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    if total == 0 {
+                        self.from = now;
+                    }
+                    if running.began.elapsed() >= RUNS_WELL {
+                        self.failures = 0;
+                    }
+                    return (total > 0, false, None);
+                }
+                Err(_) => break,
+            };
+            let (sources, cursor) = (&mut self.sources, &mut self.cursor);
+            let written = Written::Between(self.from, now);
+            running.reader.feed(buffer.get(..read).unwrap_or_default(), |record| {
+                take(record, sources, written, intake, onlooker);
+                if let Ok(place) = std::str::from_utf8(&record.cursor)
+                    && !place.is_empty()
+                {
+                    place.clone_into(cursor.get_or_insert_default());
+                }
+            });
+            total += read;
+            if total >= MAX_AT_ONCE {
+                return (true, true, None);
+            }
+        }
+        self.end();
+        let notice = self.fails("journalctl has ended".to_owned());
+        (total > 0, false, notice)
+    }
+
+    pub(super) fn end(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
+    /// How it stands.
+    pub(super) fn standing(&self) -> Vec<Source> {
+        let one = |source: &JournalSource| {
+            let counts = source.lines.counts;
+            let is_low = source.lines.has_syslog.then_some(WhyLow::Syslog);
+            Source {
+                log: source.lines.log.clone(),
+                format: source.lines.format(),
+                is_configured: source.is_configured,
+                state: SourceState::Read,
+                trust: trust(is_low.as_ref()),
+                why_low: is_low,
+                lines: counts.lines,
+                attempts: counts.attempts,
+                doubtful: counts.doubtful,
+                too_long: counts.too_long,
+                lost: counts.lost,
+                since: self.since,
+                last_line: counts.last_line,
+                last_attempt: counts.last_attempt,
+            }
+        };
+        self.sources.iter().map(one).collect()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn take(
+    record: &Record,
+    sources: &mut [JournalSource],
+    written: Written,
+    intake: &mut Intake,
+    onlooker: &mut impl Onlooker,
+) {
+    for source in sources {
+        let Some(trust) = source.whose.trust(record) else { continue };
+        source.lines.trust = trust;
+        source.lines.counts.last_line = Some(written.latest());
+        let line = source.whose.line(record);
+        if matches!(source.lines.how, How::Undetected) {
+            source.lines.detect(&line);
+        }
+        source.lines.take_line(&line, written, intake, onlooker);
+    }
+}

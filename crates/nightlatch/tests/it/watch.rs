@@ -1,0 +1,281 @@
+//! Logs are followed: each line is read once, however a log is rotated, replaced or flooded, and whatever
+//! happens to the daemon.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nightlatch::features::demo::stage::{Plan, Stage};
+use serde_json::Value;
+
+use crate::support::{self, Daemon, Installation, wait_until};
+
+/// How long something may take that comes at once on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// After this, how far was read is kept.
+const KEPT: Duration = Duration::from_millis(2500);
+
+/// A security event of Asterisk: a wrong password, of a session of its own.
+pub(crate) fn failed(source: &str, account: &str, session: &str) -> String {
+    format!(
+        "[2026-11-20 08:36:32] SECURITY[1] res_security_log.c: SecurityEvent=\"ChallengeResponseFailed\",EventTV=\"2026-11-20T08:36:32.582+0000\",Severity=\"Error\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"{account}\",SessionID=\"{session}\",LocalAddress=\"IPV4/UDP/192.0.2.1/5060\",RemoteAddress=\"IPV4/UDP/{source}/5071\",Challenge=\"1/a\",Response=\"b\",ExpectedResponse=\"\"\n"
+    )
+}
+
+/// A log that a daemon follows.
+struct Log<'a> {
+    nightlatch: Installation<'a>,
+    path: PathBuf,
+    written: usize,
+}
+
+impl<'a> Log<'a> {
+    fn on(stage: &'a Stage, place: &str) -> Log<'a> {
+        let nightlatch = Installation::on(stage.host("server").unwrap());
+        let path = nightlatch.directory().join(place);
+        nightlatch.configure(&format!(
+            "[pbx]\nproduct = \"asterisk\"\n[[watch]]\npath = \"{}\"\nformat = \"asterisk\"\n",
+            path.display()
+        ));
+        Log { nightlatch, path, written: 0 }
+    }
+
+    /// A file beside it, by the ending of its name.
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
+    /// Writes so many lines at the end of a file.
+    fn write_to(&mut self, path: &PathBuf, count: usize) {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        for _ in 0..count {
+            self.written += 1;
+            let line = failed("198.51.100.66", "100", &format!("s{}", self.written));
+            file.write_all(line.as_bytes()).unwrap();
+        }
+    }
+
+    fn write(&mut self, count: usize) {
+        self.write_to(&self.path.clone(), count);
+    }
+
+    fn shown(&self) -> Value {
+        let listed = self.nightlatch.json(&["watch", "list"]);
+        listed["sources"][0].clone()
+    }
+
+    fn attempts(&self) -> u64 {
+        self.shown()["attempts"].as_u64().unwrap()
+    }
+
+    /// Waits until so many attempts were read; more must not follow.
+    fn has_read(&self, count: u64) {
+        wait_until(&format!("{count} attempts: {}", self.shown()), PATIENCE, || {
+            self.attempts() >= count
+        });
+        std::thread::sleep(Duration::from_millis(150));
+        assert_eq!(self.attempts(), count, "{}", self.shown());
+    }
+
+    fn daemon(&self) -> Daemon {
+        let daemon = self.nightlatch.daemon();
+        wait_until("the log is followed", PATIENCE, || !self.shown().is_null());
+        daemon
+    }
+}
+
+fn stage() -> Option<Stage> {
+    support::stage(&Plan::standard())
+}
+
+#[test]
+fn each_line_is_read_once_through_every_rotation() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    log.write(0);
+    let _daemon = log.daemon();
+    log.write(2);
+    log.has_read(2);
+    // Renamed; the program goes on writing into the old file for a while.
+    fs::rename(&log.path, log.beside(".1")).unwrap();
+    log.write_to(&log.beside(".1"), 2);
+    log.write(3);
+    log.write_to(&log.beside(".1"), 1);
+    log.has_read(8);
+    // Copied and emptied.
+    fs::copy(&log.path, log.beside(".2")).unwrap();
+    fs::write(&log.path, "").unwrap();
+    log.write(2);
+    log.has_read(10);
+    // Emptied, and at once longer than before.
+    fs::write(&log.path, "").unwrap();
+    log.write(9);
+    log.has_read(19);
+    // Replaced by another file.
+    let new = log.beside(".new");
+    log.write_to(&new, 2);
+    fs::rename(&new, &log.path).unwrap();
+    log.has_read(21);
+    // Deleted, and made anew.
+    fs::remove_file(&log.path).unwrap();
+    log.write(1);
+    log.has_read(22);
+    assert_eq!(log.shown()["lost"], 0);
+}
+
+#[test]
+fn what_is_no_file_is_not_read() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    let elsewhere = log.beside(".elsewhere");
+    log.write_to(&elsewhere, 3);
+    symlink(&elsewhere, &log.path).unwrap();
+    let _daemon = log.daemon();
+    let is = |log: &Log<'_>, what: &str| {
+        wait_until(&format!("{what}: {}", log.shown()), PATIENCE, || {
+            log.shown()["state"].to_string().contains(what)
+        });
+    };
+    is(&log, "symlink");
+    fs::remove_file(&log.path).unwrap();
+    log.write(1);
+    log.has_read(1);
+    // A log is replaced while it is read.
+    fs::remove_file(&log.path).unwrap();
+    symlink(&elsewhere, &log.path).unwrap();
+    log.write_to(&elsewhere, 1);
+    is(&log, "symlink");
+    fs::remove_file(&log.path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&log.path).status().unwrap();
+    assert!(made.success());
+    is(&log, "no_file");
+    log.has_read(1);
+    assert!(log.nightlatch.log().contains("it is a symbolic link"), "{}", log.nightlatch.log());
+    assert!(log.nightlatch.log().contains("not a regular file"), "{}", log.nightlatch.log());
+}
+
+#[test]
+fn lines_in_parts_and_lines_without_end() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "not/there/yet/log");
+    let _daemon = log.daemon();
+    assert_eq!(log.shown()["state"], "missing");
+    // Folders that appear later.
+    fs::create_dir_all(log.path.parent().unwrap()).unwrap();
+    let line = failed("198.51.100.66", "100", "in-parts");
+    let (begin, end) = line.split_at(line.len() - 60);
+    fs::write(&log.path, begin).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(log.attempts(), 0);
+    let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
+    file.write_all(end.as_bytes()).unwrap();
+    log.has_read(1);
+    // A line of a megabyte, and one that ends just behind what may be read.
+    for length in [1 << 20, 16_385] {
+        file.write_all("x".repeat(length).as_bytes()).unwrap();
+        file.write_all(b"\n").unwrap();
+    }
+    log.write(1);
+    log.has_read(2);
+    assert_eq!(log.shown()["too_long"], 2);
+}
+
+#[test]
+fn what_was_written_while_nobody_read_is_read_later() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    // What was there before nobody reads as news.
+    log.write(4);
+    let daemon = log.daemon();
+    log.write(2);
+    wait_until("all is read", PATIENCE, || log.shown()["lines"].as_u64() >= Some(6));
+    std::thread::sleep(KEPT);
+    daemon.kill();
+    // Rotated twice meanwhile.
+    log.write(3);
+    fs::rename(&log.path, log.beside(".1")).unwrap();
+    log.write(4);
+    fs::rename(log.beside(".1"), log.beside(".2")).unwrap();
+    fs::rename(&log.path, log.beside(".1")).unwrap();
+    log.write(5);
+    let daemon = log.daemon();
+    log.has_read(12);
+    std::thread::sleep(KEPT);
+    daemon.kill();
+    // Copied and emptied meanwhile.
+    log.write(2);
+    fs::copy(&log.path, log.beside(".0")).unwrap();
+    fs::write(&log.path, "").unwrap();
+    log.write(1);
+    let daemon = log.daemon();
+    log.has_read(3);
+    std::thread::sleep(KEPT);
+    daemon.kill();
+    // Nothing happened.
+    let daemon = log.daemon();
+    log.has_read(0);
+    daemon.kill();
+    // Emptied, and nothing is left of it.
+    log.write(2);
+    fs::write(&log.path, "").unwrap();
+    log.write(1);
+    let _daemon = log.daemon();
+    log.has_read(1);
+    let told = log.nightlatch.log();
+    assert!(told.contains("lines written meanwhile are lost"), "{told}");
+}
+
+#[test]
+fn a_flood_keeps_no_other_log_waiting() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    let other = log.beside(".other");
+    let configured = fs::read_to_string(log.nightlatch.config()).unwrap();
+    let more = format!("[[watch]]\npath = \"{}\"\nformat = \"asterisk\"\n", other.display());
+    log.nightlatch.configure(&format!("{configured}{more}"));
+    log.write(0);
+    fs::write(&other, "").unwrap();
+    let _daemon = log.daemon();
+    let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
+    let block = failed("198.51.100.66", "100", "flood").repeat(10_000);
+    for _ in 0..10 {
+        file.write_all(block.as_bytes()).unwrap();
+    }
+    log.write_to(&other, 1);
+    let of_other = || log.nightlatch.json(&["watch", "list"])["sources"][1]["attempts"].clone();
+    wait_until("the other log is read", PATIENCE, || of_other() == 1);
+    wait_until("all of the flood is read", Duration::from_secs(60), || log.attempts() == 100_000);
+}
+
+#[test]
+fn a_log_is_tried_out() {
+    let Some(stage) = stage() else { return };
+    let log = Log::on(&stage, "log");
+    let mut text = String::new();
+    for number in 0..30 {
+        text += &failed("198.51.100.66", &format!("{}", 100 + number), &format!("s{number}"));
+    }
+    text += &failed("203.0.113.9", "200", "once");
+    fs::write(&log.path, &text).unwrap();
+    let path = log.path.to_str().unwrap();
+    let told = log.nightlatch.json(&["watch", "test", path]);
+    assert_eq!((&told["lines"], &told["attempts"]), (&31.into(), &31.into()), "{told}");
+    assert_eq!(told["format"], "asterisk");
+    assert_eq!(told["banned"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["banned"][0]["source"], "198.51.100.66");
+    assert!(told["banned"][0]["later"].as_u64() > Some(0), "{told}");
+    let shown = log.nightlatch.must(&["watch", "test", path, "--as", "asterisk"]);
+    assert!(shown.contains("198.51.100.66 at 2026-11-20"), "{shown}");
+    // With other thresholds, and by a pattern.
+    let options = ["--quick-attempts", "100", "--slow-attempts", "200", "--json"];
+    let told = log.nightlatch.json(&[&["watch", "test", path], options.as_slice()].concat());
+    assert_eq!(told["banned"], Value::Array(Vec::new()), "{told}");
+    let wrong = log.nightlatch.must_exit(2, &["watch", "test", path, "--as", "astersik"]);
+    assert!(wrong.contains("did you mean \"asterisk\""), "{wrong}");
+    let missing = log.nightlatch.must_exit(2, &["watch", "test", "/nowhere/log"]);
+    assert!(missing.contains("cannot be read"), "{missing}");
+}
