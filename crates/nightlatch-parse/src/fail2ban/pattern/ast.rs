@@ -54,11 +54,11 @@ impl Set {
         out
     }
 
-    /// Its only byte, letters in lower case; a letter in both cases counts as one.
-    pub(crate) fn single(&self) -> Option<u8> {
+    /// Its only byte. With `fold`, in lower case, and a letter in both cases counts as one.
+    pub(crate) fn single(&self, fold: bool) -> Option<u8> {
         let mut found = None;
         for byte in self.bytes() {
-            let byte = byte.to_ascii_lowercase();
+            let byte = if fold { byte.to_ascii_lowercase() } else { byte };
             if found.is_some_and(|other| other != byte) {
                 return None;
             }
