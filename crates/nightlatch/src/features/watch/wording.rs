@@ -286,19 +286,23 @@ fn source(would: &Would) -> Vec<String> {
     lines
 }
 
-/// `6 attempts at sip within 32s (5 within 10m are too many), 3 accounts: "100", "200"`.
+/// `6 attempts at sip within 32s, 3 accounts: "100", "200" (limit: 5 within 10m)`.
 fn evidence(evidence: &Evidence) -> String {
-    let Evidence { service, attempts, since, last, threshold, accounts_tried, accounts, .. } =
-        evidence;
-    let (count, seconds) = *threshold;
-    let accounts = match accounts.is_empty() {
+    let (count, seconds) = evidence.threshold;
+    let accounts = match evidence.accounts.is_empty() {
         true => String::new(),
-        false => format!(": {}", quoted(accounts)),
+        false => format!(": {}", quoted(&evidence.accounts)),
+    };
+    let counted = match evidence.score > evidence.attempts {
+        true => format!(", some of which count twice: {}", evidence.score),
+        false => String::new(),
     };
     format!(
-        "{attempts} attempts at {} within {} ({count} within {} are too many), {accounts_tried} accounts{accounts}",
-        self::service(*service),
-        show_span(last.since(*since)),
+        "{} attempts at {} within {}, {} accounts{accounts} (limit: {count} within {}{counted})",
+        evidence.attempts,
+        service(evidence.service),
+        show_span(evidence.last.since(evidence.since)),
+        evidence.accounts_tried,
         show_span(Duration::from_secs(seconds)),
     )
 }

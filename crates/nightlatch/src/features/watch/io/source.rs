@@ -292,6 +292,8 @@ impl FileSource {
                 };
                 self.lines.take(lines, written, intake, onlooker);
                 if is_history {
+                    // An attack that ended long ago ends here, and is no news.
+                    intake.judge.pass(now, &mut intake.found);
                     leave_out_past(&mut intake.found, first, now);
                 }
                 None
