@@ -253,6 +253,17 @@ pub(super) fn addresses(
 }
 
 fn in_run(text: &[u8], run: Range<usize>, found: &mut Vec<Standing>) {
+    let (mut colons, mut dots) = (0, 0);
+    for byte in text.get(run.clone()).unwrap_or_default() {
+        colons += usize::from(*byte == b':');
+        dots += usize::from(*byte == b'.');
+    }
+    if colons < 2 {
+        if dots >= 3 {
+            in_pieces(text, run, None, found);
+        }
+        return;
+    }
     let mut end = run.end;
     while end > run.start && text.get(end - 1).is_some_and(|byte| matches!(byte, b'.' | b':')) {
         end -= 1;

@@ -213,11 +213,9 @@ impl Filter {
             let inner = self
                 .content
                 .and_then(|group| places.range(group))
-                .and_then(|range| text.get(range));
-            if let Some(inner) = inner.filter(|inner| !inner.is_empty()) {
-                let mut inner = inner.to_vec();
-                inner.push(b'\n');
-                content = Cow::Owned(inner);
+                .filter(|inner| !inner.is_empty());
+            if let Some(inner) = inner {
+                content = as_line(text, inner);
             }
         }
         // As in fail2ban: with few of them, they are applied to the whole line.
@@ -375,4 +373,16 @@ fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(out)
+}
+
+/// A part of a text as a line of its own, with its end.
+fn as_line(text: &[u8], part: Range<usize>) -> Cow<'_, [u8]> {
+    match text.get(part.start..=part.end) {
+        Some(line) if line.ends_with(b"\n") => Cow::Borrowed(line),
+        _ => {
+            let mut line = text.get(part).unwrap_or_default().to_vec();
+            line.push(b'\n');
+            Cow::Owned(line)
+        }
+    }
 }

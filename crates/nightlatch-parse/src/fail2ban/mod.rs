@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use nightlatch_parse::fail2ban::{Filter, Kind, Reference, Source};
-//! let text = "[Definition]\nfailregex = ^wrong password from <HOST>$\n";
+//! let text = "[Definition]\nfailregex = ^\\s*wrong password from <HOST>$\n";
 //! let reference = Reference::parse("/srv/own.conf").unwrap();
 //! // The caller reads files; this one knows a single file.
 //! let mut files = |path: &str| (path == "/srv/own.conf").then(|| text.to_owned());

@@ -5,7 +5,7 @@
 //! so that the time is linear in the text.
 
 use super::ast::Set;
-use super::program::{Program, Step};
+use super::program::{Next, Program, Step};
 
 /// After that many steps, places that failed are remembered.
 const STEPS_BEFORE_MEMORY: usize = 2_000;
@@ -40,25 +40,10 @@ pub(crate) fn search(
     wanted: Option<&Wanted<'_>>,
     steps: &mut usize,
 ) -> Result<Option<Slots>, Exhausted> {
-    let mut machine = Machine::new(program, text, wanted);
-    for start in 0..=text.len() {
-        if let Some(first) = program.first {
-            let begins = text.get(start).is_some_and(|byte| first.has(*byte));
-            if !begins {
-                if program.anchored {
-                    return Ok(None);
-                }
-                continue;
-            }
-        }
-        if machine.match_at(start, steps)? {
-            return Ok(Some(machine.slots));
-        }
-        if program.anchored {
-            break;
-        }
-    }
-    Ok(None)
+    let mut machine = Machine::new(program, text, wanted, *steps);
+    let found = machine.search();
+    *steps = steps.saturating_sub(machine.used);
+    Ok(found?.then_some(machine.slots))
 }
 
 /// What to go back to.
@@ -67,6 +52,10 @@ enum Back {
     Way(usize, usize),
     /// A slot as it was.
     Slot(usize, usize),
+    /// Fewer bytes of a repetition: the instruction after it, the fewest and the last place.
+    Fewer(usize, usize, usize),
+    /// More bytes of a repetition: the instruction after it, its set, and the last place.
+    More(usize, usize, usize),
 }
 
 struct Machine<'a> {
@@ -77,29 +66,46 @@ struct Machine<'a> {
     stack: Vec<Back>,
     failed: Vec<u64>,
     used: usize,
+    limit: usize,
     /// How deep in patterns of their own, where nothing is remembered: they may succeed twice at a place.
     depth: usize,
 }
 
 impl<'a> Machine<'a> {
-    fn new(program: &'a Program, text: &'a [u8], wanted: Option<&'a Wanted<'a>>) -> Self {
+    fn new(
+        program: &'a Program,
+        text: &'a [u8],
+        wanted: Option<&'a Wanted<'a>>,
+        limit: usize,
+    ) -> Self {
         let slots = vec![NOWHERE; program.slots];
-        Self {
-            program,
-            text,
-            wanted,
-            slots,
-            stack: Vec::new(),
-            failed: Vec::new(),
-            used: 0,
-            depth: 0,
-        }
+        let (stack, failed) = (Vec::new(), Vec::new());
+        Self { program, text, wanted, slots, stack, failed, used: 0, limit, depth: 0 }
     }
 
-    fn match_at(&mut self, start: usize, steps: &mut usize) -> Result<bool, Exhausted> {
+    fn search(&mut self) -> Result<bool, Exhausted> {
+        let Some(first) = self.program.first else {
+            let last = if self.program.anchored { 0 } else { self.text.len() };
+            for start in 0..=last {
+                if self.match_at(start)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        };
+        let last = if self.program.anchored { 1 } else { self.text.len() };
+        for (start, byte) in self.text.iter().enumerate().take(last) {
+            if first.has(*byte) && self.match_at(start)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn match_at(&mut self, start: usize) -> Result<bool, Exhausted> {
         self.slots.fill(NOWHERE);
         self.stack.clear();
-        let end = self.run(0, start, steps)?;
+        let end = self.run(0, start)?;
         let Some(end) = end else { return Ok(false) };
         self.save_quietly(0, start);
         self.save_quietly(1, end);
@@ -124,34 +130,23 @@ impl<'a> Machine<'a> {
     }
 
     /// Runs a pattern of its own inside of this one.
-    fn run_apart(
-        &mut self,
-        step: usize,
-        at: usize,
-        steps: &mut usize,
-    ) -> Result<Option<usize>, Exhausted> {
+    fn run_apart(&mut self, step: usize, at: usize) -> Result<Option<usize>, Exhausted> {
         self.depth += 1;
-        let end = self.run(step, at, steps);
+        let end = self.run(step, at);
         self.depth -= 1;
         end
     }
 
     /// Runs from an instruction to its `Done`, and says where that was. Ways that remain are forgotten.
-    fn run(
-        &mut self,
-        step: usize,
-        at: usize,
-        steps: &mut usize,
-    ) -> Result<Option<usize>, Exhausted> {
+    fn run(&mut self, step: usize, at: usize) -> Result<Option<usize>, Exhausted> {
         let base = self.stack.len();
         let (mut step, mut at) = (step, at);
         loop {
-            if *steps == 0 {
+            self.used += 1;
+            if self.used > self.limit {
                 return Err(Exhausted);
             }
-            *steps -= 1;
-            self.used += 1;
-            match self.advance(&mut step, &mut at, steps)? {
+            match self.advance(&mut step, &mut at)? {
                 Some(true) => {
                     self.forget_ways(base);
                     return Ok(Some(at));
@@ -177,18 +172,102 @@ impl<'a> Machine<'a> {
             match self.stack.pop()? {
                 Back::Slot(slot, was) => self.save_quietly(slot, was),
                 Back::Way(step, at) => return Some((step, at)),
+                Back::Fewer(step, low, high) => {
+                    if let Some(at) = self.fewer(step, low, high) {
+                        return Some((step, at));
+                    }
+                }
+                Back::More(step, set, at) => {
+                    if let Some(at) = self.more(step, set, at) {
+                        return Some((step, at));
+                    }
+                }
             }
         }
         None
     }
 
+    /// The byte that has to come at an instruction, if it is only one.
+    #[inline]
+    fn next_byte(&self, step: usize) -> Option<u8> {
+        match self.program.next.get(step) {
+            Some(Next::Byte(byte)) => Some(*byte),
+            _ => None,
+        }
+    }
+
+    /// Whether the way from an instruction on could go on with the byte at a place.
+    #[inline]
+    fn could_go_on(&self, step: usize, at: usize) -> bool {
+        match self.program.next.get(step) {
+            Some(Next::Byte(byte)) => self.text.get(at) == Some(byte),
+            Some(Next::Set(set)) => self.set_has(*set, at),
+            _ => true,
+        }
+    }
+
+    #[inline]
+    fn set_has(&self, set: usize, at: usize) -> bool {
+        let set: Option<&Set> = self.program.sets.get(set);
+        self.text.get(at).is_some_and(|byte| set.is_some_and(|set| set.has(*byte)))
+    }
+
+    /// The end of a repetition one byte earlier, or as much as the next byte asks for.
+    fn fewer(&mut self, step: usize, low: usize, high: usize) -> Option<usize> {
+        let next = self.next_byte(step);
+        let at = match next {
+            Some(byte) => {
+                low + self.text.get(low..high)?.iter().rposition(|other| *other == byte)?
+            }
+            None => high.checked_sub(1).filter(|at| *at >= low)?,
+        };
+        self.used += (high - at) / 8;
+        if at > low {
+            self.stack.push(Back::Fewer(step, low, at));
+        }
+        Some(at)
+    }
+
+    /// The end of a repetition one byte later, or as much as the next byte asks for.
+    fn more(&mut self, step: usize, set: usize, from: usize) -> Option<usize> {
+        let next = self.next_byte(step);
+        let mut at = from;
+        loop {
+            if !self.set_has(set, at) {
+                return None;
+            }
+            at += 1;
+            if next.is_none_or(|byte| self.text.get(at) == Some(&byte)) {
+                self.used += (at - from) / 8;
+                self.stack.push(Back::More(step, set, at));
+                return Some(at);
+            }
+        }
+    }
+
+    /// Runs over a repetition of a set.
+    fn many(&mut self, here: usize, set: usize, greedy: bool, at: &mut usize) -> bool {
+        if self.was_here(here, *at) {
+            return false;
+        }
+        let start = *at;
+        if !greedy {
+            self.stack.push(Back::More(here + 1, set, start));
+            return self.next_byte(here + 1).is_none_or(|byte| self.text.get(start) == Some(&byte));
+        }
+        while self.set_has(set, *at) {
+            *at += 1;
+        }
+        self.used += (*at - start) / 8;
+        if *at > start {
+            self.stack.push(Back::Fewer(here + 1, start, *at));
+        }
+        true
+    }
+
     /// One step: `Some(true)` at the end, `Some(false)` on failure.
-    fn advance(
-        &mut self,
-        step: &mut usize,
-        at: &mut usize,
-        steps: &mut usize,
-    ) -> Result<Option<bool>, Exhausted> {
+    #[inline]
+    fn advance(&mut self, step: &mut usize, at: &mut usize) -> Result<Option<bool>, Exhausted> {
         let Some(instruction) = self.program.steps.get(*step).copied() else {
             return Ok(Some(false));
         };
@@ -201,18 +280,23 @@ impl<'a> Machine<'a> {
                 good
             }
             Step::Set(set) => {
-                let set: Option<&Set> = self.program.sets.get(set);
-                let good =
-                    self.text.get(*at).is_some_and(|byte| set.is_some_and(|set| set.has(*byte)));
+                let good = self.set_has(set, *at);
                 *at += 1;
                 good
             }
+            Step::Many { set, greedy } => self.many(here, set, greedy, at),
             Step::Split(first, second) => {
                 if self.was_here(here, *at) {
                     return Ok(Some(false));
                 }
-                self.stack.push(Back::Way(second, *at));
-                *step = first;
+                if self.could_go_on(first, *at) {
+                    if self.could_go_on(second, *at) {
+                        self.stack.push(Back::Way(second, *at));
+                    }
+                    *step = first;
+                } else {
+                    *step = second;
+                }
                 true
             }
             Step::Jump(place) => {
@@ -228,11 +312,11 @@ impl<'a> Machine<'a> {
             Step::Look { look, width, after } => {
                 *step = after;
                 let from = if look.ahead { Some(*at) } else { at.checked_sub(width) };
-                self.looks(here + 1, from, steps)? != look.negated
+                self.looks(here + 1, from)? != look.negated
             }
             Step::Atomic { after } => {
                 *step = after;
-                match self.run_apart(here + 1, *at, steps)? {
+                match self.run_apart(here + 1, *at)? {
                     Some(end) => {
                         *at = end;
                         true
@@ -253,14 +337,9 @@ impl<'a> Machine<'a> {
         Ok(if good { None } else { Some(false) })
     }
 
-    fn looks(
-        &mut self,
-        step: usize,
-        from: Option<usize>,
-        steps: &mut usize,
-    ) -> Result<bool, Exhausted> {
+    fn looks(&mut self, step: usize, from: Option<usize>) -> Result<bool, Exhausted> {
         let Some(from) = from else { return Ok(false) };
-        Ok(self.run_apart(step, from, steps)?.is_some())
+        Ok(self.run_apart(step, from)?.is_some())
     }
 
     fn same(&self, group: usize, fold: bool, at: &mut usize) -> bool {

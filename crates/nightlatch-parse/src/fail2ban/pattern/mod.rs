@@ -1,6 +1,7 @@
 //! Patterns in Python's syntax, run in linear time where that is possible, and within bounds everywhere.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -11,6 +12,7 @@ mod print;
 mod program;
 mod syntax;
 
+pub(crate) use literal::Required;
 pub(crate) use machine::{Exhausted, NOWHERE, Wanted};
 
 /// The most memory of one compiled pattern, in bytes.
@@ -18,23 +20,40 @@ const MAX_SIZE: usize = 1 << 20;
 /// The most memory of its automaton while it runs, in bytes.
 const MAX_CACHE: usize = 1 << 20;
 
+/// With so many steps of backtracking most lines are done; then an automaton takes over.
+const QUICK_STEPS: usize = 1_500;
+
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
-    engine: Engine,
     program: program::Program,
+    automaton: Automaton,
+    /// For the question what else a line could mean, made when it is first asked.
+    relaxed: OnceLock<Option<program::Program>>,
     names: BTreeMap<String, usize>,
-    /// Texts in lower case, one of which is in each match.
-    pub(crate) required: Option<Vec<Vec<u8>>>,
+    pub(crate) required: Required,
     groups: usize,
 }
 
+/// An automaton for the same pattern or for a wider one, made at the first line that needs it.
 #[derive(Clone, Debug)]
-enum Engine {
-    /// The crate `regex`, with the number of our group for each of its own.
-    Automaton(Box<Regex>, Vec<usize>),
-    /// The backtracking matcher, on what an automaton for a wider pattern accepts.
-    Backtracking(Option<Box<Regex>>),
+struct Automaton {
+    node: Option<Box<ast::Node>>,
+    /// It matches where the pattern does, neither more nor less.
+    exact: bool,
+    /// The number of our group for each of its own.
+    groups: Vec<usize>,
+    regex: OnceLock<Option<Box<Regex>>>,
+}
+
+impl Automaton {
+    fn get(&self) -> Option<&Regex> {
+        let make = || {
+            let keep = self.groups.get(1..).unwrap_or_default();
+            self.node.as_ref().and_then(|node| compile(&print::widened(node, keep))).map(Box::new)
+        };
+        self.regex.get_or_init(make).as_deref()
+    }
 }
 
 /// The places of a match.
@@ -51,29 +70,35 @@ impl Places {
 }
 
 impl Pattern {
-    /// Compiles a pattern with both engines; `multiline` as Python's flag.
+    /// Compiles a pattern; `multiline` as Python's flag.
     pub(crate) fn new(text: &str, multiline: bool) -> Result<Self, String> {
         let parsed = syntax::parse(text, multiline)?;
         let program = program::compile(&parsed.node, parsed.groups)?;
-        let engine = if parsed.node.is_regular() {
-            let mut keep: Vec<usize> = parsed.names.values().copied().collect();
-            keep.sort_unstable();
-            let regex = compile(&print::widened(&parsed.node, &keep))?;
-            keep.insert(0, 0);
-            Engine::Automaton(Box::new(regex), keep)
-        } else {
-            Engine::Backtracking(compile(&print::widened(&parsed.node, &[])).ok().map(Box::new))
-        };
         let required = literal::required(&parsed.node);
-        Ok(Self { engine, program, names: parsed.names, required, groups: parsed.groups })
+        let exact = parsed.node.is_regular();
+        let mut groups = vec![0];
+        if exact {
+            groups.extend(parsed.names.values());
+            groups.sort_unstable();
+        }
+        let automaton =
+            Automaton { node: Some(Box::new(parsed.node)), exact, groups, regex: OnceLock::new() };
+        let relaxed = OnceLock::new();
+        Ok(Self {
+            program,
+            automaton,
+            relaxed,
+            names: parsed.names,
+            required,
+            groups: parsed.groups,
+        })
     }
 
-    /// Compiles a pattern for the backtracking matcher only: small, and quick to build.
+    /// Compiles a pattern for the backtracking matcher only, for short texts such as dates.
     pub(crate) fn small(text: &str) -> Result<Self, String> {
-        let parsed = syntax::parse(text, false)?;
-        let program = program::compile(&parsed.node, parsed.groups)?;
-        let engine = Engine::Backtracking(None);
-        Ok(Self { engine, program, names: parsed.names, required: None, groups: parsed.groups })
+        let mut pattern = Self::new(text, false)?;
+        pattern.automaton.node = None;
+        Ok(pattern)
     }
 
     /// The number of a named group.
@@ -88,20 +113,27 @@ impl Pattern {
 
     /// Whether a linear-time automaton runs it.
     pub(crate) fn is_linear(&self) -> bool {
-        matches!(self.engine, Engine::Automaton(..))
+        self.automaton.exact
     }
 
     /// The first match. Named groups and the whole have places; other groups may have none.
     pub(crate) fn find(&self, text: &[u8], steps: &mut usize) -> Result<Option<Places>, Exhausted> {
-        match &self.engine {
-            Engine::Automaton(regex, groups) => Ok(self.find_linear(regex, groups, text)),
-            Engine::Backtracking(wider) => {
-                if wider.as_ref().is_some_and(|wider| !wider.is_match(text)) {
-                    return Ok(None);
-                }
-                Ok(machine::search(&self.program, text, None, steps)?.map(Places))
+        let mut quick = QUICK_STEPS.min(*steps);
+        let before = quick;
+        let found = machine::search(&self.program, text, None, &mut quick);
+        *steps = steps.saturating_sub(before - quick);
+        if let Ok(found) = found {
+            return Ok(found.map(Places));
+        }
+        if let Some(regex) = self.automaton.get() {
+            if self.automaton.exact {
+                return Ok(self.find_linear(regex, &self.automaton.groups, text));
+            }
+            if !regex.is_match(text) {
+                return Ok(None);
             }
         }
+        Ok(machine::search(&self.program, text, None, steps)?.map(Places))
     }
 
     fn find_linear(&self, regex: &Regex, groups: &[usize], text: &[u8]) -> Option<Places> {
@@ -118,22 +150,28 @@ impl Pattern {
         Some(Places(places))
     }
 
-    /// Whether it could match so that one of its groups is exactly a given part of the text.
+    /// Whether it could match so that one of its groups is exactly a given part of the text, if texts of
+    /// others in the line contained what they please.
     pub(crate) fn could(
         &self,
         text: &[u8],
         wanted: &Wanted<'_>,
         steps: &mut usize,
     ) -> Result<bool, Exhausted> {
-        Ok(machine::search(&self.program, text, Some(wanted), steps)?.is_some())
+        let make = || {
+            let node = self.automaton.node.as_ref()?.relaxed();
+            program::compile(&node, self.groups).ok()
+        };
+        let relaxed = self.relaxed.get_or_init(make).as_ref().ok_or(Exhausted)?;
+        Ok(machine::search(relaxed, text, Some(wanted), steps)?.is_some())
     }
 }
 
-fn compile(text: &str) -> Result<Regex, String> {
+fn compile(text: &str) -> Option<Regex> {
     RegexBuilder::new(text)
         .unicode(false)
         .size_limit(MAX_SIZE)
         .dfa_size_limit(MAX_CACHE)
         .build()
-        .map_err(|_| "it is too large".to_owned())
+        .ok()
 }

@@ -13,6 +13,11 @@ pub(crate) enum Step {
     /// Try the first, later the second.
     Split(usize, usize),
     Jump(usize),
+    /// As many bytes of a set as possible, or first none.
+    Many {
+        set: usize,
+        greedy: bool,
+    },
     /// Note the place in a slot: twice the number of a group is its start, one more its end.
     Save(usize),
     Assert(Assert),
@@ -33,11 +38,21 @@ pub(crate) enum Step {
     Done,
 }
 
+/// What a match needs to go on at an instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    Anything,
+    Byte(u8),
+    Set(usize),
+}
+
 /// Instructions with what they refer to.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) sets: Vec<Set>,
+    /// For each instruction, what its way needs first.
+    pub(crate) next: Vec<Next>,
     /// Slots: two for each group and the whole, and one for each loop that could match nothing.
     pub(crate) slots: usize,
     pub(crate) anchored: bool,
@@ -53,6 +68,7 @@ pub(crate) fn compile(node: &Node, groups: usize) -> Result<Program, String> {
     let mut program = Program {
         steps: Vec::new(),
         sets: Vec::new(),
+        next: Vec::new(),
         slots: (groups + 1) * 2,
         anchored: node.is_anchored(),
         first: node.first(),
@@ -60,6 +76,7 @@ pub(crate) fn compile(node: &Node, groups: usize) -> Result<Program, String> {
     };
     program.node(node)?;
     program.push(Step::Done)?;
+    program.next = (0..program.steps.len()).map(|step| program.next_of(step)).collect();
     Ok(program)
 }
 
@@ -70,6 +87,20 @@ impl Program {
         }
         self.steps.push(step);
         Ok(self.steps.len() - 1)
+    }
+
+    fn next_of(&self, mut step: usize) -> Next {
+        // Jumps go forwards and backwards; a few of them are enough.
+        for _ in 0..16 {
+            step = match self.steps.get(step) {
+                Some(Step::Byte(byte)) => return Next::Byte(*byte),
+                Some(Step::Set(set)) => return Next::Set(*set),
+                Some(Step::Jump(place)) => *place,
+                Some(Step::Save(_) | Step::Assert(_) | Step::Moved(_)) => step + 1,
+                _ => return Next::Anything,
+            };
+        }
+        Next::Anything
     }
 
     fn set(&mut self, at: usize, step: Step) {
@@ -128,16 +159,17 @@ impl Program {
         let first = bytes.next();
         let single = first.filter(|_| bytes.next().is_none());
         drop(bytes);
-        let step = if let Some(byte) = single {
-            Step::Byte(byte)
-        } else {
-            let known = self.sets.iter().position(|other| other == set);
-            Step::Set(known.unwrap_or_else(|| {
-                self.sets.push(*set);
-                self.sets.len() - 1
-            }))
-        };
+        let step =
+            if let Some(byte) = single { Step::Byte(byte) } else { Step::Set(self.number_of(set)) };
         self.push(step).map(|_| ())
+    }
+
+    fn number_of(&mut self, set: &Set) -> usize {
+        let known = self.sets.iter().position(|other| other == set);
+        known.unwrap_or_else(|| {
+            self.sets.push(*set);
+            self.sets.len() - 1
+        })
     }
 
     fn alternatives(&mut self, nodes: &[Node]) -> Result<(), String> {
@@ -163,6 +195,10 @@ impl Program {
         let split = |inside, after| {
             if repeat.greedy { Step::Split(inside, after) } else { Step::Split(after, inside) }
         };
+        if let (Node::Set(set), None) = (&repeat.node, repeat.max) {
+            let set = self.number_of(set);
+            return self.push(Step::Many { set, greedy: repeat.greedy }).map(|_| ());
+        }
         let Some(max) = repeat.max else {
             let guard = (repeat.node.min_len() == 0).then(|| {
                 self.slots += 1;
