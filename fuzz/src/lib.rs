@@ -18,12 +18,15 @@ use nightlatch_parse::tally::Tally;
 
 pub mod asterisk;
 pub mod log;
+mod fail2ban;
+
+pub use fail2ban::{fail2ban_filter, fail2ban_lines};
 
 /// A fuzz target: its name, which is its corpus's folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 38] = [
+pub const TARGETS: [Target; 40] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -34,6 +37,8 @@ pub const TARGETS: [Target; 38] = [
     ("dns_naptr", dns_naptr),
     ("dns_ptr", dns_ptr),
     ("dns_srv", dns_srv),
+    ("fail2ban_filter", fail2ban_filter),
+    ("fail2ban_lines", fail2ban_lines),
     ("feed_auto", feed_auto),
     ("feed_csv", feed_csv),
     ("feed_format", feed_format),
