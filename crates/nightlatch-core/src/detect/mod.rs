@@ -3,14 +3,35 @@
 //! Pure and bounded: a [`Judge`] keeps what it needs to know of each source, whatever arrives, and says what
 //! follows. It proposes; who is never banned is not known here.
 
-use nightlatch_parse::log::{Attempt, Doubt};
+use nightlatch_parse::log::{Attempt, Doubt, Outcome};
 use serde::{Deserialize, Serialize};
 
+use self::course::{Course, Doubts};
+use self::details::Details;
+use self::hash::Seed;
+use self::key::Key;
+use self::limits::Limits;
+use self::memory::Memory;
 use crate::attack::Attack;
 use crate::time::Time;
 
+mod course;
+mod details;
+mod failures;
+mod good;
+mod hash;
+mod key;
+mod limits;
+mod memory;
+mod network;
 mod notice;
+mod pace;
+mod rows;
 mod settings;
+mod source;
+mod successes;
+mod text;
+mod tries;
 
 pub use notice::Notice;
 pub use settings::Settings;
@@ -73,11 +94,21 @@ pub struct LoadError {
     pub unknown: usize,
 }
 
+/// The account that Asterisk names where there is none.
+const UNKNOWN: &[u8] = b"<unknown>";
+
 /// Counts attempts, and finds out who attacks.
 #[derive(Debug)]
 pub struct Judge {
-    settings: Settings,
-    seed: [u8; 16],
+    seed: Seed,
+    limits: Limits,
+    memory: Memory,
+    details: Details,
+    doubts: Doubts,
+    course: Option<Course>,
+    is_course_dirty: bool,
+    /// Whether the next rows are all there are.
+    is_whole: bool,
 }
 
 impl Judge {
@@ -85,36 +116,91 @@ impl Judge {
     /// sessions that count as one; a judge that [loads](Judge::load) rows uses the seed that was kept with
     /// them.
     pub fn new(settings: Settings, seed: [u8; 16]) -> Judge {
-        Judge { settings: settings.bounded(), seed }
+        let seed = Seed::new(seed);
+        let mut judge = Judge {
+            seed,
+            limits: Limits::of(&Settings::default()),
+            memory: Memory::new(seed),
+            details: Details::default(),
+            doubts: Doubts::default(),
+            course: None,
+            is_course_dirty: true,
+            is_whole: true,
+        };
+        judge.configure(settings);
+        judge
     }
-
-    /// Takes an attempt in.
-    pub fn see(&mut self, _sighting: &Sighting<'_>, _found: &mut Vec<Finding>) {}
-
-    /// Takes a line in that names several sources.
-    pub fn doubt(&mut self, _at: Time, _log: &str, _doubt: &Doubt<'_>, _found: &mut Vec<Finding>) {}
-
-    /// Takes in that time has passed: attacks end, and what is too old is forgotten. To be called about
-    /// once a second.
-    pub fn pass(&mut self, _now: Time, _found: &mut Vec<Finding>) {}
 
     /// Other thresholds from now on.
     pub fn configure(&mut self, settings: Settings) {
-        self.settings = settings.bounded();
+        let settings = settings.bounded();
+        self.limits = Limits::of(&settings);
+        let most = usize::try_from(settings.max_sources).unwrap_or(usize::MAX);
+        self.memory.configure(most, self.limits.quick.score);
     }
 
-    /// How many sources are remembered.
+    /// Takes an attempt in.
+    pub fn see(&mut self, sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
+        match sighting.attempt.outcome {
+            Outcome::TooMany => {}
+            // Precedes each honest login.
+            Outcome::Challenged if sighting.attempt.account != Some(UNKNOWN) => {}
+            Outcome::Succeeded => self.succeeded(sighting, found),
+            _ => self.failed(sighting, found),
+        }
+    }
+
+    /// Takes a line in that names several sources.
+    pub fn doubt(&mut self, at: Time, log: &str, doubt: &Doubt<'_>, found: &mut Vec<Finding>) {
+        self.doubts.see(at, log, doubt, found);
+    }
+
+    /// Takes in that time has passed: attacks end, and what is too old is forgotten. To be called about
+    /// once a second.
+    pub fn pass(&mut self, now: Time, found: &mut Vec<Finding>) {
+        let now = now.millis();
+        if let Some(course) = &mut self.course
+            && course.is_over(now, self.limits.quiet)
+        {
+            found.push(Finding::Notice(course.ended()));
+            self.course = None;
+            self.is_course_dirty = true;
+        }
+        self.doubts.pass(now, found);
+        self.memory.expire(now, self.limits.memory);
+    }
+
+    /// How many sources are remembered, neighbourhoods of IPv6 included.
     pub fn sources(&self) -> usize {
-        usize::from(self.seed.is_empty())
+        self.memory.len()
+    }
+
+    /// The bytes that the sources need, as far as they can be counted.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
     }
 
     /// What changed since the last time. Where it cannot be written, [`Judge::unsaved`] must be called.
     pub fn save(&mut self) -> Saved {
-        Saved::default()
+        let mut saved = Saved { whole: std::mem::take(&mut self.is_whole), ..Saved::default() };
+        if std::mem::take(&mut self.is_course_dirty) || saved.whole {
+            let row = rows::write_all(self.seed, self.course.as_ref());
+            saved.rows.push((rows::ABOUT_ALL.to_vec(), row));
+        }
+        let removed = self.memory.drain(|key, source| {
+            saved.rows.push((key.bytes(), rows::write(source)));
+        });
+        if !saved.whole {
+            saved.removed = removed.into_iter().map(Key::bytes).collect();
+        }
+        saved
     }
 
     /// Takes in that what [`Judge::save`] gave last was not written: the next time it gives everything.
-    pub fn unsaved(&mut self) {}
+    pub fn unsaved(&mut self) {
+        self.is_whole = true;
+        self.memory.forget_stored();
+    }
 
     /// Takes in what was kept. To be called once, before anything is seen.
     ///
@@ -122,8 +208,28 @@ impl Judge {
     /// Where rows are not understood, e.g. those of a newer version: all others are taken in.
     pub fn load<'r>(
         &mut self,
-        _rows: impl IntoIterator<Item = (&'r [u8], &'r [u8])>,
+        rows: impl IntoIterator<Item = (&'r [u8], &'r [u8])>,
     ) -> Result<(), LoadError> {
-        Ok(())
+        let mut result = LoadError::default();
+        let mut is_known = false;
+        for (key, body) in rows {
+            result.rows += 1;
+            let understood = if key == rows::ABOUT_ALL {
+                let about_all = rows::read_all(body);
+                is_known |= about_all.is_some();
+                about_all.map(|(seed, course)| (self.seed, self.course) = (seed, course))
+            } else {
+                let source = rows::read(body, &self.limits);
+                Key::read(key).zip(source).map(|(key, source)| self.memory.restore(key, source))
+            };
+            result.unknown += usize::from(understood.is_none());
+        }
+        // Rows that are not understood stay where they are: a newer version may come back.
+        self.is_whole = false;
+        self.is_course_dirty = !is_known;
+        if result.unknown == 0 { Ok(()) } else { Err(result) }
     }
 }
+
+#[cfg(test)]
+mod tests;

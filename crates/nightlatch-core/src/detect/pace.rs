@@ -1,0 +1,30 @@
+//! How fast a device fails: so many attempts at once, and so many an hour for ever, as a leaky bucket.
+
+use super::limits::Limits;
+
+/// The bucket of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// When it will be empty.
+    pub(super) empty_at: i64,
+    /// Attempts since it was last empty, and since when that is.
+    pub(super) attempts: u32,
+    pub(super) since: i64,
+}
+
+impl Pace {
+    pub(super) const NONE: Pace = Pace { empty_at: i64::MIN, attempts: 0, since: 0 };
+
+    /// Takes an attempt in; whether it is one too many.
+    pub(super) fn exceeds(&mut self, at: i64, limits: &Limits) -> bool {
+        let room = limits.interval.saturating_mul(i64::from(limits.burst));
+        // What cannot come from attempts comes from a clock that was set back.
+        let impossible = room.saturating_add(limits.interval.saturating_mul(2));
+        if self.empty_at <= at || self.empty_at.saturating_sub(at) > impossible {
+            *self = Pace { empty_at: at, attempts: 0, since: at };
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        self.empty_at = self.empty_at.saturating_add(limits.interval);
+        self.empty_at.saturating_sub(at) > room
+    }
+}
