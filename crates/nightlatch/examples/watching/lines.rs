@@ -48,7 +48,9 @@ impl Log {
 fn attack(source: Ipv4Addr, stamp: &str) -> String {
     let line = |number: u32| {
         let (process, port) = (u32::from(source) % 30_000 + number, 40_000 + number);
-        format!("{stamp} pbx sshd[{process}]: Failed password for invalid user admin from {source} port {port} ssh2\n")
+        format!(
+            "{stamp} pbx sshd[{process}]: Failed password for invalid user admin from {source} port {port} ssh2\n"
+        )
     };
     (0..FAILURES).map(line).collect()
 }
@@ -100,10 +102,15 @@ fn write(mut file: File, rate: usize, ends: &AtomicBool, written: &AtomicU64) {
         while u128::from(number) < due {
             let process = number % 30_000 + 1;
             if number % 2 == 0 {
-                let source = Ipv4Addr::from((30 << 24) + u32::try_from(number / 2 % (1 << 24)).unwrap());
-                text += &format!("{now} pbx sshd[{process}]: Failed password for root from {source} port 4022 ssh2\n");
+                let source =
+                    Ipv4Addr::from((30 << 24) + u32::try_from(number / 2 % (1 << 24)).unwrap());
+                text += &format!(
+                    "{now} pbx sshd[{process}]: Failed password for root from {source} port 4022 ssh2\n"
+                );
             } else {
-                text += &format!("{now} pbx systemd-logind[{process}]: New session {number} of user operator.\n");
+                text += &format!(
+                    "{now} pbx systemd-logind[{process}]: New session {number} of user operator.\n"
+                );
             }
             number += 1;
         }

@@ -89,7 +89,8 @@ fn single(probes: usize, rate: usize, prober: &Prober, log: &Log, watcher: &Watc
     took.sort_unstable();
     let at = |part: usize| {
         let place = (took.len() * part / 1000).min(took.len().saturating_sub(1));
-        took.get(place).map_or_else(String::new, |it| format!("{:.2} ms", it.as_secs_f64() * 1000.0))
+        took.get(place)
+            .map_or_else(String::new, |it| format!("{:.2} ms", it.as_secs_f64() * 1000.0))
     };
     println!(
         "| {} | {written:.0} | {} | {missed} | {} | {} | {} | {busy:.0} % |",
@@ -110,6 +111,9 @@ fn many(sources: usize, prober: &Prober, log: &Log, watcher: &Watcher<'_>) {
             let (name, took) = (watcher.name(), took.as_secs_f64());
             println!("| {name} | {sources} | {took:.2} s | {busy:.2} s |");
         }
-        None => println!("| {} | {sources} | not all within two minutes | {busy:.2} s |", watcher.name()),
+        None => println!(
+            "| {} | {sources} | not all within two minutes | {busy:.2} s |",
+            watcher.name()
+        ),
     }
 }

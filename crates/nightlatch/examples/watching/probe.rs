@@ -42,7 +42,8 @@ impl Prober {
     pub(crate) fn new(server: &Host, attacker: &Host) -> Prober {
         let socket = server.run(|| UdpSocket::bind(("0.0.0.0", PORT))).unwrap().unwrap();
         let (heard, count) = (Arc::<[AtomicU64; 2]>::default(), Arc::<AtomicU64>::default());
-        let (listener, last, all) = (socket.try_clone().unwrap(), Arc::clone(&heard), Arc::clone(&count));
+        let (listener, last, all) =
+            (socket.try_clone().unwrap(), Arc::clone(&heard), Arc::clone(&count));
         std::thread::spawn(move || {
             let mut buffer = [0; 16];
             loop {
@@ -53,7 +54,13 @@ impl Prober {
                 all.fetch_add(1, Ordering::Release);
             }
         });
-        Prober { server: server.v4(), socket, sender: Sender::in_host(attacker).unwrap(), heard, count }
+        Prober {
+            server: server.v4(),
+            socket,
+            sender: Sender::in_host(attacker).unwrap(),
+            heard,
+            count,
+        }
     }
 
     fn begin_flow(&self, number: usize) {
@@ -73,7 +80,11 @@ impl Prober {
     /// The last packet of a source that the server got.
     fn last(&self, number: usize) -> u64 {
         let probe = self.heard[0].load(Ordering::Acquire);
-        if probe == u64::try_from(number).unwrap() { self.heard[1].load(Ordering::Acquire) } else { 0 }
+        if probe == u64::try_from(number).unwrap() {
+            self.heard[1].load(Ordering::Acquire)
+        } else {
+            0
+        }
     }
 
     /// A source attacks: how long it takes until a packet of it is refused. Nothing if that is not so after

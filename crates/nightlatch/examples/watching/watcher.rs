@@ -62,7 +62,8 @@ impl Drop for Watcher<'_> {
 
 fn ours<'a>(server: &'a Host, log: &Path) -> Running<'a> {
     let program = std::env::current_exe().unwrap();
-    let program: &'static Path = Box::leak(program.ancestors().nth(2).unwrap().join("nightlatch").into_boxed_path());
+    let program: &'static Path =
+        Box::leak(program.ancestors().nth(2).unwrap().join("nightlatch").into_boxed_path());
     let place = Box::new(Place::new(program, server));
     let config = format!("[[watch]]\npath = {log:?}\nformat = \"sshd\"\n");
     std::fs::write(place.folder().join("nightlatch.toml"), config).unwrap();
@@ -72,7 +73,8 @@ fn ours<'a>(server: &'a Host, log: &Path) -> Running<'a> {
 }
 
 fn begin(mut command: Command) -> Child {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(5));
     child
 }
