@@ -10,6 +10,7 @@ use nightlatch_parse::dns;
 use nightlatch_parse::feed::{self, Format, Parsed};
 use nightlatch_parse::http::{HttpUrl, parse_date};
 use nightlatch_parse::ip_packet::{self, IpPacketError, Transport};
+use nightlatch_parse::journal;
 use nightlatch_parse::packet;
 use nightlatch_parse::pbx::{self, SipPlace, kamailio};
 use nightlatch_parse::sip::{self, Address, Fault, Host, Message, Name, Uri, Via, agent};
@@ -26,7 +27,7 @@ pub use fail2ban::{fail2ban_filter, fail2ban_lines};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 40] = [
+pub const TARGETS: [Target; 41] = [
     ("address", address),
     ("country_delegated", country_delegated),
     ("country_mmdb", country_mmdb),
@@ -47,6 +48,7 @@ pub const TARGETS: [Target; 40] = [
     ("http_date", http_date),
     ("http_url", http_url),
     ("ip_packet", ip_packet),
+    ("journal", journal),
     ("log_apache", log::apache),
     ("log_asterisk", asterisk::lines),
     ("log_asterisk_ami", asterisk::manager),
@@ -599,4 +601,21 @@ pub fn sip_values(data: &[u8]) {
     if let Some(known) = agent::known_user_agent(&text) {
         assert_eq!(agent::known_user_agent(known), Some(known));
     }
+}
+
+/// Records of the journal are the same in whatever parts they come, and little is held of them.
+pub fn journal(data: &[u8]) {
+    let read = |parts: usize| {
+        let mut reader = journal::Reader::default();
+        let mut records = Vec::new();
+        for part in data.chunks(parts) {
+            reader.feed(part, |record| records.push(record.clone()));
+            assert!(reader.held() <= nightlatch_parse::log::MAX_LINE);
+        }
+        records
+    };
+    let whole = read(data.len().max(1));
+    assert_eq!(read(1), whole);
+    assert_eq!(read(7), whole);
+    assert!(whole.iter().all(|record| record.message.len() <= nightlatch_parse::log::MAX_LINE));
 }

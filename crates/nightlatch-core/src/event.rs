@@ -18,6 +18,7 @@ pub type Revision = u64;
 pub struct Ticket(pub u64);
 
 /// A fact.
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The daemon has begun: the records are loaded.

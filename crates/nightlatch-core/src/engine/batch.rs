@@ -31,6 +31,7 @@ const CARRIED_AGAIN: Duration = Duration::from_secs(10);
 const MAX_CARRIED: usize = 10_000;
 
 /// Something to decide, when it is its turn.
+#[allow(clippy::large_enum_variant, reason = "few wait at a time")]
 #[derive(Clone, Debug)]
 pub(super) enum Waiting {
     Asked {

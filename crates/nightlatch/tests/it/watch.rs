@@ -271,7 +271,7 @@ fn a_log_is_tried_out() {
     let shown = log.nightlatch.must(&["watch", "test", path, "--as", "asterisk"]);
     assert!(shown.contains("198.51.100.66 at 2026-11-20"), "{shown}");
     // With other thresholds, and by a pattern.
-    let options = ["--quick-attempts", "100", "--slow-attempts", "200", "--json"];
+    let options = ["--quick-attempts", "100", "--slow-attempts", "200"];
     let told = log.nightlatch.json(&[&["watch", "test", path], options.as_slice()].concat());
     assert_eq!(told["banned"], Value::Array(Vec::new()), "{told}");
     let wrong = log.nightlatch.must_exit(2, &["watch", "test", path, "--as", "astersik"]);

@@ -77,7 +77,9 @@ pub enum Event {
 pub enum Job {
     /// Read what this configuration says, and what is found on this machine.
     Read(Box<Config>),
-    /// What was found out up to this number has taken effect: it need not be found out again.
+    /// What was found out up to this number is decided: more may come.
+    Decided(u64),
+    /// What was found out up to this number is written down: it need not be found out again.
     Taken(u64),
 }
 
@@ -196,6 +198,8 @@ impl Feature for Watch {
                         Finding::Notice(notice) => plan.notices.push(Notice::Judged(notice)),
                     }
                 }
+                // A full disk must not hinder the next ban.
+                plan.jobs.push(Job::Decided(number));
                 // Only then may the lines count as read: a crash before would lose what they tell.
                 plan.later.push(Job::Taken(number));
             }

@@ -50,12 +50,15 @@ pub(super) fn find(texts: &Texts<'_>) -> Vec<Blind> {
 
 /// Whether a key of a configuration of Asterisk is on, where it stands last.
 fn is_on(text: &str, key: &str) -> bool {
+    let is_on = |value: &str| matches!(value, "yes" | "true" | "on" | "1" | "y");
     let lines = text.lines().map(|line| line.split(';').next().unwrap_or_default());
-    let values = lines.filter_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        (name.trim() == key).then(|| value.trim_start_matches('>').trim().to_ascii_lowercase())
-    });
-    values.last().is_some_and(|value| matches!(value.as_str(), "yes" | "true" | "on" | "1" | "y"))
+    let mut last = false;
+    for (name, value) in lines.filter_map(|line| line.split_once('=')) {
+        if name.trim() == key {
+            last = is_on(&value.trim_start_matches('>').trim().to_ascii_lowercase());
+        }
+    }
+    last
 }
 
 /// Whether a log of Asterisk has the security events.

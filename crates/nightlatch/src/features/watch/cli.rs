@@ -75,12 +75,13 @@ fn follow(context: &Context) -> Outcome {
     if !context.json {
         screen::say(super::view::HEADER);
     }
-    io::viewing::follow(&context.paths, |seen| match context.json {
-        true => screen::say_json(seen),
-        false => {
-            let who = view.who(seen, |address| sparing::who(context, address));
-            view.lines(seen, &who).iter().for_each(screen::say);
+    io::viewing::follow(&context.paths, |seen| {
+        if context.json {
+            screen::say_json(seen);
+            return;
         }
+        let who = view.who(seen, |address| sparing::who(context, address));
+        view.lines(seen, &who).iter().for_each(screen::say);
     })?;
     Ok(ExitCode::SUCCESS)
 }

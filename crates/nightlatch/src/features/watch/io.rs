@@ -50,9 +50,9 @@ const SOON: Duration = Duration::from_millis(1);
 const MANY: u32 = 20;
 /// For how long.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
-/// How many times what was found out is handed over before it has taken effect: then reading waits, and
-/// the lines wait in their logs.
-const MAX_AHEAD: u64 = 4096;
+/// How many times what was found out is handed over before it is decided: then reading waits, and the lines
+/// wait in their logs.
+const MAX_AHEAD: u64 = 256;
 
 /// Whether lines come all the time. Then they are read together after a pause, as a wake-up for each would
 /// cost more than all the rest.
@@ -150,8 +150,10 @@ struct Thread {
     /// What was kept of logs that are not read by now.
     kept: BTreeMap<String, Vec<file::Position>>,
     kept_until: Time,
-    /// The number of the last event with findings, and of the last one that has taken effect.
+    /// The number of the last event with findings, of the last one that is decided, and of the last one that is
+    /// written down.
     handed_over: u64,
+    decided: u64,
     taken: u64,
     /// What is to be kept once that is so for all events up to the number.
     snapshot: Option<(u64, Snapshot)>,
@@ -233,6 +235,7 @@ impl Thread {
             kept: snapshot.positions,
             kept_until: snapshot.read_until,
             handed_over: 0,
+            decided: 0,
             taken: 0,
             snapshot: None,
             has_changed: false,
@@ -249,7 +252,7 @@ impl Thread {
     fn run(mut self) {
         loop {
             self.take_orders();
-            let waits = self.handed_over - self.taken >= MAX_AHEAD;
+            let waits = self.handed_over.saturating_sub(self.decided) >= MAX_AHEAD;
             self.look();
             let more = !waits && self.read();
             self.hand_over();
@@ -266,6 +269,7 @@ impl Thread {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Do(Job::Read(config)) => self.configure(&config),
+                Order::Do(Job::Decided(number)) => self.decided = self.decided.max(number),
                 Order::Do(Job::Taken(number)) => self.taken = self.taken.max(number),
                 Order::Kept(Ok(())) => self.keeping_fails = false,
                 Order::Kept(Err(error)) => {

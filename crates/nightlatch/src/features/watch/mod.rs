@@ -1,4 +1,40 @@
-//! Watch: reads logs, and bans who attacks.
+//! Watch: reads logs, and tells who attacks as soon as the line is written.
+//!
+//! What is installed here is found: the logs that Asterisk's `logger.conf` names, those of FreePBX, FreeSWITCH,
+//! FusionPBX, Kamailio, OpenSIPS, nginx and Apache, and sshd in the journal (`auth.log` only where there is no
+//! journal). Tables `[[watch]]` in the configuration name others: a path, or a unit of the journal, with a
+//! `format`, a `filter` of fail2ban, or a `pattern` with `<ADDRESS>` in place of the address. Who tries too
+//! often (`[attempts]` in the configuration) is banned, see `nightlatch bans`; accounts, leases and registered
+//! phones are limited instead.
+//!
+//! Attempts are counted, not lines: one REGISTER of an unknown account is one attempt, although Asterisk writes
+//! six lines of it into two files. A log is followed through rotation by rename, by copying and emptying, and by
+//! replacement. How far it was read is kept with the counts, so that after a restart no line counts twice and none
+//! is left out; if lines were lost, because a log was emptied before they were read, a notice says so. Lines
+//! longer than 16 kB are left out.
+//!
+//! Under `[attempts]`, `quick-attempts` is 1 to 100, `slow-attempts` that to 200, `phone-per-hour` and `phone-burst` 1
+//! to 3600, `neighbours` 2 to 100, `found-after` 1 to 100, `max-sources` 1000 to 10000000, and each time 1s to 30d;
+//! `slow-within` is not less than `quick-within`.
+//!
+//! **Trust.** Only a file that nobody but root can write or replace is fully trusted. From all others, and from lines
+//! that came by way of syslog, where any program can write what it likes, bans are brief, and there is a
+//! bound for all of them together. Of the journal, sshd's lines count only if sshd itself wrote them: `logger -t
+//! sshd` has no effect. Symbolic links, pipes and devices are not read.
+//!
+//! `nightlatch watch` shows attempts as they come: when, from where and how fast, at which service, how it
+//! ended, with which account, and who that is: the country, and what is configured for the address. Text that a
+//! client chose is in quotes. Ctrl-C ends it. With `--json`, it is one object a line, with `at` (milliseconds
+//! since 1970), `source`, `port`, `service`, `outcome`, `account`, `agent`, `dialled`, `log`, `trust`, and
+//! `missed`: how many came before and are not shown because they were too many.
+//!
+//! `nightlatch watch list` shows what is read, and, after BLIND, what fails without a line in any log, with the
+//! line of the configuration that changes that: chan_iax2 without `authdebug`, FreeSWITCH without
+//! `log-auth-failures`, Kamailio without the snippet, Asterisk's REST interface.
+//!
+//! `nightlatch watch test FILE` reads a log once (`-`: standard input) and changes nothing: who would have been
+//! banned, when and on which evidence, how many attempts came afterwards, and which of your own people would have
+//! been concerned, as the daemon says. Stamps without a time zone are in that of this server.
 
 mod blind;
 pub mod cli;

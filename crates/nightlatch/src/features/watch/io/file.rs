@@ -9,8 +9,9 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open};
 use rustix::io::{Errno, pread};
 use sha2::{Digest as _, Sha256};
 
-/// How many bytes before the position are compared with what was there when they were read.
-const TAIL: usize = 128;
+/// How many bytes before the position are compared with what was there when they were read: more than a line,
+/// because ends of lines may be equal.
+const TAIL: usize = 512;
 /// How many bytes are read at once, besides these.
 const BLOCK: usize = 256 * 1024;
 

@@ -83,7 +83,8 @@ fn profiles(paths: &Paths) -> Vec<(String, String)> {
         let entries = fs::read_dir(paths.of_others(folder)).into_iter().flatten().flatten();
         for entry in entries.take(MAX_PROFILES) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(text) = text(&entry.path()).filter(|_| name.ends_with(".xml")) {
+            let is_profile = entry.path().extension().is_some_and(|it| it == "xml");
+            if let Some(text) = text(&entry.path()).filter(|_| is_profile) {
                 found.push((format!("{folder}/{name}"), text));
             }
         }
