@@ -110,7 +110,7 @@ mod tests {
         // Somebody runs a copy, or sshd itself, by hand.
         assert_eq!(trust(sshd, "ssh.service", 1000), None);
         assert_eq!(trust(sshd, "session-4.scope", 0), None);
-        assert_eq!(trust("/home/x/usr/sbin/sshd", "ssh.service", 0), None);
+        assert_eq!(trust("/srv/x/usr/sbin/sshd", "ssh.service", 0), None);
         let damaged = Record { is_damaged: true, ..failed(sshd, "ssh.service", 0) };
         assert_eq!(Whose::Sshd.trust(&damaged), None);
     }
