@@ -32,6 +32,7 @@ const MAX_CARRIED: usize = 10_000;
 
 /// Something to decide, when it is its turn.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 pub(super) enum Waiting {
     Asked {
         ticket: Ticket,
