@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| nightlatch_fuzz::journal(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| nightlatch_fuzz::log::journal(data));

@@ -10,7 +10,6 @@ use nightlatch_parse::dns;
 use nightlatch_parse::feed::{self, Format, Parsed};
 use nightlatch_parse::http::{HttpUrl, parse_date};
 use nightlatch_parse::ip_packet::{self, IpPacketError, Transport};
-use nightlatch_parse::journal;
 use nightlatch_parse::packet;
 use nightlatch_parse::pbx::{self, SipPlace, kamailio};
 use nightlatch_parse::spa::{self, Card, Keys};
@@ -49,7 +48,7 @@ pub const TARGETS: [Target; 41] = [
     ("http_date", http_date),
     ("http_url", http_url),
     ("ip_packet", ip_packet),
-    ("journal", journal),
+    ("journal", log::journal),
     ("log_apache", log::apache),
     ("log_asterisk", asterisk::lines),
     ("log_asterisk_ami", asterisk::manager),
@@ -503,21 +502,4 @@ pub fn spa_card(data: &[u8]) {
         }
         Err(error) => check_shown(&error.to_string()),
     }
-}
-
-/// Records of the journal are the same in whatever parts they come, and little is held of them.
-pub fn journal(data: &[u8]) {
-    let read = |parts: usize| {
-        let mut reader = journal::Reader::default();
-        let mut records = Vec::new();
-        for part in data.chunks(parts) {
-            reader.feed(part, |record| records.push(record.clone()));
-            assert!(reader.held() <= nightlatch_parse::log::MAX_LINE);
-        }
-        records
-    };
-    let whole = read(data.len().max(1));
-    assert_eq!(read(1), whole);
-    assert_eq!(read(7), whole);
-    assert!(whole.iter().all(|record| record.message.len() <= nightlatch_parse::log::MAX_LINE));
 }

@@ -110,3 +110,20 @@ pub fn detect(data: &[u8]) {
         }
     }
 }
+
+/// Records of the journal are the same in whatever parts they come, and little is held of them.
+pub fn journal(data: &[u8]) {
+    let read = |parts: usize| {
+        let mut reader = nightlatch_parse::journal::Reader::default();
+        let mut records = Vec::new();
+        for part in data.chunks(parts) {
+            reader.feed(part, |record| records.push(record.clone()));
+            assert!(reader.held() <= nightlatch_parse::log::MAX_LINE);
+        }
+        records
+    };
+    let whole = read(data.len().max(1));
+    assert_eq!(read(1), whole);
+    assert_eq!(read(7), whole);
+    assert!(whole.iter().all(|record| record.message.len() <= nightlatch_parse::log::MAX_LINE));
+}

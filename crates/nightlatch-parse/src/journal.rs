@@ -298,7 +298,8 @@ mod tests {
     /// A length of many terabytes is only a claim.
     #[test]
     fn a_claimed_length_costs_nothing() {
-        let text = [b"MESSAGE\n".as_slice(), &u64::MAX.to_le_bytes(), &[b'x'; 100_000]].concat();
+        let text =
+            [b"MESSAGE\n".as_slice(), &u64::MAX.to_le_bytes(), &vec![b'x'; 100_000]].concat();
         assert_eq!(all(&text, 4096), []);
     }
 }

@@ -84,10 +84,8 @@ impl Paths {
 
     /// The options that make another `nightlatch` use the same places.
     pub fn options(&self) -> Vec<std::ffi::OsString> {
-        let root = (self.root.as_os_str() != "/").then_some(("--root", &self.root));
         [("--config", &self.config), ("--state-dir", &self.state_dir), ("--run-dir", &self.run_dir)]
             .into_iter()
-            .chain(root)
             .flat_map(|(option, path)| [option.into(), path.clone().into_os_string()])
             .collect()
     }

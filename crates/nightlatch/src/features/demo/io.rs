@@ -181,7 +181,9 @@ fn clean(mut command: Command) -> Command {
     {
         command.env_remove(variable);
     }
-    for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"] {
+    for variable in
+        ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR", "NIGHTLATCH_ROOT"]
+    {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());

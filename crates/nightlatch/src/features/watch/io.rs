@@ -306,10 +306,9 @@ impl Thread {
         self.kept.clear();
         let cursor = self.journal.cursor.take();
         self.journal = Journal::new(gathered.journal, cursor, self.kept_until, now);
-        let notice = self.journal.tend();
-        self.tell_all(notice);
         self.blind = system::blind(&self.paths);
-        self.has_changed = true;
+        // Where nothing is read, nothing is kept.
+        self.has_changed = !self.sources.is_empty() || self.journal.is_to_begin();
     }
 
     fn tell_all(&self, notices: impl IntoIterator<Item = Notice>) {

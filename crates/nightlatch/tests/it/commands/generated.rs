@@ -30,7 +30,9 @@ const PARTS: [&str; 15] = [
 
 fn nightlatch(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nightlatch"));
-    for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"] {
+    for variable in
+        ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR", "NIGHTLATCH_ROOT"]
+    {
         command.env_remove(variable);
     }
     let output = command.args(arguments).output().unwrap();
@@ -69,6 +71,7 @@ fn without_a_command_the_help_is_shown() {
         .env_remove("NIGHTLATCH_CONFIG")
         .env_remove("NIGHTLATCH_STATE_DIR")
         .env_remove("NIGHTLATCH_RUN_DIR")
+        .env_remove("NIGHTLATCH_ROOT")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -161,8 +161,12 @@ fn help() {
         let mut to = Transcript::new(name, &nightlatch);
         for line in lines {
             to.run_with(line, |command| {
-                for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"]
-                {
+                for variable in [
+                    "NIGHTLATCH_CONFIG",
+                    "NIGHTLATCH_STATE_DIR",
+                    "NIGHTLATCH_RUN_DIR",
+                    "NIGHTLATCH_ROOT",
+                ] {
                     command.env_remove(variable);
                 }
             });

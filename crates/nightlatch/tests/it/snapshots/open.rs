@@ -34,7 +34,9 @@ fn open() {
     );
     let mut to = Transcript::new("open", &nightlatch);
     to.run_with("open -h", |command| {
-        for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"] {
+        for variable in
+            ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR", "NIGHTLATCH_ROOT"]
+        {
             command.env_remove(variable);
         }
     });

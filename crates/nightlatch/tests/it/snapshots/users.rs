@@ -103,7 +103,12 @@ fn help_of_users() {
         "lease -h",
     ] {
         to.run_with(line, |command| {
-            for variable in ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR"] {
+            for variable in [
+                "NIGHTLATCH_CONFIG",
+                "NIGHTLATCH_STATE_DIR",
+                "NIGHTLATCH_RUN_DIR",
+                "NIGHTLATCH_ROOT",
+            ] {
                 command.env_remove(variable);
             }
         });
