@@ -20,7 +20,6 @@ pub struct Ticket(pub u64);
 /// A fact.
 #[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum Event {
     /// The daemon has begun: the records are loaded.
     Started,

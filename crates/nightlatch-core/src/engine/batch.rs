@@ -33,7 +33,6 @@ const MAX_CARRIED: usize = 10_000;
 /// Something to decide, when it is its turn.
 #[allow(clippy::large_enum_variant, reason = "few wait at a time")]
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 pub(super) enum Waiting {
     Asked {
         ticket: Ticket,

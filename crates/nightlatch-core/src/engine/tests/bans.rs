@@ -20,7 +20,6 @@ fn attack(source: &str, weight: Weight, last: u64) -> Attack {
         since: START,
         last,
         threshold: (5, 600),
-        score: 0,
         accounts_tried: 2,
         accounts: vec!["100".to_owned()],
         lines: Vec::new(),
