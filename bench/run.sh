@@ -24,7 +24,7 @@ main() {
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     cargo build --quiet --release --locked --package nightlatch --bin nightlatch \
         --example reaction --example lists --example flood --example changes --example names \
-        --example leases --example access
+        --example leases --example access --example watching
     cargo build --quiet --release --locked --package nightlatch-netfilter --example packet_cost
     echo "# $(date --utc +%F), kernel $(uname -r), $(nft --version), $(nproc) cores"
     printf '\n## Cost per packet, every kind\n'

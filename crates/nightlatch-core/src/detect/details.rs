@@ -10,7 +10,7 @@ const MOST_SOURCES: usize = 2048;
 const MOST_LINES: usize = 5;
 const MOST_ACCOUNTS: usize = 8;
 /// The longest texts, in characters.
-const LINE: usize = 240;
+const LINE: usize = 400;
 pub(super) const NAME: usize = 40;
 const LOG: usize = 80;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::table::{condition_chain, fingerprint};
-use super::{ConditionChain, Structure};
+use super::{ConditionChain, Structure, names};
 use crate::Family;
 use crate::condition::MAX_IDLE;
 use crate::knock::{Knock, Opens, Sequences};
@@ -48,8 +48,10 @@ impl KnockClass {
 }
 
 /// The chains that are there if there are sequences at all.
-const CHAINS: [&str; 7] = [
+const CHAINS: [&str; 9] = [
     "knock.syn",
+    "knock.examined",
+    "knock.counted",
     "knock.first",
     "knock.begins",
     "knock.next",
@@ -59,6 +61,8 @@ const CHAINS: [&str; 7] = [
 ];
 /// The same if ports are published to containers.
 const FORWARD: &str = "knock.opened_forward";
+/// The same in the mode `allowlist`, and in the mode `open`.
+const BY_MODE: [&str; 2] = ["knock.fresh", "knock.listed"];
 
 impl KnockRules {
     /// Whether nobody can knock.
@@ -67,11 +71,25 @@ impl KnockRules {
     }
 
     /// The names of all chains.
-    pub(super) fn chains(&self, containers: bool) -> impl Iterator<Item = String> {
+    pub(super) fn chains(&self, containers: bool, open: bool) -> impl Iterator<Item = String> {
         let forward = containers.then_some(&FORWARD);
-        let fixed = CHAINS.iter().chain(forward).filter(|_| !self.is_empty());
+        let [closed, listed] = &BY_MODE;
+        let by_mode = if open { listed } else { closed };
+        let fixed = CHAINS.iter().chain(forward).chain([by_mode]).filter(|_| !self.is_empty());
         let fixed = fixed.map(ToString::to_string);
         fixed.chain(self.classes.iter().map(KnockClass::chain))
+    }
+
+    /// The most seconds for which a sequence opens.
+    pub fn longest(&self) -> u64 {
+        self.classes.iter().map(|class| class.lasts).max().unwrap_or(1)
+    }
+
+    /// The names of the sets that an address leaves when the daemon has made a lease of its knock.
+    pub fn left(&self) -> impl Iterator<Item = (String, Family)> {
+        let known = [(Family::V4, '4'), (Family::V6, '6')];
+        let known = known.map(|(family, digit)| (format!("{}{digit}", names::KNOCK_KNOWN), family));
+        self.sets().chain(known.into_iter().filter(|_| !self.is_empty()))
     }
 
     /// The names of the sets of open addresses.

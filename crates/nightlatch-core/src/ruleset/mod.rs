@@ -101,6 +101,9 @@ pub mod names {
     pub const DENIED: &str = "denied";
     /// Counts what exceeded the rate limits.
     pub const LIMITED: &str = "limited";
+    /// Sources that have begun to knock, or have knocked, without the number of the family. Who is not in it
+    /// has done neither.
+    pub const KNOCK_KNOWN: &str = "knock_known";
     /// Sources that have begun to knock, without the number of the family.
     pub const KNOCK_BEGUN: &str = "knock_begun";
     /// Map of these to how far they have come, without the number of the family.
@@ -192,7 +195,7 @@ impl Structure {
             .chain(conditions)
             .chain(renewals)
             .chain(admissions)
-            .chain(self.knocks.chains(self.containers))
+            .chain(self.knocks.chains(self.containers, self.open.is_some()))
     }
 }
 

@@ -253,10 +253,11 @@ pub(super) fn addresses(
 }
 
 fn in_run(text: &[u8], run: Range<usize>, found: &mut Vec<Standing>) {
-    let count = |sign| {
-        text.get(run.clone()).unwrap_or_default().iter().filter(|byte| **byte == sign).count()
-    };
-    let (colons, dots) = (count(b':'), count(b'.'));
+    let (mut colons, mut dots) = (0, 0);
+    for byte in text.get(run.clone()).unwrap_or_default() {
+        colons += usize::from(*byte == b':');
+        dots += usize::from(*byte == b'.');
+    }
     if colons < 2 {
         if dots >= 3 {
             in_pieces(text, run, None, found);

@@ -4,7 +4,7 @@
 //! (default 1,000; of one user by SPA 25 at most).
 //!
 //! - `spa`: for each, an SPA packet is sent, then every 100 microseconds a packet that is dropped until the
-//!   address is open; then it is closed by a message. The same 200 times while a million packets a minute, of
+//!   address is open; then it is closed by a message at once, and packets follow until one is dropped. The same 200 times while a million packets a minute, of
 //!   the right length and beginning for the right port, come from sources that are all different.
 //! - `knock`: for each, three SYNs are sent without delay, then packets as above, always from another address.
 //!   Nothing is closed: of a user's addresses, the oldest ends by itself.
@@ -55,6 +55,8 @@ const FLOOD: u32 = 16_700;
 
 /// For how long garbage comes without openings.
 const GARBAGE_ALONE: Duration = Duration::from_secs(10);
+/// After how long a packet that has not arrived was dropped.
+const DROPPED: Duration = Duration::from_millis(20);
 
 /// What a user opens an address with.
 enum User {
@@ -93,8 +95,13 @@ fn main() {
     let flooded = (way == "spa").then(|| lab.open_in_flood(probes, attacker, daemon.id()));
     println!("\n{count} users, {} of whom send:\n", users.len());
     println!("| | openings | median | 99 of 100 | most |\n|---|---:|---:|---:|---:|");
+    let closed = alone.iter().filter_map(|probe| probe.closed).collect::<Vec<_>>();
+    let alone = opened(alone);
     let what = if way == "spa" { "an SPA packet" } else { "the first SYN of a knock" };
     row(&format!("from {what} to the first accepted packet"), alone);
+    if !closed.is_empty() {
+        row("from a message that closes, sent at once, to the first dropped packet", closed);
+    }
     if let Some(Flooded { opened, garbage, .. }) = &flooded {
         let what = format!("the same while {garbage:.0} garbage packets a second come");
         row(&what, opened.clone());
@@ -161,6 +168,25 @@ impl Arrivals {
         });
         arrivals
     }
+
+    /// Waits for another probe from now on.
+    fn next(&self) -> u64 {
+        let probe = self.probe.load(Ordering::Acquire) + 1;
+        self.at.store(0, Ordering::Release);
+        self.probe.store(probe, Ordering::Release);
+        probe
+    }
+}
+
+/// What one probe took.
+struct Probe {
+    opened: Duration,
+    /// Until the address was closed again, where a message closes it.
+    closed: Option<Duration>,
+}
+
+fn opened(probes: Vec<Probe>) -> Vec<Duration> {
+    probes.into_iter().map(|probe| probe.opened).collect()
 }
 
 struct Lab<'a> {
@@ -180,7 +206,7 @@ struct Flooded {
 }
 
 impl Lab<'_> {
-    fn open(&self, probes: usize) -> Vec<Duration> {
+    fn open(&self, probes: usize) -> Vec<Probe> {
         (0..probes).map(|probe| self.open_one(&self.users[probe % self.users.len()])).collect()
     }
 
@@ -201,17 +227,15 @@ impl Lab<'_> {
             let rest = cpu(daemon);
             std::thread::sleep(GARBAGE_ALONE);
             let busy = (cpu(daemon) - rest) / GARBAGE_ALONE.as_secs_f64() * 100.0;
-            let opened = self.open(probes.min(200).min(self.users.len() * 5));
+            let opened = opened(self.open(probes.min(200).min(self.users.len() * 5)));
             over.store(true, Ordering::Relaxed);
             let sent = f64::from(worker.join().unwrap());
             Flooded { opened, garbage: sent / begin.elapsed().as_secs_f64(), busy }
         })
     }
 
-    fn open_one(&self, user: &User) -> Duration {
-        let probe = self.arrivals.probe.load(Ordering::Acquire) + 1;
-        self.arrivals.at.store(0, Ordering::Release);
-        self.arrivals.probe.store(probe, Ordering::Release);
+    fn open_one(&self, user: &User) -> Probe {
+        let probe = self.arrivals.next();
         let source = match user {
             User::Spa { source, .. } => *source,
             User::Knock(_) => address(usize::try_from(probe).unwrap()),
@@ -242,10 +266,30 @@ impl Lab<'_> {
             }
             std::thread::sleep(Duration::from_micros(20));
         };
-        self.send(user, Some(1));
+        let closed = matches!(user, User::Spa { .. }).then(|| self.close(user, source, target));
         let users = u32::try_from(self.users.len()).unwrap();
         std::thread::sleep(PAUSE.max(PAUSE_OF_A_USER / users));
-        arrived.saturating_sub(begin)
+        Probe { opened: arrived.saturating_sub(begin), closed }
+    }
+
+    /// Closes an address that has just been opened, and tells how long that took.
+    fn close(&self, user: &User, source: IpAddr, target: SocketAddr) -> Duration {
+        let begin = Instant::now();
+        self.send(user, Some(1));
+        loop {
+            let probe = self.arrivals.next();
+            let packet = Packet::udp(SocketAddr::new(source, 5060), target, &probe.to_be_bytes());
+            let took = begin.elapsed();
+            self.sender.send(&packet).unwrap();
+            let sent = Instant::now();
+            while self.arrivals.at.load(Ordering::Acquire) == 0 {
+                if sent.elapsed() > DROPPED {
+                    return took;
+                }
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            assert!(took < Duration::from_secs(10), "{source} was not closed");
+        }
     }
 
     fn knock(&self, source: IpAddr, ports: [u16; 3]) {

@@ -92,7 +92,7 @@ impl Prober {
     pub(crate) fn refused_after(&self, number: usize, log: &Log) -> Option<Duration> {
         self.begin_flow(number);
         let mut sent: Vec<Instant> = vec![Instant::now()];
-        let mut send = |sent: &mut Vec<Instant>| {
+        let send = |sent: &mut Vec<Instant>| {
             let packet = u64::try_from(sent.len()).unwrap();
             sent.push(Instant::now());
             self.send(number, packet);

@@ -65,7 +65,7 @@ fn ours<'a>(server: &'a Host, log: &Path) -> Running<'a> {
     let program: &'static Path =
         Box::leak(program.ancestors().nth(2).unwrap().join("nightlatch").into_boxed_path());
     let place = Box::new(Place::new(program, server));
-    let config = format!("[[watch]]\npath = {log:?}\nformat = \"sshd\"\n");
+    let config = format!("[[watch]]\npath = \"{}\"\nformat = \"sshd\"\n", log.display());
     std::fs::write(place.folder().join("nightlatch.toml"), config).unwrap();
     let daemon = place.daemon();
     place.must(&["up", "--yes"]);

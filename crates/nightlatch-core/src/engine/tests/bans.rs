@@ -42,7 +42,10 @@ impl Desk {
 
     /// The banned ranges in the kernel, each with the seconds that it lasts from now on.
     fn banned(&self) -> Vec<(String, u64)> {
-        let active = self.denied.iter().filter(|(_, until)| **until > self.now);
+        let active = self
+            .denied
+            .iter()
+            .filter(|((set, _), until)| set.name.starts_with("ban") && **until > self.now);
         let all = active.map(|((set, key), until)| {
             (format!("{} {}", set.name, key.address), until.since(self.now).as_secs())
         });
@@ -379,7 +382,8 @@ fn who_has_an_account_is_limited() {
     assert_eq!(limited(&desk), ["free 203.0.113.20 port 5062", "sip 203.0.113.20"]);
     let rules = |desk: &Desk| desk.table.ruleset().unwrap().structure.limited.len();
     assert_eq!(rules(&desk), 1);
-    let told = |desk: &Desk| desk.told.iter().filter(|told| told.level() == Level::Warning).count();
+    let is_of_bans = |told: &&Told| matches!(told, Told::Notice(features::Notice::Bans(_)));
+    let told = |desk: &Desk| desk.told.iter().filter(is_of_bans).count();
     assert_eq!(told(&desk), 1);
     let why = desk.why("203.0.113.20", Some("udp/5060"));
     assert!(why.verdict.passes, "{why:?}");

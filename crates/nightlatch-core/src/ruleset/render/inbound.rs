@@ -57,9 +57,12 @@ fn guard(structure: &Structure) -> String {
     let (datagrams, streams) = match structure.open {
         None => (
             signalling_rules(structure, "goto guard_signalling"),
-            "\t\ttcp flags & (fin | syn | rst | ack) == syn goto fresh\n",
+            format!(
+                "\t\ttcp flags & (fin | syn | rst | ack) == syn goto {}\n",
+                super::knocks::fresh(structure)
+            ),
         ),
-        Some(_) => (String::new(), ""),
+        Some(_) => (String::new(), String::new()),
     };
     format!(
         "\tchain unless_closed_signalling {{\n\
@@ -228,14 +231,8 @@ fn judged(structure: &Structure) -> String {
          \t\tgoto judged\n\
          \t}}\n\
          \tchain judged {{\n\
-         \t\tip saddr vmap @{}\n\
-         \t\tip saddr vmap @{}\n\
-         \t\tip6 saddr vmap @{}\n\
-         \t\tip6 saddr vmap @{}\n",
-        names::HOSTS_V4,
-        names::ACCOUNTS_V4,
-        names::HOSTS_V6,
-        names::ACCOUNTS_V6
+{}",
+        accounts()
     );
     if structure.open.is_some() {
         text.push_str("\t\tjump known_peers\n");
@@ -249,6 +246,20 @@ fn judged(structure: &Structure) -> String {
         text.push_str("\t\tgoto strangers\n\t}\n");
     }
     text
+}
+
+/// The rules that lead to the chains of accounts.
+pub(super) fn accounts() -> String {
+    format!(
+        "\t\tip saddr vmap @{}\n\
+         \t\tip saddr vmap @{}\n\
+         \t\tip6 saddr vmap @{}\n\
+         \t\tip6 saddr vmap @{}\n",
+        names::HOSTS_V4,
+        names::ACCOUNTS_V4,
+        names::HOSTS_V6,
+        names::ACCOUNTS_V6
+    )
 }
 
 /// The lookup key for a set of lists, e.g. `ip saddr & 255.255.255.0`.

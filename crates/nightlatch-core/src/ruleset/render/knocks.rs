@@ -2,6 +2,11 @@
 //!
 //! The packet's mark holds a stage, and then a move: the packet is dropped in any case, so nobody else sees
 //! it. A map in the kernel is not changed by `update`, so an element is deleted and added.
+//!
+//! Nearly all packets that come here are of strangers who have done nothing. One set of sources tells them
+//! apart from all who have begun a sequence or completed one: it is the only look-up by source that they cost.
+//! A source that is missing there has begun nothing, whatever the other sets say. Of SYNs a second look-up
+//! tells whether the port is somebody's first. The kernel makes a bitmap of a set of ports without ranges.
 
 use std::fmt::Write as _;
 
@@ -23,6 +28,9 @@ const RECEIVERS: [(&str, char); 2] = [("ip daddr", '4'), ("ip6 daddr", '6')];
 /// The hook of packets of containers.
 const FORWARD: &str = "forward";
 
+/// What tells the first packet of a connection.
+const SYN: &str = "tcp flags & (fin | syn | rst | ack) == syn";
+
 /// The mark of a repetition. Smaller than all others.
 const STAY: u32 = 1;
 /// Added to the second port, as the mark of its stage.
@@ -40,13 +48,14 @@ pub(super) fn sets(structure: &Structure) -> String {
     let mut text = String::new();
     let timeout = TIMEOUT.as_secs();
     for (_, address, digit) in SENDERS {
-        for (kind, name, key) in [
-            ("set", names::KNOCK_BEGUN, address.to_owned()),
-            ("map", names::KNOCK_AT, format!("{address} : mark")),
+        for (kind, name, key, size) in [
+            ("set", names::KNOCK_KNOWN, address.to_owned(), MAX_BEGUN + LEASE.size),
+            ("set", names::KNOCK_BEGUN, address.to_owned(), MAX_BEGUN),
+            ("map", names::KNOCK_AT, format!("{address} : mark"), MAX_BEGUN),
         ] {
             let _ = write!(
                 text,
-                "\t{kind} {name}{digit} {{\n\t\ttype {key}\n\t\tsize {MAX_BEGUN}\n\
+                "\t{kind} {name}{digit} {{\n\t\ttype {key}\n\t\tsize {size}\n\
                  \t\tflags dynamic,timeout\n\t\ttimeout {timeout}s\n\t}}\n"
             );
         }
@@ -62,19 +71,41 @@ pub(super) fn sets(structure: &Structure) -> String {
     text
 }
 
-/// The rule that looks at the SYNs of strangers which are about to be dropped.
-pub(super) fn listens(structure: &Structure) -> &'static str {
+/// The rule that looks at the SYNs of listed addresses, which have been counted.
+pub(super) fn listens(structure: &Structure) -> String {
     match structure.knocks.is_empty() {
-        true => "",
-        false => "\t\ttcp flags & (fin | syn | rst | ack) == syn goto knock.syn\n",
+        true => String::new(),
+        false => format!("\t\t{SYN} goto knock.listed\n"),
     }
+}
+
+/// Where the SYNs go that `guard` judges, if they have a way of their own.
+pub(super) fn fresh(structure: &Structure) -> &'static str {
+    if structure.knocks.is_empty() { "fresh" } else { "knock.fresh" }
 }
 
 /// The rules that accept the packets of those who have knocked.
 pub(super) fn accepts(structure: &Structure) -> String {
     let senders = SENDERS.iter().filter(|_| !structure.knocks.is_empty());
     senders.fold(String::new(), |mut text, (sender, _, digit)| {
-        let _ = writeln!(text, "\t\t{sender} @{}{digit} jump knock.opened", LEASE.name);
+        let _ = writeln!(text, "\t\t{sender} @{}{digit} jump knock.opened", names::KNOCK_KNOWN);
+        text
+    })
+}
+
+/// The end of the way of strangers, who are counted and dropped unless they have knocked.
+pub(super) fn drops(structure: &Structure) -> String {
+    let drop = format!("counter name {} drop\n", names::SILENT);
+    if structure.knocks.is_empty() {
+        return format!("\t\t{drop}");
+    }
+    format!("\t\t{SYN} goto knock.syn\n{}\t\tjump knock.opened\n\t\t{drop}", unknown(&drop))
+}
+
+/// The rules for those who have begun nothing.
+fn unknown(does: &str) -> String {
+    SENDERS.iter().fold(String::new(), |mut text, (sender, _, digit)| {
+        let _ = write!(text, "\t\t{sender} != @{}{digit} {does}", names::KNOCK_KNOWN);
         text
     })
 }
@@ -100,7 +131,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     if knocks.is_empty() {
         return String::new();
     }
-    let mut text: String = knocks.classes.iter().map(opens).collect();
+    let mut text: String = knocks.classes.iter().map(|class| opens(knocks, class)).collect();
     text += &opened(knocks);
     text += &opened_outwards(structure, "out", "goto sending_quietly");
     if structure.containers {
@@ -108,13 +139,68 @@ pub(super) fn chains(structure: &Structure) -> String {
     }
     text += &first(knocks);
     text += &next(knocks);
+    text += &counted(structure);
     text += &syn(structure);
+    if structure.open.is_none() {
+        text += &fresh_syn(structure);
+    }
     text
 }
 
-/// Where SYNs come in. What is sent to services changes nothing.
+/// Where SYNs come in. Those of sources that have begun nothing end here, unless their port is somebody's
+/// first. A set in braces may be found empty while its rule is replaced: then nobody begins.
 fn syn(structure: &Structure) -> String {
-    let mut text = "\tchain knock.syn {\n".to_owned();
+    let firsts = structure.knocks.sequences.iter().map(|(ports, _)| ports.reveal()[0].to_string());
+    let firsts: Vec<String> = firsts.collect();
+    // Of every packet here the protocol is known, and `tcp dport` would look at it again.
+    let is_first = format!("th dport {{ {} }}", firsts.join(", "));
+    let counted = format!("counter name {}", names::SILENT);
+    let mut text = format!(
+        "\tchain knock.syn {{\n\
+         \t\t{is_first} goto knock.examined\n\
+{}\
+         \t\tgoto knock.examined\n\
+         \t}}\n\
+         \tchain knock.examined {{\n\
+         \t\tjump knock.opened\n\
+         \t\t{counted}\n\
+         \t\tgoto knock.counted\n\
+         \t}}\n",
+        unknown(&format!("{counted} drop\n")),
+    );
+    if structure.open.is_some() {
+        let _ = write!(
+            text,
+            "\tchain knock.listed {{\n\
+             \t\t{is_first} goto knock.counted\n\
+{}\
+             \t\tgoto knock.counted\n\
+             \t}}\n",
+            unknown("drop\n"),
+        );
+    }
+    text
+}
+
+/// Where `guard` sends SYNs: the rules of `judged`, then those for SIP over TCP, which alone concern a
+/// stranger's SYN on its usual way; what is left belongs to nobody else.
+fn fresh_syn(structure: &Structure) -> String {
+    let mut text = "\tchain knock.fresh {\n\t\tfib daddr type unicast accept\n".to_owned();
+    text += &super::inbound::accounts();
+    for ports in &structure.ports.sip_tcp {
+        let port = match ports.first == ports.last {
+            true => ports.first.to_string(),
+            false => format!("{}-{}", ports.first, ports.last),
+        };
+        let _ = writeln!(text, "\t\tth dport {port} jump sip_tcp_from_peer");
+    }
+    text.push_str("\t\tgoto knock.syn\n\t}\n");
+    text
+}
+
+/// What SYNs do. What is sent to services changes nothing.
+fn counted(structure: &Structure) -> String {
+    let mut text = "\tchain knock.counted {\n".to_owned();
     let services: Vec<_> = structure.ports.services.of(Protocol::Tcp).copied().collect();
     for ports in matches(Side::Destination, &services) {
         let _ = writeln!(text, "\t\t{ports} drop");
@@ -138,12 +224,20 @@ fn first(knocks: &KnockRules) -> String {
          \tchain knock.begins {{\n",
         firsts.join(", ")
     );
+    let (within, longest) = (TIMEOUT.as_secs(), knocks.longest());
     for (sender, _, digit) in SENDERS {
-        let (begun, at) = (names::KNOCK_BEGUN, names::KNOCK_AT);
+        let (begun, at, known) = (names::KNOCK_BEGUN, names::KNOCK_AT, names::KNOCK_KNOWN);
+        let lease = LEASE.name;
+        let begins = format!(
+            "add @{begun}{digit} {{ {sender} }} add @{at}{digit} {{ {sender} : meta mark }} \
+             update @{known}{digit} {{ {sender} timeout"
+        );
+        // An open address stays known for as long as it may be open.
         let _ = write!(
             text,
             "\t\tdelete @{at}{digit} {{ {sender} : meta mark }}\n\
-             \t\tadd @{begun}{digit} {{ {sender} }} add @{at}{digit} {{ {sender} : meta mark }} drop\n"
+             \t\t{sender} != @{lease}{digit} {begins} {within}s }} drop\n\
+             \t\t{sender} @{lease}{digit} {begins} {longest}s }} drop\n"
         );
     }
     text += &copies(FULL_PREFIX, "1/minute burst 3");
@@ -210,15 +304,17 @@ fn mark(stage: Stage) -> u32 {
 }
 
 /// Opens the sender's address: for new packets at once, and for the daemon, which makes a lease of it.
-fn opens(class: &KnockClass) -> String {
+fn opens(knocks: &KnockRules, class: &KnockClass) -> String {
     let mut text = format!("\tchain {} {{\n", class.chain());
+    let (known, longest) = (names::KNOCK_KNOWN, knocks.longest());
     let (idle, lasts) = (class.idle, class.lasts);
     for (sender, _, digit) in SENDERS {
         let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
         let set = class.set(family);
         let _ = write!(
             text,
-            "\t\tupdate @{lease}{digit} {{ {sender} timeout {idle}s }}\n\
+            "\t\tupdate @{known}{digit} {{ {sender} timeout {longest}s }}\n\
+             \t\tupdate @{lease}{digit} {{ {sender} timeout {idle}s }}\n\
              \t\tupdate @{end}{digit} {{ {sender} timeout {lasts}s }}\n\
              \t\tupdate @{set} {{ {sender} timeout {lasts}s }}\n\
              \t\tupdate @{knocked}{digit} {{ {sender} . tcp dport timeout {lasts}s }}\n",

@@ -105,13 +105,8 @@ fn admission(structure: &Structure) -> String {
         let _ = write!(text, "\tchain {chain} {{\n{offered}\t}}\n");
         admission += &conditions::during(&part.windows, ports, &format!("jump {chain}"));
     }
-    admission += &knocks::accepts(structure);
-    let _ = match knocks::listens(structure) {
-        "" => write!(admission, "\t\tcounter name {} drop\n\t}}\n", names::SILENT),
-        listens => {
-            write!(admission, "\t\tcounter name {}\n{listens}\t\tdrop\n\t}}\n", names::SILENT)
-        }
-    };
+    admission += &knocks::drops(structure);
+    admission.push_str("\t}\n");
     text + &admission
 }
 

@@ -139,7 +139,37 @@ impl Assert {
     }
 }
 
+/// A class with so many bytes stands for "some text".
+const WIDE: usize = 128;
+
 impl Node {
+    /// The same with any text where some text is allowed, and without conditions: what a line of that kind
+    /// looks like if its texts contain what their author did not expect.
+    pub(crate) fn relaxed(&self) -> Self {
+        let any = || Self::Set(Set::of(b'\n').negated());
+        match self {
+            Self::Empty | Self::Look(..) => Self::Empty,
+            Self::Set(_) | Self::Assert(_) => self.clone(),
+            Self::Concat(nodes) => Self::Concat(nodes.iter().map(Self::relaxed).collect()),
+            Self::Alternatives(nodes) => {
+                Self::Alternatives(nodes.iter().map(Self::relaxed).collect())
+            }
+            Self::Repeat(repeat) => {
+                let wide = matches!(&repeat.node, Self::Set(set) if set.bytes().count() >= WIDE);
+                let many = repeat.max.is_none_or(|max| max >= 10);
+                let (node, max) =
+                    if wide && many { (any(), None) } else { (repeat.node.relaxed(), repeat.max) };
+                Self::Repeat(Box::new(Repeat { node, min: repeat.min, max, greedy: repeat.greedy }))
+            }
+            Self::Group(number, node) => Self::Group(*number, Box::new(node.relaxed())),
+            Self::Atomic(node) => node.relaxed(),
+            Self::Same(..) => {
+                Self::Repeat(Box::new(Repeat { node: any(), min: 0, max: None, greedy: true }))
+            }
+            Self::If(_, yes, no) => Self::Alternatives(vec![yes.relaxed(), no.relaxed()]),
+        }
+    }
+
     /// Whether a linear-time automaton can run it.
     pub(crate) fn is_regular(&self) -> bool {
         match self {

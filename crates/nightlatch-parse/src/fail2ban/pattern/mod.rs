@@ -28,6 +28,8 @@ const QUICK_STEPS: usize = 1_500;
 pub(crate) struct Pattern {
     program: program::Program,
     automaton: Automaton,
+    /// For the question what else a line could mean, made when it is first asked.
+    relaxed: OnceLock<Option<program::Program>>,
     names: BTreeMap<String, usize>,
     pub(crate) required: Required,
     groups: usize,
@@ -81,7 +83,15 @@ impl Pattern {
         }
         let automaton =
             Automaton { node: Some(Box::new(parsed.node)), exact, groups, regex: OnceLock::new() };
-        Ok(Self { program, automaton, names: parsed.names, required, groups: parsed.groups })
+        let relaxed = OnceLock::new();
+        Ok(Self {
+            program,
+            automaton,
+            relaxed,
+            names: parsed.names,
+            required,
+            groups: parsed.groups,
+        })
     }
 
     /// Compiles a pattern for the backtracking matcher only, for short texts such as dates.
@@ -140,18 +150,23 @@ impl Pattern {
         Some(Places(places))
     }
 
-    /// Whether it could match so that one of its groups is exactly a given part of the text.
+    /// Whether it could match so that one of its groups is exactly a given part of the text, if texts of
+    /// others in the line contained what they please.
     pub(crate) fn could(
         &self,
         text: &[u8],
         wanted: &Wanted<'_>,
         steps: &mut usize,
     ) -> Result<bool, Exhausted> {
-        Ok(machine::search(&self.program, text, Some(wanted), steps)?.is_some())
+        let make = || {
+            let node = self.automaton.node.as_ref()?.relaxed();
+            program::compile(&node, self.groups).ok()
+        };
+        let relaxed = self.relaxed.get_or_init(make).as_ref().ok_or(Exhausted)?;
+        Ok(machine::search(relaxed, text, Some(wanted), steps)?.is_some())
     }
 }
 
-/// `None` if it would be too large: then the backtracking matcher has to do.
 fn compile(text: &str) -> Option<Regex> {
     RegexBuilder::new(text)
         .unicode(false)

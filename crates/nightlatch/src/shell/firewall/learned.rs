@@ -210,7 +210,7 @@ pub(super) fn deny_only(netlink: &mut Netlink, elements: &[Lasting]) -> Result<(
 }
 
 /// Deletes elements. While the firewall is off there is no table, and nothing to delete. `opened` are the
-/// sets of addresses that are open because of elements of [`KNOCKED`].
+/// sets that hold addresses because of elements of [`KNOCKED`].
 pub(super) fn unlearn(
     netlink: &mut Netlink,
     unlearn: &Unlearn,

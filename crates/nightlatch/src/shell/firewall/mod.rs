@@ -190,7 +190,7 @@ impl Firewall {
     /// What the kernel said.
     pub fn unlearn(&mut self, unlearn: &Unlearn) -> Result<(), String> {
         let knocks = self.standing.as_ref().map(|standing| &standing.desired.knocks);
-        let opened = knocks.into_iter().flat_map(KnockRules::sets).collect::<Vec<_>>();
+        let opened = knocks.into_iter().flat_map(KnockRules::left).collect::<Vec<_>>();
         let unlearned = learned::unlearn(&mut self.netlink, unlearn, &opened);
         self.count_own();
         unlearned

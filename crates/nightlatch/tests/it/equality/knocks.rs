@@ -76,10 +76,12 @@ pub(super) fn open(netlink: &mut Netlink, structure: &Structure, state: &State) 
         let Some((_, class)) = found else { continue };
         let address: IpAddr = element.key.address;
         let family = Family::of(address);
-        let name = knocks.classes[*class].set(family);
+        let known = format!("knock_known{}", if family == Family::V4 { '4' } else { '6' });
         let mut transaction = netlink.transaction();
-        let opened = nightlatch_netfilter::Element::from(Key::Address(address)).lasting(LEFT);
-        transaction.add(&Set::new(TABLE, name, Kind::Addresses(family)), [opened]);
+        for name in [knocks.classes[*class].set(family), known] {
+            let opened = nightlatch_netfilter::Element::from(Key::Address(address)).lasting(LEFT);
+            transaction.add(&Set::new(TABLE, name, Kind::Addresses(family)), [opened]);
+        }
         transaction.commit().unwrap();
     }
 }

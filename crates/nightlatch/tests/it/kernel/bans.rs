@@ -203,7 +203,7 @@ fn write_bans(nightlatch: &Installation<'_>, count: u32) {
         let body = serde_json::json!({
             "range": range, "since": millis, "until": until, "times": 1, "remembered": remembered,
             "cause": { "attack": { "weight": "full", "evidence": {
-                "service": "sip", "attempts": 6, "since": millis - 5000, "last": millis,
+                "service": "sip", "attempts": 6, "score": 6, "since": millis - 5000, "last": millis,
                 "threshold": [5, 600], "accounts_tried": 3, "accounts": ["100"], "lines": [
                     { "at": millis, "log": "/var/log/asterisk/messages", "text": "a line ".repeat(20) }
                 ],
