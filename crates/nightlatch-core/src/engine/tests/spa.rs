@@ -278,9 +278,12 @@ fn a_phone_gets_in_during_the_hours_only_and_where_the_user_may_call() {
 #[test]
 fn the_thread_that_reads_packets_gets_the_keys() {
     let mut desk = desk("sip", |_| {});
-    let keys = |desk: &Desk| match desk.jobs.last() {
-        Some(Job::Users(users::Job::Know(keys))) => (**keys).clone(),
-        other => panic!("{other:?}"),
+    let keys = |desk: &Desk| {
+        let know = desk.jobs.iter().rev().find_map(|job| match job {
+            Job::Users(users::Job::Know(keys)) => Some((**keys).clone()),
+            _ => None,
+        });
+        know.unwrap()
     };
     let first = keys(&desk);
     assert_eq!(first.spa.as_ref().unwrap().0, fingerprint(&desk, Kind::Spa));
