@@ -177,8 +177,7 @@ impl Field {
 
     /// Packets of media make their senders ones that are in a call: what the kernel knows of that now.
     pub(super) fn read_calls(&mut self, state: &mut State) {
-        let matters = !state.conditions.is_empty() || !state.rules.open_hours.is_empty();
-        if !matters || !state.records.posture().protection.stands() {
+        if !state.records.posture().protection.stands() {
             return;
         }
         let found = self.kernel().firewall.learned(&[&condition::IN_CALL]).unwrap();
