@@ -37,7 +37,12 @@ fn the_example_shows_the_default_source_of_countries() {
 
 /// The names that the parser knows in a table: it tells them of itself, when it meets another.
 fn known_in(table: &str) -> Vec<String> {
-    let text = if table.is_empty() { "[nothing]\n" } else { &format!("[{table}]\nnothing = 1\n") };
+    let text = match table {
+        "" => "[nothing]\n",
+        // There may be several.
+        "watch" => "[[watch]]\nnothing = 1\n",
+        table => &format!("[{table}]\nnothing = 1\n"),
+    };
     let mistake = Config::read(text).unwrap_err().to_string();
     let line = mistake.lines().next().unwrap();
     assert!(line.contains("unknown field `nothing`"), "{line}");
@@ -52,7 +57,8 @@ fn the_example_shows_every_key_with_a_sentence() {
     let mut explained = Vec::new();
     let (mut table, mut sentence) = (String::new(), false);
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        if line.starts_with('[') && line.ends_with(']') {
+            let name = line.trim_matches(['[', ']']);
             name.clone_into(&mut table);
             explained.push(name.to_owned());
             sentence = false;
@@ -72,7 +78,7 @@ fn the_example_shows_every_key_with_a_sentence() {
     for table in tables {
         assert!(explained.contains(&table), "[{table}] is not in the example");
         // Whose names are free, knows none; and some are no tables.
-        let has_keys = table != "services" && text.contains(&format!("[{table}]"));
+        let has_keys = table != "services" && text.contains(&format!("[{table}]\n"));
         let keys = if has_keys { known_in(&table) } else { Vec::new() };
         for key in keys {
             let key = format!("{table}.{key}");
