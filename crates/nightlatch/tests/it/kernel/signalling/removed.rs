@@ -199,6 +199,11 @@ fn the_end_of_an_account_is_a_removal() {
         wait_until("the account ends", Duration::from_secs(20), || {
             !scene.nightlatch.must(&["list"]).contains(name)
         });
+        // The list tells what is decided; the kernel follows.
+        wait_until("the kernel has it", PATIENCE, || {
+            let closed = |digit| shown(scene.server, &format!("map closed_in{digit}"));
+            closed(4).contains(&v4) && closed(6).contains(&v6)
+        });
         phone.is_gone(&scene);
     }
 }
