@@ -123,6 +123,11 @@ impl Carried {
     fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.records.is_empty()
     }
+
+    /// Whether somebody waits for an answer.
+    fn is_awaited(&self) -> bool {
+        self.entries.iter().any(|entry| entry.ticket.is_some())
+    }
 }
 
 /// A change that is made, and waits for the kernel.

@@ -98,9 +98,12 @@ impl Engine {
     pub(super) fn denied(&mut self, to: To, result: Result<(), String>, now: Time) -> Vec<Action> {
         self.projection.settle_denied(to);
         let counts = self.projection.is_current(to) && self.projection.follows();
-        match result {
+        let mut actions = match result {
             Err(error) if counts => self.refused_by_kernel(error, now),
             _ => self.finish_ready(now),
-        }
+        };
+        // What it denies is written down now.
+        actions.extend(self.proceed(now));
+        actions
     }
 }

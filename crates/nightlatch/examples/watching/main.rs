@@ -4,6 +4,10 @@
 //! lines a second come besides (default 0), and PROGRAM watches: `nightlatch` (default), `fail2ban`,
 //! `fail2ban-rs` or `fail2zig`, the latter two by their path in `FAIL2BAN_RS` or `FAIL2ZIG`.
 //! `watching many SOURCES [PROGRAM]`: so many sources attack at once.
+//! `watching lines LINES [PROGRAM]`: so many lines come at once; the CPU time until they are read.
+//! `watching lists [PROBES]`: as the first, while a list of 600,000 networks is replaced again and again.
+//! `watching memory`: what is needed for it, without lines and after them.
+//! `watching restart BANS`: how long it takes until they are in force again.
 //!
 //! The server has begun a UDP flow to each source, in which the source sends a packet about every 100
 //! microseconds. Then the lines of six failed logins are written at once. The time from the writing to the first
@@ -27,6 +31,7 @@ mod place;
 
 mod lines;
 mod probe;
+mod size;
 mod watcher;
 
 use std::time::{Duration, Instant};
@@ -48,7 +53,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(400);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_many = arguments.first().is_some_and(|first| first == "many");
+    let first = arguments.first().map_or("", String::as_str);
     let number =
         |at: usize, default: usize| arguments.get(at).map_or(default, |text| text.parse().unwrap());
     let name = arguments.get(2).map_or("nightlatch", String::as_str);
@@ -56,13 +61,19 @@ fn main() {
     let (server, attacker) = (stage.host(SERVER).unwrap(), stage.host("attacker").unwrap());
     let folder = tempfile::tempdir().unwrap();
     let log = Log::new(folder.path().join("auth.log"));
+    match first {
+        "memory" => return size::memory(server, &log),
+        "restart" => return size::restart(number(1, 100_000), server, &log),
+        _ => {}
+    }
     let watcher = Watcher::start(name, server, folder.path(), log.path());
     let prober = Prober::new(server, attacker);
     std::thread::sleep(Duration::from_secs(2));
-    if is_many {
-        many(number(1, 10_000), &prober, &log, &watcher);
-    } else {
-        single(number(0, 1_000), number(1, 0), &prober, &log, &watcher);
+    match first {
+        "many" => many(number(1, 10_000), &prober, &log, &watcher),
+        "lines" => size::lines(number(1, 200_000), &prober, &log, &watcher),
+        "lists" => size::lists(number(1, 1_000), &prober, &log, &watcher),
+        _ => single(number(0, 1_000), number(1, 0), &prober, &log, &watcher),
     }
 }
 
@@ -71,6 +82,16 @@ fn single(probes: usize, rate: usize, prober: &Prober, log: &Log, watcher: &Watc
     if rate > 0 {
         std::thread::sleep(WARM_UP);
     }
+    let begin = Instant::now();
+    let row = probe(probes, prober, log, watcher);
+    let seconds = (begin.elapsed() + WARM_UP).as_secs_f64();
+    let written = flood.map_or(0.0, |flood| flood.end() / seconds);
+    println!("| {} | {written:.0} {row}", watcher.name());
+}
+
+/// Probes one source after the other. Cells: how many, how many were not refused, the median, 99 of 100, the
+/// most, and the CPU time.
+fn probe(probes: usize, prober: &Prober, log: &Log, watcher: &Watcher<'_>) -> String {
     let (begin, busy) = (Instant::now(), watcher.cpu());
     let (mut took, mut missed) = (Vec::new(), 0);
     for probe in 1..=probes {
@@ -85,21 +106,19 @@ fn single(probes: usize, rate: usize, prober: &Prober, log: &Log, watcher: &Watc
     }
     let seconds = begin.elapsed().as_secs_f64();
     let busy = (watcher.cpu() - busy) / seconds * 100.0;
-    let written = flood.map_or(0.0, |flood| flood.end() / (seconds + WARM_UP.as_secs_f64()));
     took.sort_unstable();
     let at = |part: usize| {
         let place = (took.len() * part / 1000).min(took.len().saturating_sub(1));
         took.get(place)
             .map_or_else(String::new, |it| format!("{:.2} ms", it.as_secs_f64() * 1000.0))
     };
-    println!(
-        "| {} | {written:.0} | {} | {missed} | {} | {} | {} | {busy:.0} % |",
-        watcher.name(),
+    format!(
+        "| {} | {missed} | {} | {} | {} | {busy:.0} % |",
         took.len(),
         at(500),
         at(990),
         at(1000),
-    );
+    )
 }
 
 fn many(sources: usize, prober: &Prober, log: &Log, watcher: &Watcher<'_>) {

@@ -34,7 +34,8 @@ pub(crate) struct Prober {
     count: Arc<AtomicU64>,
 }
 
-fn source(number: usize) -> Ipv4Addr {
+/// The address of a source, by its number.
+pub(crate) fn source(number: usize) -> Ipv4Addr {
     place::address(number)
 }
 
@@ -102,8 +103,10 @@ impl Prober {
             send(&mut sent);
             assert!(sent.len() < 100_000, "no packet of source {number} arrives");
         }
+        let lines = log.attack(source(number));
+        send(&mut sent);
         let begin = Instant::now();
-        log.attack(source(number));
+        log.write(&lines);
         loop {
             send(&mut sent);
             let (last, now) = (self.last(number), u64::try_from(sent.len()).unwrap());
@@ -125,8 +128,9 @@ impl Prober {
     /// Many sources attack at once: how long it takes until all of them are refused.
     pub(crate) fn all_refused_after(&self, sources: usize, log: &Log) -> Option<Duration> {
         (1..=sources).for_each(|number| self.begin_flow(number));
+        let lines = log.attacks((1..=sources).map(source));
         let begin = Instant::now();
-        log.attacks((1..=sources).map(source));
+        log.write(&lines);
         while begin.elapsed() < PATIENCE {
             let (round, before) = (begin.elapsed(), self.count.load(Ordering::Acquire));
             (1..=sources).for_each(|number| self.send(number, 1));

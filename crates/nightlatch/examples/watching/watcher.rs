@@ -15,7 +15,7 @@ pub(crate) struct Watcher<'a> {
 }
 
 enum Running<'a> {
-    Ours { daemon: Daemon, _place: Box<Place<'a>> },
+    Ours { daemon: Daemon, place: Box<Place<'a>> },
     Other(Child),
 }
 
@@ -23,13 +23,24 @@ impl<'a> Watcher<'a> {
     /// Starts it on the server.
     pub(crate) fn start(name: &str, server: &'a Host, folder: &Path, log: &Path) -> Watcher<'a> {
         let running = match name {
-            "nightlatch" => ours(server, log),
+            "nightlatch" => {
+                let (place, daemon) = protect(server, Some(log));
+                Running::Ours { daemon, place }
+            }
             "fail2ban" => Running::Other(fail2ban(server, folder, log)),
             "fail2ban-rs" => Running::Other(fail2ban_rs(server, folder, log)),
             "fail2zig" => Running::Other(fail2zig(server, folder, log)),
             other => panic!("{other} is not known"),
         };
         Watcher { name: name.to_owned(), running }
+    }
+
+    /// Ours.
+    pub(crate) fn place(&self) -> Option<&Place<'a>> {
+        match &self.running {
+            Running::Ours { place, .. } => Some(place),
+            Running::Other(_) => None,
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -60,16 +71,21 @@ impl Drop for Watcher<'_> {
     }
 }
 
-fn ours<'a>(server: &'a Host, log: &Path) -> Running<'a> {
+/// Our program, in force on the server, with the log that it watches.
+pub(crate) fn protect<'a>(server: &'a Host, log: Option<&Path>) -> (Box<Place<'a>>, Daemon) {
     let program = std::env::current_exe().unwrap();
     let program: &'static Path =
         Box::leak(program.ancestors().nth(2).unwrap().join("nightlatch").into_boxed_path());
     let place = Box::new(Place::new(program, server));
-    let config = format!("[[watch]]\npath = \"{}\"\nformat = \"sshd\"\n", log.display());
+    // Any program can write such lines by way of syslog, so there would be a thousand bans at a time.
+    let mut config = "[bans]\nmax-brief = 100000\n".to_owned();
+    if let Some(log) = log {
+        config += &format!("[[watch]]\npath = \"{}\"\nformat = \"sshd\"\n", log.display());
+    }
     std::fs::write(place.folder().join("nightlatch.toml"), config).unwrap();
     let daemon = place.daemon();
     place.must(&["up", "--yes"]);
-    Running::Ours { daemon, _place: place }
+    (place, daemon)
 }
 
 fn begin(mut command: Command) -> Child {

@@ -54,8 +54,12 @@ impl Engine {
             self.changes.carried_at = None;
         }
         self.changes.carried.entries.push(entry);
+        // The disk comes after the kernel, so that nothing competes with it; see `denied`.
+        let waits_for_kernel = denied.is_some() && !self.changes.carried.is_awaited();
         let mut actions: Vec<Action> = table.into_iter().chain(denied).chain(accepted).collect();
-        actions.extend(self.proceed(now));
+        if !waits_for_kernel {
+            actions.extend(self.proceed(now));
+        }
         actions
     }
 

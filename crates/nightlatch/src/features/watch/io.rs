@@ -14,6 +14,7 @@ pub(super) mod viewing;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,6 +81,7 @@ pub(super) struct Reader {
     orders: Mutex<Sender<Order>>,
     waker: Waker,
     standing: Arc<Mutex<Standing>>,
+    is_ahead: Arc<AtomicBool>,
 }
 
 enum Order {
@@ -96,21 +98,27 @@ impl Reader {
         let standing = Arc::<Mutex<Standing>>::default();
         let tell = background.teller();
         let told = (orders.clone(), waker.clone());
-        let (paths, shared, waking) =
-            (background.paths.clone(), Arc::clone(&standing), waker.clone());
+        let is_ahead = Arc::<AtomicBool>::default();
+        let (paths, waking) = (background.paths.clone(), waker.clone());
+        let (shared, ahead) = (Arc::clone(&standing), Arc::clone(&is_ahead));
         lane::begin("watch", move || {
             if let Some(thread) = Thread::new(paths, ordered, waking, told, shared, Box::new(tell))
             {
-                thread.run();
+                thread.run(&ahead);
             }
         });
-        Some(Reader { orders: Mutex::new(orders), waker, standing })
+        Some(Reader { orders: Mutex::new(orders), waker, standing, is_ahead })
     }
 
     pub(super) fn take(&self, job: Job) {
+        // It is woken only for what it waits for.
+        let is_decided = matches!(job, Job::Decided(_));
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = orders.send(Order::Do(job));
-        self.waker.wake();
+        drop(orders);
+        if !is_decided || self.is_ahead.load(Ordering::SeqCst) {
+            self.waker.wake();
+        }
     }
 
     /// How the reading stands.
@@ -249,10 +257,16 @@ impl Thread {
         })
     }
 
-    fn run(mut self) {
+    fn run(mut self, is_ahead: &AtomicBool) {
         loop {
             self.take_orders();
-            let waits = self.handed_over.saturating_sub(self.decided) >= MAX_AHEAD;
+            let mut waits = self.is_ahead();
+            is_ahead.store(waits, Ordering::SeqCst);
+            if waits {
+                // What was decided before it said that it waits.
+                self.take_orders();
+                waits = self.is_ahead();
+            }
             self.look();
             let more = !waits && self.read();
             self.hand_over();
@@ -263,6 +277,11 @@ impl Thread {
                 self.wait();
             }
         }
+    }
+
+    /// Whether more is handed over than should be before it is decided.
+    fn is_ahead(&self) -> bool {
+        self.handed_over.saturating_sub(self.decided) >= MAX_AHEAD
     }
 
     fn take_orders(&mut self) {
