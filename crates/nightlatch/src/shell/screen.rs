@@ -85,6 +85,11 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// Text of an attacker in quotes: printable, and without quotes that would end its own.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text).replace('"', "'"))
+}
+
 /// The same, but lines and columns stay.
 fn harmless(text: &str) -> String {
     let harmful = |c: char| is_harmful(c) && !matches!(c, '\n' | '\t');

@@ -252,6 +252,41 @@ fn a_flood_keeps_no_other_log_waiting() {
 }
 
 #[test]
+fn a_summary_needs_no_daemon_and_survives_a_kill() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    let summary = |log: &Log<'_>, of: &str| log.nightlatch.json(&["watch", "summary", of]);
+    assert_eq!(summary(&log, "day")["attempts"], 0, "nothing was ever read");
+    log.write(0);
+    let daemon = log.daemon();
+    log.write(7);
+    log.has_read(7);
+    std::thread::sleep(KEPT);
+    daemon.kill();
+    assert_eq!(summary(&log, "day")["attempts"], 7, "{}", summary(&log, "day"));
+    let _daemon = log.daemon();
+    log.write(3);
+    wait_until("all are summed up", PATIENCE, || summary(&log, "week")["attempts"] == 10);
+    let told = summary(&log, "day");
+    assert_eq!(told["sources"][0]["source"], "198.51.100.66", "{told}");
+    assert_eq!(told["sources"][0]["attempts"], 10, "{told}");
+    assert_eq!(told["accounts"][0]["account"], "100", "{told}");
+    assert_eq!(told["services"][0]["service"], "sip", "{told}");
+    assert_eq!((&told["bans"], &told["is_exact"]), (&1.into(), &true.into()), "{told}");
+    let text = log.nightlatch.must(&["watch", "summary"]);
+    assert!(text.contains("10 failed attempts, 1 ban.") && text.contains("\"100\""), "{text}");
+    let picture = log.nightlatch.must(&["watch", "summary", "week", "--svg"]);
+    assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"), "{picture}");
+    let file = log.beside(".svg");
+    log.nightlatch.must(&["watch", "summary", &format!("--svg={}", file.display())]);
+    assert!(fs::read_to_string(&file).unwrap().contains("198.51.100.66"));
+    let wrong = log.nightlatch.must_exit(2, &["watch", "summary", "--svg", "--json"]);
+    assert!(wrong.contains("--svg=FILE"), "{wrong}");
+    let nowhere = log.nightlatch.must_exit(74, &["watch", "summary", "--svg=/nowhere/picture.svg"]);
+    assert!(nowhere.contains("cannot be written"), "{nowhere}");
+}
+
+#[test]
 fn a_log_is_tried_out() {
     let Some(stage) = stage() else { return };
     let log = Log::on(&stage, "log");

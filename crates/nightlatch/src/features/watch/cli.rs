@@ -1,9 +1,9 @@
-//! `watch`, `watch list`, `watch test`.
+//! `watch`, `watch list`, `watch summary`, `watch test`.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::detect::Settings;
+use nightlatch_core::detect::{Settings, Span};
 use nightlatch_core::features::Reply;
 use nightlatch_core::features::watch::{self, Request, Standing};
 use nightlatch_core::time::parse_span;
@@ -13,10 +13,10 @@ use serde::Serialize;
 use super::intake::How;
 use super::replay::{Replay, Would};
 use super::view::View;
-use super::{io, sparing, wording};
+use super::{io, picture, sparing, wording};
 use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::screen;
+use crate::shell::{clock, screen};
 
 /// Show attempts to log in as they come, until Ctrl-C; list what is read; try a log out
 #[derive(clap::Args, Debug)]
@@ -29,8 +29,26 @@ pub struct WatchCommand {
 enum Watch {
     /// List what is read, how far it is trusted, and what leaves no line
     List,
+    /// Sum up the last day or week: attempts and bans, sources, accounts, services
+    Summary(Sum),
     /// Read a log once: who would have been banned, when and why. Nothing is changed
     Test(Test),
+}
+
+#[derive(clap::Args, Debug)]
+struct Sum {
+    /// The last 24 hours, or the last seven days
+    #[arg(value_enum, default_value = "day", hide_possible_values = true, value_name = "day|week")]
+    of: Of,
+    /// Write it as a picture to a file; without one, to standard output
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    svg: Option<String>,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Of {
+    Day,
+    Week,
 }
 
 #[derive(clap::Args, Debug)]
@@ -65,6 +83,7 @@ impl Run for WatchCommand {
         match &self.command {
             None => follow(context),
             Some(Watch::List) => list(context),
+            Some(Watch::Summary(sum)) => sum.run(context),
             Some(Watch::Test(test)) => test.run(context),
         }
     }
@@ -110,6 +129,32 @@ fn list(context: &Context) -> Outcome {
     }
     wording::blind(&blind).iter().for_each(screen::say);
     Ok(ExitCode::SUCCESS)
+}
+
+impl Sum {
+    fn run(&self, context: &Context) -> Outcome {
+        let span = match self.of {
+            Of::Day => Span::Day,
+            Of::Week => Span::Week,
+        };
+        let summary = io::summed::read(&context.paths, span, clock::now())?;
+        match self.svg.as_deref() {
+            Some("-") if context.json => {
+                let error = "the picture and the JSON cannot both go to standard output: name a file with --svg=FILE";
+                return Err(Failure::new(Code::Usage, error));
+            }
+            Some("-") => screen::say(picture::svg(&summary).trim_end()),
+            Some(file) => io::summed::write(file, &picture::svg(&summary))?,
+            None if !context.json => {
+                wording::summary::text(&summary).iter().for_each(screen::say);
+            }
+            None => {}
+        }
+        if context.json {
+            screen::say_json(&summary);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 impl Test {

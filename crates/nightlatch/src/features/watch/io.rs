@@ -9,6 +9,7 @@ pub(super) mod replay;
 mod rotated;
 mod saved;
 mod source;
+pub(super) mod summed;
 mod system;
 pub(super) mod viewing;
 
@@ -203,6 +204,8 @@ impl Thread {
         };
         let rows = snapshot.judged.rows.iter();
         let _ = judge.load(rows.map(|(key, body)| (key.as_slice(), body.as_slice())));
+        let hours = snapshot.judged.hours.iter();
+        judge.load_hours(hours.filter_map(|(number, body)| Some((*number, body.as_deref()?))));
         let clock = Clock::not_before(Time::default());
         let looked = clock.now();
         // Without it, only nobody can look on.

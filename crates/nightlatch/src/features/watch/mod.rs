@@ -32,6 +32,15 @@
 //! line of the configuration that changes that: chan_iax2 without `authdebug`, FreeSWITCH without
 //! `log-auth-failures`, Kamailio without the snippet, Asterisk's REST interface.
 //!
+//! `nightlatch watch summary` sums up the last 24 hours, `nightlatch watch summary week` the last seven days (UTC): how
+//! many attempts failed and how many bans began, by hour or by day, the sources and accounts that came most often,
+//! and the services. With `--svg` it is a picture, on standard output or in a file (`--svg=FILE`). It is read from
+//! what is kept on disk, so it needs no daemon, and a restart changes nothing; what was read within the last second
+//! may be missing. Counts are kept by hour for a week. With more than 48 sources or accounts within an hour, the
+//! most frequent ones are counted, and each count is a lower bound. With `--json` there are `span`, `from`,
+//! `until` (milliseconds since 1970), `bins` (`begin`, `attempts`, `bans`, `limits`), the sums of these, `services`, `sources`,
+//! `accounts` (each with `attempts`), and `is_exact`.
+//!
 //! `nightlatch watch test FILE` reads a log once (`-`: standard input) and changes nothing: who would have been
 //! banned, when and on which evidence, how many attempts came afterwards, and which of your own people would have
 //! been concerned, as the daemon says. Stamps without a time zone are in that of this server.
@@ -41,10 +50,12 @@ pub mod cli;
 mod find;
 mod intake;
 mod io;
+mod picture;
 mod record;
 mod replay;
 mod seen;
 mod sparing;
+mod svg;
 mod trust;
 mod view;
 mod wording;

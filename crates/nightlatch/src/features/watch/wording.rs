@@ -1,5 +1,7 @@
 //! What is said about logs.
 
+pub(super) mod summary;
+
 use nightlatch_core::attack::{Evidence, Outcome, Service, Weight};
 use nightlatch_core::detect::{self, Trust};
 use nightlatch_core::features::watch::{
