@@ -10,7 +10,9 @@ use nightlatch_core::features::bans::{self, NewBan, Request};
 use nightlatch_core::time::parse_span;
 
 use super::wording;
+use crate::features;
 use crate::features::context::{Context, Run};
+use crate::features::places::Places;
 use crate::shell::outcome::Outcome;
 use crate::shell::{client, screen};
 
@@ -73,12 +75,17 @@ impl Run for List {
             _ => None,
         });
         let (bans, count, limits) = listed.ok_or_else(|| client::unfitting(&"bans"))?;
+        // Reading the tables takes a moment.
+        let places = match bans.is_empty() && limits.is_empty() {
+            true => Places::of(Vec::new()),
+            false => features::places(&context.paths),
+        };
         if context.json {
-            screen::say_json(&wording::json(&bans, count, &limits));
+            screen::say_json(&wording::json(&bans, count, &limits, &places));
         } else if self.limited {
-            wording::limits_table(&limits);
+            wording::limits_table(&limits, &places);
         } else {
-            wording::table(&bans, count);
+            wording::table(&bans, count, &places);
         }
         Ok(ExitCode::SUCCESS)
     }

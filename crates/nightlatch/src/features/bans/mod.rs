@@ -6,7 +6,11 @@
 //! hours, a day, a week; each quiet week makes it one less (`[bans]` in the configuration). Bans survive a
 //! restart and a reboot.
 //!
-//! `nightlatch bans` lists them, each with what was seen. `nightlatch ban 203.0.113.9 --for 2h --reason "guesses
+//! `nightlatch bans` lists them, each with its country, the network that contains it, and what was seen. The country is
+//! that of the table of countries (Debian's package `tor-geoipdb`, or `[countries] source`), also where no country is
+//! blocked; the network is the entry of a list (`nightlatch feed`) that contains the address, with the name of that
+//! list. What neither tells is `unknown`: nothing is asked over the network, and of autonomous systems nothing is
+//! known. `nightlatch ban 203.0.113.9 --for 2h --reason "guesses
 //! extensions"` bans an address by hand, an IPv6 address with its network of 64 bits.
 //! `nightlatch unban 203.0.113.9` ends a ban, `nightlatch unban --all` all of them.
 //!
@@ -16,7 +20,8 @@
 //! forged, such as a single UDP packet, sets brief bans only, at most a thousand at a time.
 //!
 //! In JSON each of the `bans` has its `range`, `since` when and `until` when, how many `times` in a row, the
-//! `cause` with its evidence, in `words` too; moments are in milliseconds since 1970. `count` tells how many there
+//! `cause` with its evidence, in `words` too, its `country` (`code` and `name`, or null) and the `networks` (`range` and
+//! `list`); moments are in milliseconds since 1970. `count` tells how many there
 //! are; the last 10,000 are listed.
 
 pub mod cli;

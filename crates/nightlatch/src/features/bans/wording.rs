@@ -10,6 +10,7 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use crate::features::about::{About, Claim};
+use crate::features::places::{Place, Places};
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::{clock, screen};
@@ -257,16 +258,26 @@ pub(super) struct Listed<'a> {
 struct ListedBan<'a> {
     #[serde(flatten)]
     ban: &'a Ban,
+    #[serde(flatten)]
+    place: Place,
     words: String,
 }
 
-pub(super) fn json<'a>(bans: &'a [Ban], count: usize, limits: &'a [Ban]) -> Listed<'a> {
-    let listed =
-        |bans: &'a [Ban]| bans.iter().map(|ban| ListedBan { ban, words: cause(ban) }).collect();
+pub(super) fn json<'a>(
+    bans: &'a [Ban],
+    count: usize,
+    limits: &'a [Ban],
+    places: &Places,
+) -> Listed<'a> {
+    let one = |ban: &'a Ban| {
+        let place = places.at(ban.range.first_address());
+        ListedBan { ban, place, words: cause(ban) }
+    };
+    let listed = |bans: &'a [Ban]| bans.iter().map(one).collect();
     Listed { bans: listed(bans), count, limits: listed(limits) }
 }
 
-pub(super) fn limits_table(limits: &[Ban]) {
+pub(super) fn limits_table(limits: &[Ban], places: &Places) {
     if limits.is_empty() {
         screen::say("Nothing is limited.");
         return;
@@ -275,13 +286,17 @@ pub(super) fn limits_table(limits: &[Ban]) {
     let row = |ban: &Ban| {
         let what = ban.limit.as_ref().map_or_else(String::new, limited);
         let left = show_span(ban.until.since(now));
-        vec![ban.range.to_string(), ban.since.to_string(), left, what, cause(ban)]
+        let place = places.at(ban.range.first_address());
+        let (country, network) = (place.country().to_owned(), place.network());
+        let (range, since) = (ban.range.to_string(), ban.since.to_string());
+        vec![range, since, left, country, network, what, cause(ban)]
     };
     let rows: Vec<Vec<String>> = limits.iter().map(row).collect();
-    screen::table(&["SOURCE", "SINCE", "LEFT", "LIMITED", "BECAUSE"], &rows);
+    let head = ["SOURCE", "SINCE", "LEFT", "COUNTRY", "NETWORK", "LIMITED", "BECAUSE"];
+    screen::table(&head, &rows);
 }
 
-pub(super) fn table(bans: &[Ban], count: usize) {
+pub(super) fn table(bans: &[Ban], count: usize, places: &Places) {
     if bans.is_empty() {
         screen::say("Nothing is banned.");
         return;
@@ -289,10 +304,12 @@ pub(super) fn table(bans: &[Ban], count: usize) {
     let now = clock::now();
     let row = |ban: &Ban| {
         let left = show_span(ban.until.since(now));
-        vec![ban.range.to_string(), ban.since.to_string(), left, cause(ban)]
+        let place = places.at(ban.range.first_address());
+        let (country, network) = (place.country().to_owned(), place.network());
+        vec![ban.range.to_string(), ban.since.to_string(), left, country, network, cause(ban)]
     };
     let rows: Vec<Vec<String>> = bans.iter().map(row).collect();
-    screen::table(&["BANNED", "SINCE", "LEFT", "BECAUSE"], &rows);
+    screen::table(&["BANNED", "SINCE", "LEFT", "COUNTRY", "NETWORK", "BECAUSE"], &rows);
     if count > bans.len() {
         screen::say(format!("These are the last {} of {count}.", bans.len()));
     }

@@ -12,9 +12,12 @@ use serde::Serialize;
 
 use super::intake::How;
 use super::replay::{Replay, Would};
+use super::seen::Seen;
 use super::view::View;
 use super::{io, picture, sparing, wording};
+use crate::features;
 use crate::features::context::{Context, Run};
+use crate::features::places::{Place, Places};
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{clock, screen};
 
@@ -90,19 +93,29 @@ impl Run for WatchCommand {
 }
 
 fn follow(context: &Context) -> Outcome {
-    let mut view = View::default();
+    let (mut view, places) = (View::default(), features::places(&context.paths));
     if !context.json {
         screen::say(super::view::HEADER);
     }
     io::viewing::follow(&context.paths, |seen| {
+        let place = places.at(seen.source);
         if context.json {
-            screen::say_json(seen);
+            screen::say_json(&ShownSeen { seen, place: &place });
             return;
         }
         let who = view.who(seen, |address| sparing::who(context, address));
-        view.lines(seen, &who).iter().for_each(screen::say);
+        view.lines(seen, &place, &who).iter().for_each(screen::say);
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An attempt in JSON.
+#[derive(Serialize)]
+struct ShownSeen<'a> {
+    #[serde(flatten)]
+    seen: &'a Seen,
+    #[serde(flatten)]
+    place: &'a Place,
 }
 
 fn list(context: &Context) -> Outcome {
@@ -138,20 +151,24 @@ impl Sum {
             Of::Week => Span::Week,
         };
         let summary = io::summed::read(&context.paths, span, clock::now())?;
+        let places = match summary.sources.is_empty() {
+            true => Places::of(Vec::new()),
+            false => features::places(&context.paths),
+        };
         match self.svg.as_deref() {
             Some("-") if context.json => {
                 let error = "the picture and the JSON cannot both go to standard output: name a file with --svg=FILE";
                 return Err(Failure::new(Code::Usage, error));
             }
-            Some("-") => screen::say(picture::svg(&summary).trim_end()),
-            Some(file) => io::summed::write(file, &picture::svg(&summary))?,
+            Some("-") => screen::say(picture::svg(&summary, &places).trim_end()),
+            Some(file) => io::summed::write(file, &picture::svg(&summary, &places))?,
             None if !context.json => {
-                wording::summary::text(&summary).iter().for_each(screen::say);
+                wording::summary::text(&summary, &places).iter().for_each(screen::say);
             }
             None => {}
         }
         if context.json {
-            screen::say_json(&summary);
+            screen::say_json(&wording::summary::json(&summary, &places));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,6 +4,7 @@ use nightlatch_core::detect::{Bin, Summary};
 
 use super::svg::{Anchor, Svg};
 use super::wording::summary as wording;
+use crate::features::places::Places;
 use crate::shell::screen::grouped;
 
 const WIDTH: u32 = 760;
@@ -34,12 +35,12 @@ text{fill:#e6edf3}.small{fill:#9198a1}\
 .attempts{fill:#58a6ff}.bans{fill:#ffa657}}";
 
 /// The picture as SVG.
-pub(super) fn svg(summary: &Summary) -> String {
-    let lists = wording::lists(summary);
+pub(super) fn svg(summary: &Summary, places: &Places) -> String {
+    let lists = wording::lists(summary, places);
     let rows = lists.iter().map(|list| list.rows.len()).max().unwrap_or(0).max(1);
     let height = LISTS + ROW * u32::try_from(rows).unwrap_or(0) + 40;
     let title = wording::title(summary);
-    let mut svg = Svg::new((WIDTH, height), &title, &wording::description(summary), STYLE);
+    let mut svg = Svg::new((WIDTH, height), &title, &wording::description(summary, places), STYLE);
     svg.rectangle("ground", (0, 0), (WIDTH, height), "");
     svg.text("head", (16, 30), Anchor::Start, &title);
     svg.text("small", (16, 50), Anchor::Start, &wording::times(summary));
@@ -123,12 +124,17 @@ mod tests {
     use nightlatch_core::time::parse_moment;
 
     use super::*;
+    use crate::features::places::Country;
 
     fn summary(span: Span) -> Summary {
         let now = parse_moment("2026-11-20 09:17").unwrap();
         let last = now.millis() / 3_600_000;
         let row = |sip: u64, ssh: u64| {
-            let accounts = [(1, "100", sip), (2, "<script>&\"'", 3), (3, "a name that is as long as anybody may write it", 2)];
+            let accounts = [
+                (1, "100", sip),
+                (2, "<script>&\"'", 3),
+                (3, "a name that is as long as anybody may write it", 2),
+            ];
             let sources = [(1, "203.0.113.7", sip), (2, "2001:db8:66:1234::/64", ssh)];
             serde_json::json!({
                 "services": { "sip": sip, "ssh": ssh }, "sources": sources, "accounts": accounts
@@ -149,9 +155,17 @@ mod tests {
         Summary::of(span, now, &hours, &acts)
     }
 
+    fn places() -> Places {
+        Places::of(vec![Box::new(|address, place| {
+            let country = Country { code: "DE".to_owned(), name: Some("Germany") };
+            place.country = address.is_ipv4().then_some(country);
+        })])
+    }
+
     #[track_caller]
     fn check(name: &str, found: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/features/watch/expected").join(name);
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/features/watch/expected").join(name);
         if std::env::var_os("NIGHTLATCH_UPDATE_SNAPSHOTS").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, found).unwrap();
@@ -162,14 +176,14 @@ mod tests {
 
     #[test]
     fn the_same_summary_gives_the_same_picture() {
-        check("day.svg", &svg(&summary(Span::Day)));
-        check("week.svg", &svg(&summary(Span::Week)));
+        check("day.svg", &svg(&summary(Span::Day), &places()));
+        check("week.svg", &svg(&summary(Span::Week), &places()));
     }
 
     #[test]
     fn the_same_in_words() {
-        let day = wording::text(&summary(Span::Day)).join("\n");
-        let week = wording::text(&summary(Span::Week)).join("\n");
+        let day = wording::text(&summary(Span::Day), &places()).join("\n");
+        let week = wording::text(&summary(Span::Week), &places()).join("\n");
         check("summary.txt", &format!("{day}\n\n{week}\n"));
     }
 
@@ -177,7 +191,7 @@ mod tests {
     fn a_quiet_week_and_the_largest_numbers() {
         let now = parse_moment("2026-11-20 09:17").unwrap();
         let none = Summary::of(Span::Week, now, &BTreeMap::new(), &BTreeMap::new());
-        let picture = svg(&none);
+        let picture = svg(&none, &places());
         assert!(picture.contains("0 failed attempts") && !picture.contains("class=\"attempts\""));
         let row = serde_json::json!({
             "services": { "sip": u64::MAX, "iax": u64::MAX },
@@ -188,7 +202,7 @@ mod tests {
         let hours = BTreeMap::from([(last, hour.clone()), (last - 1, hour)]);
         let acts = BTreeMap::from([(last, Acts { bans: u64::MAX, limits: u64::MAX })]);
         let most = Summary::of(Span::Day, now, &hours, &acts);
-        assert!(svg(&most).contains("18,446,744,073,709,551,615"));
-        assert!(!wording::text(&most).is_empty());
+        assert!(svg(&most, &places()).contains("18,446,744,073,709,551,615"));
+        assert!(!wording::text(&most, &places()).is_empty());
     }
 }

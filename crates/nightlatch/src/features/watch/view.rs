@@ -7,10 +7,11 @@ use nightlatch_core::time::Time;
 
 use super::seen::Seen;
 use super::wording;
+use crate::features::places::Place;
+use crate::shell::screen;
 
 /// What stands above the columns.
-pub(super) const HEADER: &str =
-    "TIME (UTC)  SOURCE                PER MINUTE  SERVICE  RESULT                ACCOUNT, WHO";
+pub(super) const HEADER: &str = "TIME (UTC)  SOURCE                PER MINUTE  SERVICE  RESULT                COUNTRY  NETWORK                 ACCOUNT, WHO";
 
 /// The most sources that are remembered; then all are forgotten.
 const MAX_SOURCES: usize = 10_000;
@@ -67,23 +68,26 @@ impl View {
     }
 
     /// The lines for an attempt.
-    pub(super) fn lines(&mut self, seen: &Seen, who: &str) -> Vec<String> {
+    pub(super) fn lines(&mut self, seen: &Seen, place: &Place, who: &str) -> Vec<String> {
         let mut lines = Vec::new();
         if seen.missed > 0 {
             lines.push(format!("            and {} more, too many to show", seen.missed));
         }
-        let account = seen.account.as_ref().map(|account| format!("\"{account}\""));
-        let agent = seen.agent.as_ref().map(|agent| format!("by \"{agent}\""));
-        let dialled = seen.dialled.as_ref().map(|dialled| format!("to \"{dialled}\""));
+        let account = seen.account.as_ref().map(|account| screen::quoted(account));
+        let agent = seen.agent.as_ref().map(|agent| format!("by {}", screen::quoted(agent)));
+        let dialled = seen.dialled.as_ref();
+        let dialled = dialled.map(|dialled| format!("to {}", screen::quoted(dialled)));
         let who = Some(who.to_owned()).filter(|who| !who.is_empty());
         let parts: Vec<String> = [account, dialled, agent, who].into_iter().flatten().collect();
         let rate = self.rate(seen);
         let line = format!(
-            "{}    {:<20}  {rate:>10}  {:<7}  {:<20}  {}",
+            "{}    {:<20}  {rate:>10}  {:<7}  {:<20}  {:<7}  {:<22}  {}",
             clock(seen.at),
             seen.source.to_string(),
             wording::service(seen.service),
             wording::outcome(seen.outcome),
+            place.country(),
+            place.network(),
             parts.join(", "),
         );
         lines.push(line.trim_end().to_owned());
@@ -122,13 +126,17 @@ mod tests {
     #[test]
     fn a_line_for_each_attempt() {
         let mut view = View::default();
-        let who = view.who(&seen(0), |_| "Germany (DE)".to_owned());
-        let lines = view.lines(&seen(0), &who);
-        let expected = "20:16:40    192.0.2.1                      1  sip      wrong password        \"100\", Germany (DE)";
+        let who = view.who(&seen(0), |_| "office".to_owned());
+        let place = Place::default();
+        let lines = view.lines(&seen(0), &place, &who);
+        let expected = "20:16:40    192.0.2.1                      1  sip      wrong password        unknown  unknown                 \"100\", office";
         assert_eq!(lines, [expected]);
+        let at = HEADER.find("COUNTRY");
+        assert_eq!((at, HEADER.find("NETWORK")), (expected.find("unknown"), at.map(|at| at + 9)));
+        assert_eq!(HEADER.find("ACCOUNT"), expected.find('"'));
         // Asked once.
-        assert_eq!(view.who(&seen(1), |_| panic!("asked again")), "Germany (DE)");
-        let lines = view.lines(&Seen { missed: 7, ..seen(1) }, "");
+        assert_eq!(view.who(&seen(1), |_| panic!("asked again")), "office");
+        let lines = view.lines(&Seen { missed: 7, ..seen(1) }, &place, "");
         assert!(lines[0].contains("and 7 more") && lines[1].contains("  2  sip"), "{lines:?}");
     }
 

@@ -1,9 +1,13 @@
 //! What is said about a day or a week.
 
-use nightlatch_core::detect::{Bin, Span, Summary};
+use nightlatch_core::AddrRange;
+use nightlatch_core::detect::{Bin, FromSource, Span, Summary};
 use nightlatch_core::time::Time;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::service;
+use crate::features::places::{Place, Places};
 use crate::shell::screen::{self, grouped};
 
 /// The longest bar of the text.
@@ -18,7 +22,7 @@ pub(in crate::features::watch) struct List {
 }
 
 /// The summary on the screen.
-pub(in crate::features::watch) fn text(summary: &Summary) -> Vec<String> {
+pub(in crate::features::watch) fn text(summary: &Summary, places: &Places) -> Vec<String> {
     let mut lines = vec![format!("{}. {}.", title(summary), times(summary)), String::new()];
     let most = summary.bins.iter().map(|bin| bin.attempts).max().unwrap_or(0).max(1);
     let head = match summary.span {
@@ -38,7 +42,7 @@ pub(in crate::features::watch) fn text(summary: &Summary) -> Vec<String> {
         );
         lines.push(line.trim_end().to_owned());
     }
-    for list in lists(summary) {
+    for list in lists(summary, places) {
         lines.push(String::new());
         lines.push(list.title.to_owned());
         if list.rows.is_empty() {
@@ -74,7 +78,7 @@ pub(in crate::features::watch) fn times(summary: &Summary) -> String {
 }
 
 /// The picture for those who do not see it.
-pub(in crate::features::watch) fn description(summary: &Summary) -> String {
+pub(in crate::features::watch) fn description(summary: &Summary, places: &Places) -> String {
     let most = summary.bins.iter().max_by_key(|bin| (bin.attempts, std::cmp::Reverse(bin.begin)));
     let most = most.filter(|bin| bin.attempts > 0).map_or_else(String::new, |bin| {
         let span = match summary.span {
@@ -84,7 +88,7 @@ pub(in crate::features::watch) fn description(summary: &Summary) -> String {
         let count = grouped(bin.attempts.into());
         format!(" Most in the {span} that began at {}: {count}.", bin.begin)
     });
-    let first: Vec<String> = lists(summary)
+    let first: Vec<String> = lists(summary, places)
         .into_iter()
         .filter_map(|list| {
             let (name, count) = list.rows.into_iter().next()?;
@@ -119,8 +123,12 @@ pub(in crate::features::watch) fn begin(span: Span, bin: &Bin) -> String {
 }
 
 /// The lists, each with what came most often first. Texts of attackers are in quotes.
-pub(in crate::features::watch) fn lists(summary: &Summary) -> [List; 3] {
-    let sources = summary.sources.iter().map(|it| (it.source.clone(), it.attempts));
+pub(in crate::features::watch) fn lists(summary: &Summary, places: &Places) -> [List; 3] {
+    let sources = summary.sources.iter();
+    let sources = sources.map(|it| match place(it, places).country {
+        Some(country) => (format!("{}, {}", it.source, country.code), it.attempts),
+        None => (it.source.clone(), it.attempts),
+    });
     let accounts = summary.accounts.iter();
     let accounts = accounts.map(|it| (screen::quoted(&it.account), it.attempts));
     let services = summary.services.iter();
@@ -132,11 +140,38 @@ pub(in crate::features::watch) fn lists(summary: &Summary) -> [List; 3] {
     ]
 }
 
+/// The summary in JSON.
+pub(in crate::features::watch) fn json(summary: &Summary, places: &Places) -> Value {
+    let sources = summary.sources.iter();
+    let sources = sources.map(|it| ShownSource { source: it, place: place(it, places) });
+    let sources: Vec<ShownSource<'_>> = sources.collect();
+    let mut value = json!(summary);
+    if let Some(all) = value.get_mut("sources") {
+        *all = json!(sources);
+    }
+    value
+}
+
+#[derive(Serialize)]
+struct ShownSource<'a> {
+    #[serde(flatten)]
+    source: &'a FromSource,
+    #[serde(flatten)]
+    place: Place,
+}
+
+fn place(source: &FromSource, places: &Places) -> Place {
+    let range = source.source.parse::<AddrRange>();
+    range.map(|range| places.at(range.first_address())).unwrap_or_default()
+}
+
 /// How exact it is.
 pub(in crate::features::watch) fn remark(summary: &Summary) -> String {
     let exact = match summary.is_exact {
         true => "",
-        false => " There were too many sources or accounts to count each: each came at least so often.",
+        false => {
+            " There were too many sources or accounts to count each: each came at least so often."
+        }
     };
     format!("Attempts, not lines of logs, are counted; times are UTC.{exact}")
 }
