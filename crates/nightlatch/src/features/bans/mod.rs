@@ -19,12 +19,19 @@
 //! allowed, also if it is added later. What attacks from there is told as a notice. What somebody else could have
 //! forged, such as a single UDP packet, sets brief bans only, at most a thousand at a time.
 //!
+//! `nightlatch bans --limited` lists the sources instead that attack and are not banned but limited, and, as the kernel
+//! has it, those that have exceeded a rate limit within the last minute: in mode `open` the limit of each source
+//! (`per-source` under `[open]`). Of each is told how many packets were dropped since it began, up to a thousand a second of
+//! all sources together. The kernel notes 4,096 sources of each family; an IPv6 source is a network of 64 bits.
+//!
 //! In JSON each of the `bans` has its `range`, `since` when and `until` when, how many `times` in a row, the
 //! `cause` with its evidence, in `words` too, its `country` (`code` and `name`, or null) and the `networks` (`range` and
 //! `list`); moments are in milliseconds since 1970. `count` tells how many there
-//! are; the last 10,000 are listed.
+//! are; the last 10,000 are listed. `limits` has the limited sources; with `--limited`, `rate_limited` has those over a rate
+//! limit, each with its `source`, `packets`, `country` and `networks`.
 
 pub mod cli;
+mod io;
 mod wording;
 
 use nightlatch_core::features::bans::{Bans, Job};

@@ -1,5 +1,6 @@
 //! What is said about bans.
 
+use nightlatch_core::AddrRange;
 use nightlatch_core::attack::{Evidence, Service, Weight};
 use nightlatch_core::audit::Record;
 use nightlatch_core::ban::Limited;
@@ -252,6 +253,17 @@ pub(super) struct Listed<'a> {
     bans: Vec<ListedBan<'a>>,
     count: usize,
     limits: Vec<ListedBan<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limited: Option<Vec<Over>>,
+}
+
+/// A source over a rate limit.
+#[derive(Serialize)]
+struct Over {
+    source: AddrRange,
+    packets: u64,
+    #[serde(flatten)]
+    place: Place,
 }
 
 #[derive(Serialize)]
@@ -267,6 +279,7 @@ pub(super) fn json<'a>(
     bans: &'a [Ban],
     count: usize,
     limits: &'a [Ban],
+    over: Option<&[(AddrRange, u64)]>,
     places: &Places,
 ) -> Listed<'a> {
     let one = |ban: &'a Ban| {
@@ -274,7 +287,33 @@ pub(super) fn json<'a>(
         ListedBan { ban, place, words: cause(ban) }
     };
     let listed = |bans: &'a [Ban]| bans.iter().map(one).collect();
-    Listed { bans: listed(bans), count, limits: listed(limits) }
+    let rate_limited = over.map(|over| {
+        let place = |source: &AddrRange| places.at(source.first_address());
+        let over = over.iter().map(|(source, packets)| (*source, *packets, place(source)));
+        over.map(|(source, packets, place)| Over { source, packets, place }).collect()
+    });
+    Listed { bans: listed(bans), count, limits: listed(limits), rate_limited }
+}
+
+/// How many sources over a rate limit are shown.
+const MAX_OVER: usize = 200;
+
+pub(super) fn over_table(over: &[(AddrRange, u64)], places: &Places) {
+    if over.is_empty() {
+        screen::say("No source has exceeded a rate limit within the last minute.");
+        return;
+    }
+    let row = |(source, packets): &(AddrRange, u64)| {
+        let place = places.at(source.first_address());
+        let packets = screen::grouped((*packets).into());
+        vec![source.to_string(), packets, place.country().to_owned(), place.network()]
+    };
+    let rows: Vec<Vec<String>> = over.iter().take(MAX_OVER).map(row).collect();
+    screen::say("");
+    screen::table(&["OVER A RATE LIMIT", "DROPPED PACKETS", "COUNTRY", "NETWORK"], &rows);
+    if over.len() > MAX_OVER {
+        screen::say(format!("These are the first {MAX_OVER} of {}.", over.len()));
+    }
 }
 
 pub(super) fn limits_table(limits: &[Ban], places: &Places) {
