@@ -252,6 +252,32 @@ fn a_flood_keeps_no_other_log_waiting() {
 }
 
 #[test]
+fn each_attack_is_told_of_when_it_begins_and_when_it_ends() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    let with_end = format!(
+        "[pbx]\nproduct = \"asterisk\"\n[attempts]\nquiet = \"2s\"\n[[watch]]\npath = \"{}\"\nformat = \"asterisk\"\n",
+        log.path.display()
+    );
+    log.nightlatch.configure(&with_end);
+    log.write(0);
+    let _daemon = log.daemon();
+    let told = |log: &Log<'_>| -> Vec<String> {
+        let records = log.nightlatch.must(&["log", "--json"]);
+        let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let subject = |it: Value| it["subject"].as_str().unwrap_or_default().to_owned();
+        let told = records.filter(|it| it["action"] == "notice").map(subject);
+        told.filter(|kind| kind.starts_with("attack-")).collect()
+    };
+    let patience = Duration::from_secs(60);
+    for attack in 1..=2 {
+        log.write(40);
+        wait_until("the end is told", patience, || told(&log).len() == 2 * attack);
+    }
+    assert_eq!(told(&log), ["attack-began", "attack-ended", "attack-began", "attack-ended"]);
+}
+
+#[test]
 fn a_summary_needs_no_daemon_and_survives_a_kill() {
     let Some(stage) = stage() else { return };
     let mut log = Log::on(&stage, "log");

@@ -97,9 +97,15 @@ fn judged(notice: &detect::Notice) -> String {
             "an attack begins: {source} tries logins at {}; \"nightlatch watch\" shows it",
             self::service(*service)
         ),
-        detect::Notice::AttackEnded { sources, attempts, since, until } => format!(
-            "the attack has ended: {sources} sources attacked from {since} to {until}, {attempts} attempts failed"
-        ),
+        detect::Notice::AttackEnded { sources, attempts, since, until } => {
+            let sources = match sources {
+                1 => "1 source".to_owned(),
+                sources => format!("{sources} sources"),
+            };
+            format!(
+                "the attack has ended: {sources} attacked from {since} to {until}, {attempts} attempts failed"
+            )
+        }
         detect::Notice::Doubtful { log, lines, sources, text, .. } => {
             let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
             format!(
