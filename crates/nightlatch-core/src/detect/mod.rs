@@ -36,6 +36,7 @@ mod tally;
 mod text;
 mod tries;
 
+pub use course::Underway;
 pub use notice::Notice;
 pub use settings::Settings;
 pub use summary::{Acts, AtService, Bin, FromSource, Span, Summary, WithAccount};
@@ -179,6 +180,11 @@ impl Judge {
         self.doubts.pass(now, found);
         self.memory.expire(now, self.limits.memory);
         self.tally.pass(now);
+    }
+
+    /// The attack that is underway.
+    pub fn underway(&self) -> Option<Underway> {
+        self.course.as_ref().map(Course::underway)
     }
 
     /// How many sources are remembered, neighbourhoods of IPv6 included.

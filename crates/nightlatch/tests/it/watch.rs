@@ -287,6 +287,13 @@ fn a_summary_needs_no_daemon_and_survives_a_kill() {
     let daemon = log.daemon();
     log.write(7);
     log.has_read(7);
+    let attack = || log.nightlatch.json(&["status"])["attack"].clone();
+    wait_until("status tells of the attack", PATIENCE, || attack()["sources"] == 1);
+    let status = log.nightlatch.must_exit(1, &["status"]);
+    assert!(
+        status.contains("attacks   an attack since ") && status.contains("1 source"),
+        "{status}"
+    );
     std::thread::sleep(KEPT);
     daemon.kill();
     assert_eq!(summary(&log, "day")["attempts"], 7, "{}", summary(&log, "day"));

@@ -106,6 +106,7 @@ impl Worded for Bans {
     fn report(reply: &Reply, report: &mut Report) {
         let Reply::Report { count, limited } = reply else { return };
         report.count(82, "bans", *count);
+        report.banned = *count;
         if *limited > 0 {
             report.count(83, "limits", *limited);
         }

@@ -124,7 +124,7 @@ fn list(context: &Context) -> Outcome {
         Reply::Watch(watch::Reply::All(standing)) => Some(standing),
         _ => None,
     });
-    let Standing { sources, blind } = standing.unwrap_or_default();
+    let Standing { sources, blind, .. } = standing.unwrap_or_default();
     if context.json {
         screen::say_json(&serde_json::json!({ "sources": sources, "blind": blind }));
         return Ok(ExitCode::SUCCESS);

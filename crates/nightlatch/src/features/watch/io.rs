@@ -261,8 +261,8 @@ impl Thread {
             self.hand_over();
             self.keep();
             self.tend();
+            self.show();
             if !more {
-                self.show();
                 self.wait();
             }
         }
@@ -455,7 +455,8 @@ impl Thread {
             last_attempt: None,
         });
         let sources = files.chain(self.journal.standing()).chain(superseded).collect();
-        *lock(&self.shared) = Standing { sources, blind: self.blind.clone() };
+        let attack = self.intake.judge.underway();
+        *lock(&self.shared) = Standing { sources, blind: self.blind.clone(), attack };
     }
 
     /// Waits until something happens, or something is due.

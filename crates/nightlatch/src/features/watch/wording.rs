@@ -3,7 +3,7 @@
 pub(super) mod summary;
 
 use nightlatch_core::attack::{Evidence, Outcome, Service, Weight};
-use nightlatch_core::detect::{self, Trust};
+use nightlatch_core::detect::{self, Trust, Underway};
 use nightlatch_core::features::watch::{
     Blind, Blindness, Notice, Refusal, Reply, Source, SourceState, Unreadable, Watch, WhyLow,
 };
@@ -11,6 +11,7 @@ use nightlatch_core::time::show_span;
 use std::time::Duration;
 
 use super::replay::{Replay, Would};
+use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen::{self, grouped};
 
@@ -24,6 +25,17 @@ impl Worded for Watch {
 
     fn refuse(refusal: &Refusal) -> String {
         match *refusal {}
+    }
+
+    fn report(reply: &Reply, report: &mut Report) {
+        let Reply::Report { attack } = reply else { return };
+        report.field(84, "attack", attack);
+        report.attack = attack.as_ref().map(|attack| {
+            let Underway { since, sources, attempts, .. } = attack;
+            let sources = count((*sources).into(), "source", "sources");
+            let attempts = count(*attempts, "failed attempt", "failed attempts");
+            format!("an attack since {since}: {sources}, {attempts}")
+        });
     }
 
     fn notice(notice: &Notice) -> String {
@@ -98,10 +110,7 @@ fn judged(notice: &detect::Notice) -> String {
             self::service(*service)
         ),
         detect::Notice::AttackEnded { sources, attempts, since, until } => {
-            let sources = match sources {
-                1 => "1 source".to_owned(),
-                sources => format!("{sources} sources"),
-            };
+            let sources = count((*sources).into(), "source", "sources");
             format!(
                 "the attack has ended: {sources} attacked from {since} to {until}, {attempts} attempts failed"
             )
@@ -113,6 +122,14 @@ fn judged(notice: &detect::Notice) -> String {
                 sources.join(", ")
             )
         }
+    }
+}
+
+/// How many there are of something.
+fn count(count: u64, one: &str, several: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{} {several}", grouped(count.into())),
     }
 }
 

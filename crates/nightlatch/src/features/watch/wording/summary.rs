@@ -6,7 +6,7 @@ use nightlatch_core::time::Time;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::service;
+use super::{count, service};
 use crate::features::places::{Place, Places};
 use crate::shell::screen::{self, grouped};
 
@@ -57,18 +57,14 @@ pub(in crate::features::watch) fn text(summary: &Summary, places: &Places) -> Ve
 
 /// How much there was.
 pub(in crate::features::watch) fn title(summary: &Summary) -> String {
-    let of = |count: u64, one: &str, several: &str| match count {
-        1 => format!("1 {one}"),
-        count => format!("{} {several}", grouped(count.into())),
-    };
     let limits = match summary.limits {
         0 => String::new(),
-        limits => format!(", {}", of(limits, "source limited", "sources limited")),
+        limits => format!(", {}", count(limits, "source limited", "sources limited")),
     };
     format!(
         "{}, {}{limits}",
-        of(summary.attempts, "failed attempt", "failed attempts"),
-        of(summary.bans, "ban", "bans")
+        count(summary.attempts, "failed attempt", "failed attempts"),
+        count(summary.bans, "ban", "bans")
     )
 }
 
