@@ -41,6 +41,7 @@ pub use notice::Notice;
 pub use settings::Settings;
 pub use summary::{Acts, AtService, Bin, FromSource, Span, Summary, WithAccount};
 pub use tally::{Hour, Most};
+pub use text::printable;
 
 /// An attempt that a log tells of.
 #[derive(Clone, Debug)]

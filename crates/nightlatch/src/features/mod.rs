@@ -45,6 +45,9 @@ pub mod who;
 pub mod why;
 pub mod worded;
 
+#[cfg(test)]
+mod tests;
+
 use about::About;
 use listing::Listing;
 use places::Places;

@@ -114,6 +114,18 @@ pub fn grouped(number: u128) -> String {
     text
 }
 
+/// Fails unless a line is one that can be shown, and the mark of attackers stands only in quotes.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn check_quotes(line: &str, mark: &str) {
+    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric() || c == '\u{fffd}';
+    assert!(line.chars().all(is_plain), "{line:?}");
+    assert!(line.chars().count() < 1500, "{line:?}");
+    let parts: Vec<&str> = line.split('"').collect();
+    assert!(parts.len() % 2 == 1, "an open quote: {line}");
+    assert!(parts.iter().step_by(2).all(|part| !part.contains(mark)), "outside of quotes: {line}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

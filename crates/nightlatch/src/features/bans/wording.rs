@@ -200,7 +200,7 @@ fn seen(evidence: &Evidence) -> String {
     let within = show_span(last.since(*since));
     let limit = show_span(std::time::Duration::from_secs(*seconds));
     let named: Vec<String> =
-        evidence.accounts.iter().take(3).map(|name| format!("\"{}\"", quoted(name))).collect();
+        evidence.accounts.iter().take(3).map(|name| screen::quoted(name)).collect();
     let accounts = match (accounts_tried, named.is_empty()) {
         (0, true) => String::new(),
         (tried, true) => format!(" at {tried} accounts"),
@@ -210,17 +210,13 @@ fn seen(evidence: &Evidence) -> String {
         (_, false) => format!(" at {}", named.join(", ")),
     };
     let line = evidence.lines.last().map_or_else(String::new, |line| {
-        format!("; {} in {}: \"{}\"", line.at, quoted(&line.log), quoted(&line.text))
+        let log = screen::printable(&line.log);
+        format!("; {} in {log}: {}", line.at, screen::quoted(&line.text))
     });
     format!(
         "{attempts} failed attempts at {}{accounts} within {within} until {last} (limit: {most} within {limit}){line}",
         service_name(*service)
     )
-}
-
-/// An attacker's text: without control characters, and without quotes that would end its own.
-fn quoted(text: &str) -> String {
-    screen::printable(text).replace('"', "'")
 }
 
 const fn service_name(service: Service) -> &'static str {

@@ -103,7 +103,8 @@ fn clock(at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use nightlatch_core::attack::{Outcome, Service};
-    use nightlatch_core::detect::Trust;
+    use nightlatch_core::detect::{Sighting, Trust};
+    use nightlatch_parse::log::{Attempt, Proof};
 
     use super::*;
 
@@ -152,5 +153,37 @@ mod tests {
             });
         }
         assert_eq!(asked, MAX_LOOKED_UP);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn texts_of_attackers_stay_in_their_quotes(
+            texts in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..90), 3),
+        ) {
+            let hostile: Vec<Vec<u8>> =
+                texts.iter().map(|text| [b"MARK\"\x1b[2J\r\n".as_slice(), text].concat()).collect();
+            let attempt = Attempt {
+                stamp: None,
+                source: "192.0.2.1".parse().unwrap(),
+                port: None,
+                service: Service::Sip,
+                outcome: Outcome::WrongPassword,
+                proof: Proof::Claimed,
+                account: Some(&hostile[0]),
+                session: None,
+                agent: Some(&hostile[1]),
+                dialled: Some(&hostile[2]),
+            };
+            let (at, trust) = (Time::default(), Trust::Low);
+            let sighting = Sighting { at, attempt, trust, log: "/var/log/a", line: b"" };
+            let seen = Seen::of(&sighting, 0);
+            // In JSON each text is a field of its own, with the same text.
+            for text in [&seen.account, &seen.agent, &seen.dialled].into_iter().flatten() {
+                proptest::prop_assert!(text.chars().all(|c| matches!(c, ' '..='~') || c.is_alphanumeric()));
+                proptest::prop_assert!(text.chars().count() <= 67);
+            }
+            let lines = View::default().lines(&seen, &Place::default(), "");
+            lines.iter().for_each(|line| screen::check_quotes(line, "MARK"));
+        }
     }
 }
