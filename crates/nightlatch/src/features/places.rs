@@ -14,6 +14,8 @@ const UNKNOWN: &str = "unknown";
 pub struct Place {
     /// Its country; none where that is not known.
     pub country: Option<Country>,
+    /// The autonomous system that it belongs to; none where that is not known.
+    pub system: Option<System>,
     /// The networks that contain it, by lists that name them.
     pub networks: Vec<Network>,
 }
@@ -27,7 +29,18 @@ pub struct Country {
     pub name: Option<&'static str>,
 }
 
-/// A network.
+/// An autonomous system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct System {
+    /// Its number.
+    pub number: u64,
+    /// Whose it is, printable and short; empty where that is not known.
+    pub organization: String,
+    /// The network of it that contains the address.
+    pub range: AddrRange,
+}
+
+/// A network on a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Network {
     /// Its addresses.
@@ -44,11 +57,13 @@ impl Place {
 
     /// The networks, in a table.
     pub fn network(&self) -> String {
-        if self.networks.is_empty() {
-            return UNKNOWN.to_owned();
-        }
-        let named = self.networks.iter().map(|it| format!("{} ({})", it.range, it.list));
-        named.collect::<Vec<_>>().join(", ")
+        let system = self.system.as_ref().map(|it| {
+            let words = format!("{} AS{} {}", it.range, it.number, it.organization);
+            words.trim_end().to_owned()
+        });
+        let lists = self.networks.iter().map(|it| format!("{} (list {})", it.range, it.list));
+        let named: Vec<String> = system.into_iter().chain(lists).collect();
+        if named.is_empty() { UNKNOWN.to_owned() } else { named.join(", ") }
     }
 }
 
@@ -87,6 +102,10 @@ mod tests {
             })
         };
         let places = Places::of(vec![list("bad", "192.0.2.0/24"), list("worse", "192.0.2.7")]);
-        assert_eq!(places.at(address).network(), "192.0.2.0/24 (bad), 192.0.2.7 (worse)");
+        let mut place = places.at(address);
+        assert_eq!(place.network(), "192.0.2.0/24 (list bad), 192.0.2.7 (list worse)");
+        let range = "192.0.0.0/22".parse().unwrap();
+        place.system = Some(System { number: 64_496, organization: String::new(), range });
+        assert!(place.network().starts_with("192.0.0.0/22 AS64496, 192.0.2.0/24"));
     }
 }

@@ -9,12 +9,14 @@ use nightlatch_core::AddrRange;
 use nightlatch_core::features::countries as core;
 use nightlatch_core::features::countries::{Config, DEFAULT_SOURCE, Event, FetchedTable, Job};
 use nightlatch_core::lists::{Version, Versions};
+use nightlatch_parse::country::mmdb::System;
 use nightlatch_parse::country::{
     Builder, Countries, CountryCode, CountryTable, name as country_name,
 };
 
 mod kept;
 mod sources;
+mod systems;
 
 use crate::features::about::About;
 use crate::features::places::{self, Country, LookUp};
@@ -25,6 +27,7 @@ use crate::shell::fetch::{self, CountrySink, Limits, Source};
 use crate::shell::kept::{Kept, read_kept};
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
+use crate::shell::screen;
 use sources::Part;
 
 /// Where `install.sh` puts the tables of `tor-geoipdb`, since the package itself would bring a Tor
@@ -65,8 +68,13 @@ impl Works for core::Countries {
     }
 
     fn places(paths: &Paths) -> Option<LookUp> {
-        let tables = tables(paths);
+        let (tables, systems) = (tables(paths), systems::read(paths));
         let look_up = move |address: IpAddr, place: &mut places::Place| {
+            place.system = systems.as_ref().and_then(|systems| {
+                let System { range, number, organization } = systems.of(address)?;
+                let organization = screen::printable(&organization);
+                Some(places::System { number, organization, range })
+            });
             let code = tables.iter().find_map(|table| table.of(address));
             place.country =
                 code.map(|code| Country { code: code.to_string(), name: country_name(code) });

@@ -27,7 +27,7 @@
 //! Country and network are those of `nightlatch bans`. Text that a client chose is in quotes. Ctrl-C ends it. With
 //! `--json`, it is one object a line, with `at` (milliseconds since 1970), `source`, `port`, `service`, `outcome`,
 //! `account`, `agent`, `dialled`, `log`, `trust`, `missed` (how many came before and are not shown because they
-//! were too many), `country` (`code` and `name`, or null) and `networks` (`range` and `list`).
+//! were too many), and `country`, `system` and `networks` as `nightlatch bans` has them.
 //!
 //! `nightlatch watch list` shows what is read, and, after BLIND, what fails without a line in any log, with the
 //! line of the configuration that changes that: chan_iax2 without `authdebug`, FreeSWITCH without
@@ -40,7 +40,7 @@
 //! may be missing. Counts are kept by hour for a week. With more than 48 sources or accounts within an hour, the
 //! most frequent ones are counted, and each count is a lower bound. With `--json` there are `span`, `from`,
 //! `until` (milliseconds since 1970), `bins` (`begin`, `attempts`, `bans`, `limits`), the sums of these, `services`, `sources`
-//! (with `country` and `networks`), `accounts` (each with `attempts`), and `is_exact`.
+//! (with `country`, `system` and `networks`), `accounts` (each with `attempts`), and `is_exact`.
 //!
 //! `nightlatch watch test FILE` reads a log once (`-`: standard input) and changes nothing: who would have been
 //! banned, when and on which evidence, how many attempts came afterwards, and which of your own people would have
