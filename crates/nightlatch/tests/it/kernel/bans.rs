@@ -310,6 +310,38 @@ fn a_limited_source_reaches_little() {
     assert_eq!(arrived(5072, 200), 200, "no longer limited");
 }
 
+/// Country and network come from what is kept on this machine.
+#[test]
+fn country_and_network_of_a_ban_are_told() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let (nightlatch, _daemon) = protect(server, "");
+    let source = attacker.v4();
+    nightlatch.must(&["ban", &source.to_string()]);
+    let unknown = nightlatch.json(&["bans"])["bans"][0].clone();
+    assert_eq!(
+        (&unknown["country"], &unknown["system"]),
+        (&Value::Null, &Value::Null),
+        "{unknown}"
+    );
+    let network = AddrRange::network(source, 24).unwrap().to_string();
+    let lists = nightlatch.state().join("lists");
+    std::fs::create_dir_all(&lists).unwrap();
+    std::fs::write(lists.join("countries.table"), format!("# {{}}\n{network} DE\n")).unwrap();
+    std::fs::write(lists.join("bad.list"), format!("# {{}}\n{network}\n")).unwrap();
+    let told = nightlatch.json(&["bans"])["bans"][0].clone();
+    assert_eq!(told["country"], serde_json::json!({ "code": "DE", "name": "Germany" }), "{told}");
+    assert_eq!(
+        told["networks"],
+        serde_json::json!([{ "range": network, "list": "bad" }]),
+        "{told}"
+    );
+    let shown = nightlatch.must(&["bans"]);
+    assert!(shown.contains(&format!("DE       {network} (list bad)  by hand")), "{shown}");
+}
+
 /// In open mode, the kernel names who exceeds the limit of each source, and nobody else.
 #[test]
 fn who_exceeds_a_rate_limit_is_named() {
@@ -340,7 +372,9 @@ fn who_exceeds_a_rate_limit_is_named() {
     for it in told.as_array().unwrap() {
         let source = it["source"].as_str().unwrap();
         let is_its = source == v4
-            || source.parse::<AddrRange>().is_ok_and(|range| range.contains(v6) && !range.is_single());
+            || source
+                .parse::<AddrRange>()
+                .is_ok_and(|range| range.contains(v6) && !range.is_single());
         assert!(is_its && (1..=100).contains(&it["packets"].as_u64().unwrap()), "{told}");
         assert_eq!((&it["country"], &it["networks"]), (&Value::Null, &serde_json::json!([])));
     }
