@@ -4,6 +4,8 @@
 //! compiler. `crates/nightlatch-parse/tests/corpus.rs` runs all of them over the committed corpus,
 //! without cargo-fuzz. A finding is kept as a file in its corpus.
 
+use std::net::Ipv6Addr;
+
 use nightlatch_parse::address::{AddrRange, merge};
 use nightlatch_parse::country::{self, CountryCode, CountryTable, Layout};
 use nightlatch_parse::dns;
@@ -177,6 +179,15 @@ pub fn country_mmdb(data: &[u8]) {
     if let Ok(countries) = country::mmdb::read(data, LIMIT) {
         assert!(countries.builder.len() <= LIMIT);
         check_table(&countries.build());
+    }
+    if let Ok(systems) = country::mmdb::Systems::open(data.to_vec()) {
+        // Whatever the database, its first bytes are an address too.
+        let bits = data.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte));
+        for address in [Ipv6Addr::from_bits(bits), Ipv6Addr::from_bits(bits >> 96)] {
+            if let Some(system) = systems.of(address.into()) {
+                assert!(system.range.contains(address.to_canonical()));
+            }
+        }
     }
 }
 

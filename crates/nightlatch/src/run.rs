@@ -309,7 +309,10 @@ impl State {
                 Action::Unlearn(unlearn) => self.kernel.send(Job::Unlearn(unlearn)),
                 Action::Deny(deny) => self.kernel.deny(deny),
                 Action::ReadSets(sets) => self.kernel.send(Job::ReadSets(sets)),
-                Action::ReadCounters => self.kernel.send(Job::ReadCounters),
+                Action::ReadCounters => {
+                    self.engine.note(features::progress(&self.background), self.clock.now());
+                    self.kernel.send(Job::ReadCounters);
+                }
                 Action::ReadHits => {
                     self.engine.note(features::progress(&self.background), self.clock.now());
                     self.hits_read = Stopwatch::start();

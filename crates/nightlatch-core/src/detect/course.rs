@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use nightlatch_parse::log::Doubt;
+use serde::{Deserialize, Serialize};
 
 use super::details::{NAME, log_name};
 use super::limits::HOUR;
@@ -45,6 +46,15 @@ impl Course {
         now.saturating_sub(self.last) >= quiet
     }
 
+    pub(super) fn underway(&self) -> Underway {
+        Underway {
+            since: Time::from_millis(self.since),
+            last: Time::from_millis(self.last),
+            sources: self.sources,
+            attempts: self.attempts,
+        }
+    }
+
     pub(super) fn ended(&self) -> Notice {
         Notice::AttackEnded {
             sources: self.sources,
@@ -53,6 +63,19 @@ impl Course {
             until: Time::from_millis(self.last),
         }
     }
+}
+
+/// An attack that is underway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Underway {
+    /// When it began.
+    pub since: Time,
+    /// When a source was last found to attack.
+    pub last: Time,
+    /// How many sources attack.
+    pub sources: u32,
+    /// How many distinct attempts failed meanwhile, from whatever source.
+    pub attempts: u64,
 }
 
 /// Lines that deceive, by log.

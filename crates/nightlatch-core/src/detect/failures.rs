@@ -7,6 +7,7 @@ use super::details::{self, NAME};
 use super::key::{Key, network_56};
 use super::limits::{FEW_ACCOUNTS, is_for_phones};
 use super::source::{Case, Verdict};
+use super::tally::Failed;
 use super::text::printable;
 use super::tries::{self, CERTAIN, DEVICE, News, Try};
 use super::{Finding, Judge, Notice, Sighting, Trust, UNKNOWN};
@@ -25,9 +26,9 @@ impl Judge {
         let Some(source) = self.memory.get_mut(place) else { return };
         tries::forget(&mut source.tries, at, limits.memory);
         let news = tries::note(&mut source.tries, line, attempt.session.is_some(), limits.room);
-        let (index, is_new) = match news {
-            News::New(index) => (index, true),
-            News::Changed(index) => (index, false),
+        let (index, is_new, counted) = match news {
+            News::New(index) => (index, true, false),
+            News::Changed(index, before) => (index, false, before != Outcome::Challenged),
             News::Nothing => return self.memory.touch(place, at, false),
         };
         if line.outcome != Outcome::Challenged && !line.is_misdialled() {
@@ -38,9 +39,8 @@ impl Judge {
         let tried = source.tries.get(index).copied().unwrap_or(line);
         let is_first = source.tries.len() == 1;
         self.memory.touch(place, at, true);
-        if let Some(course) = self.course.as_mut().filter(|_| is_new && counts(&tried)) {
-            course.attempts = course.attempts.saturating_add(1);
-            self.is_course_dirty = true;
+        if counts(&tried) && !counted {
+            self.count(key, &line, sighting);
         }
         if !is_first || verdict.is_some() {
             self.keep(key, place, sighting, tried.account);
@@ -65,6 +65,23 @@ impl Judge {
         if let Some(is_certain) = attacks {
             self.around(key, &tried, true, is_certain, sighting, found);
         }
+    }
+
+    /// Counts an attempt that failed. A challenge alone is none: each honest login begins with one.
+    fn count(&mut self, key: Key, line: &Try, sighting: &Sighting<'_>) {
+        if let Some(course) = &mut self.course {
+            course.attempts = course.attempts.saturating_add(1);
+            self.is_course_dirty = true;
+        }
+        let account = named(sighting.attempt.account);
+        self.tally.count(Failed {
+            at: line.at,
+            service: sighting.attempt.service,
+            source: key.number(),
+            account: line.account,
+            source_name: || key.range().map(|range| range.to_string()).unwrap_or_default(),
+            account_name: || printable(account.unwrap_or_default(), NAME),
+        });
     }
 
     /// The attempt that a line is, if it belongs to none that is known.

@@ -43,6 +43,14 @@ impl Key {
         }
     }
 
+    /// A number for each source, other for an address than for any network that there is.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Key::V4(bits) => 0xffff_0000_0000 | u64::from(bits),
+            Key::V6(bits) | Key::Around(bits) => bits,
+        }
+    }
+
     /// As a row is named.
     pub(super) fn bytes(self) -> Vec<u8> {
         let (kind, bits) = match self {

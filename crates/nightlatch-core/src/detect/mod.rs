@@ -12,6 +12,7 @@ use self::hash::Seed;
 use self::key::Key;
 use self::limits::Limits;
 use self::memory::Memory;
+use self::tally::Tally;
 use crate::attack::Attack;
 use crate::time::Time;
 
@@ -30,11 +31,17 @@ mod rows;
 mod settings;
 mod source;
 mod successes;
+mod summary;
+mod tally;
 mod text;
 mod tries;
 
+pub use course::Underway;
 pub use notice::Notice;
 pub use settings::Settings;
+pub use summary::{Acts, AtService, Bin, FromSource, Span, Summary, WithAccount};
+pub use tally::{Hour, Most};
+pub use text::printable;
 
 /// An attempt that a log tells of.
 #[derive(Clone, Debug)]
@@ -82,6 +89,9 @@ pub struct Saved {
     pub removed: Vec<Vec<u8>>,
     /// Key and body of rows that are new or have changed.
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Hours that have changed, in a table of their own: each by its number since 1970, with the body of its
+    /// row ([`Hour::read`]); without one it is to be deleted. All there are if it is [whole](Saved::whole).
+    pub hours: Vec<(i64, Option<String>)>,
 }
 
 /// What is wrong with rows that were kept.
@@ -107,6 +117,7 @@ pub struct Judge {
     doubts: Doubts,
     course: Option<Course>,
     is_course_dirty: bool,
+    tally: Tally,
     /// Whether the next rows are all there are.
     is_whole: bool,
 }
@@ -125,6 +136,7 @@ impl Judge {
             doubts: Doubts::default(),
             course: None,
             is_course_dirty: true,
+            tally: Tally::default(),
             is_whole: true,
         };
         judge.configure(settings);
@@ -168,6 +180,12 @@ impl Judge {
         }
         self.doubts.pass(now, found);
         self.memory.expire(now, self.limits.memory);
+        self.tally.pass(now);
+    }
+
+    /// The attack that is underway.
+    pub fn underway(&self) -> Option<Underway> {
+        self.course.as_ref().map(Course::underway)
     }
 
     /// How many sources are remembered, neighbourhoods of IPv6 included.
@@ -193,6 +211,7 @@ impl Judge {
         if !saved.whole {
             saved.removed = removed.into_iter().map(Key::bytes).collect();
         }
+        saved.hours = self.tally.drain();
         saved
     }
 
@@ -200,6 +219,12 @@ impl Judge {
     pub fn unsaved(&mut self) {
         self.is_whole = true;
         self.memory.forget_stored();
+        self.tally.forget_stored();
+    }
+
+    /// Takes in the hours that were kept. To be called once, before anything is seen.
+    pub fn load_hours<'r>(&mut self, rows: impl IntoIterator<Item = (i64, &'r str)>) {
+        self.tally.restore(rows);
     }
 
     /// Takes in what was kept. To be called once, before anything is seen.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// The beginning of a text from outside, at most `most` characters: control characters, what has no
 /// printable ASCII or letter, and bytes that are no UTF-8 are written as `\x1b` or `\u{202e}`.
-pub(super) fn printable(text: &[u8], most: usize) -> String {
+pub fn printable(text: &[u8], most: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(most) + 3);
     // Most texts are plain, and need not be looked at character by character.
     let plain = text.iter().take(most).position(|byte| !matches!(byte, b' '..=b'~'));

@@ -96,8 +96,8 @@ impl Try {
 pub(super) enum News {
     /// A new attempt, at that place.
     New(usize),
-    /// More is known of that attempt.
-    Changed(usize),
+    /// More is known of that attempt, which had this outcome before.
+    Changed(usize, Outcome),
     /// Nothing that counts.
     Nothing,
 }
@@ -112,7 +112,9 @@ pub(super) fn note(tries: &mut Vec<Try>, line: Try, has_session: bool, room: Roo
             && (has_session || known.log != line.log)
             && known.count(wrong);
         if same {
-            return if merge(known, &line) { News::Changed(place) } else { News::Nothing };
+            let before = known.outcome;
+            let has_changed = merge(known, &line);
+            return if has_changed { News::Changed(place, before) } else { News::Nothing };
         }
     }
     let mut line = line;

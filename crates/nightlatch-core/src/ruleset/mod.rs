@@ -89,6 +89,11 @@ pub mod names {
     pub const METER_V4: &str = "meter4";
     /// The same for IPv6.
     pub const METER_V6: &str = "meter6";
+    /// Sources of which a packet was dropped within the last minute because it exceeded the limit of its source,
+    /// each with a counter, IPv4.
+    pub const OVER_V4: &str = "over4";
+    /// The same for IPv6, networks of 64 bits.
+    pub const OVER_V6: &str = "over6";
     /// The families protected during a trial: they leave the set by themselves when it ends.
     pub const TRIAL: &str = "trial";
     /// Counts what strangers sent and nobody answered.

@@ -34,6 +34,7 @@ pub mod notices;
 pub mod oldnames;
 pub mod open;
 pub mod peers;
+pub mod places;
 pub mod providers;
 pub mod report;
 pub mod status;
@@ -44,8 +45,12 @@ pub mod who;
 pub mod why;
 pub mod worded;
 
+#[cfg(test)]
+mod tests;
+
 use about::About;
 use listing::Listing;
+use places::Places;
 use report::Report;
 use worded::{Worded, Works};
 
@@ -128,6 +133,11 @@ macro_rules! features {
         /// Adds to `who` what files of this machine say of an address.
         pub(crate) fn looked_up(paths: &Paths, about: &mut About) {
             $($Name::looked_up(paths, about);)*
+        }
+
+        /// What files of this machine say of where addresses are.
+        pub(crate) fn places(paths: &Paths) -> Places {
+            Places::of([$($Name::places(paths),)*].into_iter().flatten().collect())
         }
 
         /// Completes the configuration where the defaults depend on what is installed here.

@@ -21,6 +21,10 @@ pub struct Report {
     pub(crate) lists: Vec<(usize, &'static str)>,
     pub(crate) troubles: Vec<String>,
     pub(crate) ending: Vec<Ending>,
+    /// The attack that is underway, in a few words.
+    pub(crate) attack: Option<String>,
+    /// How many sources are banned.
+    pub(crate) banned: usize,
     /// When the PBX last answered.
     pub(crate) pbx_answered: Option<Time>,
     /// Which phones are denied because they are registered without an account: for the JSON, and in a

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::about::About;
 use super::listing::Listing;
+use super::places::LookUp;
 use super::report::Report;
 use crate::shell::background::Background;
 use crate::shell::kept::Kept;
@@ -60,6 +61,12 @@ pub(crate) trait Works: Feature {
 
     /// Adds to `who` what files of this machine say of an address. In the process of the command.
     fn looked_up(_paths: &Paths, _about: &mut About) {}
+
+    /// What files of this machine say of where addresses are, read once for many. In the process of the
+    /// command.
+    fn places(_paths: &Paths) -> Option<LookUp> {
+        None
+    }
 
     /// What was kept on disk of the lists that are in force.
     fn kept(&self, _kept: &Kept) -> Vec<Self::Event> {

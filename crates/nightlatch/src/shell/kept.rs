@@ -36,6 +36,12 @@ impl Kept {
         Kept { folder: folder.join("lists") }
     }
 
+    /// The names of the files, none where the folder cannot be read.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// Forgets a file.
     ///
     /// # Errors

@@ -85,6 +85,11 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// Text of an attacker in quotes: printable, and without quotes that would end its own.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text).replace('"', "'"))
+}
+
 /// The same, but lines and columns stay.
 fn harmless(text: &str) -> String {
     let harmful = |c: char| is_harmful(c) && !matches!(c, '\n' | '\t');
@@ -107,6 +112,18 @@ pub fn grouped(number: u128) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Fails unless a line is one that can be shown, and the mark of attackers stands only in quotes.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn check_quotes(line: &str, mark: &str) {
+    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric() || c == '\u{fffd}';
+    assert!(line.chars().all(is_plain), "{line:?}");
+    assert!(line.chars().count() < 1500, "{line:?}");
+    let parts: Vec<&str> = line.split('"').collect();
+    assert!(parts.len() % 2 == 1, "an open quote: {line}");
+    assert!(parts.iter().step_by(2).all(|part| !part.contains(mark)), "outside of quotes: {line}");
 }
 
 #[cfg(test)]

@@ -252,6 +252,74 @@ fn a_flood_keeps_no_other_log_waiting() {
 }
 
 #[test]
+fn each_attack_is_told_of_when_it_begins_and_when_it_ends() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    let with_end = format!(
+        "[pbx]\nproduct = \"asterisk\"\n[attempts]\nquiet = \"2s\"\n[[watch]]\npath = \"{}\"\nformat = \"asterisk\"\n",
+        log.path.display()
+    );
+    log.nightlatch.configure(&with_end);
+    log.write(0);
+    let _daemon = log.daemon();
+    let told = |log: &Log<'_>| -> Vec<String> {
+        let records = log.nightlatch.must(&["log", "--json"]);
+        let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let subject = |it: Value| it["subject"].as_str().unwrap_or_default().to_owned();
+        let told = records.filter(|it| it["action"] == "notice").map(subject);
+        told.filter(|kind| kind.starts_with("attack-")).collect()
+    };
+    let patience = Duration::from_secs(60);
+    for attack in 1..=2 {
+        log.write(40);
+        wait_until("the end is told", patience, || told(&log).len() == 2 * attack);
+    }
+    assert_eq!(told(&log), ["attack-began", "attack-ended", "attack-began", "attack-ended"]);
+}
+
+#[test]
+fn a_summary_needs_no_daemon_and_survives_a_kill() {
+    let Some(stage) = stage() else { return };
+    let mut log = Log::on(&stage, "log");
+    let summary = |log: &Log<'_>, of: &str| log.nightlatch.json(&["watch", "summary", of]);
+    assert_eq!(summary(&log, "day")["attempts"], 0, "nothing was ever read");
+    log.write(0);
+    let daemon = log.daemon();
+    log.write(7);
+    log.has_read(7);
+    let attack = || log.nightlatch.json(&["status"])["attack"].clone();
+    wait_until("status tells of the attack", PATIENCE, || attack()["sources"] == 1);
+    let status = log.nightlatch.must_exit(1, &["status"]);
+    assert!(
+        status.contains("attacks   an attack since ") && status.contains("1 source"),
+        "{status}"
+    );
+    std::thread::sleep(KEPT);
+    daemon.kill();
+    assert_eq!(summary(&log, "day")["attempts"], 7, "{}", summary(&log, "day"));
+    let _daemon = log.daemon();
+    log.write(3);
+    wait_until("all are summed up", PATIENCE, || summary(&log, "week")["attempts"] == 10);
+    let told = summary(&log, "day");
+    assert_eq!(told["sources"][0]["source"], "198.51.100.66", "{told}");
+    assert_eq!(told["sources"][0]["attempts"], 10, "{told}");
+    assert_eq!(told["accounts"][0]["account"], "100", "{told}");
+    assert_eq!(told["services"][0]["service"], "sip", "{told}");
+    assert_eq!((&told["bans"], &told["is_exact"]), (&1.into(), &true.into()), "{told}");
+    let text = log.nightlatch.must(&["watch", "summary"]);
+    assert!(text.contains("10 failed attempts, 1 ban.") && text.contains("\"100\""), "{text}");
+    let picture = log.nightlatch.must(&["watch", "summary", "week", "--svg"]);
+    assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"), "{picture}");
+    let file = log.beside(".svg");
+    log.nightlatch.must(&["watch", "summary", &format!("--svg={}", file.display())]);
+    assert!(fs::read_to_string(&file).unwrap().contains("198.51.100.66"));
+    let wrong = log.nightlatch.must_exit(2, &["watch", "summary", "--svg", "--json"]);
+    assert!(wrong.contains("--svg=FILE"), "{wrong}");
+    let nowhere = log.nightlatch.must_exit(74, &["watch", "summary", "--svg=/nowhere/picture.svg"]);
+    assert!(nowhere.contains("cannot be written"), "{nowhere}");
+}
+
+#[test]
 fn a_log_is_tried_out() {
     let Some(stage) = stage() else { return };
     let log = Log::on(&stage, "log");

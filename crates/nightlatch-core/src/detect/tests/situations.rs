@@ -159,9 +159,13 @@ fn attacks_begin_and_end_once() {
         more.into_iter().chain(bench.all((8..10).map(|n| wrong("198.51.100.67", n, "root").ssh())));
     assert_eq!(notices(&more.collect::<Vec<_>>()), Vec::<&Notice>::new());
     assert_eq!(bench.pass(9 + 1799), []);
+    let underway = bench.judge.underway().unwrap();
+    assert_eq!((underway.since, underway.last), (second(4), second(9)));
+    assert_eq!((underway.sources, underway.attempts), (2, 10));
     let ended =
         Notice::AttackEnded { sources: 2, attempts: 10, since: second(4), until: second(9) };
     assert_eq!(bench.pass(9 + 1800), [Finding::Notice(ended)]);
+    assert_eq!(bench.judge.underway(), None);
     assert_eq!(bench.pass(9 + 1801), []);
 }
 

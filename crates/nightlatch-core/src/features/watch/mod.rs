@@ -21,7 +21,7 @@ pub use standing::{Source, SourceState, Standing, Unreadable, WhyLow};
 use super::{Fact, Feature, Plan, Reads, View};
 use crate::action::Level;
 use crate::config::Config as WholeConfig;
-use crate::detect::{self, Finding};
+use crate::detect::{self, Finding, Underway};
 use crate::heard::Topic;
 use crate::time::Time;
 
@@ -54,6 +54,11 @@ pub enum Request {
 pub enum Reply {
     /// What is read, and what is not.
     All(Standing),
+    /// The attack that is underway.
+    Report {
+        /// If there is one.
+        attack: Option<Underway>,
+    },
 }
 
 /// What happens.
@@ -207,6 +212,10 @@ impl Feature for Watch {
             Event::Stands(_) => plan.at_once.push(event),
         }
         plan
+    }
+
+    fn report(&self, _view: &View<'_>) -> Option<Reply> {
+        Some(Reply::Report { attack: self.standing.attack })
     }
 
     fn note(&mut self, event: &Event, _now: Time) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Blind;
-use crate::detect::Trust;
+use crate::detect::{Trust, Underway};
 use crate::time::Time;
 
 /// How the reading stands.
@@ -13,6 +13,8 @@ pub struct Standing {
     pub sources: Vec<Source>,
     /// What leaves no line, with what changes that.
     pub blind: Vec<Blind>,
+    /// The attack that is underway.
+    pub attack: Option<Underway>,
 }
 
 /// A log.

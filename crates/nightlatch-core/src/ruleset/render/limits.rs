@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use super::over::DROPPED;
 use super::ports::{Side, single_rules};
 use crate::ban::{LIMIT_FREE, LIMIT_STRICT, Limited};
-use crate::ruleset::{Structure, names};
+use crate::ruleset::Structure;
 
 /// The addresses of packets as keys of the sets: the digit of the family, the address of a phone, and the
 /// source.
@@ -56,7 +57,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     if structure.limited.is_empty() {
         return String::new();
     }
-    let (rate, dropped) = (structure.limits.rate, format!("counter name {} drop", names::LIMITED));
+    let (rate, dropped) = (structure.limits.rate, DROPPED);
     let mut strict = "\tchain limited_strictly {\n".to_owned();
     let mut text = "\tchain limited_source {\n".to_owned();
     for (digit, phone, source) in KEYS {

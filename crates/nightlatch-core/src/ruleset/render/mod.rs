@@ -7,6 +7,7 @@ mod inbound;
 mod knocks;
 mod limits;
 mod outbound;
+mod over;
 mod ports;
 mod requests;
 mod signalling;
@@ -40,6 +41,7 @@ pub fn render(structure: &Structure) -> String {
     text.push_str(&knocks::chains(structure));
     text.push_str(&closed::chains(structure));
     text.push_str(&bans::chains(structure));
+    text.push_str(&over::chain(structure));
     text.push_str(&limits::chains(structure));
     text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
@@ -129,6 +131,7 @@ fn sets() -> String {
         add("set", "published", endpoint, "");
         add("set", "hit", address.to_owned(), &kept(65_536, "\t\ttimeout 1h\n"));
         add("set", "meter", address.to_owned(), &kept(65_536, "\t\ttimeout 1m\n"));
+        add("set", "over", address.to_owned(), &kept(4_096, "\t\ttimeout 1m\n"));
     }
     text += &learned_sets();
     let _ = write!(text, "\tset {} {{\n\t\ttype nf_proto\n\t\tflags timeout\n\t}}\n", names::TRIAL);

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::over::DROPPED;
 use super::ports::{Side, offered, ping, rules};
 use super::{conditions, knocks, requests};
 use crate::config::Rate;
@@ -143,13 +144,13 @@ fn listed(structure: &Structure) -> String {
 /// The limit of each source, and behind it that of all together: a full meter no longer counts
 /// new sources, and then the second one still holds.
 fn rate_limits(open: &OpenServices) -> String {
-    let source = over(open.per_source);
+    let (source, dropped) = (over(open.per_source), DROPPED);
     let limited = limited();
     let (meter4, meter6) = (names::METER_V4, names::METER_V6);
     format!(
         "\tchain rate_limits {{\n\
-         \t\tupdate @{meter4} {{ ip saddr {source} }} {limited}\n\
-         \t\tupdate @{meter6} {{ ip6 saddr & ffff:ffff:ffff:ffff:: {source} }} {limited}\n\
+         \t\tupdate @{meter4} {{ ip saddr {source} }} {dropped}\n\
+         \t\tupdate @{meter6} {{ ip6 saddr & ffff:ffff:ffff:ffff:: {source} }} {dropped}\n\
          \t\t{} {limited}\n\
          \t\tgoto admitted\n\
          \t}}\n",

@@ -68,6 +68,15 @@ impl<'a> Data<'a> {
         self.part(value.at, value.size).ok().map(number_at)
     }
 
+    /// The text at a key of the map at `at`.
+    pub(super) fn text_of(&self, at: usize, key: &[u8]) -> Option<&'a [u8]> {
+        let value = self.value(self.get(at, key).ok()??).ok()?;
+        if value.kind != Kind::Text {
+            return None;
+        }
+        self.part(value.at, value.size).ok()
+    }
+
     fn country_or_damage(&self, at: usize) -> Result<Option<CountryCode>, Damaged> {
         if let Some(country) = self.get(at, b"country")? {
             let code = match self.value(country)?.kind {

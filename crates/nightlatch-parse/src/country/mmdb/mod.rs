@@ -5,6 +5,7 @@
 //! bounded by the size of the file, so that a damaged one gives an error and not a loop.
 
 mod data;
+mod systems;
 
 use std::collections::HashMap;
 
@@ -13,6 +14,8 @@ use super::{Builder, CountryCode};
 use crate::address::{AddrRange, Family, from_number};
 use crate::tally::Tally;
 use data::{Data, number_at};
+
+pub use systems::{System, Systems};
 
 /// Where the metadata begins, at most this far from the file's end.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";

@@ -36,7 +36,13 @@ pub(crate) fn write(family: Family, record_bits: u32, networks: &[(AddrRange, &s
     assemble(family, record_bits, &tree, &data)
 }
 
-fn insert(tree: &mut Vec<[Target; 2]>, family: Family, bits: u128, depth: u32, target: Target) {
+pub(super) fn insert(
+    tree: &mut Vec<[Target; 2]>,
+    family: Family,
+    bits: u128,
+    depth: u32,
+    target: Target,
+) {
     let mut node = 0_usize;
     for level in 0..depth {
         let side = usize::from(bits >> (family.bits() - level - 1) & 1 == 1);
@@ -56,7 +62,12 @@ fn insert(tree: &mut Vec<[Target; 2]>, family: Family, bits: u128, depth: u32, t
     }
 }
 
-fn assemble(family: Family, record_bits: u32, tree: &[[Target; 2]], data: &[u8]) -> Vec<u8> {
+pub(super) fn assemble(
+    family: Family,
+    record_bits: u32,
+    tree: &[[Target; 2]],
+    data: &[u8],
+) -> Vec<u8> {
     let count = u32::try_from(tree.len()).unwrap();
     let mut bytes = Vec::new();
     for node in tree {
@@ -106,7 +117,7 @@ fn record(code: &str) -> Vec<u8> {
     bytes
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(super) fn text(text: &str) -> Vec<u8> {
     let mut bytes = match u8::try_from(text.len()).unwrap() {
         short @ 0..29 => vec![0x40 | short],
         long => vec![0x40 | 0x1d, long - 29],

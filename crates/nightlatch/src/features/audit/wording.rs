@@ -41,7 +41,12 @@ fn in_words(record: &Record, value: &Value) -> String {
         plain => plain.to_string(),
     });
     match text.char_indices().nth(MAX_SHOWN) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        Some((at, _)) => {
+            let kept = text.get(..at).unwrap_or_default();
+            // What was quoted ends here too.
+            let end = if kept.matches('"').count() % 2 == 1 { "\"" } else { "" };
+            format!("{kept}...{end}")
+        }
         None => text,
     }
 }

@@ -9,8 +9,10 @@ use nightlatch_core::features::Reply;
 use nightlatch_core::features::bans::{self, NewBan, Request};
 use nightlatch_core::time::parse_span;
 
-use super::wording;
+use super::{io, wording};
+use crate::features;
 use crate::features::context::{Context, Run};
+use crate::features::places::Places;
 use crate::shell::outcome::Outcome;
 use crate::shell::{client, screen};
 
@@ -60,7 +62,8 @@ impl Run for Unban {
 /// List the banned sources, with what was seen of each
 #[derive(clap::Args, Debug)]
 pub struct List {
-    /// The sources instead that attack and are limited, because they are not banned
+    /// Instead the sources that attack and are limited, because they are not banned; and those that exceed a rate
+    /// limit now
     #[arg(long)]
     limited: bool,
 }
@@ -73,12 +76,24 @@ impl Run for List {
             _ => None,
         });
         let (bans, count, limits) = listed.ok_or_else(|| client::unfitting(&"bans"))?;
+        let over = match self.limited {
+            true => Some(io::over_limits()?),
+            false => None,
+        };
+        let is_quiet = over.as_ref().is_none_or(Vec::is_empty);
+        // Reading the tables takes a moment.
+        let places = match bans.is_empty() && limits.is_empty() && is_quiet {
+            true => Places::of(Vec::new()),
+            false => features::places(&context.paths),
+        };
         if context.json {
-            screen::say_json(&wording::json(&bans, count, &limits));
-        } else if self.limited {
-            wording::limits_table(&limits);
+            let listed = wording::json(&bans, count, &limits, over.as_deref(), &places);
+            screen::say_json(&listed);
+        } else if let Some(over) = over {
+            wording::limits_table(&limits, &places);
+            wording::over_table(&over, &places);
         } else {
-            wording::table(&bans, count);
+            wording::table(&bans, count, &places);
         }
         Ok(ExitCode::SUCCESS)
     }

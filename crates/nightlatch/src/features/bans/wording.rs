@@ -1,5 +1,6 @@
 //! What is said about bans.
 
+use nightlatch_core::AddrRange;
 use nightlatch_core::attack::{Evidence, Service, Weight};
 use nightlatch_core::audit::Record;
 use nightlatch_core::ban::Limited;
@@ -10,6 +11,7 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use crate::features::about::{About, Claim};
+use crate::features::places::{Place, Places};
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::{clock, screen};
@@ -104,6 +106,7 @@ impl Worded for Bans {
     fn report(reply: &Reply, report: &mut Report) {
         let Reply::Report { count, limited } = reply else { return };
         report.count(82, "bans", *count);
+        report.banned = *count;
         if *limited > 0 {
             report.count(83, "limits", *limited);
         }
@@ -197,7 +200,7 @@ fn seen(evidence: &Evidence) -> String {
     let within = show_span(last.since(*since));
     let limit = show_span(std::time::Duration::from_secs(*seconds));
     let named: Vec<String> =
-        evidence.accounts.iter().take(3).map(|name| format!("\"{}\"", quoted(name))).collect();
+        evidence.accounts.iter().take(3).map(|name| screen::quoted(name)).collect();
     let accounts = match (accounts_tried, named.is_empty()) {
         (0, true) => String::new(),
         (tried, true) => format!(" at {tried} accounts"),
@@ -207,17 +210,13 @@ fn seen(evidence: &Evidence) -> String {
         (_, false) => format!(" at {}", named.join(", ")),
     };
     let line = evidence.lines.last().map_or_else(String::new, |line| {
-        format!("; {} in {}: \"{}\"", line.at, quoted(&line.log), quoted(&line.text))
+        let log = screen::printable(&line.log);
+        format!("; {} in {log}: {}", line.at, screen::quoted(&line.text))
     });
     format!(
         "{attempts} failed attempts at {}{accounts} within {within} until {last} (limit: {most} within {limit}){line}",
         service_name(*service)
     )
-}
-
-/// An attacker's text: without control characters, and without quotes that would end its own.
-fn quoted(text: &str) -> String {
-    screen::printable(text).replace('"', "'")
 }
 
 const fn service_name(service: Service) -> &'static str {
@@ -251,22 +250,70 @@ pub(super) struct Listed<'a> {
     bans: Vec<ListedBan<'a>>,
     count: usize,
     limits: Vec<ListedBan<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limited: Option<Vec<Over>>,
+}
+
+/// A source over a rate limit.
+#[derive(Serialize)]
+struct Over {
+    source: AddrRange,
+    packets: u64,
+    #[serde(flatten)]
+    place: Place,
 }
 
 #[derive(Serialize)]
 struct ListedBan<'a> {
     #[serde(flatten)]
     ban: &'a Ban,
+    #[serde(flatten)]
+    place: Place,
     words: String,
 }
 
-pub(super) fn json<'a>(bans: &'a [Ban], count: usize, limits: &'a [Ban]) -> Listed<'a> {
-    let listed =
-        |bans: &'a [Ban]| bans.iter().map(|ban| ListedBan { ban, words: cause(ban) }).collect();
-    Listed { bans: listed(bans), count, limits: listed(limits) }
+pub(super) fn json<'a>(
+    bans: &'a [Ban],
+    count: usize,
+    limits: &'a [Ban],
+    over: Option<&[(AddrRange, u64)]>,
+    places: &Places,
+) -> Listed<'a> {
+    let one = |ban: &'a Ban| {
+        let place = places.at(ban.range.first_address());
+        ListedBan { ban, place, words: cause(ban) }
+    };
+    let listed = |bans: &'a [Ban]| bans.iter().map(one).collect();
+    let rate_limited = over.map(|over| {
+        let place = |source: &AddrRange| places.at(source.first_address());
+        let over = over.iter().map(|(source, packets)| (*source, *packets, place(source)));
+        over.map(|(source, packets, place)| Over { source, packets, place }).collect()
+    });
+    Listed { bans: listed(bans), count, limits: listed(limits), rate_limited }
 }
 
-pub(super) fn limits_table(limits: &[Ban]) {
+/// How many sources over a rate limit are shown.
+const MAX_OVER: usize = 200;
+
+pub(super) fn over_table(over: &[(AddrRange, u64)], places: &Places) {
+    if over.is_empty() {
+        screen::say("No source has exceeded a rate limit within the last minute.");
+        return;
+    }
+    let row = |(source, packets): &(AddrRange, u64)| {
+        let place = places.at(source.first_address());
+        let packets = screen::grouped((*packets).into());
+        vec![source.to_string(), packets, place.country().to_owned(), place.network()]
+    };
+    let rows: Vec<Vec<String>> = over.iter().take(MAX_OVER).map(row).collect();
+    screen::say("");
+    screen::table(&["OVER A RATE LIMIT", "DROPPED PACKETS", "COUNTRY", "NETWORK"], &rows);
+    if over.len() > MAX_OVER {
+        screen::say(format!("These are the first {MAX_OVER} of {}.", over.len()));
+    }
+}
+
+pub(super) fn limits_table(limits: &[Ban], places: &Places) {
     if limits.is_empty() {
         screen::say("Nothing is limited.");
         return;
@@ -275,13 +322,17 @@ pub(super) fn limits_table(limits: &[Ban]) {
     let row = |ban: &Ban| {
         let what = ban.limit.as_ref().map_or_else(String::new, limited);
         let left = show_span(ban.until.since(now));
-        vec![ban.range.to_string(), ban.since.to_string(), left, what, cause(ban)]
+        let place = places.at(ban.range.first_address());
+        let (country, network) = (place.country().to_owned(), place.network());
+        let (range, since) = (ban.range.to_string(), ban.since.to_string());
+        vec![range, since, left, country, network, what, cause(ban)]
     };
     let rows: Vec<Vec<String>> = limits.iter().map(row).collect();
-    screen::table(&["SOURCE", "SINCE", "LEFT", "LIMITED", "BECAUSE"], &rows);
+    let head = ["SOURCE", "SINCE", "LEFT", "COUNTRY", "NETWORK", "LIMITED", "BECAUSE"];
+    screen::table(&head, &rows);
 }
 
-pub(super) fn table(bans: &[Ban], count: usize) {
+pub(super) fn table(bans: &[Ban], count: usize, places: &Places) {
     if bans.is_empty() {
         screen::say("Nothing is banned.");
         return;
@@ -289,10 +340,12 @@ pub(super) fn table(bans: &[Ban], count: usize) {
     let now = clock::now();
     let row = |ban: &Ban| {
         let left = show_span(ban.until.since(now));
-        vec![ban.range.to_string(), ban.since.to_string(), left, cause(ban)]
+        let place = places.at(ban.range.first_address());
+        let (country, network) = (place.country().to_owned(), place.network());
+        vec![ban.range.to_string(), ban.since.to_string(), left, country, network, cause(ban)]
     };
     let rows: Vec<Vec<String>> = bans.iter().map(row).collect();
-    screen::table(&["BANNED", "SINCE", "LEFT", "BECAUSE"], &rows);
+    screen::table(&["BANNED", "SINCE", "LEFT", "COUNTRY", "NETWORK", "BECAUSE"], &rows);
     if count > bans.len() {
         screen::say(format!("These are the last {} of {count}.", bans.len()));
     }

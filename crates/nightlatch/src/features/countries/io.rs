@@ -9,12 +9,17 @@ use nightlatch_core::AddrRange;
 use nightlatch_core::features::countries as core;
 use nightlatch_core::features::countries::{Config, DEFAULT_SOURCE, Event, FetchedTable, Job};
 use nightlatch_core::lists::{Version, Versions};
-use nightlatch_parse::country::{Builder, Countries, CountryCode, CountryTable};
+use nightlatch_parse::country::mmdb::System;
+use nightlatch_parse::country::{
+    Builder, Countries, CountryCode, CountryTable, name as country_name,
+};
 
 mod kept;
 mod sources;
+mod systems;
 
 use crate::features::about::About;
+use crate::features::places::{self, Country, LookUp};
 use crate::features::worded::Works;
 use crate::shell::background::Background;
 use crate::shell::configuration;
@@ -22,6 +27,7 @@ use crate::shell::fetch::{self, CountrySink, Limits, Source};
 use crate::shell::kept::{Kept, read_kept};
 use crate::shell::outcome::Failure;
 use crate::shell::paths::Paths;
+use crate::shell::screen;
 use sources::Part;
 
 /// Where `install.sh` puts the tables of `tor-geoipdb`, since the package itself would bring a Tor
@@ -61,6 +67,21 @@ impl Works for core::Countries {
         }
     }
 
+    fn places(paths: &Paths) -> Option<LookUp> {
+        let (tables, systems) = (tables(paths), systems::read(paths));
+        let look_up = move |address: IpAddr, place: &mut places::Place| {
+            place.system = systems.as_ref().and_then(|systems| {
+                let System { range, number, organization } = systems.of(address)?;
+                let organization = screen::printable(&organization);
+                Some(places::System { number, organization, range })
+            });
+            let code = tables.iter().find_map(|table| table.of(address));
+            place.country =
+                code.map(|code| Country { code: code.to_string(), name: country_name(code) });
+        };
+        Some(Box::new(look_up))
+    }
+
     fn kept(&self, kept: &Kept) -> Vec<Event> {
         if self.rules.is_empty() {
             return Vec::new();
@@ -79,6 +100,24 @@ impl Works for core::Countries {
             }),
         }
     }
+}
+
+/// The table that is kept, and, unless that tells of all countries, what the source says, if it consists of files.
+/// Nothing is fetched for this.
+fn tables(paths: &Paths) -> Vec<Arc<CountryTable>> {
+    let kept = kept::read(&Kept::of(paths)).ok();
+    let tells_of_all = kept.as_ref().is_some_and(|kept| kept.tells_of.is_none());
+    let mut tables: Vec<Arc<CountryTable>> = kept.into_iter().map(|kept| kept.table).collect();
+    let source = configuration::read(&paths.config).map(|config| config.countries.source);
+    if let Ok(source) = source
+        && !tells_of_all
+    {
+        let is_file = |it: &String| !it.contains("://") && !sources::is_by_country(it);
+        let files: Vec<String> = source.into_iter().filter(is_file).collect();
+        let read = read(&files, &BTreeSet::new(), &Versions::new(), MOST_RANGES);
+        tables.extend(read.ok().flatten().map(|fetched| fetched.table));
+    }
+    tables
 }
 
 /// What is known of an address without the daemon: from the table it keeps, or from the source.

@@ -1,6 +1,7 @@
 //! Fetching.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +10,39 @@ use std::time::Duration;
 use nightlatch_core::features::feeds::{Event, Failed, Feed, FeedName, Feeds, Fetched, Job};
 use nightlatch_core::lists::Version;
 use nightlatch_parse::feed::{FeedError, Format, Parsed, Reader};
+use nightlatch_parse::ranges::RangeList;
 
 mod kept;
 
+use crate::features::places::{LookUp, Network, Place};
 use crate::features::worded::Works;
 use crate::shell::background::Background;
 use crate::shell::fetch::{self, Limits, Sink, Source};
 use crate::shell::kept::{Kept, read_kept};
+use crate::shell::paths::Paths;
 
 /// How many entries a feed may have.
 const MOST_ENTRIES: usize = 2_000_000;
 
 impl Works for Feeds {
+    fn places(paths: &Paths) -> Option<LookUp> {
+        let kept = Kept::of(paths);
+        let lists: Vec<(FeedName, RangeList)> = kept::names(&kept)
+            .into_iter()
+            .filter_map(|name| {
+                let (ranges, _) = kept::read(&kept, &name).ok()?;
+                Some((name, ranges))
+            })
+            .collect();
+        let look_up = move |address: IpAddr, place: &mut Place| {
+            let found = lists.iter().filter_map(|(name, ranges)| {
+                Some(Network { range: ranges.find(address)?, list: name.to_string() })
+            });
+            place.networks.extend(found);
+        };
+        Some(Box::new(look_up))
+    }
+
     fn kept(&self, kept: &Kept) -> Vec<Event> {
         let restored = |name: &FeedName| {
             let read = read_kept(&format!("the kept list {name}"), kept::read(kept, name));

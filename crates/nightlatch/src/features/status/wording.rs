@@ -11,6 +11,7 @@ const BROKEN: u8 = 20;
 const WARNING: u8 = 30;
 const REBOOT: u8 = 60;
 const COUNTS: u8 = 70;
+const ATTACKS: u8 = 74;
 const LISTS: u8 = 100;
 const TROUBLE: u8 = 110;
 const DROPPED: u8 = 120;
@@ -65,6 +66,11 @@ fn add_lines(report: &mut Report, status: &Status) {
         _ => format!(", {name} {count}"),
     });
     say(COUNTS, counts.collect());
+    let banned = match report.banned {
+        1 => "1 source is banned".to_owned(),
+        banned => format!("{banned} sources are banned"),
+    };
+    say(ATTACKS, format!("attacks   {}; {banned}", report.attack.as_deref().unwrap_or("none now")));
     if report.lists.iter().any(|(count, _)| *count > 0) {
         say(LISTS, format!("lists     {}", lists(report, status)));
     }

@@ -1,9 +1,9 @@
-//! `watch`, `watch list`, `watch test`.
+//! `watch`, `watch list`, `watch summary`, `watch test`.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::detect::Settings;
+use nightlatch_core::detect::{Settings, Span};
 use nightlatch_core::features::Reply;
 use nightlatch_core::features::watch::{self, Request, Standing};
 use nightlatch_core::time::parse_span;
@@ -12,11 +12,14 @@ use serde::Serialize;
 
 use super::intake::How;
 use super::replay::{Replay, Would};
+use super::seen::Seen;
 use super::view::View;
-use super::{io, sparing, wording};
+use super::{io, picture, sparing, wording};
+use crate::features;
 use crate::features::context::{Context, Run};
+use crate::features::places::{Place, Places};
 use crate::shell::outcome::{Code, Failure, Outcome};
-use crate::shell::screen;
+use crate::shell::{clock, screen};
 
 /// Show attempts to log in as they come, until Ctrl-C; list what is read; try a log out
 #[derive(clap::Args, Debug)]
@@ -29,8 +32,26 @@ pub struct WatchCommand {
 enum Watch {
     /// List what is read, how far it is trusted, and what leaves no line
     List,
+    /// Sum up the last day or week: attempts and bans, sources, accounts, services
+    Summary(Sum),
     /// Read a log once: who would have been banned, when and why. Nothing is changed
     Test(Test),
+}
+
+#[derive(clap::Args, Debug)]
+struct Sum {
+    /// The last 24 hours, or the last seven days
+    #[arg(value_enum, default_value = "day", hide_possible_values = true, value_name = "day|week")]
+    of: Of,
+    /// Write it as a picture to a file; without one, to standard output
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    svg: Option<String>,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Of {
+    Day,
+    Week,
 }
 
 #[derive(clap::Args, Debug)]
@@ -65,25 +86,36 @@ impl Run for WatchCommand {
         match &self.command {
             None => follow(context),
             Some(Watch::List) => list(context),
+            Some(Watch::Summary(sum)) => sum.run(context),
             Some(Watch::Test(test)) => test.run(context),
         }
     }
 }
 
 fn follow(context: &Context) -> Outcome {
-    let mut view = View::default();
+    let (mut view, places) = (View::default(), features::places(&context.paths));
     if !context.json {
         screen::say(super::view::HEADER);
     }
     io::viewing::follow(&context.paths, |seen| {
+        let place = places.at(seen.source);
         if context.json {
-            screen::say_json(seen);
+            screen::say_json(&ShownSeen { seen, place: &place });
             return;
         }
         let who = view.who(seen, |address| sparing::who(context, address));
-        view.lines(seen, &who).iter().for_each(screen::say);
+        view.lines(seen, &place, &who).iter().for_each(screen::say);
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An attempt in JSON.
+#[derive(Serialize)]
+struct ShownSeen<'a> {
+    #[serde(flatten)]
+    seen: &'a Seen,
+    #[serde(flatten)]
+    place: &'a Place,
 }
 
 fn list(context: &Context) -> Outcome {
@@ -92,7 +124,7 @@ fn list(context: &Context) -> Outcome {
         Reply::Watch(watch::Reply::All(standing)) => Some(standing),
         _ => None,
     });
-    let Standing { sources, blind } = standing.unwrap_or_default();
+    let Standing { sources, blind, .. } = standing.unwrap_or_default();
     if context.json {
         screen::say_json(&serde_json::json!({ "sources": sources, "blind": blind }));
         return Ok(ExitCode::SUCCESS);
@@ -110,6 +142,36 @@ fn list(context: &Context) -> Outcome {
     }
     wording::blind(&blind).iter().for_each(screen::say);
     Ok(ExitCode::SUCCESS)
+}
+
+impl Sum {
+    fn run(&self, context: &Context) -> Outcome {
+        let span = match self.of {
+            Of::Day => Span::Day,
+            Of::Week => Span::Week,
+        };
+        let summary = io::summed::read(&context.paths, span, clock::now())?;
+        let places = match summary.sources.is_empty() {
+            true => Places::of(Vec::new()),
+            false => features::places(&context.paths),
+        };
+        match self.svg.as_deref() {
+            Some("-") if context.json => {
+                let error = "the picture and the JSON cannot both go to standard output: name a file with --svg=FILE";
+                return Err(Failure::new(Code::Usage, error));
+            }
+            Some("-") => screen::say(picture::svg(&summary, &places).trim_end()),
+            Some(file) => io::summed::write(file, &picture::svg(&summary, &places))?,
+            None if !context.json => {
+                wording::summary::text(&summary, &places).iter().for_each(screen::say);
+            }
+            None => {}
+        }
+        if context.json {
+            screen::say_json(&wording::summary::json(&summary, &places));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 impl Test {

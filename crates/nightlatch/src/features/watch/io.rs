@@ -9,6 +9,7 @@ pub(super) mod replay;
 mod rotated;
 mod saved;
 mod source;
+pub(super) mod summed;
 mod system;
 pub(super) mod viewing;
 
@@ -211,6 +212,8 @@ impl Thread {
         };
         let rows = snapshot.judged.rows.iter();
         let _ = judge.load(rows.map(|(key, body)| (key.as_slice(), body.as_slice())));
+        let hours = snapshot.judged.hours.iter();
+        judge.load_hours(hours.filter_map(|(number, body)| Some((*number, body.as_deref()?))));
         let clock = Clock::not_before(Time::default());
         let looked = clock.now();
         // Without it, only nobody can look on.
@@ -272,8 +275,8 @@ impl Thread {
             self.hand_over();
             self.keep();
             self.tend();
+            self.show();
             if !more {
-                self.show();
                 self.wait();
             }
         }
@@ -471,7 +474,8 @@ impl Thread {
             last_attempt: None,
         });
         let sources = files.chain(self.journal.standing()).chain(superseded).collect();
-        *lock(&self.shared) = Standing { sources, blind: self.blind.clone() };
+        let attack = self.intake.judge.underway();
+        *lock(&self.shared) = Standing { sources, blind: self.blind.clone(), attack };
     }
 
     /// Waits until something happens, or something is due.

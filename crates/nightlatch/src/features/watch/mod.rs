@@ -23,14 +23,24 @@
 //! sshd` has no effect. Symbolic links, pipes and devices are not read.
 //!
 //! `nightlatch watch` shows attempts as they come: when, from where and how fast, at which service, how it
-//! ended, with which account, and who that is: the country, and what is configured for the address. Text that a
-//! client chose is in quotes. Ctrl-C ends it. With `--json`, it is one object a line, with `at` (milliseconds
-//! since 1970), `source`, `port`, `service`, `outcome`, `account`, `agent`, `dialled`, `log`, `trust`, and
-//! `missed`: how many came before and are not shown because they were too many.
+//! ended, the country and the network of the source, with which account, and what is configured for the address.
+//! Country and network are those of `nightlatch bans`. Text that a client chose is in quotes. Ctrl-C ends it. With
+//! `--json`, it is one object a line, with `at` (milliseconds since 1970), `source`, `port`, `service`, `outcome`,
+//! `account`, `agent`, `dialled`, `log`, `trust`, `missed` (how many came before and are not shown because they
+//! were too many), and `country`, `system` and `networks` as `nightlatch bans` has them.
 //!
 //! `nightlatch watch list` shows what is read, and, after BLIND, what fails without a line in any log, with the
 //! line of the configuration that changes that: chan_iax2 without `authdebug`, FreeSWITCH without
 //! `log-auth-failures`, Kamailio without the snippet, Asterisk's REST interface.
+//!
+//! `nightlatch watch summary` sums up the last 24 hours, `nightlatch watch summary week` the last seven days (UTC): how
+//! many attempts failed and how many bans began, by hour or by day, the sources and accounts that came most often,
+//! and the services. With `--svg` it is a picture, on standard output or in a file (`--svg=FILE`). It is read from
+//! what is kept on disk, so it needs no daemon, and a restart changes nothing; what was read within the last second
+//! may be missing. Counts are kept by hour for a week. With more than 48 sources or accounts within an hour, the
+//! most frequent ones are counted, and each count is a lower bound. With `--json` there are `span`, `from`,
+//! `until` (milliseconds since 1970), `bins` (`begin`, `attempts`, `bans`, `limits`), the sums of these, `services`, `sources`
+//! (with `country`, `system` and `networks`), `accounts` (each with `attempts`), and `is_exact`.
 //!
 //! `nightlatch watch test FILE` reads a log once (`-`: standard input) and changes nothing: who would have been
 //! banned, when and on which evidence, how many attempts came afterwards, and which of your own people would have
@@ -41,10 +51,12 @@ pub mod cli;
 mod find;
 mod intake;
 mod io;
+mod picture;
 mod record;
 mod replay;
 mod seen;
 mod sparing;
+mod svg;
 mod trust;
 mod view;
 mod wording;

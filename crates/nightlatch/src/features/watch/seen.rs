@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 
 use nightlatch_core::attack::{Outcome, Service};
-use nightlatch_core::detect::{Sighting, Trust};
+use nightlatch_core::detect::{Sighting, Trust, printable};
 use nightlatch_core::time::Time;
 use serde::{Deserialize, Serialize};
-
-use crate::shell::screen;
 
 /// The most characters that are shown of a text of an attacker.
 const MAX_TEXT: usize = 64;
@@ -49,8 +47,6 @@ impl Seen {
 }
 
 /// Text from outside, printable and short.
-pub(super) fn shown(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text.get(..MAX_TEXT * 4).unwrap_or(text));
-    let short: String = text.chars().take(MAX_TEXT).collect();
-    screen::printable(&short)
+fn shown(text: &[u8]) -> String {
+    printable(text, MAX_TEXT)
 }

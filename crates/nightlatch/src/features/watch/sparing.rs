@@ -59,13 +59,12 @@ fn spared(why: &Why) -> Option<String> {
     is_known.then(|| "this server is registered there, or calls it".to_owned())
 }
 
-/// Who an address is, in a few words: its country, and what is configured for it.
+/// Who an address is, in a few words: what is configured for it.
 pub(super) fn who(context: &Context, address: IpAddr) -> String {
     let request = Request::Why { address, to: None };
     let Ok(Reply::Why(why)) = client::ask(&context.paths, request) else { return String::new() };
     let mut about = About::new(address, why.now);
     why.about.iter().for_each(|reply| features::about(reply, &mut about));
-    features::looked_up(&context.paths, &mut about);
     about.lines.sort_by_key(|(number, _)| *number);
     let short = |line: &str| {
         let line = line.get(10..).unwrap_or_default();

@@ -7,10 +7,11 @@ use nightlatch_core::time::Time;
 
 use super::seen::Seen;
 use super::wording;
+use crate::features::places::Place;
+use crate::shell::screen;
 
 /// What stands above the columns.
-pub(super) const HEADER: &str =
-    "TIME (UTC)  SOURCE                PER MINUTE  SERVICE  RESULT                ACCOUNT, WHO";
+pub(super) const HEADER: &str = "TIME (UTC)  SOURCE                PER MINUTE  SERVICE  RESULT                COUNTRY  NETWORK                 ACCOUNT, WHO";
 
 /// The most sources that are remembered; then all are forgotten.
 const MAX_SOURCES: usize = 10_000;
@@ -67,23 +68,26 @@ impl View {
     }
 
     /// The lines for an attempt.
-    pub(super) fn lines(&mut self, seen: &Seen, who: &str) -> Vec<String> {
+    pub(super) fn lines(&mut self, seen: &Seen, place: &Place, who: &str) -> Vec<String> {
         let mut lines = Vec::new();
         if seen.missed > 0 {
             lines.push(format!("            and {} more, too many to show", seen.missed));
         }
-        let account = seen.account.as_ref().map(|account| format!("\"{account}\""));
-        let agent = seen.agent.as_ref().map(|agent| format!("by \"{agent}\""));
-        let dialled = seen.dialled.as_ref().map(|dialled| format!("to \"{dialled}\""));
+        let account = seen.account.as_ref().map(|account| screen::quoted(account));
+        let agent = seen.agent.as_ref().map(|agent| format!("by {}", screen::quoted(agent)));
+        let dialled = seen.dialled.as_ref();
+        let dialled = dialled.map(|dialled| format!("to {}", screen::quoted(dialled)));
         let who = Some(who.to_owned()).filter(|who| !who.is_empty());
         let parts: Vec<String> = [account, dialled, agent, who].into_iter().flatten().collect();
         let rate = self.rate(seen);
         let line = format!(
-            "{}    {:<20}  {rate:>10}  {:<7}  {:<20}  {}",
+            "{}    {:<20}  {rate:>10}  {:<7}  {:<20}  {:<7}  {:<22}  {}",
             clock(seen.at),
             seen.source.to_string(),
             wording::service(seen.service),
             wording::outcome(seen.outcome),
+            place.country(),
+            place.network(),
             parts.join(", "),
         );
         lines.push(line.trim_end().to_owned());
@@ -99,7 +103,8 @@ fn clock(at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use nightlatch_core::attack::{Outcome, Service};
-    use nightlatch_core::detect::Trust;
+    use nightlatch_core::detect::{Sighting, Trust};
+    use nightlatch_parse::log::{Attempt, Proof};
 
     use super::*;
 
@@ -122,13 +127,17 @@ mod tests {
     #[test]
     fn a_line_for_each_attempt() {
         let mut view = View::default();
-        let who = view.who(&seen(0), |_| "Germany (DE)".to_owned());
-        let lines = view.lines(&seen(0), &who);
-        let expected = "20:16:40    192.0.2.1                      1  sip      wrong password        \"100\", Germany (DE)";
+        let who = view.who(&seen(0), |_| "office".to_owned());
+        let place = Place::default();
+        let lines = view.lines(&seen(0), &place, &who);
+        let expected = "20:16:40    192.0.2.1                      1  sip      wrong password        unknown  unknown                 \"100\", office";
         assert_eq!(lines, [expected]);
+        let at = HEADER.find("COUNTRY");
+        assert_eq!((at, HEADER.find("NETWORK")), (expected.find("unknown"), at.map(|at| at + 9)));
+        assert_eq!(HEADER.find("ACCOUNT"), expected.find('"'));
         // Asked once.
-        assert_eq!(view.who(&seen(1), |_| panic!("asked again")), "Germany (DE)");
-        let lines = view.lines(&Seen { missed: 7, ..seen(1) }, "");
+        assert_eq!(view.who(&seen(1), |_| panic!("asked again")), "office");
+        let lines = view.lines(&Seen { missed: 7, ..seen(1) }, &place, "");
         assert!(lines[0].contains("and 7 more") && lines[1].contains("  2  sip"), "{lines:?}");
     }
 
@@ -144,5 +153,37 @@ mod tests {
             });
         }
         assert_eq!(asked, MAX_LOOKED_UP);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn texts_of_attackers_stay_in_their_quotes(
+            texts in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..90), 3),
+        ) {
+            let hostile: Vec<Vec<u8>> =
+                texts.iter().map(|text| [b"MARK\"\x1b[2J\r\n".as_slice(), text].concat()).collect();
+            let attempt = Attempt {
+                stamp: None,
+                source: "192.0.2.1".parse().unwrap(),
+                port: None,
+                service: Service::Sip,
+                outcome: Outcome::WrongPassword,
+                proof: Proof::Claimed,
+                account: Some(&hostile[0]),
+                session: None,
+                agent: Some(&hostile[1]),
+                dialled: Some(&hostile[2]),
+            };
+            let (at, trust) = (Time::default(), Trust::Low);
+            let sighting = Sighting { at, attempt, trust, log: "/var/log/a", line: b"" };
+            let seen = Seen::of(&sighting, 0);
+            // In JSON each text is a field of its own, with the same text.
+            for text in [&seen.account, &seen.agent, &seen.dialled].into_iter().flatten() {
+                proptest::prop_assert!(text.chars().all(|c| matches!(c, ' '..='~') || c.is_alphanumeric()));
+                proptest::prop_assert!(text.chars().count() <= 67);
+            }
+            let lines = View::default().lines(&seen, &Place::default(), "");
+            lines.iter().for_each(|line| screen::check_quotes(line, "MARK"));
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What is said about logs.
 
+pub(super) mod summary;
+
 use nightlatch_core::attack::{Evidence, Outcome, Service, Weight};
-use nightlatch_core::detect::{self, Trust};
+use nightlatch_core::detect::{self, Trust, Underway};
 use nightlatch_core::features::watch::{
     Blind, Blindness, Notice, Refusal, Reply, Source, SourceState, Unreadable, Watch, WhyLow,
 };
@@ -9,6 +11,7 @@ use nightlatch_core::time::show_span;
 use std::time::Duration;
 
 use super::replay::{Replay, Would};
+use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen::{self, grouped};
 
@@ -22,6 +25,17 @@ impl Worded for Watch {
 
     fn refuse(refusal: &Refusal) -> String {
         match *refusal {}
+    }
+
+    fn report(reply: &Reply, report: &mut Report) {
+        let Reply::Report { attack } = reply else { return };
+        report.field(84, "attack", attack);
+        report.attack = attack.as_ref().map(|attack| {
+            let Underway { since, sources, attempts, .. } = attack;
+            let sources = count((*sources).into(), "source", "sources");
+            let attempts = count(*attempts, "failed attempt", "failed attempts");
+            format!("an attack since {since}: {sources}, {attempts}")
+        });
     }
 
     fn notice(notice: &Notice) -> String {
@@ -59,8 +73,9 @@ fn judged(notice: &detect::Notice) -> String {
             ..
         } => {
             format!(
-                "a password was found: {source} logged in at {} as \"{account}\" at {at}, after {failures} failures with {accounts_tried} accounts: change that password now, end what it does (\"nightlatch block {source}\"), and look at its calls",
-                self::service(*service)
+                "a password was found: {source} logged in at {} as {} at {at}, after {failures} failures with {accounts_tried} accounts: change that password now, end what it does (\"nightlatch block {source}\"), and look at its calls",
+                self::service(*service),
+                screen::quoted(account)
             )
         }
         detect::Notice::AccountsGuessed {
@@ -78,38 +93,52 @@ fn judged(notice: &detect::Notice) -> String {
             )
         }
         detect::Notice::BadPhone { source, account, agent, fault, attempts, since, .. } => {
-            let agent = agent.as_ref().map(|agent| format!(" (\"{agent}\")")).unwrap_or_default();
+            let agent = agent.as_ref().map(|agent| format!(" ({})", screen::quoted(agent)));
+            let (account, agent) = (screen::quoted(account), agent.unwrap_or_default());
             let fault = match fault {
                 Outcome::UnknownAccount => "an account that does not exist",
                 Outcome::NotAllowed => "an account that may not be used from there",
                 _ => "a wrong password",
             };
             format!(
-                "\"{account}\" at {source}{agent} has had {fault} since {since}: {attempts} attempts; correct it at the phone, nobody is banned for it"
+                "{account} at {source}{agent} has had {fault} since {since}: {attempts} attempts; correct it at the phone, nobody is banned for it"
             )
         }
         detect::Notice::PhoneRecovered { source, account, attempts, since, .. } => format!(
-            "\"{account}\" at {source} logs in again, after {attempts} failed attempts since {since}"
+            "{} at {source} logs in again, after {attempts} failed attempts since {since}",
+            screen::quoted(account)
         ),
         detect::Notice::AttackBegan { source, service, .. } => format!(
             "an attack begins: {source} tries logins at {}; \"nightlatch watch\" shows it",
             self::service(*service)
         ),
-        detect::Notice::AttackEnded { sources, attempts, since, until } => format!(
-            "the attack has ended: {sources} sources attacked from {since} to {until}, {attempts} attempts failed"
-        ),
+        detect::Notice::AttackEnded { sources, attempts, since, until } => {
+            let sources = count((*sources).into(), "source", "sources");
+            format!(
+                "the attack has ended: {sources} attacked from {since} to {until}, {attempts} attempts failed"
+            )
+        }
         detect::Notice::Doubtful { log, lines, sources, text, .. } => {
             let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
             format!(
-                "{lines} lines in {log} name several sources ({}) and are not believed, so nobody was banned for them: \"{text}\"",
-                sources.join(", ")
+                "{lines} lines in {log} name several sources ({}) and are not believed, so nobody was banned for them: {}",
+                sources.join(", "),
+                screen::quoted(text)
             )
         }
     }
 }
 
+/// How many there are of something.
+fn count(count: u64, one: &str, several: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{} {several}", grouped(count.into())),
+    }
+}
+
 fn quoted(texts: &[String]) -> String {
-    let quoted: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
+    let quoted: Vec<String> = texts.iter().map(|text| screen::quoted(text)).collect();
     quoted.join(", ")
 }
 
@@ -281,7 +310,7 @@ fn source(would: &Would) -> Vec<String> {
         lines.push(format!("    {} more attempts came afterwards", grouped(would.later.into())));
     }
     if let Some(last) = would.attack.evidence.lines.last() {
-        lines.push(format!("    \"{}\"", last.text));
+        lines.push(format!("    {}", screen::quoted(&last.text)));
     }
     lines
 }
@@ -305,4 +334,39 @@ fn evidence(evidence: &Evidence) -> String {
         evidence.accounts_tried,
         show_span(Duration::from_secs(seconds)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use nightlatch_core::attack::{Attack, Line};
+    use nightlatch_core::detect::printable;
+    use nightlatch_core::time::Time;
+
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn texts_of_attackers_stay_in_their_quotes(
+            text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..500),
+        ) {
+            let text = [b"MARK\"\x1b[2J\r\n".as_slice(), &text].concat();
+            let at = Time::default();
+            let line = Line { at, log: "/var/log/a".to_owned(), text: printable(&text, 400) };
+            let evidence = Evidence {
+                service: Service::Sip,
+                attempts: 5,
+                score: 10,
+                since: at,
+                last: at,
+                threshold: (5, 600),
+                accounts_tried: 2,
+                accounts: vec![printable(&text, 40), printable(&text, 7)],
+                lines: vec![line],
+            };
+            let source = "192.0.2.1".parse().unwrap();
+            let attack = Attack { source, weight: Weight::Full, trusted_since: None, evidence };
+            let would = Would { at, attack, later: 1, spared: None };
+            super::source(&would).iter().for_each(|line| screen::check_quotes(line, "MARK"));
+        }
+    }
 }

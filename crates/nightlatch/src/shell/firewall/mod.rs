@@ -234,6 +234,25 @@ impl Firewall {
         self.hits.since_last(&mut self.netlink)
     }
 
+    /// The sources of which a packet was dropped within the last minute because it exceeded the limit of its source,
+    /// with how many were counted: single addresses, of IPv6 the first of a network of 64 bits. The kernel keeps
+    /// 4,096 of each family. None without a table.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn over_limits(&mut self) -> Result<Vec<(IpAddr, u64)>, NetlinkError> {
+        let mut over = Vec::new();
+        for (name, family) in [(names::OVER_V4, Family::V4), (names::OVER_V6, Family::V6)] {
+            let set = Set::new(TABLE, name, Kind::Addresses(family));
+            let counted = match self.netlink.read_counters(&set) {
+                Err(error) if error.is_missing() => Vec::new(),
+                counted => counted?,
+            };
+            over.extend(counted.into_iter().map(|(source, counter)| (source, counter.packets)));
+        }
+        Ok(over)
+    }
+
     /// What of ours is in the kernel, whoever put it there; `None` where the kernel does not tell.
     pub fn seen(&mut self) -> Option<Seen> {
         let Some(found) = self.netlink.structure(TABLE).ok()? else { return Some(Seen::Gone) };

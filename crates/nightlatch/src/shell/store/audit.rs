@@ -1,6 +1,8 @@
 //! The audit log: a chain of records, each with the hash of the one before in its own hash, so
 //! that an edit or a gap anywhere shows.
 
+use std::collections::BTreeMap;
+
 use nightlatch_core::audit::Record;
 use nightlatch_core::time::Time;
 use rusqlite::{OptionalExtension as _, Transaction, params};
@@ -76,6 +78,43 @@ pub fn entries_after(store: &Store, number: i64) -> Result<Vec<Entry>, String> {
         "SELECT number, time, body, hash FROM audit WHERE number > ?1 ORDER BY number",
         number,
     )
+}
+
+/// A clock that was set back leaves records with a later time before such with an earlier one: so far apart
+/// at most.
+const SET_BACK: i64 = 86_400_000;
+const HOUR: i64 = 3_600_000;
+
+/// How often each of these actions was recorded from `since` on, by hour since 1970.
+///
+/// Reads the log from its end, and no further than needed.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn counts(
+    store: &Store,
+    since: Time,
+    actions: &[&str],
+) -> Result<BTreeMap<(i64, String), u64>, String> {
+    let read = || -> rusqlite::Result<BTreeMap<(i64, String), u64>> {
+        let mut counts = BTreeMap::new();
+        let query = "SELECT time, json_extract(body, '$.action') FROM audit ORDER BY number DESC";
+        let mut statement = store.connection().prepare(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let time: i64 = row.get(0)?;
+            if time < since.millis().saturating_sub(SET_BACK) {
+                break;
+            }
+            let action: Option<String> = row.get(1)?;
+            let action = action.filter(|action| actions.contains(&action.as_str()));
+            if let Some(action) = action.filter(|_| time >= since.millis()) {
+                *counts.entry((time.div_euclid(HOUR), action)).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    };
+    read().map_err(|error| error.to_string())
 }
 
 /// Checks the whole chain and returns the number of records.

@@ -23,7 +23,7 @@ use nightlatch_core::row::{Row, RowError};
 use nightlatch_core::time::Time;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-pub use audit::{Entry, Gap, entries, entries_after, verify};
+pub use audit::{Entry, Gap, counts, entries, entries_after, verify};
 use records::ReadError;
 
 use super::outcome::{Code, Failure};

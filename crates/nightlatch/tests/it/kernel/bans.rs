@@ -11,6 +11,7 @@ use nightlatch_core::AddrRange;
 use nightlatch_core::action::Deny;
 use nightlatch_core::learned::Lasting;
 use rusqlite::Connection;
+use serde_json::Value;
 
 use super::ground::{
     Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, asks_from, both, ignores_udp, protect,
@@ -307,6 +308,80 @@ fn a_limited_source_reaches_little() {
     assert_eq!(nightlatch.must(&["bans"]).trim(), "Nothing is banned.");
     nightlatch.must(&["unban", &office.v4().to_string()]);
     assert_eq!(arrived(5072, 200), 200, "no longer limited");
+}
+
+/// Country and network come from what is kept on this machine.
+#[test]
+fn country_and_network_of_a_ban_are_told() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let (server, attacker) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let (nightlatch, _daemon) = protect(server, "");
+    let source = attacker.v4();
+    nightlatch.must(&["ban", &source.to_string()]);
+    let unknown = nightlatch.json(&["bans"])["bans"][0].clone();
+    assert_eq!(
+        (&unknown["country"], &unknown["system"]),
+        (&Value::Null, &Value::Null),
+        "{unknown}"
+    );
+    let network = AddrRange::network(source, 24).unwrap().to_string();
+    let lists = nightlatch.state().join("lists");
+    std::fs::create_dir_all(&lists).unwrap();
+    std::fs::write(lists.join("countries.table"), format!("# {{}}\n{network} DE\n")).unwrap();
+    std::fs::write(lists.join("bad.list"), format!("# {{}}\n{network}\n")).unwrap();
+    let told = nightlatch.json(&["bans"])["bans"][0].clone();
+    assert_eq!(told["country"], serde_json::json!({ "code": "DE", "name": "Germany" }), "{told}");
+    assert_eq!(
+        told["networks"],
+        serde_json::json!([{ "range": network, "list": "bad" }]),
+        "{told}"
+    );
+    let shown = nightlatch.must(&["bans"]);
+    assert!(shown.contains(&format!("DE       {network} (list bad)  by hand")), "{shown}");
+}
+
+/// In open mode, the kernel names who exceeds the limit of each source, and nobody else.
+#[test]
+fn who_exceeds_a_rate_limit_is_named() {
+    let Some(stage) = support::stage(&Plan::standard()) else {
+        return;
+    };
+    let [server, attacker, traveller] =
+        ["server", "attacker", "traveller"].map(|name| stage.host(name).unwrap());
+    let limits = "[open]\nservices = [\"sip\"]\nper-source = { packets = 5, burst = 10 }\n";
+    let (nightlatch, _daemon) = protect(server, limits);
+    nightlatch.must(&["mode", "open"]);
+    let named = || nightlatch.json(&["bans", "--limited"])["rate_limited"].clone();
+    assert_eq!(named(), serde_json::json!([]));
+    let (fast, calm) = (Prober::on(attacker), Prober::on(traveller));
+    let register = |from: IpAddr, to: IpAddr| {
+        let (from, to) = (SocketAddr::new(from, 5070), SocketAddr::new(to, SIGNALLING));
+        Packet::udp(from, to, b"REGISTER sip:x SIP/2.0\r\n\r\n")
+    };
+    for ((own, of_attacker), of_traveller) in
+        both(server).into_iter().zip(both(attacker)).zip(both(traveller))
+    {
+        (0..100).for_each(|_| fast.send(&register(of_attacker, own)));
+        (0..3).for_each(|_| calm.send(&register(of_traveller, own)));
+    }
+    wait_until("both addresses are named", PATIENCE, || named().as_array().unwrap().len() == 2);
+    let told = named();
+    let (v4, v6) = (attacker.v4().to_string(), attacker.v6());
+    for it in told.as_array().unwrap() {
+        let source = it["source"].as_str().unwrap();
+        let is_its = source == v4
+            || source
+                .parse::<AddrRange>()
+                .is_ok_and(|range| range.contains(v6) && !range.is_single());
+        assert!(is_its && (1..=100).contains(&it["packets"].as_u64().unwrap()), "{told}");
+        assert_eq!((&it["country"], &it["networks"]), (&Value::Null, &serde_json::json!([])));
+    }
+    let shown = nightlatch.must(&["bans", "--limited"]);
+    assert!(shown.contains("Nothing is limited.") && shown.contains(&v4), "{shown}");
+    assert!(shown.contains("unknown"), "{shown}");
+    assert!(nightlatch.json(&["bans"])["rate_limited"].is_null(), "asked of the kernel unasked");
 }
 
 /// The row of a limit, as the daemon writes it.

@@ -14,6 +14,15 @@ pub(super) fn file(name: &FeedName) -> String {
     format!("{name}.list")
 }
 
+/// The feeds of which something is kept, in the order of their names.
+pub(super) fn names(kept: &Kept) -> Vec<FeedName> {
+    let names = kept.names().into_iter();
+    let names = names.filter_map(|name| name.strip_suffix(".list")?.parse().ok());
+    let mut names: Vec<FeedName> = names.collect();
+    names.sort_unstable();
+    names
+}
+
 /// Keeps what a feed holds, and which version that is.
 pub(super) fn keep(
     kept: &Kept,
@@ -50,6 +59,7 @@ mod tests {
         let kept = Kept::within(folder.path());
         let name: FeedName = "bad".parse().unwrap();
         let missing = read(&kept, &name).unwrap_err();
+        assert_eq!(names(&kept), []);
         assert_eq!(missing.kind(), ErrorKind::NotFound);
 
         let ranges = ["192.0.2.0/24", "198.51.100.1-198.51.100.5", "2001:db8::/33"];
@@ -57,6 +67,7 @@ mod tests {
         let version = Version { etag: Some("\"a\nb\"".to_owned()), last_modified: None };
         keep(&kept, &name, &ranges, &version).unwrap();
         assert_eq!(read(&kept, &name).unwrap(), (ranges, version));
+        assert_eq!(names(&kept), std::slice::from_ref(&name));
         kept.remove(&file(&name)).unwrap();
         kept.remove(&file(&name)).unwrap();
         assert!(read(&kept, &name).is_err());

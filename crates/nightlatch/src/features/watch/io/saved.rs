@@ -23,6 +23,7 @@ const TABLES: &str = "
     ) STRICT;
     CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT) STRICT;
     CREATE TABLE IF NOT EXISTS judged (key BLOB PRIMARY KEY, body BLOB) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS hours (number INTEGER PRIMARY KEY, body TEXT) STRICT;
 ";
 
 /// All that is kept at once.
@@ -145,6 +146,9 @@ fn read(connection: &Connection) -> rusqlite::Result<Snapshot> {
     let mut judged = connection.prepare("SELECT key, body FROM judged")?;
     let rows = judged.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     snapshot.judged.rows = rows.collect::<rusqlite::Result<_>>()?;
+    let mut hours = connection.prepare("SELECT number, body FROM hours")?;
+    let rows = hours.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    snapshot.judged.hours = rows.collect::<rusqlite::Result<_>>()?;
     Ok(snapshot)
 }
 
@@ -171,10 +175,12 @@ fn write_all(connection: &mut Connection, snapshot: &Snapshot) -> rusqlite::Resu
         keep_note(&transaction, "cursor", cursor)?;
     }
     keep_note(&transaction, "read_until", &snapshot.read_until.millis().to_string())?;
-    let Judged { whole, removed, rows } = &snapshot.judged;
+    let Judged { whole, removed, rows, hours } = &snapshot.judged;
     if *whole {
         transaction.execute("DELETE FROM judged", [])?;
+        transaction.execute("DELETE FROM hours", [])?;
     }
+    write_hours(&transaction, hours)?;
     let mut remove = transaction.prepare("DELETE FROM judged WHERE key = ?1")?;
     for key in removed {
         remove.execute([key])?;
@@ -187,6 +193,21 @@ fn write_all(connection: &mut Connection, snapshot: &Snapshot) -> rusqlite::Resu
     }
     drop(put);
     transaction.commit()
+}
+
+fn write_hours(transaction: &Connection, hours: &[(i64, Option<String>)]) -> rusqlite::Result<()> {
+    for (number, body) in hours {
+        match body {
+            Some(body) => {
+                let put = "INSERT OR REPLACE INTO hours (number, body) VALUES (?1, ?2)";
+                transaction.execute(put, params![number, body])?;
+            }
+            None => {
+                transaction.execute("DELETE FROM hours WHERE number = ?1", [number])?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_positions(transaction: &Connection, snapshot: &Snapshot) -> rusqlite::Result<()> {
