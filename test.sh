@@ -20,7 +20,7 @@ test_needs=(
     ipset:ipset nmap:nmap sipp:sip-tester knock:knockd fwknop:fwknop-client pgrep:procps
     kamailio:kamailio baresip:baresip-core linphonec:linphone-cli ss:iproute2
     stdbuf:coreutils unshare:util-linux shellcheck:shellcheck man:man-db dnsmasq:dnsmasq-base
-    script:bsdutils
+    script:bsdutils svcrack:sipvicious
 )
 # Those bring services that would be enabled on a developer's machine: for CI only.
 ci_needs=(ssh:openssh-client sshd:openssh-server tor:tor-geoipdb fwknopd:fwknop-server)

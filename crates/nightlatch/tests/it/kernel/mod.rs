@@ -2,11 +2,13 @@
 //! friends and enemies send it real packets.
 
 mod ground;
+mod program;
 
 mod access;
 mod access_kills;
 mod accounts;
 mod answers;
+mod attacks;
 mod ban_kills;
 mod bans;
 mod began;

@@ -8,47 +8,17 @@ mod phone;
 mod trunk;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::{Host, HostPlan, Plan, Stage};
 
 use super::super::ground::run;
+use super::super::program::Program;
 use crate::support::{self, wait_until};
 
 /// How long a program on a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(25);
-
-/// A program that ends with the test.
-struct Program(Child);
-
-impl Program {
-    fn start(command: Command, log: &Path) -> Program {
-        Program::start_with(command, log, Stdio::null())
-    }
-
-    fn start_with(mut command: Command, log: &Path, input: Stdio) -> Program {
-        let log = std::fs::File::create(log).unwrap();
-        command.stdin(input).stdout(log.try_clone().unwrap()).stderr(log);
-        Program(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // On this signal, Kamailio ends its children.
-        let process = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
-        let ended = (0..100).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            self.0.try_wait().is_ok_and(|status| status.is_some())
-        });
-        if !ended {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-}
 
 /// A program that makes and gets calls.
 trait Phone {
