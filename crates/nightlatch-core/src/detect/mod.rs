@@ -34,7 +34,7 @@ mod text;
 mod tries;
 
 pub use notice::Notice;
-pub use settings::Settings;
+pub use settings::{Settings, Thresholds};
 
 /// An attempt that a log tells of.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Sighting<'a> {
     pub log: &'a str,
     /// The line.
     pub line: &'a [u8],
+    /// What counts as an attack, where a filter of fail2ban reads the log: then it counts by itself.
+    pub filter: Option<Thresholds>,
 }
 
 /// How far a log is to be trusted.

@@ -33,6 +33,9 @@ pub(super) fn topic(notice: &Notice) -> Topic {
         }
         Notice::AttackBegan { source, .. } => Topic::new("attack-began", source),
         Notice::AttackEnded { .. } => Topic::new("attack-ended", ""),
+        Notice::NoAddress { log, name, .. } => {
+            Topic::new("log-without-address", log).with("name", name)
+        }
         Notice::Doubtful { log, text, .. } => Topic::new("log-doubtful", log).with("text", text),
     }
 }
