@@ -105,6 +105,7 @@ fn see(
         trust: Trust::Full,
         log: "/var/log/asterisk/security",
         line: b"[2026-11-20 08:36:32] SECURITY[3085] res_security_log.c: SecurityEvent=\"ChallengeResponseFailed\",EventTV=\"2026-11-20T08:36:32.581+0000\",Severity=\"Error\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"1001\"",
+        filter: None,
     };
     judge.see(&sighting, found);
 }

@@ -1,6 +1,8 @@
 //! What is found out about a source that attacks, and why: what log watching and the like propose, and what a
 //! ban keeps.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use nightlatch_parse::log::{Outcome, Service};
@@ -18,6 +20,8 @@ pub struct Attack {
     /// Since when somebody logs in from there with success, if that began at least an hour before the
     /// first failure: then the source is limited, not banned.
     pub trusted_since: Option<Time>,
+    /// For how long it should be banned, where what reads the log says so itself.
+    pub bantime: Option<Duration>,
     /// Why.
     pub evidence: Evidence,
 }
@@ -40,13 +44,17 @@ pub struct Evidence {
     pub service: Service,
     /// How many distinct attempts.
     pub attempts: u32,
-    /// What they count against the threshold: attempts that no honest client makes count twice.
+    /// What they count against the threshold: attempts that no honest client makes count twice, a login that was
+    /// begun and not completed counts a quarter.
     pub score: u32,
+    /// Whether not attempts are counted, but the networks within the source that attack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub networks: bool,
     /// The first of them that counts.
     pub since: Time,
     /// The last of them.
     pub last: Time,
-    /// How many attempts within how many seconds are too many.
+    /// How many attempts, or networks, within how many seconds are too many.
     pub threshold: (u32, u64),
     /// How many accounts were tried.
     pub accounts_tried: u32,

@@ -22,6 +22,8 @@ pub struct Record {
     pub unit: Vec<u8>,
     /// The program of the writer (`_EXE`).
     pub program: Vec<u8>,
+    /// The name of the writer's process (`_COMM`).
+    pub command: Vec<u8>,
     /// The user of the writer (`_UID`).
     pub user: Option<u32>,
     /// The process of the writer (`_PID`).
@@ -40,6 +42,7 @@ enum Field {
     Received,
     Unit,
     Program,
+    Command,
     User,
     Process,
     Identifier,
@@ -53,6 +56,7 @@ impl Field {
             b"__REALTIME_TIMESTAMP" => Field::Received,
             b"_SYSTEMD_UNIT" => Field::Unit,
             b"_EXE" => Field::Program,
+            b"_COMM" => Field::Command,
             b"_UID" => Field::User,
             b"_PID" => Field::Process,
             b"SYSLOG_IDENTIFIER" => Field::Identifier,
@@ -61,7 +65,7 @@ impl Field {
         })
     }
 
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         1 << (self as u8)
     }
 
@@ -92,7 +96,7 @@ pub struct Reader {
     state: State,
     record: Record,
     /// The fields that the record has.
-    seen: u8,
+    seen: u16,
     /// What is kept of the name, length or value that is being read.
     held: Vec<u8>,
     /// Whether not all of it is kept.
@@ -198,6 +202,7 @@ impl Reader {
                 Field::Received => self.record.received = number(),
                 Field::Unit => self.record.unit.clone_from(&self.held),
                 Field::Program => self.record.program.clone_from(&self.held),
+                Field::Command => self.record.command.clone_from(&self.held),
                 Field::User => self.record.user = number().and_then(|it| u32::try_from(it).ok()),
                 Field::Process => {
                     self.record.process = number().and_then(|it| u32::try_from(it).ok());
@@ -244,6 +249,7 @@ mod tests {
             received: Some(1_796_069_833_505_000),
             unit: b"ssh.service".to_vec(),
             program: b"/usr/sbin/sshd".to_vec(),
+            command: b"sshd".to_vec(),
             user: Some(0),
             process: Some(4711),
             identifier: b"sshd".to_vec(),
@@ -254,7 +260,7 @@ mod tests {
 
     const TEXT: &[u8] =
         b"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1796069833505000\n_UID=0\n_PID=4711\n\
-        PRIORITY=6\n_SYSTEMD_UNIT=ssh.service\n_EXE=/usr/sbin/sshd\nSYSLOG_IDENTIFIER=sshd\n\
+        PRIORITY=6\n_SYSTEMD_UNIT=ssh.service\n_EXE=/usr/sbin/sshd\n_COMM=sshd\nSYSLOG_IDENTIFIER=sshd\n\
         MESSAGE=Failed password for root from 192.0.2.1 port 4000 ssh2\n\n";
 
     #[test]

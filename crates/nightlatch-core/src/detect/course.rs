@@ -1,4 +1,4 @@
-//! What is told of all sources together: attacks begin and end, and lines that deceive.
+//! What is told of all sources together: attacks begin and end, and lines that name no source for sure.
 
 use std::net::IpAddr;
 
@@ -87,6 +87,8 @@ pub(super) struct Doubts {
 #[derive(Debug)]
 struct Doubtful {
     log: String,
+    /// Whether its lines name sources, or something that is not an address.
+    has_sources: bool,
     service: Service,
     /// When the administrator last heard of it.
     told: i64,
@@ -100,9 +102,11 @@ struct Doubtful {
 impl Doubts {
     pub(super) fn see(&mut self, at: Time, log: &str, doubt: &Doubt<'_>, found: &mut Vec<Finding>) {
         let log = log_name(log);
-        let place = match self.logs.iter().position(|known| known.log == log) {
+        let has_sources = !doubt.sources.is_empty();
+        let is_same = |known: &Doubtful| known.log == log && known.has_sources == has_sources;
+        let place = match self.logs.iter().position(is_same) {
             Some(place) => place,
-            None => self.add(log, at),
+            None => self.add(log, has_sources, at),
         };
         let Some(known) = self.logs.get_mut(place) else { return };
         known.lines = known.lines.saturating_add(1);
@@ -120,7 +124,7 @@ impl Doubts {
         }
     }
 
-    fn add(&mut self, log: String, at: Time) -> usize {
+    fn add(&mut self, log: String, has_sources: bool, at: Time) -> usize {
         if self.logs.len() >= MOST_LOGS {
             let oldest = self.logs.iter().enumerate().min_by_key(|(_, known)| known.told);
             let oldest = oldest.map_or(0, |(place, _)| place);
@@ -128,6 +132,7 @@ impl Doubts {
         }
         self.logs.push(Doubtful {
             log,
+            has_sources,
             service: Service::Other,
             told: i64::MIN,
             lines: 0,
@@ -147,13 +152,12 @@ impl Doubtful {
             return;
         }
         self.told = now;
-        found.push(Finding::Notice(Notice::Doubtful {
-            log: self.log.clone(),
-            service: self.service,
-            lines: std::mem::take(&mut self.lines),
-            sources: self.sources.clone(),
-            text: self.text.clone(),
-            at: self.at,
+        let (log, service, at) = (self.log.clone(), self.service, self.at);
+        let lines = std::mem::take(&mut self.lines);
+        let (sources, text) = (self.sources.clone(), self.text.clone());
+        found.push(Finding::Notice(match self.has_sources {
+            true => Notice::Doubtful { log, service, lines, sources, text, at },
+            false => Notice::NoAddress { log, service, lines, name: text, at },
         }));
     }
 }

@@ -4,9 +4,10 @@ use nightlatch_parse::log::{Outcome, Proof};
 
 use super::course::Course;
 use super::details::{self, NAME};
+use super::good::Positive;
 use super::key::{Key, network_56};
 use super::limits::{FEW_ACCOUNTS, is_for_phones};
-use super::source::{Case, Verdict};
+use super::source::{Case, Verdict, count};
 use super::tally::Failed;
 use super::text::printable;
 use super::tries::{self, CERTAIN, DEVICE, News, Try};
@@ -14,32 +15,32 @@ use super::{Finding, Judge, Notice, Sighting, Trust, UNKNOWN};
 use crate::AddrRange;
 use crate::attack::{Attack, Evidence, Weight};
 
+/// What an attempt led to.
+struct Weighed {
+    /// The attempt, with all that its lines tell.
+    tried: Try,
+    /// Whether it is among those that were counted before.
+    is_counted: bool,
+    /// Whether nothing else is known of the source.
+    is_first: bool,
+    /// When the source was found to attack before.
+    attacked: i64,
+    verdict: Option<Verdict>,
+}
+
 impl Judge {
     /// Takes in that an attempt failed, or was challenged.
     pub(super) fn failed(&mut self, sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
-        let attempt = &sighting.attempt;
-        let key = Key::of(attempt.source);
+        let key = self.key(sighting);
         let at = sighting.at.millis();
         let line = self.tried(sighting);
         let place = self.memory.place(key);
-        let limits = &self.limits;
-        let Some(source) = self.memory.get_mut(place) else { return };
-        tries::forget(&mut source.tries, at, limits.memory);
-        let news = tries::note(&mut source.tries, line, attempt.session.is_some(), limits.room);
-        let (index, is_new, counted) = match news {
-            News::New(index) => (index, true, false),
-            News::Changed(index, before) => (index, false, before != Outcome::Challenged),
-            News::Nothing => return self.memory.touch(place, at, false),
+        let Some(weighed) = self.weigh(place, line, sighting) else {
+            return self.memory.touch(place, at, false);
         };
-        if line.outcome != Outcome::Challenged && !line.is_misdialled() {
-            source.fail(at, limits.memory);
-        }
-        let attacked = source.attacked;
-        let verdict = source.weigh(index, is_new, attempt.service, limits);
-        let tried = source.tries.get(index).copied().unwrap_or(line);
-        let is_first = source.tries.len() == 1;
+        let Weighed { tried, is_counted, is_first, attacked, verdict } = weighed;
         self.memory.touch(place, at, true);
-        if counts(&tried) && !counted {
+        if counts(&tried) && !is_counted {
             self.count(key, &line, sighting);
         }
         if !is_first || verdict.is_some() {
@@ -53,8 +54,15 @@ impl Judge {
                 }
                 Some(weight == Weight::Full)
             }
+            Some(Verdict::Slow(case)) => {
+                // It may be a forgotten phone, for weeks: no attack begins, and none would ever end.
+                let attack =
+                    key.range().map(|range| self.proposed(key, place, range, case, sighting));
+                found.extend(attack.map(Finding::Attack));
+                None
+            }
             Some(Verdict::Phone(attempts, since)) => {
-                found.push(Finding::Notice(self.bad_phone(sighting, &tried, attempts, since)));
+                found.push(Finding::Notice(self.bad_phone(key, sighting, &tried, attempts, since)));
                 None
             }
             None => None,
@@ -82,6 +90,49 @@ impl Judge {
             source_name: || key.range().map(|range| range.to_string()).unwrap_or_default(),
             account_name: || printable(account.unwrap_or_default(), NAME),
         });
+    }
+
+    /// What the attempts of a source are counted under: what a filter reads, for its log alone.
+    fn key(&self, sighting: &Sighting<'_>) -> Key {
+        let key = Key::of(sighting.attempt.source);
+        match sighting.filter {
+            Some(_) => key.apart(self.seed.text(sighting.log.as_bytes())),
+            None => key,
+        }
+    }
+
+    /// Takes an attempt into what is known of its source, and weighs it. `None` if it tells nothing new.
+    fn weigh(&mut self, place: u32, line: Try, sighting: &Sighting<'_>) -> Option<Weighed> {
+        let (at, attempt) = (sighting.at.millis(), &sighting.attempt);
+        let own = sighting.filter.map(|filter| self.limits.of_filter(&filter));
+        let limits = own.as_ref().unwrap_or(&self.limits);
+        let source = self.memory.get_mut(place)?;
+        tries::forget(&mut source.tries, at, limits.memory);
+        let has_session = attempt.session.is_some();
+        let news = tries::note(&mut source.tries, line, has_session, limits.room);
+        let (index, is_new, is_counted) = match news {
+            News::New(index) => (index, true, false),
+            News::Changed(index, before) => (index, false, before != Outcome::Challenged),
+            News::Nothing => return None,
+        };
+        if line.outcome != Outcome::Challenged && !line.is_misdialled() {
+            source.fail(at, limits.memory);
+        }
+        let (attacked, first) = (source.attacked, source.first_failure);
+        // A filter tells of failures only: who logs in from there, other logs know.
+        let known = match sighting.filter {
+            Some(_) => self.memory.find(Key::of(attempt.source)),
+            None => Some(place),
+        };
+        let known = known.and_then(|place| self.memory.get_mut(place));
+        let positive = known.map_or(Positive::default(), |known| {
+            known.positive(attempt.service, first, at, limits.memory)
+        });
+        let source = self.memory.get_mut(place)?;
+        let verdict = source.weigh(index, is_new, attempt.service, positive, limits);
+        let tried = source.tries.get(index).copied().unwrap_or(line);
+        let is_first = source.tries.len() == 1;
+        Some(Weighed { tried, is_counted, is_first, attacked, verdict })
     }
 
     /// The attempt that a line is, if it belongs to none that is known.
@@ -128,51 +179,65 @@ impl Judge {
         sighting: &Sighting<'_>,
         found: &mut Vec<Finding>,
     ) {
-        let service = sighting.attempt.service;
-        let accounts = self.details.names(key, place, &case.accounts);
-        let accounts_tried = u32::try_from(case.accounts.len()).unwrap_or(u32::MAX);
-        let attack = Attack {
-            source: range,
-            weight: case.weight,
-            trusted_since: case.trusted_since,
-            evidence: Evidence {
-                service,
-                attempts: case.attempts,
-                score: case.score,
-                since: case.since,
-                last: case.last,
-                threshold: case.threshold,
-                accounts_tried,
-                accounts: accounts.clone(),
-                lines: self.details.lines(key, place),
-            },
-        };
+        let (service, accounts_tried) = (sighting.attempt.service, count(case.accounts.len()));
+        let (trusted_since, since, at) = (case.trusted_since, case.since, case.last);
+        let attack = self.proposed(key, place, range, case, sighting);
+        let accounts = attack.evidence.accounts.clone();
         let is_new = self.course.is_none_or(|course| attacked_before < course.since);
         let began = self.course.is_none();
         Course::attacked(&mut self.course, &attack.evidence, is_new);
         found.push(Finding::Attack(attack));
-        if let Some(trusted_since) =
-            case.trusted_since.filter(|_| case.accounts.len() > FEW_ACCOUNTS)
-        {
+        let guesses = usize::try_from(accounts_tried).is_ok_and(|tried| tried > FEW_ACCOUNTS);
+        if let Some(trusted_since) = trusted_since.filter(|_| guesses) {
             found.push(Finding::Notice(Notice::AccountsGuessed {
                 source: range,
                 service,
                 accounts_tried,
                 accounts,
                 trusted_since,
-                since: case.since,
-                at: case.last,
+                since,
+                at,
             }));
         }
         if began {
-            let began = Notice::AttackBegan { source: range, service, at: case.last };
+            let began = Notice::AttackBegan { source: range, service, at };
             found.push(Finding::Notice(began));
         }
         self.is_course_dirty = true;
     }
 
+    /// What is proposed against a source, with the evidence.
+    fn proposed(
+        &self,
+        key: Key,
+        place: u32,
+        range: AddrRange,
+        case: Case,
+        sighting: &Sighting<'_>,
+    ) -> Attack {
+        Attack {
+            source: range,
+            weight: case.weight,
+            trusted_since: case.trusted_since,
+            bantime: sighting.filter.map(|filter| filter.bantime),
+            evidence: Evidence {
+                service: sighting.attempt.service,
+                attempts: case.attempts,
+                score: case.score,
+                networks: case.networks,
+                since: case.since,
+                last: case.last,
+                threshold: case.threshold,
+                accounts_tried: count(case.accounts.len()),
+                accounts: self.details.names(key, place, &case.accounts),
+                lines: self.details.lines(key, place),
+            },
+        }
+    }
+
     fn bad_phone(
         &self,
+        key: Key,
         sighting: &Sighting<'_>,
         tried: &Try,
         attempts: u32,
@@ -180,7 +245,6 @@ impl Judge {
     ) -> Notice {
         let attempt = &sighting.attempt;
         let name = |text: &[u8]| printable(text, NAME);
-        let key = Key::of(attempt.source);
         let kept = || {
             let place = self.memory.find(key)?;
             self.details.names(key, place, &[tried.account]).pop()

@@ -52,6 +52,15 @@ impl Run {
     }
 }
 
+/// What successes from a source show about whoever fails there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Positive {
+    /// Since when people log in, if that counts as positive evidence.
+    pub(super) trusted: Option<i64>,
+    /// Whether anybody has logged in, as far as is remembered, even if that began after the failures.
+    pub(super) any: bool,
+}
+
 /// An account with which somebody logs in from a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {

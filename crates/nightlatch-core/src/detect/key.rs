@@ -1,4 +1,5 @@
-//! What counts as one source: an IPv4 address, an IPv6 /64. The /48 around it is kept beside.
+//! What counts as one source: an IPv4 address, an IPv6 /64. The /48 around it is kept beside, and so is what a
+//! filter of fail2ban counts, for each log by itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +14,10 @@ pub(super) enum Key {
     V6(u64),
     /// An IPv6 network of the length 48 that is the neighbourhood of others: its upper 48 bits.
     Around(u64),
+    /// An IPv4 address in a log that counts by itself: the hash of the log.
+    Apart4(u32, u32),
+    /// An IPv6 network of the length 64 in such a log.
+    Apart6(u32, u64),
 }
 
 impl Key {
@@ -23,6 +28,15 @@ impl Key {
         }
     }
 
+    /// The same in a log that counts by itself.
+    pub(super) fn apart(self, log: u32) -> Key {
+        match self {
+            Key::V4(bits) => Key::Apart4(log, bits),
+            Key::V6(bits) => Key::Apart6(log, bits),
+            other => other,
+        }
+    }
+
     /// The network around, and which of its 65,536 networks this one is.
     pub(super) fn around(self) -> Option<(Key, u16)> {
         match self {
@@ -30,15 +44,17 @@ impl Key {
                 let child = u16::try_from(bits & 0xffff).unwrap_or_default();
                 Some((Key::Around(bits >> 16), child))
             }
-            Key::V4(_) | Key::Around(_) => None,
+            Key::V4(_) | Key::Around(_) | Key::Apart4(..) | Key::Apart6(..) => None,
         }
     }
 
     /// The addresses.
     pub(super) fn range(self) -> Option<AddrRange> {
         match self {
-            Key::V4(bits) => AddrRange::network(Ipv4Addr::from_bits(bits).into(), 32),
-            Key::V6(bits) => AddrRange::network(address(bits), 64),
+            Key::V4(bits) | Key::Apart4(_, bits) => {
+                AddrRange::network(Ipv4Addr::from_bits(bits).into(), 32)
+            }
+            Key::V6(bits) | Key::Apart6(_, bits) => AddrRange::network(address(bits), 64),
             Key::Around(bits) => AddrRange::network(address(bits << 16), 48),
         }
     }
@@ -46,31 +62,38 @@ impl Key {
     /// A number for each source, other for an address than for any network that there is.
     pub(super) fn number(self) -> u64 {
         match self {
-            Key::V4(bits) => 0xffff_0000_0000 | u64::from(bits),
-            Key::V6(bits) | Key::Around(bits) => bits,
+            Key::V4(bits) | Key::Apart4(_, bits) => 0xffff_0000_0000 | u64::from(bits),
+            Key::V6(bits) | Key::Apart6(_, bits) | Key::Around(bits) => bits,
         }
     }
 
     /// As a row is named.
     pub(super) fn bytes(self) -> Vec<u8> {
-        let (kind, bits) = match self {
-            Key::V4(bits) => (4, u64::from(bits)),
-            Key::V6(bits) => (64, bits),
-            Key::Around(bits) => (48, bits),
+        let (kind, log, bits) = match self {
+            Key::V4(bits) => (4, None, u64::from(bits)),
+            Key::V6(bits) => (64, None, bits),
+            Key::Around(bits) => (48, None, bits),
+            Key::Apart4(log, bits) => (5, Some(log), u64::from(bits)),
+            Key::Apart6(log, bits) => (65, Some(log), bits),
         };
         let mut bytes = vec![kind];
+        bytes.extend(log.map(u32::to_be_bytes).into_iter().flatten());
         bytes.extend_from_slice(&bits.to_be_bytes());
         bytes
     }
 
     /// The opposite of [`Key::bytes`].
     pub(super) fn read(bytes: &[u8]) -> Option<Key> {
-        let (kind, bits) = bytes.split_first()?;
-        let bits = u64::from_be_bytes(bits.try_into().ok()?);
-        match kind {
-            4 => u32::try_from(bits).ok().map(Key::V4),
-            64 => Some(Key::V6(bits)),
-            48 if bits >> 48 == 0 => Some(Key::Around(bits)),
+        let (kind, rest) = bytes.split_first()?;
+        let (rest, bits) = rest.split_last_chunk()?;
+        let bits = u64::from_be_bytes(*bits);
+        let log = rest.try_into().ok().map(u32::from_be_bytes);
+        match (kind, log) {
+            (4, None) if rest.is_empty() => u32::try_from(bits).ok().map(Key::V4),
+            (64, None) if rest.is_empty() => Some(Key::V6(bits)),
+            (48, None) if rest.is_empty() && bits >> 48 == 0 => Some(Key::Around(bits)),
+            (5, Some(log)) => Some(Key::Apart4(log, u32::try_from(bits).ok()?)),
+            (65, Some(log)) => Some(Key::Apart6(log, bits)),
             _ => None,
         }
     }
@@ -107,10 +130,15 @@ mod tests {
             ("2001:db8:66::/48".into(), 0x1234)
         );
         assert_eq!(network_56(around, child).unwrap().to_string(), "2001:db8:66:1200::/56");
-        for key in [v4, v6, around] {
+        for key in [v4, v6, around, v4.apart(7), v6.apart(u32::MAX)] {
             assert_eq!(Key::read(&key.bytes()), Some(key));
         }
+        assert_eq!(v4.apart(7).range(), v4.range());
+        assert_eq!((v6.apart(7).range(), v6.apart(7).around()), (v6.range(), None));
+        assert_eq!(size_of::<Key>(), 16);
         assert_eq!(Key::read(&[9; 9]), None);
+        assert_eq!(Key::read(&[5; 9]), None);
+        assert_eq!(Key::read(&[4; 13]), None);
         assert_eq!(Key::read(&[48, 255, 255, 0, 0, 0, 0, 0, 0]), None);
     }
 }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use super::Settings;
 use super::tries::{ONE, Room, Rule};
+use super::{Settings, Thresholds};
 use crate::attack::Service;
 
 /// An hour, in milliseconds.
 pub(super) const HOUR: i64 = 3_600_000;
 /// A week.
-pub(super) const WEEK: i64 = 7 * 24 * HOUR;
+pub(super) const WEEK: i64 = 7 * DAY;
+/// A day.
+pub(super) const DAY: i64 = 24 * HOUR;
 /// A device that pauses for so long and then fails again is worth another notice.
-pub(super) const PAUSE: i64 = 24 * HOUR;
+pub(super) const PAUSE: i64 = DAY;
 /// From a source from which people log in, so many accounts may have a wrong password.
 pub(super) const FEW_ACCOUNTS: usize = 2;
 /// Each worth of sources has one of so many shares of the memory for sure.
@@ -34,9 +36,10 @@ pub(super) struct Limits {
     /// The pause between two attempts that a device may go on with for ever.
     pub(super) interval: i64,
     pub(super) burst: u32,
-    pub(super) per_hour: u32,
     /// See [`Settings::phone_gap`].
     pub(super) gap: i64,
+    /// See [`Settings::phone_per_day`].
+    pub(super) per_day: u32,
     pub(super) neighbours: usize,
     pub(super) found_after: u32,
     pub(super) quiet: i64,
@@ -66,17 +69,36 @@ impl Limits {
             room_around: Room { all: around, done: around },
             interval: HOUR / i64::from(settings.phone_per_hour),
             burst: settings.phone_burst,
-            per_hour: settings.phone_per_hour,
             gap: millis(settings.phone_gap),
+            per_day: settings.phone_per_day,
             neighbours: usize_of(settings.neighbours),
             found_after: settings.found_after,
             quiet: millis(settings.quiet),
         }
     }
 
-    /// What a device may try within an hour at most.
-    pub(super) fn pace(&self) -> (u32, u64) {
-        (self.burst + self.per_hour, 3600)
+    /// The same for a log that counts by itself: its own threshold in the place of both.
+    pub(super) fn of_filter(&self, filter: &Thresholds) -> Limits {
+        let attempts = filter.maxretry.clamp(1, *Thresholds::MAXRETRY.end());
+        let rule = Rule { score: attempts * ONE, within: millis(filter.findtime), lasting: false };
+        let room = Room { all: most_of_filter(attempts), done: usize_of(attempts) + 7 };
+        Limits { quick: rule, slow: rule, quick_attempts: attempts, room, ..self.clone() }
+    }
+
+    /// So many attempts of a source are kept on disk at most.
+    pub(super) fn most_kept(&self) -> usize {
+        self.room_around.all.max(most_of_filter(*Thresholds::MAXRETRY.end()))
+    }
+
+    /// What a device from which nobody has ever logged in may try a day, on average over more than a day.
+    pub(super) fn per_day(&self) -> (u32, u64) {
+        (self.per_day, seconds(DAY))
+    }
+
+    /// The time that a device needs at least for as many attempts as are too many within a short time.
+    pub(super) fn gaps(&self) -> (u32, u64) {
+        let wanted = self.quick_attempts.max(2);
+        (wanted, seconds(self.gap.saturating_mul(i64::from(wanted) - 1)))
     }
 }
 
@@ -90,6 +112,12 @@ impl Rule {
     pub(super) fn threshold(&self) -> (u32, u64) {
         (self.score / ONE, seconds(self.within))
     }
+}
+
+/// How many attempts of a source a filter's threshold needs: those that follow one another too slowly are
+/// remembered too, because lines may come late.
+fn most_of_filter(attempts: u32) -> usize {
+    usize_of(attempts) * 2 + 16
 }
 
 /// Whether phones use the service: then one of them can have a wrong password, and go on for ever.

@@ -38,7 +38,7 @@ mod tries;
 
 pub use course::Underway;
 pub use notice::Notice;
-pub use settings::Settings;
+pub use settings::{Settings, Thresholds};
 pub use summary::{Acts, AtService, Bin, FromSource, Span, Summary, WithAccount};
 pub use tally::{Hour, Most};
 pub use text::printable;
@@ -56,6 +56,8 @@ pub struct Sighting<'a> {
     pub log: &'a str,
     /// The line.
     pub line: &'a [u8],
+    /// What counts as an attack, where a filter of fail2ban reads the log: then it counts by itself.
+    pub filter: Option<Thresholds>,
 }
 
 /// How far a log is to be trusted.

@@ -64,7 +64,7 @@ impl Source {
         limits: &Limits,
     ) -> Option<(Case, bool)> {
         let tried = self.tries.get(place).copied()?;
-        let trusted = self.trusted_since(service, tried.at, limits.memory);
+        let trusted = self.positive(service, tried.at, tried.at, limits.memory).trusted;
         let here = |t: &Try| t.session & IS_56 == 0 && t.session >> 8 == u32::from(child) >> 8;
         let narrow = self.broken(place, WIDER, limits, here, |t| t.session);
         if let Some((weight, inside, threshold)) = narrow {
@@ -161,6 +161,7 @@ impl Source {
             trusted_since: trusted.map(Time::from_millis),
             attempts: count(inside.len()),
             score: if score == 0 { count(inside.len()) } else { score.div_ceil(ONE) },
+            networks: inside.iter().all(|t| t.is(NETWORK)),
             since: time(inside.first()),
             last,
             threshold,

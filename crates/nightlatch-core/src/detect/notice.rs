@@ -103,6 +103,21 @@ pub enum Notice {
         /// When the last source attacked.
         until: Time,
     },
+    /// Lines name their source by a text that is not an address, such as a host name. Names are not looked up:
+    /// whoever owns them chooses what they lead to. Nobody is banned for that. At most one notice an hour for
+    /// each log.
+    NoAddress {
+        /// The path of the log, or `journal` and the unit.
+        log: String,
+        /// At which kind of service.
+        service: Service,
+        /// How many such lines there were since the last notice.
+        lines: u32,
+        /// What the last one names.
+        name: String,
+        /// When the last one was.
+        at: Time,
+    },
     /// Lines name several sources: they were written to deceive. Nobody is banned for that. At most one
     /// notice an hour for each log.
     Doubtful {

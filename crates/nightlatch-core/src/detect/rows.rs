@@ -92,7 +92,7 @@ pub(super) fn read(row: &[u8], limits: &Limits) -> Option<Source> {
         })
     })?;
     source.tries.sort_by_key(|tried| tried.at);
-    let too_many = source.tries.len().saturating_sub(limits.room_around.all);
+    let too_many = source.tries.len().saturating_sub(limits.most_kept());
     source.tries.drain(..too_many);
     source.phones = row.many(|row| {
         Some(Phone {

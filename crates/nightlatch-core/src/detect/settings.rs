@@ -1,5 +1,6 @@
 //! What counts as an attack: thresholds, and how much is remembered.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,10 @@ pub struct Settings {
     /// (on average): what is faster guesses.
     #[serde(with = "span")]
     pub phone_gap: Duration,
+    /// A phone that has tried for longer than a day, more often than that a day on average, from a source from
+    /// which nobody has ever logged in, guesses as well. It is banned briefly each time, so that one attempt is left
+    /// to it for each brief ban.
+    pub phone_per_day: u32,
     /// So many IPv6 networks that attack make the network around them attack.
     pub neighbours: u32,
     /// After so many failures a success is a password that was found.
@@ -53,6 +58,7 @@ impl Default for Settings {
             phone_per_hour: 60,
             phone_burst: 30,
             phone_gap: Duration::from_secs(15),
+            phone_per_day: 100,
             neighbours: 3,
             found_after: 3,
             quiet: Duration::from_secs(1800),
@@ -74,11 +80,48 @@ impl Settings {
         self.phone_per_hour = self.phone_per_hour.clamp(1, 3600);
         self.phone_burst = self.phone_burst.clamp(1, 3600);
         self.phone_gap = self.phone_gap.min(LONGEST);
+        self.phone_per_day = self.phone_per_day.clamp(1, 86_400);
         self.neighbours = self.neighbours.clamp(2, 100);
         self.found_after = self.found_after.clamp(1, 100);
         self.quiet = self.quiet.clamp(second, LONGEST);
         self.max_sources = self.max_sources.clamp(1000, 10_000_000);
         self
+    }
+}
+
+/// What counts as an attack in a log that a filter of fail2ban reads: for each such log by itself, and apart from
+/// all else. The defaults are those of fail2ban, and no file of fail2ban changes them.
+///
+/// A filter shows neither whether a source can be forged nor why an attempt failed, and a client may have written
+/// the address that it finds. So a ban for it is brief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// So many failures within [`findtime`](Thresholds::findtime) are an attack.
+    pub maxretry: u32,
+    /// See [`maxretry`](Thresholds::maxretry).
+    #[serde(with = "span")]
+    pub findtime: Duration,
+    /// For how long a source is banned for it.
+    #[serde(with = "span")]
+    pub bantime: Duration,
+}
+
+impl Thresholds {
+    /// What [`maxretry`](Thresholds::maxretry) may be.
+    pub const MAXRETRY: RangeInclusive<u32> = 1..=100;
+    /// What [`findtime`](Thresholds::findtime) may be: nothing is remembered for longer.
+    pub const FINDTIME: RangeInclusive<Duration> =
+        Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+    /// What [`bantime`](Thresholds::bantime) may be.
+    pub const BANTIME: RangeInclusive<Duration> =
+        Duration::from_secs(10)..=Duration::from_secs(86_400);
+}
+
+impl Default for Thresholds {
+    fn default() -> Thresholds {
+        let ten_minutes = Duration::from_secs(600);
+        Thresholds { maxretry: 5, findtime: ten_minutes, bantime: ten_minutes }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use nightlatch_parse::log::Outcome;
 
-use super::good::{Good, Known};
-use super::limits::{FEW_ACCOUNTS, HOUR, Limits, PAUSE, is_for_phones};
-use super::pace::Pace;
+use super::good::{Good, Known, Positive};
+use super::limits::{DAY, FEW_ACCOUNTS, HOUR, Limits, PAUSE, WEEK, is_for_phones};
+use super::pace::{Fast, Pace};
 use super::tries::{BRIEF, CERTAIN, DEVICE, FORGIVEN, FULL, ONE, PHONE, Rule, Try, Window, apart};
 use crate::attack::{Service, Weight};
 use crate::time::Time;
@@ -21,6 +21,16 @@ pub(super) struct Phone {
     pub(super) since: i64,
     pub(super) last: i64,
     pub(super) attempts: u32,
+}
+
+impl Phone {
+    /// Whether it has gone on for longer than a day, too often on average to be left alone.
+    fn guesses_slowly(&self, limits: &Limits) -> bool {
+        let lasts = self.last.saturating_sub(self.since);
+        let allowed = i64::from(limits.per_day).saturating_mul(lasts);
+        let made = i64::from(self.attempts).saturating_sub(1);
+        lasts >= DAY && made.saturating_mul(DAY) > allowed
+    }
 }
 
 /// What is known of one source.
@@ -60,6 +70,9 @@ impl Default for Source {
 pub(super) enum Verdict {
     /// The source attacks.
     Attack(Case),
+    /// What looked like a device with a wrong password has guessed for days, and nobody has ever logged in
+    /// from there.
+    Slow(Case),
     /// A device has a wrong password: how many attempts, since when.
     Phone(u32, Time),
 }
@@ -71,6 +84,8 @@ pub(super) struct Case {
     pub(super) trusted_since: Option<Time>,
     pub(super) attempts: u32,
     pub(super) score: u32,
+    /// Whether networks within are counted, not attempts.
+    pub(super) networks: bool,
     pub(super) since: Time,
     pub(super) last: Time,
     pub(super) threshold: (u32, u64),
@@ -98,12 +113,15 @@ impl Source {
         self.last_failure = self.last_failure.max(at);
     }
 
-    /// Since when people log in from there, if that counts as positive evidence now.
-    pub(super) fn trusted_since(&self, service: Service, at: i64, memory: i64) -> Option<i64> {
-        let good = self.good.as_deref()?;
-        let goes_on = at.saturating_sub(good.last()) <= memory;
-        let since = good.counts_before(self.first_failure.min(at), service == Service::Ssh)?;
-        goes_on.then_some(since)
+    /// What successes from there show about whoever fails. The first of the failures was not after `first`.
+    pub(super) fn positive(&self, service: Service, first: i64, at: i64, memory: i64) -> Positive {
+        let is_remembered = |good: &&Good| at.saturating_sub(good.last()) <= memory;
+        let Some(good) = self.good.as_deref().filter(is_remembered) else {
+            return Positive::default();
+        };
+        let failure = self.first_failure.min(first).min(at);
+        let trusted = good.counts_before(failure, service == Service::Ssh);
+        Positive { trusted, any: true }
     }
 
     /// What follows from the attempt at `place`, which is new or of which more is known.
@@ -112,10 +130,11 @@ impl Source {
         place: usize,
         is_new: bool,
         service: Service,
+        positive: Positive,
         limits: &Limits,
     ) -> Option<Verdict> {
         let tried = self.tries.get(place).copied()?;
-        let trusted = self.trusted_since(service, tried.at, limits.memory);
+        let trusted = positive.trusted;
         let too_fast = is_new
             && is_for_phones(service)
             && tried.outcome != Outcome::Challenged
@@ -125,12 +144,19 @@ impl Source {
                 phone.attempts = phone.attempts.saturating_add(1);
                 phone.last = phone.last.max(tried.at);
             }
+            let phone = *phone;
             self.mark(|t| t.pair == tried.pair, PHONE);
-            let guesses = too_fast || (trusted.is_none() && self.is_fast(tried.pair, limits));
-            return guesses.then(|| Verdict::Attack(self.too_fast(&tried, trusted, limits)));
+            let last_ones = || self.fast(tried.pair, limits).filter(|_| trusted.is_none());
+            let fast = if too_fast { Some(self.pace.fast(tried.at, limits)) } else { last_ones() };
+            if let Some(fast) = fast {
+                return Some(Verdict::Attack(self.too_fast(&tried, trusted, fast, limits)));
+            }
+            let goes_on = is_new && !positive.any && phone.guesses_slowly(limits);
+            return goes_on.then(|| Verdict::Slow(slow(&phone, limits)));
         }
         if too_fast && trusted.is_some() {
-            return Some(Verdict::Attack(self.too_fast(&tried, trusted, limits)));
+            let fast = self.pace.fast(tried.at, limits);
+            return Some(Verdict::Attack(self.too_fast(&tried, trusted, fast, limits)));
         }
         for weight in [Weight::Full, Weight::Brief] {
             let counts = |t: &Try| counts(t, weight) && !(trusted.is_some() && t.is_misdialled());
@@ -165,14 +191,16 @@ impl Source {
         self.phones.iter_mut().find(is_its)
     }
 
-    /// Whether the last attempts of a device follow one another as no device would do it.
-    fn is_fast(&self, pair: u32, limits: &Limits) -> bool {
+    /// The last attempts of a device, if they follow one another as no device would do it.
+    fn fast(&self, pair: u32, limits: &Limits) -> Option<Fast> {
         let wanted = limits.quick_attempts.max(2);
         let mut last =
             self.tries.iter().rev().filter(|t| t.pair == pair && !t.is(FULL)).map(|t| t.at);
-        let Some(newest) = last.next() else { return false };
-        let Some(oldest) = last.nth(usize::try_from(wanted).unwrap_or(2) - 2) else { return false };
-        newest.saturating_sub(oldest) < limits.gap.saturating_mul(i64::from(wanted) - 1)
+        let newest = last.next()?;
+        let oldest = last.nth(usize::try_from(wanted).unwrap_or(2) - 2)?;
+        let is_fast =
+            newest.saturating_sub(oldest) < limits.gap.saturating_mul(i64::from(wanted) - 1);
+        is_fast.then(|| Fast { attempts: wanted, since: oldest, threshold: limits.gaps() })
     }
 
     fn device(&self, inside: &[Try], tried: &Try, trusted: Option<i64>, limits: &Limits) -> Device {
@@ -207,10 +235,20 @@ impl Source {
 
     fn new_phone(&mut self, tried: &Try) -> Verdict {
         self.mark(|t| t.pair == tried.pair, PHONE);
-        let its = || self.tries.iter().filter(|t| t.pair == tried.pair && !t.is(FORGIVEN | FULL));
+        // It may have paused: what was counted before is not counted again.
+        let is_its =
+            |phone: &&Phone| phone.pair == tried.pair && apart(phone.last, tried.at) <= WEEK;
+        let before = self.phones.iter().find(is_its).copied();
+        let from = before.map_or(i64::MIN, |phone| phone.last);
+        let its = || {
+            let own = |t: &&Try| t.pair == tried.pair && t.at > from && !t.is(FORGIVEN | FULL);
+            self.tries.iter().filter(own)
+        };
         let since = its().map(|t| t.at).min().unwrap_or(tried.at);
+        let since = before.map_or(since, |phone| phone.since.min(since));
         let last = its().map(|t| t.at).max().unwrap_or(tried.at);
         let attempts = count(its().count());
+        let attempts = before.map_or(attempts, |phone| phone.attempts.saturating_add(attempts));
         self.phones.retain(|phone| phone.pair != tried.pair);
         if self.phones.len() >= MOST_PHONES {
             let oldest = self.phones.iter().enumerate().min_by_key(|(_, phone)| phone.last);
@@ -222,13 +260,13 @@ impl Source {
     }
 
     /// A device, or what looks like one, tries faster than any device should.
-    fn too_fast(&mut self, tried: &Try, trusted: Option<i64>, limits: &Limits) -> Case {
+    fn too_fast(&mut self, tried: &Try, trusted: Option<i64>, fast: Fast, limits: &Limits) -> Case {
         let certain = |t: &&Try| t.is(CERTAIN) && apart(t.at, tried.at) <= HOUR;
         let proven = count(self.tries.iter().filter(certain).count()) >= limits.quick_attempts;
         let recent = |t: &&Try| apart(t.at, tried.at) <= HOUR && !t.is(FULL);
         let mut accounts: Vec<u32> = self.tries.iter().filter(recent).map(|t| t.account).collect();
         distinct(&mut accounts);
-        let pace = std::mem::replace(&mut self.pace, Pace::NONE);
+        self.pace = Pace::NONE;
         self.phones.retain(|phone| phone.pair != tried.pair);
         let weight = if proven { Weight::Full } else { Weight::Brief };
         self.mark(|_| true, spent(weight));
@@ -236,11 +274,12 @@ impl Source {
         Case {
             weight,
             trusted_since: trusted.map(Time::from_millis),
-            attempts: pace.attempts,
-            score: pace.attempts,
-            since: Time::from_millis(pace.since.min(tried.at)),
+            attempts: fast.attempts,
+            score: fast.attempts,
+            networks: false,
+            since: Time::from_millis(fast.since.min(tried.at)),
             last: Time::from_millis(tried.at),
-            threshold: limits.pace(),
+            threshold: fast.threshold,
             accounts,
         }
     }
@@ -265,6 +304,7 @@ impl Source {
             trusted_since: trusted.map(Time::from_millis),
             attempts: count(inside.len()),
             score: window.score.div_ceil(ONE),
+            networks: false,
             since: Time::from_millis(inside.first().map_or(last, |t| t.at)),
             last: Time::from_millis(last),
             threshold: rule.threshold(),
@@ -285,6 +325,22 @@ impl Source {
         self.tries.capacity() * size_of::<Try>()
             + self.phones.capacity() * size_of::<Phone>()
             + accounts
+    }
+}
+
+/// Why a device that nobody has ever seen log in guesses: it has gone on for days, however slowly. Whether
+/// somebody guesses or has forgotten a phone, nobody can tell; so a ban for it is always brief.
+fn slow(phone: &Phone, limits: &Limits) -> Case {
+    Case {
+        weight: Weight::Brief,
+        trusted_since: None,
+        attempts: phone.attempts,
+        score: phone.attempts,
+        networks: false,
+        since: Time::from_millis(phone.since),
+        last: Time::from_millis(phone.last),
+        threshold: limits.per_day(),
+        accounts: vec![phone.account],
     }
 }
 

@@ -79,15 +79,20 @@ pub struct Match {
 }
 
 impl Match {
-    /// The match as what a log reader says, for the judge. `None` if it is no failure, or has no address.
+    /// The match as what a log reader says, for the judge. `None` if it is no failure, or names no source.
     ///
-    /// A filter does not tell why an attempt failed, or whether its source may be forged: it counts as a
+    /// A line whose source is a host name, or anything else that is not an address, is doubtful and has no
+    /// sources. A filter does not tell why an attempt failed, or whether its source may be forged: it counts as a
     /// wrong password from a source that is only claimed.
     pub fn reading<'a>(&'a self, service: Service, line: &'a [u8]) -> Option<Reading<'a>> {
         if self.kind != Kind::Failure {
             return None;
         }
-        let source = self.address?;
+        let Some(source) = self.address else {
+            let text = self.host.as_deref()?;
+            let (stamp, sources) = (self.stamp, Vec::new());
+            return Some(Reading::Doubtful(Doubt { stamp, service, sources, text }));
+        };
         if let Some(another) = self.another {
             let sources = vec![source, another];
             return Some(Reading::Doubtful(Doubt {

@@ -71,16 +71,16 @@ pub struct Attempt<'a> {
     pub dialled: Option<&'a [u8]>,
 }
 
-/// A line that names several sources.
+/// A line that names several sources, or by a filter of fail2ban something that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt<'a> {
     /// When, as the line says.
     pub stamp: Option<Stamp>,
     /// At which kind of service.
     pub service: Service,
-    /// The sources, in the order of the line; none of them is believed.
+    /// The sources, in the order of the line; none of them is believed. None where there is no address.
     pub sources: Vec<IpAddr>,
-    /// The part of the line in which they differ: the attacker's text.
+    /// The part of the line in which they differ, or that stands for the address: the attacker's text.
     pub text: &'a [u8],
 }
 

@@ -12,6 +12,7 @@ use crate::shell::paths::Paths;
 
 pub mod about;
 pub mod accounts;
+pub mod attempts;
 pub mod audit;
 pub mod bans;
 pub mod blocks;

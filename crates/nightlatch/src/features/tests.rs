@@ -60,7 +60,8 @@ impl Bench {
         };
         let at = Time::from_millis(START + seconds * 1000);
         let trust = Trust::Full;
-        let sighting = Sighting { at, attempt, trust, log: "/var/log/asterisk/security", line };
+        let sighting =
+            Sighting { at, attempt, trust, filter: None, log: "/var/log/asterisk/security", line };
         self.judge.see(&sighting, &mut self.found);
     }
 }

@@ -347,3 +347,85 @@ fn a_log_is_tried_out() {
     let missing = log.nightlatch.must_exit(2, &["watch", "test", "/nowhere/log"]);
     assert!(missing.contains("cannot be read"), "{missing}");
 }
+
+/// Filters with thresholds of their own, tables of the configuration, and own patterns.
+#[test]
+fn filters_and_patterns_are_tried_out() {
+    let Some(stage) = stage() else { return };
+    let log = Log::on(&stage, "log");
+    let (filter, path) = (log.beside(".conf"), log.path.to_str().unwrap());
+    fs::write(
+        &filter,
+        "[Definition]\nfailregex = login of <F-USER>\\S+</F-USER> from <HOST> failed$\n",
+    )
+    .unwrap();
+    let filter = filter.to_str().unwrap();
+    let line = |second: u32, source: &str| {
+        format!("2026-11-20 08:36:{second:02} login of alice from {source} failed\n")
+    };
+    let mut text: String = (0..10).map(|second| line(second * 2, "198.51.100.66")).collect();
+    text += &line(30, "guest.example.net");
+    text += &line(31, "2001:db8:66::1");
+    fs::write(&log.path, &text).unwrap();
+    let test =
+        |options: &[&str]| log.nightlatch.json(&[&["watch", "test", path], options].concat());
+    let banned = |told: &Value| {
+        let all = told["banned"].as_array().unwrap();
+        all.iter().map(|it| it["source"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let told = test(&["--as", filter]);
+    assert_eq!((&told["attempts"], &told["doubtful"]), (&11.into(), &1.into()), "{told}");
+    assert_eq!(told["thresholds"]["maxretry"], 5, "{told}");
+    assert_eq!(
+        (banned(&told), &told["banned"][0]["bantime"]),
+        (vec!["198.51.100.66".to_owned()], &600.into())
+    );
+    assert_eq!(told["banned"][0]["evidence"]["attempts"], 5, "{told}");
+    let told = test(&["--as", filter, "--maxretry", "10", "--findtime", "17s"]);
+    assert_eq!(banned(&told), [""; 0], "{told}");
+    let told = test(&["--as", filter, "--maxretry", "1", "--bantime", "1h"]);
+    assert_eq!(banned(&told).len(), 2, "{told}");
+    let shown = log.nightlatch.must(&["watch", "test", path, "--as", filter, "--maxretry", "10"]);
+    for what in [
+        "thresholds of the filter: 10 within 10m: banned for 10m",
+        "1 line of which the source is not sure",
+        "banned for 10m: 198.51.100.66 at 2026-11-20 08:36:18 UTC",
+        "10 failed attempts with account \"alice\" within 18s (limit: 10 within 10m)",
+        "notice: 1 line in",
+    ] {
+        assert!(shown.contains(what), "{what}: {shown}");
+    }
+    // As the table of the log says, without a word about it.
+    log.nightlatch.configure(&format!(
+        "[[watch]]\npath = \"{path}\"\nfilter = \"{filter}\"\nmaxretry = 7\nbantime = \"1d\"\n"
+    ));
+    let told = test(&[]);
+    assert_eq!(
+        (&told["thresholds"]["maxretry"], &told["banned"][0]["bantime"]),
+        (&7.into(), &86_400.into())
+    );
+    assert_eq!(test(&["--as", filter, "--findtime", "1h"])["thresholds"]["maxretry"], 7);
+    // A pattern counts as everything else does.
+    let pattern = ["--pattern", "login of <ACCOUNT> from <ADDRESS> failed"];
+    let told = test(&[pattern.as_slice(), &["--quick-attempts", "8"]].concat());
+    assert_eq!(
+        (&told["thresholds"], &told["settings"]["quick-attempts"]),
+        (&Value::Null, &8.into())
+    );
+    assert_eq!(told["banned"][0]["evidence"]["accounts"], serde_json::json!(["alice"]), "{told}");
+    assert_eq!(told["banned"][0]["evidence"]["attempts"], 8, "{told}");
+    assert_eq!(banned(&test(&[pattern.as_slice(), &["--since", "1h"]].concat())), [""; 0]);
+    // What would have no effect is a mistake.
+    for (options, expected) in [
+        (["--as", filter, "--quick-attempts", "3"], "do not apply to a filter"),
+        (["--as", "sshd", "--maxretry", "3"], "are for a filter"),
+        (["--as", filter, "--maxretry", "0"], "--maxretry is 1 to 100"),
+        (["--as", filter, "--bantime", "2d"], "--bantime 10s to 1d"),
+    ] {
+        let wrong =
+            log.nightlatch.must_exit(2, &[&["watch", "test", path], options.as_slice()].concat());
+        assert!(wrong.contains(expected), "{wrong}");
+    }
+    let wrong = log.nightlatch.must_exit(2, &["watch", "test", path, "--pattern", "failed from"]);
+    assert!(wrong.contains("<ADDRESS>"), "{wrong}");
+}

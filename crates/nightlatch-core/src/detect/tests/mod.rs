@@ -11,13 +11,16 @@ use std::net::IpAddr;
 use nightlatch_parse::log::{Attempt, Outcome, Proof, Service};
 
 use super::*;
+use crate::attack::Evidence;
 
+mod filters;
 mod memory;
 mod model;
 mod networks;
 mod phones;
 mod rows;
 mod situations;
+mod slow;
 mod successes;
 
 /// When the tests begin.
@@ -40,6 +43,7 @@ struct Shown {
     trust: Trust,
     log: &'static str,
     text: String,
+    filter: Option<Thresholds>,
 }
 
 /// An attempt with a wrong password at SIP, in a session of its own.
@@ -56,6 +60,7 @@ fn wrong(source: &str, at: i64, account: &'static str) -> Shown {
         trust: Trust::Full,
         log: "/var/log/asterisk/security",
         text: String::new(),
+        filter: None,
     }
 }
 
@@ -81,6 +86,11 @@ impl Shown {
 
     fn claimed(self) -> Shown {
         self.with(|shown| shown.proof = Proof::Claimed)
+    }
+
+    /// As a filter reads it, in a log of its own.
+    fn filtered(self, log: &'static str, filter: Thresholds) -> Shown {
+        self.claimed().with(|shown| (shown.log, shown.filter) = (log, Some(filter)))
     }
 
     fn low(self) -> Shown {
@@ -132,8 +142,14 @@ impl Bench {
             trust: shown.trust,
             log: shown.log,
             line: line.as_bytes(),
+            filter: shown.filter,
         };
         self.judge.see(&sighting, &mut found);
+        // Whatever it was, the numbers of the evidence show why.
+        for attack in attacks(&found) {
+            let Evidence { attempts, score, threshold: (most, _), .. } = attack.evidence;
+            assert!(attempts > 0 && score >= most, "{attack:#?}");
+        }
         found
     }
 

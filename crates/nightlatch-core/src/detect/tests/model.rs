@@ -1,5 +1,5 @@
-//! A model that keeps everything and looks through all of it each time: random streams of attempts must
-//! lead to the same attacks, over restarts too.
+//! A model that keeps everything and looks through all of it each time: random streams of attempts, of
+//! filters with thresholds of their own among them, must lead to the same attacks, over restarts too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
@@ -42,7 +42,13 @@ type Found = (String, bool, u32);
 
 impl Model {
     fn see(&mut self, shown: &Shown, session: &str) -> Vec<Found> {
-        let (source, network) = source_of(shown.source);
+        let (name, network) = source_of(shown.source);
+        // What a filter reads counts for its log alone.
+        let source = match shown.filter {
+            Some(_) => format!("{name} in {}", shown.log),
+            None => name.clone(),
+        };
+        let network = network.filter(|_| shown.filter.is_none());
         let proven = shown.proof == Proof::Answered && shown.trust == Trust::Full;
         let score = if shown.outcome == Outcome::WrongPassword { 1 } else { 2 };
         let room = |kept: &Kept| if score == 1 { kept.lines.0 < 4 } else { kept.lines.1 < 8 };
@@ -82,8 +88,12 @@ impl Model {
             self.kept.len() - 1
         };
         let mut found = Vec::new();
-        let attack = self.source_attacks(&source, place);
-        found.extend(attack.clone());
+        let rules = match shown.filter {
+            Some(it) => vec![(it.maxretry, it.findtime.as_secs().cast_signed())],
+            None => vec![(5, 600), (20, 7 * DAY)],
+        };
+        let attack = self.source_attacks(&source, place, &rules);
+        found.extend(attack.clone().map(|(_, full, attempts)| (name, full, attempts)));
         if let Some((around, within)) = network {
             let copy = self.kept[place].clone();
             found.extend(self.around(&around, within, copy, None));
@@ -95,10 +105,16 @@ impl Model {
         found
     }
 
-    /// Five within ten minutes or twenty within a week, first of those that are proven, then of all.
-    fn source_attacks(&mut self, source: &str, place: usize) -> Option<Found> {
+    /// Five within ten minutes or twenty within a week, or what a filter says; first of those that are
+    /// proven, then of all.
+    fn source_attacks(
+        &mut self,
+        source: &str,
+        place: usize,
+        rules: &[(u32, i64)],
+    ) -> Option<Found> {
         for full in [true, false] {
-            for (most, within) in [(5, 600), (20, 7 * DAY)] {
+            for (most, within) in rules.iter().copied() {
                 let those = |kept: &Kept| kept.source == source && kept.network.is_none();
                 if let Some(places) = self.too_many(place, full, most, within, those) {
                     self.spend(full, those);
@@ -268,6 +284,14 @@ impl Model {
     }
 }
 
+fn thresholds(maxretry: u32, seconds: u64) -> Thresholds {
+    Thresholds {
+        maxretry,
+        findtime: std::time::Duration::from_secs(seconds),
+        ..Thresholds::default()
+    }
+}
+
 fn around_bits(around: &str) -> u128 {
     around.trim_end_matches("/48").parse::<Ipv6Addr>().unwrap().to_bits()
 }
@@ -293,6 +317,8 @@ struct Step {
     claimed: bool,
     low: bool,
     restart: bool,
+    /// The filter that reads the line, if one does.
+    filter: Option<(&'static str, Thresholds)>,
 }
 
 const ACCOUNTS: [&str; 4] = ["root", "admin", "alice", "bob"];
@@ -305,8 +331,14 @@ fn steps(most: usize, sources: BoxedStrategy<IpAddr>) -> impl Strategy<Value = V
         1 => 0..2 * DAY,
         1 => -300..0_i64,
     ];
-    let step = (pause, sources, 0..4_usize, any::<u8>(), 0..10_u8, 0..10_u8, 0..40_u8).prop_map(
-        |(pause, source, account, session, kind, trust, restart)| Step {
+    let filter = prop_oneof![
+        6 => Just(None),
+        2 => Just(Some(("/var/log/a", thresholds(3, 60)))),
+        1 => Just(Some(("/var/log/b", thresholds(7, 86_400)))),
+    ];
+    let what = (0..10_u8, 0..10_u8, 0..40_u8);
+    let step = (pause, sources, 0..4_usize, any::<u8>(), what, filter).prop_map(
+        |(pause, source, account, session, (kind, trust, restart), filter)| Step {
             pause,
             source,
             account,
@@ -315,6 +347,7 @@ fn steps(most: usize, sources: BoxedStrategy<IpAddr>) -> impl Strategy<Value = V
             claimed: trust == 0,
             low: trust == 1,
             restart: restart == 0,
+            filter,
         },
     );
     proptest::collection::vec(step, 0..most)
@@ -338,7 +371,9 @@ fn compare(steps: &[Step]) -> Result<(), TestCaseError> {
         let shown =
             wrong("192.0.2.1", at, ACCOUNTS[step.account]).ssh().session(&session).with(|shown| {
                 shown.source = step.source;
-                if step.unknown {
+                if let Some((log, filter)) = step.filter {
+                    *shown = shown.clone().filtered(log, filter);
+                } else if step.unknown {
                     shown.outcome = Outcome::UnknownAccount;
                 }
                 if step.claimed {

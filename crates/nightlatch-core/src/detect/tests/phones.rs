@@ -55,7 +55,7 @@ fn one_phone_with_a_wrong_password_bans_no_office() {
 #[test]
 fn without_positive_evidence_the_pace_decides() {
     let mut bench = Bench::new();
-    let slow = bench.all((0..10_000).map(|n| wrong(OFFICE, n * 61, "204")));
+    let slow = bench.all((0..DAY / 61).map(|n| wrong(OFFICE, n * 61, "204")));
     assert_eq!(bad_phones(&slow), [("204", Outcome::WrongPassword)]);
     no_attack(&slow);
     let mut bench = Bench::new();
@@ -64,12 +64,15 @@ fn without_positive_evidence_the_pace_decides() {
     let mut bench = Bench::new();
     no_attack(&bench.all((0..20).map(|n| wrong(OFFICE, n * 61, "204"))));
     let fast = bench.all((0..5).map(|n| wrong(OFFICE, 20 * 61 + n, "204")));
-    one_attack(&fast);
+    let evidence = &one_attack(&fast).evidence;
+    assert_eq!((evidence.attempts, evidence.threshold), (5, (5, 60)));
     // What asks every 20 s is a phone for some time, and then is not.
     let mut bench = Bench::new();
-    let found: Vec<usize> =
-        (0..200).map(|n| attacks(&bench.see(&wrong(OFFICE, n * 20, "204"))).len()).collect();
-    assert_eq!(found.iter().position(|attacks| *attacks > 0), Some(44));
+    let found: Vec<_> = (0..200).map(|n| bench.see(&wrong(OFFICE, n * 20, "204"))).collect();
+    let first = found.iter().position(|found| !attacks(found).is_empty());
+    assert_eq!(first, Some(44));
+    let evidence = &one_attack(&found[44]).evidence;
+    assert_eq!((evidence.attempts, evidence.threshold), (45, (45, 880)));
     // Two accounts are no phone, and neither are several computers of one IPv6 network.
     let mut bench = Bench::new();
     one_attack(&bench.all((0..5).map(|n| wrong(OFFICE, n * 61, ACCOUNTS[n as usize % 2]))));

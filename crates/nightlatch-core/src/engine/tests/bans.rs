@@ -14,7 +14,8 @@ use nightlatch_parse::log::Service;
 fn attack(source: &str, weight: Weight, last: u64) -> Attack {
     let last = START.after(Duration::from_secs(last));
     let evidence = Evidence {
-        score: 5,
+        score: 6,
+        networks: false,
         service: Service::Sip,
         attempts: 6,
         since: START,
@@ -24,7 +25,7 @@ fn attack(source: &str, weight: Weight, last: u64) -> Attack {
         accounts: vec!["100".to_owned()],
         lines: Vec::new(),
     };
-    Attack { source: range(source), weight, trusted_since: None, evidence }
+    Attack { source: range(source), weight, trusted_since: None, bantime: None, evidence }
 }
 
 impl Desk {

@@ -76,10 +76,12 @@ impl Bans {
         let times = before.map_or(0, |before| before.times_left(now, config.quiet));
         let (times, length) = match attack.weight {
             // What somebody else could have forged makes nobody worse.
-            Weight::Brief => (times, config.brief),
+            Weight::Brief => (times, attack.bantime.unwrap_or(config.brief)),
             Weight::Full => (times.saturating_add(1), config.length(times.saturating_add(1))),
         };
-        let until = now.after(length);
+        // Better evidence does not end a ban earlier.
+        let active = before.filter(|before| before.is_active(now));
+        let until = active.map_or(now, |before| before.until).max(now.after(length));
         let evidence = ban::bounded(attack.evidence.clone(), self.all.len() >= MANY);
         let cause = BanCause::Attack { weight: attack.weight, evidence: Box::new(evidence) };
         let remembered = until.after(config.quiet.saturating_mul(times.max(1)));

@@ -8,9 +8,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::{File, Mistake, OneOrMany, Table};
-use crate::detect::Settings;
+use crate::detect::{Settings, Thresholds};
 use crate::near::nearest;
 use crate::service::ServiceName;
+use thresholds::Span;
+
+pub use thresholds::native;
+
+mod thresholds;
 
 /// The most tables.
 pub const MAX_WATCHED: usize = 64;
@@ -26,6 +31,16 @@ pub struct Config {
     pub watched: Vec<Watched>,
     /// What counts as an attack.
     pub attempts: Box<Settings>,
+}
+
+impl Config {
+    /// The thresholds of the first table with that filter.
+    pub fn thresholds_of(&self, filter: &str) -> Option<Thresholds> {
+        self.watched.iter().find_map(|watched| match &watched.reads {
+            Reads::Filter { name, thresholds } if name == filter => Some(*thresholds),
+            _ => None,
+        })
+    }
 }
 
 /// A log.
@@ -46,6 +61,8 @@ pub enum Place {
     File(String),
     /// A unit whose lines are in the journal.
     Journal(String),
+    /// What in the journal a filter of fail2ban describes by its `journalmatch`: the filter.
+    Described(String),
 }
 
 /// How a log is read.
@@ -55,8 +72,13 @@ pub enum Reads {
     Detected,
     /// By a format.
     Format(Format),
-    /// By a filter of fail2ban: its path, or its name and options.
-    Filter(String),
+    /// By a filter of fail2ban.
+    Filter {
+        /// Its path, or its name and options.
+        name: String,
+        /// What counts as an attack there.
+        thresholds: Thresholds,
+    },
     /// By patterns of the administrator.
     Patterns(Vec<Pattern>),
 }
@@ -77,6 +99,9 @@ struct Entry {
     format: Option<Spanned<String>>,
     filter: Option<Spanned<String>>,
     pattern: Option<Spanned<OneOrMany>>,
+    maxretry: Option<Spanned<i64>>,
+    findtime: Option<Spanned<Span>>,
+    bantime: Option<Spanned<Span>>,
     #[serde(default)]
     services: Vec<Spanned<String>>,
 }
@@ -121,13 +146,18 @@ fn within_bounds(file: &File<'_>, written: Spanned<Settings>) -> Result<Settings
 
 fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     let span = entry.span();
-    let Entry { path, journal, format, filter, pattern, services } = entry.into_inner();
+    let mut entry = entry.into_inner();
+    let pattern = entry.pattern.take();
+    let Entry { path, journal, format, filter, services, .. } = &entry;
     let place = match (path, journal) {
-        (Some(path), None) => Place::File(sound_path(file, &path)?),
-        (None, Some(unit)) => Place::Journal(sound_unit(file, &unit)?),
+        (Some(path), None) => Place::File(sound_path(file, path)?),
+        (None, Some(unit)) => Place::Journal(sound_unit(file, unit)?),
         (Some(_), Some(journal)) => {
             let what = "a table [[watch]] has either path or journal: write a second one";
             return Err(file.mistake(journal.span(), what));
+        }
+        (None, None) if filter.is_some() => {
+            Place::Described(described(file, span, filter.as_ref())?)
         }
         (None, None) => {
             let what = "a table [[watch]] needs path = \"/var/log/...\", or journal = \"UNIT\"";
@@ -136,16 +166,21 @@ fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     };
     let reads = match (format, filter, pattern) {
         (None, None, None) => Reads::Detected,
-        (Some(format), None, None) => Reads::Format(known_format(file, &format)?),
+        (Some(format), None, None) => Reads::Format(known_format(file, format)?),
         (None, Some(filter), None) => {
             let reference = Reference::parse(filter.get_ref());
             reference.map_err(|error| file.mistake(filter.span(), error))?;
-            Reads::Filter(sound(file, &filter, "filter")?)
+            let name = sound(file, filter, "filter")?;
+            let thresholds = thresholds::read(file, &entry, &name)?;
+            Reads::Filter { name, thresholds }
         }
         (None, None, Some(pattern)) => Reads::Patterns(patterns(file, pattern)?),
         (_, Some(second), _) => return Err(one_of_three(file, second.span())),
         (_, _, Some(second)) => return Err(one_of_three(file, second.span())),
     };
+    if !matches!(reads, Reads::Filter { .. }) {
+        thresholds::none(file, &entry)?;
+    }
     let services = services.iter().map(|name| file.value(name));
     let services = services.collect::<Result<_, _>>()?;
     Ok(Watched { place, reads, services })
@@ -183,6 +218,25 @@ fn sound_path(file: &File<'_>, written: &Spanned<String>) -> Result<String, Mist
         return Err(file.mistake(written.span(), what));
     }
     Ok(path)
+}
+
+/// Without path and unit, a filter says itself what it reads, unless a format replaces it.
+fn described(
+    file: &File<'_>,
+    span: std::ops::Range<usize>,
+    filter: Option<&Spanned<String>>,
+) -> Result<String, Mistake> {
+    let name = filter.map(|filter| filter.get_ref().clone()).unwrap_or_default();
+    match native(&name) {
+        None => Ok(name),
+        Some(format) => {
+            let what = format!(
+                "this filter is replaced by the format \"{}\": add path = \"/var/log/...\", or journal = \"UNIT\"; what is usual is read without a table (\"nightlatch watch list\")",
+                format.name()
+            );
+            Err(file.mistake(span, what))
+        }
+    }
 }
 
 /// A unit without ending is a service.
@@ -248,14 +302,18 @@ mod tests {
         assert_eq!(journal.reads, Reads::Format(Format::Asterisk));
         assert_eq!(journal.services.len(), 1);
         assert!(matches!(y.reads, Reads::Patterns(_)));
-        assert_eq!(z.reads, Reads::Filter("sshd[mode=aggressive]".to_owned()));
+        let (name, thresholds) = ("sshd[mode=aggressive]".to_owned(), Thresholds::default());
+        assert_eq!(z.reads, Reads::Filter { name, thresholds });
         assert_eq!(*config.attempts, Settings::default());
+        let config = read("[[watch]]\nfilter = \"dovecot\"\n");
+        assert_eq!(config.watched[0].place, Place::Described("dovecot".to_owned()));
     }
 
     #[test]
     fn mistakes() {
         let one = |rest: &str| format!("[[watch]]\npath = \"/x\"\n{rest}");
         check("[[watch]]\nformat = \"sshd\"\n", 1, 1, "needs path");
+        check("[[watch]]\nfilter = \"sshd\"\n", 1, 1, "by the format \"sshd\": add path");
         check("[[watch]]\npath = \"x.log\"\n", 2, 8, "from the root");
         check("[[watch]]\npath = \"/var/../x\"\n", 2, 8, "without \"..\"");
         check("[[watch]]\npath = \"/var/log/*.log\"\n", 2, 8, "for each file");

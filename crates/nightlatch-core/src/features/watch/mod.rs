@@ -13,7 +13,7 @@ mod told;
 use serde::{Deserialize, Serialize};
 
 pub use blind::{Blind, Blindness};
-pub use config::{Config, MAX_WATCHED, Place, Reads as ReadBy, Watched};
+pub use config::{Config, MAX_WATCHED, Place, Reads as ReadBy, Watched, native};
 pub use moment::Moments;
 pub use nightlatch_parse::log::Format;
 pub use standing::{Source, SourceState, Standing, Unreadable, WhyLow};

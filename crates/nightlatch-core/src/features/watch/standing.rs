@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Blind;
-use crate::detect::{Trust, Underway};
+use crate::detect::{Thresholds, Trust, Underway};
 use crate::time::Time;
 
 /// How the reading stands.
@@ -24,6 +24,10 @@ pub struct Source {
     pub log: String,
     /// By which format it is read; none as long as that is not detected.
     pub format: Option<String>,
+    /// What counts as an attack there, where a filter of fail2ban reads it; what the configuration says under
+    /// `[attempts]` otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
     /// Whether the configuration names it.
     pub is_configured: bool,
     /// How it is.
@@ -40,6 +44,9 @@ pub struct Source {
     pub doubtful: u64,
     /// How many lines were too long, and left out.
     pub too_long: u64,
+    /// How many lines a filter gave up, because its expressions would have taken too long.
+    #[serde(default)]
+    pub given_up: u64,
     /// How many bytes were lost because the log was emptied before they were read.
     pub lost: u64,
     /// Since when it is read.

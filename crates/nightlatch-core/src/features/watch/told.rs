@@ -40,6 +40,9 @@ pub(super) fn topic(notice: &Notice) -> Topic {
             let topic = Topic::new("attack-ended", since);
             topic.with("sources", sources).with("attempts", attempts)
         }
+        Notice::NoAddress { log, name, .. } => {
+            Topic::new("log-without-address", log).with("name", name)
+        }
         Notice::Doubtful { log, text, .. } => Topic::new("log-doubtful", log).with("text", text),
     }
 }

@@ -1,7 +1,7 @@
 //! What is said about bans.
 
 use nightlatch_core::AddrRange;
-use nightlatch_core::attack::{Evidence, Service, Weight};
+use nightlatch_core::attack::{Evidence, Weight};
 use nightlatch_core::audit::Record;
 use nightlatch_core::ban::Limited;
 use nightlatch_core::features::bans::{Ban, BanCause, Bans, Limit, Notice, Refusal, Reply, Spared};
@@ -11,6 +11,7 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use crate::features::about::{About, Claim};
+use crate::features::attempts;
 use crate::features::places::{Place, Places};
 use crate::features::report::Report;
 use crate::features::worded::Worded;
@@ -44,18 +45,18 @@ impl Worded for Bans {
             ),
             Refusal::Untouchable { range, what } => {
                 let what = match what {
-                    Untouchable::Loopback => "this machine itself",
-                    Untouchable::Link => "the link's own addresses",
-                    Untouchable::Multicast => "no address of a single host",
+                    Untouchable::Loopback => "is this machine itself",
+                    Untouchable::Link => "is used on the local link only",
+                    Untouchable::Multicast => "is not the address of a single host",
                 };
-                format!("{range} cannot be banned: it is {what}")
+                format!("{range} cannot be banned: it {what}")
             }
             Refusal::Guarded { range, guarded, what } => {
                 let named = if guarded == range { String::new() } else { format!("{guarded}, ") };
                 format!("{range} is not banned: it is {named}{what}, and the server needs it")
             }
             Refusal::Allowed { range, names } => format!(
-                "{range} is not banned: it is allowed by {}, and no ban counts there; remove it there first, or use \"nightlatch block {range}\"",
+                "{range} is not banned: it is allowed by {}, and a ban has no effect on what is allowed; remove it there first, or use \"nightlatch block {range}\"",
                 names.join(", ")
             ),
             Refusal::TooLong { most } => format!(
@@ -63,7 +64,7 @@ impl Worded for Bans {
                 show_span(*most)
             ),
             Refusal::Full { most } => format!(
-                "there are {most} bans, and no more than that; \"nightlatch unban --all\" ends all of them"
+                "there are {most} bans already, the most that are possible; \"nightlatch unban --all\" ends all of them"
             ),
             Refusal::NotBanned { range } => {
                 format!("{range} is not banned: \"nightlatch bans\" lists all bans")
@@ -81,24 +82,26 @@ impl Worded for Bans {
                 cause(ban)
             ),
             Notice::Many { count } => format!(
-                "{count} sources were banned within a minute: no more of them are told here; \"nightlatch bans\" lists all"
+                "{count} sources were banned within a minute: further ones are not reported one by one; \"nightlatch bans\" lists all"
             ),
             Notice::Spared { range, because, limited_until, evidence } => {
                 let limited = match limited_until {
-                    Some(until) => format!("is limited until {until} instead of banned"),
+                    Some(until) => format!("is limited until {until}, not banned,"),
                     None => "is not banned".to_owned(),
                 };
                 format!(
-                    "{range} attacks and {limited}, because {}: {}",
+                    "{range} attacks and {limited} because {}: {}",
                     spared(because),
                     seen(evidence)
                 )
             }
             Notice::Full { range, most, brief: true } => format!(
-                "{range} is not banned: {most} sources are banned for what somebody else could have forged, and no more than that at a time (max-brief in [bans])"
+                "{range} attacks and is not banned: {most} sources are banned on evidence that somebody else could have forged, which is the most at a time (max-brief under [bans])"
             ),
             Notice::Full { range, most, brief: false } => {
-                format!("{range} is not banned: there are {most} bans, and no more than that")
+                format!(
+                    "{range} attacks and is not banned: there are {most} bans already, the most that are possible; \"nightlatch unban --all\" ends all of them"
+                )
             }
         }
     }
@@ -138,7 +141,7 @@ impl Worded for Bans {
 fn set(ban: &Ban, now: Time) -> String {
     let what = if ban.limit.is_none() { "banned" } else { "limited" };
     format!(
-        "{} is {what} since {} until {}, {} left: {}",
+        "{} is {what} from {} until {} ({} left): {}",
         ban.range,
         ban.since,
         ban.until,
@@ -161,9 +164,10 @@ fn limited(limit: &Limit) -> String {
         .collect();
     let free = match limit.free.len() {
         0 => String::new(),
-        phones => format!(", except {phones} registered phones"),
+        1 => ", except its registered phone".to_owned(),
+        phones => format!(", except its {phones} registered phones"),
     };
-    let strict = if limit.strict { ", strictly, because it went on" } else { "" };
+    let strict = if limit.strict { "; more strictly, because the attack went on" } else { "" };
     format!("{}{free}{strict}", names.join(", "))
 }
 
@@ -182,10 +186,10 @@ fn cause(ban: &Ban) -> String {
         BanCause::Attack { weight, evidence } => {
             let times = match ban.times {
                 0 | 1 => String::new(),
-                times => format!("; {times} times in a row"),
+                times => format!("; banned {times} times in a row"),
             };
             let brief = match weight {
-                Weight::Brief => "; somebody else could have forged that",
+                Weight::Brief => "; somebody else could have forged this",
                 Weight::Full => "",
             };
             format!("{}{times}{brief}", seen(evidence))
@@ -193,53 +197,33 @@ fn cause(ban: &Ban) -> String {
     }
 }
 
-/// What was seen, in words. The attacker's text stands in quotes.
+/// What was seen, with the last line.
 fn seen(evidence: &Evidence) -> String {
-    let Evidence { service, attempts, since, last, threshold, accounts_tried, .. } = evidence;
-    let (most, seconds) = threshold;
-    let within = show_span(last.since(*since));
-    let limit = show_span(std::time::Duration::from_secs(*seconds));
-    let named: Vec<String> =
-        evidence.accounts.iter().take(3).map(|name| screen::quoted(name)).collect();
-    let accounts = match (accounts_tried, named.is_empty()) {
-        (0, true) => String::new(),
-        (tried, true) => format!(" at {tried} accounts"),
-        (tried, false) if usize::try_from(*tried).is_ok_and(|tried| tried > named.len()) => {
-            format!(" at {tried} accounts ({}, ...)", named.join(", "))
+    let last = match evidence.lines.last() {
+        Some(line) => {
+            format!(
+                "at {} in {}: {}",
+                line.at,
+                screen::printable(&line.log),
+                screen::quoted(&line.text)
+            )
         }
-        (_, false) => format!(" at {}", named.join(", ")),
+        None => format!("at {}", evidence.last),
     };
-    let line = evidence.lines.last().map_or_else(String::new, |line| {
-        let log = screen::printable(&line.log);
-        format!("; {} in {log}: {}", line.at, screen::quoted(&line.text))
-    });
-    format!(
-        "{attempts} failed attempts at {}{accounts} within {within} until {last} (limit: {most} within {limit}){line}",
-        service_name(*service)
-    )
-}
-
-const fn service_name(service: Service) -> &'static str {
-    match service {
-        Service::Sip => "sip",
-        Service::Iax => "iax",
-        Service::Ami => "the manager interface",
-        Service::Web => "web",
-        Service::Provisioning => "provisioning",
-        Service::Ssh => "ssh",
-        Service::Other => "a service",
-    }
+    format!("{}; the last one {last}", attempts::seen(evidence))
 }
 
 fn spared(because: &Spared) -> String {
     match because {
         Spared::Guarded { what } if what.is_empty() => {
-            "such addresses are used in many networks".to_owned()
+            "it is a private or reserved address".to_owned()
         }
         Spared::Guarded { what } => format!("it is {what}"),
         Spared::Allowed { names } => format!("it is allowed by {}", names.join(", ")),
-        Spared::Trusted { since } => format!("somebody logs in from there since {since}"),
-        Spared::Registered => "it is registered".to_owned(),
+        Spared::Trusted { since } => format!("people have logged in from there since {since}"),
+        Spared::Registered => {
+            "a phone is registered from there, or this server is registered there".to_owned()
+        }
         Spared::Administers => "somebody administers this server from there".to_owned(),
     }
 }

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nightlatch_core::detect::{Settings, Span};
+use nightlatch_core::detect::{Settings, Span, Thresholds};
 use nightlatch_core::features::Reply;
-use nightlatch_core::features::watch::{self, Request, Standing};
+use nightlatch_core::features::watch::{self, Config, Request, Standing};
 use nightlatch_core::time::parse_span;
-use nightlatch_parse::log::Format;
+use nightlatch_parse::log::{Format, PatternError};
 use serde::Serialize;
 
-use super::intake::How;
+use super::intake::{ByFilter, How, LineReader};
 use super::replay::{Replay, Would};
 use super::seen::Seen;
 use super::view::View;
@@ -58,7 +58,8 @@ enum Of {
 struct Test {
     /// The log, or - for standard input
     file: String,
-    /// Its format, or a filter of fail2ban, e.g. asterisk or "sshd[mode=aggressive]"; default: detected
+    /// Its format, or a filter of fail2ban, e.g. asterisk or "sshd[mode=aggressive]"; default: as a table
+    /// [[watch]] says, or detected
     #[arg(long = "as", value_name = "FORMAT")]
     format: Option<String>,
     /// One pattern with <ADDRESS> in place of the address
@@ -67,6 +68,15 @@ struct Test {
     /// Only lines younger than this, such as 24h
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     since: Option<Duration>,
+    #[command(flatten)]
+    general: General,
+    #[command(flatten)]
+    own: Own,
+}
+
+/// What counts as an attack in a log that is read by a format or a pattern.
+#[derive(clap::Args, Debug)]
+struct General {
     /// How many failures within --quick-within are an attack; default: the configuration
     #[arg(long, value_name = "COUNT")]
     quick_attempts: Option<u32>,
@@ -79,6 +89,20 @@ struct Test {
     /// See --slow-attempts
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     slow_within: Option<Duration>,
+}
+
+/// The same in one that is read by a filter.
+#[derive(clap::Args, Debug)]
+struct Own {
+    /// By a filter: how many failures within --findtime are an attack; default: its table [[watch]], or 5
+    #[arg(long, value_name = "COUNT")]
+    maxretry: Option<u32>,
+    /// See --maxretry; default: its table [[watch]], or 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    findtime: Option<Duration>,
+    /// By a filter: for how long a source is banned; default: its table [[watch]], or 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    bantime: Option<Duration>,
 }
 
 impl Run for WatchCommand {
@@ -176,8 +200,11 @@ impl Sum {
 
 impl Test {
     fn run(&self, context: &Context) -> Outcome {
-        let settings = self.settings(context)?;
-        let mut replay = io::replay::read(&self.file, self.how()?, settings, self.since)?;
+        let config = crate::shell::configuration::read(&context.paths.config)?.watch;
+        let mut lines = self.lines(&config)?;
+        let settings = self.general.over(*config.attempts);
+        self.fit(&mut lines.how)?;
+        let mut replay = io::replay::read(lines, settings, self.since)?;
         sparing::ask(context, &mut replay.told.sources)?;
         if context.json {
             screen::say_json(&Shown::of(&replay));
@@ -187,49 +214,102 @@ impl Test {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Those of the configuration, but for what the options say.
-    fn settings(&self, context: &Context) -> Result<Settings, Failure> {
-        let config = crate::shell::configuration::read(&context.paths.config)?;
-        let mut settings = *config.watch.attempts;
-        if let Some(count) = self.quick_attempts {
-            settings.quick_attempts = count;
-        }
-        if let Some(span) = self.quick_within {
-            settings.quick_within = span;
-        }
-        if let Some(count) = self.slow_attempts {
-            settings.slow_attempts = count;
-        }
-        if let Some(span) = self.slow_within {
-            settings.slow_within = span;
-        }
-        Ok(settings.bounded())
-    }
-
-    fn how(&self) -> Result<How, Failure> {
-        let wrong = |error: String| Failure::new(Code::Usage, error);
+    /// What reads the log.
+    fn lines(&self, config: &Config) -> Result<LineReader, Failure> {
         if let Some(pattern) = &self.pattern {
             let pattern = pattern.parse();
-            let pattern = pattern
-                .map_err(|error: nightlatch_parse::log::PatternError| wrong(error.to_string()))?;
-            return Ok(How::Patterns(vec![pattern]));
+            let pattern = pattern.map_err(|error: PatternError| wrong(error.to_string()))?;
+            return Ok(self.reader(How::Patterns(vec![pattern])));
         }
-        let Some(name) = &self.format else { return Ok(How::Undetected) };
-        let is_filter = name.contains(['/', '[']);
-        match name.parse::<Format>() {
-            Ok(format) => Ok(How::Formats(vec![format])),
-            Err(error) if !is_filter => {
+        let Some(name) = &self.format else {
+            let configured = io::replay::configured(&self.file, config).map_err(wrong)?;
+            return Ok(configured.unwrap_or_else(|| self.reader(How::Undetected)));
+        };
+        let unknown = match name.parse::<Format>() {
+            Ok(format) => return Ok(self.reader(How::Formats(vec![format]))),
+            Err(error) => error,
+        };
+        let filter = match io::replay::filter(name) {
+            Ok(filter) => filter,
+            Err(error) if name.contains(['/', '[']) => return Err(wrong(error)),
+            Err(_) => {
                 let known = Format::all().iter().map(|format| format.name());
                 let meant = nightlatch_core::near::nearest(name, known);
                 let meant = meant.map(|it| format!("; did you mean \"{it}\"?")).unwrap_or_default();
-                io::replay::filter(name)
-                    .map(|filter| How::Filter(name.clone(), Box::new(filter)))
-                    .map_err(|_| wrong(format!("{error}{meant}")))
+                return Err(wrong(format!("{unknown}{meant}")));
             }
-            Err(_) => io::replay::filter(name)
-                .map(|filter| How::Filter(name.clone(), Box::new(filter)))
-                .map_err(wrong),
+        };
+        let thresholds = config.thresholds_of(name).unwrap_or_default();
+        let by = ByFilter { name: name.clone(), filter, thresholds };
+        let mut lines = self.reader(How::Filter(Box::new(by)));
+        lines.instead_of = watch::native(name).map(|format| format.name().to_owned());
+        Ok(lines)
+    }
+
+    fn reader(&self, how: How) -> LineReader {
+        LineReader::new(self.file.clone(), how, None)
+    }
+
+    /// Lets the options for thresholds take effect; those of the other kind would have none.
+    fn fit(&self, how: &mut How) -> Result<(), Failure> {
+        match how {
+            How::Filter(_) if self.general.is_given() => Err(wrong(
+                "--quick-attempts and the like do not apply to a filter: use --maxretry, --findtime and --bantime".to_owned(),
+            )),
+            How::Filter(by) => {
+                by.thresholds = self.own.over(by.thresholds)?;
+                Ok(())
+            }
+            _ if self.own.is_given() => Err(wrong(
+                "--maxretry, --findtime and --bantime are for a filter of fail2ban (--as NAME): use --quick-attempts and the like".to_owned(),
+            )),
+            _ => Ok(()),
         }
+    }
+}
+
+fn wrong(error: String) -> Failure {
+    Failure::new(Code::Usage, error)
+}
+
+impl General {
+    fn is_given(&self) -> bool {
+        let General { quick_attempts, quick_within, slow_attempts, slow_within } = self;
+        quick_attempts.or(*slow_attempts).is_some() || quick_within.or(*slow_within).is_some()
+    }
+
+    /// Those of the configuration, but for what the options say.
+    fn over(&self, configured: Settings) -> Settings {
+        let General { quick_attempts, quick_within, slow_attempts, slow_within } = *self;
+        let settings = Settings {
+            quick_attempts: quick_attempts.unwrap_or(configured.quick_attempts),
+            quick_within: quick_within.unwrap_or(configured.quick_within),
+            slow_attempts: slow_attempts.unwrap_or(configured.slow_attempts),
+            slow_within: slow_within.unwrap_or(configured.slow_within),
+            ..configured
+        };
+        settings.bounded()
+    }
+}
+
+impl Own {
+    fn is_given(&self) -> bool {
+        self.maxretry.is_some() || self.findtime.or(self.bantime).is_some()
+    }
+
+    /// Those of the configuration, but for what the options say.
+    fn over(&self, configured: Thresholds) -> Result<Thresholds, Failure> {
+        let Own { maxretry, findtime, bantime } = *self;
+        let thresholds = Thresholds {
+            maxretry: maxretry.unwrap_or(configured.maxretry),
+            findtime: findtime.unwrap_or(configured.findtime),
+            bantime: bantime.unwrap_or(configured.bantime),
+        };
+        let is_sound = Thresholds::MAXRETRY.contains(&thresholds.maxretry)
+            && Thresholds::FINDTIME.contains(&thresholds.findtime)
+            && Thresholds::BANTIME.contains(&thresholds.bantime);
+        let what = "--maxretry is 1 to 100, --findtime 1s to 7d, --bantime 10s to 1d";
+        is_sound.then_some(thresholds).ok_or_else(|| wrong(what.to_owned()))
     }
 }
 
@@ -246,6 +326,10 @@ struct Shown<'a> {
     banned: Vec<ShownSource<'a>>,
     spared: Vec<ShownSource<'a>>,
     more_sources: u64,
+    /// What counted as an attack, where a filter read the log.
+    thresholds: Option<Thresholds>,
+    /// The same where none did.
+    settings: Option<&'a Settings>,
     notices: &'a [nightlatch_core::detect::Notice],
 }
 
@@ -254,6 +338,8 @@ struct ShownSource<'a> {
     source: String,
     weight: nightlatch_core::attack::Weight,
     trusted_since: Option<nightlatch_core::time::Time>,
+    /// In seconds, where a filter read the log.
+    bantime: Option<u64>,
     evidence: &'a nightlatch_core::attack::Evidence,
     #[serde(flatten)]
     would: &'a Would,
@@ -266,10 +352,12 @@ impl<'a> Shown<'a> {
             source: would.attack.source.to_string(),
             weight: would.attack.weight,
             trusted_since: would.attack.trusted_since,
+            bantime: would.attack.bantime.map(|it| it.as_secs()),
             evidence: &would.attack.evidence,
             would,
         };
         let told = &replay.told;
+        let thresholds = replay.lines.how.thresholds();
         Shown {
             format: replay.lines.how.name(),
             lines: counts.lines,
@@ -281,6 +369,8 @@ impl<'a> Shown<'a> {
             banned: told.sources.iter().filter(|it| it.spared.is_none()).map(one).collect(),
             spared: told.sources.iter().filter(|it| it.spared.is_some()).map(one).collect(),
             more_sources: told.more,
+            thresholds,
+            settings: thresholds.is_none().then_some(&replay.settings),
             notices: &told.notices,
         }
     }

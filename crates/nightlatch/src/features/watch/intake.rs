@@ -2,13 +2,15 @@
 
 use std::io::BufRead as _;
 
-use nightlatch_core::detect::{Finding, Judge, Sighting, Trust};
+use nightlatch_core::detect::{Finding, Judge, Sighting, Thresholds, Trust};
 use nightlatch_core::features::watch::Moments;
 use nightlatch_core::time::Time;
 use nightlatch_parse::fail2ban::Filter;
 use nightlatch_parse::log::{
     Attempt, Format, MAX_LINE, Pattern, Reading, Service, Stamp, asterisk, prefix,
 };
+
+use super::record;
 
 /// What all logs are judged by together.
 pub(super) struct Intake {
@@ -45,8 +47,18 @@ pub(super) enum How {
     Formats(Vec<Format>),
     /// By the first of these that reads a line.
     Patterns(Vec<Pattern>),
-    /// By a filter of fail2ban, of this name.
-    Filter(String, Box<Filter>),
+    /// By a filter of fail2ban.
+    Filter(Box<ByFilter>),
+}
+
+/// A filter of fail2ban that reads a log.
+#[derive(Clone, Debug)]
+pub(super) struct ByFilter {
+    /// As the administrator names it.
+    pub(super) name: String,
+    pub(super) filter: Filter,
+    /// What counts as an attack there.
+    pub(super) thresholds: Thresholds,
 }
 
 impl How {
@@ -58,7 +70,23 @@ impl How {
                 Some(formats.iter().map(|it| it.name()).collect::<Vec<_>>().join(", "))
             }
             How::Patterns(_) => Some("pattern".to_owned()),
-            How::Filter(name, _) => Some(format!("filter {name}")),
+            How::Filter(by) => Some(format!("filter {}", by.name)),
+        }
+    }
+
+    /// How many lines took too long to read.
+    pub(super) fn given_up(&self) -> u64 {
+        match self {
+            How::Filter(by) => by.filter.gave_up(),
+            _ => 0,
+        }
+    }
+
+    /// What counts as an attack, where it counts by itself.
+    pub(super) fn thresholds(&self) -> Option<Thresholds> {
+        match self {
+            How::Filter(by) => Some(by.thresholds),
+            _ => None,
         }
     }
 }
@@ -171,9 +199,17 @@ impl LineReader {
                 let reading = patterns.iter().find_map(|pattern| pattern.read(line));
                 self.take_reading(reading, line, written, intake, onlooker);
             }
-            How::Filter(_, filter) => {
+            How::Filter(by) => {
                 let seconds = now.since(Time::default()).as_secs();
-                let found = filter.read(line, seconds);
+                // For fail2ban, a line of the journal has no date.
+                let (stamp, text) = match self.is_journal {
+                    true => record::without_stamp(line),
+                    false => (None, line),
+                };
+                let mut found = by.filter.read(text, seconds);
+                if let Some(found) = &mut found {
+                    found.stamp = found.stamp.or(stamp);
+                }
                 let reading = found.as_ref().and_then(|it| it.reading(Service::Other, line));
                 self.take_reading(reading, line, written, intake, onlooker);
             }
@@ -197,7 +233,8 @@ impl LineReader {
                 let service = self.service.unwrap_or(attempt.service);
                 let attempt = Attempt { service, ..attempt };
                 let trust = if self.is_journal { self.trust } else { self.trust_in(line, intake) };
-                let sighting = Sighting { at, attempt, trust, log: &self.log, line };
+                let filter = self.how.thresholds();
+                let sighting = Sighting { at, attempt, trust, log: &self.log, line, filter };
                 onlooker.sees(&sighting);
                 intake.judge.see(&sighting, &mut intake.found);
             }

@@ -460,6 +460,7 @@ impl Thread {
         let superseded = self.superseded.iter().map(|(log, by)| Source {
             log: log.clone(),
             format: None,
+            thresholds: None,
             is_configured: false,
             state: SourceState::Superseded { by: by.clone() },
             trust: Trust::Low,
@@ -468,6 +469,7 @@ impl Thread {
             attempts: 0,
             doubtful: 0,
             too_long: 0,
+            given_up: 0,
             lost: 0,
             since: None,
             last_line: None,

@@ -13,8 +13,25 @@
 //! is left out; if lines were lost, because a log was emptied before they were read, a notice says so. Lines
 //! longer than 16 kB are left out.
 //!
+//! **Filters of fail2ban** are read as they are: `filter = "dovecot"`, `"postfix[mode=auth]"` or a path. Where there is a
+//! format for the same lines, it is used instead, and `watch list` says so. In a table with a filter, `maxretry` (1 to
+//! 100; 5), `findtime` (1s to 7d; 10m) and `bantime` (10s to 1d; 10m) are written as in fail2ban: a number of seconds, or
+//! `10m`, `12h`, `1d`, `1w`. No jail of fail2ban on this machine is looked at. What a filter finds counts for that log
+//! alone, together with no other log; lines of one session within ten seconds are one attempt. A filter cannot tell
+//! whether a client wrote the address that it finds, so its bans are bounded: in length, in number (`max-brief` under
+//! `[bans]`), and they do not grow. A line in which the filter could have found another address as well, or in which it
+//! finds a host name, is a notice and no ban; host names are never looked up. Of the journal, a table names the unit,
+//! or, with a filter that has a `journalmatch`, neither path nor unit.
+//!
+//! **Phones.** A phone with a wrong password tries again and again: a notice says so, and its address, from which
+//! perhaps an office calls, is not banned, as long as it tries no more than `phone-per-hour` times. Who guesses as slowly
+//! as that looks the same. So it counts for how long it goes on, and whether anybody else is there: more than
+//! `phone-per-day` attempts a day (on average over more than a day), from an address from which nobody at all has logged
+//! in for a week, lead to a brief ban each time, which leaves one guess for each of these bans. It ends as soon as any phone
+//! registers from there, which it can between two of them.
+//!
 //! Under `[attempts]`, `quick-attempts` is 1 to 100, `slow-attempts` that to 200, `phone-per-hour` and `phone-burst` 1
-//! to 3600, `neighbours` 2 to 100, `found-after` 1 to 100, `max-sources` 1000 to 10000000, and each time 1s to 30d;
+//! to 3600, `phone-per-day` 1 to 86400, `neighbours` 2 to 100, `found-after` 1 to 100, `max-sources` 1000 to 10000000, and each time 1s to 30d;
 //! `slow-within` is not less than `quick-within`.
 //!
 //! **Trust.** Only a file that nobody but root can write or replace is fully trusted. From all others, and from lines
@@ -44,7 +61,8 @@
 //!
 //! `nightlatch watch test FILE` reads a log once (`-`: standard input) and changes nothing: who would have been
 //! banned, when and on which evidence, how many attempts came afterwards, and which of your own people would have
-//! been concerned, as the daemon says. Stamps without a time zone are in that of this server.
+//! been concerned, as the daemon says. A log that a table `[[watch]]` names is read as that says; `--as` names another
+//! format or a filter. Options change the thresholds. Stamps without a time zone are in that of this server.
 
 mod blind;
 pub mod cli;

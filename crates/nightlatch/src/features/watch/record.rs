@@ -2,9 +2,10 @@
 
 use nightlatch_core::detect::Trust;
 use nightlatch_parse::journal::Record;
+use nightlatch_parse::log::{Stamp, stamp};
 
 /// The programs of sshd.
-pub(super) const SSHD: [&str; 8] = [
+const SSHD: [&str; 8] = [
     "/usr/sbin/sshd",
     "/usr/lib/openssh/sshd-session",
     "/usr/lib/openssh/sshd-auth",
@@ -22,6 +23,84 @@ pub(super) enum Whose {
     Sshd,
     /// Those of a unit.
     Unit(String),
+    /// Those that a filter of fail2ban describes (`journalmatch`).
+    Described(Described),
+}
+
+/// Records as a `journalmatch` describes them: one of the alternatives fits, and of each field in that one of the
+/// values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Described(Vec<Vec<(Known, String)>>);
+
+/// A field by which records are described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Unit,
+    Program,
+    Command,
+    Identifier,
+}
+
+const KNOWN: [(&str, Known); 4] = [
+    ("_SYSTEMD_UNIT", Known::Unit),
+    ("_EXE", Known::Program),
+    ("_COMM", Known::Command),
+    ("SYSLOG_IDENTIFIER", Known::Identifier),
+];
+
+impl Described {
+    /// Of the lines of a `journalmatch`.
+    ///
+    /// # Errors
+    /// It has none, or a field that is not known here.
+    pub(super) fn of(lines: &[Vec<String>]) -> Result<Described, String> {
+        let mut alternatives = Vec::new();
+        for terms in lines.iter().flat_map(|line| line.split(|term| term == "+")) {
+            let terms = terms.iter().map(|term| {
+                let known = term.split_once('=').and_then(|(name, value)| {
+                    let (_, known) = KNOWN.iter().find(|(known, _)| *known == name)?;
+                    Some((*known, value.to_owned()))
+                });
+                known.ok_or_else(|| {
+                    let term: String = term.chars().take(80).collect();
+                    format!("\"{term}\" in the journalmatch of the filter is not supported: name the unit with journal = \"UNIT\"")
+                })
+            });
+            let terms = terms.collect::<Result<Vec<_>, String>>()?;
+            if !terms.is_empty() {
+                alternatives.push(terms);
+            }
+        }
+        if alternatives.is_empty() {
+            return Err("the filter has no journalmatch: name a file with path, or a unit with journal = \"UNIT\"".to_owned());
+        }
+        Ok(Described(alternatives))
+    }
+
+    fn fits(&self, record: &Record) -> bool {
+        let of = |known: Known| match known {
+            Known::Unit => &record.unit,
+            Known::Program => &record.program,
+            Known::Command => &record.command,
+            Known::Identifier => &record.identifier,
+        };
+        self.0.iter().any(|terms| {
+            terms.iter().all(|(known, _)| {
+                let mut values = terms.iter().filter(|(other, _)| other == known);
+                values.any(|(_, value)| value.as_bytes() == of(*known))
+            })
+        })
+    }
+
+    /// For `journalctl`: alternatives, each of terms.
+    fn terms(&self) -> Vec<Vec<String>> {
+        let name =
+            |known: &Known| KNOWN.iter().find(|(_, it)| it == known).map_or("", |(name, _)| name);
+        let one = |terms: &Vec<(Known, String)>| {
+            terms.iter().map(|(known, value)| format!("{}={value}", name(known))).collect()
+        };
+        self.0.iter().map(one).collect()
+    }
 }
 
 impl Whose {
@@ -40,6 +119,16 @@ impl Whose {
                 Some(if record.user == Some(0) { Trust::Full } else { Trust::Low })
             }
             Whose::Unit(_) => None,
+            Whose::Described(described) => described.fits(record).then_some(Trust::Low),
+        }
+    }
+
+    /// For `journalctl`: alternatives, each of terms that all hold.
+    pub(super) fn terms(&self) -> Vec<Vec<String>> {
+        match self {
+            Whose::Sshd => SSHD.iter().map(|path| vec![format!("_EXE={path}")]).collect(),
+            Whose::Unit(unit) => vec![vec![format!("_SYSTEMD_UNIT={unit}")]],
+            Whose::Described(described) => described.terms(),
         }
     }
 
@@ -47,7 +136,7 @@ impl Whose {
     fn program<'a>(&self, record: &'a Record) -> &'a [u8] {
         match self {
             Whose::Sshd => b"sshd",
-            Whose::Unit(_) => {
+            Whose::Unit(_) | Whose::Described(_) => {
                 let is_sound = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
                 let name = &record.identifier;
                 let is_name = !name.is_empty() && name.iter().all(is_sound);
@@ -59,7 +148,7 @@ impl Whose {
     /// The record as syslog would write it into a file, without line breaks.
     pub(super) fn line(&self, record: &Record) -> Vec<u8> {
         let mut line = Vec::with_capacity(record.message.len() + 64);
-        line.extend_from_slice(stamp(record.received.unwrap_or(0)).as_bytes());
+        line.extend_from_slice(shown_stamp(record.received.unwrap_or(0)).as_bytes());
         line.extend_from_slice(b" journal ");
         line.extend_from_slice(self.program(record));
         if let Some(process) = record.process {
@@ -71,8 +160,16 @@ impl Whose {
     }
 }
 
+/// A line of [`Whose::line`] in two parts: when it was written, and the rest, as fail2ban reads it.
+pub(super) fn without_stamp(line: &[u8]) -> (Option<Stamp>, &[u8]) {
+    match stamp::iso(line) {
+        Some((stamp, rest)) => (Some(stamp), rest.trim_ascii_start()),
+        None => (None, line),
+    }
+}
+
 /// Microseconds since 1970 as `2026-11-20T08:36:32.123456+00:00`.
-fn stamp(micros: u64) -> String {
+fn shown_stamp(micros: u64) -> String {
     let millis = i64::try_from(micros / 1000).unwrap_or(0);
     let shown = nightlatch_core::time::Time::from_millis(millis).to_string();
     let shown = shown.strip_suffix(" UTC").unwrap_or(&shown).replace(' ', "T");
@@ -122,6 +219,45 @@ mod tests {
         assert_eq!(trust("asterisk.service", 0), Some(Trust::Full));
         assert_eq!(trust("asterisk.service", 120), Some(Trust::Low));
         assert_eq!(trust("other.service", 0), None);
+    }
+
+    #[test]
+    fn a_filter_describes_records() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let described = |lines: &[&str]| {
+            Described::of(&lines.iter().map(|line| words(line)).collect::<Vec<_>>())
+        };
+        let record = |unit: &str, command: &str| Record {
+            command: command.into(),
+            ..failed("/usr/sbin/sshd", unit, 0)
+        };
+        let whose = Whose::Described(
+            described(&[
+                "_SYSTEMD_UNIT=a.service _COMM=a _COMM=b + SYSLOG_IDENTIFIER=x",
+                "_COMM=c",
+            ])
+            .unwrap(),
+        );
+        let fits = |unit, command| whose.trust(&record(unit, command)).is_some();
+        assert!(fits("a.service", "a") && fits("a.service", "b") && fits("z.service", "c"));
+        assert!(!fits("a.service", "z") && !fits("b.service", "a"));
+        let x = Record { identifier: b"x".to_vec(), ..record("z", "z") };
+        assert_eq!(whose.trust(&x), Some(Trust::Low));
+        assert_eq!(whose.terms().concat().len(), 5);
+        assert!(described(&["_SYSTEMD_UNIT=a PRIORITY=5"]).unwrap_err().contains("\"PRIORITY=5\""));
+        assert!(described(&[]).unwrap_err().contains("no journalmatch"));
+    }
+
+    /// fail2ban knows a line of the journal without its date.
+    #[test]
+    fn filters_read_records_without_their_stamps() {
+        let line = Whose::Unit(String::new()).line(&failed("/usr/sbin/sshd", "ssh.service", 0));
+        let (stamp, text) = without_stamp(&line);
+        assert!(stamp.is_some());
+        assert_eq!(
+            String::from_utf8_lossy(text),
+            "journal sshd[4711]: Failed password for root from 192.0.2.1 port 4000 ssh2"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use nightlatch_core::attack::Attack;
-use nightlatch_core::detect::{Finding, Judge, Notice, Sighting};
+use nightlatch_core::detect::{Finding, Judge, Notice, Settings, Sighting};
 use nightlatch_core::features::watch::Moments;
 use nightlatch_core::time::Time;
 use serde::Serialize;
@@ -48,6 +48,8 @@ pub(super) struct Told {
 /// Reads a log again.
 pub(super) struct Replay {
     pub(super) lines: LineReader,
+    /// What counts as an attack, where no filter says otherwise.
+    pub(super) settings: Settings,
     intake: Intake,
     pub(super) told: Told,
     /// Nothing that was later is believed.
@@ -56,17 +58,19 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// With what judges, and what lines are left out that are older than a moment.
+    /// With a secret for the judge, and what lines are left out that are older than a moment.
     pub(super) fn new(
         lines: LineReader,
-        judge: Judge,
+        settings: Settings,
+        seed: [u8; 16],
         moments: Moments,
         not_before: Time,
         now: Time,
     ) -> Replay {
+        let judge = Judge::new(settings.clone(), seed);
         let intake =
             Intake { judge, moments, found: Vec::new(), not_before, runs: None, last_thread: None };
-        Replay { lines, intake, told: Told::default(), now, passed: Time::default() }
+        Replay { lines, settings, intake, told: Told::default(), now, passed: Time::default() }
     }
 
     /// Takes whole lines in.

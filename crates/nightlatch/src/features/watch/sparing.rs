@@ -24,7 +24,7 @@ const LAST_OF_OWN: u8 = 19;
 pub(super) fn ask(context: &Context, sources: &mut [Would]) -> Result<(), Failure> {
     for would in sources.iter_mut() {
         if let Some(since) = would.attack.trusted_since {
-            would.spared = Some(format!("somebody logs in from there with success since {since}"));
+            would.spared = Some(format!("people have logged in from there since {since}"));
         }
     }
     for would in sources.iter_mut().filter(|it| it.spared.is_none()).take(MAX_ASKED) {
@@ -54,9 +54,15 @@ fn spared(why: &Why) -> Option<String> {
     if why.is_spared_by_lists {
         return Some("this server needs it".to_owned());
     }
-    let is_known =
-        serde_json::to_value(&about.fields).is_ok_and(|fields| fields.get("known").is_some());
-    is_known.then(|| "this server is registered there, or calls it".to_owned())
+    is_registrar(&about).then(|| "this server is registered there".to_owned())
+}
+
+/// Whether this server is registered at the address. Whom it merely calls or answers may be anybody.
+fn is_registrar(about: &About) -> bool {
+    let fields = serde_json::to_value(&about.fields).unwrap_or_default();
+    let known = fields.get("known").and_then(serde_json::Value::as_array);
+    let by = known.into_iter().flatten().filter_map(|peer| peer.get("by")?.as_str());
+    by.into_iter().any(|by| by.starts_with("registered"))
 }
 
 /// Who an address is, in a few words: what is configured for it.

@@ -175,7 +175,7 @@ mod tests {
                 dialled: Some(&hostile[2]),
             };
             let (at, trust) = (Time::default(), Trust::Low);
-            let sighting = Sighting { at, attempt, trust, log: "/var/log/a", line: b"" };
+            let sighting = Sighting { at, attempt, trust, filter: None, log: "/var/log/a", line: b"" };
             let seen = Seen::of(&sighting, 0);
             // In JSON each text is a field of its own, with the same text.
             for text in [&seen.account, &seen.agent, &seen.dialled].into_iter().flatten() {

@@ -2,15 +2,15 @@
 
 pub(super) mod summary;
 
-use nightlatch_core::attack::{Evidence, Outcome, Service, Weight};
-use nightlatch_core::detect::{self, Trust, Underway};
+use nightlatch_core::attack::{Outcome, Service, Weight};
+use nightlatch_core::detect::{self, Thresholds, Trust, Underway};
 use nightlatch_core::features::watch::{
     Blind, Blindness, Notice, Refusal, Reply, Source, SourceState, Unreadable, Watch, WhyLow,
 };
 use nightlatch_core::time::show_span;
-use std::time::Duration;
 
 use super::replay::{Replay, Would};
+use crate::features::attempts::{self, at, count};
 use crate::features::report::Report;
 use crate::features::worded::Worded;
 use crate::shell::screen::{self, grouped};
@@ -42,19 +42,19 @@ impl Worded for Watch {
         match notice {
             Notice::Judged(judged) => self::judged(judged),
             Notice::LinesLost { log, bytes: Some(bytes) } => format!(
-                "the log {log} was emptied before its last {bytes} bytes were read: what they told is lost"
+                "the log {log} was emptied before its last {bytes} bytes were read: their lines are lost"
             ),
             Notice::LinesLost { log, bytes: None } => format!(
-                "the log {log} was emptied or replaced while it was not read, and its old content is not beside it: lines written meanwhile are lost"
+                "the log {log} was emptied or replaced while it was not read, and there is no rotated copy of it beside it: lines written meanwhile are lost"
             ),
             Notice::NotRead { log, why } => {
                 format!("the log {log} is not read: {}", unreadable(why))
             }
             Notice::NoJournal { error } => format!(
-                "the journal cannot be read: {error}; attempts that only it tells of are not seen until it can be: try \"journalctl -f\""
+                "the journal cannot be read: {error}; attempts that are in no other log are not seen until then: find out with \"journalctl -f\" what is wrong"
             ),
             Notice::NotKept { error } => format!(
-                "how far logs were read cannot be kept: {error}; after a restart lines are read again"
+                "it cannot be saved how far logs were read: {error}; after a restart, lines are read again from where it was saved last"
             ),
         }
     }
@@ -69,13 +69,18 @@ fn judged(notice: &detect::Notice) -> String {
             account,
             failures,
             accounts_tried,
-            at,
+            at: when,
             ..
         } => {
+            let account = match account.is_empty() {
+                true => String::new(),
+                false => format!(" as {}", screen::quoted(account)),
+            };
             format!(
-                "a password was found: {source} logged in at {} as {} at {at}, after {failures} failures with {accounts_tried} accounts: change that password now, end what it does (\"nightlatch block {source}\"), and look at its calls",
-                self::service(*service),
-                screen::quoted(account)
+                "a password was probably guessed: {source} logged in{}{account} at {when}, after {} with {}; change that password now, block the address (\"nightlatch block {source}\"), and check which calls were made",
+                at(*service),
+                count((*failures).into(), "failed attempt", "failed attempts"),
+                count((*accounts_tried).into(), "account", "accounts"),
             )
         }
         detect::Notice::AccountsGuessed {
@@ -87,8 +92,8 @@ fn judged(notice: &detect::Notice) -> String {
             ..
         } => {
             format!(
-                "{source}, from which people log in since {trusted_since}, guesses: {accounts_tried} accounts failed at {} ({}); it is limited, not banned: find out which device it is",
-                self::service(*service),
+                "{source} guesses passwords: {accounts_tried} accounts failed{} ({}); people have logged in from there since {trusted_since}, so it is limited and not banned: find the device that does it",
+                at(*service),
                 quoted(accounts)
             )
         }
@@ -101,39 +106,38 @@ fn judged(notice: &detect::Notice) -> String {
                 _ => "a wrong password",
             };
             format!(
-                "{account} at {source}{agent} has had {fault} since {since}: {attempts} attempts; correct it at the phone, nobody is banned for it"
+                "{account} at {source}{agent} has had {fault} since {since}: {} failed; correct it at the phone. It is not banned, unless it goes on for more than a day and nobody has ever logged in from there",
+                count((*attempts).into(), "attempt", "attempts"),
             )
         }
         detect::Notice::PhoneRecovered { source, account, attempts, since, .. } => format!(
-            "{} at {source} logs in again, after {attempts} failed attempts since {since}",
-            screen::quoted(account)
+            "{} at {source} logs in again, after {} since {since}",
+            screen::quoted(account),
+            count((*attempts).into(), "failed attempt", "failed attempts"),
         ),
         detect::Notice::AttackBegan { source, service, .. } => format!(
-            "an attack begins: {source} tries logins at {}; \"nightlatch watch\" shows it",
-            self::service(*service)
+            "an attack has begun: {source} guesses passwords{}; \"nightlatch watch\" shows it",
+            at(*service)
         ),
-        detect::Notice::AttackEnded { sources, attempts, since, until } => {
-            let sources = count((*sources).into(), "source", "sources");
-            format!(
-                "the attack has ended: {sources} attacked from {since} to {until}, {attempts} attempts failed"
-            )
-        }
+        detect::Notice::AttackEnded { sources, attempts, since, until } => format!(
+            "the attack has ended: {} attacked from {since} to {until}, {} failed",
+            count((*sources).into(), "source", "sources"),
+            count(*attempts, "attempt", "attempts"),
+        ),
+        detect::Notice::NoAddress { log, lines, name, .. } => format!(
+            "{} in {log} with {} in the place of the address: host names are not looked up, because whoever owns one chooses its address, so nobody was banned for this; let the program log addresses",
+            count((*lines).into(), "line", "lines"),
+            screen::quoted(name),
+        ),
         detect::Notice::Doubtful { log, lines, sources, text, .. } => {
             let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
             format!(
-                "{lines} lines in {log} name several sources ({}) and are not believed, so nobody was banned for them: {}",
+                "{} in {log} with several addresses that could be the source ({}): somebody may have written one of them to get it banned, so nobody was; the text is {}",
+                count((*lines).into(), "line", "lines"),
                 sources.join(", "),
                 screen::quoted(text)
             )
         }
-    }
-}
-
-/// How many there are of something.
-fn count(count: u64, one: &str, several: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{} {several}", grouped(count.into())),
     }
 }
 
@@ -146,7 +150,7 @@ fn quoted(texts: &[String]) -> String {
 fn unreadable(why: &Unreadable) -> String {
     match why {
         Unreadable::Symlink => {
-            "it is a symbolic link, which could lead to any file: name the file itself in a table [[watch]]".to_owned()
+            "it is a symbolic link, which could lead to any file; name the file itself in a table [[watch]]".to_owned()
         }
         Unreadable::NoFile => "it is not a regular file".to_owned(),
         Unreadable::Failed { error } => error.clone(),
@@ -193,13 +197,28 @@ pub(super) fn row(source: &Source) -> Vec<String> {
     };
     vec![
         source.log.clone(),
-        source.format.clone().unwrap_or_else(|| "not detected yet".to_owned()),
+        format(source),
         trust,
         grouped(source.lines.into()),
         attempts,
         source.last_line.map_or_else(|| "none yet".to_owned(), |at| at.to_string()),
         state(source),
     ]
+}
+
+/// By which format it is read; for a filter with its thresholds.
+fn format(source: &Source) -> String {
+    let format = source.format.clone().unwrap_or_else(|| "not detected yet".to_owned());
+    match &source.thresholds {
+        Some(thresholds) => format!("{format} ({})", self::thresholds(thresholds)),
+        None => format,
+    }
+}
+
+/// `5 within 10m: banned for 10m`.
+fn thresholds(thresholds: &Thresholds) -> String {
+    let Thresholds { maxretry, findtime, bantime } = thresholds;
+    format!("{maxretry} within {}: banned for {}", show_span(*findtime), show_span(*bantime))
 }
 
 fn state(source: &Source) -> String {
@@ -210,13 +229,17 @@ fn state(source: &Source) -> String {
         },
         SourceState::Missing => "not there yet".to_owned(),
         SourceState::Unreadable(why) => format!("not read: {}", unreadable(why)),
-        SourceState::Superseded { by } => format!("not read: {by} is"),
+        SourceState::Superseded { by } => format!("not read: {by} has its lines"),
     };
     if source.lost > 0 {
         state.push_str(&format!(", {} bytes lost", grouped(source.lost.into())));
     }
     if source.too_long > 0 {
         state.push_str(&format!(", {} lines too long", grouped(source.too_long.into())));
+    }
+    if source.given_up > 0 {
+        let given_up = count(source.given_up, "line", "lines");
+        state.push_str(&format!(", {given_up} given up: the filter takes too long"));
     }
     state
 }
@@ -265,16 +288,20 @@ pub(super) fn replayed(file: &str, replay: &Replay) -> Vec<String> {
         _ => String::new(),
     };
     let mut lines = vec![format!(
-        "{}: {} lines, format {format}; {} attempts{span}",
+        "{}: {}, format {format}; {}{span}",
         screen::printable(file),
-        grouped(counts.lines.into()),
-        grouped(counts.attempts.into()),
+        count(counts.lines, "line", "lines"),
+        count(counts.attempts, "attempt", "attempts"),
     )];
+    lines.push(limits(replay));
     if counts.doubtful > 0 {
-        lines.push(format!("{} lines name several sources, and are not believed", counts.doubtful));
+        lines.push(format!(
+            "{} of which the source is not sure: nobody is banned for these",
+            count(counts.doubtful, "line", "lines")
+        ));
     }
     if counts.too_long > 0 {
-        lines.push(format!("{} lines are too long, and were left out", counts.too_long));
+        lines.push(format!("{} too long, and left out", count(counts.too_long, "line", "lines")));
     }
     let (banned, spared): (Vec<&Would>, Vec<&Would>) =
         told.sources.iter().partition(|would| would.spared.is_none());
@@ -286,28 +313,50 @@ pub(super) fn replayed(file: &str, replay: &Replay) -> Vec<String> {
     }
     let more = banned.len().saturating_sub(MAX_SHOWN) as u64 + told.more;
     if more > 0 {
-        lines.push(format!("and {more} more would have been banned (--json has all)"));
+        lines
+            .push(format!("{} more would have been banned (--json has all)", grouped(more.into())));
     }
     for would in spared.iter().take(MAX_SHOWN) {
         let why = would.spared.as_deref().unwrap_or_default();
-        lines.push(format!("limited, not banned: {} at {}: {why}", would.attack.source, would.at));
-        lines.push(format!("    {}", evidence(&would.attack.evidence)));
+        lines.push(format!("not banned: {} at {}: {why}", would.attack.source, would.at));
+        lines.push(format!("    {}", attempts::seen(&would.attack.evidence)));
     }
     lines.extend(told.notices.iter().map(|notice| format!("notice: {}", judged(notice))));
     lines
 }
 
+/// What counts as an attack in a replayed log.
+fn limits(replay: &Replay) -> String {
+    if let Some(thresholds) = replay.lines.how.thresholds() {
+        let instead = replay.lines.instead_of.as_ref();
+        let instead = instead.map_or_else(String::new, |format| {
+            format!("; the daemon reads such logs by the format {format} instead, and counts as [attempts] says")
+        });
+        return format!("thresholds of the filter: {}{instead}", self::thresholds(&thresholds));
+    }
+    let settings = &replay.settings;
+    format!(
+        "thresholds: {} within {}, or {} within {}",
+        settings.quick_attempts,
+        show_span(settings.quick_within),
+        settings.slow_attempts,
+        show_span(settings.slow_within)
+    )
+}
+
 fn source(would: &Would) -> Vec<String> {
-    let weight = match would.attack.weight {
-        Weight::Full => "banned",
-        Weight::Brief => "banned briefly",
+    let banned = match (would.attack.bantime, would.attack.weight) {
+        (Some(bantime), _) => format!("banned for {}", show_span(bantime)),
+        (None, Weight::Full) => "banned".to_owned(),
+        (None, Weight::Brief) => "banned briefly".to_owned(),
     };
     let mut lines = vec![
-        format!("{weight}: {} at {}", would.attack.source, would.at),
-        format!("    {}", evidence(&would.attack.evidence)),
+        format!("{banned}: {} at {}", would.attack.source, would.at),
+        format!("    {}", attempts::seen(&would.attack.evidence)),
     ];
     if would.later > 0 {
-        lines.push(format!("    {} more attempts came afterwards", grouped(would.later.into())));
+        let later = count(would.later, "more attempt", "more attempts");
+        lines.push(format!("    {later} came afterwards"));
     }
     if let Some(last) = would.attack.evidence.lines.last() {
         lines.push(format!("    {}", screen::quoted(&last.text)));
@@ -315,30 +364,9 @@ fn source(would: &Would) -> Vec<String> {
     lines
 }
 
-/// `6 attempts at sip within 32s, 3 accounts: "100", "200" (limit: 5 within 10m)`.
-fn evidence(evidence: &Evidence) -> String {
-    let (count, seconds) = evidence.threshold;
-    let accounts = match evidence.accounts.is_empty() {
-        true => String::new(),
-        false => format!(": {}", quoted(&evidence.accounts)),
-    };
-    let counted = match evidence.score > evidence.attempts {
-        true => format!(", some of which count twice: {}", evidence.score),
-        false => String::new(),
-    };
-    format!(
-        "{} attempts at {} within {}, {} accounts{accounts} (limit: {count} within {}{counted})",
-        evidence.attempts,
-        service(evidence.service),
-        show_span(evidence.last.since(evidence.since)),
-        evidence.accounts_tried,
-        show_span(Duration::from_secs(seconds)),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use nightlatch_core::attack::{Attack, Line};
+    use nightlatch_core::attack::{Attack, Evidence, Line};
     use nightlatch_core::detect::printable;
     use nightlatch_core::time::Time;
 
@@ -356,6 +384,7 @@ mod tests {
                 service: Service::Sip,
                 attempts: 5,
                 score: 10,
+                networks: false,
                 since: at,
                 last: at,
                 threshold: (5, 600),
@@ -364,7 +393,7 @@ mod tests {
                 lines: vec![line],
             };
             let source = "192.0.2.1".parse().unwrap();
-            let attack = Attack { source, weight: Weight::Full, trusted_since: None, evidence };
+            let attack = Attack { source, weight: Weight::Full, trusted_since: None, bantime: None, evidence };
             let would = Would { at, attack, later: 1, spared: None };
             super::source(&would).iter().for_each(|line| screen::check_quotes(line, "MARK"));
         }

@@ -60,6 +60,20 @@ fn who_guesses_is_refused_and_who_is_allowed_is_not() {
     // Why, with the line.
     let why = nightlatch.must_exit(1, &["why", &banned]);
     assert!(why.contains("is banned") && why.contains("5 within 10m"), "{why}");
+    // Tried out, the same: who of our own people would have been concerned.
+    let path = log.to_str().unwrap();
+    let tried = nightlatch.must(&["watch", "test", path]);
+    let spared = format!("not banned: {} at ", office.v4());
+    let spared =
+        tried.lines().find(|line| line.starts_with(&spared)).unwrap_or_else(|| panic!("{tried}"));
+    assert!(spared.contains("office"), "{tried}");
+    assert!(
+        tried.lines().any(|line| line.starts_with(&format!("banned briefly: {banned} at "))),
+        "{tried}"
+    );
+    let tried = nightlatch.json(&["watch", "test", path]);
+    assert_eq!(tried["banned"].as_array().unwrap().len(), 1, "{tried}");
+    assert!(tried["spared"][0]["spared"].as_str().unwrap().contains("office"), "{tried}");
 }
 
 /// What was counted survives a `kill -9`, and is counted once.
@@ -92,4 +106,137 @@ fn counts_survive_a_kill() {
     wait_until("the fifth is one too many", PATIENCE, || {
         bans(&nightlatch).contains("198.51.100.77")
     });
+}
+
+/// Sessions of several lines: who calls is in one, that the password was wrong in another.
+const SESSIONS: &str = "[Definition]
+failregex = ^\\s*<F-MLFID>call \\d+</F-MLFID>: <F-NOFAIL>offered</F-NOFAIL> by <HOST>$
+            ^\\s*<F-MLFID>call \\d+</F-MLFID>: bad secret$
+            refused for <HOST>\\b
+";
+/// One expression over two lines.
+const TWO_LINES: &str = "[Definition]
+maxlines = 2
+failregex = ^\\s*attempt of <F-USER>\\S+</F-USER><SKIPLINES>\\s*refused: <HOST>$
+";
+
+/// Writes a line at a time, so that each is read by itself.
+fn write_each(nightlatch: &Installation<'_>, log: &Path, lines: &[String]) {
+    for line in lines {
+        let read = || {
+            let listed = nightlatch.json(&["watch", "list"]);
+            let sources = listed["sources"].as_array().cloned().unwrap_or_default();
+            let its = sources.iter().find(|source| source["log"] == log.to_str().unwrap());
+            its.and_then(|source| source["lines"].as_u64()).unwrap_or_default()
+        };
+        let before = read();
+        let mut file = OpenOptions::new().append(true).open(log).unwrap();
+        writeln!(file, "2026-11-20 08:36:32 {line}").unwrap();
+        wait_until("the line is read", PATIENCE, || read() > before);
+    }
+}
+
+/// For how many seconds an address is banned, and why.
+fn ban(nightlatch: &Installation<'_>, address: &str) -> (i64, String) {
+    wait_until(&format!("{address} is banned"), PATIENCE, || bans(nightlatch).contains(address));
+    let listed = nightlatch.json(&["bans"]);
+    let all = listed["bans"].as_array().unwrap().iter();
+    let ban = all.clone().find(|ban| ban["range"] == address).unwrap();
+    let length = ban["until"].as_i64().unwrap() - ban["since"].as_i64().unwrap();
+    (length / 1000, ban["words"].as_str().unwrap().to_owned())
+}
+
+/// What a filter of fail2ban finds, by its own thresholds, through the daemon; what it does not know for sure bans
+/// nobody.
+#[test]
+fn a_filter_bans_as_its_table_says() {
+    let Some(stage) = support::stage(&Plan::standard()) else { return };
+    let server = stage.host("server").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let mut configuration = "[open]\nservices = [\"sip\"]\n".to_owned();
+    let more = "maxretry = 3\nfindtime = 3600\nbantime = \"2h\"\n";
+    for (name, filter, more) in
+        [("sessions", SESSIONS, more), ("lines", TWO_LINES, "maxretry = 2\n")]
+    {
+        let (log, conf) = (place(&format!("{name}.log")), place(&format!("{name}.conf")));
+        std::fs::write(&log, "").unwrap();
+        std::fs::write(&conf, filter).unwrap();
+        let (log, conf) = (log.display(), conf.display());
+        configuration += &format!("[[watch]]\npath = \"{log}\"\nfilter = \"{conf}\"\n{more}");
+    }
+    let (nightlatch, _daemon) = protect(server, &configuration);
+    let listed = nightlatch.must(&["watch", "list"]);
+    assert!(listed.contains("(3 within 1h: banned for 2h)"), "{listed}");
+    assert!(listed.contains("(2 within 10m: banned for 10m)"), "{listed}");
+
+    let call = |number: u32, source: &str| {
+        [format!("call {number}: offered by {source}"), format!("call {number}: bad secret")]
+    };
+    let log = place("sessions.log");
+    let lines: Vec<String> = (0..3).flat_map(|number| call(number, "198.51.100.20")).collect();
+    write_each(&nightlatch, &log, &lines[..5]);
+    assert!(!bans(&nightlatch).contains("198.51.100.20"), "two of three");
+    write_each(&nightlatch, &log, &lines[5..]);
+    let (length, words) = ban(&nightlatch, "198.51.100.20");
+    assert_eq!(length, 7200, "{words}");
+    assert!(words.contains("3 failed attempts") && words.contains("limit: 3 within 1h"), "{words}");
+
+    let two = ["attempt of alice".to_owned(), "refused: 198.51.100.21".to_owned()];
+    write_each(&nightlatch, &place("lines.log"), &[two.clone(), two].concat());
+    let (length, words) = ban(&nightlatch, "198.51.100.21");
+    assert!(length == 600 && words.contains("with account \"alice\""), "{length} {words}");
+
+    // A host name, and a second address that the filter could have found.
+    let named: Vec<String> =
+        (10..14).flat_map(|number| call(number, "guest.example.net")).collect();
+    write_each(&nightlatch, &log, &named);
+    let two = "from 'x' refused for 203.0.113.99 refused for 198.51.100.22".to_owned();
+    write_each(&nightlatch, &log, &[two.clone(), two.clone(), two.clone(), two]);
+    let told = |what: &str| {
+        wait_until(what, PATIENCE, || nightlatch.log().contains(what));
+    };
+    told("\"guest.example.net\" in the place of the address");
+    told("several addresses that could be the source (");
+    let all = bans(&nightlatch);
+    assert!(!all.contains("203.0.113.99") && !all.contains("198.51.100.22"), "{all}");
+}
+
+/// fail2ban's own filter of sshd, from a copy: the original is read natively.
+#[test]
+fn the_filter_of_sshd_works_as_it_is() {
+    let Some(stage) = support::stage(&Plan::standard()) else { return };
+    let server = stage.host("server").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["sshd.conf", "common.conf"] {
+        let from = Path::new("/etc/fail2ban/filter.d").join(name);
+        if let Err(error) = std::fs::copy(&from, folder.path().join(name)) {
+            eprintln!("SKIPPED: {}: {error} (package fail2ban)", from.display());
+            return;
+        }
+    }
+    let log = folder.path().join("auth.log");
+    std::fs::write(&log, "").unwrap();
+    let (filter, path) = (folder.path().join("sshd.conf"), log.display());
+    let configuration = format!(
+        "[open]\nservices = [\"sip\"]\n[[watch]]\npath = \"{path}\"\nfilter = \"{}[mode=aggressive]\"\nservices = [\"ssh\"]\n",
+        filter.display()
+    );
+    let (nightlatch, _daemon) = protect(server, &configuration);
+    let session = |number: u32| {
+        let from = "from 198.51.100.23 port 4000";
+        [
+            format!(
+                "pbx sshd[{number}]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=198.51.100.23  user=root"
+            ),
+            format!("pbx sshd[{number}]: Failed password for root {from} ssh2"),
+        ]
+    };
+    let lines: Vec<String> = (0..5).flat_map(session).collect();
+    write_each(&nightlatch, &log, &lines[..9]);
+    assert!(!bans(&nightlatch).contains("198.51.100.23"));
+    write_each(&nightlatch, &log, &lines[9..]);
+    let (length, words) = ban(&nightlatch, "198.51.100.23");
+    assert_eq!(length, 600, "{words}");
+    assert!(words.contains("5 failed attempts at ssh with account \"root\""), "{words}");
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use nightlatch_core::attack::Service;
-use nightlatch_core::features::watch::{Config, Notice, Place, ReadBy, Unreadable, Watched};
+use nightlatch_core::features::watch::{
+    Config, Notice, Place, ReadBy, Unreadable, Watched, native,
+};
 use nightlatch_core::service::ServiceName;
 use nightlatch_parse::fail2ban::{Filter, Reference, Source as FilterSource};
 use nightlatch_parse::log::Format;
@@ -12,8 +14,8 @@ use super::journal::JournalSource;
 use super::source::FileSource;
 use super::system;
 use crate::features::watch::find::Found;
-use crate::features::watch::intake::{How, LineReader};
-use crate::features::watch::record::Whose;
+use crate::features::watch::intake::{ByFilter, How, LineReader};
+use crate::features::watch::record::{Described, Whose};
 use crate::shell::paths::Paths;
 
 /// The most bytes of a file of filters.
@@ -73,29 +75,42 @@ fn superseded(paths: &Paths, journal: &[JournalSource], read: &[Found]) -> Vec<(
 
 impl Gathered {
     fn configured(&mut self, watched: &Watched) {
-        let service = service_of(watched);
         match &watched.place {
-            Place::File(path) => match how(&watched.reads, FilterSource::File) {
-                Ok((how, instead_of)) => {
-                    let mut lines = LineReader::new(path.clone(), how, service);
-                    lines.instead_of = instead_of;
+            Place::File(path) => match file(path, watched) {
+                Ok(lines) => {
                     self.files.push(FileSource::new(Path::new(path).to_owned(), lines, true));
                 }
                 Err(error) => self.not_read(path, error),
             },
-            Place::Journal(unit) => {
-                let log = format!("journal {unit}");
-                match how(&watched.reads, FilterSource::Journal) {
-                    Ok((how, instead_of)) => {
-                        let mut lines = LineReader::new(log, how, service);
-                        lines.is_journal = true;
-                        lines.instead_of = instead_of;
-                        let whose = Whose::Unit(unit.clone());
-                        self.journal.push(JournalSource { whose, lines, is_configured: true });
+            Place::Journal(unit) => self
+                .in_journal(watched, &format!("journal {unit}"), |_| Ok(Whose::Unit(unit.clone()))),
+            Place::Described(filter) => {
+                self.in_journal(watched, &format!("journal by filter {filter}"), |how| match how {
+                    How::Filter(by) => {
+                        Described::of(by.filter.journal_match()).map(Whose::Described)
                     }
-                    Err(error) => self.not_read(&log, error),
-                }
+                    _ => Err("it is read by a format".to_owned()),
+                });
             }
+        }
+    }
+
+    fn in_journal(
+        &mut self,
+        watched: &Watched,
+        log: &str,
+        whose: impl FnOnce(&How) -> Result<Whose, String>,
+    ) {
+        let read = how(&watched.reads, FilterSource::Journal);
+        let read = read.and_then(|(how, instead_of)| Ok((whose(&how)?, how, instead_of)));
+        match read {
+            Ok((whose, how, instead_of)) => {
+                let mut lines = LineReader::new(log.to_owned(), how, service_of(watched));
+                lines.is_journal = true;
+                lines.instead_of = instead_of;
+                self.journal.push(JournalSource { whose, lines, is_configured: true });
+            }
+            Err(error) => self.not_read(log, error),
         }
     }
 
@@ -126,30 +141,28 @@ impl Gathered {
     }
 }
 
+/// What reads a file, as its table says.
+pub(super) fn file(path: &str, watched: &Watched) -> Result<LineReader, String> {
+    let (how, instead_of) = how(&watched.reads, FilterSource::File)?;
+    let mut lines = LineReader::new(path.to_owned(), how, service_of(watched));
+    lines.instead_of = instead_of;
+    Ok(lines)
+}
+
 /// How a log is read, and which filter that replaces.
 fn how(reads: &ReadBy, source: FilterSource) -> Result<(How, Option<String>), String> {
     Ok(match reads {
         ReadBy::Detected => (How::Undetected, None),
         ReadBy::Format(format) => (How::Formats(vec![*format]), None),
         ReadBy::Patterns(patterns) => (How::Patterns(patterns.clone()), None),
-        ReadBy::Filter(name) => match native(name) {
-            Some(format) => (How::Formats(vec![format]), Some(name.clone())),
-            None => (How::Filter(name.clone(), Box::new(filter(name, source)?)), None),
-        },
-    })
-}
-
-/// The format that is read natively instead of one of fail2ban's own filters.
-fn native(name: &str) -> Option<Format> {
-    let reference = Reference::parse(name).ok()?;
-    let name = reference.path().strip_prefix("/etc/fail2ban/filter.d/")?;
-    Some(match name.strip_suffix(".conf")? {
-        "asterisk" => Format::Asterisk,
-        "freeswitch" => Format::Freeswitch,
-        "sshd" => Format::Sshd,
-        "nginx-http-auth" => Format::Nginx,
-        "apache-auth" => Format::Apache,
-        _ => return None,
+        ReadBy::Filter { name, thresholds } => {
+            if let Some(format) = native(name) {
+                return Ok((How::Formats(vec![format]), Some(name.clone())));
+            }
+            let (name, filter) = (name.clone(), filter(name, source)?);
+            let thresholds = *thresholds;
+            (How::Filter(Box::new(ByFilter { name, filter, thresholds })), None)
+        }
     })
 }
 

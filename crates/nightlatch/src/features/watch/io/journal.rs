@@ -11,13 +11,13 @@ use nightlatch_parse::journal::{Reader, Record};
 use rustix::io::{Errno, ioctl_fionbio};
 
 use crate::features::watch::intake::{How, Intake, LineReader, Onlooker, Written};
-use crate::features::watch::record::{SSHD, Whose};
+use crate::features::watch::record::Whose;
 use crate::features::watch::trust::trust;
 use crate::shell::clock::Stopwatch;
 use crate::shell::programs;
 
 /// The fields that are read.
-const FIELDS: &str = "MESSAGE,_SYSTEMD_UNIT,_EXE,_UID,_PID,SYSLOG_IDENTIFIER";
+const FIELDS: &str = "MESSAGE,_SYSTEMD_UNIT,_EXE,_COMM,_UID,_PID,SYSLOG_IDENTIFIER";
 /// The pause before it is begun again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -119,7 +119,7 @@ impl Journal {
             if number > 0 {
                 command.arg("+");
             }
-            command.arg(filter);
+            command.args(filter);
         }
         command.env("LC_ALL", "C");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -129,13 +129,9 @@ impl Journal {
         Ok(Running { child, output, reader: Reader::default(), began: Stopwatch::start() })
     }
 
-    /// One of these holds for each record that is read.
-    fn filters(&self) -> Vec<String> {
-        let of_source = |source: &JournalSource| match &source.whose {
-            Whose::Sshd => SSHD.iter().map(|path| format!("_EXE={path}")).collect(),
-            Whose::Unit(unit) => vec![format!("_SYSTEMD_UNIT={unit}")],
-        };
-        self.sources.iter().flat_map(of_source).collect()
+    /// All terms of one of these hold for each record that is read.
+    fn filters(&self) -> Vec<Vec<String>> {
+        self.sources.iter().flat_map(|source| source.whose.terms()).collect()
     }
 
     /// What can be waited for.
@@ -204,6 +200,7 @@ impl Journal {
             Source {
                 log: source.lines.log.clone(),
                 format: source.lines.format(),
+                thresholds: source.lines.how.thresholds(),
                 is_configured: source.is_configured,
                 state: SourceState::Read,
                 trust: trust(is_low.as_ref()),
@@ -212,6 +209,7 @@ impl Journal {
                 attempts: counts.attempts,
                 doubtful: counts.doubtful,
                 too_long: counts.too_long,
+                given_up: source.lines.how.given_up(),
                 lost: counts.lost,
                 since: self.since,
                 last_line: counts.last_line,

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
-use nightlatch_core::detect::{Judge, Settings};
-use nightlatch_core::features::watch::Moments;
+use nightlatch_core::detect::Settings;
+use nightlatch_core::features::watch::{Config, Moments, Place, Watched};
 use nightlatch_core::time::Time;
 use nightlatch_parse::fail2ban::{Filter, Source};
 use nightlatch_parse::log::MAX_LINE;
 
-use crate::features::watch::intake::{How, LineReader};
+use crate::features::watch::intake::LineReader;
 use crate::features::watch::replay::Replay;
 use crate::shell::outcome::{Code, Failure};
 use crate::shell::{clock, hours};
@@ -25,26 +25,33 @@ pub(in crate::features::watch) fn filter(name: &str) -> Result<Filter, String> {
     super::gather::filter(name, Source::File)
 }
 
+/// What reads a log as its table of the configuration says; `None` if no table names it.
+pub(in crate::features::watch) fn configured(
+    path: &str,
+    config: &Config,
+) -> Result<Option<LineReader>, String> {
+    let is_its = |watched: &&Watched| watched.place == Place::File(path.to_owned());
+    config.watched.iter().find(is_its).map(|it| super::gather::file(path, it)).transpose()
+}
+
 /// Reads a file, or standard input (`-`).
 ///
 /// # Errors
 /// It cannot be read.
 pub(in crate::features::watch) fn read(
-    path: &str,
-    how: How,
+    lines: LineReader,
     settings: Settings,
     since: Option<std::time::Duration>,
 ) -> Result<Replay, Failure> {
     let now = clock::now();
     let (zone, zone_file) = hours::zone_of_logs();
     let moments = Moments::of(&zone, &zone_file);
-    let lines = LineReader::new(path.to_owned(), how, None);
-    let judge = Judge::new(settings, super::random());
+    let path = lines.log.clone();
     let not_before = since.map_or(Time::default(), |since| {
         let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         Time::from_millis(now.millis().saturating_sub(millis))
     });
-    let mut replay = Replay::new(lines, judge, moments, not_before, now);
+    let mut replay = Replay::new(lines, settings, super::random(), moments, not_before, now);
     let failed = |error: std::io::Error| {
         let what =
             format!("the log {path} cannot be read: {error}; name a file, or - for standard input");
@@ -53,7 +60,7 @@ pub(in crate::features::watch) fn read(
     if path == "-" {
         read_all(std::io::stdin().lock(), &mut replay).map_err(failed)?;
     } else {
-        let file = File::open(Path::new(path)).map_err(failed)?;
+        let file = File::open(Path::new(&path)).map_err(failed)?;
         read_all(BufReader::with_capacity(BLOCK, file), &mut replay).map_err(failed)?;
     }
     replay.finish();

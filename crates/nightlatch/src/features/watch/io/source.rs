@@ -380,6 +380,7 @@ impl FileSource {
         Source {
             log: self.lines.log.clone(),
             format: self.lines.format(),
+            thresholds: self.lines.how.thresholds(),
             is_configured: self.is_configured,
             state: self.state.clone(),
             trust: trust(why_low.as_ref()),
@@ -388,6 +389,7 @@ impl FileSource {
             attempts: counts.attempts,
             doubtful: counts.doubtful,
             too_long: counts.too_long,
+            given_up: self.lines.how.given_up(),
             lost: counts.lost,
             since: self.since,
             last_line: counts.last_line,

@@ -107,7 +107,7 @@ impl<'a> Server<'a> {
         let at = nightlatch_core::time::Time::from_millis(now.millis() - 2 * 3_600_000);
         let mut judge = Judge::new(Settings::default(), [7; 16]);
         let (log, trust) = ("journal ssh", Trust::Full);
-        let sighting = Sighting { at, attempt, trust, log, line: line.as_bytes() };
+        let sighting = Sighting { at, attempt, trust, filter: None, log, line: line.as_bytes() };
         judge.see(&sighting, &mut Vec::new());
         let database = Connection::open(self.nightlatch.state().join("watch.db")).unwrap();
         database.execute("DELETE FROM judged", []).unwrap();
