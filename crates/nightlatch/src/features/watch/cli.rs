@@ -72,10 +72,11 @@ impl Run for WatchCommand {
 
 fn follow(context: &Context) -> Outcome {
     let mut view = View::default();
+    let viewing = io::viewing::Viewing::begin(&context.paths)?;
     if !context.json {
         screen::say(super::view::HEADER);
     }
-    io::viewing::follow(&context.paths, |seen| {
+    viewing.follow(|seen| {
         if context.json {
             screen::say_json(seen);
             return;

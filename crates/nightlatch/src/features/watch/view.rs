@@ -72,9 +72,10 @@ impl View {
         if seen.missed > 0 {
             lines.push(format!("            and {} more, too many to show", seen.missed));
         }
-        let account = seen.account.as_ref().map(|account| format!("\"{account}\""));
-        let agent = seen.agent.as_ref().map(|agent| format!("by \"{agent}\""));
-        let dialled = seen.dialled.as_ref().map(|dialled| format!("to \"{dialled}\""));
+        let account = seen.account.as_deref().map(wording::quoted);
+        let agent = seen.agent.as_deref().map(|agent| format!("by {}", wording::quoted(agent)));
+        let dialled =
+            seen.dialled.as_deref().map(|dialled| format!("to {}", wording::quoted(dialled)));
         let who = Some(who.to_owned()).filter(|who| !who.is_empty());
         let parts: Vec<String> = [account, dialled, agent, who].into_iter().flatten().collect();
         let rate = self.rate(seen);
@@ -130,6 +131,19 @@ mod tests {
         assert_eq!(view.who(&seen(1), |_| panic!("asked again")), "Germany (DE)");
         let lines = view.lines(&Seen { missed: 7, ..seen(1) }, "");
         assert!(lines[0].contains("and 7 more") && lines[1].contains("  2  sip"), "{lines:?}");
+    }
+
+    #[test]
+    fn texts_of_attackers_stay_between_their_quotes() {
+        let text = |text: &str| Some(text.to_owned());
+        let seen = Seen {
+            account: text("1\", Germany"),
+            agent: text("a\""),
+            dialled: text("\""),
+            ..seen(0)
+        };
+        let lines = View::default().lines(&seen, "");
+        assert!(lines[0].ends_with("\"1', Germany\", to \"'\", by \"a'\""), "{lines:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use nightlatch_core::features::watch::{
 use nightlatch_core::time::show_span;
 use std::time::Duration;
 
-use super::replay::{Replay, Would};
+use super::replay::{Replay, Spared, Would};
 use crate::features::worded::Worded;
 use crate::shell::screen::{self, grouped};
 
@@ -59,8 +59,9 @@ fn judged(notice: &detect::Notice) -> String {
             ..
         } => {
             format!(
-                "a password was found: {source} logged in at {} as \"{account}\" at {at}, after {failures} failures with {accounts_tried} accounts: change that password now, end what it does (\"nightlatch block {source}\"), and look at its calls",
-                self::service(*service)
+                "a password was found: {source} logged in at {} as {} at {at}, after {failures} failures with {accounts_tried} accounts: change that password now, end what it does (\"nightlatch block {source}\"), and look at its calls",
+                self::service(*service),
+                quoted(account)
             )
         }
         detect::Notice::AccountsGuessed {
@@ -74,22 +75,25 @@ fn judged(notice: &detect::Notice) -> String {
             format!(
                 "{source}, from which people log in since {trusted_since}, guesses: {accounts_tried} accounts failed at {} ({}); it is limited, not banned: find out which device it is",
                 self::service(*service),
-                quoted(accounts)
+                all_quoted(accounts)
             )
         }
         detect::Notice::BadPhone { source, account, agent, fault, attempts, since, .. } => {
-            let agent = agent.as_ref().map(|agent| format!(" (\"{agent}\")")).unwrap_or_default();
+            let agent = agent.as_ref().map(|agent| format!(" ({})", quoted(agent)));
+            let agent = agent.unwrap_or_default();
             let fault = match fault {
                 Outcome::UnknownAccount => "an account that does not exist",
                 Outcome::NotAllowed => "an account that may not be used from there",
                 _ => "a wrong password",
             };
             format!(
-                "\"{account}\" at {source}{agent} has had {fault} since {since}: {attempts} attempts; correct it at the phone, nobody is banned for it"
+                "{} at {source}{agent} has had {fault} since {since}: {attempts} attempts; correct it at the phone, nobody is banned for it",
+                quoted(account)
             )
         }
         detect::Notice::PhoneRecovered { source, account, attempts, since, .. } => format!(
-            "\"{account}\" at {source} logs in again, after {attempts} failed attempts since {since}"
+            "{} at {source} logs in again, after {attempts} failed attempts since {since}",
+            quoted(account)
         ),
         detect::Notice::AttackBegan { source, service, .. } => format!(
             "an attack begins: {source} tries logins at {}; \"nightlatch watch\" shows it",
@@ -101,16 +105,21 @@ fn judged(notice: &detect::Notice) -> String {
         detect::Notice::Doubtful { log, lines, sources, text, .. } => {
             let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
             format!(
-                "{lines} lines in {log} name several sources ({}) and are not believed, so nobody was banned for them: \"{text}\"",
-                sources.join(", ")
+                "{lines} lines in {log} name several sources ({}) and are not believed, so nobody was banned for them: {}",
+                sources.join(", "),
+                quoted(text)
             )
         }
     }
 }
 
-fn quoted(texts: &[String]) -> String {
-    let quoted: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
-    quoted.join(", ")
+/// A text of an attacker between quotes, which it cannot end.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "'"))
+}
+
+fn all_quoted(texts: &[String]) -> String {
+    texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a log is not read, and what to do.
@@ -212,6 +221,9 @@ pub(super) fn blind(blind: &[Blind]) -> Vec<String> {
             Blindness::KamailioLogins => {
                 ("failed logins at Kamailio are in no log", "and call its route, as it says")
             }
+            Blindness::OpensipsLogins => {
+                ("failed logins at OpenSIPS are in no log", "and call its route, as it says")
+            }
             Blindness::AriLogins => (
                 "failed logins at Asterisk's REST interface are in no log, whatever is configured",
                 "under [general]: then only this server reaches it",
@@ -260,12 +272,26 @@ pub(super) fn replayed(file: &str, replay: &Replay) -> Vec<String> {
         lines.push(format!("and {more} more would have been banned (--json has all)"));
     }
     for would in spared.iter().take(MAX_SHOWN) {
-        let why = would.spared.as_deref().unwrap_or_default();
+        let why = spared_because(would);
         lines.push(format!("limited, not banned: {} at {}: {why}", would.attack.source, would.at));
         lines.push(format!("    {}", evidence(&would.attack.evidence)));
     }
     lines.extend(told.notices.iter().map(|notice| format!("notice: {}", judged(notice))));
     lines
+}
+
+/// Why a source would not have been banned.
+fn spared_because(would: &Would) -> String {
+    match would.spared {
+        Some(Spared::Trusted) => match would.attack.trusted_since {
+            Some(since) => format!("somebody logs in from there with success since {since}"),
+            None => "somebody logs in from there with success".to_owned(),
+        },
+        Some(Spared::Allowed) => would.who.clone(),
+        Some(Spared::Guarded) => "this server needs it".to_owned(),
+        Some(Spared::Registered) => "this server is registered there, or calls it".to_owned(),
+        None => String::new(),
+    }
 }
 
 fn source(would: &Would) -> Vec<String> {
@@ -281,7 +307,7 @@ fn source(would: &Would) -> Vec<String> {
         lines.push(format!("    {} more attempts came afterwards", grouped(would.later.into())));
     }
     if let Some(last) = would.attack.evidence.lines.last() {
-        lines.push(format!("    \"{}\"", last.text));
+        lines.push(format!("    {}", quoted(&last.text)));
     }
     lines
 }
@@ -291,7 +317,7 @@ fn evidence(evidence: &Evidence) -> String {
     let (count, seconds) = evidence.threshold;
     let accounts = match evidence.accounts.is_empty() {
         true => String::new(),
-        false => format!(": {}", quoted(&evidence.accounts)),
+        false => format!(": {}", all_quoted(&evidence.accounts)),
     };
     let counted = match evidence.score > evidence.attempts {
         true => format!(", some of which count twice: {}", evidence.score),
