@@ -58,6 +58,7 @@ main() {
         copy_manuals_and_completions
         copy_units
         copy_examples
+        copy_snippets
         link_old_names
         fetch_country_table
         start
@@ -109,6 +110,8 @@ set_places() {
     sbin_dir=$DESTDIR$prefix/sbin
     share_dir=$DESTDIR$prefix/share
     doc_dir=$share_dir/doc/nightlatch
+    # Whatever the prefix: configurations of other servers name this place.
+    snippet_dir=$DESTDIR/usr/share/nightlatch/snippets
     config_dir=$DESTDIR/etc/nightlatch
     # Whatever the prefix: where /usr/local is a disk of its own, it is not there yet when
     # systemd reads its units, and the early one would be missed; and a unit in /etc/systemd
@@ -241,6 +244,14 @@ copy_examples() {
     done
 }
 
+# Kamailio and OpenSIPS include these, if their administrator says so.
+copy_snippets() {
+    local file
+    for file in pkg/snippets/*.cfg; do
+        place 0644 "$file" "$snippet_dir/${file##*/}"
+    done
+}
+
 link_old_names() {
     step "Linking the old names: ${old_names[*]}"
     local name link
@@ -345,7 +356,23 @@ remove_files() {
     rm -f "$share_dir/bash-completion/completions/nightlatch" \
         "$share_dir/zsh/site-functions/_nightlatch" \
         "$share_dir/fish/vendor_completions.d/nightlatch.fish"
-    rm -rf "$doc_dir" "$share_dir/nightlatch"
+    rm -rf "$doc_dir"
+    remove_snippets
+    [[ $share_dir/nightlatch == "${snippet_dir%/*}" ]] || rm -rf "$share_dir/nightlatch"
+}
+
+# A server whose configuration includes a file that is gone does not start.
+remove_snippets() {
+    local users
+    users=$(grep -rlsF "/usr/share/nightlatch/snippets/" \
+        "$DESTDIR"/etc/kamailio "$DESTDIR"/usr/local/etc/kamailio \
+        "$DESTDIR"/etc/opensips "$DESTDIR"/usr/local/etc/opensips) || true
+    if [[ -n $users ]]; then
+        say "$snippet_dir stays, because it is included by" "$users"
+        rm -f "${snippet_dir%/*}"/geoip{,6}
+        return
+    fi
+    rm -rf "${snippet_dir%/*}"
 }
 
 # ---------------------------------------------------------------- talking

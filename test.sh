@@ -197,6 +197,14 @@ check_install() {
     "$root/usr/local/bin/nightlatch" --version
     [[ $(readlink "$root/usr/local/sbin/iptables-restart") == ../bin/nightlatch ]]
     [[ $(<"$root/usr/local/sbin/iptables-restart.before-nightlatch") == "somebody else's" ]]
+    local snippet=$root/usr/share/nightlatch/snippets/kamailio.cfg
+    cmp "$snippet" pkg/snippets/kamailio.cfg
+    # While Kamailio includes it, it stays.
+    mkdir -p "$root/etc/kamailio"
+    grep -o 'include_file ".*"' "$snippet" >"$root/etc/kamailio/kamailio.cfg"
+    DESTDIR=$root ./install.sh --uninstall >"$log" 2>&1
+    cmp "$snippet" pkg/snippets/kamailio.cfg
+    rm -r "$root/etc/kamailio"
     DESTDIR=$root ./install.sh --uninstall >"$log" 2>&1
     [[ $(cd "$root" && find . -type f -o -type l) == ./usr/local/sbin/iptables-restart ]] || {
         echo "--uninstall left behind:"

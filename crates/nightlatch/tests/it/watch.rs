@@ -1,6 +1,8 @@
 //! Logs are followed: each line is read once, however a log is rotated, replaced or flooded, and whatever
 //! happens to the daemon.
 
+mod journal;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;

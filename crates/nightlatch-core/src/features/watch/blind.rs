@@ -23,6 +23,8 @@ pub enum Blindness {
     FreeswitchLogins,
     /// Failed logins at Kamailio.
     KamailioLogins,
+    /// Failed logins at OpenSIPS.
+    OpensipsLogins,
     /// Failed logins at Asterisk's REST interface.
     AriLogins,
     /// Security events of Asterisk: the most exact lines that it can write.

@@ -2,6 +2,9 @@
 
 use nightlatch_core::features::watch::{Blind, Blindness};
 
+/// Where the parts of configurations are installed that other servers include.
+const SNIPPETS: &str = "/usr/share/nightlatch/snippets";
+
 /// The texts of the configurations, by path; only of those that exist.
 pub(super) struct Texts<'a> {
     pub(super) asterisk_iax: Option<&'a str>,
@@ -12,6 +15,8 @@ pub(super) struct Texts<'a> {
     pub(super) freeswitch: &'a [(String, String)],
     /// With its path.
     pub(super) kamailio: Option<(&'a str, &'a str)>,
+    /// With its path.
+    pub(super) opensips: Option<(&'a str, &'a str)>,
 }
 
 /// All of it.
@@ -38,12 +43,16 @@ pub(super) fn find(texts: &Texts<'_>) -> Vec<Blind> {
             add(Blindness::FreeswitchLogins, path, fix);
         }
     }
-    if let Some((path, text)) = texts.kamailio
-        && !without_comments(text).contains("nightlatch: src=")
-        && !without_comments(text).contains("snippets/kamailio.cfg")
-    {
-        let fix = "include_file \"/usr/share/nightlatch/snippets/kamailio.cfg\"";
-        add(Blindness::KamailioLogins, path, fix);
+    let servers = [
+        (Blindness::KamailioLogins, texts.kamailio, "kamailio.cfg"),
+        (Blindness::OpensipsLogins, texts.opensips, "opensips.cfg"),
+    ];
+    for (what, config, snippet) in servers {
+        let Some((path, text)) = config else { continue };
+        let text = without_comments(text);
+        if !text.contains("nightlatch: src=") && !text.contains(&format!("snippets/{snippet}")) {
+            add(what, path, &format!("include_file \"{SNIPPETS}/{snippet}\""));
+        }
     }
     found
 }
@@ -84,7 +93,7 @@ fn has_parameter(text: &str, name: &str, value: &str) -> bool {
     shown.split('<').any(|element| element.contains(&name) && element.contains(&value))
 }
 
-/// A configuration of Kamailio without its comments that take a whole line.
+/// A configuration of Kamailio or OpenSIPS without its comments that take a whole line.
 fn without_comments(text: &str) -> String {
     let is_comment = |line: &&str| {
         let line = line.trim_start();
@@ -104,6 +113,7 @@ mod tests {
         asterisk_http: None,
         freeswitch: &[],
         kamailio: None,
+        opensips: None,
     };
 
     fn check(texts: &Texts<'_>, expected: &[Blindness]) {
@@ -156,5 +166,12 @@ mod tests {
             &[Blindness::KamailioLogins],
         );
         check(&kamailio("include_file \"/usr/share/nightlatch/snippets/kamailio.cfg\"\n"), &[]);
+        let opensips =
+            |text| Texts { opensips: Some(("/etc/opensips/opensips.cfg", text)), ..NOTHING };
+        let blind = opensips("include_file \"/usr/share/nightlatch/snippets/kamailio.cfg\"\n");
+        check(&blind, &[Blindness::OpensipsLogins]);
+        let fix = find(&blind).pop().unwrap().fix;
+        assert_eq!(fix, "include_file \"/usr/share/nightlatch/snippets/opensips.cfg\"");
+        check(&opensips(&fix), &[]);
     }
 }

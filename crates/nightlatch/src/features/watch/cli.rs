@@ -118,10 +118,11 @@ impl Run for WatchCommand {
 
 fn follow(context: &Context) -> Outcome {
     let (mut view, places) = (View::default(), features::places(&context.paths));
+    let viewing = io::viewing::Viewing::begin(&context.paths)?;
     if !context.json {
         screen::say(super::view::HEADER);
     }
-    io::viewing::follow(&context.paths, |seen| {
+    viewing.follow(|seen| {
         let place = places.at(seen.source);
         if context.json {
             screen::say_json(&ShownSeen { seen, place: &place });

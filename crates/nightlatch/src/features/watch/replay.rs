@@ -28,8 +28,25 @@ pub(super) struct Would {
     pub(super) attack: Attack,
     /// How many attempts came from it afterwards.
     pub(super) later: u64,
-    /// Why it would not have been, if it is spared: in words.
-    pub(super) spared: Option<String>,
+    /// Why it would not have been, if it is spared.
+    pub(super) spared: Option<Spared>,
+    /// Who it is, where it is [allowed](Spared::Allowed): lines of `why`.
+    #[serde(skip)]
+    pub(super) who: String,
+}
+
+/// Why a source is not banned that attacks. Scripts read these words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Spared {
+    /// Somebody logs in from there with success, and did so before.
+    Trusted,
+    /// Accounts, leases, providers or exemptions cover it.
+    Allowed,
+    /// This server needs it.
+    Guarded,
+    /// This server is registered there, or calls it.
+    Registered,
 }
 
 /// What a log told.
@@ -132,7 +149,7 @@ impl Told {
             return;
         }
         self.places.insert(place, self.sources.len());
-        self.sources.push(Would { at, attack, later: 0, spared: None });
+        self.sources.push(Would { at, attack, later: 0, spared: None, who: String::new() });
     }
 }
 

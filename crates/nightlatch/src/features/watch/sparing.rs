@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use nightlatch_core::api::{Reply, Request, Why};
 
-use super::replay::Would;
+use super::replay::{Spared, Would};
 use crate::features;
 use crate::features::about::About;
 use crate::features::context::Context;
@@ -23,9 +23,7 @@ const LAST_OF_OWN: u8 = 19;
 /// The daemon runs, but refuses to answer.
 pub(super) fn ask(context: &Context, sources: &mut [Would]) -> Result<(), Failure> {
     for would in sources.iter_mut() {
-        if let Some(since) = would.attack.trusted_since {
-            would.spared = Some(format!("people have logged in from there since {since}"));
-        }
+        would.spared = would.attack.trusted_since.map(|_| Spared::Trusted);
     }
     for would in sources.iter_mut().filter(|it| it.spared.is_none()).take(MAX_ASKED) {
         let address = would.attack.source.first_address();
@@ -35,26 +33,24 @@ pub(super) fn ask(context: &Context, sources: &mut [Would]) -> Result<(), Failur
             Err(failure) if failure.code == Code::NotRunning => return Ok(()),
             Err(failure) => return Err(failure),
         };
-        would.spared = spared(&why);
+        (would.spared, would.who) = spared(&why);
     }
     Ok(())
 }
 
-fn spared(why: &Why) -> Option<String> {
+/// Why a ban would spare an address, and who it is where it is allowed.
+fn spared(why: &Why) -> (Option<Spared>, String) {
     let mut about = About::new(why.address, why.now);
     why.about.iter().for_each(|reply| features::about(reply, &mut about));
-    about.lines.sort_by_key(|(number, _)| *number);
-    let own = about.lines.iter().filter(|(number, _)| *number <= LAST_OF_OWN);
-    let own: Vec<&str> = own.map(|(_, line)| line.as_str()).collect();
-    if !own.is_empty() && why.is_spared_by_lists {
-        let own: Vec<String> =
-            own.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        return Some(own.join("; "));
-    }
     if why.is_spared_by_lists {
-        return Some("this server needs it".to_owned());
+        about.lines.sort_by_key(|(number, _)| *number);
+        let own = about.lines.iter().filter(|(number, _)| *number <= LAST_OF_OWN);
+        let own = own.map(|(_, line)| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let own = own.collect::<Vec<_>>().join("; ");
+        let why = if own.is_empty() { Spared::Guarded } else { Spared::Allowed };
+        return (Some(why), own);
     }
-    is_registrar(&about).then(|| "this server is registered there".to_owned())
+    (is_registrar(&about).then_some(Spared::Registered), String::new())
 }
 
 /// Whether this server is registered at the address. Whom it merely calls or answers may be anybody.

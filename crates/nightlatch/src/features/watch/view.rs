@@ -142,6 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_attackers_stay_between_their_quotes() {
+        let text = |text: &str| Some(text.to_owned());
+        let seen = Seen {
+            account: text("1\", Germany"),
+            agent: text("a\""),
+            dialled: text("\""),
+            ..seen(0)
+        };
+        let lines = View::default().lines(&seen, &Place::default(), "");
+        assert!(lines[0].ends_with("\"1', Germany\", to \"'\", by \"a'\""), "{lines:?}");
+    }
+
+    #[test]
     fn a_flood_of_sources_does_not_ask_for_each() {
         let mut view = View::default();
         let mut asked = 0;

@@ -9,7 +9,7 @@ use nightlatch_core::features::watch::{
 };
 use nightlatch_core::time::show_span;
 
-use super::replay::{Replay, Would};
+use super::replay::{Replay, Spared, Would};
 use crate::features::attempts::{self, at, count};
 use crate::features::report::Report;
 use crate::features::worded::Worded;
@@ -94,7 +94,7 @@ fn judged(notice: &detect::Notice) -> String {
             format!(
                 "{source} guesses passwords: {accounts_tried} accounts failed{} ({}); people have logged in from there since {trusted_since}, so it is limited and not banned: find the device that does it",
                 at(*service),
-                quoted(accounts)
+                all_quoted(accounts)
             )
         }
         detect::Notice::BadPhone { source, account, agent, fault, attempts, since, .. } => {
@@ -141,9 +141,8 @@ fn judged(notice: &detect::Notice) -> String {
     }
 }
 
-fn quoted(texts: &[String]) -> String {
-    let quoted: Vec<String> = texts.iter().map(|text| screen::quoted(text)).collect();
-    quoted.join(", ")
+fn all_quoted(texts: &[String]) -> String {
+    texts.iter().map(|text| screen::quoted(text)).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a log is not read, and what to do.
@@ -264,6 +263,9 @@ pub(super) fn blind(blind: &[Blind]) -> Vec<String> {
             Blindness::KamailioLogins => {
                 ("failed logins at Kamailio are in no log", "and call its route, as it says")
             }
+            Blindness::OpensipsLogins => {
+                ("failed logins at OpenSIPS are in no log", "and call its route, as it says")
+            }
             Blindness::AriLogins => (
                 "failed logins at Asterisk's REST interface are in no log, whatever is configured",
                 "under [general]: then only this server reaches it",
@@ -317,8 +319,8 @@ pub(super) fn replayed(file: &str, replay: &Replay) -> Vec<String> {
             .push(format!("{} more would have been banned (--json has all)", grouped(more.into())));
     }
     for would in spared.iter().take(MAX_SHOWN) {
-        let why = would.spared.as_deref().unwrap_or_default();
-        lines.push(format!("not banned: {} at {}: {why}", would.attack.source, would.at));
+        let why = spared_because(would);
+        lines.push(format!("limited, not banned: {} at {}: {why}", would.attack.source, would.at));
         lines.push(format!("    {}", attempts::seen(&would.attack.evidence)));
     }
     lines.extend(told.notices.iter().map(|notice| format!("notice: {}", judged(notice))));
@@ -342,6 +344,20 @@ fn limits(replay: &Replay) -> String {
         settings.slow_attempts,
         show_span(settings.slow_within)
     )
+}
+
+/// Why a source would not have been banned.
+fn spared_because(would: &Would) -> String {
+    match would.spared {
+        Some(Spared::Trusted) => match would.attack.trusted_since {
+            Some(since) => format!("people have logged in from there since {since}"),
+            None => "people log in from there".to_owned(),
+        },
+        Some(Spared::Allowed) => would.who.clone(),
+        Some(Spared::Guarded) => "this server needs it".to_owned(),
+        Some(Spared::Registered) => "this server is registered there".to_owned(),
+        None => String::new(),
+    }
 }
 
 fn source(would: &Would) -> Vec<String> {
@@ -394,7 +410,7 @@ mod tests {
             };
             let source = "192.0.2.1".parse().unwrap();
             let attack = Attack { source, weight: Weight::Full, trusted_since: None, bantime: None, evidence };
-            let would = Would { at, attack, later: 1, spared: None };
+            let would = Would { at, attack, later: 1, spared: None, who: String::new() };
             super::source(&would).iter().for_each(|line| screen::check_quotes(line, "MARK"));
         }
     }

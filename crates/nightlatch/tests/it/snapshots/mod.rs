@@ -37,4 +37,5 @@ mod transcript;
 mod underway;
 mod up;
 mod users;
+mod watch;
 mod why;

@@ -21,7 +21,7 @@ const BEFORE: [&str; 5] =
 /// So do spans before these.
 const BEHIND: [&str; 2] = [" ago", " left"];
 /// And those in the columns of tables with these titles.
-const COLUMNS: [&str; 2] = ["  AGE  ", "  LAST SENT  "];
+const COLUMNS: [&str; 3] = ["  AGE  ", "  LAST SENT  ", "  LEFT  "];
 /// In JSON, the number of times that a notice was heard is behind these.
 const NOTICED: [&str; 2] = ["\"warning\",\"count\":", "\"error\",\"count\":"];
 /// Lines and fields with counters.

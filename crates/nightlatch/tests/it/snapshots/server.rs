@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Deref;
-use std::process::{Child, Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use nightlatch::features::demo::stage::Host;
@@ -64,6 +64,13 @@ impl<'a> Server<'a> {
     pub(super) fn start(&self, program: &str, arguments: &[&str]) -> Running {
         let waits = self.program(program, arguments).spawn().unwrap();
         Running { waits, is_apart: self.apart.first.is_some() }
+    }
+
+    /// Starts a command whose standard output is piped.
+    pub(super) fn start_piped(&self, command: &mut Command) -> (Running, ChildStdout) {
+        let mut waits = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = waits.stdout.take().unwrap();
+        (Running { waits, is_apart: self.apart.first.is_some() }, output)
     }
 
     /// Starts the daemon and waits until it answers.

@@ -2,10 +2,10 @@
 //! is killed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use nightlatch_core::features::watch::{Notice, Source, SourceState, WhyLow};
+use nightlatch_core::features::watch::{Notice, Source, SourceState, Unreadable, WhyLow};
 use nightlatch_core::time::Time;
 use nightlatch_parse::journal::{Reader, Record};
 use rustix::io::{Errno, ioctl_fionbio};
@@ -43,9 +43,13 @@ pub(super) struct Journal {
     running: Option<Running>,
     failures: u32,
     ended: Option<Stopwatch>,
+    /// Why it could not be read the last time.
+    error: String,
     since: Option<Time>,
     /// Not before this was written what is read next.
     from: Time,
+    /// When the last record was received that was read, in microseconds since 1970.
+    newest: u64,
 }
 
 struct Running {
@@ -53,19 +57,23 @@ struct Running {
     output: OwnedFd,
     reader: Reader,
     began: Stopwatch,
+    /// Records that were received up to this moment are no news, in microseconds since 1970.
+    old: u64,
 }
 
 impl Journal {
-    /// A journal that was read up to a place at some moment.
+    /// A journal that was read up to a place, or up to a moment if nothing was in it before that. If it was never
+    /// read, it is read from `now`.
     pub(super) fn new(
         sources: Vec<JournalSource>,
         cursor: Option<String>,
         left_at: Time,
         now: Time,
     ) -> Journal {
-        let from = if cursor.is_some() { left_at } else { now };
-        let since = Some(now);
-        Journal { sources, cursor, running: None, failures: 0, ended: None, since, from }
+        let from = if left_at == Time::default() { now } else { left_at };
+        let (since, error) = (Some(now), String::new());
+        let (running, ended) = (None, None);
+        Journal { sources, cursor, running, failures: 0, ended, error, since, from, newest: 0 }
     }
 
     /// Begins to read, unless it does or has just failed.
@@ -99,6 +107,7 @@ impl Journal {
     fn fails(&mut self, error: String) -> Option<Notice> {
         self.failures = self.failures.saturating_add(1);
         self.ended = Some(Stopwatch::start());
+        self.error.clone_from(&error);
         if self.failures == MAX_FAILURES {
             self.cursor = None;
             return Some(Notice::NoJournal { error });
@@ -111,10 +120,16 @@ impl Journal {
         let mut command = Command::new(program);
         command.args(["--follow", "--output=export", "--all", "--no-pager", "--quiet"]);
         command.arg(format!("--output-fields={FIELDS}"));
-        match &self.cursor {
-            Some(cursor) => command.arg(format!("--after-cursor={cursor}")).arg("--no-tail"),
-            None => command.arg("--lines=0"),
-        };
+        let mut old = 0;
+        if let Some(cursor) = &self.cursor {
+            command.arg(format!("--after-cursor={cursor}"));
+        } else {
+            // Not from its end: what was written while it failed would be lost.
+            let from = u64::try_from(self.from.millis()).unwrap_or_default();
+            old = self.newest.max(from.saturating_mul(1000));
+            command.arg(format!("--since=@{}", old / 1_000_000));
+        }
+        command.arg("--no-tail");
         for (number, filter) in self.filters().iter().enumerate() {
             if number > 0 {
                 command.arg("+");
@@ -126,7 +141,8 @@ impl Journal {
         let mut child = command.spawn().map_err(|error| format!("journalctl: {error}"))?;
         let output = child.stdout.take().map(OwnedFd::from).ok_or("journalctl has no output")?;
         ioctl_fionbio(&output, true).map_err(|errno| errno.to_string())?;
-        Ok(Running { child, output, reader: Reader::default(), began: Stopwatch::start() })
+        let (reader, began) = (Reader::default(), Stopwatch::start());
+        Ok(Running { child, output, reader, began, old })
     }
 
     /// All terms of one of these hold for each record that is read.
@@ -166,9 +182,14 @@ impl Journal {
                 Err(_) => break,
             };
             let (sources, cursor) = (&mut self.sources, &mut self.cursor);
+            let (newest, old) = (&mut self.newest, running.old);
             let written = Written::Between(self.from, now);
             running.reader.feed(buffer.get(..read).unwrap_or_default(), |record| {
-                take(record, sources, written, intake, onlooker);
+                let received = record.received.unwrap_or(u64::MAX);
+                if received > old {
+                    take(record, sources, written, intake, onlooker);
+                }
+                *newest = (*newest).max(record.received.unwrap_or_default());
                 if let Ok(place) = std::str::from_utf8(&record.cursor)
                     && !place.is_empty()
                 {
@@ -180,15 +201,25 @@ impl Journal {
                 return (true, true, None);
             }
         }
-        self.end();
-        let notice = self.fails("journalctl has ended".to_owned());
+        let error = match self.end() {
+            Some(status) => format!("journalctl has ended ({status})"),
+            None => "journalctl has ended".to_owned(),
+        };
+        let notice = self.fails(error);
         (total > 0, false, notice)
     }
 
-    pub(super) fn end(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            let _ = running.child.kill();
-            let _ = running.child.wait();
+    /// Ends it, and tells how it ended.
+    fn end(&mut self) -> Option<ExitStatus> {
+        let mut running = self.running.take()?;
+        let _ = running.child.kill();
+        running.child.wait().ok()
+    }
+
+    fn state(&self) -> SourceState {
+        match self.failures >= MAX_FAILURES {
+            true => SourceState::Unreadable(Unreadable::Failed { error: self.error.clone() }),
+            false => SourceState::Read,
         }
     }
 
@@ -202,7 +233,7 @@ impl Journal {
                 format: source.lines.format(),
                 thresholds: source.lines.how.thresholds(),
                 is_configured: source.is_configured,
-                state: SourceState::Read,
+                state: self.state(),
                 trust: trust(is_low.as_ref()),
                 why_low: is_low,
                 lines: counts.lines,
@@ -222,7 +253,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.end();
+        let _ = self.end();
     }
 }
 

@@ -171,8 +171,9 @@ fn write_all(connection: &mut Connection, snapshot: &Snapshot) -> rusqlite::Resu
     let transaction = connection.transaction()?;
     transaction.execute("DELETE FROM positions", [])?;
     write_positions(&transaction, snapshot)?;
-    if let Some(cursor) = &snapshot.cursor {
-        keep_note(&transaction, "cursor", cursor)?;
+    match &snapshot.cursor {
+        Some(cursor) => keep_note(&transaction, "cursor", cursor)?,
+        None => drop(transaction.execute("DELETE FROM notes WHERE name = 'cursor'", [])?),
     }
     keep_note(&transaction, "read_until", &snapshot.read_until.millis().to_string())?;
     let Judged { whole, removed, rows, hours } = &snapshot.judged;

@@ -61,11 +61,16 @@ pub(super) fn logs(paths: &Paths, has_journal: bool) -> Vec<Found> {
 /// What leaves no line.
 pub(super) fn blind(paths: &Paths) -> Vec<Blind> {
     let of_others = |path: &str| text(&paths.of_others(path));
-    let (iax, logger) =
-        (of_others("/etc/asterisk/iax.conf"), of_others("/etc/asterisk/logger.conf"));
+    let iax = of_others("/etc/asterisk/iax.conf");
+    let logger: Vec<String> =
+        find::ASTERISK_LOGGER.iter().filter_map(|path| of_others(path)).collect();
+    let logger = Some(logger.join("\n")).filter(|_| !logger.is_empty());
     let (ari, http) = (of_others("/etc/asterisk/ari.conf"), of_others("/etc/asterisk/http.conf"));
-    let kamailio = ["/etc/kamailio/kamailio.cfg", "/usr/local/etc/kamailio/kamailio.cfg"];
-    let kamailio = kamailio.iter().find_map(|path| Some((*path, of_others(path)?)));
+    let first = |paths: [&'static str; 2]| {
+        paths.into_iter().find_map(|path| Some((path, of_others(path)?)))
+    };
+    let kamailio = first(["/etc/kamailio/kamailio.cfg", "/usr/local/etc/kamailio/kamailio.cfg"]);
+    let opensips = first(["/etc/opensips/opensips.cfg", "/usr/local/etc/opensips/opensips.cfg"]);
     blind::find(&Texts {
         asterisk_iax: iax.as_deref(),
         asterisk_logger: logger.as_deref(),
@@ -73,6 +78,7 @@ pub(super) fn blind(paths: &Paths) -> Vec<Blind> {
         asterisk_http: http.as_deref(),
         freeswitch: &profiles(paths),
         kamailio: kamailio.as_ref().map(|(path, text)| (*path, text.as_str())),
+        opensips: opensips.as_ref().map(|(path, text)| (*path, text.as_str())),
     })
 }
 

@@ -104,8 +104,11 @@ pub(in crate::features::watch) fn chart(class: &str) -> &'static str {
 
 /// What a bar stands for.
 pub(in crate::features::watch) fn bar(class: &str, bin: &Bin, count: u64) -> String {
-    let what = if class == "bans" { "bans" } else { "failed attempts" };
-    format!("from {}: {} {what}", bin.begin, grouped(count.into()))
+    let (one, many) = match class {
+        "bans" => ("ban", "bans"),
+        _ => ("failed attempt", "failed attempts"),
+    };
+    format!("from {}: {}", bin.begin, super::count(count, one, many))
 }
 
 /// When an hour or a day begins, in short.
