@@ -58,7 +58,7 @@ impl Log {
 /// One of the lines that come besides.
 fn besides(number: u64, stamp: &str) -> String {
     let process = number % 30_000 + 1;
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let source = Ipv4Addr::from((30 << 24) + u32::try_from(number / 2 % (1 << 24)).unwrap());
         format!(
             "{stamp} pbx sshd[{process}]: Failed password for root from {source} port 4022 ssh2\n"
