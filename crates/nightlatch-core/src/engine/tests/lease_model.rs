@@ -145,7 +145,7 @@ fn request(ask: &Ask) -> Request {
         Ask::Add { user, grant, idle, hours: within } => Request::of(users::Request::Add {
             new: Box::new(NewUser {
                 name: name(user),
-                services: Grant::parse(GRANTS[grant]).unwrap(),
+                services: Some(Grant::parse(GRANTS[grant]).unwrap()),
                 kinds: BTreeSet::new(),
                 agent: None,
                 idle: Some(Duration::from_secs(IDLES[idle])),

@@ -121,8 +121,9 @@ pub struct Edit {
 pub struct NewUser {
     /// The name.
     pub name: UserName,
-    /// The services that the credentials open.
-    pub services: Grant,
+    /// The services that the credentials open; telephony where absent.
+    #[serde(default)]
+    pub services: Option<Grant>,
     /// Which credentials.
     pub kinds: BTreeSet<Kind>,
     /// The secret user agent, which is one of the credentials then; a random one where absent.
@@ -340,6 +341,7 @@ impl Users {
         let NewUser { name, services, mut kinds, agent, idle, hours, permanent, .. } = new;
         let NewUser { note, any_address, require_address, .. } = new;
         kinds.extend(agent.as_ref().map(|_| Kind::Agent));
+        let services = services.unwrap_or_else(|| view.catalogue().telephony());
         check_services(&services, view)?;
         check_permanent(&name, permanent, &services)?;
         self.check_idle(idle)?;
