@@ -9,6 +9,7 @@
 //! Two lags are allowed, and documented: a flush sets a lease back to what the last reading of the sets
 //! showed, and a reboot to what was saved.
 
+mod examined;
 mod model;
 mod scene;
 
