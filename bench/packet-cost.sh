@@ -5,14 +5,19 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh kinds|allowlist|lists|leases|knocks [SAMPLES]
+usage: [OLD=PROGRAM|REVISION] bench/packet-cost.sh CASE [SAMPLES]
 
   kinds       every kind of packet, with 1,000 allowed addresses, compared with iptables with ten
               rules and with an ipset, and with Nightlatch itself
   allowlist   10, 1,000 and 100,000 allowed addresses, against linear iptables rules
   lists       open mode with 600,000 listed networks, against iptables with an ipset
-  leases      200 allowed addresses: of an account, and of users with leases
+  leases      200 allowed addresses: of an account, of an account beside one lease, and of users with
+              leases, which running flows renew
   knocks      200 allowed addresses, and 0, 1, 100 and 1,000 users who can knock
+  spa         the same with users who send SPA packets, and who have all credentials
+  open        knocks and SPA packets in mode open, without lists
+  ipv6        1,000 allowed addresses of IPv6, without and with users
+  bans        200 allowed addresses, and 0, 1,000 and 100,000 bans
   SAMPLES     default: 9, for kinds and knocks 15
   OLD         another version of nightlatch to compare in `kinds`: a program, or a revision of this
               repository to build
@@ -27,7 +32,7 @@ main() {
     samples=9
     case "$what" in
     kinds | knocks) samples=15 ;;
-    allowlist | lists | leases) ;;
+    allowlist | lists | leases | spa | open | ipv6 | bans) ;;
     *) refuse ;;
     esac
     samples=${2:-$samples}
@@ -55,6 +60,8 @@ main() {
     mkdir "$work"
     echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
     number=0
+    # The family of all packets.
+    family=4
     compared="no firewall"
     : >"$work/variants"
     # Packets that a server sends arrive here and are dropped.
@@ -72,7 +79,7 @@ kinds() {
     kinds=stranger,allowed,running,trunk,rtp-in,rtp-out,response-out,stranger-syn
     local size
     for size in 10 1000; do
-        "$tool" addresses "$size" >"$work/addresses.$size"
+        "$tool" addresses 4 "$size" >"$work/addresses.$size"
     done
     floors
     linear nft 10
@@ -94,7 +101,7 @@ allowlist() {
     kinds=stranger,allowed,stranger-syn,allowed-syn,running
     local size
     for size in 10 1000 100000; do
-        "$tool" addresses "$size" >"$work/addresses.$size"
+        "$tool" addresses 4 "$size" >"$work/addresses.$size"
     done
     floors
     for size in 10 1000 100000; do
@@ -128,10 +135,12 @@ lists() {
 
 leases() {
     kinds=allowed,running,stranger
-    "$tool" addresses 200 >"$work/addresses.200"
+    "$tool" addresses 4 200 >"$work/addresses.200"
     floors
     server 200 0 "Nightlatch, accounts"
     nightlatch_allows 200
+    server 200 0 "Nightlatch, accounts beside a lease"
+    nightlatch_beside 200
     server 200 0 "Nightlatch, leases"
     nightlatch_leases 200
     server 200 0 "Nightlatch, accounts, repeated"
@@ -141,16 +150,79 @@ leases() {
 
 knocks() {
     kinds=scanner-syn,stranger-syn,stranger,allowed,running
-    "$tool" addresses 200 >"$work/addresses.200"
+    "$tool" addresses 4 200 >"$work/addresses.200"
     floors
     local users
     for users in 0 1 100 1000; do
         server 200 0 "Nightlatch, $users users who knock"
-        nightlatch_knocks 200 "$users"
+        nightlatch_users 200 "$users" knock
     done
     server 200 0 "Nightlatch, 0 users who knock, repeated"
-    nightlatch_knocks 200 0
+    nightlatch_users 200 0 knock
     compared="Nightlatch, 0 users who knock"
+}
+
+# Packets to a port of nobody, beside REGISTER to SIP.
+spa() {
+    kinds=stranger,unlisted,stranger-syn,allowed,running
+    "$tool" addresses 4 200 >"$work/addresses.200"
+    floors
+    server 200 0 "Nightlatch, no users"
+    nightlatch_users 200 0 spa
+    local keys
+    for keys in spa knock,spa knock,spa,agent; do
+        server 200 0 "Nightlatch, 100 users with $keys"
+        nightlatch_users 200 100 "$keys"
+    done
+    server 200 0 "Nightlatch, no users, repeated"
+    nightlatch_users 200 0 spa
+    compared="Nightlatch, no users"
+}
+
+# Strangers reach signalling in this mode, so what they send goes to ports of nobody.
+open() {
+    kinds=unlisted,scanner-syn,allowed,running
+    "$tool" addresses 4 200 >"$work/addresses.200"
+    floors
+    mode=open
+    server 200 0 "Nightlatch, no users"
+    nightlatch_users 200 0 knock
+    local keys
+    for keys in spa knock knock,spa,agent; do
+        server 200 0 "Nightlatch, 100 users with $keys"
+        nightlatch_users 200 100 "$keys"
+    done
+    server 200 0 "Nightlatch, no users, repeated"
+    nightlatch_users 200 0 knock
+    compared="Nightlatch, no users"
+}
+
+ipv6() {
+    kinds=stranger,unlisted,stranger-syn,scanner-syn,allowed,allowed-syn,running
+    family=6
+    "$tool" addresses 6 1000 >"$work/addresses.1000"
+    floors
+    server 1000 0 "Nightlatch"
+    nightlatch_users 1000 0 knock
+    server 1000 0 "Nightlatch, 100 users with knock,spa"
+    nightlatch_users 1000 100 knock,spa
+    server 1000 0 "Nightlatch, repeated"
+    nightlatch_users 1000 0 knock
+    compared="Nightlatch"
+}
+
+bans() {
+    kinds=banned,stranger,stranger-syn,allowed,running
+    "$tool" addresses 4 200 >"$work/addresses.200"
+    floors
+    local count
+    for count in 0 1000 100000; do
+        server 200 0 "Nightlatch, $count bans" "$count"
+        nightlatch_bans 200 "$count"
+    done
+    server 200 0 "Nightlatch, 0 bans, repeated"
+    nightlatch_bans 200 0
+    compared="Nightlatch, 0 bans"
 }
 
 # Sending alone, the machine without a firewall, and what connection tracking costs by itself.
@@ -167,9 +239,9 @@ floors() {
     }'
 }
 
-# A namespace with the address 192.0.2.1, joined to this one by the interface serverN.
+# A namespace with the address 192.0.2.1, or 2001:db8::1, joined to this one by the interface serverN.
 server() {
-    local addresses=$1 networks=$2 name=$3
+    local addresses=$1 networks=$2 name=$3 bans=${4:-0}
     number=$((number + 1))
     unshare --net sleep infinity &
     holder=$!
@@ -193,9 +265,15 @@ server() {
         ip link set eth0 up
         ip neighbour replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0
         ip route add default via 192.0.2.2'
+    [[ $family == 4 ]] || inside sh -c '
+        echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+        echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6
+        ip address add 2001:db8::1/64 dev eth0 nodad
+        ip neighbour replace 2001:db8::2 lladdr 02:00:00:00:00:02 dev eth0
+        ip route add default via 2001:db8::2'
     state=$work/state$number
     mkdir -p "$state"
-    echo "$holder server$number $addresses $networks $name" >>"$work/variants"
+    echo "$holder server$number $family $addresses $networks $bans $name" >>"$work/variants"
 }
 
 # Runs a program in the namespace of the last server.
@@ -227,6 +305,16 @@ nightlatch_allows() {
     end_daemon
 }
 
+# The same in one account, and somebody else who has a lease: so all running flows are looked at.
+nightlatch_beside() {
+    nightlatch_here up --yes
+    # shellcheck disable=SC2046 # one word an address
+    nightlatch_here allow bench --services sip $(<"$work/addresses.$1")
+    nightlatch_here user add somebody --services sip --keys none
+    nightlatch_here lease somebody 198.51.100.7
+    end_daemon
+}
+
 # The same addresses, four of each user. The kernel keeps them alive without the daemon.
 nightlatch_leases() {
     nightlatch_here up --yes
@@ -241,23 +329,38 @@ nightlatch_leases() {
     end_daemon
 }
 
-# Accounts, and users who can knock but have not: the kernel does all of it.
-nightlatch_knocks() {
-    local users=$2 number found
-    nightlatch_here up --yes
+# An account, and users who have used none of their credentials.
+nightlatch_users() {
+    local users=$2 keys=$3 number found
+    nightlatch_here up --yes --mode "${mode:-allowlist}"
     # shellcheck disable=SC2046 # one word an address
     nightlatch_here allow bench --services sip $(<"$work/addresses.$1")
     for ((number = 0; number < users; number++)); do
-        nightlatch_here user add "user-$number" --services sip --keys knock
+        nightlatch_here user add "user-$number" --services sip --keys "$keys"
     done
-    # Without users there is no such chain.
+    # Without users who knock there is no such chain.
     found=$({ inside nft list chain inet nightlatch knock.first 2>/dev/null || true; } |
         awk '{ found += gsub(/[0-9]+ : 0x[0-9a-f]+/, "") } END { print found + 0 }')
+    [[ $keys == *knock* ]] || users=0
     ((found == users)) || {
         echo "the kernel has $found sequences instead of $users" >&2
         exit 1
     }
     end_daemon
+}
+
+# An account, and banned addresses as the daemon would write them into the kernel.
+nightlatch_bans() {
+    nightlatch_here up --yes
+    # shellcheck disable=SC2046 # one word an address
+    nightlatch_here allow bench --services sip $(<"$work/addresses.$1")
+    end_daemon
+    (($2 > 0)) || return 0
+    {
+        echo "add element inet nightlatch ban4 {"
+        "$tool" banned 4 "$2" | sed 's/$/ timeout 1d,/'
+        echo "}"
+    } | inside nft -f -
 }
 
 nightlatch_open() {

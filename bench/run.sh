@@ -46,14 +46,19 @@ main() {
     bench/packet-cost.sh leases
     printf '\n## Port knocking\n'
     bench/packet-cost.sh knocks
+    bench/packet-cost.sh open
+    bench/packet-cost.sh ipv6
     for users in 1 100 1000; do
         bench/access.sh "$users" 300 knock
     done
     printf '\n## Single packet authorization\n\n'
+    bench/packet-cost.sh spa
     bench/spa.sh
     for users in 1 100 1000; do
         bench/access.sh "$users"
     done
+    printf '\n## Bans\n'
+    bench/packet-cost.sh bans
     printf '\n## Cost of a change\n\n'
     bench/changes.sh
     printf '\n## Size\n\n'

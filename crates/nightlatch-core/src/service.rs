@@ -338,6 +338,13 @@ impl Catalogue {
         false
     }
 
+    /// The services of telephony: signalling and media, as far as this server has them.
+    pub fn telephony(&self) -> Grant {
+        const TELEPHONY: [&str; 4] = ["sip", "sip-tls", "iax", "rtp"];
+        let known = TELEPHONY.map(ServiceName::known).into_iter();
+        Grant::of(known.filter(|name| self.get(name).is_some()))
+    }
+
     /// Every port that any service names.
     pub fn every_port(&self) -> Opening {
         self.opening(self.0.keys())

@@ -4,6 +4,8 @@
 //! [`register`] lists them, one line each.
 
 #[macro_use]
+mod enums;
+#[macro_use]
 mod macros;
 
 pub mod accounts;

@@ -201,6 +201,7 @@ impl Structure {
             .chain(renewals)
             .chain(admissions)
             .chain(self.knocks.chains(self.containers, self.open.is_some()))
+            .chain(self.ways())
     }
 }
 
@@ -214,6 +215,27 @@ impl Structure {
     pub fn idle_limit(&self, chain: &str) -> Option<u64> {
         let conditional = &self.chains.get(chain)?.conditional;
         conditional.iter().find_map(|name| self.conditions.get(name)?.idle)
+    }
+
+    /// Whether anybody has credentials that open addresses.
+    pub fn has_users(&self) -> bool {
+        !self.knocks.is_empty() || !self.watched.is_empty()
+    }
+
+    /// Whether strangers' packets of UDP signalling have a way of their own.
+    pub fn has_signalling_way(&self) -> bool {
+        self.has_users() && self.open.is_none()
+    }
+
+    /// The chains of the ways of UDP packets that there are because of users.
+    fn ways(&self) -> impl Iterator<Item = String> {
+        let datagrams = self.has_users().then_some(["strangers.udp"]);
+        let signalling = self.has_signalling_way().then_some([
+            "strangers.signalling",
+            "strangers.signalling6",
+            "strangers.peers",
+        ]);
+        datagrams.into_iter().flatten().chain(signalling.into_iter().flatten()).map(str::to_owned)
     }
 
     /// Whether a rule asks which addresses are in a call.

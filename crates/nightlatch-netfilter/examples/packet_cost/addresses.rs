@@ -4,6 +4,11 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+/// The most addresses that are allowed in any variant.
+const MOST_ALLOWED: usize = 100_000;
+/// The most that are banned.
+pub(crate) const MOST_BANNED: usize = 100_000;
+
 /// The first octets that are not special anywhere.
 fn octets() -> impl Iterator<Item = u32> {
     let special = [10, 100, 127, 169, 172, 192, 198, 203];
@@ -13,6 +18,19 @@ fn octets() -> impl Iterator<Item = u32> {
 /// `count` allowed addresses, ascending: one at a random place in each equal share.
 pub(crate) fn addresses(count: usize) -> Vec<u32> {
     spread(count, 0x9e37_79b9_7f4a_7c15, 1)
+}
+
+/// `count` banned addresses, ascending. None is allowed anywhere.
+pub(crate) fn banned(count: usize) -> Vec<u32> {
+    let allowed = addresses(MOST_ALLOWED);
+    let mut banned = spread(count, 0x6c62_272e_07bb_0142, 1);
+    for address in &mut banned {
+        // The next share begins much later than that.
+        while allowed.binary_search(address).is_ok() {
+            *address -= 1;
+        }
+    }
+    banned
 }
 
 /// `count` networks of a feed, ascending and apart from each other: single addresses mostly, and
@@ -27,15 +45,16 @@ pub(crate) fn networks(count: usize) -> Vec<Network> {
     sized.collect()
 }
 
-/// `count` strangers in random order, none of whom is in `allowed` or in `listed`.
-pub(crate) fn strangers(count: usize, allowed: &[u32], listed: &[Network]) -> Vec<u32> {
+/// `count` strangers in random order, none of whom is allowed or banned anywhere, or in `listed`.
+pub(crate) fn strangers(count: usize, listed: &[Network]) -> Vec<u32> {
+    let (allowed, banned) = (addresses(MOST_ALLOWED), banned(MOST_BANNED));
     let octets: Vec<u32> = octets().collect();
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut found = Vec::with_capacity(count);
     while found.len() < count {
         let address = (octets[random.below(octets.len())] << 24) | random.below(1 << 24) as u32;
-        let is_allowed = allowed.binary_search(&address).is_ok();
-        if !is_allowed && !is_listed(address, listed) {
+        let is_known = [&allowed, &banned].iter().any(|all| all.binary_search(&address).is_ok());
+        if !is_known && !is_listed(address, listed) {
             found.push(address);
         }
     }

@@ -1,11 +1,73 @@
-//! The frames: 74 bytes each, Ethernet, IPv4, and UDP or a TCP SYN.
+//! The frames: Ethernet, IP, and UDP or a TCP SYN; 74 bytes with IPv4, 94 with IPv6.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// The length of a frame, that of an ordinary TCP SYN.
-pub(crate) const LENGTH: usize = 74;
-/// The server's address.
-const SERVER: [u8; 4] = [192, 0, 2, 1];
+/// The longest frame.
+pub(crate) const MOST: usize = ETHERNET + 40 + CONTENT;
+const ETHERNET: usize = 14;
+/// How long the part behind the IP header is, that of an ordinary TCP SYN.
+const CONTENT: usize = 40;
+
+/// The family of all packets of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The server's address.
+    pub(crate) fn server(self) -> IpAddr {
+        match self {
+            Family::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
+            Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        }
+    }
+
+    /// The address of a number. Those of IPv6 are in networks of 64 bits of their own.
+    pub(crate) fn address(self, number: u32) -> IpAddr {
+        match self {
+            Family::V4 => Ipv4Addr::from(number).into(),
+            Family::V6 => {
+                let network = 0x2001_0db8 << 96 | u128::from(number) << 64;
+                Ipv6Addr::from(network | 1).into()
+            }
+        }
+    }
+}
+
+impl FromStr for Family {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Family, String> {
+        match text {
+            "4" => Ok(Family::V4),
+            "6" => Ok(Family::V6),
+            _ => Err(format!("unknown family: {text}")),
+        }
+    }
+}
+
+/// A frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    bytes: [u8; MOST],
+    length: usize,
+}
+
+impl Frame {
+    /// Nothing.
+    pub(crate) const EMPTY: Frame = Frame { bytes: [0; MOST], length: 0 };
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 /// Where the service listens.
 pub(crate) const SERVICE: u16 = 5060;
 /// Where nothing listens, in no mode. No knock has it either: those are from 1024 on.
@@ -43,10 +105,12 @@ pub(crate) enum Kind {
     Listed,
     /// UDP of a stranger who is on no list, to a closed port.
     Unlisted,
+    /// UDP of a stranger who is banned where anybody is.
+    Banned,
 }
 
 /// Every kind by the name that the command line takes, and in words.
-const KINDS: [(Kind, &str, &str); 12] = [
+const KINDS: [(Kind, &str, &str); 13] = [
     (Kind::Stranger, "stranger", "a stranger's UDP packet"),
     (Kind::Allowed, "allowed", "an allowed address's first UDP packet"),
     (Kind::StrangerSyn, "stranger-syn", "a stranger's TCP SYN"),
@@ -59,6 +123,7 @@ const KINDS: [(Kind, &str, &str); 12] = [
     (Kind::ResponseOut, "response-out", "a response outwards"),
     (Kind::Listed, "listed", "a UDP packet of a stranger on a list"),
     (Kind::Unlisted, "unlisted", "a UDP packet of a stranger on no list, to a closed port"),
+    (Kind::Banned, "banned", "a UDP packet of a banned stranger"),
 ];
 
 impl Kind {
@@ -66,7 +131,12 @@ impl Kind {
     pub(crate) fn passes(self) -> bool {
         !matches!(
             self,
-            Kind::Stranger | Kind::StrangerSyn | Kind::ScannerSyn | Kind::Listed | Kind::Unlisted
+            Kind::Stranger
+                | Kind::StrangerSyn
+                | Kind::ScannerSyn
+                | Kind::Listed
+                | Kind::Unlisted
+                | Kind::Banned
         )
     }
 
@@ -115,35 +185,70 @@ impl FromStr for Kind {
 }
 
 /// A frame from an address and port.
-pub(crate) fn frame(kind: Kind, source: u32, port: u16) -> [u8; LENGTH] {
-    let mut frame = [0; LENGTH];
-    // The server's interface, then the sender's, both as the script sets them; IPv4.
-    frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
+pub(crate) fn frame(family: Family, kind: Kind, source: u32, port: u16) -> Frame {
+    let mut frame = Frame::EMPTY;
+    // The server's interface, then the sender's, both as the script sets them.
+    frame.bytes[..12].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
     let protocol = if kind.is_tcp() { 6 } else { 17 };
-    frame[14..24].copy_from_slice(&[0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, protocol]);
-    frame[26..30].copy_from_slice(&source.to_be_bytes());
-    frame[30..34].copy_from_slice(&SERVER);
-    let sum = checksum(0, &frame[14..34]);
-    frame[24..26].copy_from_slice(&sum.to_be_bytes());
-    frame[34..36].copy_from_slice(&port.to_be_bytes());
-    frame[36..38].copy_from_slice(&kind.port().to_be_bytes());
-    if kind.is_tcp() {
+    let (source, server) = (family.address(source), family.server());
+    let begin = match (source, server) {
+        (IpAddr::V4(source), IpAddr::V4(server)) => {
+            ipv4(&mut frame.bytes, protocol, source, server)
+        }
+        (IpAddr::V6(source), IpAddr::V6(server)) => {
+            ipv6(&mut frame.bytes, protocol, source, server)
+        }
+        _ => panic!("addresses of two families"),
+    };
+    frame.length = begin + CONTENT;
+    // The sum takes in both addresses, the protocol and the length.
+    let octets = |address| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let sum = partial(u32::from(protocol) + CONTENT as u32, &octets(source));
+    let sum = partial(sum, &octets(server));
+    content(&mut frame.bytes[begin..begin + CONTENT], kind, port, sum);
+    frame
+}
+
+/// Writes the header of IPv4; returns where the content begins.
+fn ipv4(bytes: &mut [u8], protocol: u8, source: Ipv4Addr, server: Ipv4Addr) -> usize {
+    bytes[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, protocol]);
+    bytes[26..30].copy_from_slice(&source.octets());
+    bytes[30..34].copy_from_slice(&server.octets());
+    let sum = checksum(0, &bytes[14..34]);
+    bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+    34
+}
+
+/// The same of IPv6.
+fn ipv6(bytes: &mut [u8], protocol: u8, source: Ipv6Addr, server: Ipv6Addr) -> usize {
+    bytes[12..22].copy_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, CONTENT as u8, protocol, 64]);
+    bytes[22..38].copy_from_slice(&source.octets());
+    bytes[38..54].copy_from_slice(&server.octets());
+    54
+}
+
+/// Writes what is behind the IP header; `sum` is that of the addresses.
+fn content(bytes: &mut [u8], kind: Kind, port: u16, sum: u32) {
+    bytes[..2].copy_from_slice(&port.to_be_bytes());
+    bytes[2..4].copy_from_slice(&kind.port().to_be_bytes());
+    let place = if kind.is_tcp() {
         // Sequence 1; 40 bytes of header; SYN; window; then a maximum segment size of 1460 and
         // padding.
-        frame[41] = 1;
-        frame[46..50].copy_from_slice(&[0xa0, 2, 0xff, 0xff]);
-        frame[54..58].copy_from_slice(&[2, 4, 5, 0xb4]);
-        frame[58..].fill(1);
-        // The sum of TCP takes in both addresses, the protocol and the length.
-        let addresses = partial(u32::from(protocol) + 40, &frame[26..34]);
-        let sum = checksum(addresses, &frame[34..]);
-        frame[50..52].copy_from_slice(&sum.to_be_bytes());
+        bytes[7] = 1;
+        bytes[12..16].copy_from_slice(&[0xa0, 2, 0xff, 0xff]);
+        bytes[20..24].copy_from_slice(&[2, 4, 5, 0xb4]);
+        bytes[24..].fill(1);
+        16
     } else {
-        // Without a checksum, which UDP over IPv4 allows.
-        frame[39] = 40;
-        frame[42..].copy_from_slice(&kind.payload()[..LENGTH - 42]);
-    }
-    frame
+        bytes[5] = CONTENT as u8;
+        bytes[8..].copy_from_slice(&kind.payload()[..CONTENT - 8]);
+        6
+    };
+    let sum = checksum(sum, bytes);
+    bytes[place..place + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// The internet checksum (RFC 1071).

@@ -6,10 +6,10 @@
 //! variants (servers with different firewalls) stand at the same time and are measured in turn, so
 //! that a slow minute of the machine strikes all of them.
 //!
-//! - `packet_cost addresses COUNT` prints the allowed addresses, one a line
+//! - `packet_cost addresses|banned 4|6 COUNT` prints the allowed, or the banned addresses, one a line
 //! - `packet_cost networks COUNT` prints the networks of a feed, one a line
-//! - `packet_cost measure SAMPLES KIND,KIND... NAME` reads the variants (`process interface addresses
-//!   networks name`), measures, prints tables that compare them with the variant called NAME, and
+//! - `packet_cost measure SAMPLES KIND,KIND... NAME` reads the variants (`process interface family addresses
+//!   networks bans name`), measures, prints tables that compare them with the variant called NAME, and
 //!   reports firewalls that did not do what they should
 //!
 //! Packets that the server itself sends are received and dropped at the other end of their interface.
@@ -33,8 +33,8 @@ mod variant;
 use std::env;
 use std::io::{self, Write as _};
 
-use addresses::{addresses, networks};
-use frame::Kind;
+use addresses::{addresses, banned, networks};
+use frame::{Family, Kind};
 use report::Figures;
 use variant::Variant;
 
@@ -50,9 +50,10 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut out = io::BufWriter::new(io::stdout().lock());
     match arguments.as_slice() {
-        ["addresses", count] => {
-            for address in addresses(count.parse().unwrap()) {
-                writeln!(out, "{}", std::net::Ipv4Addr::from(address)).unwrap();
+        [which @ ("addresses" | "banned"), family, count] => {
+            let (family, count): (Family, _) = (family.parse().unwrap(), count.parse().unwrap());
+            for number in if *which == "banned" { banned(count) } else { addresses(count) } {
+                writeln!(out, "{}", family.address(number)).unwrap();
             }
         }
         ["networks", count] => {
@@ -65,7 +66,9 @@ fn main() {
             let kinds: Vec<Kind> = kinds.split(',').map(|kind| kind.parse().unwrap()).collect();
             measure(samples.parse().unwrap(), &kinds, compared);
         }
-        _ => panic!("use: addresses COUNT | networks COUNT | measure SAMPLES KIND,KIND... NAME"),
+        _ => panic!(
+            "use: addresses|banned 4|6 COUNT | networks COUNT | measure SAMPLES KIND,KIND... NAME"
+        ),
     }
 }
 

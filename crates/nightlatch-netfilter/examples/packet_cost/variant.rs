@@ -5,12 +5,12 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 
-use crate::addresses::{addresses, networks, shuffled, strangers};
-use crate::frame::{Kind, LENGTH, MEDIA, REGISTERS, SERVICE, frame};
+use crate::addresses::{MOST_BANNED, addresses, banned, networks, shuffled, strangers};
+use crate::frame::{Family, Frame, Kind, MEDIA, MOST, REGISTERS, SERVICE, frame};
 
 /// How many frames one call sends.
 const BATCH: usize = 64;
@@ -25,6 +25,7 @@ const SMALL: usize = 50;
 pub(crate) struct Variant {
     /// What it is called in the tables.
     pub(crate) name: String,
+    family: Family,
     space: File,
     interface: String,
     sender: OwnedFd,
@@ -32,26 +33,28 @@ pub(crate) struct Variant {
     strangers: Vec<u32>,
     peers: Vec<u32>,
     listed: Vec<u32>,
+    banned: Vec<u32>,
     udp: UdpSocket,
     media: UdpSocket,
     _tcp: TcpListener,
 }
 
 impl Variant {
-    /// Opens the sockets at both ends. The line says `process interface addresses networks name`:
-    /// a process in the server's namespace, the interface that leads there, how many addresses are
-    /// allowed there and how many networks listed.
+    /// Opens the sockets at both ends. The line says `process interface family addresses networks bans
+    /// name`: a process in the server's namespace, the interface that leads there, the family of all
+    /// packets, how many addresses are allowed there, how many networks listed and how many addresses banned.
     pub(crate) fn open(line: &str) -> Variant {
-        let words: Vec<&str> = line.splitn(5, ' ').collect();
-        let [process, interface, allowed, listed, name] = words[..] else {
-            panic!("\"{line}\" is not: process interface addresses networks name");
+        let words: Vec<&str> = line.splitn(7, ' ').collect();
+        let [process, interface, family, allowed, listed, bans, name] = words[..] else {
+            panic!("\"{line}\" is not: process interface family addresses networks bans name");
         };
+        let family: Family = family.parse().unwrap();
         let space = File::open(format!("/proc/{process}/ns/net")).unwrap();
         let (udp, media, tcp) = inside(&space, || {
             let [udp, media] =
-                [SERVICE, MEDIA].map(|port| UdpSocket::bind(("192.0.2.1", port)).unwrap());
+                [SERVICE, MEDIA].map(|port| UdpSocket::bind((family.server(), port)).unwrap());
             udp.set_nonblocking(true).unwrap();
-            (udp, media, TcpListener::bind(("192.0.2.1", SERVICE)).unwrap())
+            (udp, media, TcpListener::bind((family.server(), SERVICE)).unwrap())
         });
         let allowed = addresses(allowed.parse().unwrap());
         // Lists are the same for all, so that strangers are too: none is in the longest.
@@ -59,9 +62,16 @@ impl Variant {
             0 => Vec::new(),
             count => networks(count),
         };
-        let mut strangers = strangers(STRANGERS + FLOWS, &addresses(100_000), &listed);
+        let mut strangers = strangers(STRANGERS + FLOWS, &listed);
+        // Where nobody is banned, these are strangers like others.
+        let banned = banned(match bans.parse().unwrap() {
+            0 => MOST_BANNED,
+            count => count,
+        });
         Variant {
             name: name.to_owned(),
+            family,
+            banned: shuffled(banned),
             sender: packet_socket(interface),
             // Peers are strangers that are known only from this host's packets to them.
             peers: strangers.split_off(STRANGERS),
@@ -96,7 +106,7 @@ impl Variant {
     /// Frames to the server.
     fn inwards(&self, kind: Kind, count: usize) -> u64 {
         let mut spent = 0;
-        let mut frames = [[0; LENGTH]; BATCH];
+        let mut frames = [Frame::EMPTY; BATCH];
         let mut number = 0;
         while number < count {
             let batch = BATCH.min(count - number);
@@ -114,10 +124,10 @@ impl Variant {
     /// Datagrams from the server's own socket.
     fn outwards(&self, kind: Kind, count: usize) -> u64 {
         let socket = if kind.port() == MEDIA { &self.media } else { &self.udp };
-        let peers: Vec<SocketAddrV4> = (0..FLOWS)
+        let peers: Vec<SocketAddr> = (0..FLOWS)
             .map(|number| {
                 let (address, port) = self.source(kind, number);
-                SocketAddrV4::new(Ipv4Addr::from(address), port)
+                SocketAddr::new(self.family.address(address), port)
             })
             .collect();
         let begin = thread_nanoseconds();
@@ -128,9 +138,9 @@ impl Variant {
     }
 
     /// Packet `number` of a sample.
-    fn frame(&self, kind: Kind, number: usize) -> [u8; LENGTH] {
+    fn frame(&self, kind: Kind, number: usize) -> Frame {
         let (source, port) = self.source(kind, number);
-        frame(kind, source, port)
+        frame(self.family, kind, source, port)
     }
 
     /// The remote address and port of packet `number`: all sources in turn, with a new port in each
@@ -146,6 +156,7 @@ impl Variant {
                 return (self.peers[number % FLOWS], kind.port());
             }
             Kind::Listed => (&self.listed, number),
+            Kind::Banned => (&self.banned, number),
         };
         let port = 10_000 + number / sources.len() % 50_000;
         (sources[number % sources.len()], port as u16)
@@ -155,13 +166,13 @@ impl Variant {
     fn ask_peers(&self, socket: &UdpSocket, payload: &[u8]) {
         let port = socket.local_addr().unwrap().port();
         for peer in &self.peers {
-            socket.send_to(payload, (Ipv4Addr::from(*peer), port)).unwrap();
+            socket.send_to(payload, (self.family.address(*peer), port)).unwrap();
         }
     }
 
     /// A packet of each flow, and the server's answer to it.
     fn begin_flows(&self) {
-        let mut buffer = [0; LENGTH];
+        let mut buffer = [0; MOST];
         while self.udp.recv_from(&mut buffer).is_ok() {}
         let numbers: Vec<usize> = (0..FLOWS).collect();
         for numbers in numbers.chunks(SMALL) {
@@ -186,7 +197,7 @@ impl Variant {
             // The second column: packets received.
             return line.split_whitespace().nth(1).unwrap().parse().unwrap();
         }
-        inside(&self.space, || received(kind))
+        inside(&self.space, || received(self.family, kind))
     }
 
     /// Whether the firewall did what it should have done; otherwise its cost means nothing.
@@ -211,8 +222,13 @@ impl Variant {
     }
 }
 
-/// How many packets have reached the server's sockets.
-fn received(kind: Kind) -> usize {
+/// How many packets have reached the server's sockets: the kernel counts TCP of both families together.
+fn received(family: Family, kind: Kind) -> usize {
+    if family == Family::V6 && !kind.is_tcp() {
+        let text = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();
+        let count = text.lines().find_map(|line| line.strip_prefix("Udp6InErrors")).unwrap();
+        return count.trim().parse().unwrap();
+    }
     let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
     let (protocol, column) = if kind.is_tcp() { ("Tcp:", "InSegs") } else { ("Udp:", "InErrors") };
     let mut lines = text.lines().filter(|line| line.starts_with(protocol));
@@ -270,10 +286,13 @@ fn packet_socket(interface: &str) -> OwnedFd {
 }
 
 /// Sends all frames; they have been received when this returns.
-fn send(socket: &OwnedFd, frames: &[[u8; LENGTH]]) {
+fn send(socket: &OwnedFd, frames: &[Frame]) {
     let mut parts: Vec<libc::iovec> = frames
         .iter()
-        .map(|frame| libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: LENGTH })
+        .map(|frame| {
+            let bytes = frame.bytes();
+            libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+        })
         .collect();
     let mut messages: Vec<libc::mmsghdr> = parts
         .iter_mut()

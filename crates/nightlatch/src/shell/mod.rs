@@ -6,6 +6,7 @@ pub mod again;
 pub(crate) mod arriving;
 pub(crate) mod background;
 pub mod beginnings;
+pub mod busy;
 pub mod caller;
 pub mod client;
 pub mod clock;

@@ -15,16 +15,13 @@ use nightlatch_netfilter::{Batch, Logged, NetlinkError, Nflog, NflogError};
 use nightlatch_parse::ip_packet::{self, TcpFlags, Transport};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::clock::Stopwatch;
+use super::busy::Busy;
 use super::wake::Waker;
 use super::{journal, lane};
 
 /// The pause after the kernel could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Packets that come so soon after others, so many times in a row, are waited for together.
-const SOON: Duration = Duration::from_millis(1);
-const MANY: u32 = 20;
-/// For how long.
+/// For how long packets are waited for together.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// How long the end of the thread is awaited.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -208,7 +205,7 @@ impl<F, T> Reader<F, T> {
         T: FnMut(Packet<K>) -> Handed,
     {
         let mut has_failed = false;
-        let mut busy = Busy::default();
+        let mut busy = Busy::new(BUSY_PAUSE);
         loop {
             let (counters, to, kind_of) = (&self.counters, &mut self.to, &self.kind_of);
             let mut is_wanted = true;
@@ -257,27 +254,6 @@ impl<F, T> Reader<F, T> {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Whether packets come all the time. Then they are read together after a pause, as a wake-up for each would
-/// cost more than all the rest; the kernel keeps them meanwhile.
-#[derive(Default)]
-struct Busy {
-    last: Option<Stopwatch>,
-    /// How many times in a row packets came soon after others.
-    times: u32,
-}
-
-impl Busy {
-    /// Packets were read.
-    fn pause(&mut self) {
-        let is_soon = self.last.is_some_and(|last| last.elapsed() < SOON);
-        self.times = if is_soon { self.times.saturating_add(1) } else { 0 };
-        if self.times >= MANY {
-            std::thread::sleep(BUSY_PAUSE);
-        }
-        self.last = Some(Stopwatch::start());
     }
 }
 

@@ -16,7 +16,7 @@ fn add(user: &str, services: &str, permanent: bool, salt: u8) -> Request {
     let bytes = (0..Entropy::LENGTH).map(|at| (at * 41 + at / 5 * 13).to_le_bytes()[0] ^ salt);
     let new = NewUser {
         name: user.parse().unwrap(),
-        services: Grant::parse(services).unwrap(),
+        services: Some(Grant::parse(services).unwrap()),
         kinds: [Kind::Knock].into(),
         agent: None,
         idle: None,

@@ -9,6 +9,7 @@
 //! Two lags are allowed, and documented: a flush sets a lease back to what the last reading of the sets
 //! showed, and a reboot to what was saved.
 
+mod examined;
 mod model;
 mod scene;
 
@@ -145,7 +146,7 @@ fn request(ask: &Ask) -> Request {
         Ask::Add { user, grant, idle, hours: within } => Request::of(users::Request::Add {
             new: Box::new(NewUser {
                 name: name(user),
-                services: Grant::parse(GRANTS[grant]).unwrap(),
+                services: Some(Grant::parse(GRANTS[grant]).unwrap()),
                 kinds: BTreeSet::new(),
                 agent: None,
                 idle: Some(Duration::from_secs(IDLES[idle])),

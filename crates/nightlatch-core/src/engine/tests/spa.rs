@@ -22,7 +22,7 @@ fn desk(services: &str, change: impl FnOnce(&mut NewUser)) -> Desk {
     let mut new = NewUser {
         permanent: false,
         name: name(),
-        services: Grant::parse(services).unwrap(),
+        services: Some(Grant::parse(services).unwrap()),
         kinds: Kind::ALL.into(),
         agent: None,
         idle: None,

@@ -25,7 +25,7 @@ fn new(text: &str) -> NewUser {
     NewUser {
         hours: None,
         name: name(user),
-        services: Grant::parse(services).unwrap(),
+        services: Some(Grant::parse(services).unwrap()),
         kinds: Kind::parse_list(kinds).unwrap(),
         agent: None,
         idle: None,
@@ -103,6 +103,18 @@ fn texts(secrets: &Secrets) -> Vec<String> {
         }
     }
     texts
+}
+
+#[test]
+fn without_services_credentials_open_telephony_only() {
+    let mut desk = Desk::on();
+    let unnamed = NewUser { services: None, ..new("anna sip knock,spa") };
+    let request = users::Request::Add { new: Box::new(unnamed), entropy: entropy(0) };
+    desk.done(Request::of(request));
+    let services = user(&desk, "anna").services;
+    assert_eq!(services, Grant::parse("iax,rtp,sip,sip-tls").unwrap());
+    let knocks = desk.engine.state().users.knocks();
+    assert!(knocks.iter().all(|knock| knock.opens.services == services));
 }
 
 #[test]
@@ -210,7 +222,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
     wrong(&mut desk, add("anna web spa", 1), no, users::Refusal::Exists(anna));
     wrong(&mut desk, add("bob all spa", 1), bad, users::Refusal::AllServices);
     let mut nothing = new("bob sip spa");
-    nothing.services = Grant::of([]);
+    nothing.services = Some(Grant::of([]));
     let nothing = users::Request::Add { new: Box::new(nothing), entropy: entropy(1) };
     wrong(&mut desk, Request::of(nothing), bad, users::Refusal::NoServices);
     let long = NewUser { note: "x".repeat(1001), ..new("bob sip spa") };

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +10,8 @@ use crate::AddrRange;
 use crate::entry::host_names;
 use crate::features::{Fact, Feature, Plan, View};
 use crate::ranges::is_private;
-use crate::service::{Grant, ServiceName};
+use crate::service::Grant;
 use crate::time::{Time, is_over};
-
-/// What an account with host names opens if nobody named its services, as far as this server has it: DNS is
-/// not authenticated.
-const TELEPHONY: [&str; 4] = ["sip", "sip-tls", "iax", "rtp"];
 
 /// What concerns the host names of an account to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +29,13 @@ impl NewAccount {
         self.hosts.services_unnamed && self.entries.iter().any(|entry| entry.host().is_some())
     }
 
-    /// The services that it opens.
+    /// The services that it opens. DNS is not authenticated, so with host names only telephony, if nobody named
+    /// them.
     pub(super) fn granted(&self, view: &View<'_>) -> Grant {
         if !self.is_restricted() {
             return self.services.clone();
         }
-        let known = TELEPHONY.map(ServiceName::known).into_iter();
-        let here = known.filter(|name| view.catalogue().get(name).is_some());
-        Grant::Some(Arc::new(here.collect()))
+        view.catalogue().telephony()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Users: persons whose credentials open addresses for a time. What is open is not kept here.
 
 mod agent;
+mod changes;
 mod config;
 mod keys;
 mod knock;

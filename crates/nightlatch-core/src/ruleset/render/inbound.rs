@@ -1,7 +1,7 @@
 //! The inbound base chains, and the decisions made before a packet counts as a stranger's.
 
 use super::ports::{Side, rules, single_rules};
-use super::{bans, limits, requests, trial};
+use super::{bans, datagrams, limits, requests, trial};
 use crate::Family;
 use crate::address::from_number;
 use crate::cut::CUT_TIMEOUT;
@@ -41,7 +41,8 @@ fn signalling_rules(structure: &Structure, verdict: &str) -> String {
 /// ICMP and ICMPv6 by number: a minimal system has no /etc/protocols to resolve "ipv6-icmp".
 const ICMP_ESSENTIAL: &str =
     "\t\tmeta l4proto 1 jump essential\n\t\tmeta l4proto 58 jump essential\n";
-const DHCP_ESSENTIAL: &str = "\t\tudp dport 68 jump essential\n\t\tudp dport 546 jump essential\n";
+pub(super) const DHCP_ESSENTIAL: &str =
+    "\t\tudp dport 68 jump essential\n\t\tudp dport 546 jump essential\n";
 
 /// The chains `unless_closed...` return only for blocked addresses (see
 /// [`closing_chain`](crate::ruleset::closing_chain)); for all others they end with a verdict.
@@ -67,7 +68,7 @@ fn guard(structure: &Structure) -> String {
     format!(
         "\tchain unless_closed_signalling {{\n\
 {closed}\
-         \t\tgoto fresh\n\
+         \t\tgoto {fresh_signalling}\n\
          \t}}\n\
          \tchain unless_closed_udp {{\n\
 {closed}\
@@ -97,7 +98,8 @@ fn guard(structure: &Structure) -> String {
          \t\tjump unless_closed\n\
          \t\tgoto {blocked}\n\
          \t}}\n",
-        trial = trial(structure)
+        trial = trial(structure),
+        fresh_signalling = datagrams::fresh_signalling(structure),
     )
 }
 
@@ -113,13 +115,12 @@ fn gate(structure: &Structure) -> String {
          \t\tiif \"lo\" accept\n\
 {signalling}\
          \t\tct state established,related goto running\n\
+{datagrams}\
 {ICMP_ESSENTIAL}\
-{DHCP_ESSENTIAL}\
-{spa}\
          \t\tgoto fresh\n\
          \t}}\n",
         trial = trial(structure),
-        spa = requests::spa(structure),
+        datagrams = datagrams::in_gate(structure),
     )
 }
 
@@ -250,16 +251,16 @@ fn judged(structure: &Structure) -> String {
 
 /// The rules that lead to the chains of accounts.
 pub(super) fn accounts() -> String {
-    format!(
-        "\t\tip saddr vmap @{}\n\
-         \t\tip saddr vmap @{}\n\
-         \t\tip6 saddr vmap @{}\n\
-         \t\tip6 saddr vmap @{}\n",
-        names::HOSTS_V4,
-        names::ACCOUNTS_V4,
-        names::HOSTS_V6,
-        names::ACCOUNTS_V6
-    )
+    accounts_of(Family::V4) + &accounts_of(Family::V6)
+}
+
+/// Those for packets of a family.
+pub(super) fn accounts_of(family: Family) -> String {
+    let (source, hosts, accounts) = match family {
+        Family::V4 => ("ip saddr", names::HOSTS_V4, names::ACCOUNTS_V4),
+        Family::V6 => ("ip6 saddr", names::HOSTS_V6, names::ACCOUNTS_V6),
+    };
+    format!("\t\t{source} vmap @{hosts}\n\t\t{source} vmap @{accounts}\n")
 }
 
 /// The lookup key for a set of lists, e.g. `ip saddr & 255.255.255.0`.

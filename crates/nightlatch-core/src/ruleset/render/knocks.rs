@@ -10,7 +10,8 @@
 
 use std::fmt::Write as _;
 
-use super::ports::{Side, matches, rules};
+use super::ports::{Side, matches, of_known_protocol, rules};
+use crate::Family;
 use crate::condition::{LEASE, LEASE_END};
 use crate::knock::{
     FULL_PREFIX, KNOCKED, MAX_BEGUN, Move, OPENED_PREFIX, Stage, TIMEOUT, WRONG_PREFIX, moves,
@@ -95,11 +96,34 @@ pub(super) fn accepts(structure: &Structure) -> String {
 
 /// The end of the way of strangers, who are counted and dropped unless they have knocked.
 pub(super) fn drops(structure: &Structure) -> String {
-    let drop = format!("counter name {} drop\n", names::SILENT);
-    if structure.knocks.is_empty() {
-        return format!("\t\t{drop}");
+    let end = drops_datagrams(structure);
+    match structure.knocks.is_empty() {
+        true => end,
+        false => format!("\t\t{SYN} goto knock.syn\n{end}"),
     }
-    format!("\t\t{SYN} goto knock.syn\n{}\t\tjump knock.opened\n\t\t{drop}", unknown(&drop))
+}
+
+/// The same where no SYN comes.
+pub(super) fn drops_datagrams(structure: &Structure) -> String {
+    let drop = format!("counter name {} drop\n", names::SILENT);
+    match structure.knocks.is_empty() {
+        true => format!("\t\t{drop}"),
+        false => format!("{}\t\tjump knock.opened\n\t\t{drop}", unknown(&drop)),
+    }
+}
+
+/// The same for a chain to which packets of one family come.
+pub(super) fn drops_datagrams_of(structure: &Structure, family: Family) -> String {
+    let drop = format!("counter name {} drop\n", names::SILENT);
+    let [v4, v6] = SENDERS;
+    let (sender, _, digit) = if family == Family::V4 { v4 } else { v6 };
+    let known = names::KNOCK_KNOWN;
+    match structure.knocks.is_empty() {
+        true => format!("\t\t{drop}"),
+        false => {
+            format!("\t\t{sender} != @{known}{digit} {drop}\t\tjump knock.opened\n\t\t{drop}")
+        }
+    }
 }
 
 /// The rules for those who have begun nothing.
@@ -187,13 +211,7 @@ fn syn(structure: &Structure) -> String {
 fn fresh_syn(structure: &Structure) -> String {
     let mut text = "\tchain knock.fresh {\n\t\tfib daddr type unicast accept\n".to_owned();
     text += &super::inbound::accounts();
-    for ports in &structure.ports.sip_tcp {
-        let port = match ports.first == ports.last {
-            true => ports.first.to_string(),
-            false => format!("{}-{}", ports.first, ports.last),
-        };
-        let _ = writeln!(text, "\t\tth dport {port} jump sip_tcp_from_peer");
-    }
+    text += &of_known_protocol(&structure.ports.sip_tcp, "jump sip_tcp_from_peer");
     text.push_str("\t\tgoto knock.syn\n\t}\n");
     text
 }
@@ -309,7 +327,7 @@ fn opens(knocks: &KnockRules, class: &KnockClass) -> String {
     let (known, longest) = (names::KNOCK_KNOWN, knocks.longest());
     let (idle, lasts) = (class.idle, class.lasts);
     for (sender, _, digit) in SENDERS {
-        let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
+        let family = if digit == '4' { Family::V4 } else { Family::V6 };
         let set = class.set(family);
         let _ = write!(
             text,
@@ -333,7 +351,7 @@ fn opened(knocks: &KnockRules) -> String {
     let mut text = "\tchain knock.opened {\n".to_owned();
     for class in &knocks.classes {
         for (sender, _, digit) in SENDERS {
-            let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
+            let family = if digit == '4' { Family::V4 } else { Family::V6 };
             let _ = writeln!(text, "\t\t{sender} @{} jump {}", class.set(family), class.condition);
         }
     }
@@ -348,7 +366,7 @@ fn opened_outwards(structure: &Structure, hook: &str, follows: &str) -> String {
     for class in &structure.knocks.classes {
         let opening = structure.conditions.get(&class.condition).map(|chain| &chain.opening);
         for (field, digit) in RECEIVERS {
-            let family = if digit == '4' { crate::Family::V4 } else { crate::Family::V6 };
+            let family = if digit == '4' { Family::V4 } else { Family::V6 };
             let follows = format!("{field} @{} {follows}", class.set(family));
             match opening {
                 Some(Some(opening)) => text += &rules(Side::Source, &opening.ports, &follows),

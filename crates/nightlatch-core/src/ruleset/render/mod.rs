@@ -3,6 +3,7 @@
 mod bans;
 mod closed;
 mod conditions;
+mod datagrams;
 mod inbound;
 mod knocks;
 mod limits;
@@ -47,6 +48,7 @@ pub fn render(structure: &Structure) -> String {
     text.push_str(&signalling::chains(&structure.ports));
     text.push_str(&inbound::chains(structure));
     text.push_str(&strangers::chains(structure));
+    text.push_str(&datagrams::chains(structure));
     text.push_str(&outbound::chains(structure));
     text.push_str("}\n");
     text
@@ -170,3 +172,6 @@ fn trial(structure: &Structure) -> String {
         String::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

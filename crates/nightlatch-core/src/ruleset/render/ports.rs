@@ -61,21 +61,26 @@ pub(super) fn rules(side: Side, ports: &[Ports], follows: &str) -> String {
 /// still traverse the old rules and find their sets already empty.
 pub(super) fn single_rules(side: Side, ports: &[Ports], follows: &str) -> String {
     ports.iter().fold(String::new(), |mut text, ports| {
-        let _ = match ports.first == ports.last {
-            true => {
-                writeln!(text, "\t\t{} {} {} {follows}", ports.protocol, side.word(), ports.first)
-            }
-            false => writeln!(
-                text,
-                "\t\t{} {} {}-{} {follows}",
-                ports.protocol,
-                side.word(),
-                ports.first,
-                ports.last
-            ),
-        };
+        let _ = writeln!(text, "\t\t{} {} {} {follows}", ports.protocol, side.word(), run(*ports));
         text
     })
+}
+
+/// One rule for each run of ports, for a chain to which only packets of their protocol come: `tcp dport` would
+/// look at the protocol again.
+pub(super) fn of_known_protocol(ports: &[Ports], follows: &str) -> String {
+    ports.iter().fold(String::new(), |mut text, ports| {
+        let _ = writeln!(text, "\t\tth dport {} {follows}", run(*ports));
+        text
+    })
+}
+
+/// `5060`, or `10000-20000`.
+pub(super) fn run(ports: Ports) -> String {
+    match ports.first == ports.last {
+        true => ports.first.to_string(),
+        false => format!("{}-{}", ports.first, ports.last),
+    }
 }
 
 /// The rules for all ports of an opening and for ping, inbound.

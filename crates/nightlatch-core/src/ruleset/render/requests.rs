@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use nightlatch_parse::spa::{MAX_PAYLOAD, MIN_PAYLOAD};
 
-use super::ports::{Side, single_rules};
+use super::ports::{Side, run, single_rules};
 use crate::config::Rate;
 use crate::ruleset::Structure;
 use crate::service::Ports;
@@ -73,7 +73,7 @@ fn copies(chain: &str, prefix: &str) -> String {
     )
 }
 
-/// The rule for SPA packets.
+/// The rule for SPA packets, for a chain of UDP packets.
 pub(super) fn spa(structure: &Structure) -> String {
     let ports = structure.watched.spa.reveal();
     if ports.is_empty() {
@@ -81,18 +81,31 @@ pub(super) fn spa(structure: &Structure) -> String {
     }
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     format!(
-        "\t\tudp dport {{ {} }} udp length {}-{} jump spa_request\n",
+        "\t\tth dport {{ {} }} udp length {}-{} jump spa_request\n",
         ports.join(", "),
         UDP_HEADER + MIN_PAYLOAD,
         UDP_HEADER + MAX_PAYLOAD
     )
 }
 
-/// The rules for requests to register.
+/// The rules for requests to register, for a chain to which all packets come.
 pub(super) fn agents(structure: &Structure) -> String {
     if !structure.watched.agents {
         return String::new();
     }
     let sip: Vec<Ports> = structure.ports.sip.clone();
     single_rules(Side::Destination, &sip, &format!("@th,64,64 {REGISTER:#x} jump agent_request"))
+}
+
+/// The same for a chain of UDP signalling. Most of it is no such request, and passes one comparison.
+pub(super) fn agents_among_signalling(structure: &Structure) -> String {
+    let sip = structure.ports.sip.iter().filter(|_| structure.watched.agents);
+    sip.fold(String::new(), |mut text, ports| {
+        let _ = writeln!(
+            text,
+            "\t\t@th,64,64 {REGISTER:#x} th dport {} jump agent_request",
+            run(*ports)
+        );
+        text
+    })
 }

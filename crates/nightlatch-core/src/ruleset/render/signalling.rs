@@ -44,6 +44,8 @@ fn peer_sends() -> String {
         .map(|method| format!("{method:#010x} : goto request_of_peer"))
         .collect();
     first.push(format!("{:#010x} : goto response_of_peer", sip::RESPONSE));
+    // Most packets of strangers begin like this, and are no responses of STUN.
+    first.push(format!("{:#010x} : return", sip::REGISTERS));
     format!(
         "\tchain request_of_peer {{\n{}\t}}\n\
          \tchain response_of_peer {{\n{}\t}}\n\

@@ -2,6 +2,7 @@
 
 mod genuine;
 mod hostile;
+mod sip_servers;
 
 use super::{Format, Reading};
 

@@ -84,9 +84,10 @@ enum Switch {
 struct Add {
     /// The user's name, e.g. "anna"; public
     name: UserName,
-    /// The services that the credentials open, e.g. sip,web ("nightlatch services" lists them)
+    /// The services that the credentials open, e.g. sip,web ("nightlatch services" lists them); default:
+    /// telephony only
     #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
-    services: Grant,
+    services: Option<Grant>,
     /// The credentials: some of knock, spa, agent, or none
     #[arg(long, value_name = "LIST", default_value = "spa", value_parser = kinds)]
     keys: Kinds,

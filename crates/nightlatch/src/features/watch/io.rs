@@ -31,6 +31,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::intake::Intake;
 use super::trust::Trusted;
 use crate::shell::background::Background;
+use crate::shell::busy::Busy;
 use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::paths::Paths;
 use crate::shell::wake::Waker;
@@ -47,35 +48,11 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const TEND_EVERY: Duration = Duration::from_secs(10);
 /// How often is shown how it stands, where it changes all the time.
 const SHOW_EVERY: Duration = Duration::from_millis(50);
-/// Lines that come so soon after others, so many times in a row, are waited for together.
-const SOON: Duration = Duration::from_millis(1);
-const MANY: u32 = 20;
-/// For how long.
+/// For how long lines are waited for together.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How many times what was found out is handed over before it is decided: then reading waits, and the lines
 /// wait in their logs.
 const MAX_AHEAD: u64 = 256;
-
-/// Whether lines come all the time. Then they are read together after a pause, as a wake-up for each would
-/// cost more than all the rest.
-#[derive(Default)]
-struct Busy {
-    last: Option<Stopwatch>,
-    /// How many times in a row it was woken soon after the last time.
-    times: u32,
-}
-
-impl Busy {
-    /// It was woken.
-    fn pause(&mut self) {
-        let is_soon = self.last.is_some_and(|last| last.elapsed() < SOON);
-        self.times = if is_soon { self.times.saturating_add(1) } else { 0 };
-        if self.times >= MANY {
-            std::thread::sleep(BUSY_PAUSE);
-        }
-        self.last = Some(Stopwatch::start());
-    }
-}
 
 /// The way to the thread.
 pub(super) struct Reader {
@@ -255,7 +232,7 @@ impl Thread {
             keeping_fails: false,
             shown: Stopwatch::start(),
             is_shown: false,
-            busy: Busy::default(),
+            busy: Busy::new(BUSY_PAUSE),
             looked,
         })
     }

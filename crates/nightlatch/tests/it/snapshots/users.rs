@@ -16,6 +16,8 @@ fn users() {
         "user add anna --services sip,web --keys knock,spa,agent --note \"sales, <b>\"",
         "user add bob --services SIP",
         "user add carl --services ssh --keys none --lease 90m --json",
+        "user add emil --keys none",
+        "user revoke emil",
     ]);
     to.both("user list");
     to.both("user show anna");
@@ -55,7 +57,6 @@ fn users() {
     to.both("user add dora --services spi");
     to.both("user show nobody");
     to.all(&[
-        "user add dora",
         "user add dora --services \"\"",
         "user add dora --services sip --keys key",
         "user add dora --services sip --lease 59s",
