@@ -1,13 +1,18 @@
 //! The thread that reads logs. What it finds out goes to the loop; nothing else of the lines does.
 
+mod ami;
+mod busy;
 mod file;
 mod gather;
 mod journal;
 mod live;
+mod login;
+mod managers;
 mod notify;
 pub(super) mod replay;
 mod rotated;
 mod saved;
+mod shown;
 mod source;
 mod system;
 pub(super) mod viewing;
@@ -18,9 +23,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nightlatch_core::detect::{Judge, Settings, Trust};
+use nightlatch_core::detect::{Judge, Settings};
 use nightlatch_core::features::watch::{
-    Blind, Config, Event, Job, Moments, Notice, Source, SourceState, Standing, Unreadable, WhyLow,
+    Blind, Config, Event, Job, Moments, Notice, Standing, Unreadable,
 };
 use nightlatch_core::time::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,8 +38,10 @@ use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::paths::Paths;
 use crate::shell::wake::Waker;
 use crate::shell::{hours, lane};
+use busy::Busy;
 use journal::Journal;
 use live::Live;
+use managers::Managers;
 use notify::{Notifier, Seen};
 use saved::{Saver, Snapshot};
 use source::{Begin, FileSource};
@@ -45,35 +52,9 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const TEND_EVERY: Duration = Duration::from_secs(10);
 /// How often is shown how it stands, where it changes all the time.
 const SHOW_EVERY: Duration = Duration::from_millis(50);
-/// Lines that come so soon after others, so many times in a row, are waited for together.
-const SOON: Duration = Duration::from_millis(1);
-const MANY: u32 = 20;
-/// For how long.
-const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How many times what was found out is handed over before it is decided: then reading waits, and the lines
 /// wait in their logs.
 const MAX_AHEAD: u64 = 256;
-
-/// Whether lines come all the time. Then they are read together after a pause, as a wake-up for each would
-/// cost more than all the rest.
-#[derive(Default)]
-struct Busy {
-    last: Option<Stopwatch>,
-    /// How many times in a row it was woken soon after the last time.
-    times: u32,
-}
-
-impl Busy {
-    /// It was woken.
-    fn pause(&mut self) {
-        let is_soon = self.last.is_some_and(|last| last.elapsed() < SOON);
-        self.times = if is_soon { self.times.saturating_add(1) } else { 0 };
-        if self.times >= MANY {
-            std::thread::sleep(BUSY_PAUSE);
-        }
-        self.last = Some(Stopwatch::start());
-    }
-}
 
 /// The way to the thread.
 pub(super) struct Reader {
@@ -141,6 +122,7 @@ struct Thread {
     trusted: Trusted,
     sources: Vec<FileSource>,
     journal: Journal,
+    managers: Managers,
     superseded: Vec<(String, String)>,
     blind: Vec<Blind>,
     live: Live,
@@ -219,6 +201,7 @@ impl Thread {
             trusted: system::trusted(),
             sources: Vec::new(),
             journal: Journal::new(Vec::new(), snapshot.cursor, left_at, looked),
+            managers: Managers::default(),
             superseded: Vec::new(),
             blind: Vec::new(),
             live,
@@ -306,9 +289,11 @@ impl Thread {
         self.kept.clear();
         let cursor = self.journal.cursor.take();
         self.journal = Journal::new(gathered.journal, cursor, self.kept_until, now);
+        self.managers.listen_to(gathered.managers, now);
         self.blind = system::blind(&self.paths);
         // Where nothing is read, nothing is kept.
-        self.has_changed = !self.sources.is_empty() || self.journal.is_to_begin();
+        self.has_changed =
+            !self.sources.is_empty() || self.journal.is_to_begin() || !self.managers.is_empty();
     }
 
     fn tell_all(&self, notices: impl IntoIterator<Item = Notice>) {
@@ -360,10 +345,12 @@ impl Thread {
         }
         let (intake, live) = (&mut self.intake, &mut self.live);
         let (has_read, more, notice) = self.journal.read(&mut self.buffer, now, intake, live);
-        self.has_changed |= has_read;
+        let managers = self.managers.read(&self.paths, &mut self.buffer, now, intake, live);
+        self.has_changed |= has_read || managers.has_read;
         notices.extend(notice);
+        notices.extend(managers.notices);
         self.tell_all(notices);
-        more || self.sources.iter().any(FileSource::is_dirty)
+        more || managers.more || self.sources.iter().any(FileSource::is_dirty)
     }
 
     fn hand_over(&mut self) {
@@ -425,36 +412,6 @@ impl Thread {
         self.tell_all(notices);
     }
 
-    fn show(&mut self) {
-        if self.shown.elapsed() < SHOW_EVERY {
-            self.is_shown = false;
-            return;
-        }
-        self.shown = Stopwatch::start();
-        self.is_shown = true;
-        let files = self.sources.iter().map(FileSource::standing);
-        // What nobody asked for and is not there is nothing to tell of.
-        let files = files.filter(|it| it.is_configured || it.state != SourceState::Missing);
-        let superseded = self.superseded.iter().map(|(log, by)| Source {
-            log: log.clone(),
-            format: None,
-            is_configured: false,
-            state: SourceState::Superseded { by: by.clone() },
-            trust: Trust::Low,
-            why_low: Some(WhyLow::Syslog),
-            lines: 0,
-            attempts: 0,
-            doubtful: 0,
-            too_long: 0,
-            lost: 0,
-            since: None,
-            last_line: None,
-            last_attempt: None,
-        });
-        let sources = files.chain(self.journal.standing()).chain(superseded).collect();
-        *lock(&self.shared) = Standing { sources, blind: self.blind.clone() };
-    }
-
     /// Waits until something happens, or something is due.
     fn wait(&mut self) {
         let due = match self.has_changed && self.snapshot.is_none() {
@@ -465,6 +422,7 @@ impl Thread {
             true => due.min(self.journal.pause_left()),
             false => due,
         };
+        let due = due.min(self.managers.due());
         let due = if self.is_shown { due } else { due.min(SHOW_EVERY) };
         let due = due.max(Duration::from_millis(10));
         let Ok(timeout) = Timespec::try_from(due) else { return };
@@ -475,6 +433,7 @@ impl Thread {
         ];
         let journal = self.journal.output();
         watched.extend(journal.map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN)));
+        watched.extend(self.managers.wait_for());
         let _ = poll(&mut watched, Some(&timeout));
         self.waker.clear();
         self.busy.pause();

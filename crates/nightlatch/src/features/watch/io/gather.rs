@@ -9,6 +9,8 @@ use nightlatch_parse::fail2ban::{Filter, Reference, Source as FilterSource};
 use nightlatch_parse::log::Format;
 
 use super::journal::JournalSource;
+use super::login;
+use super::managers::Spec;
 use super::source::FileSource;
 use super::system;
 use crate::features::watch::find::Found;
@@ -24,6 +26,8 @@ const MAX_FILTER: u64 = 1 << 20;
 pub(super) struct Gathered {
     pub(super) files: Vec<FileSource>,
     pub(super) journal: Vec<JournalSource>,
+    /// Manager interfaces of Asterisk.
+    pub(super) managers: Vec<Spec>,
     /// Logs whose lines the journal has too, and by what they are read there.
     pub(super) superseded: Vec<(String, String)>,
     /// What the administrator must hear.
@@ -53,6 +57,7 @@ pub(super) fn all(paths: &Paths, config: &Config) -> Gathered {
             gathered.files.push(FileSource::new(path, lines, false));
         }
     }
+    gathered.of_asterisk(paths);
     gathered
 }
 
@@ -83,12 +88,16 @@ impl Gathered {
                 }
                 Err(error) => self.not_read(path, error),
             },
+            Place::Manager(server) => {
+                let login = watched.login.clone();
+                self.managers.push(Spec { server: *server, login, is_configured: true });
+            }
             Place::Journal(unit) => {
                 let log = format!("journal {unit}");
                 match how(&watched.reads, FilterSource::Journal) {
                     Ok((how, instead_of)) => {
                         let mut lines = LineReader::new(log, how, service);
-                        lines.is_journal = true;
+                        lines.knows_writer = true;
                         lines.instead_of = instead_of;
                         let whose = Whose::Unit(unit.clone());
                         self.journal.push(JournalSource { whose, lines, is_configured: true });
@@ -96,6 +105,21 @@ impl Gathered {
                     Err(error) => self.not_read(&log, error),
                 }
             }
+        }
+    }
+
+    /// The manager interface of this host's Asterisk, if none of its logs has the security events. A log is better
+    /// where there is one: what is written into it while this program does not run is read later.
+    fn of_asterisk(&mut self, paths: &Paths) {
+        if system::logs_security(paths) {
+            return;
+        }
+        let found = login::manager(paths).filter(|manager| manager.user(None).is_some());
+        let server = found.map(|manager| manager.server);
+        if let Some(server) =
+            server.filter(|it| self.managers.iter().all(|spec| spec.server != *it))
+        {
+            self.managers.push(Spec { server, login: None, is_configured: false });
         }
     }
 
@@ -110,7 +134,7 @@ impl Gathered {
                 return;
             }
             let mut lines = LineReader::new(log.to_owned(), How::Formats(vec![format]), None);
-            lines.is_journal = true;
+            lines.knows_writer = true;
             self.journal.push(JournalSource { whose, lines, is_configured: false });
         };
         if system::has_sshd(paths) {

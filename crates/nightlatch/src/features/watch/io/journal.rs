@@ -213,6 +213,8 @@ impl Journal {
                 doubtful: counts.doubtful,
                 too_long: counts.too_long,
                 lost: counts.lost,
+                gaps: 0,
+                gap_seconds: 0,
                 since: self.since,
                 last_line: counts.last_line,
                 last_attempt: counts.last_attempt,
