@@ -94,11 +94,25 @@ pub(super) const ASTERISK_LOGGER: &[&str] = &[
     "/etc/asterisk/logger_logfiles_additional.conf",
     "/etc/asterisk/logger_logfiles_custom.conf",
 ];
+/// Where it says who may use its manager interface.
+pub(super) const ASTERISK_MANAGER: &[&str] = &[
+    "/etc/asterisk/manager.conf",
+    "/etc/asterisk/manager_additional.conf",
+    "/etc/asterisk/manager_custom.conf",
+    "/etc/asterisk/manager.d",
+];
 const ASTERISK_LOGS: &str = "/var/log/asterisk";
 /// Which logs are looked for where it says nothing.
 const USUAL_LOGS: [&str; 5] = ["messages", "messages.log", "full", "security", "security.log"];
 /// The most logs of Asterisk.
 const MAX_LOGS: usize = 16;
+
+/// The paths that tell what is installed, and which logs it writes.
+pub(super) fn tells() -> impl Iterator<Item = &'static str> {
+    let of_asterisk = [ASTERISK].into_iter().chain(ASTERISK_LOGGER.iter().copied());
+    let of_asterisk = of_asterisk.chain(ASTERISK_MANAGER.iter().copied());
+    of_asterisk.chain(KNOWN.iter().flat_map(|known| known.if_there.iter().copied()))
+}
 
 /// All logs that may be there.
 pub(super) fn logs(exists: impl Fn(&str) -> bool, asterisk: &str, has_journal: bool) -> Vec<Found> {

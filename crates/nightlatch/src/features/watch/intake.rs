@@ -116,6 +116,13 @@ impl LineReader {
         }
     }
 
+    /// Another program writes into the same log, or one does no longer.
+    pub(super) fn read_as(&mut self, how: How) {
+        if let (How::Formats(_), How::Formats(_)) = (&self.how, &how) {
+            self.how = how;
+        }
+    }
+
     /// By what it is read, in a word.
     pub(super) fn format(&self) -> Option<String> {
         let name = self.how.name()?;

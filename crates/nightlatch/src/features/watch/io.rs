@@ -4,6 +4,7 @@ mod ami;
 mod busy;
 mod file;
 mod gather;
+mod installed;
 mod journal;
 mod live;
 mod login;
@@ -39,6 +40,7 @@ use crate::shell::paths::Paths;
 use crate::shell::wake::Waker;
 use crate::shell::{hours, lane};
 use busy::Busy;
+use installed::Installed;
 use journal::Journal;
 use live::Live;
 use managers::Managers;
@@ -50,6 +52,8 @@ use source::{Begin, FileSource};
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked after what nobody tells.
 const TEND_EVERY: Duration = Duration::from_secs(10);
+/// How often is looked whether something was installed.
+const FIND_EVERY: Duration = Duration::from_secs(20);
 /// How often is shown how it stands, where it changes all the time.
 const SHOW_EVERY: Duration = Duration::from_millis(50);
 /// How many times what was found out is handed over before it is decided: then reading waits, and the lines
@@ -124,6 +128,10 @@ struct Thread {
     journal: Journal,
     managers: Managers,
     superseded: Vec<(String, String)>,
+    /// What the configuration says, once it is known.
+    config: Option<Config>,
+    installed: Installed,
+    found: Stopwatch,
     blind: Vec<Blind>,
     live: Live,
     intake: Intake,
@@ -203,6 +211,9 @@ impl Thread {
             journal: Journal::new(Vec::new(), snapshot.cursor, left_at, looked),
             managers: Managers::default(),
             superseded: Vec::new(),
+            config: None,
+            installed: Installed::default(),
+            found: Stopwatch::start(),
             blind: Vec::new(),
             live,
             intake: Intake {
@@ -276,7 +287,11 @@ impl Thread {
             self.kept_until = self.kept_until.max(source.read_until(self.looked));
             source.close(&self.notifier);
         }
-        let gathered = gather::all(&self.paths, config);
+        let _ = self.installed.has_changed(&self.paths);
+        let mut gathered = gather::all(&self.paths, config);
+        if self.config.replace(config.clone()).is_some() {
+            self.journal.mark_added(&mut gathered.journal, now);
+        }
         self.tell_all(gathered.notices);
         self.superseded = gathered.superseded;
         for mut source in gathered.files {
@@ -398,6 +413,9 @@ impl Thread {
         }
         if self.tended.elapsed() < TEND_EVERY {
             return;
+        }
+        if self.found.elapsed() >= FIND_EVERY {
+            self.find();
         }
         self.blind = system::blind(&self.paths);
         self.tended = Stopwatch::start();

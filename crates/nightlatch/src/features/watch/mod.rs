@@ -7,6 +7,8 @@
 //! often (`[attempts]` in the configuration) is banned, see `nightlatch bans`; accounts, leases and registered
 //! phones are limited instead.
 //!
+//! Programs that are installed later are found within half a minute.
+//!
 //! **Asterisk's manager interface (AMI).** Where no log of Asterisk has its security events, they are heard over the
 //! manager interface: on this host, as a user of `manager.conf` whose `read` has `security` (or `all`), preferably
 //! one called `nightlatch`, so that nothing has to be configured where there is one. `ami = "127.0.0.1:5038"` in a

@@ -138,6 +138,9 @@ fn what_asterisk_reports_is_read_where_no_log_has_it() {
     assert!(!pbx.listed()["blind"].to_string().contains("asterisk-security"));
     let listed = pbx.nightlatch.must(&["watch", "list"]);
     assert!(listed.contains("ami 127.0.0.1:5038") && !listed.contains(SECRET), "{listed}");
+    // A log has them: then that is read, because it can be read later as well.
+    fs::write(pbx.etc("logger.conf"), "[logfiles]\nsecurity => security\n").unwrap();
+    wait_until("the log is read instead", Duration::from_secs(90), || pbx.shown().is_null());
 }
 
 #[test]

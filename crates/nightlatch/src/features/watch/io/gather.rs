@@ -100,7 +100,12 @@ impl Gathered {
                         lines.knows_writer = true;
                         lines.instead_of = instead_of;
                         let whose = Whose::Unit(unit.clone());
-                        self.journal.push(JournalSource { whose, lines, is_configured: true });
+                        self.journal.push(JournalSource {
+                            whose,
+                            lines,
+                            is_configured: true,
+                            added: None,
+                        });
                     }
                     Err(error) => self.not_read(&log, error),
                 }
@@ -135,7 +140,7 @@ impl Gathered {
             }
             let mut lines = LineReader::new(log.to_owned(), How::Formats(vec![format]), None);
             lines.knows_writer = true;
-            self.journal.push(JournalSource { whose, lines, is_configured: false });
+            self.journal.push(JournalSource { whose, lines, is_configured: false, added: None });
         };
         if system::has_sshd(paths) {
             add(Whose::Sshd, "journal ssh", Format::Sshd);
