@@ -16,6 +16,8 @@ mod saved;
 mod shown;
 mod source;
 mod system;
+#[cfg(test)]
+mod tests;
 pub(super) mod viewing;
 
 use std::collections::BTreeMap;
