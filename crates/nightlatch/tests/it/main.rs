@@ -6,6 +6,7 @@
     reason = "a test fails by a panic"
 )]
 
+mod ami;
 mod commands;
 mod crash;
 mod demo;

@@ -431,3 +431,56 @@ fn filters_and_patterns_are_tried_out() {
     let wrong = log.nightlatch.must_exit(2, &["watch", "test", path, "--pattern", "failed from"]);
     assert!(wrong.contains("<ADDRESS>"), "{wrong}");
 }
+
+/// Nothing is reloaded: what is installed after the daemon was started is found.
+#[test]
+fn what_is_installed_later_is_found() {
+    /// It is looked for twice a minute.
+    const FOUND: Duration = Duration::from_secs(90);
+    let Some(stage) = stage() else { return };
+    let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
+    let of = |path: &str| nightlatch.directory().join(path);
+    let _daemon = nightlatch.daemon();
+    let shown = |name: &str| {
+        let listed = nightlatch.json(&["watch", "list"]);
+        let sources = listed["sources"].as_array().unwrap();
+        let path = of(name).display().to_string();
+        sources.iter().find(|it| it["log"] == path.as_str()).cloned().unwrap_or_default()
+    };
+    let is_read = |name: &str, count: u64, patience: Duration| {
+        wait_until(&format!("{count} attempts in {name}"), patience, || {
+            shown(name)["attempts"].as_u64() >= Some(count)
+        });
+        assert_eq!(shown(name)["attempts"], count, "{}", shown(name));
+    };
+    let write = |name: &str, sessions: std::ops::Range<u32>| {
+        let mut file = OpenOptions::new().append(true).create(true).open(of(name)).unwrap();
+        for number in sessions {
+            let line = failed("198.51.100.66", "100", &format!("{name}{number}"));
+            file.write_all(line.as_bytes()).unwrap();
+        }
+    };
+    assert_eq!(nightlatch.json(&["watch", "list"])["sources"], Value::Array(Vec::new()));
+    let (security, more) = ("var/log/asterisk/security", "var/log/asterisk/more");
+    for folder in ["etc/ssh", "etc/asterisk", "var/log/asterisk"] {
+        fs::create_dir_all(of(folder)).unwrap();
+    }
+    fs::write(of("etc/asterisk/logger.conf"), "[logfiles]\nsecurity => security\n").unwrap();
+    fs::write(of("etc/ssh/sshd_config"), "").unwrap();
+    // What it wrote before it was found is read too.
+    write(security, 0..2);
+    is_read(security, 2, FOUND);
+    write(security, 2..3);
+    is_read(security, 3, PATIENCE);
+    // The log of another program, which writes its first line later.
+    let sshd =
+        "Nov 30 12:00:00 pbx sshd[1]: Failed password for root from 198.51.100.66 port 4000 ssh2\n";
+    fs::write(of("var/log/auth.log"), sshd).unwrap();
+    is_read("var/log/auth.log", 1, PATIENCE);
+    // Its configuration names another log; the counts of the first go on.
+    let two = "[logfiles]\nsecurity => security\nmore => notice\n";
+    fs::write(of("etc/asterisk/logger.conf"), two).unwrap();
+    write(more, 0..1);
+    is_read(more, 1, FOUND);
+    is_read(security, 3, PATIENCE);
+}

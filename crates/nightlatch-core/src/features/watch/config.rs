@@ -1,6 +1,7 @@
 //! The tables `[[watch]]` of the configuration.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use nightlatch_parse::fail2ban::Reference;
 use nightlatch_parse::log::{Format, Pattern, PatternError, UnknownFormat};
@@ -23,6 +24,10 @@ pub const MAX_WATCHED: usize = 64;
 const MAX_PATTERNS: usize = 64;
 /// The longest path, pattern, or name of a filter or unit, in bytes.
 const MAX_TEXT: usize = 4096;
+/// The longest name of a user of a manager interface, in bytes: Asterisk keeps so many.
+const MAX_USER: usize = 79;
+/// The port of a manager interface that names none.
+const MANAGER_PORT: u16 = 5038;
 
 /// Which logs are read besides those that are found, and what counts as an attack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +57,19 @@ pub struct Watched {
     pub reads: Reads,
     /// At which services its lines tell of attempts; those of the format where there are none.
     pub services: BTreeSet<ServiceName>,
+    /// For the manager interface of an Asterisk: as whom to log in; a user of Asterisk's own `manager.conf`
+    /// where there is none.
+    pub login: Option<Login>,
+}
+
+/// As whom to log in at a manager interface. The secret is in a file of its own, because configurations are
+/// copied and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The path of the file whose first line is the secret; that of `manager.conf` where there is none.
+    pub secret_file: Option<String>,
 }
 
 /// Where a log is.
@@ -63,6 +81,8 @@ pub enum Place {
     Journal(String),
     /// What in the journal a filter of fail2ban describes by its `journalmatch`: the filter.
     Described(String),
+    /// The manager interface of an Asterisk.
+    Manager(SocketAddr),
 }
 
 /// How a log is read.
@@ -96,6 +116,10 @@ struct Written {
 struct Entry {
     path: Option<Spanned<String>>,
     journal: Option<Spanned<String>>,
+    ami: Option<Spanned<String>>,
+    user: Option<Spanned<String>>,
+    #[serde(rename = "secret-file")]
+    secret_file: Option<Spanned<String>>,
     format: Option<Spanned<String>>,
     filter: Option<Spanned<String>>,
     pattern: Option<Spanned<OneOrMany>>,
@@ -148,22 +172,32 @@ fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     let span = entry.span();
     let mut entry = entry.into_inner();
     let pattern = entry.pattern.take();
-    let Entry { path, journal, format, filter, services, .. } = &entry;
-    let place = match (path, journal) {
-        (Some(path), None) => Place::File(sound_path(file, path)?),
-        (None, Some(unit)) => Place::Journal(sound_unit(file, unit)?),
-        (Some(_), Some(journal)) => {
-            let what = "a table [[watch]] has either path or journal: write a second one";
-            return Err(file.mistake(journal.span(), what));
-        }
-        (None, None) if filter.is_some() => {
+    let Entry { path, journal, ami, user, secret_file, format, filter, services, .. } = &entry;
+    let place = match (path, journal, ami) {
+        (Some(path), None, None) => Place::File(sound_path(file, path)?),
+        (None, Some(unit), None) => Place::Journal(sound_unit(file, unit)?),
+        (None, None, Some(ami)) => Place::Manager(manager(file, ami)?),
+        (None, None, None) if filter.is_some() => {
             Place::Described(described(file, span, filter.as_ref())?)
         }
-        (None, None) => {
-            let what = "a table [[watch]] needs path = \"/var/log/...\", or journal = \"UNIT\"";
+        (None, None, None) => {
+            let what = "a table [[watch]] needs path = \"/var/log/...\", journal = \"UNIT\", or ami = \"127.0.0.1:5038\"";
             return Err(file.mistake(span, what));
         }
+        (_, Some(second), _) | (_, _, Some(second)) => {
+            let what = "a table [[watch]] has one of path, journal and ami: write a second one";
+            return Err(file.mistake(second.span(), what));
+        }
     };
+    let login = login(file, &place, user.as_ref(), secret_file.as_ref())?;
+    let is_manager = matches!(place, Place::Manager(_));
+    let other = format.as_ref().or(filter.as_ref()).map(Spanned::span);
+    let other = other.or(pattern.as_ref().map(Spanned::span));
+    let other = other.or(services.first().map(Spanned::span));
+    if let Some(other) = other.filter(|_| is_manager) {
+        let what = "events of a manager interface say themselves what they mean: remove format, filter, pattern and services";
+        return Err(file.mistake(other, what));
+    }
     let reads = match (format, filter, pattern) {
         (None, None, None) => Reads::Detected,
         (Some(format), None, None) => Reads::Format(known_format(file, format)?),
@@ -183,7 +217,44 @@ fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     }
     let services = services.iter().map(|name| file.value(name));
     let services = services.collect::<Result<_, _>>()?;
-    Ok(Watched { place, reads, services })
+    Ok(Watched { place, reads, services, login })
+}
+
+/// The address of a manager interface. Names are not resolved: whoever answers gets to see who logs in.
+fn manager(file: &File<'_>, written: &Spanned<String>) -> Result<SocketAddr, Mistake> {
+    let text = written.get_ref();
+    let address = || text.parse::<IpAddr>().ok().map(|it| SocketAddr::new(it, MANAGER_PORT));
+    let found = text.parse::<SocketAddr>().ok().or_else(address);
+    found.filter(|it| it.port() != 0 && !it.ip().is_unspecified()).ok_or_else(|| {
+        let what =
+            "write the address of a manager interface, e.g. \"127.0.0.1:5038\" or \"[::1]:5038\"";
+        file.mistake(written.span(), what)
+    })
+}
+
+fn login(
+    file: &File<'_>,
+    place: &Place,
+    user: Option<&Spanned<String>>,
+    secret_file: Option<&Spanned<String>>,
+) -> Result<Option<Login>, Mistake> {
+    let given = user.or(secret_file).map(Spanned::span);
+    let (Place::Manager(_), Some(span)) = (place, given.clone()) else {
+        return match given {
+            Some(span) => Err(file.mistake(span, "user and secret-file belong to ami = \"...\"")),
+            None => Ok(None),
+        };
+    };
+    let Some(user) = user else {
+        return Err(file.mistake(span, "secret-file needs user = \"...\""));
+    };
+    let name = sound(file, user, "user")?;
+    if name.len() > MAX_USER || name.contains(|c: char| c.is_control() || "[]".contains(c)) {
+        let what = "write the user as it stands in brackets in manager.conf";
+        return Err(file.mistake(user.span(), what));
+    }
+    let secret_file = secret_file.map(|path| sound_path(file, path)).transpose()?;
+    Ok(Some(Login { user: name, secret_file }))
 }
 
 fn one_of_three(file: &File<'_>, span: std::ops::Range<usize>) -> Mistake {
@@ -310,14 +381,37 @@ mod tests {
     }
 
     #[test]
+    fn manager_interfaces() {
+        let config = read(
+            "[[watch]]\nami = \"127.0.0.1\"\n[[watch]]\nami = \"[2001:db8::1]:5039\"\nuser = \"nightlatch\"\nsecret-file = \"/etc/nightlatch/ami\"\n",
+        );
+        let [near, far] = config.watched.as_slice() else { panic!("{config:?}") };
+        assert_eq!(near.place, Place::Manager("127.0.0.1:5038".parse().unwrap()));
+        assert_eq!(near.login, None);
+        assert_eq!(far.place, Place::Manager("[2001:db8::1]:5039".parse().unwrap()));
+        let secret_file = Some("/etc/nightlatch/ami".to_owned());
+        assert_eq!(far.login, Some(Login { user: "nightlatch".to_owned(), secret_file }));
+    }
+
+    #[test]
     fn mistakes() {
         let one = |rest: &str| format!("[[watch]]\npath = \"/x\"\n{rest}");
         check("[[watch]]\nformat = \"sshd\"\n", 1, 1, "needs path");
         check("[[watch]]\nfilter = \"sshd\"\n", 1, 1, "by the format \"sshd\": add path");
+        check("[[watch]]\nami = \"localhost\"\n", 2, 7, "127.0.0.1:5038");
+        check("[[watch]]\nami = \"0.0.0.0\"\n", 2, 7, "127.0.0.1:5038");
+        let manager = |rest: &str| format!("[[watch]]\nami = \"::1\"\n{rest}");
+        check(&manager("format = \"asterisk\"\n"), 3, 10, "say themselves");
+        check(&manager("services = [\"sip\"]\n"), 3, 13, "say themselves");
+        check(&manager("secret-file = \"/x\"\n"), 3, 15, "needs user");
+        check(&manager("user = \"a]\"\n"), 3, 8, "in brackets");
+        check(&manager("user = \"a\"\nsecret-file = \"x\"\n"), 4, 15, "from the root");
+        check(&manager("path = \"/x\"\n"), 2, 7, "one of path, journal and ami");
         check("[[watch]]\npath = \"x.log\"\n", 2, 8, "from the root");
         check("[[watch]]\npath = \"/var/../x\"\n", 2, 8, "without \"..\"");
         check("[[watch]]\npath = \"/var/log/*.log\"\n", 2, 8, "for each file");
-        check(&one("journal = \"ssh\"\n"), 3, 11, "either path or journal");
+        check(&one("journal = \"ssh\"\n"), 3, 11, "one of path, journal and ami");
+        check(&one("user = \"x\"\n"), 3, 8, "belong to ami");
         check(&one("format = \"astersik\"\n"), 3, 10, "did you mean \"asterisk\"?");
         check(&one("format = \"xyz\"\n"), 3, 10, "write one of asterisk, ");
         check(&one("format = \"sshd\"\nfilter = \"sshd\"\n"), 4, 10, "one of format, filter");

@@ -13,7 +13,7 @@ mod told;
 use serde::{Deserialize, Serialize};
 
 pub use blind::{Blind, Blindness};
-pub use config::{Config, MAX_WATCHED, Place, Reads as ReadBy, Watched, native};
+pub use config::{Config, Login, MAX_WATCHED, Place, Reads as ReadBy, Watched, native};
 pub use moment::Moments;
 pub use nightlatch_parse::log::Format;
 pub use standing::{Source, SourceState, Standing, Unreadable, WhyLow};
@@ -113,6 +113,40 @@ pub enum Notice {
         /// Why.
         error: String,
     },
+    /// A manager interface refuses the login.
+    Refused {
+        /// `ami` and its address.
+        log: String,
+        /// As whom.
+        user: String,
+        /// What it says.
+        error: String,
+    },
+    /// A manager interface has not been connected for a while.
+    NotConnected {
+        /// `ami` and its address.
+        log: String,
+        /// Since when.
+        since: Time,
+        /// Why.
+        error: String,
+    },
+    /// A manager interface is connected again, after it was told that it was not.
+    ConnectedAgain {
+        /// `ami` and its address.
+        log: String,
+        /// From when it was not.
+        from: Time,
+        /// Until when.
+        until: Time,
+    },
+    /// A manager interface does not report security events.
+    NoEvents {
+        /// `ami` and its address.
+        log: String,
+        /// As whom the program is logged in.
+        user: String,
+    },
     /// How far the logs were read cannot be kept.
     NotKept {
         /// Why.
@@ -165,7 +199,12 @@ impl Feature for Watch {
     fn level(notice: &Notice) -> Level {
         match notice {
             Notice::Judged(judged) => told::level(judged),
-            Notice::LinesLost { .. } | Notice::NotRead { .. } => Level::Warning,
+            Notice::LinesLost { .. }
+            | Notice::NotRead { .. }
+            | Notice::Refused { .. }
+            | Notice::NotConnected { .. }
+            | Notice::NoEvents { .. } => Level::Warning,
+            Notice::ConnectedAgain { .. } => Level::Info,
             Notice::NoJournal { .. } | Notice::NotKept { .. } => Level::Error,
         }
     }
@@ -178,6 +217,13 @@ impl Feature for Watch {
             Notice::NoJournal { error } => {
                 Topic::new("log-not-read", "journal").with("error", error)
             }
+            Notice::Refused { log, user, .. } | Notice::NoEvents { log, user } => {
+                Topic::new("log-not-read", log).with("user", user)
+            }
+            Notice::NotConnected { log, error, .. } => {
+                Topic::new("log-not-read", log).with("error", error)
+            }
+            Notice::ConnectedAgain { log, .. } => Topic::new("log-read-again", log),
             Notice::NotKept { error } => Topic::new("store-failed", "watch").with("error", error),
         })
     }

@@ -20,7 +20,7 @@ pub struct Standing {
 /// A log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// Its path, or `journal` and the unit.
+    /// Its path, `journal` and the unit, or `ami` and the address of a manager interface.
     pub log: String,
     /// By which format it is read; none as long as that is not detected.
     pub format: Option<String>,
@@ -49,6 +49,13 @@ pub struct Source {
     pub given_up: u64,
     /// How many bytes were lost because the log was emptied before they were read.
     pub lost: u64,
+    /// How many times a manager interface was not connected since the daemon began, though it had been: what it
+    /// reported then is not known.
+    #[serde(default)]
+    pub gaps: u64,
+    /// For how many seconds in all.
+    #[serde(default)]
+    pub gap_seconds: u64,
     /// Since when it is read.
     pub since: Option<Time>,
     /// When the last line came.
@@ -67,6 +74,23 @@ pub enum SourceState {
     Missing,
     /// It is not read.
     Unreadable(Unreadable),
+    /// A manager interface is not connected. It is tried again, at least once a minute.
+    NotConnected {
+        /// Why.
+        error: String,
+    },
+    /// A manager interface refuses the login. It is tried again, at least every ten minutes.
+    Refused {
+        /// As whom.
+        user: String,
+        /// What it says.
+        error: String,
+    },
+    /// A manager interface is connected, but does not report security events.
+    NoEvents {
+        /// As whom.
+        user: String,
+    },
     /// Another source has the same lines and is trusted more: that one is read.
     Superseded {
         /// The other one.
@@ -107,4 +131,8 @@ pub enum WhyLow {
     Everybody,
     /// Any program can write such lines by way of syslog.
     Syslog,
+    /// It comes over a network, where others can write into it.
+    Network,
+    /// It is not known whose program answers at the port.
+    UnknownUser,
 }

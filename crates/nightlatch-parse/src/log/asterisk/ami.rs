@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 
+use md5::{Digest as _, Md5};
 use memchr::memmem;
 
 use super::events::{Event, Facts, Origin, Remote, Tail};
@@ -30,8 +31,8 @@ pub enum Packet<'a> {
     Greeting(&'a [u8]),
     /// What follows an action, such as the login.
     Response(Response<'a>),
-    /// An event of the security channel.
-    Event(Reading<'a>),
+    /// An event of the security channel: what it says, and all of its headers.
+    Event(Reading<'a>, &'a [u8]),
     /// Something was longer than [`MAX_EVENT`] and is dropped, or the greeting does not end.
     TooLong,
 }
@@ -115,21 +116,29 @@ impl Stream {
     }
 }
 
-/// The action that logs in and asks for the events of the security channel; `None` if name or secret holds
-/// a line end.
-pub fn login(user: &str, secret: &str) -> Option<Vec<u8>> {
-    let is_line = |text: &str| !text.contains(['\r', '\n']);
-    (is_line(user) && is_line(secret)).then(|| {
-        let action = "Action: Login\r\nEvents: security";
-        format!("{action}\r\nUsername: {user}\r\nSecret: {secret}\r\n\r\n").into_bytes()
+/// Whether this is the first line of a manager interface. Nothing is sent to whatever begins otherwise.
+pub fn is_greeting(line: &[u8]) -> bool {
+    line.starts_with(b"Asterisk Call Manager/")
+}
+
+/// The action that asks for a challenge, so that the secret need not be sent.
+pub const CHALLENGE: &[u8] = b"Action: Challenge\r\nAuthType: MD5\r\n\r\n";
+
+/// The action that logs in by a challenge and asks for the events of the security channel; `None` if the name
+/// holds a line end. What is sent of the secret is the MD5 of challenge and secret, as Asterisk defines it.
+pub fn login(user: &str, secret: &str, challenge: &[u8]) -> Option<Vec<u8>> {
+    let key = Md5::new().chain_update(challenge).chain_update(secret).finalize();
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    (!user.contains(['\r', '\n'])).then(|| {
+        let action = "Action: Login\r\nAuthType: MD5\r\nEvents: security";
+        format!("{action}\r\nUsername: {user}\r\nKey: {key}\r\n\r\n").into_bytes()
     })
 }
 
-/// A header: its name, its value, and the place of the value.
+/// A header: its name and its value.
 struct Header<'a> {
     name: &'a [u8],
     value: &'a [u8],
-    place: usize,
 }
 
 /// The headers of a packet. A line without a colon has no name.
@@ -142,10 +151,9 @@ fn headers(packet: &[u8]) -> impl Iterator<Item = Header<'_>> {
         let colon = memchr::memchr(b':', line);
         let skipped = colon.map_or(0, |colon| colon + 1);
         let value = from(line, skipped);
-        let bare = value.strip_prefix(b" ").unwrap_or(value);
-        let place = start + length - bare.len();
         start += length + 2;
-        Some(Header { name: between(line, 0, colon.unwrap_or(0)), value: bare, place })
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        Some(Header { name: between(line, 0, colon.unwrap_or(0)), value })
     })
 }
 
@@ -155,7 +163,7 @@ fn read(packet: &[u8]) -> Option<Packet<'_>> {
     let first = headers(packet).next()?;
     match first.name {
         b"Response" => Some(Packet::Response(response(packet, first.value))),
-        b"Event" => event(packet, first.value).map(Packet::Event),
+        b"Event" => event(packet, first.value).map(|reading| Packet::Event(reading, packet)),
         _ => None,
     }
 }
@@ -187,18 +195,13 @@ fn event<'a>(packet: &'a [u8], name: &[u8]) -> Option<Reading<'a>> {
         let service = origin.service();
         return Some(Reading::Doubtful(Doubt { stamp, service, sources, text: packet }));
     }
-    let (start, session) = seen.session?;
-    let end = match origin {
-        Origin::Pjsip => start + session.len(),
-        Origin::Sip => seen.challenge_end.max(seen.remote_end),
-        _ => seen.remote_end,
-    };
     let facts = Facts {
         stamp,
         event,
         origin,
         account: seen.account.unwrap_or_default(),
-        session: between(packet, start, end),
+        session: seen.session?,
+        remote_text: seen.remote,
         remote: first,
         tail: seen.tail,
         is_framed: false,
@@ -212,10 +215,9 @@ struct Seen<'a> {
     time: Option<&'a [u8]>,
     service: Option<&'a [u8]>,
     account: Option<&'a [u8]>,
-    session: Option<(usize, &'a [u8])>,
+    session: Option<&'a [u8]>,
     sources: Vec<Remote>,
-    remote_end: usize,
-    challenge_end: usize,
+    remote: &'a [u8],
     tail: Tail<'a>,
 }
 
@@ -225,20 +227,17 @@ impl<'a> Seen<'a> {
             b"EventTV" if self.time.is_none() => self.time = Some(header.value),
             b"Service" if self.service.is_none() => self.service = Some(header.value),
             b"AccountID" if self.account.is_none() => self.account = Some(header.value),
-            b"SessionID" => self.session = Some((header.place, header.value)),
+            b"SessionID" => self.session = Some(header.value),
             b"RemoteAddress" => {
-                self.remote_end = header.place + header.value.len();
+                if self.sources.is_empty() {
+                    self.remote = header.value;
+                }
                 let remote = Remote::read(header.value);
                 if let Some(remote) = remote.filter(|_| self.sources.len() < MAX_SOURCES) {
                     self.sources.push(remote);
                 }
             }
-            name => {
-                if name == b"Challenge" {
-                    self.challenge_end = header.place + header.value.len();
-                }
-                self.tail.take(name, header.value);
-            }
+            name => self.tail.take(name, header.value),
         }
     }
 }

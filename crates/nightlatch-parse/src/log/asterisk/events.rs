@@ -167,7 +167,10 @@ pub(super) struct Facts<'a> {
     pub(super) event: Event,
     pub(super) origin: Origin,
     pub(super) account: &'a [u8],
+    /// The value of `SessionID`.
     pub(super) session: &'a [u8],
+    /// The value of `RemoteAddress`.
+    pub(super) remote_text: &'a [u8],
     pub(super) remote: Remote,
     pub(super) tail: Tail<'a>,
     /// Nobody who writes into the event could have ended it early and begun another.
@@ -231,6 +234,7 @@ impl<'a> Facts<'a> {
             Event::ResponseFailed | Event::InvalidPassword => Outcome::WrongPassword,
             Event::ChallengeSent => Outcome::Challenged,
         };
+        let session = self.session();
         Some(Reading::Attempt(Attempt {
             stamp: self.stamp,
             source: self.remote.address,
@@ -239,10 +243,23 @@ impl<'a> Facts<'a> {
             outcome,
             proof: self.proof(),
             account,
-            session: (!self.session.is_empty()).then_some(self.session),
+            session: (!session.is_empty()).then_some(session),
             agent: None,
             dialled,
         }))
+    }
+
+    /// What tells one attempt from another, the same in every form in which Asterisk reports the event (text,
+    /// JSON, the manager interface), so that it counts once. chan_pjsip writes the Call-ID, which is in the
+    /// other lines of the request as well. The others write a pointer, which is used again for other clients.
+    /// chan_sip's challenge is of one guess; its pointer is kept for half a minute after that. The manager
+    /// interface ends a connection at which a login failed, so there it is the address with its port.
+    fn session(&self) -> &'a [u8] {
+        match self.origin {
+            Origin::Sip if !self.tail.challenge.is_empty() => self.tail.challenge,
+            Origin::Pjsip | Origin::Sip => self.session,
+            Origin::Ami | Origin::Unknown => self.remote_text,
+        }
     }
 
     /// What the event proves of the source.

@@ -177,7 +177,6 @@ fn left<'a, const JSON: bool>(
         _ => fields.plain(beginning.end, b",AccountID=")?,
     };
     let (session, end) = fields.plain(end, b",SessionID=")?;
-    let start = end - Fields::<JSON>::QUOTE.len() - session.len();
     let (_local, end) = fields.plain(end, b",LocalAddress=")?;
     let (remote, end) = fields.plain(end, b",RemoteAddress=")?;
     let facts = Facts {
@@ -185,7 +184,8 @@ fn left<'a, const JSON: bool>(
         event: beginning.event,
         origin: beginning.origin,
         account,
-        session: whole_session(fields, beginning.origin, session, start, end),
+        session,
+        remote_text: remote,
         remote: Remote::read(remote)?,
         tail: Tail::default(),
         is_framed: JSON,
@@ -201,7 +201,7 @@ fn whole<'a, const JSON: bool>(
 ) -> Option<Facts<'a>> {
     let (mut facts, end) = left(fields, beginning, stamp)?;
     facts.tail = fields.tail(end, beginning.event)?;
-    finish(fields, &mut facts, end);
+    finish(&mut facts);
     Some(facts)
 }
 
@@ -239,23 +239,23 @@ fn ending<'a, const JSON: bool>(
     place: usize,
 ) -> Option<Facts<'a>> {
     let (_local, end) = fields.plain(place, b",LocalAddress=")?;
-    let (remote, end) = fields.plain(end, b",RemoteAddress=")?;
+    let (remote_text, end) = fields.plain(end, b",RemoteAddress=")?;
     let tail = fields.tail(end, beginning.event)?;
-    let remote = Remote::read(remote)?;
+    let remote = Remote::read(remote_text)?;
     let before = between(fields.text, beginning.end, place);
     let (account, session) = divided::<JSON>(before);
-    let start = place - session.len() - Fields::<JSON>::QUOTE.len();
     let mut facts = Facts {
         stamp,
         event: beginning.event,
         origin: beginning.origin,
         account,
-        session: whole_session(fields, beginning.origin, session, start, end),
+        session,
+        remote_text,
         remote,
         tail,
         is_framed: JSON,
     };
-    finish(fields, &mut facts, end);
+    finish(&mut facts);
     Some(facts)
 }
 
@@ -288,33 +288,10 @@ fn only<'a, const JSON: bool>(
         .then_some(facts)
 }
 
-/// What tells one attempt from another. chan_pjsip writes the Call-ID, which is in the other lines of the
-/// request as well. The others write a pointer, which is used again for other clients: with the addresses
-/// it is one, and with the challenge it is one guess.
-fn whole_session<'a, const JSON: bool>(
-    fields: Fields<'a, JSON>,
-    origin: Origin,
-    session: &'a [u8],
-    start: usize,
-    end: usize,
-) -> &'a [u8] {
-    match origin {
-        Origin::Pjsip => session,
-        _ => between(fields.text, start, end - Fields::<JSON>::QUOTE.len()),
-    }
-}
-
-/// Takes in what stands behind the address: the challenge, and the account of a malformed request.
-fn finish<'a, const JSON: bool>(fields: Fields<'a, JSON>, facts: &mut Facts<'a>, end: usize) {
+/// Takes in the account of a malformed request, which stands behind the address.
+fn finish(facts: &mut Facts<'_>) {
     if facts.event == Event::BadFormat {
         facts.account = facts.tail.account;
-    }
-    if facts.origin == Origin::Sip
-        && let Some((_, behind)) = fields.tail_value(end, b"Challenge")
-    {
-        let quote = Fields::<JSON>::QUOTE.len();
-        let start = end - quote - facts.session.len();
-        facts.session = between(fields.text, start, behind - quote);
     }
 }
 

@@ -94,11 +94,25 @@ pub(super) const ASTERISK_LOGGER: &[&str] = &[
     "/etc/asterisk/logger_logfiles_additional.conf",
     "/etc/asterisk/logger_logfiles_custom.conf",
 ];
+/// Where it says who may use its manager interface.
+pub(super) const ASTERISK_MANAGER: &[&str] = &[
+    "/etc/asterisk/manager.conf",
+    "/etc/asterisk/manager_additional.conf",
+    "/etc/asterisk/manager_custom.conf",
+    "/etc/asterisk/manager.d",
+];
 const ASTERISK_LOGS: &str = "/var/log/asterisk";
 /// Which logs are looked for where it says nothing.
 const USUAL_LOGS: [&str; 5] = ["messages", "messages.log", "full", "security", "security.log"];
 /// The most logs of Asterisk.
 const MAX_LOGS: usize = 16;
+
+/// The paths that tell what is installed, and which logs it writes.
+pub(super) fn tells() -> impl Iterator<Item = &'static str> {
+    let of_asterisk = [ASTERISK].into_iter().chain(ASTERISK_LOGGER.iter().copied());
+    let of_asterisk = of_asterisk.chain(ASTERISK_MANAGER.iter().copied());
+    of_asterisk.chain(KNOWN.iter().flat_map(|known| known.if_there.iter().copied()))
+}
 
 /// All logs that may be there.
 pub(super) fn logs(exists: impl Fn(&str) -> bool, asterisk: &str, has_journal: bool) -> Vec<Found> {
@@ -122,25 +136,34 @@ pub(super) fn logs(exists: impl Fn(&str) -> bool, asterisk: &str, has_journal: b
     found
 }
 
-/// The files that `logger.conf` names: `name => notice,warning,error`, or `name = ...`.
-fn logs_of_asterisk(text: &str) -> Vec<String> {
-    let mut section = String::new();
-    let mut logs = Vec::new();
-    for line in text.lines() {
+/// Whether `logger.conf` names a file into which the security events are written.
+pub(super) fn logs_security(text: &str) -> bool {
+    files_of_asterisk(text).any(|(_, levels)| levels.contains("security") || levels.contains('*'))
+}
+
+/// The files that `logger.conf` names, with their levels: `name => notice,warning,error`, or `name = ...`.
+fn files_of_asterisk(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut section = "";
+    text.lines().filter_map(move |line| {
         let line = line.split(';').next().unwrap_or_default().trim();
         if let Some(rest) = line.strip_prefix('[') {
-            rest.split(']').next().unwrap_or_default().clone_into(&mut section);
+            section = rest.split(']').next().unwrap_or_default();
         }
-        let Some((name, levels)) = line.split_once('=') else { continue };
+        let (name, levels) = line.split_once('=')?;
         let (name, levels) = (name.trim(), levels.trim_start_matches('>').trim());
-        let has = |level: &str| levels.contains(level);
-        let is_of_use = has("security") || has("notice") || has("warning") || has("*");
         let is_file = !matches!(name, "console" | "syslog") && !name.starts_with("syslog.");
         let is_section = section == "logfiles" || section.is_empty();
-        if is_of_use && is_file && is_section && is_sound(name) {
-            logs.push(name.to_owned());
-        }
-    }
+        (is_file && is_section && is_sound(name)).then_some((name, levels))
+    })
+}
+
+/// The files that `logger.conf` names, if their lines tell of attempts.
+fn logs_of_asterisk(text: &str) -> Vec<String> {
+    let is_of_use = |levels: &str| {
+        ["security", "notice", "warning", "*"].iter().any(|level| levels.contains(level))
+    };
+    let files = files_of_asterisk(text).filter(|(_, levels)| is_of_use(levels));
+    let mut logs: Vec<String> = files.map(|(name, _)| name.to_owned()).collect();
     if logs.is_empty() {
         logs = USUAL_LOGS.map(str::to_owned).to_vec();
     }

@@ -105,7 +105,7 @@ pub(super) struct Counts {
 
 /// What reads the lines of a log.
 pub(super) struct LineReader {
-    /// The path of the log, or `journal` and the unit.
+    /// The path of the log, `journal` and the unit, or `ami` and the address.
     pub(super) log: String,
     pub(super) how: How,
     /// The filter of fail2ban that it replaces.
@@ -113,8 +113,8 @@ pub(super) struct LineReader {
     /// The kind of service, where the administrator says another one than the format.
     pub(super) service: Option<Service>,
     pub(super) trust: Trust,
-    /// Whether the lines come from the journal, which knows who wrote them.
-    pub(super) is_journal: bool,
+    /// Whether it is known who wrote the lines: the journal knows, and so does a connection.
+    pub(super) knows_writer: bool,
     /// Whether a line came by way of syslog, into which any program can write.
     pub(super) has_syslog: bool,
     pub(super) counts: Counts,
@@ -138,9 +138,16 @@ impl LineReader {
             instead_of: None,
             service,
             trust: Trust::Low,
-            is_journal: false,
+            knows_writer: false,
             has_syslog: false,
             counts: Counts::default(),
+        }
+    }
+
+    /// Another program writes into the same log, or one does no longer.
+    pub(super) fn read_as(&mut self, how: How) {
+        if let (How::Formats(_), How::Formats(_)) = (&self.how, &how) {
+            self.how = how;
         }
     }
 
@@ -202,7 +209,7 @@ impl LineReader {
             How::Filter(by) => {
                 let seconds = now.since(Time::default()).as_secs();
                 // For fail2ban, a line of the journal has no date.
-                let (stamp, text) = match self.is_journal {
+                let (stamp, text) = match self.knows_writer {
                     true => record::without_stamp(line),
                     false => (None, line),
                 };
@@ -216,7 +223,8 @@ impl LineReader {
         }
     }
 
-    fn take_reading(
+    /// Takes in what a line says.
+    pub(super) fn take_reading(
         &mut self,
         reading: Option<Reading<'_>>,
         line: &[u8],
@@ -232,7 +240,8 @@ impl LineReader {
                 self.counts.last_attempt = Some(at);
                 let service = self.service.unwrap_or(attempt.service);
                 let attempt = Attempt { service, ..attempt };
-                let trust = if self.is_journal { self.trust } else { self.trust_in(line, intake) };
+                let trust =
+                    if self.knows_writer { self.trust } else { self.trust_in(line, intake) };
                 let filter = self.how.thresholds();
                 let sighting = Sighting { at, attempt, trust, log: &self.log, line, filter };
                 onlooker.sees(&sighting);

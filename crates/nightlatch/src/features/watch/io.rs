@@ -1,16 +1,23 @@
 //! The thread that reads logs. What it finds out goes to the loop; nothing else of the lines does.
 
+mod ami;
 mod file;
 mod gather;
+mod installed;
 mod journal;
 mod live;
+mod login;
+mod managers;
 mod notify;
 pub(super) mod replay;
 mod rotated;
 mod saved;
+mod shown;
 mod source;
 pub(super) mod summed;
 mod system;
+#[cfg(test)]
+mod tests;
 pub(super) mod viewing;
 
 use std::collections::BTreeMap;
@@ -20,9 +27,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nightlatch_core::detect::{Judge, Settings, Trust};
+use nightlatch_core::detect::{Judge, Settings};
 use nightlatch_core::features::watch::{
-    Blind, Config, Event, Job, Moments, Notice, Source, SourceState, Standing, Unreadable, WhyLow,
+    Blind, Config, Event, Job, Moments, Notice, Standing, Unreadable,
 };
 use nightlatch_core::time::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -36,8 +43,10 @@ use crate::shell::clock::{Clock, Stopwatch};
 use crate::shell::paths::Paths;
 use crate::shell::wake::Waker;
 use crate::shell::{hours, lane};
+use installed::Installed;
 use journal::Journal;
 use live::Live;
+use managers::Managers;
 use notify::{Notifier, Seen};
 use saved::{Saver, Snapshot};
 use source::{Begin, FileSource};
@@ -46,6 +55,8 @@ use source::{Begin, FileSource};
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked after what nobody tells.
 const TEND_EVERY: Duration = Duration::from_secs(10);
+/// How often is looked whether something was installed.
+const FIND_EVERY: Duration = Duration::from_secs(20);
 /// How often is shown how it stands, where it changes all the time.
 const SHOW_EVERY: Duration = Duration::from_millis(50);
 /// For how long lines are waited for together.
@@ -127,7 +138,12 @@ struct Thread {
     trusted: Trusted,
     sources: Vec<FileSource>,
     journal: Journal,
+    managers: Managers,
     superseded: Vec<(String, String)>,
+    /// What the configuration says, once it is known.
+    config: Option<Config>,
+    installed: Installed,
+    found: Stopwatch,
     blind: Vec<Blind>,
     live: Live,
     intake: Intake,
@@ -207,7 +223,11 @@ impl Thread {
             trusted: system::trusted(),
             sources: Vec::new(),
             journal: Journal::new(Vec::new(), snapshot.cursor, left_at, looked),
+            managers: Managers::default(),
             superseded: Vec::new(),
+            config: None,
+            installed: Installed::default(),
+            found: Stopwatch::start(),
             blind: Vec::new(),
             live,
             intake: Intake {
@@ -292,7 +312,11 @@ impl Thread {
             self.kept_until = self.kept_until.max(source.read_until(self.looked));
             source.close(&self.notifier);
         }
-        let gathered = gather::all(&self.paths, config);
+        let _ = self.installed.has_changed(&self.paths);
+        let mut gathered = gather::all(&self.paths, config);
+        if self.config.replace(config.clone()).is_some() {
+            self.journal.mark_added(&mut gathered.journal, now);
+        }
         self.tell_all(gathered.notices);
         self.superseded = gathered.superseded;
         for mut source in gathered.files {
@@ -305,9 +329,11 @@ impl Thread {
         self.kept.clear();
         let cursor = self.journal.cursor.take();
         self.journal = Journal::new(gathered.journal, cursor, self.kept_until, now);
+        self.managers.listen_to(gathered.managers, now);
         self.blind = system::blind(&self.paths);
         // Where nothing is read, nothing is kept.
-        self.has_changed = !self.sources.is_empty() || self.journal.is_to_begin();
+        self.has_changed =
+            !self.sources.is_empty() || self.journal.is_to_begin() || !self.managers.is_empty();
     }
 
     fn tell_all(&self, notices: impl IntoIterator<Item = Notice>) {
@@ -359,10 +385,12 @@ impl Thread {
         }
         let (intake, live) = (&mut self.intake, &mut self.live);
         let (has_read, more, notice) = self.journal.read(&mut self.buffer, now, intake, live);
-        self.has_changed |= has_read;
+        let managers = self.managers.read(&self.paths, &mut self.buffer, now, intake, live);
+        self.has_changed |= has_read || managers.has_read;
         notices.extend(notice);
+        notices.extend(managers.notices);
         self.tell_all(notices);
-        more || self.sources.iter().any(FileSource::is_dirty)
+        more || managers.more || self.sources.iter().any(FileSource::is_dirty)
     }
 
     fn hand_over(&mut self) {
@@ -411,6 +439,9 @@ impl Thread {
         if self.tended.elapsed() < TEND_EVERY {
             return;
         }
+        if self.found.elapsed() >= FIND_EVERY {
+            self.find();
+        }
         self.blind = system::blind(&self.paths);
         self.tended = Stopwatch::start();
         let now = self.clock.now();
@@ -424,39 +455,6 @@ impl Thread {
         self.tell_all(notices);
     }
 
-    fn show(&mut self) {
-        if self.shown.elapsed() < SHOW_EVERY {
-            self.is_shown = false;
-            return;
-        }
-        self.shown = Stopwatch::start();
-        self.is_shown = true;
-        let files = self.sources.iter().map(FileSource::standing);
-        // What nobody asked for and is not there is nothing to tell of.
-        let files = files.filter(|it| it.is_configured || it.state != SourceState::Missing);
-        let superseded = self.superseded.iter().map(|(log, by)| Source {
-            log: log.clone(),
-            format: None,
-            thresholds: None,
-            is_configured: false,
-            state: SourceState::Superseded { by: by.clone() },
-            trust: Trust::Low,
-            why_low: Some(WhyLow::Syslog),
-            lines: 0,
-            attempts: 0,
-            doubtful: 0,
-            too_long: 0,
-            given_up: 0,
-            lost: 0,
-            since: None,
-            last_line: None,
-            last_attempt: None,
-        });
-        let sources = files.chain(self.journal.standing()).chain(superseded).collect();
-        let attack = self.intake.judge.underway();
-        *lock(&self.shared) = Standing { sources, blind: self.blind.clone(), attack };
-    }
-
     /// Waits until something happens, or something is due.
     fn wait(&mut self) {
         let due = match self.has_changed && self.snapshot.is_none() {
@@ -467,6 +465,7 @@ impl Thread {
             true => due.min(self.journal.pause_left()),
             false => due,
         };
+        let due = due.min(self.managers.due());
         let due = if self.is_shown { due } else { due.min(SHOW_EVERY) };
         let due = due.max(Duration::from_millis(10));
         let Ok(timeout) = Timespec::try_from(due) else { return };
@@ -477,6 +476,7 @@ impl Thread {
         ];
         let journal = self.journal.output();
         watched.extend(journal.map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN)));
+        watched.extend(self.managers.wait_for());
         let _ = poll(&mut watched, Some(&timeout));
         self.waker.clear();
         self.busy.pause();

@@ -7,6 +7,18 @@
 //! often (`[attempts]` in the configuration) is banned, see `nightlatch bans`; accounts, leases and registered
 //! phones are limited instead.
 //!
+//! Programs that are installed later are found within half a minute.
+//!
+//! **Asterisk's manager interface (AMI).** Where no log of Asterisk has its security events, they are heard over the
+//! manager interface: on this host, as a user of `manager.conf` whose `read` has `security` (or `all`), preferably
+//! one called `nightlatch`, so that nothing has to be configured where there is one. `ami = "127.0.0.1:5038"` in a
+//! table `[[watch]]` names another one, with `user`, and with `secret-file` where the secret is not in
+//! `manager.conf`: a file whose first line it is, and that is not for everybody (`chmod 600`). The secret itself is
+//! not sent, only the answer to a challenge. A log is the better way, and is read instead where there is one: what
+//! is written into it while this program does not run is read later, what is reported over a connection that does
+//! not exist is lost. So `watch list` shows since when an interface is connected, and for how long it was not. An
+//! attempt that is both in a log and reported counts once.
+//!
 //! Attempts are counted, not lines: one REGISTER of an unknown account is one attempt, although Asterisk writes
 //! six lines of it into two files. A log is followed through rotation by rename, by copying and emptying, and by
 //! replacement. How far it was read is kept with the counts, so that after a restart no line counts twice and none
@@ -69,6 +81,7 @@ pub mod cli;
 mod find;
 mod intake;
 mod io;
+mod manager;
 mod picture;
 mod record;
 mod replay;

@@ -47,6 +47,6 @@ impl Seen {
 }
 
 /// Text from outside, printable and short.
-fn shown(text: &[u8]) -> String {
+pub(super) fn shown(text: &[u8]) -> String {
     printable(text, MAX_TEXT)
 }

@@ -8,6 +8,7 @@ use nightlatch_core::features::watch::{
     Blind, Blindness, Notice, Refusal, Reply, Source, SourceState, Unreadable, Watch, WhyLow,
 };
 use nightlatch_core::time::show_span;
+use std::time::Duration;
 
 use super::replay::{Replay, Spared, Would};
 use crate::features::attempts::{self, at, count};
@@ -53,6 +54,18 @@ impl Worded for Watch {
             Notice::NoJournal { error } => format!(
                 "the journal cannot be read: {error}; attempts that are in no other log are not seen until then: find out with \"journalctl -f\" what is wrong"
             ),
+            Notice::Refused { log, user, error } => {
+                format!("{log} refuses the login as \"{user}\" ({error}): {}", correct(user))
+            }
+            Notice::NotConnected { log, since, error } => format!(
+                "{log} has not been connected since {since}: {error}; what Asterisk reports meanwhile is not known, it is tried again at least once a minute"
+            ),
+            Notice::ConnectedAgain { log, from, until } => format!(
+                "{log} is connected again; what Asterisk reported from {from} until {until} is not known"
+            ),
+            Notice::NoEvents { log, user } => {
+                format!("{log} does not report attempts to \"{user}\": {}", allow(user))
+            }
             Notice::NotKept { error } => format!(
                 "it cannot be saved how far logs were read: {error}; after a restart, lines are read again from where it was saved last"
             ),
@@ -156,6 +169,20 @@ fn unreadable(why: &Unreadable) -> String {
     }
 }
 
+/// What to do where a login at a manager interface is refused.
+fn correct(user: &str) -> String {
+    format!(
+        "check [{user}] in manager.conf (secret, read = security, permit = 127.0.0.1/32), then run asterisk -rx \"manager reload\""
+    )
+}
+
+/// What to do where it reports nothing.
+fn allow(user: &str) -> String {
+    format!(
+        "write read = security under [{user}] in manager.conf, then run asterisk -rx \"manager reload\""
+    )
+}
+
 /// The kind of a service.
 pub(super) fn service(service: Service) -> &'static str {
     match service {
@@ -228,10 +255,27 @@ fn state(source: &Source) -> String {
         },
         SourceState::Missing => "not there yet".to_owned(),
         SourceState::Unreadable(why) => format!("not read: {}", unreadable(why)),
+        SourceState::NotConnected { error } => format!("not connected: {error}"),
+        SourceState::Refused { user, error } => {
+            format!("login as \"{user}\" refused ({error}): {}", correct(user))
+        }
+        SourceState::NoEvents { user } => {
+            format!("connected, but reports nothing: {}", allow(user))
+        }
         SourceState::Superseded { by } => format!("not read: {by} has its lines"),
     };
     if source.lost > 0 {
         state.push_str(&format!(", {} bytes lost", grouped(source.lost.into())));
+    }
+    if source.gaps > 0 {
+        let span = show_span(Duration::from_secs(source.gap_seconds));
+        let times = match source.gaps {
+            1 => "once".to_owned(),
+            more => format!("{} times", grouped(more.into())),
+        };
+        state.push_str(&format!(
+            ", was not connected {times}, for {span} in all: what was then is not known"
+        ));
     }
     if source.too_long > 0 {
         state.push_str(&format!(", {} lines too long", grouped(source.too_long.into())));
@@ -249,6 +293,8 @@ fn why_low(why: &WhyLow) -> String {
         WhyLow::Group { gid } => format!("group {gid} can write it"),
         WhyLow::Everybody => "everybody can write it".to_owned(),
         WhyLow::Syslog => "any program can write such lines".to_owned(),
+        WhyLow::Network => "it comes over a network".to_owned(),
+        WhyLow::UnknownUser => "whose program it is is not known".to_owned(),
     }
 }
 
@@ -272,7 +318,7 @@ pub(super) fn blind(blind: &[Blind]) -> Vec<String> {
             ),
             Blindness::AsteriskSecurity => (
                 "Asterisk does not write its security events, which tell most exactly who failed",
-                "under [logfiles]",
+                "under [logfiles], or read = security under a user of manager.conf",
             ),
         };
         format!("BLIND  {what}\n       {}: write {} {how}", blind.file, blind.fix)

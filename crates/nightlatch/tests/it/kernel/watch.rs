@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nightlatch::features::demo::stage::Plan;
 
-use super::ground::{Echo, PATIENCE, answers_udp, ignores_udp, protect};
+use super::ground::{Echo, PATIENCE, answers_udp, ignores_udp, protect, shell};
 use crate::support::{self, Installation, wait_until};
 use crate::watch::failed;
 
@@ -239,4 +239,54 @@ fn the_filter_of_sshd_works_as_it_is() {
     let (length, words) = ban(&nightlatch, "198.51.100.23");
     assert_eq!(length, 600, "{words}");
     assert!(words.contains("5 failed attempts at ssh with account \"root\""), "{words}");
+}
+
+/// What is counted while the disk is full is counted once, and kept as soon as there is room.
+#[test]
+fn a_full_disk_hinders_no_reading() {
+    let Some(stage) = support::stage(&Plan::standard()) else { return };
+    let server = stage.host("server").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("security");
+    std::fs::write(&log, "").unwrap();
+    let nightlatch = Installation::on(server);
+    let state = nightlatch.state();
+    let state = state.display();
+    shell(server, &format!("mount -t tmpfs -o size=8m tmpfs {state}"));
+    nightlatch.configure(&format!("{}{}", configuration(&log), support::ASTERISK));
+    let daemon = nightlatch.daemon();
+    nightlatch.must(&["up", "--yes"]);
+    let is_read = |count: u64| {
+        let shown = || nightlatch.json(&["watch", "list"])["sources"][0]["attempts"].clone();
+        wait_until(&format!("{count} are read"), PATIENCE, || shown().as_u64() == Some(count));
+    };
+    write(&log, "198.51.100.77", 0..2);
+    is_read(2);
+    std::thread::sleep(KEPT);
+    shell(server, &format!("dd if=/dev/zero of={state}/filler bs=4k 2> /dev/null || true"));
+    // More than fits into what the database has already.
+    let sources = 20_000_u32;
+    let mut file = OpenOptions::new().append(true).open(&log).unwrap();
+    let many: String = (0..sources)
+        .map(|number| {
+            let source = format!("2001:db8:{number:x}::1");
+            failed(&source, "1", &format!("m{number}")).replace("IPV4/UDP/2001", "IPV6/UDP/2001")
+        })
+        .collect();
+    file.write_all(many.as_bytes()).unwrap();
+    write(&log, "198.51.100.77", 2..4);
+    is_read(u64::from(sources) + 4);
+    wait_until("it is told", PATIENCE, || nightlatch.log().contains("cannot be kept"));
+    shell(server, &format!("rm {state}/filler"));
+    std::thread::sleep(KEPT * 2);
+    daemon.kill();
+    // Nothing is read again, and nothing is forgotten.
+    let _daemon = nightlatch.daemon();
+    std::thread::sleep(Duration::from_millis(300));
+    is_read(0);
+    assert!(!bans(&nightlatch).contains("198.51.100.77"), "four were counted as five");
+    write(&log, "198.51.100.77", 4..5);
+    wait_until("the fifth is one too many", PATIENCE, || {
+        bans(&nightlatch).contains("198.51.100.77")
+    });
 }

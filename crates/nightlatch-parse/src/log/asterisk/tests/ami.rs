@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::log::asterisk::ami::{MAX_EVENT, Packet, Stream, login};
+use crate::log::asterisk::ami::{MAX_EVENT, Packet, Stream, is_greeting, login};
 
 const GREETING: &str = "Asterisk Call Manager/9.0.0\r\n";
 
@@ -15,7 +15,7 @@ fn packets(bytes: &[u8], block: usize) -> Vec<String> {
         stream.push(part, |packet| {
             seen.push(match packet {
                 Packet::Greeting(text) => format!("greeting {}", text.escape_ascii()),
-                Packet::Event(reading) => {
+                Packet::Event(reading, _) => {
                     shown(&reading).split(" session=").next().unwrap().to_owned()
                 }
                 Packet::Response(response) => {
@@ -86,12 +86,14 @@ fn nothing_is_kept_without_bound() {
 
 #[test]
 fn logins() {
-    let action = login("nightlatch", "a: b").unwrap();
-    let expected: &[u8] =
-        b"Action: Login\r\nEvents: security\r\nUsername: nightlatch\r\nSecret: a: b\r\n\r\n";
+    // As Asterisk calculates it: the MD5 of challenge and secret (`printf 12345secret | md5sum`).
+    let action = login("nightlatch", "secret", b"12345").unwrap();
+    let expected: &[u8] = b"Action: Login\r\nAuthType: MD5\r\nEvents: security\r\n\
+        Username: nightlatch\r\nKey: d6bf7523a8407696bb9448d0d0fecca8\r\n\r\n";
     assert_eq!(action, expected);
-    assert_eq!(login("a\r\nAction: Logoff", "b"), None);
-    assert_eq!(login("a", "b\n"), None);
+    assert_eq!(login("a\r\nAction: Logoff", "b", b"1"), None);
+    assert_eq!(login("a\nx", "b", b"1"), None);
+    assert!(is_greeting(b"Asterisk Call Manager/9.0.0") && !is_greeting(b"SSH-2.0-x"));
 }
 
 proptest! {

@@ -55,7 +55,7 @@ fn manager_events() {
         let mut stream = Stream::new();
         for part in AMI.chunks(block) {
             stream.push(part, |packet| match packet {
-                Packet::Event(reading) => seen += &format!("{}\n", shown(&reading)),
+                Packet::Event(reading, _) => seen += &format!("{}\n", shown(&reading)),
                 Packet::Greeting(text) => seen += &format!("Greeting {}\n", text.escape_ascii()),
                 Packet::Response(response) => {
                     let message = response.message.unwrap().escape_ascii();
@@ -183,4 +183,51 @@ fn of_chan_sip_only_json_proves_something() {
     assert_eq!(proven("InvalidPassword"), Proof::Answered);
     assert_eq!(proven("InvalidAccountID"), Proof::Claimed);
     assert_eq!(proven("SuccessfulAuth\",EventTV=\"2026-11-20T08:37:34"), Proof::Answered);
+}
+
+/// The line as an event of the manager interface; `None` where a client has written into it.
+fn manager_event(line: &str) -> Option<Vec<u8>> {
+    let message = parts(line).4.trim_end();
+    let fields: Vec<(&str, &str)> =
+        message.split("\",").filter_map(|field| field.split_once("=\"")).collect();
+    let is_plain = message.matches('"').count() == 2 * fields.len();
+    if !is_plain || message.matches("RemoteAddress=").count() > 1 {
+        return None;
+    }
+    let (_, name) = fields.first()?;
+    let mut event = format!("Event: {name}\r\nPrivilege: security,all\r\n");
+    for (name, value) in fields.iter().skip(1) {
+        event += &format!("{name}: {}\r\n", value.trim_end_matches('"'));
+    }
+    Some(format!("{event}\r\n").into_bytes())
+}
+
+/// What is read in several forms counts once.
+#[test]
+fn an_attempt_has_one_session_in_every_form() {
+    let session = |reading: &Option<Reading<'_>>| match reading {
+        Some(Reading::Attempt(attempt)) => attempt.session.map(<[u8]>::to_vec),
+        _ => None,
+    };
+    let mut services = Vec::new();
+    for line in lines(SECURITY) {
+        let (Some(event), text) = (manager_event(line), read(line.as_bytes())) else { continue };
+        let Some(Reading::Attempt(attempt)) = &text else { continue };
+        let (service, expected) = (attempt.service, session(&text));
+        assert!(expected.is_some(), "{line}");
+        assert_eq!(session(&read(json(line).as_bytes())), expected, "{line}");
+        let mut stream = Stream::new();
+        stream.push(b"Asterisk Call Manager/9.0.0\r\n", |_| ());
+        let mut found = None;
+        stream.push(&event, |packet| {
+            if let Packet::Event(reading, _) = packet {
+                found = session(&Some(reading));
+            }
+        });
+        assert_eq!(found, expected, "{line}");
+        services.push(service);
+    }
+    for service in [Service::Sip, Service::Ami] {
+        assert!(services.iter().filter(|it| **it == service).count() > 0, "{service:?}");
+    }
 }

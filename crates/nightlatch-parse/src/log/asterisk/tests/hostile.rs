@@ -437,7 +437,7 @@ fn manager_trial(random: &mut Random, events: usize) -> usize {
         fields.push(joined(&[b"Response: ", &tail]));
         let packet = joined(&[&fields.join(&b"\r\n"[..]), b"\r\n\r\n"]);
         stream.push(&packet, |packet_read| {
-            let Packet::Event(Reading::Attempt(attempt)) = packet_read else {
+            let Packet::Event(Reading::Attempt(attempt), _) = packet_read else {
                 return;
             };
             assert_eq!(attempt.source, ATTACKER, "{}", packet.escape_ascii());

@@ -11,6 +11,8 @@ use nightlatch_parse::fail2ban::{Filter, Reference, Source as FilterSource};
 use nightlatch_parse::log::Format;
 
 use super::journal::JournalSource;
+use super::login;
+use super::managers::Spec;
 use super::source::FileSource;
 use super::system;
 use crate::features::watch::find::Found;
@@ -26,6 +28,8 @@ const MAX_FILTER: u64 = 1 << 20;
 pub(super) struct Gathered {
     pub(super) files: Vec<FileSource>,
     pub(super) journal: Vec<JournalSource>,
+    /// Manager interfaces of Asterisk.
+    pub(super) managers: Vec<Spec>,
     /// Logs whose lines the journal has too, and by what they are read there.
     pub(super) superseded: Vec<(String, String)>,
     /// What the administrator must hear.
@@ -55,6 +59,7 @@ pub(super) fn all(paths: &Paths, config: &Config) -> Gathered {
             gathered.files.push(FileSource::new(path, lines, false));
         }
     }
+    gathered.of_asterisk(paths);
     gathered
 }
 
@@ -82,6 +87,10 @@ impl Gathered {
                 }
                 Err(error) => self.not_read(path, error),
             },
+            Place::Manager(server) => {
+                let login = watched.login.clone();
+                self.managers.push(Spec { server: *server, login, is_configured: true });
+            }
             Place::Journal(unit) => self
                 .in_journal(watched, &format!("journal {unit}"), |_| Ok(Whose::Unit(unit.clone()))),
             Place::Described(filter) => {
@@ -106,11 +115,26 @@ impl Gathered {
         match read {
             Ok((whose, how, instead_of)) => {
                 let mut lines = LineReader::new(log.to_owned(), how, service_of(watched));
-                lines.is_journal = true;
+                lines.knows_writer = true;
                 lines.instead_of = instead_of;
-                self.journal.push(JournalSource { whose, lines, is_configured: true });
+                self.journal.push(JournalSource { whose, lines, is_configured: true, added: None });
             }
             Err(error) => self.not_read(log, error),
+        }
+    }
+
+    /// The manager interface of this host's Asterisk, if none of its logs has the security events. A log is better
+    /// where there is one: what is written into it while this program does not run is read later.
+    fn of_asterisk(&mut self, paths: &Paths) {
+        if system::logs_security(paths) {
+            return;
+        }
+        let found = login::manager(paths).filter(|manager| manager.user(None).is_some());
+        let server = found.map(|manager| manager.server);
+        if let Some(server) =
+            server.filter(|it| self.managers.iter().all(|spec| spec.server != *it))
+        {
+            self.managers.push(Spec { server, login: None, is_configured: false });
         }
     }
 
@@ -125,8 +149,8 @@ impl Gathered {
                 return;
             }
             let mut lines = LineReader::new(log.to_owned(), How::Formats(vec![format]), None);
-            lines.is_journal = true;
-            self.journal.push(JournalSource { whose, lines, is_configured: false });
+            lines.knows_writer = true;
+            self.journal.push(JournalSource { whose, lines, is_configured: false, added: None });
         };
         if system::has_sshd(paths) {
             add(Whose::Sshd, "journal ssh", Format::Sshd);

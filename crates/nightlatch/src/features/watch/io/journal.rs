@@ -33,6 +33,8 @@ pub(super) struct JournalSource {
     pub(super) whose: Whose,
     pub(super) lines: LineReader,
     pub(super) is_configured: bool,
+    /// When it was added to others that were read already: what was before is not news.
+    pub(super) added: Option<Time>,
 }
 
 /// The journal.
@@ -74,6 +76,29 @@ impl Journal {
         let (since, error) = (Some(now), String::new());
         let (running, ended) = (None, None);
         Journal { sources, cursor, running, failures: 0, ended, error, since, from, newest: 0 }
+    }
+
+    /// Marks those of the sources that are not read by now: the place in the journal may be far before this moment.
+    pub(super) fn mark_added(&self, sources: &mut [JournalSource], now: Time) {
+        let is_new =
+            |source: &&mut JournalSource| self.sources.iter().all(|it| it.whose != source.whose);
+        sources.iter_mut().filter(is_new).for_each(|source| source.added = Some(now));
+    }
+
+    /// Reads also those of the sources that are not read by now.
+    pub(super) fn read_also(&mut self, mut sources: Vec<JournalSource>, now: Time) {
+        self.mark_added(&mut sources, now);
+        sources.retain(|source| source.added.is_some());
+        if sources.is_empty() {
+            return;
+        }
+        if self.sources.is_empty() {
+            self.from = now;
+        }
+        self.sources.extend(sources);
+        // It is begun again where it ends, with what is read by then.
+        self.end();
+        self.ended = None;
     }
 
     /// Begins to read, unless it does or has just failed.
@@ -242,6 +267,8 @@ impl Journal {
                 too_long: counts.too_long,
                 given_up: source.lines.how.given_up(),
                 lost: counts.lost,
+                gaps: 0,
+                gap_seconds: 0,
                 since: self.since,
                 last_line: counts.last_line,
                 last_attempt: counts.last_attempt,
@@ -257,6 +284,19 @@ impl Drop for Journal {
     }
 }
 
+impl JournalSource {
+    /// Whether a record is from before the source was added. After the first that is not, all count: a clock may be
+    /// set back.
+    fn is_old(&mut self, record: &Record) -> bool {
+        let received = record.received.and_then(|micros| i64::try_from(micros / 1000).ok());
+        let is_old = self.added.zip(received).is_some_and(|(added, at)| at < added.millis());
+        if !is_old {
+            self.added = None;
+        }
+        is_old
+    }
+}
+
 fn take(
     record: &Record,
     sources: &mut [JournalSource],
@@ -266,6 +306,9 @@ fn take(
 ) {
     for source in sources {
         let Some(trust) = source.whose.trust(record) else { continue };
+        if source.is_old(record) {
+            continue;
+        }
         source.lines.trust = trust;
         source.lines.counts.last_line = Some(written.latest());
         let line = source.whose.line(record);
@@ -273,5 +316,36 @@ fn take(
             source.lines.detect(&line);
         }
         source.lines.take_line(&line, written, intake, onlooker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(unit: &str) -> JournalSource {
+        let whose = Whose::Unit(unit.to_owned());
+        let lines = LineReader::new(unit.to_owned(), How::Undetected, None);
+        JournalSource { whose, lines, is_configured: false, added: None }
+    }
+
+    /// The place in the journal is that of the last record of other units, and may be days ago.
+    #[test]
+    fn of_a_source_that_is_added_nothing_old_counts() {
+        let now = Time::from_millis(1_796_069_800_000);
+        let at = |millis: i64| Record {
+            received: Some((now.millis() + millis).cast_unsigned() * 1000),
+            ..Record::default()
+        };
+        let mut journal = Journal::new(vec![source("a.service")], None, now, now);
+        journal.read_also(vec![source("a.service"), source("b.service")], now);
+        let [a, b] = journal.sources.as_mut_slice() else { panic!() };
+        assert!(!a.is_old(&at(-60_000)));
+        assert!(b.is_old(&at(-60_000)) && b.is_old(&at(-1)));
+        assert!(!b.is_old(&at(5)));
+        // The clock is set back.
+        assert!(!b.is_old(&at(-3_600_000)));
+        journal.read_also(vec![source("b.service")], now);
+        assert_eq!(journal.sources.len(), 2);
     }
 }

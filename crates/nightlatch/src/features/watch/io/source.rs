@@ -391,6 +391,8 @@ impl FileSource {
             too_long: counts.too_long,
             given_up: self.lines.how.given_up(),
             lost: counts.lost,
+            gaps: 0,
+            gap_seconds: 0,
             since: self.since,
             last_line: counts.last_line,
             last_attempt: counts.last_attempt,

@@ -51,11 +51,20 @@ pub(super) fn has_sshd(paths: &Paths) -> bool {
     ["/etc/ssh/sshd_config", "/usr/sbin/sshd"].iter().any(|path| paths.of_others(path).exists())
 }
 
+/// Whether a log of Asterisk has its security events.
+pub(super) fn logs_security(paths: &Paths) -> bool {
+    find::logs_security(&logger(paths))
+}
+
+/// Which logs Asterisk writes.
+fn logger(paths: &Paths) -> String {
+    let files = find::ASTERISK_LOGGER.iter().filter_map(|path| text(&paths.of_others(path)));
+    files.collect::<Vec<String>>().join("\n")
+}
+
 /// The logs that are there, or will be once something is written into them.
 pub(super) fn logs(paths: &Paths, has_journal: bool) -> Vec<Found> {
-    let logger: Vec<String> =
-        find::ASTERISK_LOGGER.iter().filter_map(|path| text(&paths.of_others(path))).collect();
-    find::logs(|path| paths.of_others(path).exists(), &logger.join("\n"), has_journal)
+    find::logs(|path| paths.of_others(path).exists(), &logger(paths), has_journal)
 }
 
 /// What leaves no line.
@@ -100,7 +109,7 @@ fn profiles(paths: &Paths) -> Vec<(String, String)> {
 }
 
 /// A file's text; none where it is not there. Only regular files: a pipe would block.
-fn text(path: &Path) -> Option<String> {
+pub(super) fn text(path: &Path) -> Option<String> {
     text_up_to(path, MAX_FILE)
 }
 
