@@ -65,6 +65,7 @@ check_phase() {
     daemon-masked) daemon_masked ;;
     beside-nftables) beside_nftables ;;
     after-down) after_down ;;
+    attacked) attacked ;;
     esac
     journalctl --no-pager -b -o short-monotonic -u 'nightlatch*' -u nftables -u 'boot-test*' \
         >$here/journal 2>&1
@@ -181,6 +182,70 @@ after_down() {
     check "a stranger is answered" heard stranger
 }
 
+# Strangers reach sshd, and the daemon reads what it writes into the journal.
+attacked() {
+    mkdir -p /etc/nightlatch
+    printf '[open]\nservices = ["ssh"]\n' >/etc/nightlatch/nightlatch.toml
+    printf '#!/bin/sh\necho wrong\n' >/run/boot-test/wrong
+    chmod 755 /run/boot-test/wrong
+    systemctl restart nightlatch.service
+    check "nightlatch up --yes" nightlatch up --yes
+    check "nightlatch mode open" nightlatch mode open
+    check "sshd is read from the journal, and fully trusted" wait_for 10 journal_is_read
+
+    check "somebody writes lines of sshd into the journal" forge_lines
+    check "the office has a wrong password" guess office
+    check "that is seen" wait_for 10 attempts_are_at_least 1
+    sleep 3
+    # One wrong password writes a few lines.
+    each=$(attempts)
+    check "and nothing of the lines that others wrote" eval "((each < 6))"
+    check "nobody is banned for them" not banned 198.51.100.7
+
+    the_journal_goes_on
+
+    check "a stranger reaches sshd" reaches stranger
+    local round
+    for round in 1 2 3 4 5; do check "a stranger guesses ($round)" guess stranger; done
+    check "the stranger is banned" wait_for 10 banned 198.51.100.10
+    check "for what sshd itself has written" fully_banned
+    check "the next SYN of the stranger is dropped" not reaches stranger
+    check "the stranger meets silence" silent_port stranger
+    check "the office reaches sshd" reaches office
+}
+
+# Nothing that happens to the journal, its reader or the daemon hides an attempt, or counts one twice.
+the_journal_goes_on() {
+    local daemon reader
+    daemon=$(systemctl show -P MainPID nightlatch.service)
+    reader=$(pgrep -P "$daemon" -x journalctl)
+    check "the reader of the journal is killed, and meanwhile the office fails" \
+        eval "kill -9 $reader && guess office"
+    check "that is seen" wait_for 10 attempts_are $((2 * each))
+    check "once" stays attempts_are $((2 * each))
+
+    check "the journal is rotated, and its old files are removed" \
+        eval "journalctl --rotate && journalctl --vacuum-time=1s"
+    check "the office fails" guess office
+    check "that is seen" wait_for 10 attempts_are $((3 * each))
+    check "once" stays attempts_are $((3 * each))
+
+    sleep 2 # until it is kept how far was read
+    systemctl stop nightlatch.service
+    check "the daemon is stopped, and the office fails" guess office
+    systemctl start nightlatch.service
+    check "that alone is seen" wait_for 10 attempts_are "$each"
+    check "once" stays attempts_are "$each"
+
+    sleep 2
+    systemctl stop nightlatch.service
+    check "the daemon is stopped, the office fails, the journal is rotated and emptied" \
+        eval "guess office && journalctl --rotate && journalctl --vacuum-time=1s"
+    systemctl start nightlatch.service
+    check "the office fails again, and that is seen" \
+        eval "guess office && wait_for 10 attempts_are_at_least 1"
+}
+
 standing_before_network() {
     check "the table stood before any interface came up" \
         grep -q 'inet nightlatch' /run/boot-test/tables-before-network
@@ -191,6 +256,68 @@ standing_before_network() {
 # ---------------------------------------------------------------- what is looked at
 
 table_stands() { nft list table inet nightlatch; }
+
+journal_is_read() {
+    nightlatch watch list --json | grep '"log":"journal ssh"[^{}]*"state":"read"[^{}]*"trust":"full"'
+}
+
+# How many lines about attempts sshd has written, as far as the daemon has read since it was started.
+attempts() {
+    nightlatch watch list --json |
+        sed -n 's/.*"attempts":\([0-9]*\)[^{}]*"log":"journal ssh".*/\1/p'
+}
+
+attempts_are() { [[ $(attempts) == "$1" ]]; }
+
+attempts_are_at_least() { (($(attempts) >= $1)); }
+
+# stays COMMAND...: it succeeds for the next two seconds.
+stays() {
+    local round
+    for round in {1..10}; do
+        "$@" || {
+            echo "attempts: $(attempts)"
+            return 1
+        }
+        sleep 0.2
+    done
+}
+
+# Lines as sshd writes them, by a user and by root, over syslog and to the journal itself.
+forge_lines() {
+    local line='Failed password for root from 198.51.100.7 port 22 ssh2' number
+    for number in {1..10}; do
+        runuser -u nobody -- logger -t sshd "$line" &&
+            runuser -u nobody -- logger -t "sshd[$number]" "$line" &&
+            runuser -u nobody -- systemd-cat -t sshd echo "$line" &&
+            logger -t sshd --id="$number" "$line" || return 1
+    done
+    wait_for 10 eval "journalctl -t sshd -q -o cat | grep -c '198.51.100.7' | grep -qx 40"
+}
+
+# guess NAME: that host tries a wrong password. Who is banned for it may get no answer any more.
+guess() {
+    ip netns exec "$1" env SSH_ASKPASS=/run/boot-test/wrong SSH_ASKPASS_REQUIRE=force setsid -w \
+        timeout 8 ssh -F none -T -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+        -o PreferredAuthentications=password -o NumberOfPasswordPrompts=1 -o ConnectTimeout=5 \
+        "root@$(address_for "$1" 4)" true </dev/null 2>&1 | tee /run/boot-test/ssh
+    [[ ${PIPESTATUS[0]} == 124 ]] || grep -q 'Permission denied' /run/boot-test/ssh
+}
+
+banned() { nightlatch bans --json | grep "\"range\":\"$1\"[^{}]*\"cause\":{\"attack\""; }
+
+fully_banned() { nightlatch bans --json | grep '"attack":{"weight":"full"'; }
+
+# reaches NAME: a connection of that host with sshd.
+reaches() {
+    ip netns exec "$1" timeout 2 bash -c "exec 3<>/dev/tcp/$(address_for "$1" 4)/22"
+}
+
+# silent_port NAME: no refusal either.
+silent_port() {
+    reaches "$1"
+    [[ $? == 124 ]]
+}
 
 verify_units() {
     local said

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Boots a whole Debian with its systemd, several times over, with Nightlatch installed in it,
 # and looks whether the firewall stands when it must: before the network, with the daemon or
-# without, beside another firewall, and not at all after `nightlatch down`.
+# without, beside another firewall, and not at all after `nightlatch down`; and whether who guesses
+# passwords of its sshd is banned, by what the journal tells.
 #
 # The Debian is made by debootstrap (kept for the next run) and booted by systemd-nspawn in a
 # network of its own. What is checked inside stands in guest.sh.
@@ -11,8 +12,9 @@ set -euo pipefail
 
 suite_fallback=bookworm
 packages=systemd,systemd-sysv,dbus,nftables,iproute2,iputils-ping,procps
-phases=(first-start after-reboot daemon-masked beside-nftables after-down)
-boot_limit=120 # seconds; a boot takes about ten
+packages=$packages,openssh-server,openssh-client
+phases=(first-start after-reboot daemon-masked beside-nftables after-down attacked)
+boot_limit=180 # seconds; a boot takes about ten, with attacks a minute
 
 main() {
     [[ $# == 1 && -x $1 ]] || {

@@ -10,6 +10,7 @@ use nightlatch_core::time::Time;
 use nightlatch_parse::journal::{Reader, Record};
 use rustix::io::{Errno, ioctl_fionbio};
 
+use super::system;
 use crate::features::watch::intake::{How, Intake, LineReader, Onlooker, Written};
 use crate::features::watch::record::Whose;
 use crate::features::watch::trust::trust;
@@ -155,11 +156,19 @@ impl Journal {
             command.arg(format!("--since=@{}", old / 1_000_000));
         }
         command.arg("--no-tail");
+        let machine = system::machine();
+        if machine.is_some() {
+            // Otherwise it follows the boot that /proc names alone: in some containers that is not the boot of the
+            // journal, and the end of the last boot may not be read yet. Of what other machines have sent, nothing
+            // is read.
+            command.arg("--merge");
+        }
         for (number, filter) in self.filters().iter().enumerate() {
             if number > 0 {
                 command.arg("+");
             }
             command.args(filter);
+            command.args(machine.as_ref().map(|machine| format!("_MACHINE_ID={machine}")));
         }
         command.env("LC_ALL", "C");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -46,6 +46,14 @@ pub(super) fn has_journal(paths: &Paths) -> bool {
         && programs::find("journalctl").is_some()
 }
 
+/// The number by which the journal knows this machine.
+pub(super) fn machine() -> Option<String> {
+    let text = text(Path::new("/etc/machine-id"))?;
+    let number = text.trim();
+    let is_number = number.len() == 32 && number.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_number.then(|| number.to_owned())
+}
+
 /// Whether sshd is installed.
 pub(super) fn has_sshd(paths: &Paths) -> bool {
     ["/etc/ssh/sshd_config", "/usr/sbin/sshd"].iter().any(|path| paths.of_others(path).exists())
