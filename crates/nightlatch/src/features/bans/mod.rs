@@ -29,9 +29,10 @@
 //!
 //! In JSON each of the `bans` has its `range`, `since` when and `until` when, how many `times` in a row, the
 //! `cause` with its evidence, in `words` too, its `country` (`code` and `name`, or null), its `system` (`number`,
-//! `organization` and `range`, or null) and the `networks` on lists (`range` and `list`); moments are in milliseconds since 1970. `count` tells how many there
-//! are; the last 10,000 are listed. `limits` has the limited sources; with `--limited`, `rate_limited` has those over a rate
-//! limit, each with its `source`, `packets`, `country`, `system` and `networks`.
+//! `organization` and `range`, or null) and the `networks` on lists (`range` and `list`); moments are in milliseconds
+//! since 1970. `count` tells how many there are; the last 10,000 are listed. `limits` has the limited sources; with
+//! `--limited`, `rate_limited` has those over a rate limit, each with its `source`, `packets`, `country`, `system` and
+//! `networks`.
 
 pub mod cli;
 mod io;

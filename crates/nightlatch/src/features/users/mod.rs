@@ -2,10 +2,11 @@
 //!
 //! `nightlatch user add anna --services sip,web --keys knock,spa,agent` makes a user with credentials: a
 //! knock sequence, keys for single packet authorization (SPA, with unmodified fwknop clients), a secret
-//! user agent for a SIP phone. Without `--services`, they open telephony only. `nightlatch user card anna` shows what to hand over, once: on the terminal,
-//! or with `--html`, `--svg` or `--text` in a file that only root can read. Everything that a credential
-//! opens is for the services of the user only, and is closed after 8 hours without a packet, at the latest
-//! after 7 days (`[users]` in the configuration, `--lease` for one user).
+//! user agent for a SIP phone. Without `--services`, they open telephony only. `nightlatch user card anna`
+//! shows what to hand over, once: on the terminal, or with `--html`, `--svg` or `--text` in a file that only
+//! root can read. Everything that a credential opens is for the services of the user only, and is closed after
+//! 8 hours without a packet, at the latest after 7 days (`[users]` in the configuration, `--lease` for one
+//! user).
 //!
 //! `user rotate` replaces the credentials, `user revoke` removes the user: whatever was opened is closed,
 //! and its connections end. Both erase the old secrets from the database. The database is the only place

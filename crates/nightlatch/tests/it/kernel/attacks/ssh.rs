@@ -301,5 +301,5 @@ fn who_logged_in_before_is_limited() {
     });
     session.goes_on(|| server.logged());
     let told = server.nightlatch.log();
-    assert!(told.contains("somebody logs in from there since"), "{told}");
+    assert!(told.contains("people have logged in from there since"), "{told}");
 }
