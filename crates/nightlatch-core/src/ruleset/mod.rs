@@ -15,7 +15,9 @@ pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
 pub use knocks::{KnockClass, KnockRules};
 pub use list_sets::{ListSet, ListSets};
-pub use render::{COUNTED_BY_ADDRESS, render, render_learned_sets, render_list_sets};
+pub use render::{
+    COUNTED_BY_ADDRESS, render, render_judging_twice, render_learned_sets, render_list_sets,
+};
 pub use table::{Delta, Piece, Table, Target};
 
 use serde::{Deserialize, Serialize};
@@ -236,6 +238,17 @@ impl Structure {
             "strangers.peers",
         ]);
         datagrams.into_iter().flatten().chain(signalling.into_iter().flatten()).map(str::to_owned)
+    }
+
+    /// Whether `guard` judges signalling, before connection tracking, that it does not judge by the old
+    /// structure; without one, whether it judges any.
+    pub fn guard_judges_more_than(&self, old: Option<&Structure>) -> bool {
+        let judged_by = |structure: &Structure| match structure.open {
+            None => [structure.ports.sip.clone(), structure.ports.iax.clone()].concat(),
+            Some(_) => Vec::new(),
+        };
+        let before = old.map(judged_by).unwrap_or_default();
+        judged_by(self).iter().any(|ports| !before.contains(ports))
     }
 
     /// Whether a rule asks which addresses are in a call.

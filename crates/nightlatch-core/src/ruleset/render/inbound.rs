@@ -23,14 +23,24 @@ const FLOW_V6: &str = "ip6 saddr . meta l4proto . th sport . th dport";
 ///
 /// Both leave packets to other hosts alone, according to the kernel's table of local addresses. Policy
 /// routing may deliver further packets locally (a VRF, a transparent proxy); `late` judges those.
-pub(super) fn chains(structure: &Structure) -> String {
+pub(super) fn chains(structure: &Structure, gate_judges: GateJudges) -> String {
     let mut text = guard(structure);
-    text += &gate(structure);
+    text += &gate(structure, gate_judges);
     text += &running(structure);
     text += &essential();
     text += &late(structure);
     text += &judged(structure);
     text
+}
+
+/// Which signalling `gate` judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GateJudges {
+    /// What `guard` has not judged.
+    TheRest,
+    /// All of it: a packet that is on its way from `guard` to `gate` while rules are loaded has passed
+    /// the old rules of `guard`, which may not have judged it, and meets the new ones of `gate`.
+    All,
 }
 
 fn signalling_rules(structure: &Structure, verdict: &str) -> String {
@@ -105,8 +115,9 @@ fn guard(structure: &Structure) -> String {
 
 /// Signalling comes first, because each of its packets is judged, within a flow or not. In allowlist
 /// mode, `guard` has already done so.
-fn gate(structure: &Structure) -> String {
-    let judged = if structure.open.is_some() { "goto fresh" } else { "accept" };
+fn gate(structure: &Structure, judges: GateJudges) -> String {
+    let guard_has_judged = structure.open.is_none() && judges == GateJudges::TheRest;
+    let judged = if guard_has_judged { "accept" } else { "goto fresh" };
     let signalling = signalling_rules(structure, judged);
     format!(
         "\tchain gate {{\n\

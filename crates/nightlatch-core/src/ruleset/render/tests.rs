@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::ruleset::{ConditionChain, HostPorts, KnockClass, KnockRules};
+use crate::config::Rate;
+use crate::ruleset::{ConditionChain, HostPorts, KnockClass, KnockRules, OpenServices};
 use crate::secret::Secret;
-use crate::service::{Ports, Protocol};
+use crate::service::{Opening, Ports, Protocol};
 use crate::watched::Watched;
 
 /// A UDP packet of an address that is in no set, and begins no flow that is known.
@@ -44,8 +45,12 @@ struct Rules(BTreeMap<String, Vec<String>>);
 
 impl Rules {
     fn of(structure: &Structure) -> Rules {
+        Rules::read(&render(structure))
+    }
+
+    fn read(text: &str) -> Rules {
         let (mut chains, mut name) = (BTreeMap::new(), None);
-        for line in render(structure).lines() {
+        for line in text.lines() {
             if let Some(rest) = line.strip_prefix("\tchain ") {
                 name = Some(rest.trim_end_matches(" {").to_owned());
             } else if line == "\t}" {
@@ -67,6 +72,11 @@ impl Rules {
             }
         }
         (passed, true)
+    }
+
+    /// Whether they accept a packet in one base chain.
+    fn accept_in(&self, chain: &str, packet: Packet) -> bool {
+        self.chain(chain, packet, &mut Passed::default()) != End::Drop
     }
 
     fn chain(&self, name: &str, packet: Packet, passed: &mut Passed) -> End {
@@ -318,4 +328,50 @@ fn what_opens_is_copied_and_dropped() {
             assert_eq!((passed.copied, accepted), (copied, false), "{port}");
         }
     }
+}
+
+/// Strangers reach the website only.
+fn open() -> Structure {
+    let web = vec![Ports { protocol: Protocol::Tcp, first: 443, last: 443 }];
+    let opening = Opening { ports: web, ..Opening::default() };
+    let rate = Rate { packets: 50, burst: 200 };
+    let open = OpenServices {
+        limited: opening.clone(),
+        opening,
+        admissions: Vec::new(),
+        per_source: rate,
+        total: rate,
+    };
+    Structure { open: Some(open), ..closed() }
+}
+
+/// A packet that is between two base chains while rules are loaded passes the old rules of the first and
+/// the new ones of the second: no step from one structure to another accepts it between them.
+#[test]
+fn a_packet_under_way_while_rules_are_loaded_is_judged() {
+    let mut elsewhere = closed();
+    elsewhere.ports.sip = vec![udp(5070, 5070)];
+    let structures =
+        [closed(), open(), elsewhere, with(true, true, true), with(false, true, false)];
+    let mut twice = 0;
+    for (old, new) in structures.iter().flat_map(|old| structures.iter().map(move |new| (old, new)))
+    {
+        let mut texts = vec![render(old)];
+        if new.guard_judges_more_than(Some(old)) {
+            texts.push(render_judging_twice(new));
+            twice += 1;
+        }
+        texts.push(render(new));
+        let loads: Vec<Rules> = texts.iter().map(|text| Rules::read(text)).collect();
+        for pair in loads.windows(2) {
+            for port in [4569, 5060, 5070, 53] {
+                let first = b"OPTIONS sip:100@192.0.2.1 SIP/2.0\r\n";
+                let packet = Packet { family: Family::V4, port, first };
+                let accepted =
+                    pair[0].accept_in("guard", packet) && pair[1].accept_in("gate", packet);
+                assert!(!accepted, "port {port}, from {old:?} to {new:?}");
+            }
+        }
+    }
+    assert!((1..structures.len() * structures.len()).contains(&twice), "{twice}");
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use nightlatch_core::ruleset::{ListSet, ListSets, Structure, TABLE, names, render};
-use nightlatch_netfilter::{Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text};
+use nightlatch_core::ruleset::{
+    ListSet, ListSets, Structure, TABLE, names, render, render_judging_twice,
+};
+use nightlatch_netfilter::{
+    Chain, Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text,
+};
 
 use super::is_after;
 
@@ -53,6 +57,23 @@ impl Counted {
     }
 }
 
+/// Waits until no packet is under way any more that has met a rule from before: the kernel lets each
+/// packet pass all chains of a hook within one section of RCU, and this call returns after those that
+/// had begun.
+///
+/// A packet under way meets the rules of two loads if it takes longer than the time between them: then
+/// it may be sent from a chain of the old rules to one that the new ones have emptied, whose end is the
+/// policy, "accept"; or from a base chain that did not judge it yet to one that does not judge it any
+/// more.
+fn let_packets_pass() {
+    use rustix::thread::{MembarrierCommand, membarrier};
+    /// Far longer than a packet takes, and than a processor of a virtual machine is usually away.
+    const INSTEAD: Duration = Duration::from_millis(100);
+    if membarrier(MembarrierCommand::Global).is_err() {
+        std::thread::sleep(INSTEAD);
+    }
+}
+
 /// Loads chains and rules. Chains that elements in the kernel still lead to are kept until those
 /// elements are gone, so that between the two transactions no account loses its services.
 ///
@@ -75,6 +96,13 @@ pub(super) fn load_structure(
     for (name, granted) in old.iter().flat_map(|old| &old.closures) {
         structure.closures.entry(name.clone()).or_insert_with(|| granted.clone());
     }
+    let there = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    if there.is_some() && structure.guard_judges_more_than(old) {
+        let text = render_judging_twice(&structure);
+        let text = replacing_what_is_there(netlink, &text)?;
+        text::load(&text).map_err(|error| error.to_string())?;
+        let_packets_pass();
+    }
     let mut text = render(&structure);
     let limit = |structure: &Structure| structure.open.as_ref().map(|open| open.per_source);
     if old.is_none_or(|old| limit(old) != limit(&structure)) {
@@ -86,13 +114,16 @@ pub(super) fn load_structure(
     let mut monitor = None;
     for _ in 0..LOADS {
         let before = netlink.generation().map_err(|error| error.to_string())?;
-        let others = without_others_hooks(netlink, &text)?;
-        text::load(&(others + &text)).map_err(|error| error.to_string())?;
+        let text = replacing_what_is_there(netlink, &text)?;
+        text::load(&text).map_err(|error| error.to_string())?;
         let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
         let structure = found.ok_or(REMOVED)?;
         let alone = structure.generation == before.wrapping_add(1);
         if alone || monitor.as_mut().is_some_and(|it| is_untouched(it, netlink, before, &structure))
         {
+            if there.is_some() {
+                let_packets_pass();
+            }
             return Ok(structure);
         }
         // From the second time on, it listens to what the others do.
@@ -117,21 +148,33 @@ fn is_untouched(monitor: &mut Monitor, netlink: &Netlink, before: u32, structure
     }
 }
 
-/// The commands that remove the base chains of our table that `text` does not make: the kernel calls
-/// them without any rule of ours, and with the policy "drop" they shut everybody out.
-fn without_others_hooks(netlink: &mut Netlink, text: &str) -> Result<String, String> {
+/// `text`, and what is to be done in the same transaction about chains in our table that it does not make.
+///
+/// Base chains are removed: the kernel calls them without any rule of ours, and with the policy "drop"
+/// they shut everybody out. Other chains, which [`remove_stale`] removes, drop what gets there until then:
+/// a packet that is under way may be sent to a chain by an old rule, and find it emptied already.
+fn replacing_what_is_there(netlink: &mut Netlink, text: &str) -> Result<String, String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let (mut before, mut after) = (String::new(), String::new());
     let chains = found.into_iter().flat_map(|found| found.chains);
-    let others = chains.filter(|chain| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        let ours = text.contains(&format!("\tchain {} {{", chain.name));
-        chain.base.is_some() && !ours && chain.name.bytes().all(plain)
-    });
-    Ok(others.fold(String::new(), |mut commands, chain| {
-        let chain = format!("chain inet {TABLE} {}", chain.name);
-        let _ = writeln!(commands, "flush {chain}\ndelete {chain}");
-        commands
-    }))
+    for chain in chains.filter(|chain| is_plain(&chain.name) && !makes(text, &chain.name)) {
+        let name = format!("inet {TABLE} {}", chain.name);
+        let _ = match chain.base {
+            Some(_) => writeln!(before, "flush chain {name}\ndelete chain {name}"),
+            None => writeln!(after, "add rule {name} drop"),
+        };
+    }
+    Ok(before + text + &after)
+}
+
+/// Whether `nft` takes a name as it is.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+/// Whether a text of [`render`] makes a chain.
+fn makes(text: &str, chain: &str) -> bool {
+    text.contains(&format!("\tchain {chain} {{"))
 }
 
 /// While the families are in this set the table judges; when they have run out, it lets
@@ -153,39 +196,58 @@ pub(super) fn set_trial(netlink: &mut Netlink, lasts: Option<Duration>) -> Resul
 pub(super) fn remove_stale(netlink: &mut Netlink, desired: &Structure) -> Result<(), String> {
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let Some(found) = found else { return Ok(()) };
-    let mut text = String::new();
     let stale = Stale::beside(desired);
-    let chains = found.chains.iter().filter(|chain| stale.has(&chain.name));
-    // Some jump to others: first all rules, then the chains.
+    let chains = found.chains.iter().filter(|chain| stale.has_chain(chain));
+    let (changing, fixed): (Vec<_>, Vec<_>) = chains.partition(|chain| chain.name.contains('.'));
+    let mut text = removing(&changing);
+    for set in found.sets.iter().filter(|set| stale.has_set(set)) {
+        let _ = writeln!(text, "delete set inet {TABLE} {set}");
+    }
+    if !text.is_empty() {
+        text::load(&text).map_err(|error| error.to_string())?;
+    }
+    if !fixed.is_empty() {
+        // Among them may be chains of another program, to which a map of its own leads: nothing that is
+        // ours leads there, so they may stay.
+        let _ = text::load(&removing(&fixed));
+    }
+    Ok(())
+}
+
+/// The commands that remove chains. Some jump to others: first all rules, then the chains.
+fn removing(chains: &[&Chain]) -> String {
+    let mut text = String::new();
     for action in ["flush", "delete"] {
-        for chain in chains.clone() {
+        for chain in chains {
             let _ = writeln!(text, "{action} chain inet {TABLE} {}", chain.name);
         }
     }
-    for set in found.sets.iter().filter(|set| stale.has(set)) {
-        let _ = writeln!(text, "delete set inet {TABLE} {set}");
-    }
-    if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
+    text
 }
 
-/// What is no longer needed: chains of accounts and closures and sets of knocks, which have a dot in their
+/// What is no longer needed: chains that the rules do not make, sets of knocks, which have a dot in their
 /// name, list sets that were replaced, and sets of older versions.
 struct Stale<'a> {
-    named: BTreeSet<String>,
+    text: String,
+    knocks: BTreeSet<String>,
     list_sets: &'a ListSets,
 }
 
 impl Stale<'_> {
     fn beside(desired: &Structure) -> Stale<'_> {
-        let sets = desired.knocks.sets().map(|(set, _)| set);
         Stale {
-            named: desired.changing_chains().chain(sets).collect(),
+            text: render(desired),
+            knocks: desired.knocks.sets().map(|(set, _)| set).collect(),
             list_sets: &desired.list_sets,
         }
     }
 
-    fn has(&self, name: &str) -> bool {
-        (name.contains('.') && !self.named.contains(name))
+    fn has_chain(&self, chain: &Chain) -> bool {
+        chain.base.is_none() && is_plain(&chain.name) && !makes(&self.text, &chain.name)
+    }
+
+    fn has_set(&self, name: &str) -> bool {
+        (name.contains('.') && !self.knocks.contains(name))
             || (ListSet::is_name_of_one(name) && !self.list_sets.all().any(|set| set.name == name))
             || names::RETIRED.contains(&name)
     }
@@ -217,7 +279,10 @@ pub(super) fn read_back(
     }
     // What is stale we have removed ourselves since the load.
     let stale = Stale::beside(desired);
-    let is_ours = found.is_left_of(&loaded, |name| stale.has(name));
+    let gone = |chain: &Chain, name: &str| chain.name == name && stale.has_chain(chain);
+    let may_go =
+        |name: &str| stale.has_set(name) || loaded.chains.iter().any(|chain| gone(chain, name));
+    let is_ours = found.is_left_of(&loaded, may_go);
     if is_ours && alone {
         *counted = now;
     }
