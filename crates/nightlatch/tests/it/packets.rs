@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 const RULES: &str = "
 table inet t {
-    chain guard {
+    chain raw_prerouting {
         type filter hook prerouting priority -300; policy accept;
         tcp dport 1000-2000 tcp flags syn log prefix \"knock\" group 4711 drop
         udp dport 62201 log prefix \"spa\" group 4711 drop

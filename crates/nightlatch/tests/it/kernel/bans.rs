@@ -157,7 +157,7 @@ fn a_foreign_flush_a_restart_and_a_reboot_restore_bans() {
         wait_until("the table is there again", PATIENCE, || {
             server
                 .command("nft")
-                .args(["list", "chain", "inet", "nightlatch", "guard"])
+                .args(["list", "chain", "inet", "nightlatch", "raw_prerouting"])
                 .output()
                 .unwrap()
                 .status

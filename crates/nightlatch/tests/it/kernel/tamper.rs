@@ -87,7 +87,7 @@ fn every_change_by_others_is_undone_and_written_down() {
     wait_until("it is back", RESTORED_WITHIN, || table(server) == whole);
     // One rule deleted by its handle.
     let chain = run(server, "nft -a list chain inet nightlatch gate");
-    let last = chain.lines().rfind(|line| line.contains("goto fresh")).unwrap();
+    let last = chain.lines().rfind(|line| line.contains("goto to_this_host")).unwrap();
     let handle = last.rsplit(' ').next().unwrap();
     run(server, &format!("nft delete rule inet nightlatch gate handle {handle}"));
     wait_until("the rule is back", RESTORED_WITHIN, || table(server) == whole);
@@ -353,5 +353,5 @@ fn the_table_of_an_older_version_is_replaced() {
     let (_nightlatch, _daemon) = protect(server, "");
     let chains = server.command("nft").args(["list", "chains", "inet"]).output().unwrap();
     let chains = String::from_utf8_lossy(&chains.stdout);
-    assert!(chains.contains("chain sending") && !chains.contains("chain outgoing"), "{chains}");
+    assert!(chains.contains("chain output") && !chains.contains("chain outgoing"), "{chains}");
 }

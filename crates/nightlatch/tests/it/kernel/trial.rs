@@ -181,7 +181,7 @@ fn without_a_daemon_the_trial_is_taken_back_in_the_database_too() {
 }
 
 /// An `nft` which waits, while the file `hold` is there, before it loads a text, and while the file
-/// `hold-then` is there, behind the load that brings the chain `gate`.
+/// `hold-then` is there, behind the load that brings the chain `prerouting`.
 fn waiting_nft(directory: &Path) {
     let script = format!(
         "#!/bin/sh\n\
