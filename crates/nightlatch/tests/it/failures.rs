@@ -12,7 +12,7 @@ use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use crate::support::{self, Daemon, Installation, told, wait_until};
 

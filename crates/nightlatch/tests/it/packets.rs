@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Extension, Listener, Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::packets::{Content, Counts, Packet as Read, Packets};
+use nightlatch_lab::packet::{Extension, Listener, Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, Plan};
 use nightlatch_netfilter::NflogError;
 
 use crate::support;

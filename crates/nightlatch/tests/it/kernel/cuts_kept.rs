@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use socket2::{Domain, Socket, Type};
 
 use super::ground::{PATIENCE, Prober, both, patiently, protect, shell};

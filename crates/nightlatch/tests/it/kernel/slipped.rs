@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{run, shell};
 use crate::support::{self, Installation, told, wait_until};

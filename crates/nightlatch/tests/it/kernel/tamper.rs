@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{
     Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_tcp,

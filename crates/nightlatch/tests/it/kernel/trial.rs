@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::{Echo, PATIENCE, answers_udp, both, ignores_udp};

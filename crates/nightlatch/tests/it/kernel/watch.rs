@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{Echo, PATIENCE, answers_udp, ignores_udp, protect, shell};
 use crate::support::{self, Installation, wait_until};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
