@@ -91,20 +91,19 @@ fn beside_the_program_with_json() {
 }
 
 #[test]
-fn from_the_folder_of_the_installation_as_text() {
+fn in_the_folder_of_the_installation_it_gets_the_arguments_and_its_exit_code_counts() {
     let (folder, nightlatch) = installed_alone();
     let lab_folder = folder.path().join("lib/nightlatch");
     std::fs::create_dir_all(&lab_folder).unwrap();
-    install_program(lab(), &lab_folder.join("nightlatch-lab"));
-    if support::stage(&Plan::empty()).is_none() || !support::installed(&["nft"]) {
-        return;
-    }
+    let lab = "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 5\n";
+    write_program(&lab_folder.join("nightlatch-lab"), lab);
     let decoy = decoy();
-    let output = demo(&nightlatch, &[], decoy.path());
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let end = "\nFor the attacker the server does not exist: nothing answered, by IPv4 or IPv6.\n";
-    assert!(text.ends_with(end) && text.contains("\n  odd packets answered"), "{text}");
+    for (arguments, end) in [(&[][..], ""), (&["--json"], "--json\n")] {
+        let output = demo(&nightlatch, arguments, decoy.path());
+        assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+        let expected = format!("demo\n--program\n{}\n{end}", nightlatch.display());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
     assert!(!decoy.path().join("started").exists());
 }
 
