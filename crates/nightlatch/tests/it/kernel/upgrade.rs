@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nightlatch_core::ruleset::RENAMED_CHAINS;
 use nightlatch_lab::packet::{Packet, flags};
 use nightlatch_lab::stage::Plan;
-use nightlatch_core::ruleset::RENAMED_CHAINS;
 
 use super::ground::{Ears, PATIENCE, Prober, Talk, both, protect, run};
 use crate::support::{self, wait_until};
