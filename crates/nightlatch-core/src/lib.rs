@@ -8,6 +8,7 @@
 pub mod action;
 pub mod api;
 pub mod attack;
+pub mod attribution;
 pub mod audit;
 pub mod ban;
 pub mod began;

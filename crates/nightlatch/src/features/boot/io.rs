@@ -71,7 +71,7 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
         );
     }
     // Records for the daemon that the lists are as they were loaded, this change included.
-    firewall.verify(None);
+    let _ = firewall.is_doubtful();
     Ok(())
 }
 

@@ -188,7 +188,7 @@ fn waiting_nft(directory: &Path) {
          PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\n\
          while [ -e '{0}/hold' ]; do touch '{0}/held'; sleep 0.02; done\n\
          nft \"$@\" || exit\n\
-         nft list chain inet nightlatch gate > /dev/null 2>&1 || exit 0\n\
+         nft list chain inet nightlatch prerouting > /dev/null 2>&1 || exit 0\n\
          while [ -e '{0}/hold-then' ]; do touch '{0}/held'; sleep 0.02; done\n",
         directory.display()
     );
