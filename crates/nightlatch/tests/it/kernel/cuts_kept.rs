@@ -114,7 +114,8 @@ fn cuts(server: &Host) -> usize {
 }
 
 fn stands(server: &Host) -> bool {
-    shell(server, "nft list chain inet nightlatch postrouting 2> /dev/null || true").contains("hook")
+    shell(server, "nft list chain inet nightlatch postrouting 2> /dev/null || true")
+        .contains("hook")
 }
 
 /// Before, the set of cut flows was lost in a flush, and only found again by listing all flows.
