@@ -8,7 +8,7 @@ use nightlatch_core::attribution::Attribution;
 use nightlatch_core::ruleset::{
     ListSet, ListSets, RENAMED_CHAINS, Structure, TABLE, names, render, render_judging_twice,
 };
-use nightlatch_netfilter::{Chain, Element, Key, Kind, Netlink, Set, Structure as Found, text};
+use nightlatch_netfilter::{Chain, Element, Key, Kind, Netlink, Set, Structure as Found};
 
 use super::attribution;
 
@@ -59,12 +59,12 @@ pub(super) fn load_structure(
     }
     let there = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     if let Some(there) = &there {
-        rename_chains(there)?;
+        rename_chains(netlink, there)?;
     }
     if there.is_some() && structure.raw_prerouting_judges_more_than(old) {
         let text = render_judging_twice(&structure);
         let text = replacing_what_is_there(netlink, &text)?;
-        text::load(&text).map_err(|error| error.to_string())?;
+        netlink.load(&text).map_err(|error| error.to_string())?;
         let_packets_pass();
     }
     let mut text = render(&structure);
@@ -77,7 +77,7 @@ pub(super) fn load_structure(
     }
     let before = netlink.generation().map_err(|error| error.to_string())?;
     let text = replacing_what_is_there(netlink, &text)?;
-    text::load(&text).map_err(|error| error.to_string())?;
+    netlink.load(&text).map_err(|error| error.to_string())?;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or(REMOVED)?;
     if there.is_some() {
@@ -87,14 +87,14 @@ pub(super) fn load_structure(
 }
 
 /// Gives the chains of an older version their present names.
-fn rename_chains(there: &Found) -> Result<(), String> {
+fn rename_chains(netlink: &mut Netlink, there: &Found) -> Result<(), String> {
     let is_there = |name: &str| there.chains.iter().any(|chain| chain.name == name);
     let renamed = RENAMED_CHAINS.iter().filter(|(old, new)| is_there(old) && !is_there(new));
     let text = renamed.fold(String::new(), |mut text, (old, new)| {
         let _ = writeln!(text, "rename chain inet {TABLE} {old} {new}");
         text
     });
-    if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
+    if text.is_empty() { Ok(()) } else { netlink.load(&text).map_err(|error| error.to_string()) }
 }
 
 /// Chains and rules that were just loaded.
@@ -161,12 +161,12 @@ pub(super) fn remove_stale(netlink: &mut Netlink, desired: &Structure) -> Result
         let _ = writeln!(text, "delete set inet {TABLE} {set}");
     }
     if !text.is_empty() {
-        text::load(&text).map_err(|error| error.to_string())?;
+        netlink.load(&text).map_err(|error| error.to_string())?;
     }
     if !fixed.is_empty() {
         // Among them may be chains of another program, to which a map of its own leads: nothing that is
         // ours leads there, so they may stay.
-        let _ = text::load(&removing(&fixed));
+        let _ = netlink.load(&removing(&fixed));
     }
     Ok(())
 }
