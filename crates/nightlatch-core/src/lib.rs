@@ -16,6 +16,7 @@ pub mod condition;
 pub mod config;
 pub mod cut;
 pub mod detect;
+mod effort;
 pub mod engine;
 pub mod entry;
 pub mod event;
