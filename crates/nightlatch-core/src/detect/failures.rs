@@ -2,6 +2,7 @@
 
 use nightlatch_parse::log::{Outcome, Proof};
 
+use super::asked::Unanswered;
 use super::course::Course;
 use super::details::{self, NAME};
 use super::good::Positive;
@@ -10,10 +11,11 @@ use super::limits::{FEW_ACCOUNTS, is_for_phones};
 use super::source::{Case, Verdict, count};
 use super::tally::Failed;
 use super::text::printable;
-use super::tries::{self, CERTAIN, DEVICE, News, Try};
+use super::tries::{self, CERTAIN, DEVICE, News, ONE, Try};
 use super::{Finding, Judge, Notice, Sighting, Trust, UNKNOWN};
 use crate::AddrRange;
-use crate::attack::{Attack, Evidence, Weight};
+use crate::attack::{Attack, Evidence, Service, Weight};
+use crate::time::Time;
 
 /// What an attempt led to.
 struct Weighed {
@@ -34,6 +36,7 @@ impl Judge {
         let key = self.key(sighting);
         let at = sighting.at.millis();
         let line = self.tried(sighting);
+        self.asked.answered(key, line.account);
         let place = self.memory.place(key);
         let Some(weighed) = self.weigh(place, line, sighting) else {
             return self.memory.touch(place, at, false);
@@ -73,6 +76,45 @@ impl Judge {
         if let Some(is_certain) = attacks {
             self.around(key, &tried, true, is_certain, sighting, found);
         }
+    }
+
+    /// Takes in that a source was challenged for an account. It is an attack if nobody there answers.
+    pub(super) fn challenged(&mut self, sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
+        let attempt = &sighting.attempt;
+        let Some(name) = named(attempt.account) else { return };
+        let is_telephony = matches!(attempt.service, Service::Sip | Service::Iax);
+        if !is_telephony || sighting.filter.is_some() {
+            return;
+        }
+        let (key, at, account) =
+            (Key::of(attempt.source), sighting.at.millis(), self.seed.text(name));
+        let known = self.memory.find(key).and_then(|place| self.memory.get_mut(place));
+        if known.is_some_and(|source| source.good.is_some()) {
+            return;
+        }
+        let log = self.seed.text(sighting.log.as_bytes());
+        let rule = self.limits.quick;
+        let unanswered = self.asked.challenged(key, account, log, at, &rule);
+        let Some((Unanswered { accounts, since, attacked }, range)) = unanswered.zip(key.range())
+        else {
+            return;
+        };
+        let place = self.memory.place(key);
+        self.keep(key, place, sighting, account);
+        self.memory.touch(place, at, false);
+        let attempts = count(accounts.len());
+        let case = Case {
+            weight: Weight::Brief,
+            trusted_since: None,
+            attempts,
+            score: attempts.div_ceil(ONE),
+            networks: false,
+            since: Time::from_millis(since.min(at)),
+            last: sighting.at,
+            threshold: rule.threshold(),
+            accounts,
+        };
+        self.attack(key, place, range, case, attacked, sighting, found);
     }
 
     /// Counts an attempt that failed. A challenge alone is none: each honest login begins with one.

@@ -6,6 +6,7 @@
 use nightlatch_parse::log::{Attempt, Doubt, Outcome};
 use serde::{Deserialize, Serialize};
 
+use self::asked::Asked;
 use self::course::{Course, Doubts};
 use self::details::Details;
 use self::hash::Seed;
@@ -16,6 +17,7 @@ use self::tally::Tally;
 use crate::attack::Attack;
 use crate::time::Time;
 
+mod asked;
 mod course;
 mod details;
 mod failures;
@@ -117,6 +119,7 @@ pub struct Judge {
     memory: Memory,
     details: Details,
     doubts: Doubts,
+    asked: Asked,
     course: Option<Course>,
     is_course_dirty: bool,
     tally: Tally,
@@ -136,6 +139,7 @@ impl Judge {
             memory: Memory::new(seed),
             details: Details::default(),
             doubts: Doubts::default(),
+            asked: Asked::default(),
             course: None,
             is_course_dirty: true,
             tally: Tally::default(),
@@ -158,7 +162,9 @@ impl Judge {
         match sighting.attempt.outcome {
             Outcome::TooMany => {}
             // Precedes each honest login.
-            Outcome::Challenged if sighting.attempt.account != Some(UNKNOWN) => {}
+            Outcome::Challenged if sighting.attempt.account != Some(UNKNOWN) => {
+                self.challenged(sighting, found);
+            }
             Outcome::Succeeded => self.succeeded(sighting, found),
             _ => self.failed(sighting, found),
         }

@@ -10,6 +10,7 @@ use super::source::{Source, count};
 use super::text::printable;
 use super::tries::{DEVICE, FORGIVEN, TOLD, Try, apart};
 use super::{Finding, Judge, Notice, Sighting, Trust};
+use crate::attack::Service;
 use crate::time::Time;
 
 /// Lines of different logs may come so late.
@@ -34,6 +35,10 @@ impl Judge {
         let at = sighting.at.millis();
         let name = named(attempt.account);
         let account = name.map_or(0, |name| self.seed.text(name));
+        if matches!(attempt.service, Service::Sip | Service::Iax) {
+            let log = self.seed.text(sighting.log.as_bytes());
+            self.asked.succeeded(key, log, at);
+        }
         let place = self.memory.place(key);
         let is_full = sighting.trust == Trust::Full;
         let Some(source) = self.memory.get_mut(place) else { return };

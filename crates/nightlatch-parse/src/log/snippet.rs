@@ -20,13 +20,15 @@ pub(super) fn record(text: &[u8], stamp: Option<Stamp>) -> Option<Attempt<'_>> {
     let (transport, rest) = value(rest, b" nonce=")?;
     let (nonce, rest) = value(rest, b" rc=")?;
     let (result, rest) = value(rest, b" method=")?;
-    let (_, rest) = value(rest, b" account=")?;
+    let (method, rest) = value(rest, b" account=")?;
     let (account, agent) = value(rest, b" agent=")?;
     if !agent.iter().all(u8::is_ascii_graphic) {
         return None;
     }
     let source = source.strip_prefix(b"[").and_then(|v6| v6.strip_suffix(b"]")).unwrap_or(source);
     let outcome = outcome(result)?;
+    // Without credentials, the account is the user of From: in a call that is the caller, anybody's number.
+    let names_account = outcome != Outcome::Challenged || method == b"REGISTER";
     // A datagram proves its source only if it repeats a nonce that was made for that address.
     let repeats_nonce = !matches!(outcome, Outcome::Challenged | Outcome::Malformed);
     let is_stream = [b"tcp".as_slice(), b"tls", b"ws", b"wss"]
@@ -40,7 +42,7 @@ pub(super) fn record(text: &[u8], stamp: Option<Stamp>) -> Option<Attempt<'_>> {
         service: Service::Sip,
         outcome,
         proof: if both_ways { Proof::Answered } else { Proof::Claimed },
-        account: filled(account).filter(|account| *account != b"<null>"),
+        account: filled(account).filter(|account| names_account && *account != b"<null>"),
         session: None,
         agent: filled(agent).filter(|agent| *agent != b"<null>"),
         dialled: None,

@@ -13,6 +13,7 @@ use nightlatch_parse::log::{Attempt, Outcome, Proof, Service};
 use super::*;
 use crate::attack::Evidence;
 
+mod asked;
 mod filters;
 mod memory;
 mod model;

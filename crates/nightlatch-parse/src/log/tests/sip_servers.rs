@@ -63,6 +63,12 @@ fn kamailio() {
         ),
         (
             "NOTICE",
+            "<script>: nightlatch: src=198.51.100.66 port=5060 proto=udp nonce=bound rc=-5 \
+             method=INVITE account=4930123 agent=x",
+            "198.51.100.66:5060 sip challenged claimed agent=x",
+        ),
+        (
+            "NOTICE",
             "<script>: nightlatch: src=198.51.100.66 port=5060 proto=udp nonce=bound rc=-100 \
              method=REGISTER account=200 agent=friendly-scanner",
             "198.51.100.66:5060 sip malformed claimed account=200 agent=friendly-scanner",

@@ -25,6 +25,12 @@
 //! is left out; if lines were lost, because a log was emptied before they were read, a notice says so. Lines
 //! longer than 16 kB are left out.
 //!
+//! A request without credentials is no failure: each honest login begins with one, and gets a challenge. But a source
+//! that is challenged for 20 different accounts within ten minutes (four times `quick-attempts`, within
+//! `quick-within`), and answers none of these challenges within ten seconds, is banned briefly. This applies only to
+//! sources from which nobody has logged in, and only in logs that show successful logins too; with our snippet for
+//! Kamailio and OpenSIPS, that is the part that is called after a success.
+//!
 //! **Filters of fail2ban** are read as they are: `filter = "dovecot"`, `"postfix[mode=auth]"` or a path. Where there is a
 //! format for the same lines, it is used instead, and `watch list` says so. In a table with a filter, `maxretry` (1 to
 //! 100; 5), `findtime` (1s to 7d; 10m) and `bantime` (10s to 1d; 10m) are written as in fail2ban: a number of seconds, or

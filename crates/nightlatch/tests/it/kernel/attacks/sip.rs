@@ -59,6 +59,26 @@ Content-Length: 0
 </scenario>
 "#;
 
+/// A scanner, which asks for one account in each call and answers no challenge.
+const ASKS: &str = r#"<?xml version="1.0"?>
+<scenario name="asks">
+<send><![CDATA[
+REGISTER sip:[remote_ip] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+Max-Forwards: 70
+From: <sip:1[call_number]@[remote_ip]>;tag=[call_number]
+To: <sip:1[call_number]@[remote_ip]>
+Call-ID: [call_id]
+CSeq: 1 REGISTER
+Contact: <sip:1[call_number]@[local_ip]:[local_port]>
+User-Agent: desk phone
+Content-Length: 0
+
+]]></send>
+<recv response="401" timeout="1000"/>
+</scenario>
+"#;
+
 /// A server with Kamailio, whose log is watched, and an account for the office.
 struct Pbx<'a> {
     nightlatch: Installation<'a>,
@@ -248,6 +268,43 @@ fn svwar_is_banned_where_it_is_not_answered() {
     scan();
     assert_eq!(ears.count(pbx.attacker.v4(), 17), 0);
     assert_eq!(pbx.lines_of(pbx.attacker.v4()), tried);
+    pbx.phone_registers();
+}
+
+/// A Kamailio without the filter challenges each request alike. svwar gives up then, also with `--force`, after two
+/// requests; whoever goes on from account to account, and answers none of the challenges, is banned.
+#[test]
+fn who_is_only_challenged_is_banned() {
+    if !support::installed(&["kamailio", "sipp", "ss"]) {
+        return;
+    }
+    let Some(stage) = support::stage(&Plan::standard()) else { return };
+    let pbx = Pbx::on(&stage, "");
+    // Where somebody has logged in, the log shows who does not.
+    pbx.phone_registers();
+    let place = pbx.nightlatch.directory();
+    std::fs::write(place.join("asks.xml"), ASKS).unwrap();
+    let own = pbx.attacker.v4().to_string();
+    let mut sipp = pbx.attacker.command("sipp");
+    sipp.args(["-i", &own, "-r", "20", "-m", "2000", "-nostdin"]);
+    sipp.arg("-sf").arg(place.join("asks.xml")).arg(format!("{}:5060", pbx.server.v4()));
+    sipp.current_dir(place).env("TERM", "dumb").stdin(Stdio::null());
+    let _scan = Program::start(sipp, &place.join("asks"));
+    wait_until("the attacker is banned", 2 * PATIENCE, || pbx.is_banned());
+    let ban = ban_of(&pbx.nightlatch, pbx.attacker.v4());
+    // The requests are datagrams, whose source anybody could have forged.
+    let (attack, evidence) = (&ban["cause"]["attack"], &ban["cause"]["attack"]["evidence"]);
+    assert_eq!(attack["weight"], "brief", "{ban}");
+    assert_eq!((&evidence["service"], &evidence["accounts_tried"]), (&"sip".into(), &20.into()));
+    let why = pbx.nightlatch.must_exit(1, &["why", &own]);
+    assert!(why.contains("logins that are not completed count a quarter"), "{why}");
+    let ears = Ears::on(pbx.server);
+    settle(&ears);
+    let asked = pbx.lines_of(pbx.attacker.v4());
+    let mut arriving = Listener::in_host(pbx.server).unwrap();
+    let arrived = arriving.gather(Duration::from_secs(1)).unwrap();
+    assert!(arrived.iter().any(|it| it.source == pbx.attacker.v4()), "the scan has ended");
+    assert_eq!((ears.count(pbx.attacker.v4(), 17), pbx.lines_of(pbx.attacker.v4())), (0, asked));
     pbx.phone_registers();
 }
 
