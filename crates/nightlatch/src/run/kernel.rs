@@ -2,7 +2,8 @@
 //! order, and watches the table.
 //!
 //! What is urgent never waits for long: lists are exchanged in parts, and everything that was sent
-//! meanwhile is done between them.
+//! meanwhile is done between them. While the lane has nothing to do, whoever brings something urgent does
+//! it in its place, as waking a thread takes longer than a ban.
 
 mod proof;
 
@@ -65,11 +66,11 @@ pub(super) enum Job {
 }
 
 /// The way to the lane.
-#[derive(Debug)]
 pub(super) struct Lane {
     jobs: Sender<Job>,
     pulse: Arc<Pulse>,
     urgent: Arc<Urgent>,
+    worker: Arc<Mutex<Worker>>,
 }
 
 /// What goes ahead of all other jobs.
@@ -122,8 +123,7 @@ impl Lane {
             counter.fetch_add(1, Ordering::Relaxed);
             to_lane.send(Job::Heard(change)).is_ok()
         })?;
-        let pulse = Arc::new(Pulse::default());
-        let urgent = Arc::new(Urgent::default());
+        let (pulse, urgent) = (Arc::new(Pulse::default()), Arc::new(Urgent::default()));
         let worker = Worker {
             urgent: Arc::clone(&urgent),
             firewall,
@@ -137,8 +137,10 @@ impl Lane {
             looked: Stopwatch::start(),
             look_every: systemd::watchdog_interval().map_or(LOOK_EVERY, |it| it.min(LOOK_EVERY)),
         };
-        lane::begin("kernel", move || worker.work(&waiting));
-        Ok(Lane { jobs, pulse, urgent })
+        let worker = Arc::new(Mutex::new(worker));
+        let own = Arc::clone(&worker);
+        lane::begin("kernel", move || work(&own, &waiting));
+        Ok(Lane { jobs, pulse, urgent, worker })
     }
 
     /// Has the lane do something.
@@ -157,7 +159,11 @@ impl Lane {
         }
         if self.urgent.before.load(Ordering::Relaxed) == 0 {
             self.urgent.waiting().push_back(*deny);
-            return self.send(Job::Urgent);
+            // It wakes nobody, and counts as nothing that the lane did.
+            return match self.worker.try_lock() {
+                Ok(mut worker) => worker.deny_what_is_urgent(),
+                Err(_) => self.send(Job::Urgent),
+            };
         }
         // What waits may undo it. That it is answered, and whether it succeeded, is said behind that.
         self.urgent.waiting().push_back(Deny { to: 0, ..(*deny).clone() });
@@ -215,31 +221,32 @@ enum Stage {
     Begun(Box<Exchange>),
 }
 
-impl Worker {
-    fn work(mut self, waiting: &Receiver<Job>) {
-        loop {
-            let held = if self.unanswered.is_none() { self.held.pop_front() } else { None };
-            let job = match (held, self.patience()) {
-                (Some(held), _) => Ok(held),
-                (None, Some(patience)) => waiting.recv_timeout(patience),
-                (None, None) => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
-            };
-            self.pulse.busy.store(true, Ordering::Relaxed);
-            self.deny_what_is_urgent();
-            match job {
-                Ok(job) => self.take(job, waiting),
-                Err(RecvTimeoutError::Timeout) if self.unanswered.is_some() => {}
-                Err(RecvTimeoutError::Timeout) => self.exchange_part(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            self.look_if_due();
-            let followed = self.firewall.time_passed(self.reports_are_suspended());
-            self.follow(followed);
-            self.pulse.done.fetch_add(1, Ordering::Relaxed);
-            self.pulse.busy.store(false, Ordering::Relaxed);
+/// What the thread does.
+fn work(worker: &Mutex<Worker>, waiting: &Receiver<Job>) {
+    let lock = || worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    loop {
+        let (held, patience) = lock().next_held();
+        let job = match (held, patience) {
+            (Some(held), _) => Ok(held),
+            (None, Some(patience)) => waiting.recv_timeout(patience),
+            (None, None) => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+        };
+        let mut worker = lock();
+        worker.pulse.busy.store(true, Ordering::Relaxed);
+        worker.deny_what_is_urgent();
+        match job {
+            Ok(job) => worker.take(job, waiting),
+            Err(RecvTimeoutError::Timeout) => worker.exchange_part(),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
+        worker.look_if_due();
+        worker.time_passed();
+        worker.pulse.done.fetch_add(1, Ordering::Relaxed);
+        worker.pulse.busy.store(false, Ordering::Relaxed);
     }
+}
 
+impl Worker {
     /// How long to wait for a job; not at all while lists are to be exchanged.
     fn patience(&self) -> Option<Duration> {
         let look = self.look_every.saturating_sub(self.looked.elapsed());
@@ -375,8 +382,11 @@ impl Worker {
         }
     }
 
-    /// Sends the next part of the lists.
+    /// Sends the next part of the lists; nothing while it is not certain which rules the kernel has.
     fn exchange_part(&mut self) {
+        if self.unanswered.is_some() {
+            return;
+        }
         let Worker { exchanges, firewall, jobs, .. } = self;
         let Some(Exchanging { to, lists, stage }) = exchanges.front_mut() else { return };
         let sent = match stage {
