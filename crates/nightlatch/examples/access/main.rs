@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch::shell::clock;
+use nightlatch_lab::packet::{Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, SERVER, Stage};
 use nightlatch_parse::spa::{Address, Keys, Message, Protocol, Service};
 use rusqlite::Connection;
 

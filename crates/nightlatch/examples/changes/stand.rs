@@ -4,10 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch_core::features::accounts::{Account, Entry};
 use nightlatch_core::service::Grant;
 use nightlatch_core::time::Time;
+use nightlatch_lab::stage::{Host, SERVER, Stage};
 use rusqlite::{Connection, params};
 
 use crate::PATIENCE;

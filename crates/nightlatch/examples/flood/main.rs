@@ -18,9 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{
-    ATTACKER, Host, OFFICE, Plan, ROUTER, SERVER, Stage, TRAVELLER,
-};
+use nightlatch_lab::stage::{ATTACKER, Host, OFFICE, Plan, ROUTER, SERVER, Stage, TRAVELLER};
 
 use load::{Asker, flood, responder};
 

@@ -26,13 +26,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch_core::api::Request;
 use nightlatch_core::condition::{LEASE, LEASE_END};
 use nightlatch_core::features::leases::{self, Lease, LeaseKey};
 use nightlatch_core::features::users;
 use nightlatch_core::ruleset::TABLE;
 use nightlatch_core::service::Grant;
+use nightlatch_lab::stage::{Host, SERVER, Stage};
 use nightlatch_netfilter::{Kind, Netlink, Set};
 use nightlatch_parse::address::Family;
 use rusqlite::{Connection, params};

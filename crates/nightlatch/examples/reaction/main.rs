@@ -21,7 +21,7 @@ mod whole;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{ATTACKER, Host, SERVER, Stage};
+use nightlatch_lab::stage::{ATTACKER, Host, SERVER, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 
 use place::{Place, Size};

@@ -36,7 +36,7 @@ mod watcher;
 
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{SERVER, Stage};
+use nightlatch_lab::stage::{SERVER, Stage};
 
 use lines::{Flood, Log};
 use probe::Prober;

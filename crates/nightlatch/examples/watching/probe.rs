@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, Sender};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Packet, Sender};
+use nightlatch_lab::stage::Host;
 
 use super::PATIENCE;
 use super::lines::Log;

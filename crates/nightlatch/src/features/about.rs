@@ -20,6 +20,19 @@ pub struct About {
     pub(crate) claims: Vec<(Claim, String)>,
     /// The lists that hold the address, in JSON.
     pub(crate) lists: Vec<Box<RawValue>>,
+    /// Why no attack from the address leads to a ban.
+    pub(crate) sparing: Option<Sparing>,
+}
+
+/// Why no attack from an address leads to a ban.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sparing {
+    /// The reason in one word, for scripts.
+    pub because: &'static str,
+    /// Whether the attacked service is limited instead.
+    pub limited: bool,
+    /// The reason in words.
+    pub words: String,
 }
 
 /// What a feature claims for an address.
@@ -41,8 +54,15 @@ pub enum Claim {
 
 impl About {
     pub(crate) fn new(address: IpAddr, now: Time) -> About {
-        let fields = Fields::default();
-        About { address, now, fields, lines: Vec::new(), claims: Vec::new(), lists: Vec::new() }
+        About {
+            address,
+            now,
+            fields: Fields::default(),
+            lines: Vec::new(),
+            claims: Vec::new(),
+            lists: Vec::new(),
+            sparing: None,
+        }
     }
 
     /// The address.
@@ -87,6 +107,12 @@ impl About {
         // It is plain data, which can always be written.
         self.lists.extend(to_raw_value(value));
         self.because(Claim::List, words);
+    }
+
+    /// Says that no attack from the address leads to a ban, with a field of the JSON.
+    pub fn never_banned(&mut self, number: u8, sparing: Sparing) {
+        self.field(number, "never_banned", &sparing);
+        self.sparing = Some(sparing);
     }
 
     /// What was said of a claim.

@@ -125,7 +125,10 @@ fn said_of(attack: &Attack) -> Vec<String> {
     let spared = bans::Notice::Spared { range, because, limited_until: Some(until), evidence };
     let banned = bans::Notice::Banned(Box::new(ban.clone()));
     let mut about = About::new(range.first_address(), now);
-    super::about(&Reply::Bans(bans::Reply::About(vec![ban.clone()])), &mut about);
+    super::about(
+        &Reply::Bans(bans::Reply::About { bans: vec![ban.clone()], spared: None }),
+        &mut about,
+    );
     let record = Record {
         caller: Caller::default(),
         action: "ban".to_owned(),

@@ -6,7 +6,7 @@ mod found;
 
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 

@@ -1,13 +1,15 @@
 //! Bans: in the kernel before the disk has them, as long as the records say.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::*;
 use crate::attack::{Attack, Evidence, Weight};
 use crate::engine::batch::Waiting;
 use crate::features::Fact;
-use crate::features::bans::{self, Ban, NewBan, Notice};
+use crate::features::bans::{self, Ban, NeverBanned, NewBan, Notice, Spared};
 use crate::policy::Reason;
+use crate::signalling::{LearnedBy, Peer};
 use nightlatch_parse::log::Service;
 
 /// So many attempts from there, the last one so many seconds after the beginning.
@@ -39,6 +41,34 @@ impl Desk {
     fn attack(&mut self, source: &str, weight: Weight, last: u64) {
         let actions = self.attacked(vec![attack(source, weight, last)]);
         self.execute(actions);
+    }
+
+    /// The PBX reports phones at these addresses, each on port 5062, and whether it heard from there.
+    fn phones(&mut self, at: &[(&str, bool)]) {
+        let contact = |(address, heard): &(&str, bool)| crate::pbx::PbxContact {
+            extension: "204".to_owned(),
+            address: address.parse().unwrap(),
+            port: 5062,
+            dynamic: true,
+            heard: *heard,
+        };
+        let pbx = PbxPeers {
+            answer: crate::pbx::PbxAnswer::Answered,
+            contacts: at.iter().map(contact).collect(),
+            ..PbxPeers::default()
+        };
+        let facts = vec![Fact::PbxReported(pbx)];
+        let actions = self.engine.decide_urgently(Waiting::Facts(facts), self.now);
+        self.execute(actions);
+    }
+
+    /// What `why` says of attacks from an address.
+    fn never_banned(&mut self, address: &str) -> Option<NeverBanned> {
+        let about = self.why(address, None).about;
+        about.into_iter().find_map(|reply| match reply {
+            features::Reply::Bans(bans::Reply::About { spared, .. }) => spared,
+            _ => None,
+        })
     }
 
     /// The banned ranges in the kernel, each with the seconds that it lasts from now on.
@@ -364,21 +394,7 @@ fn limited(desk: &Desk) -> Vec<String> {
 fn who_has_an_account_is_limited() {
     let mut desk = Desk::on();
     desk.done(allow("office 203.0.113.20 sip"));
-    let contact = |address: &str, heard| crate::pbx::PbxContact {
-        extension: "204".to_owned(),
-        address: address.parse().unwrap(),
-        port: 5062,
-        dynamic: true,
-        heard,
-    };
-    let pbx = PbxPeers {
-        answer: crate::pbx::PbxAnswer::Answered,
-        contacts: vec![contact("203.0.113.20", true), contact("192.0.2.5", false)],
-        ..PbxPeers::default()
-    };
-    let actions =
-        desk.engine.decide_urgently(Waiting::Facts(vec![Fact::PbxReported(pbx)]), desk.now);
-    desk.execute(actions);
+    desk.phones(&[("203.0.113.20", true), ("192.0.2.5", false)]);
     desk.attack("203.0.113.20", Weight::Full, 1);
     assert_eq!(limited(&desk), ["free 203.0.113.20 port 5062", "sip 203.0.113.20"]);
     let rules = |desk: &Desk| desk.table.ruleset().unwrap().structure.limited.len();
@@ -410,4 +426,62 @@ fn who_has_an_account_is_limited() {
     let _ = desk.status();
     desk.attack("192.0.2.9", Weight::Full, 200_000);
     assert_eq!((desk.banned().len(), limited(&desk).len()), (1, 0));
+}
+
+/// What `why` announces is what happens when an attack comes.
+#[test]
+fn why_says_that_a_ban_would_spare_an_address() {
+    let mut desk = Desk::on();
+    desk.done(allow("office 203.0.113.20,2001:db8:7:1::5 sip"));
+    let server = |address: &str| {
+        let (by, address) = (LearnedBy::Registered, address.parse().unwrap());
+        let peer = Peer { by, address, port: 5060, local_port: 5060 };
+        peer.until(START.after(Duration::from_secs(3600)))
+    };
+    let servers = ["198.51.100.70", "2001:db8:70::5"].map(server);
+    desk.feed(Event::SetsRead(Some(servers.to_vec())));
+    desk.phones(&[("198.51.100.20", true), ("198.51.100.21", false), ("2001:db8:20::20", true)]);
+    desk.caller = anna_from("192.0.2.9");
+    let _ = desk.status();
+    let registered = || Some(Spared::Registered);
+    let names = vec!["office".to_owned()];
+    let gateway = Spared::Guarded { what: "the gateway".to_owned() };
+    let office = Spared::Allowed { names: names.clone() };
+    let cases = [
+        ("198.51.100.20", registered(), true),
+        ("198.51.100.70", registered(), true),
+        ("2001:db8:20::20", registered(), true),
+        ("2001:db8:20::99", registered(), true),
+        ("2001:db8:70::5", registered(), false),
+        ("2001:db8:70::99", None, false),
+        ("198.51.100.21", None, false),
+        ("192.0.2.1", None, false),
+        ("192.0.2.9", Some(Spared::Administers), false),
+        ("203.0.113.20", Some(office.clone()), true),
+        ("2001:db8:7:1::5", Some(office), false),
+        ("198.51.100.254", Some(gateway), false),
+    ];
+    for (number, (address, because, is_limited)) in (1..).zip(cases) {
+        let because = because.map(|because| NeverBanned { because, limited: is_limited });
+        assert_eq!(desk.never_banned(address), because, "{address}");
+        let is_spared = because.is_some();
+        let source = match address.parse().unwrap() {
+            address @ IpAddr::V6(_) => AddrRange::network(address, 64).unwrap().to_string(),
+            IpAddr::V4(_) => address.to_owned(),
+        };
+        desk.attack(&source, Weight::Full, 1000 * number);
+        let address = address.parse().unwrap();
+        let reason = desk.engine.why(address, None, desk.now).verdict.reason;
+        assert_eq!(matches!(reason, Reason::Banned { .. }), !is_spared, "{address}: {reason:?}");
+        let found = limited(&desk);
+        assert_eq!(
+            found.iter().any(|it| it.starts_with("sip ")),
+            is_limited,
+            "{address}: {found:?}"
+        );
+        desk.done(Request::of(bans::Request::UnbanAll));
+    }
+    // Who is banned already is not said to be spared.
+    desk.done(ban("198.51.100.20", None));
+    assert_eq!(desk.never_banned("198.51.100.20"), None);
 }

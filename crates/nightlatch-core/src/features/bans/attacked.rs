@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::ban::{self, Ban, BanCause, Limit};
-use super::{Bans, Deed, Event, MANY, MAX_BANS, Notice, Spared};
+use super::{Bans, Deed, Event, MANY, MAX_BANS, NeverBanned, Notice, Spared};
 use crate::AddrRange;
 use crate::address::merge;
 use crate::attack::{Attack, Weight};
@@ -123,16 +123,13 @@ impl Bans {
     fn limit(&self, attack: &Attack, because: Spared, view: &View<'_>) -> Plan<Bans> {
         let (now, range) = (view.now(), attack.source);
         let evidence = Box::new(ban::bounded(attack.evidence.clone(), self.all.len() >= MANY));
+        let may_be_limited = because.is_limited();
         let mut notice =
             Notice::Spared { range, because, limited_until: None, evidence: evidence.clone() };
         let mut plan = Plan::default();
-        let is_one_source = place(&range).is_some_and(|(set, _)| set == &BAN);
-        let limited = Limited::of(attack.evidence.service).filter(|_| is_one_source);
+        let limited = Limited::of(attack.evidence.service).filter(|_| is_one_source(range));
         let has_room = self.all.len() < MAX_BANS || self.all.contains_key(&range);
-        let is_possible = match &notice {
-            Notice::Spared { because: Spared::Guarded { .. } | Spared::Administers, .. } => false,
-            _ => has_room,
-        };
+        let is_possible = may_be_limited && has_room;
         let Some(limited) = limited.filter(|_| is_possible) else {
             plan.notices.push(notice);
             return plan;
@@ -198,9 +195,33 @@ impl Bans {
         phones(&self.contacts, range, view)
     }
 
-    /// Why a source is not banned.
+    /// Why an attack does not lead to a ban.
     fn spared(&self, attack: &Attack, view: &View<'_>) -> Option<Spared> {
-        let range = attack.source;
+        let trusted = attack.trusted_since.map(|since| Spared::Trusted { since });
+        match self.never_banned(attack.source, view) {
+            found @ (None | Some(Spared::Registered)) => trusted.or(found),
+            found => found,
+        }
+    }
+
+    /// Why no attack from an address leads to a ban, whatever the logs say of it: its source as a whole is
+    /// spared, or the address is excepted from a ban of its network.
+    pub(super) fn spared_at(&self, address: IpAddr, view: &View<'_>) -> Option<NeverBanned> {
+        let alone = AddrRange::from(address);
+        let source = match address {
+            IpAddr::V4(_) => alone,
+            IpAddr::V6(_) => AddrRange::network(address, 64).unwrap_or(alone),
+        };
+        if let Some(because) = self.never_banned(source, view) {
+            let limited = because.is_limited();
+            return Some(NeverBanned { because, limited });
+        }
+        let because = self.never_banned(alone, view)?;
+        Some(NeverBanned { because, limited: false })
+    }
+
+    /// Why a source is not banned, as far as the logs do not matter.
+    fn never_banned(&self, range: AddrRange, view: &View<'_>) -> Option<Spared> {
         if lists::special().any(|network| network.overlaps(&range)) {
             return Some(Spared::Guarded { what: String::new() });
         }
@@ -216,11 +237,12 @@ impl Bans {
         if !names.is_empty() {
             return Some(Spared::Allowed { names });
         }
-        if let Some(since) = attack.trusted_since {
-            return Some(Spared::Trusted { since });
-        }
-        let is_registered = range.is_single() && !self.phones_within(range, view).is_empty();
-        is_registered.then_some(Spared::Registered)
+        let has_phone = (range.is_single() || is_one_source(range))
+            && within(&self.contacts, range).next().is_some();
+        // Of a network, the servers are excepted.
+        let is_server = range.is_single()
+            && view.learned().registrars_within(range, view.now()).next().is_some();
+        (has_phone || is_server).then_some(Spared::Registered)
     }
 
     /// Ends a ban early. What was seen until now does not begin it anew.
@@ -251,10 +273,20 @@ fn phones(
     range: AddrRange,
     view: &View<'_>,
 ) -> BTreeSet<SocketAddr> {
+    let registrars = view.learned().registrars_within(range, view.now());
+    within(contacts, range).copied().chain(registrars).take(MAX_FREE).collect()
+}
+
+/// The contacts in a range.
+fn within(contacts: &BTreeSet<SocketAddr>, range: AddrRange) -> impl Iterator<Item = &SocketAddr> {
     let first = SocketAddr::new(range.first_address(), 0);
     let last = SocketAddr::new(range.last_address(), u16::MAX);
-    let registrars = view.learned().registrars_within(range, view.now());
-    contacts.range(first..=last).copied().chain(registrars).take(MAX_FREE).collect()
+    contacts.range(first..=last)
+}
+
+/// Whether a range is one source, as one IPv4 address is, and not several.
+fn is_one_source(range: AddrRange) -> bool {
+    place(&range).is_some_and(|(set, _)| set == &BAN)
 }
 
 /// The names of what allows a whole range, or exempts it.

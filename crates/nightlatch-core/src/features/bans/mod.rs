@@ -121,6 +121,25 @@ pub enum Spared {
     Administers,
 }
 
+impl Spared {
+    /// Whether the attacked service is limited instead.
+    pub const fn is_limited(&self) -> bool {
+        match self {
+            Spared::Allowed { .. } | Spared::Trusted { .. } | Spared::Registered => true,
+            Spared::Guarded { .. } | Spared::Administers => false,
+        }
+    }
+}
+
+/// Why attacks from an address never lead to a ban, whatever the logs say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeverBanned {
+    /// Why.
+    pub because: Spared,
+    /// Whether the attacked service is limited instead.
+    pub limited: bool,
+}
+
 /// What the audit log calls a change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deed {
@@ -313,7 +332,9 @@ impl Feature for Bans {
         let bans = self.all.at(address).filter(|ban| ban.is_active(view.now()));
         let mut bans: Vec<Ban> = bans.cloned().collect();
         bans.sort_by_key(|ban| ban.range.width());
-        Some(Reply::About(bans))
+        let is_banned = bans.iter().any(|ban| ban.limit.is_none());
+        let spared = if is_banned { None } else { self.spared_at(address, view) };
+        Some(Reply::About { bans, spared })
     }
 }
 

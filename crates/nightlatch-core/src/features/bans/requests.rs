@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attacked::{allowing, excepted};
 use super::ban::{Ban, BanCause};
-use super::{Bans, Deed, MAX_BANS};
+use super::{Bans, Deed, MAX_BANS, NeverBanned};
 use crate::AddrRange;
 use crate::api::RefusalKind;
 use crate::ban::{MAX_BAN, place};
@@ -73,8 +73,13 @@ pub enum Reply {
         /// The limits of sources that are not banned.
         limits: Vec<Ban>,
     },
-    /// The bans of an address, the most specific first.
-    About(Vec<Ban>),
+    /// What concerns an address.
+    About {
+        /// Its bans and its limit, the most specific first.
+        bans: Vec<Ban>,
+        /// Why no attack from there leads to a ban; `None` if one does, and where it is banned already.
+        spared: Option<NeverBanned>,
+    },
     /// How many there are.
     Report {
         /// How many.

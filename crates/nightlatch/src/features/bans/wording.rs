@@ -4,13 +4,15 @@ use nightlatch_core::AddrRange;
 use nightlatch_core::attack::{Evidence, Weight};
 use nightlatch_core::audit::Record;
 use nightlatch_core::ban::Limited;
-use nightlatch_core::features::bans::{Ban, BanCause, Bans, Limit, Notice, Refusal, Reply, Spared};
+use nightlatch_core::features::bans::{
+    Ban, BanCause, Bans, Limit, NeverBanned, Notice, Refusal, Reply, Spared,
+};
 use nightlatch_core::ranges::Untouchable;
 use nightlatch_core::time::{Time, show_span};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
-use crate::features::about::{About, Claim};
+use crate::features::about::{About, Claim, Sparing};
 use crate::features::attempts;
 use crate::features::places::{Place, Places};
 use crate::features::report::Report;
@@ -34,7 +36,7 @@ impl Worded for Bans {
                 };
                 format!("no longer banned: {}{more}", named.join(", "))
             }
-            Reply::All { .. } | Reply::About(_) | Reply::Report { .. } => return None,
+            Reply::All { .. } | Reply::About { .. } | Reply::Report { .. } => return None,
         })
     }
 
@@ -116,8 +118,11 @@ impl Worded for Bans {
     }
 
     fn about(reply: &Reply, about: &mut About) {
-        let Reply::About(bans) = reply else { return };
+        let Reply::About { bans, spared } = reply else { return };
         about.field_unless_empty(82, "bans", bans);
+        if let Some(never) = spared {
+            never_banned(never, about);
+        }
         for ban in bans {
             if let Some(limit) = &ban.limit {
                 about.line(21, format!("limited   {}: {}", limited(limit), set(ban, about.now())));
@@ -135,6 +140,24 @@ impl Worded for Bans {
             ban.limit.as_ref().map_or_else(String::new, |it| format!("limited: {}, ", limited(it)));
         Some(format!("{limit}until {}: {}", ban.until, cause(&ban)))
     }
+}
+
+/// Says that no attack leads to a ban; in a line of its own where no other line shows why.
+fn never_banned(never: &NeverBanned, about: &mut About) {
+    let words = spared(&never.because);
+    let is_shown = matches!(never.because, Spared::Registered | Spared::Administers);
+    if is_shown {
+        let instead = if never.limited { "only limited, not banned" } else { "not banned" };
+        about.line(22, format!("attacks   {instead}, because {words}"));
+    }
+    let because = match never.because {
+        Spared::Guarded { .. } => "guarded",
+        Spared::Allowed { .. } => "allowed",
+        Spared::Trusted { .. } => "trusted",
+        Spared::Registered => "registered",
+        Spared::Administers => "administers",
+    };
+    about.never_banned(84, Sparing { because, limited: never.limited, words });
 }
 
 /// Since when and until when it is banned, and why.

@@ -46,7 +46,7 @@ use crate::shell::{hours, lane};
 use installed::Installed;
 use journal::Journal;
 use live::Live;
-use managers::Managers;
+use managers::{Managers, Moment};
 use notify::{Notifier, Seen};
 use saved::{Saver, Snapshot};
 use source::{Begin, FileSource};
@@ -134,6 +134,8 @@ struct Thread {
     tell: Box<dyn Fn(Event) + Send>,
     shared: Arc<Mutex<Standing>>,
     clock: Clock,
+    /// Since this thread began.
+    running: Stopwatch,
     notifier: Notifier,
     trusted: Trusted,
     sources: Vec<FileSource>,
@@ -219,6 +221,7 @@ impl Thread {
             tell,
             shared,
             clock,
+            running: Stopwatch::start(),
             notifier,
             trusted: system::trusted(),
             sources: Vec::new(),
@@ -329,11 +332,15 @@ impl Thread {
         self.kept.clear();
         let cursor = self.journal.cursor.take();
         self.journal = Journal::new(gathered.journal, cursor, self.kept_until, now);
-        self.managers.listen_to(gathered.managers, now);
+        self.managers.listen_to(gathered.managers, self.moment(now));
         self.blind = system::blind(&self.paths);
         // Where nothing is read, nothing is kept.
         self.has_changed =
             !self.sources.is_empty() || self.journal.is_to_begin() || !self.managers.is_empty();
+    }
+
+    fn moment(&self, time: Time) -> Moment {
+        Moment { time, count: self.running.elapsed() }
     }
 
     fn tell_all(&self, notices: impl IntoIterator<Item = Notice>) {
@@ -376,6 +383,7 @@ impl Thread {
     /// Reads a block of each log that may have more. Tells whether one has.
     fn read(&mut self) -> bool {
         let now = self.clock.now();
+        let moment = self.moment(now);
         let mut notices = Vec::new();
         for source in self.sources.iter_mut().filter(|source| source.is_dirty()) {
             self.has_changed = true;
@@ -385,7 +393,7 @@ impl Thread {
         }
         let (intake, live) = (&mut self.intake, &mut self.live);
         let (has_read, more, notice) = self.journal.read(&mut self.buffer, now, intake, live);
-        let managers = self.managers.read(&self.paths, &mut self.buffer, now, intake, live);
+        let managers = self.managers.read(&self.paths, &mut self.buffer, moment, intake, live);
         self.has_changed |= has_read || managers.has_read;
         notices.extend(notice);
         notices.extend(managers.notices);
@@ -465,7 +473,7 @@ impl Thread {
             true => due.min(self.journal.pause_left()),
             false => due,
         };
-        let due = due.min(self.managers.due());
+        let due = due.min(self.managers.due(self.running.elapsed()));
         let due = if self.is_shown { due } else { due.min(SHOW_EVERY) };
         let due = due.max(Duration::from_millis(10));
         let Ok(timeout) = Timespec::try_from(due) else { return };

@@ -30,9 +30,12 @@ pub(super) struct Would {
     pub(super) later: u64,
     /// Why it would not have been, if it is spared.
     pub(super) spared: Option<Spared>,
-    /// Who it is, where it is [allowed](Spared::Allowed): lines of `why`.
+    /// Whether the service that it attacks would have been limited instead.
+    pub(super) limited: bool,
+    /// In words why it would not have been banned, as far as the daemon knows it; who it is, where it is
+    /// [allowed](Spared::Allowed).
     #[serde(skip)]
-    pub(super) who: String,
+    pub(super) because: String,
 }
 
 /// Why a source is not banned that attacks. Scripts read these words.
@@ -45,8 +48,10 @@ pub(super) enum Spared {
     Allowed,
     /// This server needs it.
     Guarded,
-    /// This server is registered there, or calls it.
+    /// A phone is registered from there, or this server is registered there.
     Registered,
+    /// Somebody administers this server from there.
+    Administers,
 }
 
 /// What a log told.
@@ -149,7 +154,8 @@ impl Told {
             return;
         }
         self.places.insert(place, self.sources.len());
-        self.sources.push(Would { at, attack, later: 0, spared: None, who: String::new() });
+        let (spared, because) = (None, String::new());
+        self.sources.push(Would { at, attack, later: 0, spared, limited: false, because });
     }
 }
 

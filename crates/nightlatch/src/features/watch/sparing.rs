@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use nightlatch_core::api::{Reply, Request, Why};
+use nightlatch_core::ban::Limited;
 
 use super::replay::{Spared, Would};
 use crate::features;
@@ -15,6 +16,8 @@ use crate::shell::outcome::{Code, Failure};
 const MAX_ASKED: usize = 2_000;
 /// The lines of [`About`] up to this number tell who is allowed; those behind tell of countries and lists.
 const LAST_OF_OWN: u8 = 19;
+/// The number of the line that tells what follows from attacks, which does not tell who an address is.
+const ATTACKS: u8 = 22;
 
 /// Fills in which sources would be spared. Where no daemon runs, only those are known that the log itself
 /// shows.
@@ -24,8 +27,9 @@ const LAST_OF_OWN: u8 = 19;
 pub(super) fn ask(context: &Context, sources: &mut [Would]) -> Result<(), Failure> {
     for would in sources.iter_mut() {
         would.spared = would.attack.trusted_since.map(|_| Spared::Trusted);
+        would.limited = would.spared.is_some() && has_limit(would);
     }
-    for would in sources.iter_mut().filter(|it| it.spared.is_none()).take(MAX_ASKED) {
+    for would in sources.iter_mut().take(MAX_ASKED) {
         let address = would.attack.source.first_address();
         let why = match client::ask(&context.paths, Request::Why { address, to: None }) {
             Ok(Reply::Why(why)) => why,
@@ -33,45 +37,55 @@ pub(super) fn ask(context: &Context, sources: &mut [Would]) -> Result<(), Failur
             Err(failure) if failure.code == Code::NotRunning => return Ok(()),
             Err(failure) => return Err(failure),
         };
-        (would.spared, would.who) = spared(&why);
+        take(would, &why);
     }
     Ok(())
 }
 
-/// Why a ban would spare an address, and who it is where it is allowed.
-fn spared(why: &Why) -> (Option<Spared>, String) {
-    let mut about = About::new(why.address, why.now);
-    why.about.iter().for_each(|reply| features::about(reply, &mut about));
-    if why.is_spared_by_lists {
-        about.lines.sort_by_key(|(number, _)| *number);
-        let own = about.lines.iter().filter(|(number, _)| *number <= LAST_OF_OWN);
-        let own = own.map(|(_, line)| line.split_whitespace().collect::<Vec<_>>().join(" "));
-        let own = own.collect::<Vec<_>>().join("; ");
-        let why = if own.is_empty() { Spared::Guarded } else { Spared::Allowed };
-        return (Some(why), own);
-    }
-    (is_registrar(&about).then_some(Spared::Registered), String::new())
+/// Takes over why a ban would spare a source, and who it is where it is allowed.
+fn take(would: &mut Would, why: &Why) {
+    let about = about(why);
+    let Some(sparing) = &about.sparing else { return };
+    let spared = match sparing.because {
+        "allowed" => Spared::Allowed,
+        "guarded" => Spared::Guarded,
+        "administers" => Spared::Administers,
+        // Who logs in there is known from the log, and says more.
+        _ if would.spared.is_some() => return,
+        _ => Spared::Registered,
+    };
+    would.spared = Some(spared);
+    would.limited = sparing.limited && has_limit(would);
+    let own = about.lines.iter().filter(|(number, _)| *number <= LAST_OF_OWN);
+    let own = own.map(|(_, line)| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let own = own.collect::<Vec<_>>().join("; ");
+    let is_named = spared == Spared::Allowed && !own.is_empty();
+    would.because = if is_named { own } else { sparing.words.clone() };
 }
 
-/// Whether this server is registered at the address. Whom it merely calls or answers may be anybody.
-fn is_registrar(about: &About) -> bool {
-    let fields = serde_json::to_value(&about.fields).unwrap_or_default();
-    let known = fields.get("known").and_then(serde_json::Value::as_array);
-    let by = known.into_iter().flatten().filter_map(|peer| peer.get("by")?.as_str());
-    by.into_iter().any(|by| by.starts_with("registered"))
+/// Whether there are limits for the service that a source attacks.
+fn has_limit(would: &Would) -> bool {
+    Limited::of(would.attack.evidence.service).is_some()
+}
+
+/// What the features say of an address, in the order of the lines.
+fn about(why: &Why) -> About {
+    let mut about = About::new(why.address, why.now);
+    why.about.iter().for_each(|reply| features::about(reply, &mut about));
+    about.lines.sort_by_key(|(number, _)| *number);
+    about
 }
 
 /// Who an address is, in a few words: what is configured for it.
 pub(super) fn who(context: &Context, address: IpAddr) -> String {
     let request = Request::Why { address, to: None };
     let Ok(Reply::Why(why)) = client::ask(&context.paths, request) else { return String::new() };
-    let mut about = About::new(address, why.now);
-    why.about.iter().for_each(|reply| features::about(reply, &mut about));
-    about.lines.sort_by_key(|(number, _)| *number);
+    let about = about(&why);
     let short = |line: &str| {
         let line = line.get(10..).unwrap_or_default();
         line.split(", says").next().unwrap_or_default().to_owned()
     };
-    let lines: Vec<String> = about.lines.iter().map(|(_, line)| short(line)).collect();
+    let lines = about.lines.iter().filter(|(number, _)| *number != ATTACKS);
+    let lines: Vec<String> = lines.map(|(_, line)| short(line)).collect();
     lines.join("; ")
 }

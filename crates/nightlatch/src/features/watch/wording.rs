@@ -366,7 +366,8 @@ pub(super) fn replayed(file: &str, replay: &Replay) -> Vec<String> {
     }
     for would in spared.iter().take(MAX_SHOWN) {
         let why = spared_because(would);
-        lines.push(format!("limited, not banned: {} at {}: {why}", would.attack.source, would.at));
+        let instead = if would.limited { "limited, not banned" } else { "not banned" };
+        lines.push(format!("{instead}: {} at {}: {why}", would.attack.source, would.at));
         lines.push(format!("    {}", attempts::seen(&would.attack.evidence)));
     }
     lines.extend(told.notices.iter().map(|notice| format!("notice: {}", judged(notice))));
@@ -399,9 +400,7 @@ fn spared_because(would: &Would) -> String {
             Some(since) => format!("people have logged in from there since {since}"),
             None => "people log in from there".to_owned(),
         },
-        Some(Spared::Allowed) => would.who.clone(),
-        Some(Spared::Guarded) => "this server needs it".to_owned(),
-        Some(Spared::Registered) => "this server is registered there".to_owned(),
+        Some(_) => would.because.clone(),
         None => String::new(),
     }
 }
@@ -456,7 +455,7 @@ mod tests {
             };
             let source = "192.0.2.1".parse().unwrap();
             let attack = Attack { source, weight: Weight::Full, trusted_since: None, bantime: None, evidence };
-            let would = Would { at, attack, later: 1, spared: None, who: String::new() };
+            let would = Would { at, attack, later: 1, spared: None, limited: false, because: String::new() };
             super::source(&would).iter().for_each(|line| screen::check_quotes(line, "MARK"));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nightlatch_core::attribution::Attribution;
 use nightlatch_core::ruleset::{
-    ListSet, ListSets, Structure, TABLE, names, render, render_judging_twice,
+    ListSet, ListSets, RENAMED_CHAINS, Structure, TABLE, names, render, render_judging_twice,
 };
 use nightlatch_netfilter::{Chain, Element, Key, Kind, Netlink, Set, Structure as Found, text};
 
@@ -58,7 +58,10 @@ pub(super) fn load_structure(
         structure.closures.entry(name.clone()).or_insert_with(|| granted.clone());
     }
     let there = netlink.structure(TABLE).map_err(|error| error.to_string())?;
-    if there.is_some() && structure.guard_judges_more_than(old) {
+    if let Some(there) = &there {
+        rename_chains(there)?;
+    }
+    if there.is_some() && structure.raw_prerouting_judges_more_than(old) {
         let text = render_judging_twice(&structure);
         let text = replacing_what_is_there(netlink, &text)?;
         text::load(&text).map_err(|error| error.to_string())?;
@@ -81,6 +84,17 @@ pub(super) fn load_structure(
         let_packets_pass();
     }
     Ok(Loaded { before, found })
+}
+
+/// Gives the chains of an older version their present names.
+fn rename_chains(there: &Found) -> Result<(), String> {
+    let is_there = |name: &str| there.chains.iter().any(|chain| chain.name == name);
+    let renamed = RENAMED_CHAINS.iter().filter(|(old, new)| is_there(old) && !is_there(new));
+    let text = renamed.fold(String::new(), |mut text, (old, new)| {
+        let _ = writeln!(text, "rename chain inet {TABLE} {old} {new}");
+        text
+    });
+    if text.is_empty() { Ok(()) } else { text::load(&text).map_err(|error| error.to_string()) }
 }
 
 /// Chains and rules that were just loaded.
@@ -197,7 +211,7 @@ impl Stale<'_> {
 }
 
 /// The base chains of the table.
-const BASE_CHAINS: [&str; 5] = ["guard", "gate", "late", "sending", "leaving"];
+const BASE_CHAINS: [&str; 5] = ["raw_prerouting", "prerouting", "input", "output", "postrouting"];
 
 /// Reads chains and rules back. What is found is ours if its rules are those of the load; otherwise
 /// the load is all that is known.

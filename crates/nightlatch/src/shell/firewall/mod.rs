@@ -18,7 +18,7 @@ use nightlatch_core::Family;
 use nightlatch_core::action::{Deny, Unlearn};
 use nightlatch_core::cut::{self, CUT_TIMEOUT, LiveFlow};
 use nightlatch_core::learned::{Lasting, SetSpec};
-use nightlatch_core::ruleset::{KnockRules, TABLE, names};
+use nightlatch_core::ruleset::{KnockRules, TABLE, names, old_name};
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set,
 };
@@ -189,12 +189,18 @@ impl Firewall {
     /// What of ours is in the kernel, whoever put it there; `None` where the kernel does not tell.
     pub fn seen(&mut self) -> Option<Seen> {
         let Some(found) = self.netlink.structure(TABLE).ok()? else { return Some(Seen::Gone) };
-        let guards = |name: &str| found.chains.iter().find(|chain| chain.name == name);
-        let Some(gate) = guards("guard").and(guards("gate")) else { return Some(Seen::Open) };
+        // It may be the table of an older version.
+        let chain = |name: &str| {
+            let is_it = |found: &str| found == name || old_name(name) == Some(found);
+            found.chains.iter().find(|chain| is_it(&chain.name))
+        };
+        let Some(prerouting) = chain("raw_prerouting").and(chain("prerouting")) else {
+            return Some(Seen::Open);
+        };
         if found.table.dormant {
             return Some(Seen::Open);
         }
-        if !gate.looks_in.contains(names::TRIAL) {
+        if !prerouting.looks_in.contains(names::TRIAL) {
             return Some(Seen::Stands);
         }
         let left = self.netlink.read(&Set::new(TABLE, names::TRIAL, Kind::Number)).ok()?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use nightlatch_parse::log::Reading;
 use nightlatch_parse::log::asterisk::ami::{Packet, Stream};
 use serde_json::Value;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch::shell::clock;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use nightlatch_parse::spa::{Address, Keys, Message, Protocol, Service};
 
 use super::ground::{

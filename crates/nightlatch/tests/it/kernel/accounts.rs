@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{
     Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, ignores_tcp,

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{
     Echo, PATIENCE, answers_udp, both, connect, echoes, ignores_tcp, ignores_udp, protect, run,

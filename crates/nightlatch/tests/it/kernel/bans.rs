@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::AddrRange;
 use nightlatch_core::action::Deny;
 use nightlatch_core::learned::Lasting;
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -157,7 +157,7 @@ fn a_foreign_flush_a_restart_and_a_reboot_restore_bans() {
         wait_until("the table is there again", PATIENCE, || {
             server
                 .command("nft")
-                .args(["list", "chain", "inet", "nightlatch", "guard"])
+                .args(["list", "chain", "inet", "nightlatch", "raw_prerouting"])
                 .output()
                 .unwrap()
                 .status

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{
     Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_udp,

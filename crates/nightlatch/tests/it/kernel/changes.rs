@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{
     Echo, PATIENCE, Stream, Talk, answers_udp, asks_from, both, ignores_tcp, ignores_udp, protect,

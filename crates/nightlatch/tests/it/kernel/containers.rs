@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use nightlatch::features::demo::stage::{HostPlan, NetworkPlan, Plan};
+use nightlatch_lab::stage::{HostPlan, NetworkPlan, Plan};
 
 use super::ground::{
     Echo, PATIENCE, answers_udp, both, connect, echoes, ignores_tcp, ignores_udp, protect, shell,

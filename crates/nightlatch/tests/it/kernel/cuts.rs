@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::cut::{Began, LiveFlow};
 use nightlatch_core::service::Protocol;
+use nightlatch_lab::stage::{Host, Plan};
 use socket2::{Domain, Socket, Type};
 
 use super::ground::{PATIENCE, Prober, Talk, both, ignores_udp, protect, run};
 use crate::support::{self, wait_until};
-use nightlatch::features::demo::packet::Packet;
+use nightlatch_lab::packet::Packet;
 
 const QUIET: Duration = Duration::from_millis(500);
 

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use socket2::{Domain, Socket, Type};
 
 use super::ground::{PATIENCE, Prober, both, patiently, protect, shell};
@@ -114,7 +114,8 @@ fn cuts(server: &Host) -> usize {
 }
 
 fn stands(server: &Host) -> bool {
-    shell(server, "nft list chain inet nightlatch leaving 2> /dev/null || true").contains("hook")
+    shell(server, "nft list chain inet nightlatch postrouting 2> /dev/null || true")
+        .contains("hook")
 }
 
 /// Before, the set of cut flows was lost in a flush, and only found again by listing all flows.
@@ -163,7 +164,7 @@ fn a_flush_and_a_restart_let_no_packet_of_a_cut_flow_through() {
             nightlatch.must(&["allow", "office", "203.0.113.0/24"]);
             nightlatch.must(&["reload"]);
             nightlatch.must(&["remove", "office"]);
-            shell(server, "nft add rule inet nightlatch guard accept");
+            shell(server, "nft add rule inet nightlatch raw_prerouting accept");
         });
         assert_eq!(closed, [0, 0], "it was closed all the time");
         let mut next = None;

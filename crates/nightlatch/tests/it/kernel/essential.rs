@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use nightlatch::features::demo::packet::{Packet, protocol};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, protocol};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{Echo, ignores_udp};
 use super::ground::{PATIENCE, Prober, SILENCE, answers_udp, any, both, protect, run, shell};

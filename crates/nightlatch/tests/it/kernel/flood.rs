@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::config::Rate;
 use nightlatch_core::ruleset::StrangersShare;
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Plan};
 use nightlatch_netfilter::Netlink;
 
 use super::ground::{

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Caught, Listener, Packet, Sender};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Caught, Listener, Packet, Sender};
+use nightlatch_lab::stage::Host;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, SocketType, recvfrom, socket_with};
 

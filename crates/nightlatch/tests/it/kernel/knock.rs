@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{Echo, PATIENCE, answers_udp, both, connect, ignores_tcp, protect, shell};
 use crate::support::{self, Installation, wait_until};

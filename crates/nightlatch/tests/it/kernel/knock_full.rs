@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::knock::MAX_BEGUN;
+use nightlatch_lab::packet::{Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{Echo, PATIENCE, SILENCE, both, connect, echoes, ignores_tcp, protect, shell};
 use super::knock::knocker;

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{Echo, PATIENCE as SHORT, SILENCE, both, connect, ignores_tcp, protect, shell};
 use super::knock::knocker;

@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use nightlatch::features::demo::packet::{Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::clock;
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::config::Rules;
@@ -19,6 +17,8 @@ use nightlatch_core::ruleset;
 use nightlatch_core::secret::Secret;
 use nightlatch_core::service::{Catalogue, Grant, Protocol};
 use nightlatch_core::signalling::Learned;
+use nightlatch_lab::packet::{Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{PATIENCE, both, shell};
 use crate::support::{self, wait_until};

@@ -4,8 +4,8 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch_core::time::Time;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{
     Echo, PATIENCE, Stream, Talk, answers_udp, any, both, connect, ignores_tcp, ignores_udp,

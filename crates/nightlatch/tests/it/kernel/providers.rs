@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::features::providers::{Provider, catalogue};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use super::ground::{Ears, Echo, PATIENCE, Prober, asks_from, echoes, protect};

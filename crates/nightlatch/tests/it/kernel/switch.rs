@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{Ears, PATIENCE, Prober, Stream, Talk, both, protect};
 use crate::support::{self, wait_until};

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{
     Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_tcp,
@@ -60,10 +60,10 @@ fn every_change_by_others_is_undone_and_written_down() {
     let tamperings = [
         "flush ruleset",
         "delete table inet nightlatch",
-        "insert rule inet nightlatch gate accept",
-        "add rule inet nightlatch fresh accept",
-        "flush chain inet nightlatch fresh",
-        "add chain inet nightlatch gate { policy drop; }",
+        "insert rule inet nightlatch prerouting accept",
+        "add rule inet nightlatch to_this_host accept",
+        "flush chain inet nightlatch to_this_host",
+        "add chain inet nightlatch prerouting { policy drop; }",
         "add chain inet nightlatch evil { type filter hook input priority 10; policy drop; }",
         "add table inet nightlatch { flags dormant; }",
         "add element inet nightlatch account4 { 192.0.2.166 : accept }",
@@ -86,10 +86,10 @@ fn every_change_by_others_is_undone_and_written_down() {
     shell(server, "for i in 1 2 3 4 5 6 7 8 9 10; do nft flush ruleset; done");
     wait_until("it is back", RESTORED_WITHIN, || table(server) == whole);
     // One rule deleted by its handle.
-    let chain = run(server, "nft -a list chain inet nightlatch gate");
-    let last = chain.lines().rfind(|line| line.contains("goto fresh")).unwrap();
+    let chain = run(server, "nft -a list chain inet nightlatch prerouting");
+    let last = chain.lines().rfind(|line| line.contains("goto to_this_host")).unwrap();
     let handle = last.rsplit(' ').next().unwrap();
-    run(server, &format!("nft delete rule inet nightlatch gate handle {handle}"));
+    run(server, &format!("nft delete rule inet nightlatch prerouting handle {handle}"));
     wait_until("the rule is back", RESTORED_WITHIN, || table(server) == whole);
     // Somebody listed, where no list is.
     let add = |set| format!("nft add element inet nightlatch {set} '{{ 192.0.2.166 }}'");
@@ -115,7 +115,7 @@ fn the_program_is_named_though_the_regular_look_came_first() {
     for times in 1..=20 {
         // Both are due when it goes on.
         daemon.pause();
-        run(server, "nft insert rule inet nightlatch gate accept");
+        run(server, "nft insert rule inet nightlatch prerouting accept");
         std::thread::sleep(Duration::from_millis(150));
         daemon.resume();
         wait_until("it is restored", RESTORED_WITHIN, || table(server) == whole);
@@ -353,5 +353,5 @@ fn the_table_of_an_older_version_is_replaced() {
     let (_nightlatch, _daemon) = protect(server, "");
     let chains = server.command("nft").args(["list", "chains", "inet"]).output().unwrap();
     let chains = String::from_utf8_lossy(&chains.stdout);
-    assert!(chains.contains("chain sending") && !chains.contains("chain outgoing"), "{chains}");
+    assert!(chains.contains("chain output") && !chains.contains("chain outgoing"), "{chains}");
 }

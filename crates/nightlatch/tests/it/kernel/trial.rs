@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::{Echo, PATIENCE, answers_udp, both, ignores_udp};
@@ -181,14 +181,14 @@ fn without_a_daemon_the_trial_is_taken_back_in_the_database_too() {
 }
 
 /// An `nft` which waits, while the file `hold` is there, before it loads a text, and while the file
-/// `hold-then` is there, behind the load that brings the chain `gate`.
+/// `hold-then` is there, behind the load that brings the chain `prerouting`.
 fn waiting_nft(directory: &Path) {
     let script = format!(
         "#!/bin/sh\n\
          PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\n\
          while [ -e '{0}/hold' ]; do touch '{0}/held'; sleep 0.02; done\n\
          nft \"$@\" || exit\n\
-         nft list chain inet nightlatch gate > /dev/null 2>&1 || exit 0\n\
+         nft list chain inet nightlatch prerouting > /dev/null 2>&1 || exit 0\n\
          while [ -e '{0}/hold-then' ]; do touch '{0}/held'; sleep 0.02; done\n",
         directory.display()
     );

@@ -2,11 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{Echo, PATIENCE, answers_udp, ignores_udp, protect, shell};
 use crate::support::{self, Installation, wait_until};
@@ -74,6 +74,57 @@ fn who_guesses_is_refused_and_who_is_allowed_is_not() {
     let tried = nightlatch.json(&["watch", "test", path]);
     assert_eq!(tried["banned"].as_array().unwrap().len(), 1, "{tried}");
     assert_eq!(tried["spared"][0]["spared"], "allowed", "{tried}");
+}
+
+/// Where this server is registered, an attack leads to a limit; `why` and `watch test` say so before it comes.
+#[test]
+fn where_this_server_is_registered_nobody_is_banned() {
+    let Some(stage) = support::stage(&Plan::standard()) else { return };
+    let (server, carrier) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
+    let stranger = stage.host("traveller").unwrap().v4().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let (log, old) = (folder.path().join("security"), folder.path().join("old"));
+    std::fs::write(&log, "").unwrap();
+    let (nightlatch, _daemon) = protect(server, &configuration(&log));
+    nightlatch.must(&["mode", "open"]);
+    let at = carrier.v4().to_string();
+    let sparing = || nightlatch.json(&["why", &at])["never_banned"].clone();
+    assert!(sparing().is_null(), "{}", sparing());
+    let pbx = server.run(|| UdpSocket::bind((server.v4(), 5060))).unwrap().unwrap();
+    pbx.send_to(b"REGISTER sip:b SIP/2.0\r\n\r\n", (carrier.v4(), 5060)).unwrap();
+    // The daemon reads every ten seconds what the kernel has learned.
+    wait_until("why tells of it", 4 * PATIENCE, || sparing()["because"] == "registered");
+    assert_eq!(sparing()["limited"], true, "{}", sparing());
+    let why = nightlatch.must(&["why", &at]);
+    assert!(
+        why.contains("only limited, not banned, because") && why.contains("registered"),
+        "{why}"
+    );
+    for source in [&at, &stranger] {
+        std::fs::write(&old, "").unwrap();
+        write(&old, source, 0..12);
+        let path = old.to_str().unwrap();
+        let is_carrier = source == &at;
+        let told = nightlatch.must(&["watch", "test", path]);
+        assert_eq!(told.contains(&format!("limited, not banned: {at} at ")), is_carrier, "{told}");
+        let told = nightlatch.json(&["watch", "test", path]);
+        let (spared, banned) = (&told["spared"][0], told["banned"].as_array().unwrap());
+        assert_eq!(banned.is_empty(), is_carrier, "{told}");
+        assert_eq!(
+            spared["spared"] == "registered" && spared["limited"] == true,
+            is_carrier,
+            "{told}"
+        );
+    }
+    for source in [&at, &stranger] {
+        write(&log, source, 0..12);
+    }
+    wait_until("the stranger is banned", PATIENCE, || bans(&nightlatch).contains(&stranger));
+    let limits = || nightlatch.json(&["bans"])["limits"].to_string();
+    wait_until("the carrier is limited", PATIENCE, || limits().contains(&at));
+    assert!(!bans(&nightlatch).contains(&at), "{}", bans(&nightlatch));
+    let why = nightlatch.must(&["why", &at]);
+    assert!(why.contains("limited") && !why.contains("is banned"), "{why}");
 }
 
 /// What was counted survives a `kill -9`, and is counted once.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::stage::{Host, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::{Laptop, NAME, Programs, shell, stage};

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Installation, told, wait_until};

@@ -57,7 +57,7 @@ impl Thread {
         }
         self.superseded = gathered.superseded;
         self.journal.read_also(gathered.journal, now);
-        self.managers.listen_to(gathered.managers, now);
+        self.managers.listen_to(gathered.managers, self.moment(now));
         self.tell_all(notices);
     }
 }

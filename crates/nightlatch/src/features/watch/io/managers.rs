@@ -13,7 +13,6 @@ use super::login;
 use crate::features::watch::intake::{How, Intake, LineReader, Onlooker, Written};
 use crate::features::watch::manager::User;
 use crate::features::watch::trust::trust;
-use crate::shell::clock::Stopwatch;
 use crate::shell::paths::Paths;
 
 /// The pause before it is connected again; doubled each time.
@@ -23,8 +22,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_REFUSED: Duration = Duration::from_secs(600);
 /// A connection that lasts so long begins the pauses anew.
 const RUNS_WELL: Duration = Duration::from_secs(10);
-/// After so long without a connection it is told. An Asterisk that is started anew takes less.
+/// After so long without a connection the administrator is told. A restart of Asterisk takes less.
 const TELL_AFTER: Duration = Duration::from_secs(60);
+
+/// A moment. It is an argument, so that a test sets it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// By the clock.
+    pub(super) time: Time,
+    /// By a count that changes of the clock do not affect.
+    pub(super) count: Duration,
+}
 
 /// A manager interface, and as whom to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +56,12 @@ struct Manager {
     is_trust_known: bool,
     /// How many times in a row it did not last.
     failures: u32,
-    ended: Option<Stopwatch>,
+    /// When the last connection ended, by the count.
+    ended: Option<Duration>,
     /// Since when it is connected.
     since: Option<Time>,
-    /// Since when it is not, by the clock and by what has passed.
-    lost: (Time, Stopwatch),
+    /// Since when it is not.
+    lost: Moment,
     was_connected: bool,
     has_told: bool,
     gaps: u64,
@@ -71,7 +80,7 @@ pub(super) struct ReadAll {
 
 impl Managers {
     /// Listens to these from now on. Connections that are wanted still are kept.
-    pub(super) fn listen_to(&mut self, specs: Vec<Spec>, now: Time) {
+    pub(super) fn listen_to(&mut self, specs: Vec<Spec>, now: Moment) {
         let mut before = std::mem::take(&mut self.0);
         for spec in specs {
             let kept = before.iter().position(|manager| manager.spec == spec);
@@ -85,7 +94,7 @@ impl Managers {
         &mut self,
         paths: &Paths,
         buffer: &mut [u8],
-        now: Time,
+        now: Moment,
         intake: &mut Intake,
         onlooker: &mut impl Onlooker,
     ) -> ReadAll {
@@ -94,7 +103,7 @@ impl Managers {
             let before = manager.lines.counts.lines;
             all.more |= manager.go_on(paths, buffer, now, intake, onlooker, &mut all.notices);
             all.has_read |= manager.lines.counts.lines > before;
-            all.notices.extend(manager.told());
+            all.notices.extend(manager.told(now));
         }
         all
     }
@@ -108,9 +117,9 @@ impl Managers {
         })
     }
 
-    /// In how long something is due.
-    pub(super) fn due(&self) -> Duration {
-        self.0.iter().map(Manager::due).fold(Duration::MAX, Duration::min)
+    /// In how long something is due; `count` as in [`Moment`].
+    pub(super) fn due(&self, count: Duration) -> Duration {
+        self.0.iter().map(|manager| manager.due(count)).fold(Duration::MAX, Duration::min)
     }
 
     /// Whether one of them reports security events.
@@ -129,7 +138,7 @@ impl Managers {
 }
 
 impl Manager {
-    fn new(spec: Spec, now: Time) -> Manager {
+    fn new(spec: Spec, now: Moment) -> Manager {
         let how = How::Formats(vec![Format::Asterisk]);
         let mut lines = LineReader::new(format!("ami {}", spec.server), how, None);
         lines.knows_writer = true;
@@ -143,17 +152,17 @@ impl Manager {
             failures: 0,
             ended: None,
             since: None,
-            lost: (now, Stopwatch::start()),
+            lost: now,
             was_connected: false,
             has_told: false,
             gaps: 0,
             gap: Duration::ZERO,
-            from: now,
+            from: now.time,
         }
     }
 
-    /// For how long it is not connected again.
-    fn pause_left(&self) -> Duration {
+    /// How long the pause before the next connection still lasts.
+    fn pause_left(&self, count: Duration) -> Duration {
         let Some(ended) = self.ended else { return Duration::ZERO };
         let longest = match self.state {
             SourceState::Refused { .. } => LONGEST_REFUSED,
@@ -161,12 +170,12 @@ impl Manager {
         };
         let doubled = self.failures.saturating_sub(1).min(16);
         let pause = FIRST_PAUSE.saturating_mul(1 << doubled).min(longest);
-        pause.saturating_sub(ended.elapsed())
+        pause.saturating_sub(count.saturating_sub(ended))
     }
 
-    fn due(&self) -> Duration {
+    fn due(&self, count: Duration) -> Duration {
         match &self.connection {
-            None => self.pause_left(),
+            None => self.pause_left(count),
             Some(connection) => connection.due().unwrap_or(Duration::MAX),
         }
     }
@@ -176,12 +185,12 @@ impl Manager {
         &mut self,
         paths: &Paths,
         buffer: &mut [u8],
-        now: Time,
+        now: Moment,
         intake: &mut Intake,
         onlooker: &mut impl Onlooker,
         notices: &mut Vec<Notice>,
     ) -> bool {
-        if self.connection.is_none() && self.pause_left().is_zero() {
+        if self.connection.is_none() && self.pause_left(now.count).is_zero() {
             match Connection::begin(self.spec.server) {
                 Ok(connection) => self.connection = Some(connection),
                 Err(end) => notices.extend(self.ends(end, now)),
@@ -192,7 +201,7 @@ impl Manager {
         let was_logged_in = connection.is_logged_in();
         let Spec { server, login, .. } = &self.spec;
         let user = || -> Result<User, String> { login::user(paths, *server, login.as_ref()) };
-        let written = Written::Between(self.from, now);
+        let written = Written::Between(self.from, now.time);
         let lines = &mut self.lines;
         let mut taking = Taking { lines, intake, onlooker, written, user: &user };
         let result = connection.go_on(buffer, &mut taking);
@@ -206,7 +215,7 @@ impl Manager {
         }
         // It may have ended again by now.
         if is_logged_in && !was_logged_in {
-            notices.extend(self.begins(now));
+            notices.extend(self.begins(now.time));
         }
         let more = match result {
             Ok(more) => more,
@@ -216,14 +225,14 @@ impl Manager {
             }
         };
         if !more {
-            self.from = now;
+            self.from = now.time;
         }
         more
     }
 
     /// It is logged in.
     fn begins(&mut self, now: Time) -> Option<Notice> {
-        let (from, _) = self.lost;
+        let from = self.lost.time;
         if self.was_connected {
             self.gaps += 1;
             self.gap = self.gap.saturating_add(now.since(from));
@@ -239,15 +248,15 @@ impl Manager {
     }
 
     /// It is not connected any more.
-    fn ends(&mut self, end: End, now: Time) -> Option<Notice> {
+    fn ends(&mut self, end: End, now: Moment) -> Option<Notice> {
         if let Some(connection) = self.connection.take().filter(Connection::is_logged_in) {
-            self.lost = (now, Stopwatch::start());
+            self.lost = now;
             if connection.elapsed() >= RUNS_WELL {
                 self.failures = 0;
             }
         }
         self.failures = self.failures.saturating_add(1);
-        self.ended = Some(Stopwatch::start());
+        self.ended = Some(now.count);
         self.since = None;
         let (state, notice) = match end {
             End::Lost(error) => (SourceState::NotConnected { error }, None),
@@ -264,7 +273,7 @@ impl Manager {
     }
 
     /// What must be told because it lasts.
-    fn told(&mut self) -> Option<Notice> {
+    fn told(&mut self, now: Moment) -> Option<Notice> {
         let log = self.lines.log.clone();
         if let Some(connection) = &self.connection
             && connection.is_logged_in()
@@ -281,13 +290,12 @@ impl Manager {
                 _ => None,
             };
         }
-        let (since, passed) = self.lost;
         let SourceState::NotConnected { error } = &self.state else { return None };
-        if self.has_told || passed.elapsed() < TELL_AFTER {
+        if self.has_told || now.count.saturating_sub(self.lost.count) < TELL_AFTER {
             return None;
         }
         self.has_told = true;
-        Some(Notice::NotConnected { log, since, error: error.clone() })
+        Some(Notice::NotConnected { log, since: self.lost.time, error: error.clone() })
     }
 
     fn standing(&self) -> Source {
@@ -326,3 +334,6 @@ fn why_low(own: SocketAddr, peer: SocketAddr) -> Option<WhyLow> {
         None => Some(WhyLow::UnknownUser),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Listener;
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::packet::Listener;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::super::ground::{Ears, protect, run, settle};
 use super::super::program::Program;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Caught, Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch_core::detect::{Judge, Settings, Sighting, Trust};
+use nightlatch_lab::packet::{Caught, Packet, flags};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use nightlatch_parse::log::{Format, Reading};
 use rusqlite::Connection;
 

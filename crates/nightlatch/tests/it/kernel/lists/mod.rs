@@ -12,8 +12,8 @@ mod web;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::Host;
 
 use super::ground::{Ears, PATIENCE, Prober};
 use crate::support::{Daemon, Installation, wait_until};

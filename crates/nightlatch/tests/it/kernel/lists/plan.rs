@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 use serde_json::Value;
 
 use super::super::ground::{Echo, PATIENCE, connect, plan_lines, protect};

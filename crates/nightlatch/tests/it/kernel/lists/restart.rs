@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::web::Web;
 use super::{Probes, addresses, feed, open, set};

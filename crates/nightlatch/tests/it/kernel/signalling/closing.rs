@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Stage};
 
 use super::super::ground::{
     PATIENCE, Prober, Stream, Talk, any, both, patiently, protect, run, shell,

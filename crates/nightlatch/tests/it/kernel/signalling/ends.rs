@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -231,7 +231,7 @@ pub(super) fn forget_flows(host: &Host) {
     run(host, "conntrack -F");
 }
 
-/// What `nft` shows of a part of our table, e.g. `chain gate`; empty if it does not exist.
+/// What `nft` shows of a part of our table, e.g. `chain prerouting`; empty if it does not exist.
 pub(super) fn shown(host: &Host, part: &str) -> String {
     let (kind, name) = part.split_once(' ').unwrap();
     let listed = host.command("nft").args(["list", kind, "inet", "nightlatch", name]).output();
@@ -241,7 +241,7 @@ pub(super) fn shown(host: &Host, part: &str) -> String {
 /// Waits until our table is restored.
 pub(super) fn is_restored(host: &Host) {
     wait_until("the table is restored", PATIENCE, || {
-        shown(host, "chain gate").contains("goto fresh")
+        shown(host, "chain prerouting").contains("goto to_this_host")
     });
 }
 

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage};
+use nightlatch_lab::stage::{Host, HostPlan, NetworkPlan, Plan, Stage};
 
 use super::super::ground::{PATIENCE, any, both, ignores_tcp, patiently, shell};
 use super::ends::{

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, Plan};
+use nightlatch_lab::stage::{Host, HostPlan, Plan};
 
 use super::super::ground::{PATIENCE, run, shell};
 use super::ends::{

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Caught, Listener};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Caught, Listener};
+use nightlatch_lab::stage::Host;
 
 use super::super::super::access::Client;
 use super::super::super::ground::{Ears, both, protect};

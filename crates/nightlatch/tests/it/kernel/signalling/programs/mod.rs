@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, Plan, Stage};
+use nightlatch_lab::stage::{Host, HostPlan, Plan, Stage};
 
 use super::super::ground::run;
 use super::super::program::Program;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Listener;
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::Listener;
+use nightlatch_lab::stage::Host;
 
 use super::super::super::ground::{Ears, both, protect};
 use super::super::allow;

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::stage::{Host, Stage};
 
 use super::super::super::ground::{PATIENCE as SOON, protect, run, shell};
 use super::super::ends::{learned, shown};

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::super::now;
+use crate::now;
 
 /// How long a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -4,12 +4,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::logic::{Answer, Ports, Probe, Reach, TCP_PORTS};
-use super::now;
-use super::packet::{Caught, Listener, Packet, Sender, flags, protocol};
-use super::probes::{self, Attempt, UDP_PORTS};
-use super::sip;
-use super::stage::Host;
+use crate::now;
+use crate::packet::{Caught, Listener, Packet, Sender, flags, protocol};
+use crate::probes::{self, Attempt, UDP_PORTS};
+use crate::report::{Answer, Ports, Probe, Reach, TCP_PORTS};
+use crate::sip;
+use crate::stage::Host;
 
 /// How long after the last packet an answer may still come. On a stage it takes microseconds.
 const PATIENCE: Duration = Duration::from_millis(250);
