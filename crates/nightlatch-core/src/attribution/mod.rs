@@ -33,9 +33,12 @@ pub const PROOF_TIMEOUT: Duration = Duration::from_millis(200);
 pub struct Attribution {
     /// Up to here, everything was found to be as we made it. `own` may be too high, never too low.
     known: Count,
-    /// The generation from which on reports count as changes of the long lists: at first the one before they were
-    /// loaded, then that of the last report. A look takes only samples of long lists, so it does not move this.
+    /// Reports of later generations count as changes of the long lists. At first the generation before these were
+    /// loaded, then up to where they are known to be unchanged, by the count or by reports.
     lists: u32,
+    /// Whether they are known by the count up to `known`. A look takes only samples of long lists, so after a
+    /// look they are not.
+    lists_by_count: bool,
     unproven: Option<Unproven>,
     /// How many times in a row chains and rules were loaded without proof.
     loads: u32,
@@ -156,6 +159,7 @@ impl Attribution {
         Attribution {
             known: now,
             lists: now.generation,
+            lists_by_count: true,
             unproven: None,
             loads: 0,
             doubt: None,
@@ -186,6 +190,10 @@ impl Attribution {
         let alone = changes <= now.own.wrapping_sub(self.known.own);
         if alone {
             self.known = now;
+            if self.lists_by_count {
+                // Here it does not matter whether our own programs are recognized.
+                self.lists = now.generation;
+            }
         }
         alone
     }
@@ -243,6 +251,7 @@ impl Attribution {
         };
         if let Some(generation) = up_to {
             self.known = Count { generation, ..count };
+            self.lists_by_count = false;
         }
         None
     }
@@ -284,7 +293,7 @@ impl Attribution {
         if !is_after(told, load.read_at) {
             load.reported += 1;
             let is_foreign = matches!(report.author, Author::Other(_));
-            if is_foreign && report.touches != Touches::Nothing {
+            if is_foreign && report.touches == Touches::ListsOrRules {
                 return Some(self.load_again());
             }
         }

@@ -225,7 +225,7 @@ enum Stage {
 fn work(worker: &Mutex<Worker>, waiting: &Receiver<Job>) {
     let lock = || worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     loop {
-        let (held, patience) = lock().next();
+        let (held, patience) = lock().next_held();
         let job = match (held, patience) {
             (Some(held), _) => Ok(held),
             (None, Some(patience)) => waiting.recv_timeout(patience),
@@ -236,26 +236,17 @@ fn work(worker: &Mutex<Worker>, waiting: &Receiver<Job>) {
         worker.deny_what_is_urgent();
         match job {
             Ok(job) => worker.take(job, waiting),
-            Err(RecvTimeoutError::Timeout) if worker.unanswered.is_some() => {}
             Err(RecvTimeoutError::Timeout) => worker.exchange_part(),
             Err(RecvTimeoutError::Disconnected) => return,
         }
         worker.look_if_due();
-        let suspended = worker.reports_are_suspended();
-        let followed = worker.firewall.time_passed(suspended);
-        worker.follow(followed);
+        worker.time_passed();
         worker.pulse.done.fetch_add(1, Ordering::Relaxed);
         worker.pulse.busy.store(false, Ordering::Relaxed);
     }
 }
 
 impl Worker {
-    /// A job that was held back and may be done now; otherwise how long to wait for one.
-    fn next(&mut self) -> (Option<Job>, Option<Duration>) {
-        let held = if self.unanswered.is_none() { self.held.pop_front() } else { None };
-        (held, self.patience())
-    }
-
     /// How long to wait for a job; not at all while lists are to be exchanged.
     fn patience(&self) -> Option<Duration> {
         let look = self.look_every.saturating_sub(self.looked.elapsed());
@@ -391,8 +382,11 @@ impl Worker {
         }
     }
 
-    /// Sends the next part of the lists.
+    /// Sends the next part of the lists; nothing while it is not certain which rules the kernel has.
     fn exchange_part(&mut self) {
+        if self.unanswered.is_some() {
+            return;
+        }
         let Worker { exchanges, firewall, jobs, .. } = self;
         let Some(Exchanging { to, lists, stage }) = exchanges.front_mut() else { return };
         let sent = match stage {

@@ -2,6 +2,7 @@
 //! later waits for that: all but the kernel's reports, which tell it, and what is urgent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightlatch_core::action::Revision;
 use nightlatch_core::attribution::Program;
@@ -63,6 +64,18 @@ impl Worker {
         } else {
             self.exchanges.push_back(Exchanging { to, lists, stage: Stage::Waiting });
         }
+    }
+
+    /// What was held and goes on now, and how long to wait for something else.
+    pub(super) fn next_held(&mut self) -> (Option<Job>, Option<Duration>) {
+        let held = if self.unanswered.is_none() { self.held.pop_front() } else { None };
+        (held, self.patience())
+    }
+
+    /// Does what is due where no report came in time.
+    pub(super) fn time_passed(&mut self) {
+        let followed = self.firewall.time_passed(self.reports_are_suspended());
+        self.follow(followed);
     }
 
     /// Does what follows from a report, or from time that has passed without one.
