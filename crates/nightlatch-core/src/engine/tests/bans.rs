@@ -1,11 +1,12 @@
 //! Bans: in the kernel before the disk has them, as long as the records say.
 
+mod steps;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::*;
 use crate::attack::{Attack, Evidence, Weight};
-use crate::effort;
 use crate::engine::batch::Waiting;
 use crate::features::Fact;
 use crate::features::bans::{self, Ban, NeverBanned, NewBan, Notice, Spared};
@@ -485,41 +486,4 @@ fn why_says_that_a_ban_would_spare_an_address() {
     // Who is banned already is not said to be spared.
     desk.done(ban("198.51.100.20", None));
     assert_eq!(desk.never_banned("198.51.100.20"), None);
-}
-
-/// How many steps it takes to ban so many sources one after the other, where the disk answers only after the
-/// last one, and then to write them down and to finish them.
-fn effort_of_bans(sources: u32, weight: Weight) -> usize {
-    let mut desk = Desk::on();
-    desk.engine.config.bans.max_brief = sources;
-    // A commit runs.
-    let event =
-        Event::Asked { ticket: Ticket(1), caller: anna(), request: allow("joe 203.0.113.7 all") };
-    let hanging = desk.engine.handle(event, desk.now);
-    let effort = effort::of(|| {
-        let mut denied = Vec::new();
-        for number in 0..sources {
-            let source = std::net::Ipv4Addr::from_bits(0x1E00_0000 + number).to_string();
-            denied.extend(desk.attacked(vec![attack(&source, weight, 1)]));
-        }
-        // The kernel answers each of them, and the disk in the midst of that.
-        let later = denied.split_off(denied.len() / 2);
-        desk.execute(denied);
-        desk.execute(hanging);
-        desk.execute(later);
-    });
-    assert_eq!(desk.engine.state().bans.all.len(), sources as usize);
-    assert_eq!(desk.stored(&State::default()).bans, desk.engine.state().bans);
-    assert!(desk.agrees());
-    effort
-}
-
-#[test]
-fn a_ban_costs_the_same_however_many_there_are() {
-    for weight in [Weight::Full, Weight::Brief] {
-        let (few, many) = (effort_of_bans(200, weight), effort_of_bans(1_600, weight));
-        // Eight times as many, and room for what does not depend on the sources.
-        assert!(many <= few * 9, "{weight:?}: {few} steps for 200 sources, {many} for 1,600");
-        assert!(few >= 200, "{few}: what is counted?");
-    }
 }
