@@ -119,7 +119,7 @@ fn look(stage: &Stage) -> Result<Vec<Reach>, DemoError> {
 
 /// Where the program keeps its things inside the server's own /run.
 const PLACE: &str = "/run/nightlatch-demo";
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The server and the path of the program that protects it.
 struct Protected<'a> {
@@ -143,11 +143,11 @@ fn start_daemon(server: &Protected) -> Result<Child, DemoError> {
             return Ok(daemon);
         }
         let ended = daemon.try_wait()?.is_some();
-        if ended || start.elapsed() > PATIENCE {
+        if ended || start.elapsed() > TIMEOUT {
             let mut tail = server.host.command("tail");
             tail.args(["-n", "5"]).arg(format!("{PLACE}/daemon.log"));
             let log = tail.output().map(|output| said(&output)).unwrap_or_default();
-            return Err(DemoError::Daemon { patience: PATIENCE, log });
+            return Err(DemoError::Daemon { patience: TIMEOUT, log });
         }
         std::thread::sleep(Duration::from_millis(20));
     }

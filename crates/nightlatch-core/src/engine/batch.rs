@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::event::Ticket;
 use crate::features::{self, Change, Reads};
 use crate::time::Time;
-use crate::trouble::{PATIENCE, Trouble};
+use crate::trouble::{TIMEOUT, Trouble};
 use rows::Rows;
 
 /// How long after a commit of ends was refused it is tried again, unless another one comes first.
@@ -278,7 +278,7 @@ impl Engine {
             return actions;
         }
         batch.carried = std::mem::take(&mut self.changes.carried);
-        batch.told_at = Some(now.after(PATIENCE));
+        batch.told_at = Some(now.after(TIMEOUT));
         let decisions = || batch.entries.iter().map(|entry| &entry.decision);
         let before = if batch.alone {
             Vec::new()
@@ -302,7 +302,7 @@ impl Engine {
         if batch.told_at.take_if(|at| *at <= now).is_none() {
             return Vec::new();
         }
-        vec![Action::Tell(Told::Trouble(Trouble::DiskSilent { seconds: PATIENCE.as_secs() }))]
+        vec![Action::Tell(Told::Trouble(Trouble::DiskSilent { seconds: TIMEOUT.as_secs() }))]
     }
 
     /// Decides one thing. Returns the decision, unless it is answered already.

@@ -38,7 +38,7 @@ use rusqlite::Connection;
 use place::Place;
 
 /// How long something may take before it is taken for broken.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// How often it is tried whether the address is open.
 const STEP: Duration = Duration::from_micros(100);
 /// How many users send: the messages of each are limited.

@@ -101,7 +101,7 @@ impl<'a> Place<'a> {
         // From the daemon before, if there was one.
         let _ = std::fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(super::TIMEOUT)).unwrap();
         let mut command = self.command();
         command.arg("daemon").env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
         let daemon = Daemon(command.stdout(Stdio::null()).spawn().unwrap());

@@ -29,7 +29,7 @@ use crate::shell::{journal, lane, systemd};
 use proof::Unanswered;
 
 /// How often the lane looks for itself whether the table is whole.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How many changes by others may wait; the kernel says when it had to drop some.
 const MAX_HEARD: usize = 256;
 
@@ -135,7 +135,8 @@ impl Lane {
             held: VecDeque::new(),
             unanswered: None,
             looked: Stopwatch::start(),
-            look_every: systemd::watchdog_interval().map_or(LOOK_EVERY, |it| it.min(LOOK_EVERY)),
+            look_every: systemd::watchdog_interval()
+                .map_or(LOOK_INTERVAL, |it| it.min(LOOK_INTERVAL)),
         };
         let worker = Arc::new(Mutex::new(worker));
         let own = Arc::clone(&worker);

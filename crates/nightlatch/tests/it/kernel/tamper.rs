@@ -9,7 +9,7 @@ use nightlatch_lab::packet::{Packet, flags};
 use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{
-    Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_tcp,
+    Ears, Echo, Prober, Stream, TIMEOUT, Talk, answers_udp, both, connect, echoes, ignores_tcp,
     ignores_udp, protect, run, shell,
 };
 use crate::support::{self, Installation, now, wait_until};
@@ -78,7 +78,7 @@ fn every_change_by_others_is_undone_and_written_down() {
         let start = now();
         wait_until(tampering, RESTORED_WITHIN, || table(server) == whole);
         println!("{tampering}: {:?}", start.elapsed());
-        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == restored);
+        wait_until("it is written down", TIMEOUT, || restores(&nightlatch).len() == restored);
         let by = restores(&nightlatch).pop().unwrap();
         assert!(by.contains("by nft (process "), "{tampering}: {by}");
     }
@@ -94,7 +94,7 @@ fn every_change_by_others_is_undone_and_written_down() {
     // Somebody listed, where no list is.
     let add = |set| format!("nft add element inet nightlatch {set} '{{ 192.0.2.166 }}'");
     shell(server, &format!("{} || {}", add("list4"), add("list4b")));
-    wait_until("it is empty again", PATIENCE, || table(server) == whole);
+    wait_until("it is empty again", TIMEOUT, || table(server) == whole);
     assert!(support::told(&nightlatch.run_it(&["status"])).contains("nft"));
     nightlatch.must(&["log", "--verify"]);
 }
@@ -119,7 +119,7 @@ fn the_program_is_named_though_the_regular_look_came_first() {
         std::thread::sleep(Duration::from_millis(150));
         daemon.resume();
         wait_until("it is restored", RESTORED_WITHIN, || table(server) == whole);
-        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == times);
+        wait_until("it is written down", TIMEOUT, || restores(&nightlatch).len() == times);
     }
     for restore in restores(&nightlatch) {
         assert!(restore.contains("by nft (process "), "{restore}");
@@ -153,11 +153,11 @@ fn a_burst_of_flushes_is_outlasted() {
         let burst = format!("for i in $(seq {times}); do nft -f {other}; {rests}\ndone");
         shell(server, &burst);
         let start = now();
-        wait_until(&burst, PATIENCE, || table_but_cuts(server) == whole);
+        wait_until(&burst, TIMEOUT, || table_but_cuts(server) == whole);
         println!("{burst}: {:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(1), "{burst}: {:?}", start.elapsed());
         let quiet = Duration::from_millis(500);
-        wait_until("they end", PATIENCE, || slipped.silent_for() > quiet);
+        wait_until("they end", TIMEOUT, || slipped.silent_for() > quiet);
     }
 }
 
@@ -212,7 +212,7 @@ fn what_slipped_in_meanwhile_is_put_out_again() {
     let removed = Talk::between(office, server, target(4000));
     nightlatch.must(&["remove", "office"]);
     let quiet = Duration::from_millis(500);
-    wait_until("the flow ends", PATIENCE, || removed.silent_for() > quiet);
+    wait_until("the flow ends", TIMEOUT, || removed.silent_for() > quiet);
     let allowed = stage.host("traveller").unwrap();
     let call = Talk::between(allowed, server, target(5060));
     // A daemon that is too slow: the table is gone for a while. The container engine's table is
@@ -225,15 +225,15 @@ fn what_slipped_in_meanwhile_is_put_out_again() {
     );
     let _echo = Echo::on(server, &[], &[443]);
     let mut stream = connect(attacker, target(443)).unwrap();
-    assert!(echoes(&mut stream, PATIENCE));
+    assert!(echoes(&mut stream, TIMEOUT));
     let slipped = Talk::between(attacker, server, target(4001));
     daemon.resume();
-    wait_until("they end", PATIENCE, || {
+    wait_until("they end", TIMEOUT, || {
         slipped.silent_for() > quiet && removed.silent_for() > quiet
     });
     assert!(!echoes(&mut stream, quiet));
     assert!(ignores_tcp(attacker, target(443)));
-    wait_until("an allowed call goes on", PATIENCE, || {
+    wait_until("an allowed call goes on", TIMEOUT, || {
         call.silent_for() < Duration::from_millis(50)
     });
 }
@@ -251,7 +251,7 @@ fn strangers_connections_of_before_end_when_the_firewall_goes_up() {
     };
     let end = |streams: &[Stream; 2]| {
         let quiet = Duration::from_millis(500);
-        wait_until("they end", PATIENCE, || streams.iter().all(|s| s.silent_for() > quiet));
+        wait_until("they end", TIMEOUT, || streams.iter().all(|s| s.silent_for() > quiet));
     };
     let streams = begin(5061);
     let ours = Stream::between(server, attacker, SocketAddr::new(attacker.v4(), 443));
@@ -263,7 +263,7 @@ fn strangers_connections_of_before_end_when_the_firewall_goes_up() {
     daemon.resume();
     end(&streams);
     // What the server began goes on.
-    wait_until("it goes on", PATIENCE, || ours.silent_for() < Duration::from_millis(50));
+    wait_until("it goes on", TIMEOUT, || ours.silent_for() < Duration::from_millis(50));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn killed_and_started_again_it_is_never_open_and_never_closed() {
         assert_eq!(heard.iter().filter(of).count(), sent, "from {source}");
     }
     for call in &calls {
-        wait_until("calls go on", PATIENCE, || call.silent_for() < Duration::from_millis(50));
+        wait_until("calls go on", TIMEOUT, || call.silent_for() < Duration::from_millis(50));
     }
     assert!(answers_udp_of(office, server));
 }

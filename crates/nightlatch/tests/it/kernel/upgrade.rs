@@ -9,7 +9,7 @@ use nightlatch_core::ruleset::RENAMED_CHAINS;
 use nightlatch_lab::packet::{Packet, flags};
 use nightlatch_lab::stage::Plan;
 
-use super::ground::{Ears, PATIENCE, Prober, Talk, both, protect, run};
+use super::ground::{Ears, Prober, TIMEOUT, Talk, both, protect, run};
 use crate::support::{self, wait_until};
 
 /// The longest pause of a call that nobody would call dropped, on a busy machine.
@@ -71,7 +71,7 @@ fn an_upgrade_from_the_old_names_opens_nothing_and_drops_no_call() {
             run(server, &format!("nft -f {}", file.display()));
             assert!(has(&table(), "guard") && !has(&table(), "prerouting"), "{}", table());
             daemon = nightlatch.daemon();
-            wait_until("the chains have their names", PATIENCE, || {
+            wait_until("the chains have their names", TIMEOUT, || {
                 let longest = talks.iter().map(Talk::silent_for).max();
                 assert!(longest < Some(MAX_PAUSE), "a call paused for {longest:?}");
                 has(&table(), "prerouting")
@@ -84,7 +84,7 @@ fn an_upgrade_from_the_old_names_opens_nothing_and_drops_no_call() {
         }
     });
     for talk in &talks {
-        wait_until("calls go on", PATIENCE, || talk.silent_for() < Duration::from_millis(50));
+        wait_until("calls go on", TIMEOUT, || talk.silent_for() < Duration::from_millis(50));
     }
     let heard = ears.heard();
     let got_in = heard.iter().find(|heard| both(attacker).contains(&heard.from));
