@@ -11,7 +11,7 @@ use super::limits::{FEW_ACCOUNTS, is_for_phones};
 use super::source::{Case, Verdict, count};
 use super::tally::Failed;
 use super::text::printable;
-use super::tries::{self, CERTAIN, DEVICE, News, ONE, Try};
+use super::tries::{self, CERTAIN, DEVICE, NO_SESSION, News, ONE, Try};
 use super::{Finding, Judge, Notice, Sighting, Trust, UNKNOWN};
 use crate::AddrRange;
 use crate::attack::{Attack, Evidence, Service, Weight};
@@ -188,10 +188,14 @@ impl Judge {
             std::net::IpAddr::V6(address) => address.octets(),
         };
         let agent = attempt.agent.unwrap_or_default();
+        let session = match attempt.session {
+            Some(session) => seed.text(session) & !NO_SESSION,
+            None => seed.text(sighting.line) | NO_SESSION,
+        };
         let [log, ..] = seed.text(sighting.log.as_bytes()).to_le_bytes();
         Try {
             at: sighting.at.millis(),
-            session: seed.text(attempt.session.unwrap_or(sighting.line)),
+            session,
             account: account.map_or(0, |account| seed.text(account)),
             pair: seed.texts(&[account.unwrap_or_default(), agent, &address]),
             outcome: attempt.outcome,

@@ -4,6 +4,10 @@ use nightlatch_parse::log::Outcome;
 
 /// Lines of one session so far apart are two attempts.
 const SESSION: i64 = 10_000;
+/// A line without a session and one with a session, so close together in two logs, are one attempt.
+const ELSEWHERE: i64 = 2_000;
+/// In the hash of a session: there is none, and the hash is that of the line.
+pub(super) const NO_SESSION: u32 = 1 << 31;
 /// One attempt with a wrong password writes at most so many lines, in all logs together. What is more is
 /// another attempt in the same session: an attacker who never changes the Call-ID.
 const MAX_WRONG: u8 = 4;
@@ -80,6 +84,18 @@ impl Try {
         self.outcome != Outcome::Challenged && !self.is_misdialled()
     }
 
+    /// Whether a line of another log may be of the same attempt, although only one of the two has a session:
+    /// chan_sip writes none into `messages`.
+    fn is_elsewhere(&self, line: &Try) -> bool {
+        let told = |t: &Try| t.is(DEVICE) && !t.is(NETWORK) && t.outcome != Outcome::Challenged;
+        (self.session ^ line.session) & NO_SESSION != 0
+            && self.log != line.log
+            && self.account == line.account
+            && self.account != 0
+            && told(self)
+            && told(line)
+    }
+
     /// Counts a line of the same session; false where that makes another attempt.
     fn count(&mut self, wrong: bool) -> bool {
         let (low, high) = (self.lines & 0xf, self.lines >> 4);
@@ -117,6 +133,23 @@ pub(super) fn note(tries: &mut Vec<Try>, line: Try, has_session: bool, room: Roo
             let has_changed = merge(known, &line);
             return if has_changed { News::Changed(place, before) } else { News::Nothing };
         }
+    }
+    let recent = tries.iter_mut().enumerate().rev();
+    let recent = recent.take_while(|(_, t)| line.at.saturating_sub(t.at) <= ELSEWHERE);
+    let same = recent.filter(|(_, t)| apart(t.at, line.at) <= ELSEWHERE && t.is_elsewhere(&line));
+    // Each log tells of an attempt once, in the order of the others.
+    let nearest = same.min_by_key(|(_, t)| apart(t.at, line.at));
+    if let Some((place, known)) = nearest
+        && known.count(wrong)
+    {
+        // From here on, `log` is that of the line without a session.
+        match known.session & NO_SESSION {
+            0 => known.log = line.log,
+            _ => known.session = line.session,
+        }
+        let before = known.outcome;
+        let has_changed = merge(known, &line);
+        return if has_changed { News::Changed(place, before) } else { News::Nothing };
     }
     let mut line = line;
     line.lines = if wrong { 1 } else { 1 << 4 };

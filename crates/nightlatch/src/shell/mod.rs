@@ -36,3 +36,4 @@ pub mod store;
 pub mod streams;
 pub mod systemd;
 pub(crate) mod wake;
+pub(crate) mod xml;

@@ -2,6 +2,7 @@
 //! happens to the daemon.
 
 mod journal;
+mod once;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

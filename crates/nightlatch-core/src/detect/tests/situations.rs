@@ -245,3 +245,41 @@ fn deceptive_lines_are_told_once_an_hour_for_each_log() {
     }
     assert_eq!(found.len(), 1000);
 }
+
+/// chan_sip writes no session into `messages`: what `security` says of the same attempt is another line of it.
+#[test]
+fn a_line_without_a_session_is_one_attempt_with_a_line_of_another_log() {
+    let of = |n: i64, log: &'static str| wrong(GUEST, n, "204").with(|shown| shown.log = log);
+    let message = |n: i64| {
+        let text = format!("message {n}");
+        of(n, "messages").session("").claimed().with(|shown| shown.text = text)
+    };
+    let event = |n: i64, log| of(n, log).session(&format!("nonce-{n}"));
+    for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0], [2, 0, 1]] {
+        let lines = |n: i64| {
+            order.map(|log| match log {
+                0 => message(n),
+                1 => event(n, "security"),
+                _ => event(n, "security.json"),
+            })
+        };
+        let mut bench = Bench::new();
+        no_attack(&bench.all((0..4).flat_map(lines)));
+        let found = bench.all(lines(4));
+        let counted: Vec<u32> = attacks(&found).iter().map(|it| it.evidence.attempts).collect();
+        assert!(!counted.is_empty() && counted.iter().all(|it| *it == 5), "{order:?}: {counted:?}");
+        // The same where one log is read after the other.
+        let mut bench = Bench::new();
+        let attempts: Vec<[Shown; 3]> = (0..4).map(lines).collect();
+        for log in 0..3 {
+            no_attack(&bench.all(attempts.iter().map(|lines| lines[log].clone())));
+        }
+    }
+    // In one log, each line is an attempt, and another account is another attempt.
+    let mut bench = Bench::new();
+    one_attack(&bench.all((0..5).map(message)));
+    let mut bench = Bench::new();
+    no_attack(&bench.all([message(0), message(1)]));
+    let others = (0..3).map(|n| event(n, "security").with(|shown| shown.account = Some("205")));
+    one_attack(&bench.all(others));
+}

@@ -7,6 +7,7 @@ use nightlatch_core::service::Ports;
 use nightlatch_core::time::show_span;
 
 use super::qr::Code;
+use crate::shell::xml::escaped;
 
 /// How many ports a client of fwknop asks for: the server reduces that to what the user may have, and
 /// messages are short.
@@ -200,23 +201,6 @@ impl Sheet {
 /// `udp/5060`; of a range its first port.
 fn first_port(ports: Ports) -> String {
     Ports::new(ports.protocol, ports.first, ports.first).to_string()
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' => escaped.push('\n'),
-            other if other.is_control() => escaped.push('\u{fffd}'),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::shell::screen;
+use crate::shell::xml::escaped;
 
 /// A picture that is being written.
 pub(super) struct Svg {
@@ -82,24 +82,6 @@ impl Svg {
         self.text.push_str("</svg>\n");
         self.text
     }
-}
-
-/// Text as XML has it: no markup, and no character that XML does not allow or that turns the direction of
-/// writing.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in screen::printable(text).chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            character => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
