@@ -14,7 +14,8 @@ usage: ./install.sh [OPTION...] [ARGUMENTS OF "nightlatch up"...]
   --uninstall      take the firewall and the files off again, after asking
   --yes            no questions (handed on to "nightlatch up" as well)
   --prefix DIR     where to install (default /usr/local)
-  --binary FILE    install this program instead of building it
+  --binary FILE    install this program instead of building it, and the program of its demo,
+                   nightlatch-lab, if that is beside it
   --help           this text
 
 DESTDIR in the environment puts everything under another root directory; then nothing is
@@ -55,6 +56,7 @@ main() {
         fi
         [[ -n $program ]] || build
         copy_program
+        copy_lab
         copy_manuals_and_completions
         copy_units
         copy_examples
@@ -108,6 +110,8 @@ read_arguments() {
 set_places() {
     bin_dir=$DESTDIR$prefix/bin
     sbin_dir=$DESTDIR$prefix/sbin
+    # The program of the demo: nobody calls it by hand, so it is not in the PATH.
+    lab_dir=$DESTDIR$prefix/lib/nightlatch
     share_dir=$DESTDIR$prefix/share
     doc_dir=$share_dir/doc/nightlatch
     # Whatever the prefix: configurations of other servers name this place.
@@ -156,7 +160,8 @@ build() {
     step "Building (the first time takes a few minutes)"
     as_owner cargo build --release --locked
     program=${CARGO_TARGET_DIR:-target}/release/nightlatch
-    [[ -x $program ]] || fail "the build made no $program" "see the lines above"
+    [[ -x $program && -x $program-lab ]] ||
+        fail "the build made no $program or no $program-lab" "see the lines above"
     program=$(readlink -f "$program")
 }
 
@@ -195,6 +200,17 @@ copy_program() {
     step "Installing $prefix/bin/nightlatch"
     place 0755 "$program" "$bin_dir/nightlatch"
     [[ -d $config_dir ]] || install -d -m 0755 "$config_dir"
+}
+
+# The scanner and the network namespaces of the demo are a program of their own, so that they are
+# not part of the one that runs as root. `nightlatch demo` finds it here.
+copy_lab() {
+    local lab=${program%/*}/nightlatch-lab
+    if [[ -x $lab ]]; then
+        place 0755 "$lab" "$lab_dir/nightlatch-lab"
+    else
+        say "$lab is not there, so it was not installed; only \"nightlatch demo\" needs it"
+    fi
 }
 
 # place MODE FROM TO: in one rename, so that a running program is never half written.
@@ -351,12 +367,13 @@ remove_files() {
         if is_ours "$link"; then rm -f "$link"; fi
         if [[ -e $link$kept_suffix && ! -e $link ]]; then mv "$link$kept_suffix" "$link"; fi
     done
-    rm -f "$bin_dir/nightlatch" "$unit_dir"/nightlatch{,-boot}.service
+    rm -f "$bin_dir/nightlatch" "$lab_dir/nightlatch-lab" "$unit_dir"/nightlatch{,-boot}.service
     rm -f "$share_dir"/man/man[1-8]/nightlatch{,-*}.[1-8]
     rm -f "$share_dir/bash-completion/completions/nightlatch" \
         "$share_dir/zsh/site-functions/_nightlatch" \
         "$share_dir/fish/vendor_completions.d/nightlatch.fish"
     rm -rf "$doc_dir"
+    if [[ -d $lab_dir ]]; then rmdir --ignore-fail-on-non-empty "$lab_dir"; fi
     remove_snippets
     [[ $share_dir/nightlatch == "${snippet_dir%/*}" ]] || rm -rf "$share_dir/nightlatch"
 }

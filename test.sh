@@ -180,7 +180,7 @@ check_units() {
 
 # Twice over, for it must be repeatable, then off again: only what was there before may stay.
 check_install() {
-    cargo build --quiet --locked -p nightlatch
+    cargo build --quiet --locked
     local root log
     root=$(mktemp -d)
     log=$(mktemp)
@@ -195,6 +195,7 @@ check_install() {
         }
     done
     "$root/usr/local/bin/nightlatch" --version
+    "$root/usr/local/lib/nightlatch/nightlatch-lab" --help | grep -q '^usage: nightlatch-lab'
     [[ $(readlink "$root/usr/local/sbin/iptables-restart") == ../bin/nightlatch ]]
     [[ $(<"$root/usr/local/sbin/iptables-restart.before-nightlatch") == "somebody else's" ]]
     local snippet=$root/usr/share/nightlatch/snippets/kamailio.cfg
@@ -215,7 +216,7 @@ check_install() {
 }
 
 boot_test() {
-    cargo build --quiet --locked -p nightlatch
+    cargo build --quiet --locked
     local status=0
     pkg/boot/test.sh "$target/debug/nightlatch" || status=$?
     # 77: it cannot be done on this machine. Who asked for it by name wants to know.
@@ -233,6 +234,9 @@ program_tests() {
     fi
     local log=$target/test.log status=0
     mkdir -p "$target"
+    # Cargo builds binaries for the tests of their own package only; those of nightlatch start the
+    # program of the demo too.
+    cargo build --locked --workspace --bins
     # Most tests with a kernel wait most of the time: one more runs beside them.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))}
     cargo test --workspace --locked -- --show-output 2>&1 | tee "$log" | without_captured_output ||

@@ -8,6 +8,7 @@
 pub mod action;
 pub mod api;
 pub mod attack;
+pub mod attribution;
 pub mod audit;
 pub mod ban;
 pub mod began;
@@ -15,6 +16,7 @@ pub mod condition;
 pub mod config;
 pub mod cut;
 pub mod detect;
+mod effort;
 pub mod engine;
 pub mod entry;
 pub mod event;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use crate::{AddrRange, Family};
+use crate::{AddrRange, Family, effort};
 
 /// Ranges of both families, each with an item. Ranges may overlap freely, and several items may have
 /// the same range.
@@ -135,6 +135,7 @@ impl<N: Number, T: Ord> Classes<N, T> {
             let candidates = self.ranges.range((Bound::Included(begin), Bound::Unbounded));
             candidates
                 .take_while(move |(of, begin, ..)| *of == class && *begin <= last)
+                .inspect(|_| effort::step())
                 .filter(move |(_, _, end, _)| *end >= first)
                 .filter_map(|(_, begin, end, item)| Some((*begin, *end, item.as_ref()?)))
         })

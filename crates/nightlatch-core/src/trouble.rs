@@ -116,4 +116,4 @@ impl Trouble {
 }
 
 /// After how long a disk that does not answer is told about.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use crate::constants::{
 };
 use crate::monitor::Ear;
 use crate::socket::{Received, Socket};
+use crate::text::Loads;
 use crate::wire::{Attributes, Buffer, Message};
 
 /// The kernel answers at once; a dump of a very large set takes some seconds between parts.
@@ -30,6 +31,8 @@ pub struct Netlink {
     pub(crate) listeners: Vec<Weak<Ear>>,
     /// How many transactions it has committed.
     pub(crate) commits: u32,
+    /// The texts that [`Netlink::load`] has loaded.
+    pub(crate) loads: Loads,
 }
 
 /// Why the kernel's firewall could not be read or changed. A change that failed changed nothing.
@@ -120,7 +123,13 @@ impl Netlink {
     /// [`NetlinkError::Open`].
     pub fn open() -> Result<Netlink, NetlinkError> {
         let socket = Socket::open(RECEIVE_BUFFER, TIMEOUT).map_err(NetlinkError::Open)?;
-        Ok(Netlink { socket, sequence: 1, listeners: Vec::new(), commits: 0 })
+        Ok(Netlink {
+            socket,
+            sequence: 1,
+            listeners: Vec::new(),
+            commits: 0,
+            loads: Loads::default(),
+        })
     }
 
     /// The netlink port of this socket: a [`Change`](crate::Change) with this port was made here.
@@ -143,19 +152,17 @@ impl Netlink {
         .ok_or(NetlinkError::NoAnswer { doing })
     }
 
-    /// How many times the generation was counted up by this socket and, in this thread, by
-    /// [`text::load`](crate::text::load): where the generation has grown by more between two
+    /// How many times the generation was counted up by this socket and by [`Netlink::load`]: where the generation has grown by more between two
     /// looks, another program was at it. What may have changed
     /// nothing is not counted, as the kernel then does not count either: so another's change is
     /// invented rather than one missed.
     pub fn own_changes(&self) -> u32 {
-        self.commits.wrapping_add(crate::text::loads())
+        self.commits.wrapping_add(self.loads.count)
     }
 
-    /// Whether a change was made by this socket or, in this thread, lately by
-    /// [`text::load`](crate::text::load), which runs a program.
+    /// Whether a change was made by this socket or, lately, by [`Netlink::load`], which runs a program.
     pub fn has_made(&self, change: &crate::Change) -> bool {
-        change.port == Some(self.port()) || crate::text::has_made(change)
+        change.port == Some(self.port()) || self.loads.have_made(change)
     }
 
     /// Takes `count` sequence numbers and gives the first.

@@ -14,7 +14,7 @@ use crate::wire::Buffer;
 
 const DOING: &str = "reading a set";
 /// After so many elements listed in vain, a set is not listed once more.
-const PATIENCE: u64 = 1_500_000;
+const TIMEOUT: u64 = 1_500_000;
 
 impl Netlink {
     /// Every element of a set, ascending; intervals as ranges, timeouts as what remains.
@@ -182,7 +182,7 @@ impl Netlink {
     ) -> Result<T, NetlinkError> {
         let mut listed = 0;
         self.undisturbed(DOING, |netlink| {
-            if listed > PATIENCE {
+            if listed > TIMEOUT {
                 return Err(NetlinkError::Restless { doing: DOING });
             }
             let mut folded = begin();

@@ -1,6 +1,5 @@
 //! Structure as text, by the program `nft`.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsString;
@@ -11,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::monitor::Change;
+use crate::netlink::Netlink;
 
 /// `nft` needs milliseconds for a structure of ours.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,59 +38,59 @@ pub enum NftError {
     Io(#[from] io::Error),
 }
 
-/// Loads a text with `nft -f -`: one transaction, all or nothing.
-///
-/// Acts on the network namespace of the calling thread. Never let a text name elements of a
-/// large set: `nft` then reads the whole set.
-///
-/// # Errors
-/// Each says what to do; nothing was changed. After [`NftError::TimedOut`] read back.
-pub fn load(text: &str) -> Result<(), NftError> {
-    run(&["-f", "-"], text, note_process)?;
-    LOADS.set(loads().wrapping_add(1));
-    Ok(())
+impl Netlink {
+    /// Loads a text with `nft -f -`: one transaction, all or nothing. It counts as a change of this socket's
+    /// owner.
+    ///
+    /// Acts on the network namespace of the calling thread, which has to be that of the socket. Never let a
+    /// text name elements of a large set: `nft` then reads the whole set.
+    ///
+    /// # Errors
+    /// Each says what to do; nothing was changed. After [`NftError::TimedOut`] read back.
+    pub fn load(&mut self, text: &str) -> Result<(), NftError> {
+        let loads = &mut self.loads;
+        run(&["-f", "-"], text, |process| loads.note_process(process))?;
+        loads.count = loads.count.wrapping_add(1);
+        Ok(())
+    }
 }
 
-/// How many of the processes that loaded texts are known again: the kernel tells of what they did
-/// within a second or so, and numbers of processes are used anew some time.
-const REMEMBERED: usize = 64;
+/// How many of the processes that loaded texts are remembered: the kernel reports what they did within a
+/// second or so, and process numbers are reused at some time.
+const MAX_PROCESSES: usize = 64;
 
-thread_local! {
-    /// A network namespace belongs to a thread.
-    static LOADS: Cell<u32> = const { Cell::new(0) };
-    /// The processes that loaded texts last.
-    static PROCESSES: RefCell<VecDeque<u32>> = const { RefCell::new(VecDeque::new()) };
+/// The texts that were loaded beside a socket.
+#[derive(Debug, Default)]
+pub(crate) struct Loads {
+    /// How many there were.
+    pub(crate) count: u32,
+    /// The processes that loaded the last of them.
+    processes: VecDeque<u32>,
 }
 
-fn note_process(process: u32) {
-    PROCESSES.with_borrow_mut(|processes| {
-        processes.push_back(process);
-        if processes.len() > REMEMBERED {
-            processes.pop_front();
+impl Loads {
+    fn note_process(&mut self, process: u32) {
+        self.processes.push_back(process);
+        if self.processes.len() > MAX_PROCESSES {
+            self.processes.pop_front();
         }
-    });
-}
+    }
 
-/// Whether a change was made by a process that loaded a text for this thread.
-///
-/// The kernel gives a program's first netlink socket the number of its process as port, as the
-/// program itself knows it; and the change names the process as it is numbered outside all
-/// containers. One of the two is right, wherever we run.
-pub(crate) fn has_made(change: &Change) -> bool {
-    let named = [change.port, change.process_id];
-    PROCESSES.with_borrow(|processes| processes.iter().any(|it| named.contains(&Some(*it))))
-}
-
-/// How many texts this thread has loaded by now.
-#[must_use]
-pub fn loads() -> u32 {
-    LOADS.get()
+    /// Whether a change was made by a process that loaded one of the last texts.
+    ///
+    /// The kernel gives a program's first netlink socket the number of its process as port, as the
+    /// program itself knows it; and the change names the process as it is numbered outside all
+    /// containers. One of the two is right, wherever we run.
+    pub(crate) fn have_made(&self, change: &Change) -> bool {
+        let named = [change.port, change.process_id];
+        self.processes.iter().any(|it| named.contains(&Some(*it)))
+    }
 }
 
 /// Whether `nft` would load a text; changes nothing.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`Netlink::load`].
 pub fn check(text: &str) -> Result<(), NftError> {
     run(&["-c", "-f", "-"], text, |_| {})
 }

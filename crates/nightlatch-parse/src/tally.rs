@@ -1,7 +1,7 @@
 //! How much of a list could be read, and what could not.
 
 /// The most samples a tally keeps.
-const MOST_SAMPLES: usize = 5;
+const MAX_SAMPLES: usize = 5;
 /// The most characters of a sample's text.
 const SAMPLE_LENGTH: usize = 60;
 
@@ -36,7 +36,7 @@ impl Tally {
     pub(crate) fn refuse(&mut self, line: u64, text: &[u8]) {
         self.lines += 1;
         self.refused += 1;
-        if self.samples.len() < MOST_SAMPLES {
+        if self.samples.len() < MAX_SAMPLES {
             self.samples.push(Refused { line, text: printable(text) });
         }
     }
@@ -94,6 +94,6 @@ mod tests {
             tally.refuse(line, b"x");
         }
         assert_eq!((tally.lines, tally.refused), (1000, 1000));
-        assert_eq!(tally.samples.len(), MOST_SAMPLES);
+        assert_eq!(tally.samples.len(), MAX_SAMPLES);
     }
 }

@@ -47,13 +47,13 @@ const TICK: Duration = Duration::from_secs(5);
 /// While something is about to end, how long the loop sleeps at most: the wall clock may jump.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// How often what listed addresses sent is read from the kernel.
-const HITS_EVERY: Duration = Duration::from_secs(60);
+const HITS_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the sets of learned state are read and saved: what the kernel learned since then is lost if
 /// somebody flushes the table.
 const SETS_INTERVAL: Duration = Duration::from_secs(10);
 /// For how long the kernel lane may be busy with one thing before the watchdog is no longer told
 /// that all is well.
-const LONGEST_JOB: Duration = Duration::from_secs(120);
+const MAX_JOB_DURATION: Duration = Duration::from_secs(120);
 
 /// Runs the daemon until it is killed. A daemon that ends, however, leaves the firewall standing.
 ///
@@ -209,7 +209,7 @@ impl State {
             self.execute(actions);
         }
         let stands = self.engine.state().posture().stands();
-        if self.hits_read.elapsed() >= HITS_EVERY {
+        if self.hits_read.elapsed() >= HITS_INTERVAL {
             self.hits_read = Stopwatch::start();
             if !self.engine.state().feeds.all.is_empty() {
                 self.kernel.send(Job::ReadHits);
@@ -238,7 +238,7 @@ impl State {
             self.stuck = None;
             return true;
         }
-        self.stuck.get_or_insert_with(Stopwatch::start).elapsed() < LONGEST_JOB
+        self.stuck.get_or_insert_with(Stopwatch::start).elapsed() < MAX_JOB_DURATION
     }
 
     fn take(&mut self, message: Message) {

@@ -3,6 +3,7 @@
 
 mod code;
 mod features;
+mod lab;
 mod rules;
 #[cfg(test)]
 mod tests;

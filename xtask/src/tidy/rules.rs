@@ -2,10 +2,10 @@
 
 use super::code::{self, Code, Named, is_test, is_word};
 use super::features::Features;
-use super::{File, Finding};
+use super::{File, Finding, lab};
 
 /// The most lines of a Rust file, without its inline tests.
-const MOST_LINES: usize = 600;
+const MAX_LINES: usize = 600;
 
 /// What must not stay in the tree. Spelled in two halves, so that this file passes too.
 const UNFINISHED: [&str; 5] = [
@@ -51,10 +51,6 @@ const IMPURE: [&str; 9] = [
 /// Only the exit code of `main` is no process.
 const HARMLESS: [&str; 1] = ["std::process::ExitCode"];
 
-/// Features that are I/O as a whole, with the reason.
-const ALL_IO: [(&str, &str); 1] =
-    [("crates/nightlatch/src/features/demo/", "it does nothing but build hosts and send packets")];
-
 /// Every rule over every file, sorted by place.
 pub(crate) fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -62,6 +58,7 @@ pub(crate) fn check(files: &[File]) -> Vec<Finding> {
     for file in files {
         unfinished(file, &mut findings);
         machine_paths(file, &mut findings);
+        lab::check(file, &mut findings);
         if has_ending(&file.path, "rs") {
             length(file, &mut findings);
             left_out_tests(file, &mut findings);
@@ -107,10 +104,10 @@ fn machine_paths(file: &File, findings: &mut Vec<Finding>) {
 fn length(file: &File, findings: &mut Vec<Finding>) {
     let end = code::inline_tests(&file.text).unwrap_or(file.text.len());
     let lines = file.text.get(..end).unwrap_or_default().lines().count();
-    if lines >= MOST_LINES {
+    if lines >= MAX_LINES {
         findings.push(Finding {
             path: file.path.clone(),
-            line: MOST_LINES,
+            line: MAX_LINES,
             what: format!("{lines} lines"),
             why: "a file of 600 lines or more holds more than one thing",
             remedy: "split it by what its parts are for",
@@ -200,7 +197,6 @@ fn io_in_its_place(file: &File, findings: &mut Vec<Finding>) {
         || place.starts_with("shell/")
         || ["main.rs", "run.rs"].contains(&place)
         || is_test(&file.path)
-        || ALL_IO.iter().any(|(folder, _)| file.path.starts_with(folder))
     {
         return;
     }
@@ -279,6 +275,6 @@ fn words_in<'a>(file: &File, needles: &'a [&'a str]) -> Vec<(usize, &'a str)> {
     found
 }
 
-fn has_ending(path: &str, ending: &str) -> bool {
+pub(super) fn has_ending(path: &str, ending: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
 }

@@ -156,6 +156,52 @@ fn a_feature_is_named_in_its_folders_and_the_registers_alone() {
 }
 
 #[test]
+fn the_program_that_runs_as_root_crafts_no_packets() {
+    for folder in ["nightlatch", "nightlatch-core", "nightlatch-netfilter", "nightlatch-parse"] {
+        let source = format!("crates/{folder}/src/a.rs");
+        check(&source, "use nightlatch_lab::Stage;\n", &["1 names `nightlatch_lab`"]);
+        check(&source, "// Type::RAW\nfn f() { unset::nss(\"setns\") }\n", &[]);
+        check(&source, "fn f() { nightlatch_laboratory::f() }\n", &[]);
+        let tests = "#[cfg(test)]\nmod tests {\n    use nightlatch_lab::Stage;\n}\n";
+        check(&source, tests, &[]);
+    }
+    let program = "crates/nightlatch/src/shell/a.rs";
+    check(
+        program,
+        "let a = Socket::new(\n    Domain::IPV4, Type::RAW, None);\n",
+        &["2 names `Type::RAW`"],
+    );
+    check(program, "Command::new(\"nsenter\")\n", &["1 names `\"nsenter\"`"]);
+    check(program, "Command::new(\"nsenters\")\n", &[]);
+    check(program, "f(Domain::PACKET)\n", &["1 names `Domain::PACKET`"]);
+    check("crates/nightlatch/src/shell/streams.rs", "f(Domain::PACKET)\n", &[]);
+    check("crates/nightlatch/src/shell/a/tests.rs", "f(Domain::PACKET)\n", &[]);
+    check("crates/nightlatch/tests/it/a.rs", "use nightlatch_lab::Stage;\n", &[]);
+    check("crates/nightlatch-lab/src/stage.rs", "Command::new(\"nsenter\")\n", &[]);
+}
+
+#[test]
+fn the_lab_and_the_program_stay_apart() {
+    let manifest = "crates/nightlatch/Cargo.toml";
+    let depends = "depends on nightlatch-lab";
+    let named = "nightlatch-lab.workspace = true\n";
+    check(manifest, &format!("[dev-dependencies]\n{named}"), &[]);
+    check(manifest, &format!("[dependencies]\n{named}"), &[&format!("2 {depends}")]);
+    check(manifest, &format!("[build-dependencies]\n{named}"), &[&format!("2 {depends}")]);
+    let renamed = "[dependencies]\nlab = { package = \"nightlatch-lab\" }\n";
+    check(manifest, renamed, &[&format!("2 {depends}")]);
+    let table = "[dependencies.nightlatch-lab]\n";
+    check(manifest, table, &[&format!("1 {depends}")]);
+    let lab = "crates/nightlatch-lab/Cargo.toml";
+    check(lab, "[package]\nname = \"nightlatch-lab\"\n[dependencies]\nserde = \"1\"\n", &[]);
+    check(
+        lab,
+        "[dependencies]\nnightlatch-core.workspace = true\n",
+        &["2 nightlatch-lab depends on the program"],
+    );
+}
+
+#[test]
 fn every_feature_says_what_it_is() {
     let place = "crates/nightlatch/src/features/boot/mod.rs";
     check(place, "mod io;\n", &["1 no doc comment at the top"]);

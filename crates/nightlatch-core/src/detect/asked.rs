@@ -19,9 +19,9 @@ use super::tries::{Rule, apart};
 /// For so long an answer may be on its way, in milliseconds; phones send a request again meanwhile.
 const ON_ITS_WAY: i64 = 10_000;
 /// So many sources are remembered; of more, the one that was seen least recently is forgotten.
-const MOST_SOURCES: usize = 4096;
+const MAX_SOURCES: usize = 4096;
 /// So many logs.
-const MOST_LOGS: usize = 64;
+const MAX_LOGS: usize = 64;
 
 /// The accounts of one source, by hash, each with the moment of its first challenge.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(super) struct Unanswered {
 impl Asked {
     /// Takes in that somebody logged in from a source: it answers.
     pub(super) fn succeeded(&mut self, key: Key, log: u32, at: i64) {
-        if self.successes.len() >= MOST_LOGS && !self.successes.contains_key(&log) {
+        if self.successes.len() >= MAX_LOGS && !self.successes.contains_key(&log) {
             let oldest = self.successes.iter().min_by_key(|(_, at)| **at).map(|(log, _)| *log);
             oldest.map(|log| self.successes.remove(&log));
         }
@@ -110,7 +110,7 @@ impl Asked {
 
     /// What is remembered of a source, which is seen at that moment.
     fn source(&mut self, key: Key, at: i64) -> &mut Source {
-        if self.sources.len() >= MOST_SOURCES
+        if self.sources.len() >= MAX_SOURCES
             && !self.sources.contains_key(&key)
             && let Some((_, oldest)) = self.by_time.pop_first()
         {
@@ -136,12 +136,12 @@ mod tests {
         for log in 0..1000 {
             asked.succeeded(Key::V4(0), log, i64::from(log));
         }
-        assert_eq!(asked.successes.len(), MOST_LOGS);
+        assert_eq!(asked.successes.len(), MAX_LOGS);
         for number in 0..100_000_u32 {
             let found = asked.challenged(Key::V4(number), number, 999, i64::from(number), &RULE);
             assert_eq!(found, None);
         }
-        assert_eq!((asked.sources.len(), asked.by_time.len()), (MOST_SOURCES, MOST_SOURCES));
+        assert_eq!((asked.sources.len(), asked.by_time.len()), (MAX_SOURCES, MAX_SOURCES));
         for number in 0..100_000_u32 {
             asked.challenged(Key::V4(1), number, 999, 100_000, &RULE);
         }
@@ -150,7 +150,7 @@ mod tests {
         for number in 0..100_000 {
             asked.succeeded(Key::V4(number), 999, 200_000);
         }
-        assert_eq!((asked.sources.len(), asked.by_time.len()), (MOST_SOURCES, MOST_SOURCES));
+        assert_eq!((asked.sources.len(), asked.by_time.len()), (MAX_SOURCES, MAX_SOURCES));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::attack::{Evidence, Service};
 use crate::time::Time;
 
 /// So many logs have a count of their own.
-const MOST_LOGS: usize = 64;
+const MAX_LOGS: usize = 64;
 /// So many sources of a line are named.
-const MOST_NAMED: usize = 4;
+const MAX_NAMED: usize = 4;
 /// The longest part of a line, in characters.
 const TEXT: usize = 2 * NAME;
 
@@ -111,7 +111,7 @@ impl Doubts {
         let Some(known) = self.logs.get_mut(place) else { return };
         known.lines = known.lines.saturating_add(1);
         known.service = doubt.service;
-        known.sources = doubt.sources.iter().take(MOST_NAMED).copied().collect();
+        known.sources = doubt.sources.iter().take(MAX_NAMED).copied().collect();
         known.text = printable(doubt.text, TEXT);
         known.at = at;
         known.tell(at.millis(), found);
@@ -125,7 +125,7 @@ impl Doubts {
     }
 
     fn add(&mut self, log: String, has_sources: bool, at: Time) -> usize {
-        if self.logs.len() >= MOST_LOGS {
+        if self.logs.len() >= MAX_LOGS {
             let oldest = self.logs.iter().enumerate().min_by_key(|(_, known)| known.told);
             let oldest = oldest.map_or(0, |(place, _)| place);
             self.logs.remove(oldest);

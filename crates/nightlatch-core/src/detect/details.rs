@@ -6,9 +6,9 @@ use crate::attack::Line;
 use crate::time::Time;
 
 /// For so many sources at most. Where two need the same place, the later one gets it.
-const MOST_SOURCES: usize = 2048;
-const MOST_LINES: usize = 5;
-const MOST_ACCOUNTS: usize = 8;
+const MAX_SOURCES: usize = 2048;
+const MAX_LINES: usize = 5;
+const MAX_ACCOUNTS: usize = 8;
 /// The longest texts, in characters.
 const LINE: usize = 400;
 pub(super) const NAME: usize = 40;
@@ -31,7 +31,7 @@ pub(super) struct Details {
 impl Details {
     /// Keeps a line of a source, and the name of the account in it with its hash.
     pub(super) fn keep(&mut self, key: Key, place: u32, line: Line, account: Option<(u32, &[u8])>) {
-        let place = place as usize % MOST_SOURCES;
+        let place = place as usize % MAX_SOURCES;
         if self.places.len() <= place {
             self.places.resize_with(place + 1, || None);
         }
@@ -41,7 +41,7 @@ impl Details {
         if detail.key != key {
             *detail = new();
         }
-        if detail.lines.len() >= MOST_LINES {
+        if detail.lines.len() >= MAX_LINES {
             detail.lines.remove(0);
         }
         detail.lines.push(line);
@@ -49,7 +49,7 @@ impl Details {
         if detail.accounts.iter().any(|(known, _)| *known == hash) {
             return;
         }
-        if detail.accounts.len() >= MOST_ACCOUNTS {
+        if detail.accounts.len() >= MAX_ACCOUNTS {
             detail.accounts.remove(0);
         }
         detail.accounts.push((hash, printable(name, NAME)));
@@ -72,7 +72,7 @@ impl Details {
     }
 
     fn find(&self, key: Key, place: u32) -> Option<&Detail> {
-        let kept = self.places.get(place as usize % MOST_SOURCES)?.as_deref()?;
+        let kept = self.places.get(place as usize % MAX_SOURCES)?.as_deref()?;
         (kept.key == key).then_some(kept)
     }
 }

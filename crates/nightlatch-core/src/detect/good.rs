@@ -4,7 +4,7 @@ use super::limits::{HOUR, WEEK};
 use super::tries::apart;
 
 /// So many accounts of a source are remembered.
-const MOST_ACCOUNTS: usize = 64;
+const MAX_ACCOUNTS: usize = 64;
 /// A success that follows so soon changes nothing worth keeping on disk.
 const FRESH: i64 = HOUR / 6;
 
@@ -124,7 +124,7 @@ impl Good {
         let new = Known { account, run: Run::NONE, told: i64::MIN };
         let place = match self.accounts.iter().position(|known| known.account == account) {
             Some(place) => place,
-            None if self.accounts.len() < MOST_ACCOUNTS => {
+            None if self.accounts.len() < MAX_ACCOUNTS => {
                 self.accounts.push(new);
                 self.accounts.len() - 1
             }

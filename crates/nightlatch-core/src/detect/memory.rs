@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 /// How many bytes each source may hold beside its place, on average.
 const HEAP_EACH: usize = 320;
 /// How many sources are forgotten because of their age at a time.
-const MOST_AT_A_TIME: usize = 1000;
+const MAX_BATCH: usize = 1000;
 
 /// What it is worth to remember a source: the least is forgotten first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,7 +165,7 @@ impl Memory {
 
     /// Forgets what was not seen for so long.
     pub(super) fn expire(&mut self, now: i64, memory: i64) {
-        let mut rest = MOST_AT_A_TIME;
+        let mut rest = MAX_BATCH;
         for worth in WORTHS {
             while rest > 0 {
                 let oldest = self.list(worth).oldest;

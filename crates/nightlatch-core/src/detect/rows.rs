@@ -15,7 +15,7 @@ const VERSION: u8 = 1;
 /// The key of the row that is of no source.
 pub(super) const ABOUT_ALL: &[u8] = b"all";
 /// More of anything is in no row.
-const MOST: u16 = 4096;
+const MAX: u16 = 4096;
 
 /// Each outcome has the number of its place.
 const OUTCOMES: [Outcome; 8] = [
@@ -154,7 +154,7 @@ impl Writer {
     }
 
     fn length(&mut self, length: usize) {
-        self.0.extend(u16::try_from(length).unwrap_or(MOST).to_le_bytes());
+        self.0.extend(u16::try_from(length).unwrap_or(MAX).to_le_bytes());
     }
 
     fn run(&mut self, run: Run) {
@@ -196,7 +196,7 @@ impl<'r> Reader<'r> {
     fn many<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let length = u16::from_le_bytes(self.take()?);
         // No room is made for what a row only claims to have.
-        (length <= MOST).then_some(())?;
+        (length <= MAX).then_some(())?;
         (0..length).map(|_| one(self)).collect()
     }
 }

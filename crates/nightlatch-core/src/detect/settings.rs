@@ -71,19 +71,19 @@ impl Settings {
     /// The same, with each value in the bounds in which it makes sense.
     #[must_use]
     pub fn bounded(mut self) -> Settings {
-        const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+        const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
         let second = Duration::from_secs(1);
         self.quick_attempts = self.quick_attempts.clamp(1, 100);
         self.slow_attempts = self.slow_attempts.clamp(self.quick_attempts, 200);
-        self.quick_within = self.quick_within.clamp(second, LONGEST);
-        self.slow_within = self.slow_within.clamp(self.quick_within, LONGEST);
+        self.quick_within = self.quick_within.clamp(second, MAX_DURATION);
+        self.slow_within = self.slow_within.clamp(self.quick_within, MAX_DURATION);
         self.phone_per_hour = self.phone_per_hour.clamp(1, 3600);
         self.phone_burst = self.phone_burst.clamp(1, 3600);
-        self.phone_gap = self.phone_gap.min(LONGEST);
+        self.phone_gap = self.phone_gap.min(MAX_DURATION);
         self.phone_per_day = self.phone_per_day.clamp(1, 86_400);
         self.neighbours = self.neighbours.clamp(2, 100);
         self.found_after = self.found_after.clamp(1, 100);
-        self.quiet = self.quiet.clamp(second, LONGEST);
+        self.quiet = self.quiet.clamp(second, MAX_DURATION);
         self.max_sources = self.max_sources.clamp(1000, 10_000_000);
         self
     }

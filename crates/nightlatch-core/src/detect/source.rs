@@ -10,7 +10,7 @@ use crate::attack::{Service, Weight};
 use crate::time::Time;
 
 /// So many devices with a wrong password are remembered for each source.
-const MOST_PHONES: usize = 4;
+const MAX_PHONES: usize = 4;
 
 /// A device that has a wrong password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +250,7 @@ impl Source {
         let attempts = count(its().count());
         let attempts = before.map_or(attempts, |phone| phone.attempts.saturating_add(attempts));
         self.phones.retain(|phone| phone.pair != tried.pair);
-        if self.phones.len() >= MOST_PHONES {
+        if self.phones.len() >= MAX_PHONES {
             let oldest = self.phones.iter().enumerate().min_by_key(|(_, phone)| phone.last);
             let oldest = oldest.map_or(0, |(place, _)| place);
             self.phones.remove(oldest);

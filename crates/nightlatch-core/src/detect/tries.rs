@@ -10,10 +10,10 @@ const ELSEWHERE: i64 = 2_000;
 pub(super) const NO_SESSION: u32 = 1 << 31;
 /// One attempt with a wrong password writes at most so many lines, in all logs together. What is more is
 /// another attempt in the same session: an attacker who never changes the Call-ID.
-const MOST_WRONG: u8 = 4;
+const MAX_WRONG: u8 = 4;
 /// The same for lines with any other outcome: an unknown account has three or four in each of `messages`, `security`
 /// and `security.json`.
-const MOST_OTHER: u8 = 12;
+const MAX_OTHER: u8 = 12;
 /// What an attempt with a wrong password counts.
 pub(super) const ONE: u32 = 4;
 
@@ -100,8 +100,8 @@ impl Try {
     fn count(&mut self, wrong: bool) -> bool {
         let (low, high) = (self.lines & 0xf, self.lines >> 4);
         match wrong {
-            true if low < MOST_WRONG => self.lines += 1,
-            false if high < MOST_OTHER => self.lines += 1 << 4,
+            true if low < MAX_WRONG => self.lines += 1,
+            false if high < MAX_OTHER => self.lines += 1 << 4,
             _ => return false,
         }
         true

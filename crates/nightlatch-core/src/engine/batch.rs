@@ -6,10 +6,11 @@
 //! changes of the commit are taken back. What changes more than claims is decided alone, and takes
 //! effect when it is written down.
 
+mod rows;
 mod urgent;
 mod written;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::decide::{Decision, Matter};
@@ -22,9 +23,10 @@ use crate::api::{Ask, Caller, Cause, Refusal, RefusalKind, Reply};
 use crate::audit::{Record, ourselves};
 use crate::config::Config;
 use crate::event::Ticket;
-use crate::features::{self, Change, Id, Reads};
+use crate::features::{self, Change, Reads};
 use crate::time::Time;
-use crate::trouble::{PATIENCE, Trouble};
+use crate::trouble::{TIMEOUT, Trouble};
+use rows::Rows;
 
 /// How long after a commit of ends was refused it is tried again, unless another one comes first.
 const CARRIED_AGAIN: Duration = Duration::from_secs(10);
@@ -113,21 +115,18 @@ struct Entry {
 /// commit, ahead of it.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
-    changes: Vec<Change>,
+    changes: Rows,
     records: Vec<Record>,
     /// What was decided urgently, and has its rows and records among these: it is answered when they are
     /// written down.
     entries: Vec<Entry>,
+    /// Whether somebody waits for an answer to one of them.
+    is_awaited: bool,
 }
 
 impl Carried {
     fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.records.is_empty()
-    }
-
-    /// Whether somebody waits for an answer.
-    fn is_awaited(&self) -> bool {
-        self.entries.iter().any(|entry| entry.ticket.is_some())
     }
 }
 
@@ -136,7 +135,6 @@ impl Carried {
 pub(super) struct Awaiting {
     pub(super) ticket: Option<Ticket>,
     pub(super) decision: Decision,
-    pub(super) needs: Needs,
 }
 
 /// Everything about changes that are under way.
@@ -147,10 +145,19 @@ pub(super) struct Changes {
     carried: Carried,
     /// When what is carried is tried again after the disk refused it.
     carried_at: Option<Time>,
-    pub(super) awaiting: Vec<Awaiting>,
+    /// What waits for the kernel, in the order in which it is finished; what needs the same of it, together.
+    pub(super) awaiting: Vec<(Needs, Vec<Awaiting>)>,
 }
 
 impl Changes {
+    /// A change is finished when the kernel has what it needs.
+    fn await_kernel(&mut self, needs: Needs, awaiting: Awaiting) {
+        match self.awaiting.last_mut().filter(|(others, _)| *others == needs) {
+            Some((_, with)) => with.push(awaiting),
+            None => self.awaiting.push((needs, vec![awaiting])),
+        }
+    }
+
     /// When something is to be written down again, or the disk should have answered.
     pub(super) fn next_try(&self) -> Option<Time> {
         match &self.stage {
@@ -271,7 +278,7 @@ impl Engine {
             return actions;
         }
         batch.carried = std::mem::take(&mut self.changes.carried);
-        batch.told_at = Some(now.after(PATIENCE));
+        batch.told_at = Some(now.after(TIMEOUT));
         let decisions = || batch.entries.iter().map(|entry| &entry.decision);
         let before = if batch.alone {
             Vec::new()
@@ -295,7 +302,7 @@ impl Engine {
         if batch.told_at.take_if(|at| *at <= now).is_none() {
             return Vec::new();
         }
-        vec![Action::Tell(Told::Trouble(Trouble::DiskSilent { seconds: PATIENCE.as_secs() }))]
+        vec![Action::Tell(Told::Trouble(Trouble::DiskSilent { seconds: TIMEOUT.as_secs() }))]
     }
 
     /// Decides one thing. Returns the decision, unless it is answered already.
@@ -355,7 +362,7 @@ impl Engine {
         let Entry { ticket, decision } = entry;
         decision.effects.unlearn.iter().for_each(|unlearn| self.forget_peers(unlearn, now));
         self.end_work(&decision);
-        self.finish(vec![Awaiting { ticket, decision, needs: Needs::default() }], &Ok(()), now)
+        self.finish(vec![Awaiting { ticket, decision }], &Ok(()), now)
     }
 
     /// Background work has ended with a decision, or no longer counts.
@@ -378,7 +385,7 @@ impl Engine {
         let places = Engine::places(std::iter::once(&decision));
         actions.extend(self.renew_denied(places, Sends::All, now));
         let needs = self.projection.needs();
-        self.changes.awaiting.push(Awaiting { ticket: None, decision, needs });
+        self.changes.await_kernel(needs, Awaiting { ticket: None, decision });
         actions.extend(self.finish_ready(now));
         actions.extend(self.proceed(now));
         actions
@@ -387,10 +394,7 @@ impl Engine {
     /// Notes what the next commit writes down first.
     pub(super) fn carry(&mut self, changes: Vec<Change>, records: Vec<Record>) {
         let carried = &mut self.changes.carried;
-        // A later row of the same record replaces an earlier one.
-        let keys: BTreeSet<Id> = changes.iter().map(Change::id).collect();
-        carried.changes.retain(|change| !keys.contains(&change.id()));
-        carried.changes.extend(changes);
+        changes.into_iter().for_each(|change| carried.changes.put(change));
         // Where the disk takes them, nothing is left out, however much ends at once.
         let is_refused = self.changes.carried_at.is_some();
         let most = if is_refused { MAX_CARRIED } else { usize::MAX };

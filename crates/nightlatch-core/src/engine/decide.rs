@@ -18,7 +18,7 @@ use crate::probe::SshCaller;
 use crate::time::Time;
 
 /// How long a chain of facts may be that follow from each other.
-const LONGEST_CHAIN: usize = 8;
+const MAX_CHAIN_LEN: usize = 8;
 
 /// What there is to decide.
 pub(super) enum Matter {
@@ -254,7 +254,7 @@ impl Engine {
             let following = self.state.follow(&fact, &self.view(&decision.caller, force, now));
             for proposal in following {
                 let more = self.make(proposal, decision);
-                if chain < LONGEST_CHAIN {
+                if chain < MAX_CHAIN_LEN {
                     facts.extend(more.into_iter().map(|fact| (fact, chain + 1)));
                 }
             }

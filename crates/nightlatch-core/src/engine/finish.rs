@@ -56,15 +56,16 @@ impl Engine {
     /// Finishes the changes that the kernel has.
     pub(super) fn finish_ready(&mut self, now: Time) -> Vec<Action> {
         let awaiting = std::mem::take(&mut self.changes.awaiting);
-        let (ready, waiting) =
-            awaiting.into_iter().partition(|it: &Awaiting| self.projection.has(it.needs));
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            awaiting.into_iter().partition(|(needs, _)| self.projection.has(*needs));
         self.changes.awaiting = waiting;
-        self.finish(ready, &Ok(()), now)
+        self.finish(ready.into_iter().flat_map(|(_, changes)| changes).collect(), &Ok(()), now)
     }
 
     /// Finishes the changes that the kernel did not take: they are written down all the same.
     pub(super) fn finish_refused(&mut self, error: &str, now: Time) -> Vec<Action> {
         let refused = std::mem::take(&mut self.changes.awaiting);
+        let refused = refused.into_iter().flat_map(|(_, changes)| changes).collect();
         self.finish(refused, &Err(error.to_owned()), now)
     }
 

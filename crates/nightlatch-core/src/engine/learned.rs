@@ -17,7 +17,7 @@ use crate::trouble::Trouble;
 
 /// How often it is looked whether learned state is to be saved: what the kernel learned since is lost in
 /// a reboot.
-const SAVE_EVERY: Duration = Duration::from_secs(10);
+const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Restores the learned state of an earlier run. What was learned before the firewall was turned off
@@ -76,7 +76,7 @@ impl Engine {
             being_taught.for_each(|element| self.learned.sets.learn(*element, now));
             follows = self.follow_sets(now);
             let looked = self.learned_saved.filter(|looked| *looked <= now);
-            if looked.is_none_or(|looked| now.since(looked) >= SAVE_EVERY) {
+            if looked.is_none_or(|looked| now.since(looked) >= SAVE_INTERVAL) {
                 actions.push(self.save_learned(now));
             }
         }

@@ -9,6 +9,7 @@ use super::learned::put_back;
 use super::retry;
 use crate::action::{Action, Apply, Deny, Load, Revision};
 use crate::address::merge;
+use crate::effort;
 use crate::knock::Sequences;
 use crate::learned::{Element, Key, Lasting, SetSpec};
 use crate::policy::World;
@@ -106,6 +107,7 @@ impl Projection {
 
     /// Whether the kernel has what is needed.
     pub(super) fn has(&self, needs: Needs) -> bool {
+        effort::step();
         let Settled { table, lists, denied } = self.settled;
         needs.table <= table && needs.lists <= lists && needs.denied <= denied
     }

@@ -369,6 +369,7 @@ macro_rules! features {
         impl Change {
             /// The record that it concerns.
             pub fn id(&self) -> Id {
+                crate::effort::step();
                 match self {
                     $(Change::$Name(put) => Id::$Name(put.key.clone()),)*
                 }

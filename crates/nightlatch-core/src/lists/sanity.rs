@@ -12,15 +12,15 @@ const SMALL: usize = 100;
 /// A list that falls below a third, or grows beyond five times and by more than this, is doubted.
 const GROWTH: usize = 50_000;
 /// How many remarks are kept.
-const MOST_REMARKS: usize = 20;
+const MAX_REMARKS: usize = 20;
 /// Three quarters of a /8, in addresses.
-const MOST_OF_AN_EIGHT: u64 = 3 << 22;
+const MAX_IN_AN_EIGHT: u64 = 3 << 22;
 /// How many /8 may be left out of a list before none of it is believed.
-const MOST_EIGHTS: usize = 8;
+const MAX_EIGHTS: usize = 8;
 /// A quarter of all IPv4 addresses.
-const MOST_OF_IPV4: u64 = 1 << 30;
+const MAX_IPV4_ADDRESSES: u64 = 1 << 30;
 /// A part in 64 of all IPv6 addresses.
-const MOST_OF_IPV6_BITS: u32 = 122;
+const MAX_IPV6_BITS: u32 = 122;
 
 /// Why content is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,9 +141,9 @@ pub fn inspect(
     if let Some(old) = old {
         beyond_belief(old.len(), content.len())?;
     }
-    if remarks.len() > MOST_REMARKS {
-        let count = remarks.len() - MOST_REMARKS;
-        remarks.truncate(MOST_REMARKS);
+    if remarks.len() > MAX_REMARKS {
+        let count = remarks.len() - MAX_REMARKS;
+        remarks.truncate(MAX_REMARKS);
         remarks.push(Remark::More { count });
     }
     Ok(Inspected { content, remarks })
@@ -172,17 +172,17 @@ fn without_full_eights(
             Family::V6 => six = six.saturating_add(range.width()),
         }
     }
-    let full = (0u128..).zip(&of_eight).filter(|(_, count)| **count > MOST_OF_AN_EIGHT);
+    let full = (0u128..).zip(&of_eight).filter(|(_, count)| **count > MAX_IN_AN_EIGHT);
     let full: RangeList = full
         .filter_map(|(eight, _)| AddrRange::new(Family::V4, eight << 24, (eight << 24) | 0xff_ffff))
         .collect();
-    if full.len() > MOST_EIGHTS {
+    if full.len() > MAX_EIGHTS {
         return Err(Refused::ManyEights { eights: full.len() });
     }
-    if of_eight.iter().sum::<u64>() > MOST_OF_IPV4 {
+    if of_eight.iter().sum::<u64>() > MAX_IPV4_ADDRESSES {
         return Err(Refused::MuchOfIpv4);
     }
-    if six >> MOST_OF_IPV6_BITS != 0 {
+    if six >> MAX_IPV6_BITS != 0 {
         return Err(Refused::MuchOfIpv6);
     }
     remarks.extend(full.iter().map(|eight| Remark::MostOf { eight }));

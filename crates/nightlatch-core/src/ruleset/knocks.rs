@@ -62,7 +62,7 @@ const CHAINS: [&str; 9] = [
 /// The same if ports are published to containers.
 const FORWARD: &str = "knock.opened_forward";
 /// The same in the mode `allowlist`, and in the mode `open`.
-const BY_MODE: [&str; 2] = ["knock.fresh", "knock.listed"];
+const BY_MODE: [&str; 2] = ["knock.new_syn", "knock.blocklisted"];
 
 impl KnockRules {
     /// Whether nobody can knock.

@@ -40,7 +40,7 @@ pub struct ListSet {
 }
 
 /// A range of more networks than these is left to the tree.
-const MOST_NETWORKS: usize = 4;
+const MAX_NETWORKS: usize = 4;
 /// Fewer networks of a length than these are left to the tree, which then is fast.
 const FEW: usize = 8_192;
 /// A length of which there are less than this part of all is left to the tree: each hash table costs
@@ -186,8 +186,8 @@ impl ListSet {
 }
 
 /// The lengths of the networks that a range consists of, where they are few.
-fn prefixes(range: &AddrRange) -> Option<[Option<u32>; MOST_NETWORKS]> {
-    let mut prefixes = [None; MOST_NETWORKS];
+fn prefixes(range: &AddrRange) -> Option<[Option<u32>; MAX_NETWORKS]> {
+    let mut prefixes = [None; MAX_NETWORKS];
     // Nearly every range is a network.
     if let Some(prefix) = range.prefix() {
         prefixes[0] = Some(prefix);

@@ -5,6 +5,7 @@ mod compile;
 mod difference;
 mod knocks;
 mod list_sets;
+mod renamed;
 mod render;
 mod table;
 
@@ -15,6 +16,7 @@ pub use compile::{compile, structure};
 pub use difference::{Difference, difference};
 pub use knocks::{KnockClass, KnockRules};
 pub use list_sets::{ListSet, ListSets};
+pub use renamed::{RENAMED_CHAINS, old_name};
 pub use render::{
     COUNTED_BY_ADDRESS, render, render_judging_twice, render_learned_sets, render_list_sets,
 };
@@ -240,9 +242,9 @@ impl Structure {
         datagrams.into_iter().flatten().chain(signalling.into_iter().flatten()).map(str::to_owned)
     }
 
-    /// Whether `guard` judges signalling, before connection tracking, that it does not judge by the old
+    /// Whether `raw_prerouting` judges signalling, before connection tracking, that it does not judge by the old
     /// structure; without one, whether it judges any.
-    pub fn guard_judges_more_than(&self, old: Option<&Structure>) -> bool {
+    pub fn raw_prerouting_judges_more_than(&self, old: Option<&Structure>) -> bool {
         let judged_by = |structure: &Structure| match structure.open {
             None => [structure.ports.sip.clone(), structure.ports.iax.clone()].concat(),
             Some(_) => Vec::new(),

@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 /// The most addresses that are allowed in any variant.
-const MOST_ALLOWED: usize = 100_000;
+const MAX_ALLOWED: usize = 100_000;
 /// The most that are banned.
-pub(crate) const MOST_BANNED: usize = 100_000;
+pub(crate) const MAX_BANNED: usize = 100_000;
 
 /// The first octets that are not special anywhere.
 fn octets() -> impl Iterator<Item = u32> {
@@ -22,7 +22,7 @@ pub(crate) fn addresses(count: usize) -> Vec<u32> {
 
 /// `count` banned addresses, ascending. None is allowed anywhere.
 pub(crate) fn banned(count: usize) -> Vec<u32> {
-    let allowed = addresses(MOST_ALLOWED);
+    let allowed = addresses(MAX_ALLOWED);
     let mut banned = spread(count, 0x6c62_272e_07bb_0142, 1);
     for address in &mut banned {
         // The next share begins much later than that.
@@ -47,7 +47,7 @@ pub(crate) fn networks(count: usize) -> Vec<Network> {
 
 /// `count` strangers in random order, none of whom is allowed or banned anywhere, or in `listed`.
 pub(crate) fn strangers(count: usize, listed: &[Network]) -> Vec<u32> {
-    let (allowed, banned) = (addresses(MOST_ALLOWED), banned(MOST_BANNED));
+    let (allowed, banned) = (addresses(MAX_ALLOWED), banned(MAX_BANNED));
     let octets: Vec<u32> = octets().collect();
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut found = Vec::with_capacity(count);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The longest frame.
-pub(crate) const MOST: usize = ETHERNET + 40 + CONTENT;
+pub(crate) const MAX: usize = ETHERNET + 40 + CONTENT;
 const ETHERNET: usize = 14;
 /// How long the part behind the IP header is, that of an ordinary TCP SYN.
 const CONTENT: usize = 40;
@@ -54,13 +54,13 @@ impl FromStr for Family {
 /// A frame.
 #[derive(Clone, Copy)]
 pub(crate) struct Frame {
-    bytes: [u8; MOST],
+    bytes: [u8; MAX],
     length: usize,
 }
 
 impl Frame {
     /// Nothing.
-    pub(crate) const EMPTY: Frame = Frame { bytes: [0; MOST], length: 0 };
+    pub(crate) const EMPTY: Frame = Frame { bytes: [0; MAX], length: 0 };
 
     /// Its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {

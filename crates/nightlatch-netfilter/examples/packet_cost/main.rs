@@ -42,8 +42,8 @@ use variant::Variant;
 /// variants have their turn within a minute.
 const SAMPLE_NANOSECONDS: f64 = 0.25e9;
 /// Accepted packets fill the table of connections, which holds 262,144 by default.
-const MOST_PACKETS: usize = 200_000;
-const FEWEST_PACKETS: usize = 1_000;
+const MAX_PACKETS: usize = 200_000;
+const MIN_PACKETS: usize = 1_000;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -80,8 +80,8 @@ fn measure(samples: usize, kinds: &[Kind], compared: &str) {
         let counts: Vec<usize> = variants
             .iter_mut()
             .map(|variant| {
-                let first = variant.sample(kind, FEWEST_PACKETS);
-                ((SAMPLE_NANOSECONDS / first) as usize).clamp(FEWEST_PACKETS, MOST_PACKETS)
+                let first = variant.sample(kind, MIN_PACKETS);
+                ((SAMPLE_NANOSECONDS / first) as usize).clamp(MIN_PACKETS, MAX_PACKETS)
             })
             .collect();
         let mut figures: Vec<Figures> =

@@ -9,8 +9,8 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 
-use crate::addresses::{MOST_BANNED, addresses, banned, networks, shuffled, strangers};
-use crate::frame::{Family, Frame, Kind, MEDIA, MOST, REGISTERS, SERVICE, frame};
+use crate::addresses::{MAX_BANNED, addresses, banned, networks, shuffled, strangers};
+use crate::frame::{Family, Frame, Kind, MAX, MEDIA, REGISTERS, SERVICE, frame};
 
 /// How many frames one call sends.
 const BATCH: usize = 64;
@@ -65,7 +65,7 @@ impl Variant {
         let mut strangers = strangers(STRANGERS + FLOWS, &listed);
         // Where nobody is banned, these are strangers like others.
         let banned = banned(match bans.parse().unwrap() {
-            0 => MOST_BANNED,
+            0 => MAX_BANNED,
             count => count,
         });
         Variant {
@@ -172,7 +172,7 @@ impl Variant {
 
     /// A packet of each flow, and the server's answer to it.
     fn begin_flows(&self) {
-        let mut buffer = [0; MOST];
+        let mut buffer = [0; MAX];
         while self.udp.recv_from(&mut buffer).is_ok() {}
         let numbers: Vec<usize> = (0..FLOWS).collect();
         for numbers in numbers.chunks(SMALL) {

@@ -58,7 +58,7 @@ pub(crate) fn has(test: &str, program: &str) -> bool {
 /// Loads text with `nft`; fails the test where it is refused. Blocks may end on one line, which
 /// `nft` 1.0.6 does not like.
 pub(crate) fn load(text: &str) {
-    nightlatch_netfilter::text::load(&text.replace("} }", "}\n}")).unwrap();
+    nightlatch_netfilter::Netlink::open().unwrap().load(&text.replace("} }", "}\n}")).unwrap();
 }
 
 /// Takes every capability from this thread.

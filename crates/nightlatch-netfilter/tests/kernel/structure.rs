@@ -153,7 +153,7 @@ fn what_is_left_is_told_from_what_is_new() {
 fn own_changes_are_told_from_others() {
     in_namespace("structure::own_changes_are_told_from_others", || {
         let mut netlink = Netlink::open().unwrap();
-        text::load(STRUCTURE).unwrap();
+        netlink.load(STRUCTURE).unwrap();
         let (before, own) = (netlink.generation().unwrap(), netlink.own_changes());
         let others = |netlink: &mut Netlink| {
             let all = netlink.generation().unwrap().wrapping_sub(before);
@@ -178,8 +178,8 @@ fn own_changes_are_told_from_others() {
             transaction.commit().unwrap();
         }
         assert_eq!(others(&mut netlink), 2);
-        text::load("flush chain inet t judge\nadd rule inet t judge accept").unwrap();
-        text::load("no such thing").unwrap_err();
+        netlink.load("flush chain inet t judge\nadd rule inet t judge accept").unwrap();
+        netlink.load("no such thing").unwrap_err();
         assert_eq!(others(&mut netlink), 2);
         run("nft add rule inet t judge accept");
         assert_eq!(others(&mut netlink), 3);
@@ -195,7 +195,7 @@ fn what_was_made_here_is_known() {
             let change = monitor.next(Duration::from_secs(1)).unwrap().unwrap();
             assert_eq!(netlink.has_made(&change), expected, "{change:?}");
         };
-        text::load(STRUCTURE).unwrap();
+        netlink.load(STRUCTURE).unwrap();
         check(&netlink, true);
         run("nft add rule inet t judge accept");
         check(&netlink, false);
@@ -331,8 +331,9 @@ fn generations_count_up() {
 #[test]
 fn a_wrong_text_changes_nothing() {
     in_namespace("structure::a_wrong_text_changes_nothing", || {
+        let mut netlink = Netlink::open().unwrap();
         let wrong = format!("{STRUCTURE}\nadd rule inet t nowhere accept\n");
-        let Err(NftError::Refused { message }) = text::load(&wrong) else { panic!() };
+        let Err(NftError::Refused { message }) = netlink.load(&wrong) else { panic!() };
         assert!(message.contains("No such file or directory"), "{message}");
         assert!(message.contains("nowhere"), "{message}");
         assert!(!Netlink::open().unwrap().table_exists("t").unwrap());
@@ -340,7 +341,7 @@ fn a_wrong_text_changes_nothing() {
         assert!(!Netlink::open().unwrap().table_exists("t").unwrap());
         // A text larger than any pipe, refused at its first line.
         let long = format!("nonsense\n{}", "add table inet t\n".repeat(100_000));
-        let Err(NftError::Refused { message }) = text::load(&long) else { panic!() };
+        let Err(NftError::Refused { message }) = netlink.load(&long) else { panic!() };
         assert!(message.contains("syntax error"), "{message}");
         assert!(message.lines().count() <= 12);
     });

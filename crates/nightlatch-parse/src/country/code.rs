@@ -9,9 +9,9 @@ use super::names::{ALIASES, COUNTRIES, OTHERS};
 use crate::tally::printable;
 
 /// How many near names a message offers.
-const MOST_NEAR: usize = 5;
+const MAX_NEAR: usize = 5;
 /// No name is longer; what is longer is not compared.
-const LONGEST_NAME: usize = 60;
+const MAX_NAME_LEN: usize = 60;
 
 /// A country by its ISO 3166-1 code of two letters, such as `DE`.
 ///
@@ -142,12 +142,12 @@ fn code(two: &str) -> Option<CountryCode> {
     CountryCode::new(two.as_bytes().try_into().ok()?)
 }
 
-/// Lower case without accents and signs, at most [`LONGEST_NAME`] letters; "and" is left out, so
+/// Lower case without accents and signs, at most [`MAX_NAME_LEN`] letters; "and" is left out, so
 /// that `Bosnia & Herzegovina` is found.
 fn folded(text: &str) -> String {
     let letters: String = text
         .chars()
-        .take(LONGEST_NAME + 1)
+        .take(MAX_NAME_LEN + 1)
         .flat_map(char::to_lowercase)
         .filter_map(|letter| {
             Some(match letter {
@@ -178,7 +178,7 @@ fn folded(text: &str) -> String {
 /// The names with the fewest mistakes between them and `wanted`, and those it begins.
 fn near(wanted: &str) -> Vec<&'static str> {
     let length = wanted.chars().count();
-    if !(2..=LONGEST_NAME).contains(&length) {
+    if !(2..=MAX_NAME_LEN).contains(&length) {
         return Vec::new();
     }
     let most = (length / 2).clamp(1, 4);
@@ -199,7 +199,7 @@ fn near(wanted: &str) -> Vec<&'static str> {
     let mut near: Vec<&'static str> = Vec::new();
     for (_, code) in found {
         let name = name(code).unwrap_or_default();
-        if !near.contains(&name) && near.len() < MOST_NEAR {
+        if !near.contains(&name) && near.len() < MAX_NEAR {
             near.push(name);
         }
     }

@@ -3,7 +3,7 @@
 use super::CountryCode;
 use super::table::{Builder, CountryTable};
 use crate::address::{AddrRange, Family, to_number};
-use crate::feed::{Found, LONGEST_LINE, plain_line};
+use crate::feed::{Found, MAX_LINE_LEN, plain_line};
 use crate::lines::{Line, Lines, without_byte_order_mark};
 use crate::sniff::{self, NotAList};
 use crate::tally::Tally;
@@ -100,7 +100,7 @@ impl Reader {
             layout,
             limit,
             head: Some(Vec::new()),
-            lines: Lines::new(LONGEST_LINE),
+            lines: Lines::new(MAX_LINE_LEN),
             builder: Builder::new(),
             tally: Tally::default(),
         }

@@ -10,9 +10,9 @@ use crate::address::AddrRange;
 use crate::tally::printable;
 
 /// The longest row; a longer one is an error, because quotes could not be followed.
-pub(crate) const LONGEST_ROW: usize = 64 * 1024;
+pub(crate) const MAX_ROW_LEN: usize = 64 * 1024;
 /// How many lines a quoted text may span.
-const MOST_LINES_IN_QUOTES: u32 = 100;
+const MAX_LINES_IN_QUOTES: u32 = 100;
 
 /// What a row holds.
 pub(crate) enum Row {
@@ -114,7 +114,7 @@ impl Csv {
         } else {
             self.lines_in_quotes += 1;
         }
-        if self.lines_in_quotes > MOST_LINES_IN_QUOTES {
+        if self.lines_in_quotes > MAX_LINES_IN_QUOTES {
             return Err(FeedError::OpenQuote { line: number });
         }
         Ok(Row::Nothing)

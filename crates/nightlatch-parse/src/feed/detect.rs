@@ -7,7 +7,7 @@ use super::format::{Column, Format, JsonPaths};
 use super::plain::{self, Found};
 
 /// How many lines with something in them are looked at.
-const MOST_LINES: usize = 20;
+const MAX_LINES: usize = 20;
 
 /// The likeliest format of a text that begins with `head`.
 ///
@@ -22,7 +22,7 @@ pub(crate) fn format(head: &[u8]) -> Format {
         lines
             .map(<[u8]>::trim_ascii)
             .filter(move |line| !line.is_empty() && !is_comment(line))
-            .take(MOST_LINES)
+            .take(MAX_LINES)
     };
     let plain = lines().filter(|line| matches!(plain::line(line), Found::Entry(_))).count();
     let mut best = (plain, Format::Plain);

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::address::{AddrRange, Family, to_number};
 
 /// No entry is longer: two IPv6 addresses written in full, with some space.
-const LONGEST: usize = 100;
+const MAX_LEN: usize = 100;
 
 /// Reads an address, a network (also `192.0.2.0/255.255.255.0`), or a range; an address may carry
 /// a port (`192.0.2.1:5060`, `[2001:db8::1]:5060`) or be padded with zeros
 /// (`192.000.002.001`, decimal as in eMule's lists).
 pub(crate) fn read(text: &[u8]) -> Option<AddrRange> {
     let text = text.trim_ascii();
-    if text.len() > LONGEST {
+    if text.len() > MAX_LEN {
         return None;
     }
     // Cheap refusal of words, before any message is made for them.

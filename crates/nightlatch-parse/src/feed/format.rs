@@ -9,11 +9,11 @@ use crate::tally::printable;
 /// The separators that are tried, the likeliest first.
 pub(crate) const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// The longest name of a format.
-const LONGEST: usize = 400;
+const MAX_LEN: usize = 400;
 /// The most paths one format may name.
-const MOST_PATHS: usize = 8;
+const MAX_PATHS: usize = 8;
 /// The most steps of one path.
-const MOST_STEPS: usize = 32;
+const MAX_STEPS: usize = 32;
 
 /// How a list is written.
 ///
@@ -91,7 +91,7 @@ impl FromStr for Format {
         };
         let wrong = || FeedError::Format(printable(text.as_bytes()));
         // It is shown in messages, and no heading or key needs more.
-        if text.len() > LONGEST || text.chars().any(char::is_control) {
+        if text.len() > MAX_LEN || text.chars().any(char::is_control) {
             return Err(wrong());
         }
         match (kind, rest) {
@@ -103,7 +103,7 @@ impl FromStr for Format {
             ("json", Some(rest)) => {
                 let paths: Option<Vec<JsonPath>> = rest.split(',').map(path).collect();
                 paths
-                    .filter(|paths| paths.len() <= MOST_PATHS)
+                    .filter(|paths| paths.len() <= MAX_PATHS)
                     .map(|paths| Format::Json(JsonPaths::Given(paths)))
                     .ok_or_else(wrong)
             }
@@ -209,7 +209,7 @@ fn path(text: &str) -> Option<JsonPath> {
         });
         rest = behind;
     }
-    (1..=MOST_STEPS).contains(&steps.len()).then_some(JsonPath(steps))
+    (1..=MAX_STEPS).contains(&steps.len()).then_some(JsonPath(steps))
 }
 
 #[cfg(test)]

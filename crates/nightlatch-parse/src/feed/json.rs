@@ -11,7 +11,7 @@ use crate::address::AddrRange;
 /// The deepest nesting read.
 const DEEPEST: usize = 64;
 /// The longest key or text that can matter.
-const LONGEST: usize = 256;
+const MAX_LEN: usize = 256;
 /// Keys under which lists keep addresses (Spamhaus, APIBAN, AWS, Google, abuse.ch, `AbuseIPDB`).
 const WELL_KNOWN: [&str; 16] = [
     "address",
@@ -217,7 +217,7 @@ impl Json {
     }
 
     fn keep(&mut self, byte: u8) {
-        if self.text.len() < LONGEST {
+        if self.text.len() < MAX_LEN {
             self.text.push(byte);
         } else {
             self.too_long = true;

@@ -18,11 +18,11 @@ use crate::lines::{Line, Lines, without_byte_order_mark};
 use crate::ranges::RangeList;
 use crate::sniff::{self, NotAList};
 use crate::tally::Tally;
-use csv::{Csv, LONGEST_ROW, Row};
+use csv::{Csv, MAX_ROW_LEN, Row};
 use json::{Item, Json};
 
 /// The longest line of a text list. What is behind is lost, and the line refused.
-pub(crate) const LONGEST_LINE: usize = 4096;
+pub(crate) const MAX_LINE_LEN: usize = 4096;
 /// So many refused lines without a single entry are enough to know that this is no list.
 const HOPELESS: u64 = 10_000;
 
@@ -209,9 +209,9 @@ impl Reader {
             self.format = detect::format(without_byte_order_mark(&head));
         }
         self.body = Some(match &self.format {
-            Format::Auto | Format::Plain => Body::Plain(Lines::new(LONGEST_LINE)),
+            Format::Auto | Format::Plain => Body::Plain(Lines::new(MAX_LINE_LEN)),
             Format::Csv { column, separator } => {
-                Body::Csv(Lines::new(LONGEST_ROW), Csv::new(column.clone(), *separator))
+                Body::Csv(Lines::new(MAX_ROW_LEN), Csv::new(column.clone(), *separator))
             }
             Format::Json(paths) => Body::Json(Json::new(paths.clone())),
         });

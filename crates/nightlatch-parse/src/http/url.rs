@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// No address is longer.
-const LONGEST: usize = 4096;
+const MAX_LEN: usize = 4096;
 
 /// An address of http or https. It may hold a key, so that its `Debug` shows the origin only.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl HttpUrl {
     /// # Errors
     /// Says what is wrong: another scheme, no host, a name or password, spaces.
     pub fn parse(text: &str) -> Result<HttpUrl, &'static str> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_LEN {
             return Err("it is too long");
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {

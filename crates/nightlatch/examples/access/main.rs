@@ -29,16 +29,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch::shell::clock;
+use nightlatch_lab::packet::{Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, SERVER, Stage};
 use nightlatch_parse::spa::{Address, Keys, Message, Protocol, Service};
 use rusqlite::Connection;
 
 use place::Place;
 
 /// How long something may take before it is taken for broken.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// How often it is tried whether the address is open.
 const STEP: Duration = Duration::from_micros(100);
 /// How many users send: the messages of each are limited.

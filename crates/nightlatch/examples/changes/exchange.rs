@@ -14,7 +14,7 @@ use crate::stand::{self, Load, SMALL, Stand};
 use crate::table::{Aim, latencies};
 
 /// How often each other client asks.
-const EVERY: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long the daemon may be busy after an exchange.
 const SETTLING: Duration = Duration::from_secs(4);
@@ -99,7 +99,7 @@ fn ask_regularly(
     let mut client = stand.client();
     let mut took = Vec::new();
     for number in 0.. {
-        let due = begin + EVERY * number;
+        let due = begin + INTERVAL * number;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         // Those that were due before the end but had to wait count as well.
         if ended.get().is_some_and(|end| *end <= due) {
@@ -141,5 +141,5 @@ fn watch() -> Duration {
         None
     };
     let Some(gone) = wait(false, Duration::from_secs(10)) else { return Duration::ZERO };
-    wait(true, crate::PATIENCE).unwrap() - gone
+    wait(true, crate::TIMEOUT).unwrap() - gone
 }

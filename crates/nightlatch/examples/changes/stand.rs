@@ -4,13 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch_core::features::accounts::{Account, Entry};
 use nightlatch_core::service::Grant;
 use nightlatch_core::time::Time;
+use nightlatch_lab::stage::{Host, SERVER, Stage};
 use rusqlite::{Connection, params};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::client::Client;
 use crate::networks::{self, Mix};
 use crate::place::{self, Daemon, Place};
@@ -125,7 +125,7 @@ impl Stand<'_> {
     /// Waits until all accounts are in the kernel.
     pub(crate) fn when_whole(&self, pause: Duration) -> std::time::Instant {
         let addresses = self.load.accounts * self.load.addresses;
-        self.server.run(|| when_whole(addresses, pause, PATIENCE)).unwrap()
+        self.server.run(|| when_whole(addresses, pause, TIMEOUT)).unwrap()
     }
 
     /// Replaces the feed's file: all networks are others where `changed`.

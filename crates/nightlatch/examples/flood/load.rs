@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, Sender};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Packet, Sender};
+use nightlatch_lab::stage::Host;
 
 /// Packets a second, to each port.
 const RATE: u32 = 4_900;

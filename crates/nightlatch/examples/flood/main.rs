@@ -18,14 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{
-    ATTACKER, Host, OFFICE, Plan, ROUTER, SERVER, Stage, TRAVELLER,
-};
+use nightlatch_lab::stage::{ATTACKER, Host, OFFICE, Plan, ROUTER, SERVER, Stage, TRAVELLER};
 
 use load::{Asker, flood, responder};
 
 /// How often a line is printed.
-const EVERY: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 /// The ports in use: the server's signalling and media, and a mock resolver's.
 const SIGNALLING: u16 = 5060;
 const MEDIA: u16 = 10_000;
@@ -104,8 +102,8 @@ fn watch(server: &Host, duration: Duration, phone: &Asker, own: &Asker) -> usize
     while begin.elapsed() < duration {
         std::thread::sleep(Duration::from_millis(100));
         most = most.max(tracked(server, "count"));
-        if begin.elapsed() >= EVERY * lines {
-            row(EVERY.as_secs() * u64::from(lines), server, phone, own);
+        if begin.elapsed() >= INTERVAL * lines {
+            row(INTERVAL.as_secs() * u64::from(lines), server, phone, own);
             lines += 1;
         }
     }

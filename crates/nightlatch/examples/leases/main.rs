@@ -26,13 +26,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{Host, SERVER, Stage};
 use nightlatch_core::api::Request;
 use nightlatch_core::condition::{LEASE, LEASE_END};
 use nightlatch_core::features::leases::{self, Lease, LeaseKey};
 use nightlatch_core::features::users;
 use nightlatch_core::ruleset::TABLE;
 use nightlatch_core::service::Grant;
+use nightlatch_lab::stage::{Host, SERVER, Stage};
 use nightlatch_netfilter::{Kind, Netlink, Set};
 use nightlatch_parse::address::Family;
 use rusqlite::{Connection, params};
@@ -41,14 +41,14 @@ use client::Client;
 use place::Place;
 
 /// How long something may take before it is taken for broken.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Over how long the daemon at rest is measured.
 const REST: Duration = Duration::from_secs(60);
 /// How many addresses a user has.
 const OF_A_USER: usize = 4;
 /// As configured by default.
 const IDLE: Duration = Duration::from_secs(8 * 3600);
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -131,7 +131,7 @@ fn write(place: &Place<'_>, count: usize) {
             hours: None,
             idle: IDLE.as_secs(),
             since: now,
-            until: Some(now.after(LONGEST)),
+            until: Some(now.after(MAX_DURATION)),
         };
         let body = serde_json::to_string(&lease).unwrap();
         insert.execute(params![lease.key.to_string(), body]).unwrap();
@@ -169,14 +169,14 @@ fn socket(folder: &Path) -> std::path::PathBuf {
 fn when_leased(server: &Host, count: usize) {
     server
         .run(|| {
-            whole::when_whole(count, Duration::from_millis(5), PATIENCE);
+            whole::when_whole(count, Duration::from_millis(5), TIMEOUT);
             let mut netlink = Netlink::open().unwrap();
             let begin = Instant::now();
             for spec in [&LEASE, &LEASE_END] {
                 let name = spec.name_of(Family::V4);
                 let set = Set::new(TABLE, name, Kind::Addresses(Family::V4));
                 while netlink.count(&set).unwrap() < count {
-                    assert!(begin.elapsed() < PATIENCE, "the kernel does not have all leases");
+                    assert!(begin.elapsed() < TIMEOUT, "the kernel does not have all leases");
                     std::thread::sleep(Duration::from_millis(5));
                 }
             }

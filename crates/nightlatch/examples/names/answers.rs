@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 
 use crate::address;
 

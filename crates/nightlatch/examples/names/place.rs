@@ -3,11 +3,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use tempfile::TempDir;
 
 /// How long something may take before it is taken for broken.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 pub(crate) struct Place<'a> {
     server: &'a Host,
@@ -29,7 +29,7 @@ impl<'a> Place<'a> {
         place.daemon = Some(daemon.stderr(Stdio::null()).spawn().unwrap());
         let begin = Instant::now();
         while place.command(&["status"]).output().unwrap().status.code() == Some(69) {
-            assert!(begin.elapsed() < PATIENCE, "the daemon does not answer");
+            assert!(begin.elapsed() < TIMEOUT, "the daemon does not answer");
             std::thread::sleep(Duration::from_millis(50));
         }
         place.must(&["up", "--yes"]);
@@ -86,7 +86,7 @@ impl<'a> Place<'a> {
             if known.count() == count {
                 return;
             }
-            assert!(begin.elapsed() < PATIENCE, "not all names have an address");
+            assert!(begin.elapsed() < TIMEOUT, "not all names have an address");
             std::thread::sleep(Duration::from_secs(1));
         }
     }

@@ -21,7 +21,7 @@ mod whole;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{ATTACKER, Host, SERVER, Stage};
+use nightlatch_lab::stage::{ATTACKER, Host, SERVER, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 
 use place::{Place, Size};
@@ -29,7 +29,7 @@ use prober::{Echo, Prober};
 use whole::when_whole;
 
 /// How long a server may take before it is taken for broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the stranger goes on after it should meet silence.
 const AFTERWARDS: Duration = Duration::from_millis(300);
 
@@ -144,7 +144,7 @@ impl Bench<'_> {
             // To count a long set takes the kernel long, and holds up the daemon.
             let pause = size.settling() / 200;
             let restored =
-                self.server.run(|| when_whole(size.addresses(), pause, PATIENCE)).unwrap();
+                self.server.run(|| when_whole(size.addresses(), pause, TIMEOUT)).unwrap();
             whole.push(restored - begin);
             std::thread::sleep(AFTERWARDS);
             match prober.stop().opening(begin) {

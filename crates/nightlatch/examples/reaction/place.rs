@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use tempfile::TempDir;
 
 /// How many addresses the command line of one `allow` takes here.
@@ -101,7 +101,7 @@ impl<'a> Place<'a> {
         // From the daemon before, if there was one.
         let _ = std::fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(super::TIMEOUT)).unwrap();
         let mut command = self.command();
         command.arg("daemon").env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
         let daemon = Daemon(command.stdout(Stdio::null()).spawn().unwrap());

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Where the service listens.
 const PORT: u16 = 5060;
 /// How often the stranger asks.
-const EVERY: Duration = Duration::from_millis(1);
+const INTERVAL: Duration = Duration::from_millis(1);
 /// How many ports it asks from in turn; an answer has so many milliseconds to arrive.
 const PORTS: usize = 400;
 
@@ -126,7 +126,7 @@ fn ask(sockets: &[UdpSocket], ended: &AtomicBool) -> Noted {
         noted.push((number, Instant::now()));
         // A refusal of an earlier probe may come back here.
         let _ = sockets[number % PORTS].send(&number.to_ne_bytes());
-        std::thread::sleep(EVERY);
+        std::thread::sleep(INTERVAL);
     }
     noted
 }

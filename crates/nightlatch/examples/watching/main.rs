@@ -36,20 +36,20 @@ mod watcher;
 
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{SERVER, Stage};
+use nightlatch_lab::stage::{SERVER, Stage};
 
 use lines::{Flood, Log};
 use probe::Prober;
 use watcher::Watcher;
 
 /// How long something may take before it is taken for broken.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Between two probes.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long lines come before the first probe.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// What takes longer than this all together is broken off.
-const LONGEST_RUN: Duration = Duration::from_secs(400);
+const MAX_RUN: Duration = Duration::from_secs(400);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -95,7 +95,7 @@ fn probe(probes: usize, prober: &Prober, log: &Log, watcher: &Watcher<'_>) -> St
     let (begin, busy) = (Instant::now(), watcher.cpu());
     let (mut took, mut missed) = (Vec::new(), 0);
     for probe in 1..=probes {
-        if begin.elapsed() > LONGEST_RUN {
+        if begin.elapsed() > MAX_RUN {
             break;
         }
         match prober.refused_after(probe, log) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, Sender};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Packet, Sender};
+use nightlatch_lab::stage::Host;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::lines::Log;
 use super::place;
 
@@ -119,7 +119,7 @@ impl Prober {
                 // packets are lost for another reason.
                 return Some(refused.checked_duration_since(begin).unwrap_or_default());
             }
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > TIMEOUT {
                 return None;
             }
         }
@@ -131,7 +131,7 @@ impl Prober {
         let lines = log.attacks((1..=sources).map(source));
         let begin = Instant::now();
         log.write(&lines);
-        while begin.elapsed() < PATIENCE {
+        while begin.elapsed() < TIMEOUT {
             let (round, before) = (begin.elapsed(), self.count.load(Ordering::Acquire));
             (1..=sources).for_each(|number| self.send(number, 1));
             std::thread::sleep(Duration::from_millis(5));

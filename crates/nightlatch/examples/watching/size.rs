@@ -5,13 +5,13 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 
 use super::lines::Log;
 use super::place::{self, Place};
 use super::probe::{Prober, source};
 use super::watcher::{self, Watcher};
-use super::{PATIENCE, probe};
+use super::{TIMEOUT, probe};
 
 /// How long the program has before its memory is read.
 const SETTLING: Duration = Duration::from_secs(20);
@@ -102,7 +102,7 @@ pub(crate) fn restart(bans: usize, server: &Host, log: &Log) {
     log.write(&log.attacks((1..=bans).map(source)));
     let begin = Instant::now();
     while count(&place) < bans {
-        assert!(begin.elapsed() < PATIENCE, "{} of {bans} bans", count(&place));
+        assert!(begin.elapsed() < TIMEOUT, "{} of {bans} bans", count(&place));
         std::thread::sleep(Duration::from_millis(500));
     }
     println!("| {bans} bans | {:.1} s |", begin.elapsed().as_secs_f64());

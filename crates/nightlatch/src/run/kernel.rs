@@ -2,7 +2,10 @@
 //! order, and watches the table.
 //!
 //! What is urgent never waits for long: lists are exchanged in parts, and everything that was sent
-//! meanwhile is done between them.
+//! meanwhile is done between them. While the lane has nothing to do, whoever brings something urgent does
+//! it in its place, as waking a thread takes longer than a ban.
+
+mod proof;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -20,17 +23,13 @@ use nightlatch_netfilter::Change;
 use nightlatch_parse::ranges::RangeList;
 
 use crate::shell::clock::Stopwatch;
-use crate::shell::firewall::{self, Exchange, Firewall, Loaded};
+use crate::shell::firewall::{self, Exchange, Firewall, Sent};
 use crate::shell::inbox::{Inbox, Message};
 use crate::shell::{journal, lane, systemd};
+use proof::Unanswered;
 
 /// How often the lane looks for itself whether the table is whole.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long the kernel's word of a change, which names the program, is waited for where the lane has
-/// seen the change before it came.
-const HEARSAY: Duration = Duration::from_millis(300);
-/// The same while lists are sent: nobody listens to changes then.
-const SHORT_HEARSAY: Duration = Duration::from_millis(10);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How many changes by others may wait; the kernel says when it had to drop some.
 const MAX_HEARD: usize = 256;
 
@@ -67,11 +66,11 @@ pub(super) enum Job {
 }
 
 /// The way to the lane.
-#[derive(Debug)]
 pub(super) struct Lane {
     jobs: Sender<Job>,
     pulse: Arc<Pulse>,
     urgent: Arc<Urgent>,
+    worker: Arc<Mutex<Worker>>,
 }
 
 /// What goes ahead of all other jobs.
@@ -124,8 +123,7 @@ impl Lane {
             counter.fetch_add(1, Ordering::Relaxed);
             to_lane.send(Job::Heard(change)).is_ok()
         })?;
-        let pulse = Arc::new(Pulse::default());
-        let urgent = Arc::new(Urgent::default());
+        let (pulse, urgent) = (Arc::new(Pulse::default()), Arc::new(Urgent::default()));
         let worker = Worker {
             urgent: Arc::clone(&urgent),
             firewall,
@@ -134,13 +132,16 @@ impl Lane {
             pulse: Arc::clone(&pulse),
             exchanges: VecDeque::new(),
             jobs: jobs.clone(),
+            held: VecDeque::new(),
+            unanswered: None,
             looked: Stopwatch::start(),
-            doubt: None,
-            is_told: false,
-            look_every: systemd::watchdog_interval().map_or(LOOK_EVERY, |it| it.min(LOOK_EVERY)),
+            look_every: systemd::watchdog_interval()
+                .map_or(LOOK_INTERVAL, |it| it.min(LOOK_INTERVAL)),
         };
-        lane::begin("kernel", move || worker.work(&waiting));
-        Ok(Lane { jobs, pulse, urgent })
+        let worker = Arc::new(Mutex::new(worker));
+        let own = Arc::clone(&worker);
+        lane::begin("kernel", move || work(&own, &waiting));
+        Ok(Lane { jobs, pulse, urgent, worker })
     }
 
     /// Has the lane do something.
@@ -159,7 +160,11 @@ impl Lane {
         }
         if self.urgent.before.load(Ordering::Relaxed) == 0 {
             self.urgent.waiting().push_back(*deny);
-            return self.send(Job::Urgent);
+            // It wakes nobody, and counts as nothing that the lane did.
+            return match self.worker.try_lock() {
+                Ok(mut worker) => worker.deny_what_is_urgent(),
+                Err(_) => self.send(Job::Urgent),
+            };
         }
         // What waits may undo it. That it is answered, and whether it succeeded, is said behind that.
         self.urgent.waiting().push_back(Deny { to: 0, ..(*deny).clone() });
@@ -194,12 +199,11 @@ struct Worker {
     jobs: Sender<Job>,
     /// The lists that are being exchanged, and those that wait.
     exchanges: VecDeque<Exchanging>,
+    /// What waits until it is certain that the kernel has the chains and rules that were loaded last.
+    held: VecDeque<Job>,
+    /// What loaded them, to be answered then.
+    unanswered: Option<Unanswered>,
     looked: Stopwatch,
-    /// Since when the table is not what it should be, and nobody has told who did it.
-    doubt: Option<Stopwatch>,
-    /// Whether that was told to the engine, which sends the table anew: until then there is nothing
-    /// more to find.
-    is_told: bool,
     look_every: Duration,
 }
 
@@ -218,40 +222,45 @@ enum Stage {
     Begun(Box<Exchange>),
 }
 
-impl Worker {
-    fn work(mut self, waiting: &Receiver<Job>) {
-        loop {
-            let job = match self.patience() {
-                Some(patience) => waiting.recv_timeout(patience),
-                None => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
-            };
-            self.pulse.busy.store(true, Ordering::Relaxed);
-            self.deny_what_is_urgent();
-            match job {
-                Ok(job) => self.take(job, waiting),
-                Err(RecvTimeoutError::Timeout) => self.exchange_part(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            self.look_if_due();
-            self.pulse.done.fetch_add(1, Ordering::Relaxed);
-            self.pulse.busy.store(false, Ordering::Relaxed);
+/// What the thread does.
+fn work(worker: &Mutex<Worker>, waiting: &Receiver<Job>) {
+    let lock = || worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    loop {
+        let (held, patience) = lock().next_held();
+        let job = match (held, patience) {
+            (Some(held), _) => Ok(held),
+            (None, Some(patience)) => waiting.recv_timeout(patience),
+            (None, None) => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+        };
+        let mut worker = lock();
+        worker.pulse.busy.store(true, Ordering::Relaxed);
+        worker.deny_what_is_urgent();
+        match job {
+            Ok(job) => worker.take(job, waiting),
+            Err(RecvTimeoutError::Timeout) => worker.exchange_part(),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
+        worker.look_if_due();
+        worker.time_passed();
+        worker.pulse.done.fetch_add(1, Ordering::Relaxed);
+        worker.pulse.busy.store(false, Ordering::Relaxed);
     }
+}
 
+impl Worker {
     /// How long to wait for a job; not at all while lists are to be exchanged.
     fn patience(&self) -> Option<Duration> {
-        let left = |every: Duration, since: &Stopwatch| every.saturating_sub(since.elapsed());
-        let look = left(self.look_every, &self.looked);
-        let patience =
-            self.doubt.as_ref().map_or(look, |doubt| left(self.hearsay(), doubt).min(look));
+        let look = self.look_every.saturating_sub(self.looked.elapsed());
+        let patience = self.firewall.patience(self.reports_are_suspended());
+        let patience = patience.map_or(look, |patience| patience.min(look));
         let sends = self.exchanges.front();
         let sends = sends.is_some_and(|front| !matches!(front.stage, Stage::BeingPrepared));
-        (!sends).then_some(patience)
+        (!sends || self.unanswered.is_some()).then_some(patience)
     }
 
-    /// How long to wait for the kernel's word of a change: while lists are sent, it may not come.
-    fn hearsay(&self) -> Duration {
-        if self.exchanges.is_empty() { HEARSAY } else { SHORT_HEARSAY }
+    /// Whether nobody listens to changes: while lists are sent.
+    fn reports_are_suspended(&self) -> bool {
+        !self.exchanges.is_empty()
     }
 
     fn tell(&self, event: Event) {
@@ -270,6 +279,9 @@ impl Worker {
     }
 
     fn take(&mut self, job: Job, waiting: &Receiver<Job>) {
+        if self.unanswered.is_some() && job.can_wait() {
+            return self.held.push_back(job);
+        }
         let may_change_denied = job.may_change_denied();
         self.take_one(job, waiting);
         if may_change_denied {
@@ -297,7 +309,6 @@ impl Worker {
             }
             Job::TakeDown { to } => {
                 self.exchanges.clear();
-                (self.doubt, self.is_told) = (None, false);
                 let result = self.firewall.take_down();
                 self.tell(Event::Applied { to, result });
             }
@@ -329,13 +340,8 @@ impl Worker {
                 self.tell(Event::Hits(hits));
             }
             Job::Publish(published) => {
-                if let Err(error) = self.firewall.publish(published) {
-                    warn(
-                        "could not load the published container ports into the kernel",
-                        &error,
-                        "; peers of containers may stay unknown",
-                    );
-                }
+                let result = self.firewall.publish(published);
+                self.finish(Unanswered::Publish, result);
             }
             Job::Heard(change) => self.hear(&change),
         }
@@ -344,7 +350,7 @@ impl Worker {
     /// Applies a difference, together with all that wait directly behind it.
     fn apply(&mut self, mut apply: Apply, waiting: &Receiver<Job>) {
         let mut next = None;
-        while let Ok(job) = waiting.try_recv() {
+        while let Some(job) = self.held.pop_front().or_else(|| waiting.try_recv().ok()) {
             match job {
                 Job::Apply(more) if more.structure.is_none() && more.trial.is_none() => {
                     apply.to = more.to;
@@ -358,9 +364,12 @@ impl Worker {
         }
         let Apply { to, structure, trial, delta } = apply;
         let result = self.firewall.apply(structure, trial, &delta);
-        self.tell(Event::Applied { to, result });
-        if let Some(next) = next {
-            self.take(next, waiting);
+        self.finish(Unanswered::Apply { to }, result);
+        match next {
+            // Nothing that is held may overtake it.
+            Some(next) if next.can_wait() => self.held.push_front(next),
+            Some(next) => self.take(next, waiting),
+            None => {}
         }
     }
 
@@ -368,28 +377,20 @@ impl Worker {
         let Load { to, table, structure, lists, trial, learned } = load;
         // What was being exchanged is loaded anew, or stands.
         self.exchanges.clear();
-        (self.doubt, self.is_told) = (None, false);
         match self.firewall.load(structure, table, &lists, trial, learned) {
-            Ok(Loaded { lists_stand, put_back }) => {
-                self.tell(Event::Applied { to, result: Ok(()) });
-                if put_back.is_err() {
-                    self.tell(Event::Taught(put_back));
-                }
-                if lists_stand {
-                    self.tell(Event::ListsExchanged { to, result: Ok(()) });
-                } else {
-                    self.exchanges.push_back(Exchanging { to, lists, stage: Stage::Waiting });
-                }
-            }
+            Ok(loaded) => self.finish(Unanswered::Load { to, lists, loaded }, Ok(())),
             Err(error) => self.tell(Event::Applied { to, result: Err(error) }),
         }
     }
 
-    /// Sends the next part of the lists.
+    /// Sends the next part of the lists; nothing while it is not certain which rules the kernel has.
     fn exchange_part(&mut self) {
+        if self.unanswered.is_some() {
+            return;
+        }
         let Worker { exchanges, firewall, jobs, .. } = self;
         let Some(Exchanging { to, lists, stage }) = exchanges.front_mut() else { return };
-        let more = match stage {
+        let sent = match stage {
             Stage::BeingPrepared => return,
             Stage::Begun(exchange) => firewall.step(exchange),
             Stage::Waiting => firewall.prepare(lists).map(|preparation| {
@@ -401,15 +402,15 @@ impl Worker {
                         let _ = jobs.send(Job::Prepared { to, exchange });
                     });
                 }
-                matches!(stage, Stage::BeingPrepared)
+                if matches!(stage, Stage::BeingPrepared) { Sent::Part } else { Sent::All }
             }),
         };
-        match more {
-            Ok(true) if self.firewall.is_disturbed() => {
-                self.is_doubtful();
+        match sent {
+            Ok(Sent::PartBesideOthers) => {
+                self.firewall.is_doubtful();
             }
-            Ok(true) => {}
-            Ok(false) => self.end_exchange(Ok(())),
+            Ok(Sent::Part) => {}
+            Ok(Sent::All) => self.finish(Unanswered::Exchange, Ok(())),
             Err(error) => self.end_exchange(Err(error)),
         }
     }
@@ -422,23 +423,14 @@ impl Worker {
 
     /// Reads what the kernel has learned; not if another program has just changed the table.
     fn read_sets(&mut self, sets: &[&'static SetSpec]) {
-        let elements = match self.is_doubtful() {
+        let elements = match self.firewall.is_doubtful() {
             true => None,
-            false => self.firewall.learned(sets).filter(|_| !self.is_doubtful()),
+            false => self.firewall.learned(sets).filter(|_| !self.firewall.is_doubtful()),
         };
         let _ = self.inbox.send(match elements {
             Some(elements) => Message::Learned(elements),
             None => Message::Happened(Event::SetsRead(None)),
         });
-    }
-
-    /// Whether somebody has changed the table. It is restored soon.
-    fn is_doubtful(&mut self) -> bool {
-        let doubtful = self.is_told || self.firewall.verify(None).is_some();
-        if doubtful && !self.is_told {
-            self.doubt.get_or_insert_with(Stopwatch::start);
-        }
-        doubtful
     }
 
     /// The kernel has told of a change.
@@ -448,44 +440,20 @@ impl Worker {
             // Container engines change tables of their own.
             let _ = self.inbox.send(Message::MayBePublished);
         }
-        if self.is_told {
-            return;
-        }
-        if let Some(found) = self.firewall.verify(Some(change)) {
-            self.found(by_whom(change), found);
-        }
+        let followed = self.firewall.hear(change);
+        self.follow(followed);
     }
 
-    /// The regular look. The kernel tells of the same change, and by whom it was: where the look came
-    /// first, that word is waited for, so that the audit log names the program.
+    /// The regular look. The kernel reports the same change, and who made it: if the look came
+    /// first, that report is waited for, so that the audit log names the program.
     fn look_if_due(&mut self) {
         if self.looked.elapsed() >= self.look_every {
             self.looked = Stopwatch::start();
-            self.is_doubtful();
+            self.firewall.is_doubtful();
         }
-        if self.doubt.as_ref().is_some_and(|doubt| doubt.elapsed() >= self.hearsay()) {
-            self.doubt = None;
-            if let Some(found) = self.firewall.verify(None) {
-                self.found("an unknown program".to_owned(), found);
-            }
-        }
-    }
-
-    fn found(&mut self, by: String, found: String) {
-        (self.doubt, self.is_told) = (None, true);
-        self.tell(Event::Tampered { by, found });
     }
 }
 
 fn warn(what: &str, error: &str, then: &str) {
     journal::tell(nightlatch_core::action::Level::Warning, &format!("{what}: {error}{then}"));
-}
-
-/// The program behind a change, as the kernel names it.
-fn by_whom(change: &Change) -> String {
-    match (change.program.as_str(), change.process_id) {
-        ("", None) => "an unknown program".to_owned(),
-        (program, None) => program.to_owned(),
-        (program, Some(process)) => format!("{program} (process {process})"),
-    }
 }

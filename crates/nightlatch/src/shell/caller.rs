@@ -9,7 +9,7 @@ use nightlatch_core::api::Caller;
 use super::outcome::{Code, Failure};
 
 /// The longest chain of parents that is followed to find an SSH session.
-const MOST_PARENTS: usize = 32;
+const MAX_PARENTS: usize = 32;
 
 /// Only root may change the firewall.
 ///
@@ -54,7 +54,7 @@ fn name_of(uid: u32) -> Option<String> {
 /// environment or in that of a parent, since `sudo` takes it away.
 fn ssh_origin(process: i32) -> Option<IpAddr> {
     let mut process = process;
-    for _ in 0..MOST_PARENTS {
+    for _ in 0..MAX_PARENTS {
         let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
         let found = environment
             .split(|byte| *byte == 0)

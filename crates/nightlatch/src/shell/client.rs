@@ -9,10 +9,10 @@ use nightlatch_core::api::{Done, Reply, Request, Status};
 
 use super::outcome::{Code, Failure};
 use super::paths::Paths;
-use super::server::{Envelope, LONGEST_LINE};
+use super::server::{Envelope, MAX_LINE_LEN};
 
 /// How long a reply may take: a change of very long lists, not of the network.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks the daemon.
 ///
@@ -27,12 +27,12 @@ pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
         ),
         _ => not_running(&path, &error),
     })?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(|error| broken(&error))?;
     let mut line = serde_json::to_vec(&Envelope::new(request)).map_err(|error| broken(&error))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(|error| broken(&error))?;
     let mut reply = String::new();
-    let mut reader = BufReader::new(stream).take(LONGEST_LINE);
+    let mut reader = BufReader::new(stream).take(MAX_LINE_LEN);
     reader.read_line(&mut reply).map_err(|error| broken(&error))?;
     if reply.is_empty() {
         return Err(broken(
@@ -52,9 +52,9 @@ pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
 pub fn read_status(paths: &Paths) -> Result<Status, Failure> {
     let path = paths.status_socket();
     let stream = UnixStream::connect(&path).map_err(|error| not_running(&path, &error))?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(|error| broken(&error))?;
     let mut line = String::new();
-    let mut reader = BufReader::new(stream).take(LONGEST_LINE);
+    let mut reader = BufReader::new(stream).take(MAX_LINE_LEN);
     reader.read_line(&mut line).map_err(|error| broken(&error))?;
     serde_json::from_str(&line).map_err(|error| broken(&error))
 }

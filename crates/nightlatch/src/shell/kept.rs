@@ -16,7 +16,7 @@ use super::journal;
 use super::paths::Paths;
 
 /// The longest line that is read: the first one names up to some hundred files.
-const LONGEST_LINE: usize = 256 * 1024;
+const MAX_LINE_LEN: usize = 256 * 1024;
 
 /// The folder of kept lists.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ fn next_line<'a>(
     line: &'a mut Vec<u8>,
 ) -> std::io::Result<Option<&'a str>> {
     line.clear();
-    std::io::Read::take(file, LONGEST_LINE as u64).read_until(b'\n', line)?;
+    std::io::Read::take(file, MAX_LINE_LEN as u64).read_until(b'\n', line)?;
     if line.is_empty() {
         return Ok(None);
     }

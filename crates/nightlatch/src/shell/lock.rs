@@ -17,7 +17,7 @@ use super::paths::Paths;
 const NAME: &str = "nightlatch-daemon";
 
 /// How long a lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Held as long as the daemon lives; the kernel lets go of it when the process ends, however.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ impl Lock {
         let waiting = Stopwatch::start();
         loop {
             match Lock::try_take(paths) {
-                Err(failure) if failure.code == Code::No && waiting.elapsed() < PATIENCE => {
-                    std::thread::sleep(PATIENCE / 20);
+                Err(failure) if failure.code == Code::No && waiting.elapsed() < TIMEOUT => {
+                    std::thread::sleep(TIMEOUT / 20);
                 }
                 taken => return taken,
             }

@@ -24,13 +24,13 @@ use super::paths::Paths;
 use super::{caller, journal};
 
 /// The longest request or reply, in bytes: an account of 100,000 networks fits.
-pub const LONGEST_LINE: u64 = 64 << 20;
+pub const MAX_LINE_LEN: u64 = 64 << 20;
 /// How many requests to features may come as one: `up` makes some accounts at once.
-const MOST_REQUESTS: usize = 64;
+const MAX_REQUESTS: usize = 64;
 /// How many clients of a socket are served at once; the unit's `TasksMax=` must hold all of both.
-const MOST_CLIENTS: usize = 64;
+const MAX_CLIENTS: usize = 64;
 /// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the loop may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -116,7 +116,7 @@ impl Seat {
     /// Waits for a place.
     fn take(room: &Arc<Room>) -> Seat {
         let taken = room.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |taken: &mut usize| *taken >= MOST_CLIENTS;
+        let is_full = |taken: &mut usize| *taken >= MAX_CLIENTS;
         let mut taken =
             room.left.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner);
         *taken += 1;
@@ -133,7 +133,7 @@ impl Drop for Seat {
 
 /// One client of the control socket: requests and replies in turn, until it leaves.
 fn converse(stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let caller = caller::of(&stream)?;
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(Patient { stream, waiting: Stopwatch::start() });
@@ -166,7 +166,7 @@ struct Patient {
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let late = || io::Error::new(ErrorKind::TimedOut, "it took longer than 10 seconds");
-        let left = PATIENCE.checked_sub(self.waiting.elapsed()).filter(|left| !left.is_zero());
+        let left = TIMEOUT.checked_sub(self.waiting.elapsed()).filter(|left| !left.is_zero());
         self.stream.set_read_timeout(Some(left.ok_or_else(late)?))?;
         self.stream.read(buffer).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => late(),
@@ -178,9 +178,9 @@ impl Read for Patient {
 /// One line, `None` at the end.
 fn read_line(reader: &mut BufReader<Patient>) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    reader.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
-    if line.len() as u64 == LONGEST_LINE && line.last() != Some(&b'\n') {
-        return Err(io::Error::other(format!("longer than {} MiB", LONGEST_LINE >> 20)));
+    reader.take(MAX_LINE_LEN).read_until(b'\n', &mut line)?;
+    if line.len() as u64 == MAX_LINE_LEN && line.last() != Some(&b'\n') {
+        return Err(io::Error::other(format!("longer than {} MiB", MAX_LINE_LEN >> 20)));
     }
     Ok((!line.is_empty()).then_some(line))
 }
@@ -204,10 +204,10 @@ fn understand(line: &[u8], caller: &Caller) -> Result<Request, (RefusalKind, Str
         return Err((RefusalKind::NotAllowed, why));
     }
     if let Request::Do(ask) = &envelope.request
-        && ask.requests.len() > MOST_REQUESTS
+        && ask.requests.len() > MAX_REQUESTS
     {
         return Err(wrong(format!(
-            "{} requests are more than {MOST_REQUESTS} at once",
+            "{} requests are more than {MAX_REQUESTS} at once",
             ask.requests.len()
         )));
     }
@@ -225,7 +225,7 @@ struct Version {
 
 /// The status socket: says how things stand, once, and reads nothing.
 fn tell_status(mut stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let reply = put_to_loop(inbox, Caller::default(), Request::Status);
     match reply {
         Reply::Status(status) => write_line(&mut stream, &status),

@@ -30,7 +30,7 @@ pub fn notify(state: &str) {
 /// Does something that may take long, such as loading very long lists on a busy machine, and tells
 /// systemd meanwhile that we live; for ten minutes at most.
 pub fn patiently<T>(work: impl FnOnce() -> T) -> T {
-    const EVERY: Duration = Duration::from_secs(5);
+    const INTERVAL: Duration = Duration::from_secs(5);
     const TIMES: usize = 120;
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return work();
@@ -39,7 +39,7 @@ pub fn patiently<T>(work: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for _ in 0..TIMES {
-                match waiting.recv_timeout(EVERY) {
+                match waiting.recv_timeout(INTERVAL) {
                     Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                         notify("WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000");
                     }

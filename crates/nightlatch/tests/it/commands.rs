@@ -11,7 +11,7 @@ mod status;
 mod unattended;
 mod who;
 
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::stage::{Plan, Stage};
 
 use crate::support;
 

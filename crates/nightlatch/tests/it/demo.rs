@@ -1,16 +1,18 @@
 //! The demo: what its scans find on an open server, and on a protected one.
 
+mod command;
+
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nightlatch::features::demo::logic::{Answer, Reach, Report};
-use nightlatch::features::demo::packet::{Listener, flags};
-use nightlatch::features::demo::scan::Scanner;
-use nightlatch::features::demo::stage::Plan;
-use nightlatch::features::demo::standin::{self, StandIn};
-use nightlatch::features::demo::{io, scan};
+use nightlatch_lab::packet::{Listener, flags};
+use nightlatch_lab::report::{Answer, Reach, Report};
+use nightlatch_lab::scan::Scanner;
+use nightlatch_lab::stage::Plan;
+use nightlatch_lab::standin::{self, StandIn};
+use nightlatch_lab::{demo, scan};
 
 use crate::support;
 
@@ -57,7 +59,7 @@ fn a_firewall_between_the_two_looks_shows_in_the_report() {
         return;
     }
     let mut steps = Vec::new();
-    let report = io::play(
+    let report = demo::play(
         |step| steps.push(step.to_owned()),
         |stage| {
             let mut nft = stage.host("server")?.command("nft");

@@ -12,7 +12,7 @@ use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use crate::support::{self, Daemon, Installation, told, wait_until};
 
@@ -80,7 +80,7 @@ impl<'a> Scene<'a> {
     /// Runs `attempt`, after which the firewall must stand as it stood.
     fn untouched<T>(&self, attempt: impl FnOnce() -> T) -> T {
         let before = self.table();
-        assert!(before.contains("chain gate"), "{before}");
+        assert!(before.contains("chain prerouting"), "{before}");
         let result = attempt();
         assert_eq!(self.table(), before);
         self.is_guarded();

@@ -3,10 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{
-    Caught, Extension, Listener, Packet, Sender, flags, protocol,
-};
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::packet::{Caught, Extension, Listener, Packet, Sender, flags, protocol};
+use nightlatch_lab::stage::{Plan, Stage};
 
 use crate::support;
 

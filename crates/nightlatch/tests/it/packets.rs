@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Extension, Listener, Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::packets::{Content, Counts, Packet as Read, Packets};
+use nightlatch_lab::packet::{Extension, Listener, Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, Plan};
 use nightlatch_netfilter::NflogError;
 
 use crate::support;
@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 const RULES: &str = "
 table inet t {
-    chain guard {
+    chain raw_prerouting {
         type filter hook prerouting priority -300; policy accept;
         tcp dport 1000-2000 tcp flags syn log prefix \"knock\" group 4711 drop
         udp dport 62201 log prefix \"spa\" group 4711 drop

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage, StageError};
+use nightlatch_lab::stage::{Host, HostPlan, NetworkPlan, Plan, Stage, StageError};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 

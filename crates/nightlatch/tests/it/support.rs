@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage, StageError};
 use nightlatch_core::AddrRange;
+use nightlatch_lab::stage::{Host, Plan, Stage, StageError};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Builds a stage, or says SKIPPED where this machine does not allow namespaces.

@@ -6,7 +6,7 @@ mod found;
 
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
@@ -15,7 +15,7 @@ use clients::Clients;
 use found::Closed;
 
 /// How long something may take that comes at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// After how many acknowledged changes the daemon is killed.
 const KILLED_AFTER: [usize; 6] = [1, 60, 150, 20, 10, 100];
@@ -32,7 +32,7 @@ fn killed_with_many_changes_under_way_it_loses_none_that_was_acknowledged() {
     nightlatch.must(&["up", "--yes"]);
     for (round, changes) in KILLED_AFTER.into_iter().enumerate() {
         clients.during(&nightlatch, |answers| {
-            wait_until("changes are made", PATIENCE, || answers.done() >= changes);
+            wait_until("changes are made", TIMEOUT, || answers.done() >= changes);
             // Every other time the disk hangs, and what was asked for last is nowhere yet.
             let hanging = (round % 2 == 1).then(|| hang(&nightlatch));
             daemon.kill();
@@ -110,7 +110,7 @@ fn after_a_flush_with_many_changes_under_way_all_are_answered_and_in_the_kernel(
         assert_eq!(answers.refused(), 0);
     });
     wait_for_kernel(&clients, server);
-    wait_until("the table is whole", PATIENCE, || nightlatch.json(&["status"])["intact"] == true);
+    wait_until("the table is whole", TIMEOUT, || nightlatch.json(&["status"])["intact"] == true);
     clients.compare_records(&nightlatch);
     // After all that, a flush is still noticed if no change comes upon it.
     shell(server, "nft flush ruleset");
@@ -151,7 +151,7 @@ fn again(nightlatch: &Installation<'_>, server: &Host, clients: &mut Clients) ->
 }
 
 fn wait_for_kernel(clients: &Clients, server: &Host) {
-    wait_until("the kernel has what was acknowledged", PATIENCE, || {
+    wait_until("the kernel has what was acknowledged", TIMEOUT, || {
         Closed::on(server).is_some_and(|kernel| clients.difference(&kernel).is_none())
     });
 }

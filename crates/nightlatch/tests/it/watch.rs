@@ -10,13 +10,13 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::stage::{Plan, Stage};
 use serde_json::Value;
 
 use crate::support::{self, Daemon, Installation, wait_until};
 
 /// How long something may take that comes at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// After this, how far was read is kept.
 const KEPT: Duration = Duration::from_millis(2500);
 
@@ -77,7 +77,7 @@ impl<'a> Log<'a> {
 
     /// Waits until so many attempts were read; more must not follow.
     fn has_read(&self, count: u64) {
-        wait_until(&format!("{count} attempts: {}", self.shown()), PATIENCE, || {
+        wait_until(&format!("{count} attempts: {}", self.shown()), TIMEOUT, || {
             self.attempts() >= count
         });
         std::thread::sleep(Duration::from_millis(150));
@@ -86,7 +86,7 @@ impl<'a> Log<'a> {
 
     fn daemon(&self) -> Daemon {
         let daemon = self.nightlatch.daemon();
-        wait_until("the log is followed", PATIENCE, || !self.shown().is_null());
+        wait_until("the log is followed", TIMEOUT, || !self.shown().is_null());
         daemon
     }
 }
@@ -139,7 +139,7 @@ fn what_is_no_file_is_not_read() {
     symlink(&elsewhere, &log.path).unwrap();
     let _daemon = log.daemon();
     let is = |log: &Log<'_>, what: &str| {
-        wait_until(&format!("{what}: {}", log.shown()), PATIENCE, || {
+        wait_until(&format!("{what}: {}", log.shown()), TIMEOUT, || {
             log.shown()["state"].to_string().contains(what)
         });
     };
@@ -195,7 +195,7 @@ fn what_was_written_while_nobody_read_is_read_later() {
     log.write(4);
     let daemon = log.daemon();
     log.write(2);
-    wait_until("all is read", PATIENCE, || log.shown()["lines"].as_u64() >= Some(6));
+    wait_until("all is read", TIMEOUT, || log.shown()["lines"].as_u64() >= Some(6));
     std::thread::sleep(KEPT);
     daemon.kill();
     // Rotated twice meanwhile.
@@ -250,7 +250,7 @@ fn a_flood_keeps_no_other_log_waiting() {
     }
     log.write_to(&other, 1);
     let of_other = || log.nightlatch.json(&["watch", "list"])["sources"][1]["attempts"].clone();
-    wait_until("the other log is read", PATIENCE, || of_other() == 1);
+    wait_until("the other log is read", TIMEOUT, || of_other() == 1);
     wait_until("all of the flood is read", Duration::from_secs(60), || log.attempts() == 100_000);
 }
 
@@ -291,7 +291,7 @@ fn a_summary_needs_no_daemon_and_survives_a_kill() {
     log.write(7);
     log.has_read(7);
     let attack = || log.nightlatch.json(&["status"])["attack"].clone();
-    wait_until("status tells of the attack", PATIENCE, || attack()["sources"] == 1);
+    wait_until("status tells of the attack", TIMEOUT, || attack()["sources"] == 1);
     let status = log.nightlatch.must_exit(1, &["status"]);
     assert!(
         status.contains("attacks   an attack since ") && status.contains("1 source"),
@@ -302,7 +302,7 @@ fn a_summary_needs_no_daemon_and_survives_a_kill() {
     assert_eq!(summary(&log, "day")["attempts"], 7, "{}", summary(&log, "day"));
     let _daemon = log.daemon();
     log.write(3);
-    wait_until("all are summed up", PATIENCE, || summary(&log, "week")["attempts"] == 10);
+    wait_until("all are summed up", TIMEOUT, || summary(&log, "week")["attempts"] == 10);
     let told = summary(&log, "day");
     assert_eq!(told["sources"][0]["source"], "198.51.100.66", "{told}");
     assert_eq!(told["sources"][0]["attempts"], 10, "{told}");
@@ -472,16 +472,16 @@ fn what_is_installed_later_is_found() {
     write(security, 0..2);
     is_read(security, 2, FOUND);
     write(security, 2..3);
-    is_read(security, 3, PATIENCE);
+    is_read(security, 3, TIMEOUT);
     // The log of another program, which writes its first line later.
     let sshd =
         "Nov 30 12:00:00 pbx sshd[1]: Failed password for root from 198.51.100.66 port 4000 ssh2\n";
     fs::write(of("var/log/auth.log"), sshd).unwrap();
-    is_read("var/log/auth.log", 1, PATIENCE);
+    is_read("var/log/auth.log", 1, TIMEOUT);
     // Its configuration names another log; the counts of the first go on.
     let two = "[logfiles]\nsecurity => security\nmore => notice\n";
     fs::write(of("etc/asterisk/logger.conf"), two).unwrap();
     write(more, 0..1);
     is_read(more, 1, FOUND);
-    is_read(security, 3, PATIENCE);
+    is_read(security, 3, TIMEOUT);
 }

@@ -53,9 +53,10 @@ impl Engine {
             // Whoever waits for an answer need not wait until the disk is tried again.
             self.changes.carried_at = None;
         }
+        self.changes.carried.is_awaited |= entry.ticket.is_some();
         self.changes.carried.entries.push(entry);
         // The disk comes after the kernel, so that nothing competes with it; see `denied`.
-        let waits_for_kernel = denied.is_some() && !self.changes.carried.is_awaited();
+        let waits_for_kernel = denied.is_some() && !self.changes.carried.is_awaited;
         let mut actions: Vec<Action> = table.into_iter().chain(denied).chain(accepted).collect();
         if !waits_for_kernel {
             actions.extend(self.proceed(now));
@@ -74,6 +75,7 @@ impl Engine {
             let ticket = entry.ticket.take();
             refused.extend(ticket.map(|to| refuse(to, Refusal::new(RefusalKind::Failed, why))));
         }
+        self.changes.carried.is_awaited = false;
         self.changes.carried.entries.retain(|entry| entry.decision.has_more_to_do());
         refused
     }

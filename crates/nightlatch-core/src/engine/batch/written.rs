@@ -38,8 +38,7 @@ impl Engine {
         if batch.alone {
             // It takes effect after what happened meanwhile, so it must also be the last on the disk.
             let changes = batch.entries.iter().flat_map(|entry| &entry.decision.changes);
-            let keys: BTreeSet<Id> = changes.map(Change::id).collect();
-            self.changes.carried.changes.retain(|change| !keys.contains(&change.id()));
+            changes.for_each(|change| self.changes.carried.changes.remove(&change.id()));
             return batch.entries.into_iter().flat_map(|it| self.take_over(it, now)).collect();
         }
         for entry in &batch.entries {
@@ -61,7 +60,7 @@ impl Engine {
         for Entry { ticket, mut decision } in entries {
             let events = std::mem::take(&mut decision.events);
             self.note(events, now);
-            self.changes.awaiting.push(Awaiting { ticket, decision, needs });
+            self.changes.await_kernel(needs, Awaiting { ticket, decision });
         }
     }
 
@@ -83,7 +82,7 @@ impl Engine {
             for undo in std::mem::take(&mut entry.decision.undo).into_iter().rev() {
                 let id = undo.id();
                 if !since.contains(&id) {
-                    self.changes.carried.changes.retain(|change| change.id() != id);
+                    self.changes.carried.changes.remove(&id);
                     self.revision += 1;
                     let redo = self.state.apply(undo.clone());
                     touched.extend(redo.touched(&undo));
@@ -95,11 +94,13 @@ impl Engine {
             actions.extend(entry.ticket.map(|to| refuse(to, refusal)));
             actions.push(Action::Tell(Told::Trouble(trouble)));
         }
-        let Carried { changes, records, entries } = std::mem::take(&mut self.changes.carried);
+        let Carried { changes, records, entries, is_awaited } =
+            std::mem::take(&mut self.changes.carried);
         self.changes.carried = batch.carried;
         actions.extend(self.refuse_carried(error));
-        self.carry(changes, records);
+        self.carry(changes.into_changes().collect(), records);
         self.changes.carried.entries.extend(entries);
+        self.changes.carried.is_awaited |= is_awaited;
         self.changes.carried_at = Some(now.after(CARRIED_AGAIN));
         actions.extend(self.renew(&touched, now));
         actions.extend(self.renew_denied(places, Sends::All, now));
@@ -153,7 +154,7 @@ impl Engine {
         let mut actions = self.project(&touched, structural, now);
         actions.extend(self.renew_denied(places, Sends::All, now));
         let needs = self.projection.needs_since(before);
-        self.changes.awaiting.push(Awaiting { ticket, decision, needs });
+        self.changes.await_kernel(needs, Awaiting { ticket, decision });
         actions
     }
 }

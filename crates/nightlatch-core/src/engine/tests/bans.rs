@@ -1,5 +1,7 @@
 //! Bans: in the kernel before the disk has them, as long as the records say.
 
+mod steps;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

@@ -10,7 +10,7 @@ use nightlatch_parse::ranges::RangeList;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::requests::{LONGEST_NOTE, MAX_ENTRIES, SHOWN_ENTRIES};
+use super::requests::{MAX_ENTRIES, MAX_NOTE_LEN, SHOWN_ENTRIES};
 use super::{Account, AccountName, Accounts, Deed, Entry, Refusal, Reply};
 use crate::AddrRange;
 use crate::audit::{self, Occurrence};
@@ -186,7 +186,7 @@ impl Accounts {
             account.hours = within.hours();
         }
         if let Some(note) = edit.note {
-            account.note = note.chars().take(LONGEST_NOTE).collect();
+            account.note = note.chars().take(MAX_NOTE_LEN).collect();
         }
         if let Some(name) = edit.rename.filter(|name| *name != before.name) {
             if let Some(account) = self.all.get(&name) {

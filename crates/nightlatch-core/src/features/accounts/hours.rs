@@ -14,7 +14,7 @@ use crate::learned::LearnedSets;
 use crate::time::Time;
 
 /// How often it is looked whether a call is over.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Which accounts have hours, and when it is looked at them next.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ impl Accounts {
             plan.effects.cut_flows_of(&account.ranges().collect::<Vec<_>>());
             if is_in_call(account, sets, now) {
                 in_call.insert(account.name.clone());
-                changes.push(now.after(LOOK_EVERY));
+                changes.push(now.after(LOOK_INTERVAL));
             }
         }
         let next = changes.into_iter().min();

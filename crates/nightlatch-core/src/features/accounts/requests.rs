@@ -19,7 +19,7 @@ use crate::service::{Grant, ServiceName};
 use crate::time::Time;
 
 /// The longest note.
-pub(super) const LONGEST_NOTE: usize = 1000;
+pub(super) const MAX_NOTE_LEN: usize = 1000;
 /// The most entries of an account.
 pub const MAX_ENTRIES: usize = 65_536;
 /// How many entries a refusal shows.
@@ -377,7 +377,7 @@ impl Accounts {
             allow_private: new.hosts.allow_private,
             hours: new.hours,
             until: ends.until(view.now())?,
-            note: new.note.chars().take(LONGEST_NOTE).collect(),
+            note: new.note.chars().take(MAX_NOTE_LEN).collect(),
             since: view.now(),
             by: view.caller().to_string(),
         };

@@ -62,10 +62,10 @@ impl Bans {
         }
         let most = view.config().bans.max_brief;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let active = (view.now().after(Duration::from_millis(1)), first_range());
-        let active = || self.brief_by_end.range(active..).take(most).count();
         match attack.weight {
-            Weight::Brief if active() >= most => Err(Notice::Full { range, most, brief: true }),
+            Weight::Brief if self.brief.active(view.now()) >= most => {
+                Err(Notice::Full { range, most, brief: true })
+            }
             _ => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 mod attacked;
 mod ban;
 mod config;
+mod ends;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ban::{Ban, BanCause, Limit};
 pub use config::Config;
+use ends::Ends;
 pub use requests::{NewBan, Refusal, Reply, Request};
 
 use super::{By, Change, Fact, Feature, Plan, Put, Reads, View};
@@ -38,8 +40,8 @@ pub struct Bans {
     pub all: Records<Ban>,
     /// By when they began, so that an administrator is not told of each of thousands.
     by_begin: BTreeSet<(Time, AddrRange)>,
-    /// Those on evidence that could be forged, by their ends.
-    brief_by_end: BTreeSet<(Time, AddrRange)>,
+    /// When those on evidence that could be forged end.
+    brief: Ends,
     /// How many limits there are of each kind.
     limits: BTreeMap<Limited, usize>,
     config: Config,
@@ -193,11 +195,15 @@ impl Feature for Bans {
         if let Some(ban) = &before {
             self.count_limits(ban, false);
             self.by_begin.remove(&(ban.since, *key));
-            self.brief_by_end.remove(&(ban.until, *key));
+            self.brief.remove(ban.until, *key);
         }
         if let Some((since, until, is_brief)) = added {
             self.by_begin.insert((since, *key));
-            self.brief_by_end.extend(is_brief.then_some((until, *key)));
+            if is_brief {
+                self.brief.insert(until, *key);
+                // Most begin now.
+                self.brief.look_from(since);
+            }
         }
         if let Some(ban) = self.all.get(key).cloned() {
             self.count_limits(&ban, true);
@@ -209,7 +215,7 @@ impl Feature for Bans {
         self.all = records.into_iter().map(|(_, ban)| ban).collect();
         self.by_begin = self.all.values().map(|ban| (ban.since, ban.range)).collect();
         let brief = self.all.values().filter(|ban| ban.is_brief());
-        self.brief_by_end = brief.map(|ban| (ban.until, ban.range)).collect();
+        self.brief = brief.map(|ban| (ban.until, ban.range)).collect();
         let limits: Vec<Ban> =
             self.all.values().filter(|ban| ban.limit.is_some()).cloned().collect();
         limits.iter().for_each(|ban| self.count_limits(ban, true));

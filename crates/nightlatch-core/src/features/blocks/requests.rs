@@ -14,7 +14,7 @@ use crate::ranges::{UNTOUCHABLE, Untouchable, is_everybody};
 use crate::time::{Time, is_over};
 
 /// The longest reason.
-const LONGEST_REASON: usize = 1000;
+const MAX_REASON_LEN: usize = 1000;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,7 +131,7 @@ impl Blocks {
         let block = Block {
             range,
             until: lasts.map(|span| view.now().after(span)),
-            reason: reason.chars().take(LONGEST_REASON).collect(),
+            reason: reason.chars().take(MAX_REASON_LEN).collect(),
             since: view.now(),
             by: view.caller().to_string(),
         };

@@ -8,7 +8,7 @@ use crate::config::{File, Mistake, OneOrMany, Table};
 /// The offline table of Debian's package `tor-geoipdb`.
 pub const DEFAULT_SOURCE: &str = "/usr/share/tor";
 /// The most sources.
-const MOST: usize = 32;
+const MAX: usize = 32;
 
 /// Where the table of countries comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ fn sources(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<String>, 
         OneOrMany::One(one) => vec![one],
         OneOrMany::Many(many) => many,
     };
-    if sources.is_empty() || sources.len() > MOST {
-        return Err(file.mistake(span, format!("name 1 to {MOST} sources")));
+    if sources.is_empty() || sources.len() > MAX {
+        return Err(file.mistake(span, format!("name 1 to {MAX} sources")));
     }
     let known = ["/", "file:///", "http://", "https://"];
     let sound = |source: &String| known.iter().any(|begin| source.starts_with(begin));

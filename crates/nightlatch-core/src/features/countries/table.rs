@@ -16,15 +16,15 @@ use crate::lists::{Versions, is_special, special};
 use crate::time::Time;
 
 /// How often the source is looked at.
-const EVERY: Duration = Duration::from_secs(86_400);
+const INTERVAL: Duration = Duration::from_secs(86_400);
 /// How soon again after it failed.
 const AGAIN: Duration = Duration::from_secs(600);
 /// Tables with fewer ranges may shrink as they like.
 const SMALL: usize = 1000;
 /// Countries with fewer addresses may shrink and grow as they like.
-const MOST_UNWATCHED: u64 = 1 << 20;
+const MAX_UNWATCHED: u64 = 1 << 20;
 /// How many times more or fewer addresses a country may have than before.
-const MOST_TIMES: u64 = 3;
+const MAX_GROWTH: u64 = 3;
 
 /// A table of countries that was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -262,7 +262,7 @@ impl Countries {
         }
         let mut plan = Plan::default();
         let mut look = Look { failed: result.is_err(), confirmed: None, ..self.look.clone() };
-        look.next = Some(view.now().after(if look.failed { AGAIN } else { EVERY }));
+        look.next = Some(view.now().after(if look.failed { AGAIN } else { INTERVAL }));
         if !look.failed {
             look.vouched = Some(view.now());
         }
@@ -371,7 +371,7 @@ impl Countries {
             let [before, now] =
                 [&old, &new].map(|sizes| sizes.get(&country).map_or(0, |size| size.v4_addresses));
             let (less, more) = (before.min(now), before.max(now));
-            if more > MOST_UNWATCHED && less < more / MOST_TIMES {
+            if more > MAX_UNWATCHED && less < more / MAX_GROWTH {
                 return Err(Doubt::Country { country, before, now });
             }
         }
@@ -381,6 +381,6 @@ impl Countries {
     /// Whether the table is so old that it should be doubted: ten times the usual pace.
     pub(super) fn is_stale(&self, now: Time) -> bool {
         let vouched = self.look.vouched.filter(|_| !self.rules.is_empty());
-        vouched.is_some_and(|at| now.since(at) > EVERY * 10)
+        vouched.is_some_and(|at| now.since(at) > INTERVAL * 10)
     }
 }

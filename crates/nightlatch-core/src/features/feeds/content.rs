@@ -16,7 +16,7 @@ use crate::lists::{Version, inspect};
 use crate::{AddrRange, Family};
 
 /// No server is left alone for longer because it asks for that.
-const LONGEST_REST: Duration = Duration::from_secs(86_400);
+const MAX_REST: Duration = Duration::from_secs(86_400);
 
 /// What a fetch brought.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,7 +69,7 @@ impl Feeds {
         let mut feed = feed.clone();
         feed.origin = begun.asker.or(feed.origin);
         let wait = result.as_ref().err().and_then(|failed| failed.wait);
-        let rests_until = wait.map(|wait| view.now().after(wait.min(LONGEST_REST)));
+        let rests_until = wait.map(|wait| view.now().after(wait.min(MAX_REST)));
         let mut state = FeedState { checked: Some(view.now()), rests_until, ..state.clone() };
         let result = result.map_err(|failed| Came::Failed(failed.reason));
         let content = match self.judge_content(&feed, result, begun.force, &mut state, view) {

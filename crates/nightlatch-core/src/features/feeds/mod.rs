@@ -29,7 +29,7 @@ use crate::lists::Version;
 use crate::time::Time;
 
 /// How often what the feeds stopped is written down.
-const WRITE_DOWN_EVERY: Duration = Duration::from_secs(600);
+const WRITE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The feeds.
 #[derive(Clone, Debug, Default)]
@@ -312,7 +312,7 @@ impl Feature for Feeds {
     }
 
     fn next_due(&self) -> Option<Time> {
-        self.counted_since.map(|since| since.after(WRITE_DOWN_EVERY))
+        self.counted_since.map(|since| since.after(WRITE_INTERVAL))
     }
 
     fn due(&self, view: &View<'_>) -> Plan<Feeds> {

@@ -13,18 +13,18 @@ use crate::time::Time;
 /// second, which is counted. What is to be delivered is written down at once, and that it is.
 const SAVE_AFTER: Duration = Duration::from_secs(5);
 /// The most that waits to be written into the audit log.
-const MOST_UNLOGGED: usize = 100;
+const MAX_UNLOGGED: usize = 100;
 /// How long a notice is shown by `status`.
 const SHOWN_FOR: Duration = Duration::from_secs(86_400);
 /// The most that `status` shows.
-pub(super) const MOST_SHOWN: usize = 20;
+pub(super) const MAX_SHOWN: usize = 20;
 
 impl Notices {
     /// Takes note of what is heard. A new notice is written into the audit log, unless that has a record
     /// of it already.
     pub(super) fn take(&mut self, heard: &Heard) {
         let Some(notice) = self.outbox.heard(heard) else { return };
-        if !heard.topic.is_in_log && self.unlogged.len() < MOST_UNLOGGED {
+        if !heard.topic.is_in_log && self.unlogged.len() < MAX_UNLOGGED {
             let after = (&notice.message, &notice.fields);
             self.unlogged.push(Occurrence::new("notice", notice.subject.kind, &(), &after));
         }
@@ -72,7 +72,7 @@ impl Notices {
     pub(super) fn shown(&self, now: Time) -> Reply {
         let recent = self.outbox.recent().filter(|notice| now.since(notice.last) <= SHOWN_FOR);
         Reply::Report {
-            recent: recent.take(MOST_SHOWN).cloned().collect(),
+            recent: recent.take(MAX_SHOWN).cloned().collect(),
             waiting: self.outbox.waiting(),
             lost: self.outbox.lost().count,
             failing: self.outbox.failing().map(|(times, why)| (times, why.to_owned())),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::hearing::MOST_SHOWN;
+use super::hearing::MAX_SHOWN;
 use super::*;
 use crate::action::{Action, Level};
 use crate::api::Caller;
@@ -235,7 +235,7 @@ fn without_a_command_they_are_only_listed_and_written_down_together() {
     assert_eq!((bench.deliveries.len(), bench.saved()), (0, 50));
     let again = bench.restart("");
     let Reply::Report { recent, .. } = again.report();
-    assert_eq!(recent.len(), MOST_SHOWN);
+    assert_eq!(recent.len(), MAX_SHOWN);
     assert_eq!(recent[0].subject.key, "49");
 }
 

@@ -10,7 +10,7 @@ use crate::signalling::{Learned, LearnedBy, Peer};
 use crate::time::Time;
 
 /// How often the PBX is asked while the firewall is on.
-const EVERY: Duration = Duration::from_secs(600);
+const INTERVAL: Duration = Duration::from_secs(600);
 /// How soon it is asked again if it did not answer.
 const AGAIN: Duration = Duration::from_secs(120);
 /// The minimum pause between two queries, even if a denial ends.
@@ -47,7 +47,7 @@ impl Pbx {
     /// Notes an answer, and whether its fixed contacts were learned from it.
     pub(super) fn note(&mut self, pbx: &PbxPeers, relearned: bool, now: Time) {
         self.silent = pbx.answer == PbxAnswer::Silent;
-        self.next = Some(now.after(if self.silent { AGAIN } else { EVERY }));
+        self.next = Some(now.after(if self.silent { AGAIN } else { INTERVAL }));
         self.not_before = Some(now.after(MIN_PAUSE));
         self.relearn_fixed &= !relearned;
         if pbx.answer == PbxAnswer::Answered {

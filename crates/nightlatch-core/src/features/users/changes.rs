@@ -16,7 +16,7 @@ use crate::secret::{Entropy, Secret};
 use crate::service::{Catalogue, Grant, Ports, ServiceName};
 
 /// The longest note, in characters.
-const LONGEST_NOTE: usize = 1000;
+const MAX_NOTE_LEN: usize = 1000;
 
 impl Users {
     pub(super) fn known(&self, name: &UserName) -> Result<&User, Refusal> {
@@ -244,8 +244,8 @@ fn one_port_each(names: &BTreeSet<ServiceName>, catalogue: &Catalogue) -> Vec<Po
 }
 
 fn check_note(note: &str) -> Result<(), Refusal> {
-    match note.chars().count() > LONGEST_NOTE {
-        true => Err(Refusal::LongNote { most: LONGEST_NOTE }),
+    match note.chars().count() > MAX_NOTE_LEN {
+        true => Err(Refusal::LongNote { most: MAX_NOTE_LEN }),
         false => Ok(()),
     }
 }

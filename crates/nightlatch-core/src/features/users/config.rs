@@ -16,7 +16,8 @@ const DAY: u64 = 24 * HOUR;
 pub(super) const IDLE: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(30 * DAY);
 /// What the absolute limit may be.
-const LONGEST: RangeInclusive<Duration> = Duration::from_secs(HOUR)..=Duration::from_secs(30 * DAY);
+const MAX_DURATION: RangeInclusive<Duration> =
+    Duration::from_secs(HOUR)..=Duration::from_secs(30 * DAY);
 
 /// How long an address stays open that a credential of a user opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,8 @@ impl Table for Config {
         let Written { users } = file.parsed()?;
         let default = Config::default();
         let idle = users.lease.as_ref().map(|it| span(file, it, &IDLE)).transpose()?;
-        let longest = users.lease_max.as_ref().map(|it| span(file, it, &LONGEST)).transpose()?;
+        let longest =
+            users.lease_max.as_ref().map(|it| span(file, it, &MAX_DURATION)).transpose()?;
         let longest = longest.unwrap_or(default.longest);
         let config = Config { idle: idle.unwrap_or(default.idle.min(longest)), longest };
         match users.lease {

@@ -17,7 +17,7 @@ use crate::service::{Opening, Ports, Protocol};
 pub(super) fn chains(structure: &Structure) -> String {
     let counted = format!("counter name {}", names::BLOCKED);
     let nothing = Opening::default();
-    let mut text = to_nobody();
+    let mut text = to_discard_port();
     text += &format!("\tchain {} {{\n\t\t{counted} drop\n\t}}\n", closing_chain("in", BLOCKED));
     text += &outwards(BLOCKED, &nothing, structure, &counted);
     let counted = format!("counter name {}", names::DENIED);
@@ -32,8 +32,8 @@ pub(super) fn chains(structure: &Structure) -> String {
 /// Sends packets nowhere: they are routed to the loopback interface and dropped there. With a plain
 /// drop in the output hook, the PBX's `sendto` would fail (EPERM) for each packet of a call, and some
 /// PBXs log each failure. Port 9 is "discard" (RFC 863).
-fn to_nobody() -> String {
-    "\tchain to_nobody {\n\t\tudp dport set 9\n\t\tip daddr set 127.0.0.1\n\t\tip6 daddr set ::1\n\t}\n\
+fn to_discard_port() -> String {
+    "\tchain to_discard_port {\n\t\tudp dport set 9\n\t\tip daddr set 127.0.0.1\n\t\tip6 daddr set ::1\n\t}\n\
      \tchain loopback {\n\
      \t\tudp dport 9 ip daddr 127.0.0.1 ip saddr != 127.0.0.0/8 drop\n\
      \t\tudp dport 9 ip6 daddr ::1 ip6 saddr != ::1 drop\n\
@@ -87,7 +87,7 @@ pub(super) fn all_outwards(hook: &str, structure: &Structure, counted: &str) -> 
 fn nothing_but(granted: &Opening, hook: &str, structure: &Structure, counted: &str) -> String {
     let ports = &structure.ports;
     let (udp, tcp) = match hook {
-        "out" => ("goto to_nobody", "reject with tcp reset"),
+        "out" => ("goto to_discard_port", "reject with tcp reset"),
         _ => ("drop", "drop"),
     };
     let (datagrams, streams): (Vec<Ports>, Vec<Ports>) =

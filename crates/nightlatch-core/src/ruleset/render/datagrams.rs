@@ -3,7 +3,7 @@
 //! What users need, a look-up of SPA ports and one of sources that have knocked, is paid for here by what such
 //! a packet need not pass: rules for other protocols, and comparisons of the protocol with UDP. So it passes no
 //! more expressions than where there are no users (the test counts them). Nothing else is decided here than
-//! in `judged`, `strangers` and `admission`, where the packets of accounts come as well.
+//! in `accounts`, `strangers` and `open_services`, where the packets of accounts come as well.
 
 use super::inbound::{DHCP_ESSENTIAL, accounts, accounts_of};
 use super::ports::of_known_protocol;
@@ -11,13 +11,13 @@ use super::{knocks, requests};
 use crate::Family;
 use crate::ruleset::Structure;
 
-/// Where the signalling goes that `guard` judges.
-pub(super) fn fresh_signalling(structure: &Structure) -> &'static str {
-    if structure.has_signalling_way() { "strangers.signalling" } else { "fresh" }
+/// Where the signalling goes that `raw_prerouting` judges.
+pub(super) fn signalling_chain(structure: &Structure) -> &'static str {
+    if structure.has_signalling_way() { "strangers.signalling" } else { "to_this_host" }
 }
 
-/// The rules of `gate` for the UDP packets that belong to no flow and are no signalling.
-pub(super) fn in_gate(structure: &Structure) -> &'static str {
+/// The rules of `prerouting` for the UDP packets that belong to no flow and are no signalling.
+pub(super) fn in_prerouting(structure: &Structure) -> &'static str {
     if structure.has_users() { "\t\tmeta l4proto 17 goto strangers.udp\n" } else { DHCP_ESSENTIAL }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     text
 }
 
-/// What the rest of `gate` does with UDP packets, and in the mode `allowlist` whatever follows.
+/// What the rest of `prerouting` does with UDP packets, and in the mode `allowlist` whatever follows.
 fn datagrams(structure: &Structure) -> String {
     let mut text = "\tchain strangers.udp {\n\
                     \t\tth dport 68 jump essential\n\
@@ -40,7 +40,7 @@ fn datagrams(structure: &Structure) -> String {
         .to_owned();
     text += &requests::spa(structure);
     if structure.open.is_some() {
-        return text + "\t\tgoto fresh\n\t}\n";
+        return text + "\t\tgoto to_this_host\n\t}\n";
     }
     text += "\t\tfib daddr type unicast accept\n";
     text += &accounts();
@@ -51,7 +51,7 @@ fn datagrams(structure: &Structure) -> String {
     text + "\t}\n"
 }
 
-/// What `guard` judges, by family: each has its own rules for accounts and knocks.
+/// What `raw_prerouting` judges, by family: each has its own rules for accounts and knocks.
 fn signalling(structure: &Structure) -> String {
     let mut text = "\tchain strangers.peers {\n".to_owned();
     text += &of_known_protocol(&structure.ports.sip, "goto sip_from_peer");

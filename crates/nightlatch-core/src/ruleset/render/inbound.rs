@@ -15,31 +15,31 @@ const FLOW_V6: &str = "ip6 saddr . meta l4proto . th sport . th dport";
 /// Two base chains in prerouting, and one in the input hook.
 ///
 /// The first two run before the addresses of published container ports are rewritten (-100), so that
-/// packets are filtered on their original destination. `guard` runs before connection tracking (-200):
+/// packets are filtered on their original destination. `raw_prerouting` runs before connection tracking (-200):
 /// blocks and denials apply to running flows too, and in allowlist mode signalling and TCP SYN packets,
-/// which can never be replies, are judged before they create a connection tracking entry. `gate` runs
+/// which can never be replies, are judged before they create a connection tracking entry. `prerouting` runs
 /// after it and judges the rest; in open mode it judges all of them, since a packet that is judged
 /// twice would count twice against the limits.
 ///
 /// Both leave packets to other hosts alone, according to the kernel's table of local addresses. Policy
-/// routing may deliver further packets locally (a VRF, a transparent proxy); `late` judges those.
-pub(super) fn chains(structure: &Structure, gate_judges: GateJudges) -> String {
-    let mut text = guard(structure);
-    text += &gate(structure, gate_judges);
-    text += &running(structure);
+/// routing may deliver further packets locally (a VRF, a transparent proxy); `input` judges those.
+pub(super) fn chains(structure: &Structure, judges: PreroutingJudges) -> String {
+    let mut text = raw_prerouting(structure);
+    text += &prerouting(structure, judges);
+    text += &established(structure);
     text += &essential();
-    text += &late(structure);
-    text += &judged(structure);
+    text += &input(structure);
+    text += &dispatch(structure);
     text
 }
 
-/// Which signalling `gate` judges.
+/// Which signalling `prerouting` judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GateJudges {
-    /// What `guard` has not judged.
+pub(super) enum PreroutingJudges {
+    /// What `raw_prerouting` has not judged.
     TheRest,
-    /// All of it: a packet that is on its way from `guard` to `gate` while rules are loaded has passed
-    /// the old rules of `guard`, which may not have judged it, and meets the new ones of `gate`.
+    /// All of it: a packet that is on its way from `raw_prerouting` to `prerouting` while rules are loaded has passed
+    /// the old rules of `raw_prerouting`, which may not have judged it, and meets the new ones of `prerouting`.
     All,
 }
 
@@ -54,9 +54,9 @@ const ICMP_ESSENTIAL: &str =
 pub(super) const DHCP_ESSENTIAL: &str =
     "\t\tudp dport 68 jump essential\n\t\tudp dport 546 jump essential\n";
 
-/// The chains `unless_closed...` return only for blocked addresses (see
+/// The chains `raw_drop_closed...` return only for blocked addresses (see
 /// [`closing_chain`](crate::ruleset::closing_chain)); for all others they end with a verdict.
-fn guard(structure: &Structure) -> String {
+fn raw_prerouting(structure: &Structure) -> String {
     let closed = format!(
         "{}{}\t\tip saddr vmap @{}\n\t\tip6 saddr vmap @{}\n",
         bans::lookups("in"),
@@ -67,71 +67,71 @@ fn guard(structure: &Structure) -> String {
     let blocked = closing_chain("in", BLOCKED);
     let (datagrams, streams) = match structure.open {
         None => (
-            signalling_rules(structure, "goto guard_signalling"),
+            signalling_rules(structure, "goto raw_signalling"),
             format!(
                 "\t\ttcp flags & (fin | syn | rst | ack) == syn goto {}\n",
-                super::knocks::fresh(structure)
+                super::knocks::syn_chain(structure)
             ),
         ),
         Some(_) => (String::new(), String::new()),
     };
     format!(
-        "\tchain unless_closed_signalling {{\n\
+        "\tchain raw_drop_closed_signalling {{\n\
 {closed}\
-         \t\tgoto {fresh_signalling}\n\
+         \t\tgoto {signalling_chain}\n\
          \t}}\n\
-         \tchain unless_closed_udp {{\n\
+         \tchain raw_drop_closed_udp {{\n\
 {closed}\
          \t\taccept\n\
          \t}}\n\
-         \tchain unless_closed {{\n\
+         \tchain raw_drop_closed {{\n\
 {closed}\
 {streams}\
          \t\taccept\n\
          \t}}\n\
-         \tchain guard_signalling {{\n\
-         \t\tjump unless_closed_signalling\n\
+         \tchain raw_signalling {{\n\
+         \t\tjump raw_drop_closed_signalling\n\
          \t\tgoto {blocked}\n\
          \t}}\n\
-         \tchain guard_udp {{\n\
+         \tchain raw_udp {{\n\
 {datagrams}\
 {DHCP_ESSENTIAL}\
-         \t\tjump unless_closed_udp\n\
+         \t\tjump raw_drop_closed_udp\n\
          \t\tgoto {blocked}\n\
          \t}}\n\
-         \tchain guard {{\n\
+         \tchain raw_prerouting {{\n\
          \t\ttype filter hook prerouting priority -300; policy accept;\n\
 {trial}\
          \t\tiif \"lo\" goto loopback\n\
-         \t\tmeta l4proto 17 goto guard_udp\n\
+         \t\tmeta l4proto 17 goto raw_udp\n\
 {ICMP_ESSENTIAL}\
-         \t\tjump unless_closed\n\
+         \t\tjump raw_drop_closed\n\
          \t\tgoto {blocked}\n\
          \t}}\n",
         trial = trial(structure),
-        fresh_signalling = datagrams::fresh_signalling(structure),
+        signalling_chain = datagrams::signalling_chain(structure),
     )
 }
 
 /// Signalling comes first, because each of its packets is judged, within a flow or not. In allowlist
-/// mode, `guard` has already done so.
-fn gate(structure: &Structure, judges: GateJudges) -> String {
-    let guard_has_judged = structure.open.is_none() && judges == GateJudges::TheRest;
-    let judged = if guard_has_judged { "accept" } else { "goto fresh" };
+/// mode, `raw_prerouting` has already done so.
+fn prerouting(structure: &Structure, judges: PreroutingJudges) -> String {
+    let is_judged = structure.open.is_none() && judges == PreroutingJudges::TheRest;
+    let judged = if is_judged { "accept" } else { "goto to_this_host" };
     let signalling = signalling_rules(structure, judged);
     format!(
-        "\tchain gate {{\n\
+        "\tchain prerouting {{\n\
          \t\ttype filter hook prerouting priority -150; policy accept;\n\
 {trial}\
          \t\tiif \"lo\" accept\n\
 {signalling}\
-         \t\tct state established,related goto running\n\
+         \t\tct state established,related goto established\n\
 {datagrams}\
 {ICMP_ESSENTIAL}\
-         \t\tgoto fresh\n\
+         \t\tgoto to_this_host\n\
          \t}}\n",
         trial = trial(structure),
-        datagrams = datagrams::in_gate(structure),
+        datagrams = datagrams::in_prerouting(structure),
     )
 }
 
@@ -139,19 +139,19 @@ fn gate(structure: &Structure, judges: GateJudges) -> String {
 ///
 /// An established **media** stream is one to which this host sends: it belongs to a call of the PBX. A
 /// flow that was **cut** stays cut for as long as its peer keeps sending: each of its packets that
-/// reaches `ended` restarts the timeout of its element. Only flows in the set get there, so strangers
+/// reaches `cut_flows` restarts the timeout of its element. Only flows in the set get there, so strangers
 /// cannot fill it.
 ///
 /// In open mode, strangers' flows stay under the limits: one flow is enough to guess passwords, and
 /// each packet prolongs a connection tracking entry. Their UDP flows are recognised by their short
 /// timeout.
-fn running(structure: &Structure) -> String {
+fn established(structure: &Structure) -> String {
     let ports = &structure.ports;
-    let mut text = "\tchain running {\n".to_owned();
+    let mut text = "\tchain established {\n".to_owned();
     // A packet that keeps a lease alive does so only where it is accepted.
     let alive = super::conditions::keeping_alive(structure);
     let calling = super::conditions::calling(structure);
-    let accepted = if alive.is_empty() { "accept" } else { "goto accepted" };
+    let accepted = if alive.is_empty() { "accept" } else { "goto established_accepted" };
     let media = calling + &rules(Side::Destination, &ports.media, accepted);
     // Strangers' calls that began while the media ports were open continue after these are closed.
     let media_is_open = ports.media_from_anybody
@@ -165,7 +165,7 @@ fn running(structure: &Structure) -> String {
     if structure.open.is_some() || ports.media_from_anybody {
         let short = StrangersShare::UDP_TIMEOUT + 1;
         text += &format!(
-            "\t\tct direction original meta l4proto 17 ct expiration < {short}s goto fresh\n"
+            "\t\tct direction original meta l4proto 17 ct expiration < {short}s goto to_this_host\n"
         );
     }
     if media_is_open {
@@ -173,27 +173,27 @@ fn running(structure: &Structure) -> String {
     }
     let (cuts4, cuts6, lasts) = (names::CUTS_V4, names::CUTS_V6, CUT_TIMEOUT.as_secs());
     text += &format!(
-        "\t\t{FLOW_V4} @{cuts4} goto ended\n\
-         \t\t{FLOW_V6} @{cuts6} goto ended\n\
-         \t\tct state established ct direction original meta l4proto != {{ tcp, udp }} goto fresh\n"
+        "\t\t{FLOW_V4} @{cuts4} goto cut_flows\n\
+         \t\t{FLOW_V6} @{cuts6} goto cut_flows\n\
+         \t\tct state established ct direction original meta l4proto != {{ tcp, udp }} goto to_this_host\n"
     );
     if let Some(open) = &structure.open {
         for ports in super::ports::matches(Side::Destination, &open.limited.ports) {
-            text += &format!("\t\tct direction original {ports} goto fresh\n");
+            text += &format!("\t\tct direction original {ports} goto to_this_host\n");
         }
     }
     text += &format!(
         "{alive}\
          \t\taccept\n\
          \t}}\n\
-         \tchain ended {{\n\
+         \tchain cut_flows {{\n\
          \t\tupdate @{cuts4} {{ {FLOW_V4} timeout {lasts}s }}\n\
          \t\tupdate @{cuts6} {{ {FLOW_V6} timeout {lasts}s }}\n\
-         \t\tgoto judged\n\
+         \t\tgoto accounts\n\
          \t}}\n"
     );
     if !alive.is_empty() {
-        text += &format!("\tchain accepted {{\n{alive}\t\taccept\n\t}}\n");
+        text += &format!("\tchain established_accepted {{\n{alive}\t\taccept\n\t}}\n");
     }
     text
 }
@@ -211,9 +211,9 @@ fn essential() -> String {
         .to_owned()
 }
 
-fn late(structure: &Structure) -> String {
+fn input(structure: &Structure) -> String {
     format!(
-        "\tchain late {{\n\
+        "\tchain input {{\n\
          \t\ttype filter hook input priority -150; policy accept;\n\
 {trial}\
 {signalling}\
@@ -222,27 +222,27 @@ fn late(structure: &Structure) -> String {
          \t\tfib daddr type != unicast accept\n\
 {ICMP_ESSENTIAL}\
 {DHCP_ESSENTIAL}\
-         \t\tgoto judged\n\
+         \t\tgoto accounts\n\
          \t}}\n\
-         \tchain late_signalling {{\n\
+         \tchain input_signalling {{\n\
          \t\tiif \"lo\" accept\n\
          \t\tfib daddr type != unicast accept\n\
-         \t\tgoto judged\n\
+         \t\tgoto accounts\n\
          \t}}\n",
         trial = trial(structure),
-        signalling = signalling_rules(structure, "goto late_signalling"),
+        signalling = signalling_rules(structure, "goto input_signalling"),
     )
 }
 
 /// Judges a packet addressed to this host. Lists are looked up only in open mode, after the known
 /// peers: in allowlist mode strangers are dropped anyway, listed or not.
-fn judged(structure: &Structure) -> String {
+fn dispatch(structure: &Structure) -> String {
     let mut text = format!(
-        "\tchain fresh {{\n\
+        "\tchain to_this_host {{\n\
          \t\tfib daddr type unicast accept\n\
-         \t\tgoto judged\n\
+         \t\tgoto accounts\n\
          \t}}\n\
-         \tchain judged {{\n\
+         \tchain accounts {{\n\
 {}",
         accounts()
     );
@@ -251,9 +251,9 @@ fn judged(structure: &Structure) -> String {
         text += &super::knocks::accepts(structure);
         text += &requests::agents(structure);
         for set in structure.list_sets.all() {
-            text += &format!("\t\t{} @{} goto listed\n", lookup_key(&set), set.name);
+            text += &format!("\t\t{} @{} goto blocklisted\n", lookup_key(&set), set.name);
         }
-        text.push_str("\t\tgoto admission\n\t}\n");
+        text.push_str("\t\tgoto open_services\n\t}\n");
     } else {
         text.push_str("\t\tgoto strangers\n\t}\n");
     }

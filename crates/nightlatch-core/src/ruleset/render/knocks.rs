@@ -76,13 +76,13 @@ pub(super) fn sets(structure: &Structure) -> String {
 pub(super) fn listens(structure: &Structure) -> String {
     match structure.knocks.is_empty() {
         true => String::new(),
-        false => format!("\t\t{SYN} goto knock.listed\n"),
+        false => format!("\t\t{SYN} goto knock.blocklisted\n"),
     }
 }
 
-/// Where the SYNs go that `guard` judges, if they have a way of their own.
-pub(super) fn fresh(structure: &Structure) -> &'static str {
-    if structure.knocks.is_empty() { "fresh" } else { "knock.fresh" }
+/// Where the SYNs go that `raw_prerouting` judges, if they have a way of their own.
+pub(super) fn syn_chain(structure: &Structure) -> &'static str {
+    if structure.knocks.is_empty() { "to_this_host" } else { "knock.new_syn" }
 }
 
 /// The rules that accept the packets of those who have knocked.
@@ -157,7 +157,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     }
     let mut text: String = knocks.classes.iter().map(|class| opens(knocks, class)).collect();
     text += &opened(knocks);
-    text += &opened_outwards(structure, "out", "goto sending_quietly");
+    text += &opened_outwards(structure, "out", "goto output_drop_errors");
     if structure.containers {
         text += &opened_outwards(structure, FORWARD, "goto published_to_peer");
     }
@@ -166,7 +166,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     text += &counted(structure);
     text += &syn(structure);
     if structure.open.is_none() {
-        text += &fresh_syn(structure);
+        text += &new_syn(structure);
     }
     text
 }
@@ -195,7 +195,7 @@ fn syn(structure: &Structure) -> String {
     if structure.open.is_some() {
         let _ = write!(
             text,
-            "\tchain knock.listed {{\n\
+            "\tchain knock.blocklisted {{\n\
              \t\t{is_first} goto knock.counted\n\
 {}\
              \t\tgoto knock.counted\n\
@@ -206,10 +206,10 @@ fn syn(structure: &Structure) -> String {
     text
 }
 
-/// Where `guard` sends SYNs: the rules of `judged`, then those for SIP over TCP, which alone concern a
+/// Where `raw_prerouting` sends SYNs: the rules of `accounts`, then those for SIP over TCP, which alone concern a
 /// stranger's SYN on its usual way; what is left belongs to nobody else.
-fn fresh_syn(structure: &Structure) -> String {
-    let mut text = "\tchain knock.fresh {\n\t\tfib daddr type unicast accept\n".to_owned();
+fn new_syn(structure: &Structure) -> String {
+    let mut text = "\tchain knock.new_syn {\n\t\tfib daddr type unicast accept\n".to_owned();
     text += &super::inbound::accounts();
     text += &of_known_protocol(&structure.ports.sip_tcp, "jump sip_tcp_from_peer");
     text.push_str("\t\tgoto knock.syn\n\t}\n");

@@ -20,24 +20,24 @@ use super::{ListSet, ListSets, ServiceChain, Structure, TABLE, names};
 use crate::Family;
 use crate::learned::SetSpec;
 
-use inbound::GateJudges;
+use inbound::PreroutingJudges;
 
 pub use strangers::COUNTED_BY_ADDRESS;
 
 /// One transaction that makes the table's chains and rules what `structure` says. Elements of
 /// sets, their running timeouts and the counters stay as they are.
 pub fn render(structure: &Structure) -> String {
-    render_where(structure, GateJudges::TheRest)
+    render_where(structure, PreroutingJudges::TheRest)
 }
 
-/// The same, but signalling that `guard` judges is judged by `gate` once more: to be loaded before
-/// [`render`] where packets may be on their way from the one to the other that `guard` did not judge (see
-/// [`Structure::guard_judges_more_than`]).
+/// The same, but signalling that `raw_prerouting` judges is judged by `prerouting` once more: to be loaded before
+/// [`render`] where packets may be on their way from the one to the other that `raw_prerouting` did not judge (see
+/// [`Structure::raw_prerouting_judges_more_than`]).
 pub fn render_judging_twice(structure: &Structure) -> String {
-    render_where(structure, GateJudges::All)
+    render_where(structure, PreroutingJudges::All)
 }
 
-fn render_where(structure: &Structure, gate_judges: GateJudges) -> String {
+fn render_where(structure: &Structure, prerouting_judges: PreroutingJudges) -> String {
     let mut text = String::with_capacity(16 * 1024);
     // A table that is not there cannot be flushed, and `destroy` is unknown to nft 1.0.6.
     let _ =
@@ -59,7 +59,7 @@ fn render_where(structure: &Structure, gate_judges: GateJudges) -> String {
     text.push_str(&limits::chains(structure));
     text.push_str(&requests::chains(structure));
     text.push_str(&signalling::chains(&structure.ports));
-    text.push_str(&inbound::chains(structure, gate_judges));
+    text.push_str(&inbound::chains(structure, prerouting_judges));
     text.push_str(&strangers::chains(structure));
     text.push_str(&datagrams::chains(structure));
     text.push_str(&outbound::chains(structure));
@@ -165,7 +165,7 @@ fn account_chain(name: &str, chain: &ServiceChain) -> String {
         let _ = writeln!(text, "\t\tjump {condition}");
     }
     if !chain.walled {
-        text += &ports::rules(ports::Side::Destination, &chain.only_in_hours, "goto admission");
+        text += &ports::rules(ports::Side::Destination, &chain.only_in_hours, "goto open_services");
     }
     if chain.walled {
         let _ = writeln!(text, "\t\tcounter name {} drop", names::BLOCKED);

@@ -7,7 +7,7 @@ use crate::ruleset::{BLOCKED, Structure, closing_chain, names};
 use crate::signalling::sip;
 
 /// The kernel itself answers some packets before any rule can drop them: fragments that are never
-/// completed, and unknown hop-by-hop options. `sending` drops these errors.
+/// completed, and unknown hop-by-hop options. `output` drops these errors.
 ///
 /// It also drops the replies to **half-open handshakes**: otherwise a stranger whose first packet came
 /// before the firewall would get answers for another minute.
@@ -15,13 +15,13 @@ use crate::signalling::sip;
 /// It is not called "outgoing" because an older version had a chain of another type with that name:
 /// the kernel cannot change a chain's type, so an update would fail.
 ///
-/// It is a chain of type route, since packets to closed addresses are rerouted (`to_nobody`). Packets
-/// of a socket that is bound to an interface are not rerouted; `leaving` drops them.
+/// It is a chain of type route, since packets to closed addresses are rerouted (`to_discard_port`). Packets
+/// of a socket that is bound to an interface are not rerouted; `postrouting` drops them.
 ///
-/// The chains `..._unless_closed` return only for blocked addresses (see [`closing_chain`]); for all
+/// The chains `..._drop_closed` return only for blocked addresses (see [`closing_chain`]); for all
 /// others they end with a verdict.
 ///
-/// `leaving` runs after all NAT, so that it sees packets as the peer will. Only packets that this host
+/// `postrouting` runs after all NAT, so that it sees packets as the peer will. Only packets that this host
 /// itself sends (from a socket, with no input interface) or that a container sends from a published
 /// port make a peer known; packets of neighbours for which this host routes or bridges do not. (Bridged
 /// packets have no input interface here either, hence the test for a socket.)
@@ -44,34 +44,34 @@ pub(super) fn chains(structure: &Structure) -> String {
         false => ("iif != 0 accept", String::new()),
     };
     format!(
-        "\tchain answers {{\n\
+        "\tchain output_tcp_replies {{\n\
          \t\tct state new,invalid drop\n\
          \t\tip daddr . meta l4proto . th dport . th sport @{cuts4} drop\n\
          \t\tip6 daddr . meta l4proto . th dport . th sport @{cuts6} drop\n\
          \t\taccept\n\
          \t}}\n\
-         \tchain sending_quietly {{\n\
+         \tchain output_drop_errors {{\n\
          \t\tmeta l4proto 17 accept\n\
-         \t\ttcp flags & (syn | ack) == (syn | ack) goto answers\n\
+         \t\ttcp flags & (syn | ack) == (syn | ack) goto output_tcp_replies\n\
 {quiet}\
          \t\taccept\n\
          \t}}\n\
-         \tchain sending_unless_closed {{\n\
+         \tchain output_drop_closed {{\n\
          \t\tip daddr vmap @{}\n\
          \t\tip6 daddr vmap @{}\n\
-         \t\tgoto sending_quietly\n\
+         \t\tgoto output_drop_errors\n\
          \t}}\n\
-         \tchain sending {{\n\
+         \tchain output {{\n\
          \t\ttype route hook output priority 0; policy accept;\n\
 {trial}\
          \t\toif \"lo\" accept\n\
 {banned}\
-         \t\tjump sending_unless_closed\n\
+         \t\tjump output_drop_closed\n\
          \t\tjump {blocked}\n\
-         \t\tgoto sending_quietly\n\
+         \t\tgoto output_drop_errors\n\
          \t}}\n\
 {chain}\
-         \tchain leaving {{\n\
+         \tchain postrouting {{\n\
          \t\ttype filter hook postrouting priority 200; policy accept;\n\
 {trial}\
          \t\toif \"lo\" accept\n\
@@ -114,14 +114,14 @@ fn containers(peers: &str) -> String {
 {peers}\
          \t\taccept\n\
          \t}}\n\
-         \tchain published_unless_closed {{\n\
+         \tchain published_drop_closed {{\n\
          \t\tip daddr vmap @{}\n\
          \t\tip6 daddr vmap @{}\n\
          \t\tgoto published_to_peer\n\
          \t}}\n\
          \tchain published {{\n\
 {banned}\
-         \t\tjump published_unless_closed\n\
+         \t\tjump published_drop_closed\n\
          \t\tjump {blocked}\n\
          \t\tgoto published_to_peer\n\
          \t}}\n\

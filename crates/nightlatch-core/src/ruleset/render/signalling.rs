@@ -39,25 +39,23 @@ fn peer_sends() -> String {
         };
         sets.iter().map(rule).collect::<String>()
     };
-    let mut first: Vec<String> = sip::REQUESTS
-        .iter()
-        .map(|method| format!("{method:#010x} : goto request_of_peer"))
-        .collect();
-    first.push(format!("{:#010x} : goto response_of_peer", sip::RESPONSE));
+    let mut first: Vec<String> =
+        sip::REQUESTS.iter().map(|method| format!("{method:#010x} : goto peer_request")).collect();
+    first.push(format!("{:#010x} : goto peer_response", sip::RESPONSE));
     // Most packets of strangers begin like this, and are no responses of STUN.
     first.push(format!("{:#010x} : return", sip::REGISTERS));
     format!(
-        "\tchain request_of_peer {{\n{}\t}}\n\
-         \tchain response_of_peer {{\n{}\t}}\n\
+        "\tchain peer_request {{\n{}\t}}\n\
+         \tchain peer_response {{\n{}\t}}\n\
          \tchain sip_from_peer {{\n\
          \t\t@th,64,32 vmap {{ {} }}\n\
-         \t\t@th,64,16 {{ {} }} @th,96,32 {:#010x} goto response_of_peer\n\
+         \t\t@th,64,16 {{ {} }} @th,96,32 {:#010x} goto peer_response\n\
          \t}}\n\
          \tchain iax_from_peer {{\n\
-         \t\t@th,64,8 & {full:#04x} == 0x00 goto request_of_peer\n\
+         \t\t@th,64,8 & {full:#04x} == 0x00 goto peer_request\n\
          \t\t@th,144,16 {{ {} }} return\n\
-         \t\t@th,144,16 {{ {} }} goto response_of_peer\n\
-         \t\tgoto request_of_peer\n\
+         \t\t@th,144,16 {{ {} }} goto peer_response\n\
+         \t\tgoto peer_request\n\
          \t}}\n\
          \tchain sip_tcp_from_peer {{\n\
          \t\tip saddr @registered_tcp4 accept\n\

@@ -76,7 +76,7 @@ pub(super) fn chains(structure: &Structure) -> String {
     // An account that does not grant the service gets here, exempt from the lists.
     let mut text = "\tchain strangers {\n\t\tjump known_peers\n".to_owned();
     text += &requests::agents(structure);
-    text += "\t\tgoto admission\n\t}\n";
+    text += "\t\tgoto open_services\n\t}\n";
     text += &admission(structure);
     if let Some(open) = &structure.open {
         text += &listed(structure);
@@ -93,7 +93,7 @@ pub(super) fn chains(structure: &Structure) -> String {
 fn admission(structure: &Structure) -> String {
     let (open, ports) = (structure.open.as_ref(), &structure.ports);
     let mut text = String::new();
-    let mut admission = "\tchain admission {\n".to_owned();
+    let mut admission = "\tchain open_services {\n".to_owned();
     if let Some(open) = open.filter(|open| open.admissions.is_empty()) {
         admission += &admitting(&open.limited, &open.opening);
     }
@@ -114,8 +114,8 @@ fn admission(structure: &Structure) -> String {
 /// Sends what open services offer to its limits.
 fn admitting(limited: &Opening, opening: &Opening) -> String {
     let mut text = offered(limited, "goto rate_limits");
-    text += &rules(Side::Destination, &opening.ports, "goto admitted");
-    text += &ping(opening.ping, "goto admitted_ping");
+    text += &rules(Side::Destination, &opening.ports, "goto strangers_new_flows");
+    text += &ping(opening.ping, "goto strangers_ping");
     text
 }
 
@@ -127,7 +127,7 @@ fn listed(structure: &Structure) -> String {
     let limit =
         format!("limit rate {COUNTED_BY_ADDRESS}/second burst {COUNTED_BY_ADDRESS} packets");
     format!(
-        "\tchain listed {{\n\
+        "\tchain blocklisted {{\n\
          \t\tmeta nfproto ipv4 {limit} update @{} {{ ip saddr counter }}\n\
          \t\tmeta nfproto ipv6 {limit} update @{} {{ ip6 saddr counter }}\n\
          \t\tcounter name {}\n\
@@ -152,7 +152,7 @@ fn rate_limits(open: &OpenServices) -> String {
          \t\tupdate @{meter4} {{ ip saddr {source} }} {dropped}\n\
          \t\tupdate @{meter6} {{ ip6 saddr & ffff:ffff:ffff:ffff:: {source} }} {dropped}\n\
          \t\t{} {limited}\n\
-         \t\tgoto admitted\n\
+         \t\tgoto strangers_new_flows\n\
          \t}}\n",
         over(open.total)
     )
@@ -164,7 +164,7 @@ fn admitted(structure: &Structure) -> String {
     let begins = |protocol, rate| {
         format!("\t\tct state new meta l4proto {protocol} {} {limited}\n", over(rate))
     };
-    let mut text = "\tchain admitted {\n".to_owned();
+    let mut text = "\tchain strangers_new_flows {\n".to_owned();
     text += &rules(Side::Destination, &structure.ports.media, "goto strangers_media");
     text += &begins(17, share.new_udp());
     let _ = writeln!(text, "\t\tmeta l4proto 17 {} {limited}", over(share.udp()));
@@ -173,7 +173,7 @@ fn admitted(structure: &Structure) -> String {
     text += &accepted_for("tcp");
     text.push_str("\t\taccept\n\t}\n");
     let pings = over(share.pings());
-    let _ = write!(text, "\tchain admitted_ping {{\n\t\t{pings} {limited}\n\t\taccept\n\t}}\n");
+    let _ = write!(text, "\tchain strangers_ping {{\n\t\t{pings} {limited}\n\t\taccept\n\t}}\n");
     text
 }
 

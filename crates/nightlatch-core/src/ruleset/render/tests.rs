@@ -66,7 +66,7 @@ impl Rules {
     /// What a packet passes in prerouting, and whether it is accepted there.
     fn judge(&self, packet: Packet) -> (Passed, bool) {
         let mut passed = Passed::default();
-        for chain in ["guard", "gate"] {
+        for chain in ["raw_prerouting", "prerouting"] {
             if self.chain(chain, packet, &mut passed) == End::Drop {
                 return (passed, false);
             }
@@ -357,7 +357,7 @@ fn a_packet_under_way_while_rules_are_loaded_is_judged() {
     for (old, new) in structures.iter().flat_map(|old| structures.iter().map(move |new| (old, new)))
     {
         let mut texts = vec![render(old)];
-        if new.guard_judges_more_than(Some(old)) {
+        if new.raw_prerouting_judges_more_than(Some(old)) {
             texts.push(render_judging_twice(new));
             twice += 1;
         }
@@ -367,8 +367,8 @@ fn a_packet_under_way_while_rules_are_loaded_is_judged() {
             for port in [4569, 5060, 5070, 53] {
                 let first = b"OPTIONS sip:100@192.0.2.1 SIP/2.0\r\n";
                 let packet = Packet { family: Family::V4, port, first };
-                let accepted =
-                    pair[0].accept_in("guard", packet) && pair[1].accept_in("gate", packet);
+                let accepted = pair[0].accept_in("raw_prerouting", packet)
+                    && pair[1].accept_in("prerouting", packet);
                 assert!(!accepted, "port {port}, from {old:?} to {new:?}");
             }
         }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::super::CountryCode;
 
 /// Pointers that may follow each other; a sound database has one.
-const MOST_POINTERS: usize = 4;
+const MAX_POINTERS: usize = 4;
 /// Values that may be skipped for every byte of data, all records together. Records of cities
 /// have some hundred values before the country.
 const WORK_PER_BYTE: u64 = 16;
@@ -119,7 +119,7 @@ impl<'a> Data<'a> {
 
     /// The head of the value at `at`, or of the one that a pointer there leads to.
     fn value(&self, mut at: usize) -> Result<Head, Damaged> {
-        for _ in 0..=MOST_POINTERS {
+        for _ in 0..=MAX_POINTERS {
             let head = self.head(at)?;
             if head.kind != Kind::Pointer {
                 return Ok(head);

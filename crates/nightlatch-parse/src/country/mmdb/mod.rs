@@ -19,7 +19,7 @@ pub use systems::{System, Systems};
 
 /// Where the metadata begins, at most this far from the file's end.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
-const MOST_METADATA: usize = 128 * 1024;
+const MAX_METADATA_BYTES: usize = 128 * 1024;
 /// Zeros between tree and data.
 const SEPARATOR: usize = 16;
 /// The bit at which the IPv4 addresses begin in a tree of IPv6.
@@ -77,7 +77,7 @@ enum Target {
 
 impl<'a> Tree<'a> {
     fn open(bytes: &'a [u8]) -> Result<Tree<'a>, CountryError> {
-        let tail_at = bytes.len().saturating_sub(MOST_METADATA);
+        let tail_at = bytes.len().saturating_sub(MAX_METADATA_BYTES);
         let tail = bytes.get(tail_at..).unwrap_or_default();
         let marker = tail
             .windows(MARKER.len())

@@ -9,6 +9,8 @@ use super::program::{Next, Program, Step};
 
 /// After that many steps, places that failed are remembered.
 const STEPS_BEFORE_MEMORY: usize = 2_000;
+/// How many ways most lines leave open at once: room for them is made once.
+const USUAL_DEPTH: usize = 32;
 /// The most memory for it, in bits.
 const MAX_MEMORY: usize = 1 << 23;
 
@@ -79,7 +81,7 @@ impl<'a> Machine<'a> {
         limit: usize,
     ) -> Self {
         let slots = vec![NOWHERE; program.slots];
-        let (stack, failed) = (Vec::new(), Vec::new());
+        let (stack, failed) = (Vec::with_capacity(USUAL_DEPTH), Vec::new());
         Self { program, text, wanted, slots, stack, failed, used: 0, limit, depth: 0 }
     }
 
@@ -162,9 +164,14 @@ impl<'a> Machine<'a> {
 
     /// Drops the other ways, but keeps how slots were, for whoever goes back further.
     fn forget_ways(&mut self, base: usize) {
-        let mut kept = self.stack.split_off(base);
-        kept.retain(|back| matches!(back, Back::Slot(..)));
-        self.stack.append(&mut kept);
+        let mut kept = base;
+        for place in base..self.stack.len() {
+            if matches!(self.stack.get(place), Some(Back::Slot(..))) {
+                self.stack.swap(kept, place);
+                kept += 1;
+            }
+        }
+        self.stack.truncate(kept);
     }
 
     fn back(&mut self, base: usize) -> Option<(usize, usize)> {

@@ -21,7 +21,7 @@ const MAX_SIZE: usize = 1 << 20;
 const MAX_CACHE: usize = 1 << 20;
 
 /// With so many steps of backtracking most lines are done; then an automaton takes over.
-const QUICK_STEPS: usize = 1_500;
+const MAX_QUICK_STEPS: usize = 1_500;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl Pattern {
 
     /// The first match. Named groups and the whole have places; other groups may have none.
     pub(crate) fn find(&self, text: &[u8], steps: &mut usize) -> Result<Option<Places>, Exhausted> {
-        let mut quick = QUICK_STEPS.min(*steps);
+        let mut quick = MAX_QUICK_STEPS.min(*steps);
         let before = quick;
         let found = machine::search(&self.program, text, None, &mut quick);
         *steps = steps.saturating_sub(before - quick);

@@ -10,7 +10,7 @@ use crate::shell::clock::Stopwatch;
 use crate::shell::screen;
 
 /// How long a person waits for the addresses.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is asked whether they are there.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -22,7 +22,7 @@ pub(super) fn show(context: &Context, name: &AccountName) {
         let Ok(account) = shown(context, name) else { return };
         let hosts = account.entries.iter().filter(|entry| entry.host().is_some());
         let is_open = |entry: &&Entry| entry.ranges().next().is_none();
-        let is_over = watch.elapsed() >= PATIENCE;
+        let is_over = watch.elapsed() >= TIMEOUT;
         if !is_over && hosts.clone().any(|entry| is_open(&entry)) {
             std::thread::sleep(STEP);
             continue;

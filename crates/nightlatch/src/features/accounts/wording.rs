@@ -274,11 +274,11 @@ fn altered(before: &Terms, after: &Terms, entries: usize) -> String {
 
 /// An account of that name exists; the command that adds what was asked for.
 fn exists(account: &Account, more: &[Entry]) -> String {
-    const MOST: usize = 20;
+    const MAX: usize = 20;
     let name = &account.name;
     let what = match more {
         [] => format!("to change it, use \"nightlatch account set {name}\", or take another name"),
-        more if more.len() > MOST => format!(
+        more if more.len() > MAX => format!(
             "to add these addresses, use \"nightlatch account add {name}\" with the same addresses"
         ),
         more => {

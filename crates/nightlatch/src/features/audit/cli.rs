@@ -12,7 +12,7 @@ use crate::shell::store::{self, Entry, Store};
 use crate::shell::{clock, screen};
 
 /// How often `--follow` looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Show every change: when, who, what, before and after
 #[derive(clap::Args, Debug)]
@@ -62,7 +62,7 @@ impl Run for Log {
             if !self.follow || screen::nobody_listens() {
                 return Ok(ExitCode::SUCCESS);
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(LOOK_INTERVAL);
             entries = store::entries_after(&store, last).map_err(Failure::failed)?;
             if since.is_some() && last == 0 {
                 entries.retain(|entry| Some(entry.time) >= since);

@@ -26,7 +26,7 @@ use crate::shell::{caller, configuration, journal, known_peers};
 /// Under which key the store keeps the last configuration that was good.
 const LAST_GOOD_CONFIGURATION: &str = "last good configuration";
 /// The copy is renewed at most this often: it is the third line behind database and configuration.
-const COPY_EVERY: Duration = Duration::from_secs(5);
+const COPY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether a firewall of ours is in the kernel.
 ///
@@ -71,7 +71,7 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
         );
     }
     // Records for the daemon that the lists are as they were loaded, this change included.
-    firewall.verify(None);
+    let _ = firewall.is_doubtful();
     Ok(())
 }
 
@@ -153,7 +153,7 @@ pub fn copies(paths: &Paths) -> (Copies, Copying) {
 impl Copying {
     /// What the copy is to be now, if something changed and the last one is old enough.
     pub fn due(&mut self, engine: &Engine) -> Option<Option<Box<Copy>>> {
-        let soon = self.last.as_ref().is_some_and(|last| last.elapsed() < COPY_EVERY);
+        let soon = self.last.as_ref().is_some_and(|last| last.elapsed() < COPY_INTERVAL);
         let is_new = self.revision == Some(engine.revision());
         if soon || (is_new && !self.failed.load(Ordering::Relaxed)) {
             return None;

@@ -20,7 +20,7 @@ use crate::shell::{addresses, client, screen};
 use crate::wording;
 
 /// How often to ask the daemon how it goes.
-const GLANCE: Duration = Duration::from_millis(200);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What "all" means where strangers are let in.
 const LETS_IN: &str = "it lets strangers in from everywhere";
@@ -189,7 +189,7 @@ fn change(context: &Context, request: Request, force: bool, waiting: Waiting) ->
                 now.source.join(", "),
                 begun.elapsed().as_secs()
             ));
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(LOOK_INTERVAL);
             continue;
         }
         screen::progress("");

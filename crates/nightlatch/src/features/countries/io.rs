@@ -34,9 +34,9 @@ use sources::Part;
 /// server along.
 const OWN_COUNTRIES: &str = "/usr/local/share/nightlatch";
 /// How many ranges a table may have, whatever the number of its parts.
-const MOST_RANGES: usize = 4_000_000;
+const MAX_RANGES: usize = 4_000_000;
 /// How many remarks about a table are kept.
-const MOST_NOTES: usize = 5;
+const MAX_NOTES: usize = 5;
 
 /// The first of the folders that holds a table: the package tor alone leaves one without. Where
 /// none does, the first, so that a message names it.
@@ -93,7 +93,7 @@ impl Works for core::Countries {
     fn run(job: Job, background: &Background) {
         match job {
             Job::Read { source, countries, known } => background
-                .in_thread(move || Event::Read(read(&source, &countries, &known, MOST_RANGES))),
+                .in_thread(move || Event::Read(read(&source, &countries, &known, MAX_RANGES))),
             Job::Keep(table) => background.with_kept(move |kept| {
                 let error = kept::keep(kept, &table).err()?;
                 Some(Event::NotKept { error: error.to_string() })
@@ -114,7 +114,7 @@ fn tables(paths: &Paths) -> Vec<Arc<CountryTable>> {
     {
         let is_file = |it: &String| !it.contains("://") && !sources::is_by_country(it);
         let files: Vec<String> = source.into_iter().filter(is_file).collect();
-        let read = read(&files, &BTreeSet::new(), &Versions::new(), MOST_RANGES);
+        let read = read(&files, &BTreeSet::new(), &Versions::new(), MAX_RANGES);
         tables.extend(read.ok().flatten().map(|fetched| fetched.table));
     }
     tables
@@ -135,7 +135,7 @@ pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, F
         )));
     }
     let read =
-        read(&whole, &BTreeSet::new(), &Versions::new(), MOST_RANGES).map_err(Failure::failed)?;
+        read(&whole, &BTreeSet::new(), &Versions::new(), MAX_RANGES).map_err(Failure::failed)?;
     Ok(read.and_then(|fetched| found(&fetched.table, address, whole.join(", "))))
 }
 
@@ -233,7 +233,7 @@ fn of_core(version: &Version) -> fetch::Version {
 
 fn note_refused(notes: &mut Vec<String>, part: &Part, content: &Countries) {
     if let Some(sample) = content.tally.samples.first()
-        && notes.len() < MOST_NOTES
+        && notes.len() < MAX_NOTES
     {
         notes.push(format!(
             "{} lines of {} could not be read, such as \"{}\"",

@@ -1,197 +1,97 @@
-//! Runs the demo: builds the stage, scans, protects, scans again.
+//! Finds the program of the demo, and becomes it.
 
+use std::fs;
 use std::io;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::logic::{Reach, Report};
-use super::now;
-use super::scan;
-use super::stage::{ATTACKER, Host, OFFICE, Plan, SERVER, Stage, StageError, TRAVELLER};
-use super::standin::StandIn;
+#[cfg(test)]
+mod tests;
 
-/// Why the demo could not be shown.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// The stage.
-    #[error(transparent)]
-    Stage(#[from] StageError),
-    /// Sockets or processes.
-    #[error("the demo could not go on: {0}")]
-    Io(#[from] io::Error),
-    /// One of our own commands refused its work.
-    #[error("\"nightlatch {command}\" failed inside the demo: {detail}")]
-    Command {
-        /// Its arguments.
-        command: String,
-        /// What it said.
-        detail: String,
-    },
-    /// The daemon did not come up.
-    #[error("the daemon did not answer inside the demo within {patience:?}: {log}")]
-    Daemon {
-        /// How long it was waited for.
-        patience: Duration,
-        /// The end of what it said.
-        log: String,
-    },
+/// The name of its file.
+const LAB: &str = "nightlatch-lab";
+
+/// Folders where it may be, as seen from the folder of this program's own file. They are named here
+/// and not taken from the environment: PATH may name folders of somebody else.
+const FOLDERS: [&str; 4] =
+    ["", "../lib/nightlatch", "../libexec/nightlatch", "/usr/lib/nightlatch"];
+
+/// Why the demo did not start.
+#[derive(Debug)]
+pub(super) enum NotStarted {
+    /// This program does not know where its own file is.
+    OwnFile(io::Error),
+    /// It is in none of these places.
+    NotInstalled(Vec<PathBuf>),
+    /// Somebody whom this program's own file need not trust could have written it.
+    NotTrusted(PathBuf, Distrust),
+    /// The kernel refuses to start it.
+    Refused(PathBuf, io::Error),
 }
 
-/// Plays the demo. `protect` turns the protection on between the two looks at the server, and
-/// returns the processes that do it; they end with the stage. `progress` is told what happens.
-///
-/// # Errors
-///
-/// Where namespaces are not allowed or `protect` fails. In each case everything is gone again.
-pub fn play(
-    mut progress: impl FnMut(&str),
-    protect: impl FnOnce(&Stage) -> Result<Vec<Child>, DemoError>,
-) -> Result<Report, DemoError> {
-    progress("building a telephone server, an office, a traveller and an attacker ...");
-    // Without the machine's /run the daemon finds neither its systemd nor another daemon, and
-    // what it writes there is gone with the stage.
-    let stage = Stage::build(&Plan::standard().change(SERVER, |server| server.with_empty("/run")))?;
-    let stand_in = StandIn::in_host(stage.host(SERVER)?)?;
-    let mut report = Report::default();
-    progress(
-        "before: each tries all TCP ports, common UDP ports, odd packets and SIP requests ...",
-    );
-    report.before = look(&stage)?;
-    progress("protecting the server with Nightlatch ...");
-    let processes = protect(&stage)?;
-    progress("after: each tries the same again ...");
-    report.after = look(&stage)?;
-    progress("removing everything ...");
-    drop(stand_in);
-    drop(stage);
-    for mut process in processes {
-        // The stage has killed it; this takes the last trace of it away.
-        process.wait()?;
-    }
-    Ok(report)
+/// What is wrong with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Distrust {
+    /// It, or the symbolic link to it, belongs to this user: neither root nor the owner of this
+    /// program's own file.
+    Owner(u32),
+    /// Everybody may write to it.
+    Writable,
 }
 
-/// Protects the server with the program itself: starts its daemon, turns the allowlist on, and
-/// lets office and traveller in.
-///
-/// # Errors
-///
-/// Where one of the commands fails.
-pub fn protect(stage: &Stage) -> Result<Vec<Child>, DemoError> {
-    let server = stage.host(SERVER)?;
-    let daemon = start_daemon(server)?;
-    run(server, "up --yes --mode allowlist")?;
-    let addresses = |name: &str| -> Result<String, DemoError> {
-        let host = stage.host(name)?;
-        Ok(format!("{} {}", host.v4(), host.v6()))
+/// Becomes the program of the demo. Returns only if it cannot.
+pub(super) fn become_lab(json: bool) -> NotStarted {
+    let own = match std::env::current_exe() {
+        Ok(own) => own,
+        Err(error) => return NotStarted::OwnFile(error),
     };
-    run(server, &format!("allow office {}", addresses(OFFICE)?))?;
-    run(server, &format!("allow traveller {} --services sip --for 8h", addresses(TRAVELLER)?))?;
-    Ok(vec![daemon])
-}
-
-/// What all hosts reach; they try at the same time.
-fn look(stage: &Stage) -> Result<Vec<Reach>, DemoError> {
-    let server = stage.host(SERVER)?;
-    let mut hosts = Vec::new();
-    for name in [OFFICE, TRAVELLER, ATTACKER] {
-        hosts.push(stage.host(name)?);
-    }
-    let both = |host: &Host| -> io::Result<[Reach; 2]> {
-        Ok([scan::reach(host, server.v4())?, scan::reach(host, server.v6())?])
+    let lab = match find(&own, &places(&own)) {
+        Ok(lab) => lab,
+        Err(not_started) => return not_started,
     };
-    let results: Vec<io::Result<[Reach; 2]>> = std::thread::scope(|scope| {
-        let running: Vec<_> =
-            hosts.into_iter().map(|host| scope.spawn(move || both(host))).collect();
-        let results = running.into_iter().map(|scan| {
-            scan.join().unwrap_or_else(|_| Err(io::Error::other("a scan ended with a panic")))
-        });
-        results.collect()
-    });
-    let mut reaches = Vec::new();
-    for result in results {
-        reaches.extend(result?);
+    let mut command = Command::new(&lab);
+    command.args(["demo", "--program"]).arg(own);
+    if json {
+        command.arg("--json");
     }
-    Ok(reaches)
+    NotStarted::Refused(lab, command.exec())
 }
 
-/// Where the program keeps its things inside the server's own /run.
-const PLACE: &str = "/run/nightlatch-demo";
-const PATIENCE: Duration = Duration::from_secs(10);
-
-fn start_daemon(server: &Host) -> Result<Child, DemoError> {
-    let own = std::env::current_exe()?;
-    // The shell makes the directories, which exist inside the server only, and becomes the daemon.
-    let script = format!(
-        "mkdir -p {PLACE}/state {PLACE}/run && exec \"$@\" > {PLACE}/daemon.log 2>&1 < /dev/null"
-    );
-    let mut shell = clean(server.command("sh"));
-    shell.args(["-c", &script, "sh"]).arg(own).args(options()).arg("daemon");
-    let mut daemon = shell.spawn()?;
-    let start = now();
-    loop {
-        // 69: the daemon is not running.
-        let code = program(server)?.arg("status").output()?.status.code();
-        if code.is_some_and(|code| code != 69) {
-            return Ok(daemon);
+/// Where it may be, the first choice first.
+fn places(own: &Path) -> Vec<PathBuf> {
+    let beside = own.parent().unwrap_or(Path::new("/"));
+    let mut places: Vec<PathBuf> = Vec::new();
+    for folder in FOLDERS {
+        let place = match folder.strip_prefix("../") {
+            Some(folder) => beside.parent().unwrap_or(beside).join(folder),
+            // An absolute folder replaces the one that it is joined to.
+            None => beside.join(folder),
+        };
+        let place = place.join(LAB);
+        if !places.contains(&place) {
+            places.push(place);
         }
-        let ended = daemon.try_wait()?.is_some();
-        if ended || start.elapsed() > PATIENCE {
-            let mut tail = server.command("tail");
-            tail.args(["-n", "5"]).arg(format!("{PLACE}/daemon.log"));
-            let log = tail.output().map(|output| said(&output)).unwrap_or_default();
-            return Err(DemoError::Daemon { patience: PATIENCE, log });
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
+    places
 }
 
-/// Runs `nightlatch` with `arguments` (parted by spaces) inside the server; it has to succeed.
-fn run(server: &Host, arguments: &str) -> Result<(), DemoError> {
-    let output = program(server)?.args(arguments.split(' ')).output()?;
-    if output.status.success() {
-        return Ok(());
+/// The first of `places` where there is a file. It must be as trustworthy as `own`, the file of this
+/// program: beside a program in /tmp, anybody could have put another.
+fn find(own: &Path, places: &[PathBuf]) -> Result<PathBuf, NotStarted> {
+    let owner = fs::metadata(own).map_err(NotStarted::OwnFile)?.uid();
+    for place in places {
+        let (Ok(entry), Ok(file)) = (fs::symlink_metadata(place), fs::metadata(place)) else {
+            continue;
+        };
+        let is_strange = |uid: &u32| *uid != 0 && *uid != owner;
+        let distrust = match [entry.uid(), file.uid()].into_iter().find(is_strange) {
+            Some(uid) => Distrust::Owner(uid),
+            None if file.mode() & 0o002 != 0 => Distrust::Writable,
+            None => return Ok(place.clone()),
+        };
+        return Err(NotStarted::NotTrusted(place.clone(), distrust));
     }
-    Err(DemoError::Command { command: arguments.to_owned(), detail: said(&output) })
-}
-
-fn program(server: &Host) -> io::Result<Command> {
-    let own = std::env::current_exe()?;
-    let own = own.to_str().ok_or_else(|| io::Error::other("the program's path is not UTF-8"))?;
-    let mut command = clean(server.command(own));
-    command.args(options());
-    Ok(command)
-}
-
-fn options() -> [String; 6] {
-    [
-        "--config".to_owned(),
-        format!("{PLACE}/nightlatch.toml"),
-        "--state-dir".to_owned(),
-        format!("{PLACE}/state"),
-        "--run-dir".to_owned(),
-        format!("{PLACE}/run"),
-    ]
-}
-
-/// Takes away what would tell the program about the machine outside.
-fn clean(mut command: Command) -> Command {
-    for variable in
-        ["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "SUDO_USER"]
-    {
-        command.env_remove(variable);
-    }
-    for variable in
-        ["NIGHTLATCH_CONFIG", "NIGHTLATCH_STATE_DIR", "NIGHTLATCH_RUN_DIR", "NIGHTLATCH_ROOT"]
-    {
-        command.env_remove(variable);
-    }
-    command.stdin(Stdio::null());
-    command
-}
-
-fn said(output: &Output) -> String {
-    let all = [output.stdout.as_slice(), &output.stderr].concat();
-    let text = String::from_utf8_lossy(&all).trim().to_owned();
-    if text.is_empty() { output.status.to_string() } else { text }
+    Err(NotStarted::NotInstalled(places.to_vec()))
 }

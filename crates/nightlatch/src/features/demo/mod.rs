@@ -10,23 +10,13 @@
 //! `nightlatch demo` needs `ip` (Debian: iproute2), `unshare`, `nsenter` and `setpriv`
 //! (util-linux). It runs as root, or as any user where the machine allows user namespaces. When it
 //! ends, also by Ctrl-C, nothing of it is left.
+//!
+//! What scans and makes namespaces is a program of its own, `nightlatch-lab`: it is not part of the
+//! program that runs as root on the server. `nightlatch demo` starts it from beside `nightlatch`, or
+//! from `lib/nightlatch` or `libexec/nightlatch` next to the folder of `nightlatch` (`install.sh`
+//! puts it into `/usr/local/lib/nightlatch`), or from `/usr/lib/nightlatch`. It may be removed:
+//! nothing else needs it.
 
 pub mod cli;
-pub mod io;
-pub mod logic;
-pub mod packet;
-mod probes;
-pub mod scan;
-mod sip;
-pub mod stage;
-pub mod standin;
-#[cfg(test)]
-mod tests;
-
-use std::time::Instant;
-
-/// The clock of the demo, which waits for packets.
-#[expect(clippy::disallowed_methods, reason = "the demo's only reading of the clock")]
-fn now() -> Instant {
-    Instant::now()
-}
+mod io;
+mod wording;

@@ -17,11 +17,11 @@ use crate::shell::{client, screen};
 use crate::wording;
 
 /// How often to look where nothing is said.
-const EVERY: Duration = Duration::from_secs(6 * 3600);
+const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// How often to look at a file here: it costs next to nothing, and whoever edits it waits for it.
 const EVERY_FILE: Duration = Duration::from_secs(5 * 60);
 /// How often to ask the daemon how it goes.
-const GLANCE: Duration = Duration::from_millis(200);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Use published lists of bad networks; they hold against strangers in mode open
 #[derive(clap::Args, Debug)]
@@ -156,7 +156,7 @@ impl Add {
                 format: "auto".to_owned(),
                 headers: Vec::new(),
                 key_file: None,
-                every: if source.starts_with("http") { EVERY } else { EVERY_FILE },
+                every: if source.starts_with("http") { INTERVAL } else { EVERY_FILE },
                 since: Time::default(),
                 by: String::new(),
                 origin: None,
@@ -280,7 +280,7 @@ fn wait(context: &Context, name: Option<&FeedName>) -> Outcome {
         }
         if feeds.iter().any(|view| view.fetching) {
             show::progress(&feeds, begun.elapsed());
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(LOOK_INTERVAL);
             continue;
         }
         screen::progress("");

@@ -22,7 +22,7 @@ use crate::shell::kept::{Kept, read_kept};
 use crate::shell::paths::Paths;
 
 /// How many entries a feed may have.
-const MOST_ENTRIES: usize = 2_000_000;
+const MAX_ENTRIES: usize = 2_000_000;
 
 impl Works for Feeds {
     fn places(paths: &Paths) -> Option<LookUp> {
@@ -103,7 +103,7 @@ fn fetch_feed(feed: &Feed, known: Version, bytes: Arc<AtomicU64>) -> Result<Fetc
     };
     let Version { etag, last_modified } = known;
     let known = fetch::Version { etag, last_modified };
-    let sink = Counting { reader: Reader::new(format, MOST_ENTRIES), bytes };
+    let sink = Counting { reader: Reader::new(format, MAX_ENTRIES), bytes };
     match fetch::fetch(&source, &known, &Limits::default(), sink) {
         Ok(fetch::Fetched::NotModified) => Ok(Fetched::default()),
         Ok(fetch::Fetched::New(new)) => {

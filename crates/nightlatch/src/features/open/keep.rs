@@ -18,8 +18,8 @@ const PROVE: Duration = Duration::from_secs(30);
 const REGULAR: Duration = Duration::from_secs(1800);
 const UNPROVED: Duration = Duration::from_secs(300);
 /// The shortest and the longest pause between packets that follow from changes and silence.
-const SHORTEST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(300);
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+const MAX_DURATION: Duration = Duration::from_secs(300);
 
 /// One address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,9 +131,9 @@ impl Kept {
         match why {
             Why::Silent => {
                 let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-                SHORTEST.saturating_mul(factor).min(LONGEST)
+                MIN_INTERVAL.saturating_mul(factor).min(MAX_DURATION)
             }
-            _ => SHORTEST,
+            _ => MIN_INTERVAL,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::shell::streams::{self, Stream};
 use crate::shell::{client, detach, systemd};
 
 /// How long the daemon may take to begin: it may have to load long lists.
-const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long connection tracking watches VPNs before the firewall comes up.
 const VPN_TRACKING_TIME: Duration = Duration::from_secs(2);
@@ -189,7 +189,7 @@ fn wait_for_daemon(paths: &Paths, mut child: Option<Child>) -> Result<(), Failur
     let waiting = Stopwatch::start();
     while !client::is_running(paths) {
         let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-        if ended.is_some() || waiting.elapsed() > DAEMON_PATIENCE {
+        if ended.is_some() || waiting.elapsed() > DAEMON_TIMEOUT {
             let log =
                 std::fs::read_to_string(paths.state_dir.join("daemon.log")).unwrap_or_default();
             let code = ended.and_then(|status| status.code()).map_or(Code::Failed, code_of);

@@ -52,13 +52,13 @@ use saved::{Saver, Snapshot};
 use source::{Begin, FileSource};
 
 /// How often the read positions are saved, if anything was read.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often changes are looked for that inotify does not report.
-const TEND_EVERY: Duration = Duration::from_secs(10);
+const TEND_INTERVAL: Duration = Duration::from_secs(10);
 /// How often it is checked whether other programs or logs were installed.
-const FIND_EVERY: Duration = Duration::from_secs(20);
+const FIND_INTERVAL: Duration = Duration::from_secs(20);
 /// How often the status is updated while it changes all the time.
-const SHOW_EVERY: Duration = Duration::from_millis(50);
+const SHOW_INTERVAL: Duration = Duration::from_millis(50);
 /// Under load, lines are collected for this time before they are read.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// The most events that are sent but not decided yet. Beyond this, reading pauses, and the lines stay in their
@@ -418,7 +418,7 @@ impl Thread {
         }
         let is_due = self.has_changed
             && self.snapshot.is_none()
-            && self.kept_at.elapsed() >= KEEP_EVERY
+            && self.kept_at.elapsed() >= KEEP_INTERVAL
             && !self.sources.iter().any(FileSource::is_in_past);
         if !is_due {
             return;
@@ -444,10 +444,10 @@ impl Thread {
             let notice = self.journal.tend();
             self.tell_all(notice);
         }
-        if self.tended.elapsed() < TEND_EVERY {
+        if self.tended.elapsed() < TEND_INTERVAL {
             return;
         }
-        if self.found.elapsed() >= FIND_EVERY {
+        if self.found.elapsed() >= FIND_INTERVAL {
             self.find();
         }
         self.blind = system::blind(&self.paths);
@@ -466,15 +466,15 @@ impl Thread {
     /// Waits until something happens, or something is due.
     fn wait(&mut self) {
         let due = match self.has_changed && self.snapshot.is_none() {
-            true => KEEP_EVERY.saturating_sub(self.kept_at.elapsed()),
-            false => TEND_EVERY.saturating_sub(self.tended.elapsed()),
+            true => KEEP_INTERVAL.saturating_sub(self.kept_at.elapsed()),
+            false => TEND_INTERVAL.saturating_sub(self.tended.elapsed()),
         };
         let due = match self.journal.is_to_begin() {
             true => due.min(self.journal.pause_left()),
             false => due,
         };
         let due = due.min(self.managers.due(self.running.elapsed()));
-        let due = if self.is_shown { due } else { due.min(SHOW_EVERY) };
+        let due = if self.is_shown { due } else { due.min(SHOW_INTERVAL) };
         let due = due.max(Duration::from_millis(10));
         let Ok(timeout) = Timespec::try_from(due) else { return };
         let notifier = self.notifier.as_fd();

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::intake::{Intake, LineReader, Onlooker, Written};
 
 /// How often the judge hears that time has passed, in the time of the log.
-const PASS_EVERY: Duration = Duration::from_secs(1);
+const PASS_INTERVAL: Duration = Duration::from_secs(1);
 /// The most sources that are told of.
 const MAX_TOLD: usize = 100_000;
 /// The most notices that are told of.
@@ -127,7 +127,7 @@ impl Replay {
 
     fn collect(&mut self) {
         let at = self.told.last.unwrap_or(self.now);
-        if at.since(self.passed) >= PASS_EVERY {
+        if at.since(self.passed) >= PASS_INTERVAL {
             self.passed = at;
             self.intake.judge.pass(at, &mut self.intake.found);
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::shell::clock::Stopwatch;
 
 /// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one name server may take, so that a dead one leaves time for the next.
 const PER_SERVER: Duration = Duration::from_millis(900);
 /// The most names that are shown.
@@ -49,7 +49,7 @@ pub fn reverse_with(address: IpAddr, resolvers: &[SocketAddr]) -> Reverse {
     let watch = Stopwatch::start();
     let mut failure = "no name server is configured".to_owned();
     for resolver in resolvers {
-        let left = PER_SERVER.min(PATIENCE.saturating_sub(watch.elapsed()));
+        let left = PER_SERVER.min(TIMEOUT.saturating_sub(watch.elapsed()));
         match question(address, *resolver, left) {
             Ok(names) => {
                 let names = names.into_iter().take(MAX_NAMES).map(|name| {
@@ -115,7 +115,7 @@ fn question(
 /// Whether a name has an address. The C library has no timeout: a thread that takes longer is abandoned,
 /// and ends with the command.
 fn leads_to(name: &str, address: IpAddr, watch: &Stopwatch) -> Option<bool> {
-    let left = PATIENCE.saturating_sub(watch.elapsed());
+    let left = TIMEOUT.saturating_sub(watch.elapsed());
     let (sender, receiver) = mpsc::sync_channel(1);
     // With a final dot no search domain is tried.
     let name = format!("{name}.");

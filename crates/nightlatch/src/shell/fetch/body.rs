@@ -13,7 +13,7 @@ use super::{FetchError, Limits, Sink};
 const BLOCK: usize = 64 * 1024;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// How often packed data is unpacked again: a packed file, sent packed.
-const MOST_LAYERS: usize = 2;
+const MAX_LAYERS: usize = 2;
 
 /// Reads all of `wire` into `sink`; returns what the sink made of it and the bytes unpacked.
 ///
@@ -77,7 +77,7 @@ fn unpacked<'a>(
 ) -> io::Result<Box<dyn Read + 'a>> {
     let mut reader: Box<dyn Read + 'a> = Box::new(wire);
     let mut asked = is_packed;
-    for _ in 0..MOST_LAYERS {
+    for _ in 0..MAX_LAYERS {
         let mut head = Vec::new();
         reader.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
         let found = head == GZIP;

@@ -16,11 +16,11 @@ use super::{FetchError, Fetched, Limits, New, PLACEHOLDER, Phase, Sink, Source, 
 use crate::shell::clock::Stopwatch;
 
 /// No entity tag or time of a server is kept that is longer.
-const LONGEST_VERSION: usize = 512;
+const MAX_VERSION_LEN: usize = 512;
 /// A time-out of zero would mean something else.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// The longest file of authorities, in bytes.
-const LONGEST_AUTHORITY: u64 = 1 << 20;
+const MAX_AUTHORITY_LEN: u64 = 1 << 20;
 
 /// Fetches a list into `sink`, unless it is the version at hand.
 pub(super) fn fetch<S: Sink>(
@@ -101,7 +101,7 @@ fn follow(
             reason: "it is no sound URL",
         })?;
         let request =
-            agent.configure_request(request).timeout_global(Some(left.max(SHORTEST))).build();
+            agent.configure_request(request).timeout_global(Some(left.max(MIN_INTERVAL))).build();
         let response = agent.run(request).map_err(|error| explained(error, address, limits))?;
         if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
@@ -142,7 +142,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
     let wrong = |reason: String| FetchError::Authority { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| wrong(error.to_string());
     let facts = path.metadata().map_err(unreadable)?;
-    if !facts.is_file() || facts.len() > LONGEST_AUTHORITY {
+    if !facts.is_file() || facts.len() > MAX_AUTHORITY_LEN {
         return Err(wrong("it is no file, or too large a one".to_owned()));
     }
     let pem = std::fs::read(path).map_err(unreadable)?;
@@ -201,7 +201,7 @@ fn is_packed(headers: &HeaderMap, address: &str) -> Result<bool, FetchError> {
 /// A header's value, where it is text of a sane length.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
-    let longest = if *name == header::LOCATION { 4096 } else { LONGEST_VERSION };
+    let longest = if *name == header::LOCATION { 4096 } else { MAX_VERSION_LEN };
     (value.len() <= longest).then(|| value.to_owned())
 }
 

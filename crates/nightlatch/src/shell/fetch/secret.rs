@@ -8,9 +8,9 @@ use std::path::Path;
 use super::{FetchError, PLACEHOLDER, unseen};
 
 /// No key is longer.
-const LONGEST: u64 = 4096;
+const MAX_LEN: u64 = 4096;
 /// The fewest first characters of a key that are hidden where a text was cut within it.
-const FEWEST: usize = 4;
+const MIN_LEN: usize = 4;
 
 /// A key from a file. Its `Debug` shows nothing of it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Secret {
         }
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+        file.take(MAX_LEN).read_to_string(&mut text).map_err(unreadable)?;
         let line = text.lines().next().unwrap_or_default();
         Secret::new(line).ok_or_else(|| {
             wrong("its first line must be the key, in visible ASCII without spaces".to_owned())
@@ -121,7 +121,7 @@ impl Cleaner {
 fn begins(text: &str, key: &str) -> usize {
     let same = text.bytes().zip(key.bytes()).take_while(|(a, b)| a == b);
     let same = same.count();
-    if same >= FEWEST.min(key.len()) { same } else { 0 }
+    if same >= MIN_LEN.min(key.len()) { same } else { 0 }
 }
 
 #[cfg(test)]

@@ -4,58 +4,18 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use nightlatch_core::attribution::Attribution;
 use nightlatch_core::ruleset::{
-    ListSet, ListSets, Structure, TABLE, names, render, render_judging_twice,
+    ListSet, ListSets, RENAMED_CHAINS, Structure, TABLE, names, render, render_judging_twice,
 };
-use nightlatch_netfilter::{
-    Chain, Element, Key, Kind, Monitor, Netlink, Set, Structure as Found, text,
-};
+use nightlatch_netfilter::{Chain, Element, Key, Kind, Netlink, Set, Structure as Found};
 
-use super::is_after;
+use super::attribution;
 
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
 
-/// How often chains and rules are loaded until it is certain that what stands is what was loaded.
-const LOADS: u32 = 5;
 const REMOVED: &str = "it is not there after it was loaded: another program removes it";
-
-/// Up to where the kernel's count of changes is known to be ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Counted {
-    /// The kernel's count of changes up to which all was seen to be well.
-    pub(super) generation: u32,
-    /// How many of the changes up to then were our own, at least.
-    pub(super) own: u32,
-    /// The kernel's count when the long lists were loaded, or when they were last known to be well by
-    /// the count or by all that was told of.
-    pub(super) loaded: u32,
-    /// Whether the long lists are known to be well by the count, and not by samples.
-    pub(super) is_certain: bool,
-}
-
-impl Counted {
-    /// The count now, before we change something.
-    pub(super) fn now(netlink: &mut Netlink) -> Result<Counted, String> {
-        let generation = netlink.generation().map_err(|error| error.to_string())?;
-        let own = netlink.own_changes();
-        Ok(Counted { generation, own, loaded: generation, is_certain: true })
-    }
-
-    /// Advances to the present count, if the kernel has counted no changes but our own since.
-    /// Otherwise what was known before is all that is known now: what the other program did is still
-    /// to be told of, and judged then.
-    pub(super) fn advance(&mut self, netlink: &mut Netlink) -> Result<bool, String> {
-        let now = Counted::now(netlink)?;
-        let changes = now.generation.wrapping_sub(self.generation);
-        let alone = changes <= now.own.wrapping_sub(self.own);
-        if alone {
-            let loaded = if self.is_certain { now.generation } else { self.loaded };
-            *self = Counted { loaded, is_certain: self.is_certain, ..now };
-        }
-        Ok(alone)
-    }
-}
 
 /// Waits until no packet is under way any more that has met a rule from before: the kernel lets each
 /// packet pass all chains of a hook within one section of RCU, and this call returns after those that
@@ -78,14 +38,15 @@ fn let_packets_pass() {
 /// elements are gone, so that between the two transactions no account loses its services.
 ///
 /// What is found right behind a load counts as ours only if the kernel has counted exactly one
-/// change, the load itself, or told of no others than in others' tables: a rule that somebody slips
-/// in between would otherwise stand for good. The fingerprint of an earlier load of the same text
-/// could not tell, as it differs from load to load; so otherwise all is loaded again.
+/// change, the load itself, or reported no others than in others' tables: a rule that somebody slips
+/// in between would otherwise stand for good. The digest of an earlier load of the same text
+/// could not tell, as it differs from load to load. So otherwise all is loaded again:
+/// [`Attribution::loaded`] decides that.
 pub(super) fn load_structure(
     netlink: &mut Netlink,
     old: Option<&Structure>,
     desired: &Structure,
-) -> Result<Found, String> {
+) -> Result<Loaded, String> {
     let mut structure = desired.clone();
     for (name, chain) in old.iter().flat_map(|old| &old.chains) {
         structure.chains.entry(name.clone()).or_insert_with(|| chain.clone());
@@ -97,10 +58,13 @@ pub(super) fn load_structure(
         structure.closures.entry(name.clone()).or_insert_with(|| granted.clone());
     }
     let there = netlink.structure(TABLE).map_err(|error| error.to_string())?;
-    if there.is_some() && structure.guard_judges_more_than(old) {
+    if let Some(there) = &there {
+        rename_chains(netlink, there)?;
+    }
+    if there.is_some() && structure.raw_prerouting_judges_more_than(old) {
         let text = render_judging_twice(&structure);
         let text = replacing_what_is_there(netlink, &text)?;
-        text::load(&text).map_err(|error| error.to_string())?;
+        netlink.load(&text).map_err(|error| error.to_string())?;
         let_packets_pass();
     }
     let mut text = render(&structure);
@@ -111,41 +75,34 @@ pub(super) fn load_structure(
             let _ = writeln!(text, "flush set inet {TABLE} {meter}");
         }
     }
-    let mut monitor = None;
-    for _ in 0..LOADS {
-        let before = netlink.generation().map_err(|error| error.to_string())?;
-        let text = replacing_what_is_there(netlink, &text)?;
-        text::load(&text).map_err(|error| error.to_string())?;
-        let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
-        let structure = found.ok_or(REMOVED)?;
-        let alone = structure.generation == before.wrapping_add(1);
-        if alone || monitor.as_mut().is_some_and(|it| is_untouched(it, netlink, before, &structure))
-        {
-            if there.is_some() {
-                let_packets_pass();
-            }
-            return Ok(structure);
-        }
-        // From the second time on, it listens to what the others do.
-        monitor = monitor.or_else(|| Monitor::open().ok());
+    let before = netlink.generation().map_err(|error| error.to_string())?;
+    let text = replacing_what_is_there(netlink, &text)?;
+    netlink.load(&text).map_err(|error| error.to_string())?;
+    let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
+    let found = found.ok_or(REMOVED)?;
+    if there.is_some() {
+        let_packets_pass();
     }
-    Err("it is loaded, but another program changes it all the time, so that it is not certain whose rules stand".to_owned())
+    Ok(Loaded { before, found })
 }
 
-/// Whether others changed nothing of our table from that count on until it was read.
-fn is_untouched(monitor: &mut Monitor, netlink: &Netlink, before: u32, structure: &Found) -> bool {
-    const PATIENCE: Duration = Duration::from_millis(200);
-    loop {
-        let Ok(Some(change)) = monitor.next(PATIENCE) else { return false };
-        let Some(told) = change.generation.filter(|_| !change.lost) else { return false };
-        let counts = is_after(Some(told), before) && !is_after(Some(told), structure.generation);
-        if counts && change.touches(TABLE) && !netlink.has_made(&change) {
-            return false;
-        }
-        if !is_after(Some(structure.generation), told) {
-            return true;
-        }
-    }
+/// Gives the chains of an older version their present names.
+fn rename_chains(netlink: &mut Netlink, there: &Found) -> Result<(), String> {
+    let is_there = |name: &str| there.chains.iter().any(|chain| chain.name == name);
+    let renamed = RENAMED_CHAINS.iter().filter(|(old, new)| is_there(old) && !is_there(new));
+    let text = renamed.fold(String::new(), |mut text, (old, new)| {
+        let _ = writeln!(text, "rename chain inet {TABLE} {old} {new}");
+        text
+    });
+    if text.is_empty() { Ok(()) } else { netlink.load(&text).map_err(|error| error.to_string()) }
+}
+
+/// Chains and rules that were just loaded.
+pub(super) struct Loaded {
+    /// The kernel's count of changes before that.
+    before: u32,
+    /// As they were read right behind the load.
+    found: Found,
 }
 
 /// `text`, and what is to be done in the same transaction about chains in our table that it does not make.
@@ -204,12 +161,12 @@ pub(super) fn remove_stale(netlink: &mut Netlink, desired: &Structure) -> Result
         let _ = writeln!(text, "delete set inet {TABLE} {set}");
     }
     if !text.is_empty() {
-        text::load(&text).map_err(|error| error.to_string())?;
+        netlink.load(&text).map_err(|error| error.to_string())?;
     }
     if !fixed.is_empty() {
         // Among them may be chains of another program, to which a map of its own leads: nothing that is
         // ours leads there, so they may stay.
-        let _ = text::load(&removing(&fixed));
+        let _ = netlink.load(&removing(&fixed));
     }
     Ok(())
 }
@@ -254,19 +211,19 @@ impl Stale<'_> {
 }
 
 /// The base chains of the table.
-const BASE_CHAINS: [&str; 5] = ["guard", "gate", "late", "sending", "leaving"];
+const BASE_CHAINS: [&str; 5] = ["raw_prerouting", "prerouting", "input", "output", "postrouting"];
 
 /// Reads chains and rules back. What is found is ours if its rules are those of the load; otherwise
 /// the load is all that is known.
 pub(super) fn read_back(
     netlink: &mut Netlink,
-    loaded: Found,
+    Loaded { before, found: loaded }: Loaded,
     desired: &Structure,
-    counted: &mut Counted,
+    attribution: &mut Attribution,
+    now: Duration,
 ) -> Result<Found, String> {
     // First the count, then the look: a change in between makes the count differ next time.
-    let mut now = *counted;
-    let alone = now.advance(netlink)?;
+    let count = attribution::count(netlink)?;
     let found = netlink.structure(TABLE).map_err(|error| error.to_string())?;
     let found = found.ok_or(REMOVED)?;
     for chain in desired.changing_chains().chain(BASE_CHAINS.map(str::to_owned)) {
@@ -283,8 +240,9 @@ pub(super) fn read_back(
     let may_go =
         |name: &str| stale.has_set(name) || loaded.chains.iter().any(|chain| gone(chain, name));
     let is_ours = found.is_left_of(&loaded, may_go);
-    if is_ours && alone {
-        *counted = now;
+    attribution.loaded(before, loaded.generation, now);
+    if is_ours {
+        attribution.acknowledged(count);
     }
     Ok(if is_ours { found } else { loaded })
 }

@@ -10,7 +10,7 @@ use nightlatch_core::knock::KNOCKED;
 use nightlatch_core::learned::{self, Effect, Filled, Key, Lasting, SetSpec, Shape};
 use nightlatch_core::ruleset::{TABLE, names, render_learned_sets};
 use nightlatch_netfilter::{
-    Element, EndpointKey, FlowKey, Key as KernelKey, Kind, Netlink, PeerKey, Set, text,
+    Element, EndpointKey, FlowKey, Key as KernelKey, Kind, Netlink, PeerKey, Set,
 };
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -94,7 +94,7 @@ pub(super) fn put_back_first(netlink: &mut Netlink, mut elements: Vec<Lasting>) 
     // What denies something is missed at once. What ends last was renewed last.
     elements.sort_by_key(|it| (it.set.effect != Effect::Denies, std::cmp::Reverse(it.left)));
     let rest = elements.split_off(elements.len().min(MAX_BEFORE_CHAINS));
-    let made = text::load(&render_learned_sets()).map_err(|error| error.to_string());
+    let made = netlink.load(&render_learned_sets()).map_err(|error| error.to_string());
     match made.and_then(|()| commit(netlink, &elements, &BTreeSet::new())) {
         Ok(()) => rest,
         Err(_) => [elements, rest].concat(),

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use nightlatch_core::ruleset::{ListSet, ListSets, TABLE, render_list_sets};
 use nightlatch_core::{AddrRange, Family};
-use nightlatch_netfilter::{
-    Element, Key, Kind, Netlink, NetlinkError, Set, Structure as Found, text,
-};
+use nightlatch_netfilter::{Element, Key, Kind, Netlink, NetlinkError, Set, Structure as Found};
 use nightlatch_parse::ranges::RangeList;
 
 /// How many changes go to the kernel in one transaction, about 6 ms: what is urgent waits for one part
@@ -113,7 +111,7 @@ impl Exchange {
         let there = sets_there(netlink)?;
         let stale = there.iter().map(String::as_str);
         let stale = stale.filter(|name| ListSet::is_of_place(name, self.sets.other));
-        text::load(&render_list_sets(&self.sets, stale)).map_err(|error| error.to_string())
+        netlink.load(&render_list_sets(&self.sets, stale)).map_err(|error| error.to_string())
     }
 
     /// Sends the next part. Returns whether there are more.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nightlatch_core::attribution::Attribution;
 use nightlatch_core::learned::{Filled, Lasting};
 use nightlatch_core::ruleset::{
     Delta, ListSet, ListSets, Ruleset, StrangersShare, Structure, TABLE, Table,
@@ -11,7 +12,8 @@ use nightlatch_core::ruleset::{
 use nightlatch_netfilter::{Netlink, Structure as Found};
 use nightlatch_parse::ranges::RangeList;
 
-use super::apply::{self, Counted};
+use super::apply;
+use super::attribution::{acknowledge, count};
 use super::lists::{self, Exchange, Preparation};
 use super::{Firewall, conntrack_max, elements, learned};
 
@@ -31,9 +33,7 @@ pub(super) struct Standing {
     pub(super) elements: u64,
     /// Chains and rules as the kernel told of them after they were loaded.
     pub(super) structure: Found,
-    pub(super) counted: Counted,
-    /// Whether the kernel had counted another's change when the last part of the lists was sent.
-    pub(super) is_disturbed: bool,
+    pub(super) attribution: Attribution,
 }
 
 impl Standing {
@@ -51,7 +51,7 @@ impl Standing {
         {
             self.structure = found;
         }
-        self.counted.advance(netlink).map(|_| ())
+        acknowledge(&mut self.attribution, netlink).map(|_| ())
     }
 }
 
@@ -63,6 +63,19 @@ pub struct Loaded {
     pub lists_stand: bool,
     /// Whether all learned state was put back.
     pub put_back: Result<(), String>,
+}
+
+/// How far an exchange of lists is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Sent {
+    /// All was sent, and is in force.
+    All,
+    /// There is more to send.
+    Part,
+    /// There is more to send, and another program has changed a ruleset meanwhile. Reports are suspended, so only a
+    /// look tells whether it was ours.
+    PartBesideOthers,
 }
 
 /// What the sets of lists contain.
@@ -124,8 +137,10 @@ impl Firewall {
     ) -> Result<Result<(), String>, String> {
         let (structure, lists) = (ruleset.structure.clone(), Arc::clone(&ruleset.lists));
         let loaded = self.load_elements(structure, |_| ruleset, &lists, trial, learned)?;
+        self.prove()?;
         if !loaded.lists_stand {
             self.exchange(&lists)?;
+            self.prove()?;
         }
         Ok(loaded.put_back)
     }
@@ -141,9 +156,10 @@ impl Firewall {
         let old = self.standing.take();
         // Counted before anything is done: what another program does to the lists while chains and
         // rules are loaded, and loaded again, must not be taken for ours.
-        let mut counted = Counted::now(&mut self.netlink)?;
+        let begun = count(&mut self.netlink)?;
+        let mut attribution = Attribution::new(begun);
         let first = !std::mem::replace(&mut self.begun, true);
-        let left = first.then(|| self.left.sets_of(lists, counted.generation)).flatten();
+        let left = first.then(|| self.left.sets_of(lists, begun.generation)).flatten();
         let there = self.netlink.structure(TABLE).map_err(|error| error.to_string())?;
         // A table that begins, begins closed: what is open to strangers opens when the lists are
         // there that keep the worst of them out.
@@ -182,7 +198,9 @@ impl Firewall {
         self.set_trial(None, &effective, trial)?;
         apply::remove_stale(&mut self.netlink, &effective)?;
         learned::set_published(&mut self.netlink, &self.published)?;
-        let structure = apply::read_back(&mut self.netlink, loaded, &effective, &mut counted)?;
+        let now = self.began.elapsed();
+        let structure =
+            apply::read_back(&mut self.netlink, loaded, &effective, &mut attribution, now)?;
         let elements = elements::digest(&ruleset);
         let few = ruleset.accounts.len() + ruleset.closed.len() <= MANY;
         if few && !elements::all_match(&mut self.netlink, elements) {
@@ -197,8 +215,7 @@ impl Firewall {
             content,
             elements,
             structure,
-            counted,
-            is_disturbed: false,
+            attribution,
         });
         self.note_lists();
         Ok(Loaded { lists_stand, put_back })
@@ -219,7 +236,7 @@ impl Firewall {
         let mut standing = self.standing.take().ok_or("nothing stands that could be changed")?;
         let Some(structure) = structure else {
             standing.change_elements(&mut self.netlink, delta)?;
-            standing.counted.advance(&mut self.netlink)?;
+            acknowledge(&mut standing.attribution, &mut self.netlink)?;
             self.standing = Some(standing);
             self.note_lists();
             return Ok(());
@@ -233,11 +250,9 @@ impl Firewall {
         standing.change_elements(&mut self.netlink, delta)?;
         self.set_trial(Some(&before), &after, trial)?;
         if let Some(loaded) = loaded {
-            apply::remove_stale(&mut self.netlink, &after)?;
-            standing.structure =
-                apply::read_back(&mut self.netlink, loaded, &after, &mut standing.counted)?;
+            self.take_in(&mut standing, loaded, &after)?;
         } else {
-            standing.counted.advance(&mut self.netlink)?;
+            acknowledge(&mut standing.attribution, &mut self.netlink)?;
         }
         self.standing = Some(standing);
         self.note_lists();
@@ -285,17 +300,16 @@ impl Firewall {
         if let Some(preparation) = self.prepare(lists)? {
             let mut exchange = preparation.exchange();
             self.begin(&exchange)?;
-            while self.step(&mut exchange)? {}
+            while self.step(&mut exchange)? != Sent::All {}
         }
         Ok(())
     }
 
-    /// Sends the next part of an exchange; at its end, its lists are in force. Returns whether there
-    /// is more to send.
+    /// Sends the next part of an exchange; at its end, its lists are in force.
     ///
     /// # Errors
     /// As [`Firewall::apply`].
-    pub fn step(&mut self, exchange: &mut Exchange) -> Result<bool, String> {
+    pub fn step(&mut self, exchange: &mut Exchange) -> Result<Sent, String> {
         if self.standing.is_none() {
             return Err("nothing stands that could be changed".to_owned());
         }
@@ -303,9 +317,10 @@ impl Firewall {
         if !more && exchange.takes_force {
             self.put_in_force(exchange)?;
         }
+        let mut alone = true;
         let Firewall { netlink, standing, .. } = self;
         if let Some(standing) = standing {
-            standing.is_disturbed = !standing.counted.advance(netlink)?;
+            alone = acknowledge(&mut standing.attribution, netlink)?;
             if !more {
                 standing.content = Content::Stands(Arc::clone(&exchange.lists));
             }
@@ -313,12 +328,11 @@ impl Firewall {
         if !more {
             self.note_lists();
         }
-        Ok(more)
-    }
-
-    /// Whether another program has changed a ruleset while lists were exchanged.
-    pub fn is_disturbed(&self) -> bool {
-        self.standing.as_ref().is_some_and(|standing| standing.is_disturbed)
+        Ok(match (more, alone) {
+            (false, _) => Sent::All,
+            (true, true) => Sent::Part,
+            (true, false) => Sent::PartBesideOthers,
+        })
     }
 
     /// Loads the rules that look in the sets of an exchange.
@@ -329,10 +343,33 @@ impl Firewall {
         standing.waits_for_lists = false;
         let after = self.effective_of(&standing);
         let loaded = apply::load_structure(&mut self.netlink, Some(&before), &after)?;
-        apply::remove_stale(&mut self.netlink, &after)?;
-        standing.structure =
-            apply::read_back(&mut self.netlink, loaded, &after, &mut standing.counted)?;
+        self.take_in(&mut standing, loaded, &after)?;
         self.standing = Some(standing);
+        Ok(())
+    }
+
+    /// Loads chains and rules once more, and nothing else.
+    pub(super) fn load_again(&mut self) -> Result<(), String> {
+        let Some(mut standing) = self.standing.take() else { return Ok(()) };
+        let same = self.effective_of(&standing);
+        let loaded = apply::load_structure(&mut self.netlink, Some(&same), &same)?;
+        self.take_in(&mut standing, loaded, &same)?;
+        self.standing = Some(standing);
+        self.note_lists();
+        Ok(())
+    }
+
+    /// Takes chains and rules that were loaded for those in force, and removes what they replace.
+    fn take_in(
+        &mut self,
+        standing: &mut Standing,
+        loaded: apply::Loaded,
+        desired: &Structure,
+    ) -> Result<(), String> {
+        apply::remove_stale(&mut self.netlink, desired)?;
+        let (attribution, now) = (&mut standing.attribution, self.began.elapsed());
+        standing.structure =
+            apply::read_back(&mut self.netlink, loaded, desired, attribution, now)?;
         Ok(())
     }
 
@@ -377,7 +414,7 @@ impl Firewall {
     /// finds out.
     pub(super) fn count_own(&mut self) {
         if let Some(standing) = &mut self.standing {
-            let _ = standing.counted.advance(&mut self.netlink);
+            let _ = acknowledge(&mut standing.attribution, &mut self.netlink);
         }
     }
 
@@ -385,7 +422,8 @@ impl Firewall {
     pub(super) fn note_lists(&mut self) {
         let Some(standing) = &self.standing else { return };
         if let Content::Stands(lists) = &standing.content {
-            self.left.note_that(lists, &standing.list_sets, standing.counted.generation);
+            let known_up_to = standing.attribution.known_up_to();
+            self.left.note_that(lists, &standing.list_sets, known_up_to);
         }
     }
 
@@ -399,8 +437,7 @@ impl Firewall {
         let after = self.effective_of(&standing);
         let old = Structure { containers: had_containers, ..after.clone() };
         let loaded = apply::load_structure(&mut self.netlink, Some(&old), &after)?;
-        standing.structure =
-            apply::read_back(&mut self.netlink, loaded, &after, &mut standing.counted)?;
+        self.take_in(&mut standing, loaded, &after)?;
         self.standing = Some(standing);
         self.note_lists();
         Ok(())

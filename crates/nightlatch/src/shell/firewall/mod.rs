@@ -1,6 +1,7 @@
 //! The kernel's table: made what the ruleset says, read back, watched.
 
 mod apply;
+mod attribution;
 mod elements;
 mod hits;
 mod learned;
@@ -17,23 +18,27 @@ use nightlatch_core::Family;
 use nightlatch_core::action::{Deny, Unlearn};
 use nightlatch_core::cut::{self, CUT_TIMEOUT, LiveFlow};
 use nightlatch_core::learned::{Lasting, SetSpec};
-use nightlatch_core::ruleset::{KnockRules, ListSet, TABLE, names};
+use nightlatch_core::ruleset::{KnockRules, TABLE, names, old_name};
 use nightlatch_netfilter::{
     Change, Element, FlowKey, Key, Kind, Monitor, Netlink, NetlinkError, Set,
 };
 
+use super::clock::Stopwatch;
 use super::outcome::Failure;
+pub use attribution::Tampering;
 use hits::Hits;
 use left::Left;
 pub use lists::{Exchange, Preparation};
-pub use loads::Loaded;
-use loads::{Content, Standing};
+use loads::Standing;
+pub use loads::{Loaded, Sent};
 pub use tracking::Tracking;
 
 /// The firewall in this network namespace.
 #[derive(Debug)]
 pub struct Firewall {
     netlink: Netlink,
+    /// The moment from which moments are counted here.
+    began: Stopwatch,
     /// What the kernel holds, as far as we made it so.
     standing: Option<Standing>,
     hits: Hits,
@@ -52,6 +57,7 @@ impl Firewall {
     pub fn open() -> Result<Firewall, NetlinkError> {
         Ok(Firewall {
             netlink: Netlink::open()?,
+            began: Stopwatch::start(),
             standing: None,
             hits: Hits::default(),
             left: Left::default(),
@@ -65,79 +71,6 @@ impl Firewall {
     pub fn noting_in(mut self, file: std::path::PathBuf) -> Firewall {
         self.left = Left::at(file);
         self
-    }
-
-    /// What somebody else has changed in our table, after the kernel reported a change.
-    pub fn verify(&mut self, change: Option<&Change>) -> Option<String> {
-        let standing = self.standing.as_mut()?;
-        // Another's busy table costs us nothing; what the report lost, the next look finds.
-        if let Some(change) = change.filter(|change| !change.touches(TABLE)) {
-            standing.heard(change);
-            return None;
-        }
-        // Long lists cannot be read back in any decent time: where a program has certainly been at
-        // them since they were loaded, or at the rules, they are replaced; otherwise samples tell.
-        let foreign = change.is_some_and(|change| {
-            let own = self.netlink.has_made(change);
-            !own && !change.lost
-                && is_after(change.generation, standing.counted.loaded)
-                && change.touches_more(TABLE, ListSet::is_name_of_one)
-        });
-        let doubtful =
-            foreign && !matches!(&standing.content, Content::Stands(lists) if lists.is_empty());
-        // What we did ourselves, or had seen when all was well, blames nobody: what another did
-        // since then is told of by itself.
-        if let Some(Change { generation: Some(told), port, lost: false, .. }) = change
-            && !doubtful
-            && (*port == Some(self.netlink.port())
-                || !is_after(Some(*told), standing.counted.generation))
-        {
-            change.into_iter().for_each(|change| standing.heard(change));
-            return None;
-        }
-        let generation = self.netlink.generation().ok()?;
-        if generation == standing.counted.generation && !doubtful {
-            return None;
-        }
-        let found = match self.netlink.structure(TABLE) {
-            Ok(None) => Some("the table was removed".to_owned()),
-            Ok(Some(found)) if found.digest != standing.structure.digest => {
-                Some("its rules were changed".to_owned())
-            }
-            Ok(Some(_)) => None,
-            Err(error) => Some(format!("it cannot be read: {error}")),
-        };
-        let found = found.or_else(|| {
-            let wrong = !elements::all_match(&mut self.netlink, standing.elements);
-            wrong.then(|| "its lists were changed".to_owned())
-        });
-        let found = found.or_else(|| {
-            // While they are being exchanged, nothing can be said of them.
-            let matches = match &standing.content {
-                Content::Stands(in_force) => {
-                    lists::samples_match(&mut self.netlink, &standing.list_sets, in_force)
-                }
-                Content::Empty | Content::Unknown => true,
-            };
-            let wrong = doubtful || !matches;
-            wrong.then(|| "its long lists may have been changed".to_owned())
-        });
-        if found.is_none() {
-            // A change that came later than the one told of may be a foreign one, and is told of
-            // by itself; what we know of already changes nothing.
-            let seen = match change.and_then(|change| change.generation) {
-                None => Some(generation),
-                told => told.filter(|_| is_after(told, standing.counted.generation)),
-            };
-            if let Some(seen) = seen {
-                standing.counted.generation = seen;
-                standing.counted.own = self.netlink.own_changes();
-                standing.counted.is_certain = false;
-            }
-            change.into_iter().for_each(|change| standing.heard(change));
-            self.note_lists();
-        }
-        found
     }
 
     /// Cuts running flows: from now on their packets are judged like first ones.
@@ -256,12 +189,18 @@ impl Firewall {
     /// What of ours is in the kernel, whoever put it there; `None` where the kernel does not tell.
     pub fn seen(&mut self) -> Option<Seen> {
         let Some(found) = self.netlink.structure(TABLE).ok()? else { return Some(Seen::Gone) };
-        let guards = |name: &str| found.chains.iter().find(|chain| chain.name == name);
-        let Some(gate) = guards("guard").and(guards("gate")) else { return Some(Seen::Open) };
+        // It may be the table of an older version.
+        let chain = |name: &str| {
+            let is_it = |found: &str| found == name || old_name(name) == Some(found);
+            found.chains.iter().find(|chain| is_it(&chain.name))
+        };
+        let Some(prerouting) = chain("raw_prerouting").and(chain("prerouting")) else {
+            return Some(Seen::Open);
+        };
         if found.table.dormant {
             return Some(Seen::Open);
         }
-        if !gate.looks_in.contains(names::TRIAL) {
+        if !prerouting.looks_in.contains(names::TRIAL) {
             return Some(Seen::Stands);
         }
         let left = self.netlink.read(&Set::new(TABLE, names::TRIAL, Kind::Number)).ok()?;
@@ -308,24 +247,6 @@ pub fn require_nftables() -> Result<(), Failure> {
     let text = format!("add table inet {TABLE}\n");
     nightlatch_netfilter::text::check(&text)
         .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
-}
-
-impl Standing {
-    /// Notes that a change was told of and left the long lists as they are. The kernel tells of
-    /// changes in their order, so those before it were told of as well.
-    fn heard(&mut self, change: &Change) {
-        if let Some(told) =
-            change.generation.filter(|told| is_after(Some(*told), self.counted.loaded))
-            && !change.lost
-        {
-            self.counted.loaded = told;
-        }
-    }
-}
-
-/// Whether a change came after what was seen; the kernel's count may begin anew.
-fn is_after(generation: Option<u32>, seen: u32) -> bool {
-    generation.is_none_or(|generation| generation.wrapping_sub(seen).cast_signed() > 0)
 }
 
 /// Watches the kernel's rulesets and calls `on_change` for every change, in a thread of its own, until

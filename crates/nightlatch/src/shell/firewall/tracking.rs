@@ -1,6 +1,6 @@
 //! Connection tracking before there is a firewall.
 
-use nightlatch_netfilter::{Netlink, NetlinkError, text};
+use nightlatch_netfilter::{Netlink, NetlinkError};
 
 /// A table that enables connection tracking and accepts everything.
 const TABLE: &str = "nightlatch_tracking";
@@ -18,14 +18,15 @@ impl Tracking {
     /// # Errors
     /// The error of `nft` or of the kernel.
     pub fn begin() -> Result<Tracking, String> {
-        let netlink = Netlink::open().map_err(|error: NetlinkError| error.to_string())?;
+        let mut netlink = Netlink::open().map_err(|error: NetlinkError| error.to_string())?;
         let chain = |hook: &str| {
             format!(
                 "\tchain {hook} {{\n\t\ttype filter hook {hook} priority 0; policy accept;\n\t\tct state new accept\n\t}}\n"
             )
         };
         let chains: String = ["input", "forward", "output"].into_iter().map(chain).collect();
-        text::load(&format!("table inet {TABLE} {{\n{chains}}}\n"))
+        netlink
+            .load(&format!("table inet {TABLE} {{\n{chains}}}\n"))
             .map_err(|error| error.to_string())?;
         Ok(Tracking { netlink })
     }

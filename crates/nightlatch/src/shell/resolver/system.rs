@@ -13,7 +13,7 @@ use nightlatch_parse::dns::{Resolving, hosts, resolv_conf};
 use crate::shell::clock::Stopwatch;
 
 /// How often it is looked whether they have changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The most that is read of one, in bytes.
 const MAX_SIZE: u64 = 4_000_000;
 
@@ -57,7 +57,7 @@ impl System {
     /// Reads again what has changed. Returns whether other name servers are to be asked.
     pub(super) fn renew(&mut self) -> bool {
         let is_first = self.looked.is_none();
-        if self.looked.as_ref().is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        if self.looked.as_ref().is_some_and(|looked| looked.elapsed() < LOOK_INTERVAL) {
             return false;
         }
         self.looked = Some(Stopwatch::start());
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(system.resolving.servers, ["127.0.0.1:53".parse().unwrap()]);
         let mut write = |name: &str, text: &str| {
             fs::write(place(name), text).unwrap();
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(LOOK_INTERVAL);
             (system.renew(), system.resolving.servers.clone(), system.in_hosts("a").cloned())
         };
         let server = vec!["192.0.2.53:53".parse().unwrap()];

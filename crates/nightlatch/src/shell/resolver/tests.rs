@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 
 /// How long an answer may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a name server does with a query.
 type Behaviour = fn(&[u8]) -> Option<Vec<u8>>;
@@ -40,7 +40,7 @@ fn asking(servers: Vec<SocketAddr>) -> (Resolver, Receiver<Vec<Looked>>) {
 fn look_up(servers: Vec<SocketAddr>, name: &str) -> Looked {
     let (resolver, told) = asking(servers);
     resolver.look_up(vec![name.parse().unwrap()], || {});
-    told.recv_timeout(PATIENCE).unwrap().remove(0)
+    told.recv_timeout(TIMEOUT).unwrap().remove(0)
 }
 
 /// 192.0.2.1 for IPv4, nothing for IPv6.
@@ -100,10 +100,10 @@ fn there_is_room_again_when_few_wait() {
         (0..150).map(|at| format!("h{at}.example.net").parse().unwrap()).collect();
     let watch = Stopwatch::start();
     resolver.look_up(names, move || room.send(()).unwrap());
-    has_room.recv_timeout(PATIENCE).unwrap();
+    has_room.recv_timeout(TIMEOUT).unwrap();
     let mut found = 0;
     while found < 150 {
-        let all = told.recv_timeout(PATIENCE).unwrap();
+        let all = told.recv_timeout(TIMEOUT).unwrap();
         assert!(all.iter().all(|looked| looked.v4 == one()));
         found += all.len();
     }

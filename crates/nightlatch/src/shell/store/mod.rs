@@ -30,9 +30,9 @@ use super::outcome::{Code, Failure};
 use super::paths::Paths;
 
 /// How long to wait for others who use the database.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The same before secrets are erased from the write-ahead log; that is tried again.
-const ERASE_PATIENCE: Duration = Duration::from_millis(500);
+const ERASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The database.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Store {
         refuse_lost(paths)?;
         make_private(path)?;
         let mut connection = Connection::open(path).map_err(fail)?;
-        connection.busy_timeout(PATIENCE).map_err(fail)?;
+        connection.busy_timeout(TIMEOUT).map_err(fail)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
         connection.pragma_update(None, "secure_delete", "ON").map_err(fail)?;
@@ -82,7 +82,7 @@ impl Store {
         let open = |mode| -> Result<Connection, Failure> {
             let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-            connection.busy_timeout(PATIENCE).map_err(fail)?;
+            connection.busy_timeout(TIMEOUT).map_err(fail)?;
             check_whole(&connection, path)?;
             Ok(connection)
         };
@@ -154,9 +154,9 @@ impl Store {
             return Ok(());
         }
         // Commits wait meanwhile.
-        let _ = self.connection.busy_timeout(ERASE_PATIENCE);
+        let _ = self.connection.busy_timeout(ERASE_TIMEOUT);
         let emptied = secrets::empty_log(&self.connection);
-        let _ = self.connection.busy_timeout(PATIENCE);
+        let _ = self.connection.busy_timeout(TIMEOUT);
         match emptied {
             Ok(true) => {
                 self.is_erasing = false;

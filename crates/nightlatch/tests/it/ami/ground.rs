@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use nightlatch_parse::log::asterisk::ami;
 
 /// Its port.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use nightlatch_parse::log::Reading;
 use nightlatch_parse::log::asterisk::ami::{Packet, Stream};
 use serde_json::Value;
@@ -20,7 +20,7 @@ use crate::support::{self, Daemon, Installation, wait_until};
 use crate::watch::failed as line;
 
 /// How long something may take that comes at once on an idle machine, pauses between attempts included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// What Asterisk 20 sent to a client that asked for security events.
 const CAPTURE: &[u8] =
     include_bytes!("../../../../nightlatch-parse/src/log/asterisk/captures/ami.txt");
@@ -72,13 +72,13 @@ impl<'a> Pbx<'a> {
     }
 
     fn is(&self, what: &str) {
-        wait_until(&format!("{what}: {}", self.shown()), PATIENCE, || {
+        wait_until(&format!("{what}: {}", self.shown()), TIMEOUT, || {
             self.shown()["state"].to_string().contains(what)
         });
     }
 
     fn has_attempts(&self, count: u64) {
-        wait_until(&format!("{count} attempts: {}", self.shown()), PATIENCE, || {
+        wait_until(&format!("{count} attempts: {}", self.shown()), TIMEOUT, || {
             self.shown()["attempts"].as_u64() >= Some(count)
         });
         std::thread::sleep(Duration::from_millis(150));
@@ -87,7 +87,7 @@ impl<'a> Pbx<'a> {
 
     fn told(&self, what: &str) {
         let log = || self.nightlatch.log();
-        wait_until(&format!("{what} in {}", log()), PATIENCE, || log().contains(what));
+        wait_until(&format!("{what} in {}", log()), TIMEOUT, || log().contains(what));
     }
 }
 
@@ -122,7 +122,7 @@ fn what_asterisk_reports_is_read_where_no_log_has_it() {
     let pbx = Pbx::on(&stage);
     let (events, count) = genuine();
     let _daemon = pbx.daemon();
-    wait_until("its blindness is told", PATIENCE, || {
+    wait_until("its blindness is told", TIMEOUT, || {
         pbx.listed()["blind"].to_string().contains("asterisk-security")
     });
     pbx.is("not_connected");
@@ -169,7 +169,7 @@ fn it_is_connected_again_and_says_what_is_not_known() {
             rest(stream);
         }
     });
-    wait_until("it is connected again", PATIENCE, || more.load(Ordering::Relaxed) >= 3);
+    wait_until("it is connected again", TIMEOUT, || more.load(Ordering::Relaxed) >= 3);
     pbx.has_attempts(2);
     let shown = pbx.shown();
     assert_eq!(shown["gaps"], 3, "{shown}");
@@ -259,7 +259,7 @@ fn whatever_answers_keeps_nothing_waiting() {
     let of_log = |count: u64| {
         let mut file = OpenOptions::new().append(true).open(&log).unwrap();
         file.write_all(line("198.51.100.9", "1", &format!("{count}")).as_bytes()).unwrap();
-        wait_until("the log is read", PATIENCE, || {
+        wait_until("the log is read", TIMEOUT, || {
             pbx.listed()["sources"][0]["lines"].as_u64() >= Some(count)
         });
     };
@@ -268,7 +268,7 @@ fn whatever_answers_keeps_nothing_waiting() {
         (2, "does not answer like one"),
         (3, "not_connected"),
     ] {
-        wait_until(&format!("connection {number}"), PATIENCE, || server.connections() >= number);
+        wait_until(&format!("connection {number}"), TIMEOUT, || server.connections() >= number);
         of_log(number as u64);
         pbx.is(what);
     }
@@ -298,7 +298,7 @@ fn a_flood_of_events_is_read_at_full_speed_and_keeps_no_log_waiting() {
     let _daemon = pbx.daemon();
     pbx.is("\"read\"");
     fs::write(&log, line("198.51.100.9", "1", "one")).unwrap();
-    wait_until("the log is read", PATIENCE, || pbx.listed()["sources"][0]["attempts"] == 1);
+    wait_until("the log is read", TIMEOUT, || pbx.listed()["sources"][0]["attempts"] == 1);
     pbx.has_attempts(EVENTS);
 }
 
@@ -344,9 +344,9 @@ fn an_attempt_in_a_log_and_in_an_event_is_one() {
     let lines: String = (0..4).map(of_log).collect();
     fs::write(&log, lines).unwrap();
     let bans = || pbx.nightlatch.json(&["bans"])["bans"].to_string();
-    wait_until("the log is read", PATIENCE, || pbx.listed()["sources"][0]["attempts"] == 4);
+    wait_until("the log is read", TIMEOUT, || pbx.listed()["sources"][0]["attempts"] == 4);
     std::thread::sleep(Duration::from_millis(300));
     assert!(!bans().contains("198.51.100.66"), "four attempts were counted as more: {}", bans());
     goes_on.store(true, Ordering::Relaxed);
-    wait_until("the fifth is one too many", PATIENCE, || bans().contains("198.51.100.66"));
+    wait_until("the fifth is one too many", TIMEOUT, || bans().contains("198.51.100.66"));
 }

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
 use crate::support::{self, Installation};
 

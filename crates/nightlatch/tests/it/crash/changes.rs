@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
 use nightlatch::shell::server::Envelope;
 use nightlatch_core::api::{Ask, Reply, Request};
 use nightlatch_core::features::accounts::{self, Entry, NewAccount};
@@ -14,6 +13,7 @@ use nightlatch_core::features::blocks::{self, NewBlock};
 use nightlatch_core::features::{self, firewall};
 use nightlatch_core::posture::Mode;
 use nightlatch_core::service::Grant;
+use nightlatch_lab::stage::Host;
 use serde_json::{Value, json};
 
 use super::Dice;

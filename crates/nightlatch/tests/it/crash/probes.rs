@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 
 /// Ports that no mode opens to strangers.
 const UDP_PORT: u16 = 4569;
 const TCP_PORT: u16 = 80;
 /// How long a friend waits for an answer. Long, for the machine may be busy; a dropped packet is
 /// not sent again, so that a single one that is lost shows.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// Less than the second after which TCP tries again by itself.
 const SOON: Duration = Duration::from_millis(900);
 
@@ -178,7 +178,7 @@ fn udp_to(to: IpAddr) -> UdpSocket {
     let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let socket = UdpSocket::bind((any, 0)).unwrap();
     socket.connect((to, UDP_PORT)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     socket
 }
 

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Sender;
-use nightlatch::features::demo::stage::Host;
 use nightlatch_core::action::Unlearn;
 use nightlatch_core::condition;
 use nightlatch_core::features::bans::Bans;
@@ -16,6 +14,8 @@ use nightlatch_core::policy::{Reason, Verdict};
 use nightlatch_core::signalling::{Peer, SETS};
 use nightlatch_core::time::Time;
 use nightlatch_core::{AddrRange, Family};
+use nightlatch_lab::packet::Sender;
+use nightlatch_lab::stage::Host;
 
 use super::kernel::Kernel;
 use super::knocks;

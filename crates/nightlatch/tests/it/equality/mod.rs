@@ -13,9 +13,9 @@ mod records;
 mod shrink;
 mod state;
 
-use nightlatch::features::demo::stage::{HostPlan, NetworkPlan, Plan};
 use nightlatch_core::policy::Reason;
 use nightlatch_core::signalling::LearnedBy;
+use nightlatch_lab::stage::{HostPlan, NetworkPlan, Plan};
 
 use crate::support;
 use dice::Dice;

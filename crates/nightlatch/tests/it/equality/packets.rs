@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use nightlatch::features::demo::packet::{self, flags, protocol};
 use nightlatch_core::AddrRange;
 use nightlatch_core::cut::{Began, LiveFlow};
 use nightlatch_core::policy::{self, Flow, Packet, To, Verdict, What, World};
 use nightlatch_core::service::{Protocol, Role};
 use nightlatch_core::signalling::{self, FirstBytes, Peer};
 use nightlatch_core::time::Time;
+use nightlatch_lab::packet::{self, flags, protocol};
 
 use super::dice::Dice;
 use super::state::{NOW, State};

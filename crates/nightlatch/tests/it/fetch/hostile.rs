@@ -234,13 +234,13 @@ fn child() {
 }
 
 /// No fetch may need more than this, whatever is sent: about what the test's process needs anyway.
-const MOST_MEMORY: u64 = 40 * 1024;
+const MAX_MEMORY: u64 = 40 * 1024;
 
 fn check_cost(what: &str, server: &Server, limits: &Limits, message: &str) {
     let (result, memory) = cost(server, limits);
     println!("{what}: {memory} kB, {result}");
     assert!(result.contains(message), "{what}: {result}");
-    assert!(memory < MOST_MEMORY, "{what}: {memory} kB");
+    assert!(memory < MAX_MEMORY, "{what}: {memory} kB");
 }
 
 /// A server that sends ten gigabytes: `head` once, then `block` again and again.

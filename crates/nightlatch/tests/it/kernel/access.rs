@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch::shell::clock;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use nightlatch_parse::spa::{Address, Keys, Message, Protocol, Service};
 
 use super::ground::{
-    Echo, PATIENCE, SILENCE, any, asks_from, both, connect, ignores_tcp, ignores_udp, patiently,
+    Echo, SILENCE, TIMEOUT, any, asks_from, both, connect, ignores_tcp, ignores_udp, patiently,
     protect, shell, unspecified,
 };
 use crate::support::{self, Installation, told, wait_until};
@@ -74,7 +74,7 @@ fn hosts(stage: &Stage) -> (&Host, &Host, &Host) {
 
 fn answers(from: &Host, target: SocketAddr) {
     let socket = from.run(|| UdpSocket::bind(unspecified(target))).unwrap().unwrap();
-    assert!(asks_from(&socket, target, PATIENCE), "{target} does not answer");
+    assert!(asks_from(&socket, target, TIMEOUT), "{target} does not answer");
 }
 
 #[test]
@@ -96,22 +96,22 @@ fn a_message_opens_its_source_and_no_repetition_opens_another() {
         client.send(attacker, own, &message);
         assert!(ignores_udp(attacker, SocketAddr::new(own, 5060)));
     }
-    wait_until("the repetition is told", PATIENCE, || nightlatch.log().contains("was used before"));
+    wait_until("the repetition is told", TIMEOUT, || nightlatch.log().contains("was used before"));
     // The record of used messages is on disk: they are refused by the next daemon too.
     let [own, _] = both(server);
     let message = client.message(None, None);
     let since = || nightlatch.json(&["leases"])["leases"][0]["since"].clone();
     let first = since();
     client.send(phone, own, &message);
-    wait_until("it counts", PATIENCE, || since() != first);
+    wait_until("it counts", TIMEOUT, || since() != first);
     daemon.kill();
     let _daemon = nightlatch.daemon();
     client.send(attacker, own, &message);
-    wait_until("it is told", PATIENCE, || nightlatch.log().contains("was used before"));
+    wait_until("it is told", TIMEOUT, || nightlatch.log().contains("was used before"));
     assert!(ignores_udp(attacker, SocketAddr::new(own, 5060)));
     // One second is an end.
     client.send(phone, own, &client.message(None, Some(1)));
-    wait_until("it is closed", PATIENCE, || {
+    wait_until("it is closed", TIMEOUT, || {
         let leases = nightlatch.json(&["leases"]);
         !leases["leases"].to_string().contains(&both(phone)[0].to_string())
     });
@@ -135,18 +135,18 @@ fn what_is_refused_is_told_with_its_reason() {
     let [own, _] = both(server);
     let elsewhere = client.message(Some(both(attacker)[0]), None);
     client.send(phone, own, &elsewhere);
-    wait_until("the address is named", PATIENCE, || {
+    wait_until("the address is named", TIMEOUT, || {
         nightlatch.log().contains(&format!("it is for {}", both(attacker)[0]))
     });
     client.send(phone, own, &client.message(None, None));
-    wait_until("the ports are named", PATIENCE, || {
+    wait_until("the ports are named", TIMEOUT, || {
         nightlatch.log().contains("it asks for tcp/443, udp/5060")
     });
     // A user who may name other addresses.
     nightlatch.must(&["user", "set", "anna", "--services", "sip", "--any-address"]);
     nightlatch.must(&["user", "set", "anna", "--require-address"]);
     client.send(phone, own, &client.message(None, None));
-    wait_until("it is told", PATIENCE, || nightlatch.log().contains("it names no address"));
+    wait_until("it is told", TIMEOUT, || nightlatch.log().contains("it names no address"));
     client.send(phone, own, &client.message(Some(both(attacker)[0]), None));
     answers(attacker, SocketAddr::new(own, 5060));
     assert!(ignores_udp(phone, SocketAddr::new(own, 5060)));
@@ -188,7 +188,7 @@ fn an_unmodified_client_opens() {
     again.env("HOME", nightlatch.directory()).arg("--rc-file").arg(&file);
     let closed = again.args(["-n", &format!("anna@{own}"), "-s", "-f", "1"]).output().unwrap();
     assert!(closed.status.success(), "{}", told(&closed));
-    wait_until("it is closed", PATIENCE, || ignores_udp(phone, target));
+    wait_until("it is closed", TIMEOUT, || ignores_udp(phone, target));
 }
 
 /// A request to register as phones send it.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::access::Client;
 use super::ground::{both, protect, shell};

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{
-    Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, ignores_tcp,
+    Ears, Echo, Prober, Stream, TIMEOUT, Talk, answers_udp, both, connect, ignores_tcp,
     ignores_udp, protect, settle,
 };
 use crate::support::{self, Installation, now, wait_until};
@@ -129,12 +129,8 @@ fn both_running_on(stage: &Stage, phone: &Host, port: u16) -> Vec<(Talk, Stream)
 /// All flows get through, in both directions.
 fn all_run(flows: &[(Talk, Stream)]) {
     for (talk, stream) in flows {
-        wait_until("the datagrams flow", PATIENCE, || {
-            talk.silent_for() < Duration::from_millis(50)
-        });
-        wait_until("the stream flows", PATIENCE, || {
-            stream.silent_for() < Duration::from_millis(50)
-        });
+        wait_until("the datagrams flow", TIMEOUT, || talk.silent_for() < Duration::from_millis(50));
+        wait_until("the stream flows", TIMEOUT, || stream.silent_for() < Duration::from_millis(50));
     }
 }
 
@@ -167,7 +163,7 @@ fn an_account_that_expires_ends_its_running_flows() {
     // Allowed again, new and old flows work again.
     allow(&nightlatch, office, &[]);
     for (talk, _) in &flows {
-        wait_until("the datagrams flow again", PATIENCE, || {
+        wait_until("the datagrams flow again", TIMEOUT, || {
             talk.silent_for() < Duration::from_millis(50)
         });
     }
@@ -206,7 +202,7 @@ fn an_account_that_is_removed_ends_its_running_flows() {
     for _ in 0..3 {
         // UDP flows continue; a TCP connection was reset and would have to be opened again.
         for (talk, _) in &flows {
-            wait_until("the UDP flow continues", PATIENCE, || {
+            wait_until("the UDP flow continues", TIMEOUT, || {
                 talk.silent_for() < super::ground::SILENCE
             });
         }
@@ -277,7 +273,7 @@ fn a_door_opened_again_needs_no_new_socket() {
     for _ in 0..3 {
         assert!(!super::ground::asks_from(&phone, v6, Duration::from_millis(200)));
         allow(&nightlatch, office, &["--services", "sip"]);
-        assert!(super::ground::asks_from(&phone, v6, PATIENCE));
+        assert!(super::ground::asks_from(&phone, v6, TIMEOUT));
         let stream: TcpStream = connect(office, v6).unwrap();
         drop(stream);
         nightlatch.must(&["remove", "phone"]);

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{
-    Echo, PATIENCE, answers_udp, both, connect, echoes, ignores_tcp, ignores_udp, protect, run,
+    Echo, TIMEOUT, answers_udp, both, connect, echoes, ignores_tcp, ignores_udp, protect, run,
     unspecified,
 };
 use crate::support::{self, now};
@@ -22,13 +22,13 @@ fn what_the_host_begins_gets_answers() {
     let _own = Echo::on(server, &[5060], &[443]);
     for (own, target) in both(server).into_iter().zip(both(stranger)) {
         let mut stream = connect(server, SocketAddr::new(target, 443)).unwrap();
-        assert!(echoes(&mut stream, PATIENCE));
+        assert!(echoes(&mut stream, TIMEOUT));
         assert!(answers_udp(server, SocketAddr::new(target, 53)));
         // A large answer in fragments.
         let large = server.run(|| UdpSocket::bind(unspecified(SocketAddr::new(target, 53))));
         let large = large.unwrap().unwrap();
         large.connect(SocketAddr::new(target, 53)).unwrap();
-        large.set_read_timeout(Some(PATIENCE)).unwrap();
+        large.set_read_timeout(Some(TIMEOUT)).unwrap();
         large.send(&[7; 2000]).unwrap();
         assert_eq!(large.recv(&mut [0; 4000]).unwrap(), 2000);
         // Meanwhile the same stranger cannot begin anything.
@@ -55,7 +55,7 @@ fn ping_and_traceroute_from_the_host_work() {
         let socket = server.run(|| UdpSocket::bind(unspecified(SocketAddr::new(target, 9))));
         let socket = socket.unwrap().unwrap();
         socket.connect(SocketAddr::new(target, 9)).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         socket.send(b"anyone?").unwrap();
         let refused = socket.recv(&mut [0; 10]).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
@@ -63,6 +63,6 @@ fn ping_and_traceroute_from_the_host_work() {
         let start = now();
         let refused = connect(server, SocketAddr::new(target, 81)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        assert!(start.elapsed() < PATIENCE / 2);
+        assert!(start.elapsed() < TIMEOUT / 2);
     }
 }

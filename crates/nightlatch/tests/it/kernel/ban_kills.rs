@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{Echo, answers_udp, both, ignores_udp, protect, shell};
 use crate::support::{self, Installation, now, told};

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::AddrRange;
 use nightlatch_core::action::Deny;
 use nightlatch_core::learned::Lasting;
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::ground::{
-    Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, asks_from, both, ignores_udp, protect,
+    Ears, Echo, Prober, Stream, TIMEOUT, Talk, answers_udp, asks_from, both, ignores_udp, protect,
     run, settle, shell,
 };
 use crate::support::{self, Installation, now, wait_until};
@@ -72,8 +72,8 @@ fn a_ban_ends_running_flows_with_the_next_packet_and_ends_without_the_daemon() {
         flows.push((talk, Stream::between(attacker, server, SocketAddr::new(own, WEB))));
     }
     for (talk, stream) in &flows {
-        wait_until("datagrams flow", PATIENCE, || talk.silent_for() < QUICK);
-        wait_until("a stream flows", PATIENCE, || stream.silent_for() < QUICK);
+        wait_until("datagrams flow", TIMEOUT, || talk.silent_for() < QUICK);
+        wait_until("a stream flows", TIMEOUT, || stream.silent_for() < QUICK);
     }
     let [v4, v6] = both(attacker).map(|address| address.to_string());
     nightlatch.must(&["ban", &v4, "--for", "10s", "--reason", "guesses \"all\" extensions"]);
@@ -96,7 +96,7 @@ fn a_ban_ends_running_flows_with_the_next_packet_and_ends_without_the_daemon() {
     // The kernel ends it by itself.
     daemon.kill();
     for (talk, _) in &flows {
-        wait_until("the ban has ended", PATIENCE + PATIENCE, || talk.silent_for() < QUICK);
+        wait_until("the ban has ended", TIMEOUT + TIMEOUT, || talk.silent_for() < QUICK);
     }
     assert!(banned.elapsed() > Duration::from_secs(8), "too early: {:?}", banned.elapsed());
 }
@@ -116,7 +116,7 @@ fn an_account_in_a_banned_network_continues_and_one_that_is_added_is_answered_at
     let target = SocketAddr::new(server.v6(), SIGNALLING);
     let talk = Talk::between(office, server, target);
     nightlatch.must(&["ban", "2001:db8:2::66"]);
-    wait_until("the account's flow goes on", PATIENCE, || talk.silent_for() < QUICK);
+    wait_until("the account's flow goes on", TIMEOUT, || talk.silent_for() < QUICK);
     drop(talk);
     let _echo = Echo::on(server, &[SIGNALLING], &[]);
     let bound = |from: IpAddr| {
@@ -124,16 +124,16 @@ fn an_account_in_a_banned_network_continues_and_one_that_is_added_is_answered_at
         socket.unwrap().unwrap()
     };
     let (own, other) = (bound(office.v6()), bound(later));
-    assert!(asks_from(&own, target, PATIENCE));
+    assert!(asks_from(&own, target, TIMEOUT));
     assert!(!asks_from(&other, target, QUIET));
     nightlatch.must(&["allow", "late", &later.to_string(), "--services", "sip"]);
-    assert!(asks_from(&other, target, PATIENCE), "an account added later");
+    assert!(asks_from(&other, target, TIMEOUT), "an account added later");
     nightlatch.must(&["remove", "late"]);
     assert!(!asks_from(&other, target, QUIET), "banned again");
-    assert!(asks_from(&own, target, PATIENCE));
+    assert!(asks_from(&own, target, TIMEOUT));
     // Where all of it is allowed, the ban ends.
     nightlatch.must(&["allow", "net", "2001:db8:2::/64", "--services", "sip"]);
-    assert!(asks_from(&other, target, PATIENCE));
+    assert!(asks_from(&other, target, TIMEOUT));
     assert_eq!(nightlatch.json(&["bans"])["count"], 0);
 }
 
@@ -154,10 +154,10 @@ fn a_foreign_flush_a_restart_and_a_reboot_restore_bans() {
     assert!(is_banned());
     for flush in ["flush ruleset", "delete table inet nightlatch"] {
         run(server, &format!("nft {flush}"));
-        wait_until("the table is there again", PATIENCE, || {
+        wait_until("the table is there again", TIMEOUT, || {
             server
                 .command("nft")
-                .args(["list", "chain", "inet", "nightlatch", "guard"])
+                .args(["list", "chain", "inet", "nightlatch", "raw_prerouting"])
                 .output()
                 .unwrap()
                 .status
@@ -171,7 +171,7 @@ fn a_foreign_flush_a_restart_and_a_reboot_restore_bans() {
     run(server, &format!("nft delete element inet nightlatch ban4 {{ {} }}", attacker.v4()));
     let daemon = nightlatch.daemon();
     let ban4 = || shell(server, "nft list set inet nightlatch ban4");
-    wait_until("the kernel has what the records say", PATIENCE, || {
+    wait_until("the kernel has what the records say", TIMEOUT, || {
         let listed = ban4();
         !listed.contains("192.0.2.200") && listed.contains(&attacker.v4().to_string())
     });
@@ -366,7 +366,7 @@ fn who_exceeds_a_rate_limit_is_named() {
         (0..100).for_each(|_| fast.send(&register(of_attacker, own)));
         (0..3).for_each(|_| calm.send(&register(of_traveller, own)));
     }
-    wait_until("both addresses are named", PATIENCE, || named().as_array().unwrap().len() == 2);
+    wait_until("both addresses are named", TIMEOUT, || named().as_array().unwrap().len() == 2);
     let told = named();
     let (v4, v6) = (attacker.v4().to_string(), attacker.v6());
     for it in told.as_array().unwrap() {

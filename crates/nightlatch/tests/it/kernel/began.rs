@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 use socket2::{Domain, Socket, Type};
 
-use super::ground::{PATIENCE, any, both, connect, plan_lines, run};
+use super::ground::{TIMEOUT, any, both, connect, plan_lines, run};
 use crate::support::{self, Installation, wait_until};
 
 /// Connection tracking is read every 15 seconds.
@@ -33,7 +33,7 @@ impl Proxy<'_> {
     fn connect(&self, from: IpAddr, target: SocketAddr) -> TcpStream {
         let open = || {
             let socket = shared((from, self.port).into());
-            socket.connect_timeout(&target.into(), PATIENCE).unwrap();
+            socket.connect_timeout(&target.into(), TIMEOUT).unwrap();
             TcpStream::from(socket)
         };
         self.host.run(open).unwrap()

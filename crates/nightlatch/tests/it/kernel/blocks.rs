@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{
-    Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_udp,
+    Ears, Echo, Prober, Stream, TIMEOUT, Talk, answers_udp, both, connect, echoes, ignores_udp,
     protect,
 };
 use crate::support::{self, now, wait_until};
@@ -88,11 +88,11 @@ fn a_block_ends_running_flows_and_answers_and_ends_itself() {
     }
     let outside = SocketAddr::new(office.v4(), 443);
     let mut ours = connect(server, outside).unwrap();
-    assert!(echoes(&mut ours, PATIENCE));
+    assert!(echoes(&mut ours, TIMEOUT));
     let quick = Duration::from_millis(50);
     for (talk, stream) in &flows {
-        wait_until("they flow", PATIENCE, || talk.silent_for() < quick);
-        wait_until("they flow", PATIENCE, || stream.silent_for() < quick);
+        wait_until("they flow", TIMEOUT, || talk.silent_for() < quick);
+        wait_until("they flow", TIMEOUT, || stream.silent_for() < quick);
     }
     nightlatch.must(&["block", "203.0.113.10", "--for", "4s", "--reason", "a test"]);
     let blocked = now();
@@ -107,12 +107,12 @@ fn a_block_ends_running_flows_and_answers_and_ends_itself() {
     // A neighbour in the same account has no part in it; the block itself ends.
     assert!(blocked.elapsed() < Duration::from_secs(4), "the machine is too slow for this test");
     let v4 = &flows[0].0;
-    wait_until("the block has ended", PATIENCE, || v4.silent_for() < quick);
+    wait_until("the block has ended", TIMEOUT, || v4.silent_for() < quick);
     assert!(blocked.elapsed() > Duration::from_millis(3500), "too early");
     assert!(answers_udp(server, SocketAddr::new(office.v4(), 53)));
     nightlatch.must(&["unblock", "2001:db8:2::10"]);
     let v6 = &flows[1].0;
-    wait_until("no longer blocked", PATIENCE, || v6.silent_for() < quick);
+    wait_until("no longer blocked", TIMEOUT, || v6.silent_for() < quick);
     assert!(answers_udp(server, SocketAddr::new(office.v6(), 53)));
 }
 
@@ -143,7 +143,7 @@ fn a_wide_block_around_an_account() {
         pages.iter().all(|page| page.silent_for() > quiet)
     });
     for call in &calls {
-        wait_until("calls go on", PATIENCE, || call.silent_for() < Duration::from_millis(50));
+        wait_until("calls go on", TIMEOUT, || call.silent_for() < Duration::from_millis(50));
     }
     for target in both(office) {
         assert!(answers_udp(server, SocketAddr::new(target, 53)));

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{
-    Echo, PATIENCE, Stream, Talk, answers_udp, asks_from, both, ignores_tcp, ignores_udp, protect,
+    Echo, Stream, TIMEOUT, Talk, answers_udp, asks_from, both, ignores_tcp, ignores_udp, protect,
     unspecified,
 };
 use crate::support::{self, Installation, now, wait_until};
@@ -71,7 +71,7 @@ fn pauses(flows: &[Running], change: impl FnOnce() + Send) -> [Duration; 3] {
 }
 
 fn all_run(flows: &[Running]) {
-    wait_until("all flows get through", PATIENCE, || {
+    wait_until("all flows get through", TIMEOUT, || {
         flows.iter().flat_map(Running::all).all(|silent| silent < Duration::from_millis(50))
     });
 }
@@ -139,7 +139,7 @@ fn who_stays_in_an_account_notices_no_change() {
     untouched(&stays, || {
         nightlatch.must(&["account", "add", "phones", &addresses(traveller)]);
     });
-    wait_until("the phone is served again", PATIENCE, || {
+    wait_until("the phone is served again", TIMEOUT, || {
         let talks = goes.iter().flat_map(|it| [&it.signalling, &it.media]);
         talks.clone().all(|talk| talk.silent_for() < Duration::from_millis(50))
     });
@@ -230,7 +230,7 @@ fn an_exemption_spares_from_lists_and_opens_nothing() {
     let bind = || std::net::UdpSocket::bind(unspecified(place));
     let phone = office.run(bind).unwrap().unwrap();
     for _ in 0..3 {
-        assert!(asks_from(&phone, place, PATIENCE));
+        assert!(asks_from(&phone, place, TIMEOUT));
         exempt(&["remove", "doctor"]);
         assert!(!asks_from(&phone, place, Duration::from_millis(300)));
         exempt(&["add", "doctor", &addresses(office)]);

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use nightlatch::features::demo::stage::{HostPlan, NetworkPlan, Plan};
+use nightlatch_lab::stage::{HostPlan, NetworkPlan, Plan};
 
 use super::ground::{
-    Echo, PATIENCE, answers_udp, both, connect, echoes, ignores_tcp, ignores_udp, protect, shell,
+    Echo, TIMEOUT, answers_udp, both, connect, echoes, ignores_tcp, ignores_udp, protect, shell,
 };
 use crate::support;
 
@@ -60,16 +60,16 @@ fn published_ports_of_containers_are_guarded() {
         assert!(ignores_udp(stranger, published(own, 5062)));
         assert!(ignores_tcp(stranger, published(own, 8080)));
         assert!(answers_udp(office, published(own, 5062)));
-        assert!(echoes(&mut connect(office, published(own, 8080)).unwrap(), PATIENCE));
+        assert!(echoes(&mut connect(office, published(own, 8080)).unwrap(), TIMEOUT));
         // What the container itself begins gets its answers.
         let outside = both(stranger)[place];
         assert!(answers_udp(container, SocketAddr::new(outside, 53)));
         let mut stream = connect(container, SocketAddr::new(outside, 443)).unwrap();
-        assert!(echoes(&mut stream, PATIENCE));
+        assert!(echoes(&mut stream, TIMEOUT));
     }
     // A door that closes ends the flows into the container too.
     let mut stream = connect(office, published(server.v4(), 8080)).unwrap();
-    assert!(echoes(&mut stream, PATIENCE));
+    assert!(echoes(&mut stream, TIMEOUT));
     nightlatch.must(&["remove", "office"]);
     assert!(!echoes(&mut stream, std::time::Duration::from_secs(1)));
     assert!(ignores_udp(office, published(server.v6(), 5062)));

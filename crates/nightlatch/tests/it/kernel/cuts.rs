@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::cut::{Began, LiveFlow};
 use nightlatch_core::service::Protocol;
+use nightlatch_lab::stage::{Host, Plan};
 use socket2::{Domain, Socket, Type};
 
-use super::ground::{PATIENCE, Prober, Talk, both, ignores_udp, protect, run};
+use super::ground::{Prober, TIMEOUT, Talk, both, ignores_udp, protect, run};
 use crate::support::{self, wait_until};
-use nightlatch::features::demo::packet::Packet;
+use nightlatch_lab::packet::Packet;
 
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -46,7 +46,7 @@ fn a_cut_lasts_as_long_as_the_peer_sends_and_nobody_else_is_in_it() {
     let talks = |port| both(server).map(|own| Talk::between(office, server, (own, port).into()));
     let (going_on, ended) = (talks(4000), talks(4001));
     nightlatch.must(&["remove", "office"]);
-    wait_until("the flows end", PATIENCE, || {
+    wait_until("the flows end", TIMEOUT, || {
         going_on.iter().chain(&ended).all(|talk| talk.silent_for() > QUIET)
     });
     drop(ended);
@@ -94,10 +94,10 @@ fn a_flow_to_an_address_of_a_rule_of_routing_is_cut_too() {
         let asks = || super::ground::asks_from(&socket, target, Duration::from_secs(1));
         assert!(asks() && asks(), "the account comes in");
         nightlatch.must(&["remove", "office"]);
-        wait_until("the flow is cut", PATIENCE, || !asks());
+        wait_until("the flow is cut", TIMEOUT, || !asks());
         assert_eq!(cuts(server).len(), 1);
         nightlatch.must(&["allow", "office", &office.v4().to_string()]);
-        wait_until("let in again it goes on", PATIENCE, asks);
+        wait_until("let in again it goes on", TIMEOUT, asks);
     });
 }
 

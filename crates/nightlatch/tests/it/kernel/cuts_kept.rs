@@ -7,11 +7,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use socket2::{Domain, Socket, Type};
 
-use super::ground::{PATIENCE, Prober, both, patiently, protect, shell};
+use super::ground::{Prober, TIMEOUT, both, patiently, protect, shell};
 use crate::support::{self, wait_until};
 
 const PORT: u16 = 4000;
@@ -114,7 +114,8 @@ fn cuts(server: &Host) -> usize {
 }
 
 fn stands(server: &Host) -> bool {
-    shell(server, "nft list chain inet nightlatch leaving 2> /dev/null || true").contains("hook")
+    shell(server, "nft list chain inet nightlatch postrouting 2> /dev/null || true")
+        .contains("hook")
 }
 
 /// Before, the set of cut flows was lost in a flush, and only found again by listing all flows.
@@ -140,18 +141,18 @@ fn a_flush_and_a_restart_let_no_packet_of_a_cut_flow_through() {
             scope.spawn(|| steps.hear(socket));
         }
         scope.spawn(|| steps.send(peer, &flows));
-        wait_until("both flows run", PATIENCE, || {
+        wait_until("both flows run", TIMEOUT, || {
             steps.last(true, true) > 0 && steps.last(false, true) > 0
         });
         nightlatch.must(&["mode", "allowlist"]);
-        wait_until("both flows are cut", PATIENCE, || cuts(server) == 2);
+        wait_until("both flows are cut", TIMEOUT, || cuts(server) == 2);
         steps.is_cut.store(true, Ordering::Relaxed);
         // Without a table, both kinds of packets arrive.
         let mut open = 0;
         let mut flush = |command: &str| {
             let steps = steps.none_slips_through(command, || {
                 shell(server, command);
-                wait_until("it stands again", PATIENCE, || stands(server) && cuts(server) == 2);
+                wait_until("it stands again", TIMEOUT, || stands(server) && cuts(server) == 2);
             });
             open += steps.iter().sum::<u64>();
         };
@@ -163,7 +164,7 @@ fn a_flush_and_a_restart_let_no_packet_of_a_cut_flow_through() {
             nightlatch.must(&["allow", "office", "203.0.113.0/24"]);
             nightlatch.must(&["reload"]);
             nightlatch.must(&["remove", "office"]);
-            shell(server, "nft add rule inet nightlatch guard accept");
+            shell(server, "nft add rule inet nightlatch raw_prerouting accept");
         });
         assert_eq!(closed, [0, 0], "it was closed all the time");
         let mut next = None;
@@ -178,11 +179,11 @@ fn a_flush_and_a_restart_let_no_packet_of_a_cut_flow_through() {
         for address in both(peer) {
             nightlatch.must(&["allow", &format!("p{}", address.is_ipv4()), &address.to_string()]);
         }
-        wait_until("they are no longer cut", PATIENCE, || cuts(server) == 0);
+        wait_until("they are no longer cut", TIMEOUT, || cuts(server) == 0);
         shell(server, "nft flush ruleset");
-        wait_until("it stands again", PATIENCE, || stands(server));
+        wait_until("it stands again", TIMEOUT, || stands(server));
         let now = steps.now();
-        wait_until("both flows go on", PATIENCE, || {
+        wait_until("both flows go on", TIMEOUT, || {
             steps.last(true, true) > now && steps.last(false, true) > now
         });
         assert_eq!(cuts(server), 0);
@@ -204,14 +205,14 @@ fn a_peer_that_is_allowed_again_connects_from_the_same_port() {
         let socket = office.run(|| Socket::new(Domain::IPV4, Type::STREAM, None)).unwrap()?;
         socket.set_reuse_address(true)?;
         socket.bind(&SocketAddr::from(([0, 0, 0, 0], FROM)).into())?;
-        socket.connect_timeout(&target.into(), PATIENCE)?;
+        socket.connect_timeout(&target.into(), TIMEOUT)?;
         std::io::Result::Ok(TcpStream::from(socket))
     };
     allow();
     let theirs = connect().unwrap();
     let (ours, _) = listener.accept().unwrap();
     nightlatch.must(&["remove", "office"]);
-    wait_until("the connection is cut", PATIENCE, || cuts(server) == 1);
+    wait_until("the connection is cut", TIMEOUT, || cuts(server) == 1);
     // Neither side says goodbye.
     for stream in [ours, theirs] {
         Socket::from(stream).set_linger(Some(Duration::ZERO)).unwrap();

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use nightlatch::features::demo::packet::{Packet, protocol};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, protocol};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{Echo, ignores_udp};
-use super::ground::{PATIENCE, Prober, SILENCE, answers_udp, any, both, protect, run, shell};
+use super::ground::{Prober, SILENCE, TIMEOUT, answers_udp, any, both, protect, run, shell};
 use crate::support::{self, wait_until};
 
 #[test]
@@ -59,8 +59,8 @@ fn router_advertisements_arrive_but_none_from_beyond_the_link() {
     std::thread::sleep(SILENCE);
     assert!(!has_address());
     prober.send(&advertisement(link));
-    wait_until("an address of the advertised prefix", PATIENCE, has_address);
-    wait_until("the advertised default route", PATIENCE, || {
+    wait_until("an address of the advertised prefix", TIMEOUT, has_address);
+    wait_until("the advertised default route", TIMEOUT, || {
         shell(server, "ip -6 route show default").contains(&format!("via {link}"))
     });
 }
@@ -78,7 +78,7 @@ fn paths_with_a_small_packet_size_are_learned() {
         let port = SocketAddr::new(target, 9);
         let socket = server.run(|| UdpSocket::bind(super::ground::unspecified(port))).unwrap();
         let socket = socket.unwrap();
-        wait_until("the path's packet size", PATIENCE, || {
+        wait_until("the path's packet size", TIMEOUT, || {
             // Too large: an error the second time.
             let _ = socket.send_to(&[0; 1400], port);
             size_of_path(server, target) == Some(1300)
@@ -114,7 +114,7 @@ fn too_big_needs_no_running_flow() {
             IpAddr::V6(_) => (protocol::ICMPV6, [&[2, 0, 0, 0, 0, 0, 0x05, 0x14], quoted].concat()),
         };
         let error = Packet::other(both(router)[place], own, error.0, &error.1);
-        wait_until("the path's packet size", PATIENCE, || {
+        wait_until("the path's packet size", TIMEOUT, || {
             prober.send(&error);
             std::thread::sleep(SILENCE / 10);
             size_of_path(server, target) == Some(1300)
@@ -159,7 +159,7 @@ fn dhcp_gets_through_as_far_as_it_must() {
     // A lease is renewed with its server alone: that is an answer.
     let dhcp = neighbour.run(|| UdpSocket::bind(any(67))).unwrap().unwrap();
     client.send_to(b"request", SocketAddr::new(neighbour.v4(), 67)).unwrap();
-    dhcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    dhcp.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (_, asker) = dhcp.recv_from(&mut [0; 100]).unwrap();
     dhcp.send_to(b"lease", asker).unwrap();
     assert_eq!(heard(&client), ["lease"]);

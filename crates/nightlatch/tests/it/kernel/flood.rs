@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::config::Rate;
 use nightlatch_core::ruleset::StrangersShare;
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Plan};
 use nightlatch_netfilter::Netlink;
 
 use super::ground::{
-    Echo, PATIENCE, Prober, asks_from, both, connect, echoes, protect, run, unspecified,
+    Echo, Prober, TIMEOUT, asks_from, both, connect, echoes, protect, run, unspecified,
 };
 use crate::support::{self, now, wait_until};
 
@@ -136,7 +136,7 @@ fn packet(kind: usize, source: u32, to: &Host) -> Packet {
 fn keeps_asking(from: &Host, to: SocketAddr, over: &AtomicBool, asked: &AtomicUsize) {
     while !over.load(Ordering::Relaxed) {
         let socket = from.run(|| UdpSocket::bind(unspecified(to))).unwrap().unwrap();
-        assert!(asks_from(&socket, to, PATIENCE), "{} is not answered by {to}", from.name());
+        assert!(asks_from(&socket, to, TIMEOUT), "{} is not answered by {to}", from.name());
         asked.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -205,7 +205,7 @@ fn only_strangers_flows_have_short_timeouts() {
             check(server, &format!("udp {own} sport={ours} dport={port}"), true, 3);
         }
         let mut stream = connect(stranger, SocketAddr::new(own, 5060)).unwrap();
-        assert!(echoes(&mut stream, PATIENCE));
+        assert!(echoes(&mut stream, TIMEOUT));
         let port = stream.local_addr().unwrap().port();
         check(server, &format!("tcp {far} sport={port} dport=5060"), true, 10);
     }
@@ -213,7 +213,7 @@ fn only_strangers_flows_have_short_timeouts() {
 
 fn asks(host: &Host, from: SocketAddr, to: SocketAddr) {
     let socket = host.run(|| UdpSocket::bind(from)).unwrap().unwrap();
-    assert!(asks_from(&socket, to, PATIENCE), "{from} to {to}");
+    assert!(asks_from(&socket, to, TIMEOUT), "{from} to {to}");
 }
 
 /// Checks whether the matching flow has more than `short` seconds left, or at most that.
@@ -222,7 +222,7 @@ fn check(server: &Host, flow: &str, long: bool, short: u64) {
     let [protocol, source, sport, dport] = words[..] else { panic!("{flow}") };
     let family = if source.contains(':') { "ipv6" } else { "ipv4" };
     let mut left = None;
-    wait_until(flow, PATIENCE, || {
+    wait_until(flow, TIMEOUT, || {
         let all = run(server, &format!("conntrack -L -f {family} -p {protocol} -s {source}"));
         let found = all.lines().find(|line| {
             let mut words = line.split_whitespace();

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Caught, Listener, Packet, Sender};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Caught, Listener, Packet, Sender};
+use nightlatch_lab::stage::Host;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, SocketType, recvfrom, socket_with};
 
@@ -19,7 +19,7 @@ use crate::support::{ASTERISK, Daemon, Installation, now, wait_until};
 /// How long "nothing comes" is waited for.
 pub(super) const SILENCE: Duration = Duration::from_millis(400);
 /// How long something that has to come may take on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The program, put up on a host without trial: `nightlatch up --yes`.
 pub(super) fn protect<'a>(host: &'a Host, configuration: &str) -> (Installation<'a>, Daemon) {
@@ -103,7 +103,7 @@ pub(super) fn patiently<T: Send>(host: &Host, open: impl Fn() -> io::Result<T> +
         match host.run(&open).unwrap() {
             Ok(opened) => return opened,
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => panic!("{error}"),
-            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+            Err(error) => assert!(start.elapsed() < TIMEOUT, "{error}"),
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -246,7 +246,7 @@ fn is_neighbour_discovery(caught: &Caught) -> bool {
 
 /// Whether a UDP server answers; asks again and again, as long as a busy machine may need.
 pub(super) fn answers_udp(from: &Host, target: SocketAddr) -> bool {
-    asks_udp(from, target, PATIENCE)
+    asks_udp(from, target, TIMEOUT)
 }
 
 /// Whether a UDP server does not answer, though asked several times.
@@ -281,7 +281,7 @@ pub(super) fn unspecified(target: SocketAddr) -> SocketAddr {
 
 /// A TCP connection.
 pub(super) fn connect(from: &Host, target: SocketAddr) -> io::Result<TcpStream> {
-    connect_within(from, target, PATIENCE)
+    connect_within(from, target, TIMEOUT)
 }
 
 /// Whether TCP meets silence: neither a connection nor a refusal.
@@ -304,7 +304,7 @@ pub(super) fn echoes(stream: &mut TcpStream, patience: Duration) -> bool {
 
 /// Waits until nothing more is to be heard, so that the next look begins clean.
 pub(super) fn settle(ears: &Ears) {
-    wait_until("it is quiet", PATIENCE, || {
+    wait_until("it is quiet", TIMEOUT, || {
         std::thread::sleep(Duration::from_millis(50));
         ears.heard().is_empty()
     });
@@ -355,7 +355,7 @@ impl Shared {
 }
 
 /// How often each side sends: media come every 20 ms.
-const TALKS_EVERY: Duration = Duration::from_millis(10);
+const TALK_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Talk {
     /// The client begins it; from the first packet on both send. The port is the server's for
@@ -366,7 +366,7 @@ impl Talk {
         let theirs = client.run(|| UdpSocket::bind(unspecified(target))).unwrap().unwrap();
         theirs.connect(target).unwrap();
         theirs.send(b"first").unwrap();
-        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        ours.set_read_timeout(Some(TIMEOUT)).unwrap();
         // A socket with a timeout may be interrupted by a signal to the process.
         let peer = loop {
             match ours.recv_from(&mut [0; 100]) {
@@ -388,7 +388,7 @@ impl Talk {
                         shared.hear();
                     }
                 }
-                std::thread::sleep(TALKS_EVERY);
+                std::thread::sleep(TALK_INTERVAL);
             }
         };
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -422,7 +422,7 @@ impl Stream {
                         shared.hear();
                     }
                 }
-                std::thread::sleep(TALKS_EVERY);
+                std::thread::sleep(TALK_INTERVAL);
             }
         };
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));

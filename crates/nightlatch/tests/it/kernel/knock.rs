@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
-use super::ground::{Echo, PATIENCE, answers_udp, both, connect, ignores_tcp, protect, shell};
+use super::ground::{Echo, TIMEOUT, answers_udp, both, connect, ignores_tcp, protect, shell};
 use crate::support::{self, Installation, wait_until};
 
 fn hosts(stage: &Stage) -> (&Host, &Host) {
@@ -54,7 +54,7 @@ fn real_clients_open_for_their_own_address() {
             }
             assert!(ignores_tcp(phone, web), "{client} {own}: nobody has knocked");
             shell(phone, &command);
-            wait_until(&format!("{client} opens {own}"), PATIENCE, || connect(phone, web).is_ok());
+            wait_until(&format!("{client} opens {own}"), TIMEOUT, || connect(phone, web).is_ok());
             assert!(answers_udp(phone, SocketAddr::new(own, 5060)), "{client} {own}");
             assert!(ignores_tcp(phone, SocketAddr::new(own, 22)), "ssh was not named");
             let leases = nightlatch.json(&["leases"]);
@@ -104,11 +104,11 @@ fn it_works_while_the_daemon_is_dead() {
     // The daemon makes one lease of each, however often it is started.
     for _ in 0..2 {
         let _daemon = nightlatch.daemon();
-        wait_until("the leases are there", PATIENCE, || {
+        wait_until("the leases are there", TIMEOUT, || {
             nightlatch.json(&["leases"])["leases"].as_array().unwrap().len() == 2
         });
         let set = "nft list set inet nightlatch knocked4";
-        wait_until("the note is taken", PATIENCE, || !shell(server, set).contains("expires"));
+        wait_until("the note is taken", TIMEOUT, || !shell(server, set).contains("expires"));
         for own in both(server) {
             assert!(connect(phone, SocketAddr::new(own, 443)).is_ok(), "{own}");
         }
@@ -150,5 +150,5 @@ fn all_three_must_come_within_fifteen_seconds() {
     // To a service, which does not matter.
     assert!(ignores_tcp(phone, web));
     knock(&c);
-    wait_until("it opens", PATIENCE, || connect(phone, web).is_ok());
+    wait_until("it opens", TIMEOUT, || connect(phone, web).is_ok());
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::knock::MAX_BEGUN;
+use nightlatch_lab::packet::{Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
-use super::ground::{Echo, PATIENCE, SILENCE, both, connect, echoes, ignores_tcp, protect, shell};
+use super::ground::{Echo, SILENCE, TIMEOUT, both, connect, echoes, ignores_tcp, protect, shell};
 use super::knock::knocker;
 use crate::support::{self, wait_until};
 
@@ -102,7 +102,7 @@ fn a_full_set_keeps_others_from_knocking_and_closes_nothing() {
         !opened && ignores_tcp(office, web)
     });
     // What is open stays so, and the other family has room.
-    assert!(echoes(&mut stream, PATIENCE));
+    assert!(echoes(&mut stream, TIMEOUT));
     assert!(connect(phone, web).is_ok());
     wait_until("it opens over IPv6", LONG, || knock(office, web6));
 
@@ -112,11 +112,11 @@ fn a_full_set_keeps_others_from_knocking_and_closes_nothing() {
     assert_eq!(status()["users"], 1);
     let warnings = status()["warnings"].to_string();
     assert!(warnings.contains(told), "{warnings}");
-    wait_until("the notice is written", PATIENCE, || nightlatch.log().contains(told));
+    wait_until("the notice is written", TIMEOUT, || nightlatch.log().contains(told));
     assert_eq!(nightlatch.log().matches(told).count(), 1, "once");
 
     drop(flood);
     assert!(connect(phone, web).is_ok());
     wait_until("knocking works again", LONG, || knock(office, web));
-    assert!(echoes(&mut stream, PATIENCE));
+    assert!(echoes(&mut stream, TIMEOUT));
 }

@@ -7,14 +7,14 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
-use super::ground::{Echo, PATIENCE as SHORT, SILENCE, both, connect, ignores_tcp, protect, shell};
+use super::ground::{Echo, SILENCE, TIMEOUT as SHORT, both, connect, ignores_tcp, protect, shell};
 use super::knock::knocker;
 use crate::support::{self, wait_until};
 
 /// How long a link may take to carry packets on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Gives the interface the addresses and routes of the server.
 fn configure(server: &Host, interface: &str) {
@@ -52,7 +52,7 @@ fn other_interfaces_change_nothing() {
             let web = SocketAddr::new(own, 443);
             assert!(ignores_tcp(phone, web), "{change}: {own} is open");
             let family = if own.is_ipv4() { "-4" } else { "-6" };
-            wait_until(&format!("{change}: it opens {own}"), PATIENCE, || {
+            wait_until(&format!("{change}: it opens {own}"), TIMEOUT, || {
                 shell(phone, &format!("knock {family} -d 50 {own} {a} {b} {c}"));
                 opens_at_once(&web)
             });
@@ -64,7 +64,7 @@ fn other_interfaces_change_nothing() {
     let stays_and_opens = |change: &str| {
         for own in both(server) {
             let web = SocketAddr::new(own, 443);
-            wait_until(&format!("{change}: {own} stays open"), PATIENCE, || opens_at_once(&web));
+            wait_until(&format!("{change}: {own} stays open"), TIMEOUT, || opens_at_once(&web));
         }
         for from in both(phone) {
             nightlatch.must(&["close", &from.to_string()]);
@@ -159,7 +159,7 @@ fn a_link_without_ethernet_changes_nothing() {
     let (here, there) = UnixDatagram::pair().unwrap();
     let _ends = [End::of(server, here), End::of(router, there)];
     for end in [server, router] {
-        wait_until("the tunnel is there", PATIENCE, || shell(end, "ip -o link").contains("tun0"));
+        wait_until("the tunnel is there", TIMEOUT, || shell(end, "ip -o link").contains("tun0"));
     }
     shell(server, "ip link delete eth0");
     shell(

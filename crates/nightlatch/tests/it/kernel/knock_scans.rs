@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use nightlatch::features::demo::packet::{Packet, Sender, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch::shell::clock;
 use nightlatch::shell::firewall::Firewall;
 use nightlatch_core::config::Rules;
@@ -19,8 +17,10 @@ use nightlatch_core::ruleset;
 use nightlatch_core::secret::Secret;
 use nightlatch_core::service::{Catalogue, Grant, Protocol};
 use nightlatch_core::signalling::Learned;
+use nightlatch_lab::packet::{Packet, Sender, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
-use super::ground::{PATIENCE, both, shell};
+use super::ground::{TIMEOUT, both, shell};
 use crate::support::{self, wait_until};
 
 /// Numbers that follow from a seed (xorshift64*).
@@ -214,7 +214,7 @@ fn the_kernel_moves_as_the_machine_does() {
             }
             syns += 1;
         }
-        wait_until("all have arrived", PATIENCE, || dropped(&mut firewall) >= before + syns);
+        wait_until("all have arrived", TIMEOUT, || dropped(&mut firewall) >= before + syns);
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(opened(&mut firewall), expected, "seed {seed}");
         let stages = stages(server);
@@ -282,5 +282,5 @@ fn no_scan_of_all_ports_opens_anything() {
     for port in sequences[999] {
         sender.send(&Packet::tcp(from, SocketAddr::new(own, port), flags::SYN)).unwrap();
     }
-    wait_until("it opens", PATIENCE, || opened(&mut firewall).len() == 1);
+    wait_until("it opens", TIMEOUT, || opened(&mut firewall).len() == 1);
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{Echo, answers_udp, both, ignores_udp, protect, shell};
 use crate::support::{self, Installation, now, told};

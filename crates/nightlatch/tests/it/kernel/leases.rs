@@ -4,11 +4,11 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch_core::time::Time;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::ground::{
-    Echo, PATIENCE, Stream, Talk, answers_udp, any, both, connect, ignores_tcp, ignores_udp,
+    Echo, Stream, TIMEOUT, Talk, answers_udp, any, both, connect, ignores_tcp, ignores_udp,
     protect, shell,
 };
 use crate::support::{self, Installation, now, wait_until};
@@ -53,7 +53,7 @@ impl Flows {
 }
 
 fn run(silent: impl Fn() -> Vec<Duration>) {
-    wait_until("all flows get through", PATIENCE, || {
+    wait_until("all flows get through", TIMEOUT, || {
         silent().iter().all(|silent| *silent < Duration::from_millis(50))
     });
 }
@@ -214,7 +214,7 @@ fn packets_renew_a_lease_also_after_a_flush_and_a_restart() {
     assert!(left().iter().all(|seconds| *seconds <= 3), "{:?}", left());
     // Somebody flushes everything; then the daemon is killed and comes back.
     shell(server, "nft flush ruleset");
-    wait_until("the table is there again", PATIENCE, || {
+    wait_until("the table is there again", TIMEOUT, || {
         server
             .command("nft")
             .args(["list", "set", "inet", "nightlatch", "lease4"])
@@ -356,9 +356,9 @@ fn hours_end_in_the_kernel_and_a_call_continues() {
     // The page ends, the call does not.
     let pages = || flows.pages.iter().map(Stream::silent_for).collect::<Vec<_>>();
     let start = now();
-    wait_until("the pages end", PATIENCE, || pages().iter().all(|it| *it > QUIET));
+    wait_until("the pages end", TIMEOUT, || pages().iter().all(|it| *it > QUIET));
     run(call);
-    assert!(start.elapsed() < PATIENCE);
+    assert!(start.elapsed() < TIMEOUT);
     let why = nightlatch.run_it(&["why", &both(phone)[0].to_string(), "--to", "tcp/443"]);
     assert_eq!(why.status.code(), Some(1), "{}", support::told(&why));
     assert!(support::told(&why).contains("only daily"), "{}", support::told(&why));

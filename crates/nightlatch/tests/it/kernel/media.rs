@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
-use super::ground::{PATIENCE, both, plan_lines, protect};
+use super::ground::{TIMEOUT, both, plan_lines, protect};
 use crate::support::{self, Installation, wait_until};
 
 /// Media are sent every 20 ms.
-const EVERY: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(20);
 /// During silence some codecs send less often: only one in this many packets.
 const SELDOM: u32 = 40;
 
@@ -59,7 +59,7 @@ impl Rtp {
                     while socket.recv_from(&mut [0; 100]).is_ok() {
                         heard[number].fetch_add(1, Ordering::Relaxed);
                     }
-                    std::thread::sleep(EVERY);
+                    std::thread::sleep(INTERVAL);
                 }
             })
         });
@@ -74,7 +74,7 @@ impl Rtp {
 /// For each stream, whether packets arrive now: at the server, and at the carrier.
 fn heard(streams: &[Rtp]) -> Vec<[bool; 2]> {
     let before: Vec<_> = streams.iter().map(Rtp::counts).collect();
-    std::thread::sleep(EVERY * 2 * SELDOM);
+    std::thread::sleep(INTERVAL * 2 * SELDOM);
     let after = streams.iter().map(Rtp::counts);
     after.zip(before).map(|(after, before)| [0, 1].map(|end| after[end] > before[end])).collect()
 }
@@ -114,7 +114,7 @@ fn the_plan_names_running_streams_and_which_continue() {
     assert!(!nightlatch.must(&["up", "--plan"]).contains("Running media streams"));
     let running = [(0, Sends::Both), (2, Sends::Host), (4, Sends::Peer)]
         .map(|(port, sends)| streams(server, carrier, port, sends));
-    wait_until("the streams run", PATIENCE, || go_on(&running[0]) == 2);
+    wait_until("the streams run", TIMEOUT, || go_on(&running[0]) == 2);
     let plan = nightlatch.json(&["up", "--plan"]);
     assert!(plan["running_media"]["unread"].is_null(), "{plan}");
     let found: Vec<_> = plan["running_media"]["streams"].as_array().unwrap().iter().collect();
@@ -211,7 +211,7 @@ fn streams_to_which_the_host_sends_survive_a_trial() {
     terminal.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut up = terminal.spawn().unwrap();
     up.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
-    wait_until("streams to which the host sends nothing end", PATIENCE, || {
+    wait_until("streams to which the host sends nothing end", TIMEOUT, || {
         heard(&others).iter().all(|heard| !heard[0])
     });
     assert_eq!(go_on(&calls), calls.len(), "on trial");
@@ -243,7 +243,7 @@ fn streams_to_which_the_host_sends_survive_a_flush() {
             continue;
         }
         super::ground::shell(server, &format!("nft {commands}"));
-        wait_until("it is restored", PATIENCE, there);
+        wait_until("it is restored", TIMEOUT, there);
         // Longer than the second check takes.
         std::thread::sleep(Duration::from_secs(3));
         assert_eq!(go_on(&calls), calls.len(), "{commands}");

@@ -37,4 +37,5 @@ mod slipped;
 mod switch;
 mod tamper;
 mod trial;
+mod upgrade;
 mod watch;

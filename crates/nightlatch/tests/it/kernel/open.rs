@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{
-    Ears, Echo, PATIENCE, Prober, SILENCE, answers_udp, both, connect, echoes, ignores_tcp,
+    Ears, Echo, Prober, SILENCE, TIMEOUT, answers_udp, both, connect, echoes, ignores_tcp,
     ignores_udp, protect,
 };
 use crate::support::{self, Daemon, Installation, now};
@@ -33,7 +33,7 @@ fn only_the_listed_services_answer_strangers() {
         // The media of its calls.
         assert!(answers_udp(stranger, to(10_000)));
         for port in [5060, 80] {
-            assert!(echoes(&mut connect(stranger, to(port)).unwrap(), PATIENCE));
+            assert!(echoes(&mut connect(stranger, to(port)).unwrap(), TIMEOUT));
         }
         for port in [4569, 69, 9] {
             assert!(ignores_udp(stranger, to(port)), "udp/{port}");
@@ -126,7 +126,7 @@ fn the_limit_holds_within_one_running_flow() {
         let guesser = stranger.run(|| std::net::UdpSocket::bind(SocketAddr::new(source, 5070)));
         let guesser = guesser.unwrap().unwrap();
         guesser.connect(SocketAddr::new(own, 5060)).unwrap();
-        guesser.set_read_timeout(Some(PATIENCE)).unwrap();
+        guesser.set_read_timeout(Some(TIMEOUT)).unwrap();
         // An answer comes: the flow runs.
         guesser.send(b"REGISTER").unwrap();
         guesser.recv(&mut [0; 100]).unwrap();

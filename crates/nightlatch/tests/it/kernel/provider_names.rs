@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 
-use super::ground::{Ears, PATIENCE, Prober, protect};
+use super::ground::{Ears, Prober, TIMEOUT, protect};
 use crate::support::{self, wait_until};
 
 const UDP: u8 = 17;
@@ -79,7 +79,7 @@ fn names_and_records_of_services_are_followed() {
         })
     };
     for source in ["203.0.113.7", "2001:db8:2::7", "203.0.113.8"] {
-        wait_until(source, PATIENCE, || passes(source, UDP, 5060));
+        wait_until(source, TIMEOUT, || passes(source, UDP, 5060));
         assert!(!passes(source, TCP, 22) && !passes(source, TCP, 443), "{source}");
     }
     assert!(!passes("203.0.113.9", UDP, 5060));

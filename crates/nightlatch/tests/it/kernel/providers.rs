@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::features::providers::{Provider, catalogue};
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::{Host, Plan};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use super::ground::{Ears, Echo, PATIENCE, Prober, asks_from, echoes, protect};
+use super::ground::{Ears, Echo, Prober, TIMEOUT, asks_from, echoes, protect};
 use crate::support::{self, wait_until};
 
 const TCP: u8 = 6;
@@ -157,16 +157,16 @@ fn disabling_ends_running_connections() {
     let (sip, rtp) = (udp(signalling), udp(media));
     let at = |port| SocketAddr::new(server.v4(), port);
     let mut tls = connected(carrier, signalling, at(5061));
-    assert!(asks_from(&sip, at(5060), PATIENCE), "signalling");
-    assert!(asks_from(&rtp, at(10_000), PATIENCE), "media");
-    assert!(echoes(&mut tls, PATIENCE), "TLS");
+    assert!(asks_from(&sip, at(5060), TIMEOUT), "signalling");
+    assert!(asks_from(&rtp, at(10_000), TIMEOUT), "media");
+    assert!(echoes(&mut tls, TIMEOUT), "TLS");
     nightlatch.must(&["provider", "disable", "twilio"]);
     let short = Duration::from_millis(300);
-    wait_until("the flows end", PATIENCE, || {
+    wait_until("the flows end", TIMEOUT, || {
         !asks_from(&sip, at(5060), short) && !asks_from(&rtp, at(10_000), short)
     });
     assert!(!echoes(&mut tls, Duration::from_secs(1)), "the TLS connection goes on");
     nightlatch.must(&["provider", "enable", "twilio"]);
-    assert!(asks_from(&sip, at(5060), PATIENCE), "signalling again");
-    assert!(asks_from(&rtp, at(10_000), PATIENCE), "media again");
+    assert!(asks_from(&sip, at(5060), TIMEOUT), "signalling again");
+    assert!(asks_from(&rtp, at(10_000), TIMEOUT), "media again");
 }

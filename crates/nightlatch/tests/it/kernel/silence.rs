@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Caught, Extension, Packet, flags, protocol};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Caught, Extension, Packet, flags, protocol};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{Ears, Echo, Heard, Prober, SILENCE, any, both, protect, run, settle, shell};
 use crate::support;

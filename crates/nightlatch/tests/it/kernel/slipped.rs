@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{run, shell};
 use crate::support::{self, Installation, told, wait_until};
@@ -35,7 +35,7 @@ fn slipping_nft(directory: &Path, before: &str, behind: &str) {
 }
 
 fn is_slipped_in(server: &Host) -> bool {
-    run(server, "nft list chain inet nightlatch gate").contains("slipped")
+    run(server, "nft list chain inet nightlatch prerouting").contains("slipped")
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_rule_slipped_in_behind_a_load_is_not_ours() {
     let server = stage.host("server").unwrap();
     let nightlatch = Installation::on(server).with_asterisk();
     let place = nightlatch.directory().to_owned();
-    let insert = format!("nft insert rule inet nightlatch gate accept {MARK}");
+    let insert = format!("nft insert rule inet nightlatch prerouting accept {MARK}");
     slipping_nft(&place, "true", &insert);
     let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
     let _daemon = nightlatch.daemon_in(&[("PATH", &path)]);
@@ -84,7 +84,7 @@ fn a_rule_slipped_in_while_accounts_change_is_not_ours() {
     nightlatch.must(&["allow", "office", "203.0.113.7"]);
     for times in 0..12 {
         // Both at once, again and again: the change of the account may come first.
-        let insert = format!("nft insert rule inet nightlatch gate accept {MARK}");
+        let insert = format!("nft insert rule inet nightlatch prerouting accept {MARK}");
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 nightlatch.must(&["allow", &format!("a{times}"), &format!("192.0.2.{times}")]);
@@ -130,7 +130,7 @@ fn a_busy_neighbour_does_not_matter() {
             nightlatch.must(&["allow", &name, &address, "--services", "iax,web"]);
             nightlatch.must(&["mode", "allowlist"]);
             nightlatch.must(&["remove", &name]);
-            let insert = format!("nft insert rule inet nightlatch gate accept {MARK}");
+            let insert = format!("nft insert rule inet nightlatch prerouting accept {MARK}");
             shell(server, &insert);
             wait_until("it is restored", NOTICED_WITHIN, || {
                 restores(&nightlatch).len() == times + 1

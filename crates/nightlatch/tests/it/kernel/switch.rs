@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::Plan;
 
-use super::ground::{Ears, PATIENCE, Prober, Stream, Talk, both, protect};
+use super::ground::{Ears, Prober, Stream, TIMEOUT, Talk, both, protect};
 use crate::support::{self, wait_until};
 
 const QUICK: Duration = Duration::from_millis(50);
@@ -69,9 +69,9 @@ fn a_switch_of_mode_drops_no_call_and_opens_nothing_else() {
         }
     });
     for (talk, stream) in talks.iter().zip(&streams) {
-        wait_until("calls go on", PATIENCE, || talk.silent_for() < QUICK);
+        wait_until("calls go on", TIMEOUT, || talk.silent_for() < QUICK);
         // Strangers' flows that began in open mode are cut.
-        wait_until("connections end", PATIENCE, || stream.silent_for() > PAUSE);
+        wait_until("connections end", TIMEOUT, || stream.silent_for() > PAUSE);
     }
     let heard = ears.heard();
     let got_in = heard.iter().find(|heard| both(attacker).contains(&heard.from));

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::ground::{
-    Ears, Echo, PATIENCE, Prober, Stream, Talk, answers_udp, both, connect, echoes, ignores_tcp,
+    Ears, Echo, Prober, Stream, TIMEOUT, Talk, answers_udp, both, connect, echoes, ignores_tcp,
     ignores_udp, protect, run, shell,
 };
 use crate::support::{self, Installation, now, wait_until};
@@ -60,10 +60,10 @@ fn every_change_by_others_is_undone_and_written_down() {
     let tamperings = [
         "flush ruleset",
         "delete table inet nightlatch",
-        "insert rule inet nightlatch gate accept",
-        "add rule inet nightlatch fresh accept",
-        "flush chain inet nightlatch fresh",
-        "add chain inet nightlatch gate { policy drop; }",
+        "insert rule inet nightlatch prerouting accept",
+        "add rule inet nightlatch to_this_host accept",
+        "flush chain inet nightlatch to_this_host",
+        "add chain inet nightlatch prerouting { policy drop; }",
         "add chain inet nightlatch evil { type filter hook input priority 10; policy drop; }",
         "add table inet nightlatch { flags dormant; }",
         "add element inet nightlatch account4 { 192.0.2.166 : accept }",
@@ -78,7 +78,7 @@ fn every_change_by_others_is_undone_and_written_down() {
         let start = now();
         wait_until(tampering, RESTORED_WITHIN, || table(server) == whole);
         println!("{tampering}: {:?}", start.elapsed());
-        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == restored);
+        wait_until("it is written down", TIMEOUT, || restores(&nightlatch).len() == restored);
         let by = restores(&nightlatch).pop().unwrap();
         assert!(by.contains("by nft (process "), "{tampering}: {by}");
     }
@@ -86,15 +86,15 @@ fn every_change_by_others_is_undone_and_written_down() {
     shell(server, "for i in 1 2 3 4 5 6 7 8 9 10; do nft flush ruleset; done");
     wait_until("it is back", RESTORED_WITHIN, || table(server) == whole);
     // One rule deleted by its handle.
-    let chain = run(server, "nft -a list chain inet nightlatch gate");
-    let last = chain.lines().rfind(|line| line.contains("goto fresh")).unwrap();
+    let chain = run(server, "nft -a list chain inet nightlatch prerouting");
+    let last = chain.lines().rfind(|line| line.contains("goto to_this_host")).unwrap();
     let handle = last.rsplit(' ').next().unwrap();
-    run(server, &format!("nft delete rule inet nightlatch gate handle {handle}"));
+    run(server, &format!("nft delete rule inet nightlatch prerouting handle {handle}"));
     wait_until("the rule is back", RESTORED_WITHIN, || table(server) == whole);
     // Somebody listed, where no list is.
     let add = |set| format!("nft add element inet nightlatch {set} '{{ 192.0.2.166 }}'");
     shell(server, &format!("{} || {}", add("list4"), add("list4b")));
-    wait_until("it is empty again", PATIENCE, || table(server) == whole);
+    wait_until("it is empty again", TIMEOUT, || table(server) == whole);
     assert!(support::told(&nightlatch.run_it(&["status"])).contains("nft"));
     nightlatch.must(&["log", "--verify"]);
 }
@@ -115,11 +115,11 @@ fn the_program_is_named_though_the_regular_look_came_first() {
     for times in 1..=20 {
         // Both are due when it goes on.
         daemon.pause();
-        run(server, "nft insert rule inet nightlatch gate accept");
+        run(server, "nft insert rule inet nightlatch prerouting accept");
         std::thread::sleep(Duration::from_millis(150));
         daemon.resume();
         wait_until("it is restored", RESTORED_WITHIN, || table(server) == whole);
-        wait_until("it is written down", PATIENCE, || restores(&nightlatch).len() == times);
+        wait_until("it is written down", TIMEOUT, || restores(&nightlatch).len() == times);
     }
     for restore in restores(&nightlatch) {
         assert!(restore.contains("by nft (process "), "{restore}");
@@ -153,11 +153,11 @@ fn a_burst_of_flushes_is_outlasted() {
         let burst = format!("for i in $(seq {times}); do nft -f {other}; {rests}\ndone");
         shell(server, &burst);
         let start = now();
-        wait_until(&burst, PATIENCE, || table_but_cuts(server) == whole);
+        wait_until(&burst, TIMEOUT, || table_but_cuts(server) == whole);
         println!("{burst}: {:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(1), "{burst}: {:?}", start.elapsed());
         let quiet = Duration::from_millis(500);
-        wait_until("they end", PATIENCE, || slipped.silent_for() > quiet);
+        wait_until("they end", TIMEOUT, || slipped.silent_for() > quiet);
     }
 }
 
@@ -212,7 +212,7 @@ fn what_slipped_in_meanwhile_is_put_out_again() {
     let removed = Talk::between(office, server, target(4000));
     nightlatch.must(&["remove", "office"]);
     let quiet = Duration::from_millis(500);
-    wait_until("the flow ends", PATIENCE, || removed.silent_for() > quiet);
+    wait_until("the flow ends", TIMEOUT, || removed.silent_for() > quiet);
     let allowed = stage.host("traveller").unwrap();
     let call = Talk::between(allowed, server, target(5060));
     // A daemon that is too slow: the table is gone for a while. The container engine's table is
@@ -225,15 +225,15 @@ fn what_slipped_in_meanwhile_is_put_out_again() {
     );
     let _echo = Echo::on(server, &[], &[443]);
     let mut stream = connect(attacker, target(443)).unwrap();
-    assert!(echoes(&mut stream, PATIENCE));
+    assert!(echoes(&mut stream, TIMEOUT));
     let slipped = Talk::between(attacker, server, target(4001));
     daemon.resume();
-    wait_until("they end", PATIENCE, || {
+    wait_until("they end", TIMEOUT, || {
         slipped.silent_for() > quiet && removed.silent_for() > quiet
     });
     assert!(!echoes(&mut stream, quiet));
     assert!(ignores_tcp(attacker, target(443)));
-    wait_until("an allowed call goes on", PATIENCE, || {
+    wait_until("an allowed call goes on", TIMEOUT, || {
         call.silent_for() < Duration::from_millis(50)
     });
 }
@@ -251,7 +251,7 @@ fn strangers_connections_of_before_end_when_the_firewall_goes_up() {
     };
     let end = |streams: &[Stream; 2]| {
         let quiet = Duration::from_millis(500);
-        wait_until("they end", PATIENCE, || streams.iter().all(|s| s.silent_for() > quiet));
+        wait_until("they end", TIMEOUT, || streams.iter().all(|s| s.silent_for() > quiet));
     };
     let streams = begin(5061);
     let ours = Stream::between(server, attacker, SocketAddr::new(attacker.v4(), 443));
@@ -263,7 +263,7 @@ fn strangers_connections_of_before_end_when_the_firewall_goes_up() {
     daemon.resume();
     end(&streams);
     // What the server began goes on.
-    wait_until("it goes on", PATIENCE, || ours.silent_for() < Duration::from_millis(50));
+    wait_until("it goes on", TIMEOUT, || ours.silent_for() < Duration::from_millis(50));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn killed_and_started_again_it_is_never_open_and_never_closed() {
         assert_eq!(heard.iter().filter(of).count(), sent, "from {source}");
     }
     for call in &calls {
-        wait_until("calls go on", PATIENCE, || call.silent_for() < Duration::from_millis(50));
+        wait_until("calls go on", TIMEOUT, || call.silent_for() < Duration::from_millis(50));
     }
     assert!(answers_udp_of(office, server));
 }
@@ -353,5 +353,5 @@ fn the_table_of_an_older_version_is_replaced() {
     let (_nightlatch, _daemon) = protect(server, "");
     let chains = server.command("nft").args(["list", "chains", "inet"]).output().unwrap();
     let chains = String::from_utf8_lossy(&chains.stdout);
-    assert!(chains.contains("chain sending") && !chains.contains("chain outgoing"), "{chains}");
+    assert!(chains.contains("chain output") && !chains.contains("chain outgoing"), "{chains}");
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::ground::{Echo, PATIENCE, answers_udp, both, ignores_udp};
+use super::ground::{Echo, TIMEOUT, answers_udp, both, ignores_udp};
 use crate::support::{self, Installation, wait_until};
 
 /// How long the trials of these tests last.
@@ -19,7 +19,7 @@ const TRIAL: Duration = Duration::from_secs(4);
 fn up(nightlatch: &Installation<'_>, more: &str) -> Child {
     let up = begin_up(nightlatch, more);
     // From then on the one who takes it back lives, too.
-    wait_until("the trial begins", PATIENCE, || {
+    wait_until("the trial begins", TIMEOUT, || {
         let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
         said.contains("nightlatch confirm")
     });
@@ -132,7 +132,7 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
         let _ = kill_process(process, Signal::KILL);
     }
     up.wait().unwrap();
-    wait_until("all have ended", PATIENCE, || server.processes().unwrap().is_empty());
+    wait_until("all have ended", TIMEOUT, || server.processes().unwrap().is_empty());
     let status = || nightlatch.must_exit(69, &["status"]);
     assert!(status().contains("ON TRIAL"), "{}", status());
     assert_eq!(nightlatch.json(&["status"])["open"], false);
@@ -143,7 +143,7 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
     assert_eq!(nightlatch.json(&["status"])["open"], true);
     // A daemon started later knows that the time is over.
     let _daemon = nightlatch.daemon();
-    wait_until("the table is gone", PATIENCE, || {
+    wait_until("the table is gone", TIMEOUT, || {
         let status = nightlatch.run_it(&["status", "--json"]);
         String::from_utf8_lossy(&status.stdout).contains("\"off\"")
     });
@@ -181,14 +181,14 @@ fn without_a_daemon_the_trial_is_taken_back_in_the_database_too() {
 }
 
 /// An `nft` which waits, while the file `hold` is there, before it loads a text, and while the file
-/// `hold-then` is there, behind the load that brings the chain `gate`.
+/// `hold-then` is there, behind the load that brings the chain `prerouting`.
 fn waiting_nft(directory: &Path) {
     let script = format!(
         "#!/bin/sh\n\
          PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\n\
          while [ -e '{0}/hold' ]; do touch '{0}/held'; sleep 0.02; done\n\
          nft \"$@\" || exit\n\
-         nft list chain inet nightlatch gate > /dev/null 2>&1 || exit 0\n\
+         nft list chain inet nightlatch prerouting > /dev/null 2>&1 || exit 0\n\
          while [ -e '{0}/hold-then' ]; do touch '{0}/held'; sleep 0.02; done\n",
         directory.display()
     );
@@ -219,7 +219,7 @@ fn killed_before_it_answers_a_trial_ends_all_the_same() {
             let held = place.join(hold);
             std::fs::write(&held, "").unwrap();
             let mut up = begin_up(&nightlatch, "");
-            wait_until("it is being loaded", PATIENCE, || place.join("held").exists());
+            wait_until("it is being loaded", TIMEOUT, || place.join("held").exists());
             // Not the program that loads: it goes on, or never begins.
             let before = server.processes().unwrap();
             daemon.kill();
@@ -239,7 +239,7 @@ fn killed_before_it_answers_a_trial_ends_all_the_same() {
                 assert!(status.contains("ON TRIAL"), "{hold}: {status}");
                 assert!(is_silent(server, stranger), "{hold}");
             }
-            wait_until("it is taken back", TRIAL + PATIENCE, || {
+            wait_until("it is taken back", TRIAL + TIMEOUT, || {
                 nightlatch.must(&["log", "--json"]).contains("\"rollback\"")
             });
             assert!(is_open(server, stranger), "{hold}");

@@ -6,9 +6,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
-use super::ground::{Echo, PATIENCE, answers_udp, ignores_udp, protect, shell};
+use super::ground::{Echo, TIMEOUT, answers_udp, ignores_udp, protect, shell};
 use crate::support::{self, Installation, wait_until};
 use crate::watch::failed;
 
@@ -52,9 +52,9 @@ fn who_guesses_is_refused_and_who_is_allowed_is_not() {
         write(&log, &source.to_string(), 0..12);
     }
     let banned = attacker.v4().to_string();
-    wait_until("the attacker is banned", PATIENCE, || bans(&nightlatch).contains(&banned));
+    wait_until("the attacker is banned", TIMEOUT, || bans(&nightlatch).contains(&banned));
     // The kernel may be busy with a whole table, on a busy machine.
-    wait_until("the attacker is refused", PATIENCE, || ignores_udp(attacker, to));
+    wait_until("the attacker is refused", TIMEOUT, || ignores_udp(attacker, to));
     assert!(answers_udp(office, to));
     assert!(!bans(&nightlatch).contains(&office.v4().to_string()));
     // Why, with the line.
@@ -93,7 +93,7 @@ fn where_this_server_is_registered_nobody_is_banned() {
     let pbx = server.run(|| UdpSocket::bind((server.v4(), 5060))).unwrap().unwrap();
     pbx.send_to(b"REGISTER sip:b SIP/2.0\r\n\r\n", (carrier.v4(), 5060)).unwrap();
     // The daemon reads every ten seconds what the kernel has learned.
-    wait_until("why tells of it", 4 * PATIENCE, || sparing()["because"] == "registered");
+    wait_until("why tells of it", 4 * TIMEOUT, || sparing()["because"] == "registered");
     assert_eq!(sparing()["limited"], true, "{}", sparing());
     let why = nightlatch.must(&["why", &at]);
     assert!(
@@ -119,9 +119,9 @@ fn where_this_server_is_registered_nobody_is_banned() {
     for source in [&at, &stranger] {
         write(&log, source, 0..12);
     }
-    wait_until("the stranger is banned", PATIENCE, || bans(&nightlatch).contains(&stranger));
+    wait_until("the stranger is banned", TIMEOUT, || bans(&nightlatch).contains(&stranger));
     let limits = || nightlatch.json(&["bans"])["limits"].to_string();
-    wait_until("the carrier is limited", PATIENCE, || limits().contains(&at));
+    wait_until("the carrier is limited", TIMEOUT, || limits().contains(&at));
     assert!(!bans(&nightlatch).contains(&at), "{}", bans(&nightlatch));
     let why = nightlatch.must(&["why", &at]);
     assert!(why.contains("limited") && !why.contains("is banned"), "{why}");
@@ -138,7 +138,7 @@ fn counts_survive_a_kill() {
     let (nightlatch, daemon) = protect(server, &configuration(&log));
     let is_read = |count: u64| {
         let attempts = || nightlatch.json(&["watch", "list"])["sources"][0]["attempts"].clone();
-        wait_until(&format!("{count} are read"), PATIENCE, || attempts().as_u64() == Some(count));
+        wait_until(&format!("{count} are read"), TIMEOUT, || attempts().as_u64() == Some(count));
     };
     write(&log, "198.51.100.77", 0..2);
     is_read(2);
@@ -154,7 +154,7 @@ fn counts_survive_a_kill() {
     std::thread::sleep(Duration::from_millis(300));
     assert!(!bans(&nightlatch).contains("198.51.100.77"), "four were counted as five");
     write(&log, "198.51.100.77", 4..5);
-    wait_until("the fifth is one too many", PATIENCE, || {
+    wait_until("the fifth is one too many", TIMEOUT, || {
         bans(&nightlatch).contains("198.51.100.77")
     });
 }
@@ -183,13 +183,13 @@ fn write_each(nightlatch: &Installation<'_>, log: &Path, lines: &[String]) {
         let before = read();
         let mut file = OpenOptions::new().append(true).open(log).unwrap();
         writeln!(file, "2026-11-20 08:36:32 {line}").unwrap();
-        wait_until("the line is read", PATIENCE, || read() > before);
+        wait_until("the line is read", TIMEOUT, || read() > before);
     }
 }
 
 /// For how many seconds an address is banned, and why.
 fn ban(nightlatch: &Installation<'_>, address: &str) -> (i64, String) {
-    wait_until(&format!("{address} is banned"), PATIENCE, || bans(nightlatch).contains(address));
+    wait_until(&format!("{address} is banned"), TIMEOUT, || bans(nightlatch).contains(address));
     let listed = nightlatch.json(&["bans"]);
     let all = listed["bans"].as_array().unwrap().iter();
     let ban = all.clone().find(|ban| ban["range"] == address).unwrap();
@@ -245,7 +245,7 @@ fn a_filter_bans_as_its_table_says() {
     let two = "from 'x' refused for 203.0.113.99 refused for 198.51.100.22".to_owned();
     write_each(&nightlatch, &log, &[two.clone(), two.clone(), two.clone(), two]);
     let told = |what: &str| {
-        wait_until(what, PATIENCE, || nightlatch.log().contains(what));
+        wait_until(what, TIMEOUT, || nightlatch.log().contains(what));
     };
     told("\"guest.example.net\" in the place of the address");
     told("several addresses that could be the source (");
@@ -309,7 +309,7 @@ fn a_full_disk_hinders_no_reading() {
     nightlatch.must(&["up", "--yes"]);
     let is_read = |count: u64| {
         let shown = || nightlatch.json(&["watch", "list"])["sources"][0]["attempts"].clone();
-        wait_until(&format!("{count} are read"), PATIENCE, || shown().as_u64() == Some(count));
+        wait_until(&format!("{count} are read"), TIMEOUT, || shown().as_u64() == Some(count));
     };
     write(&log, "198.51.100.77", 0..2);
     is_read(2);
@@ -327,7 +327,7 @@ fn a_full_disk_hinders_no_reading() {
     file.write_all(many.as_bytes()).unwrap();
     write(&log, "198.51.100.77", 2..4);
     is_read(u64::from(sources) + 4);
-    wait_until("it is told", PATIENCE, || {
+    wait_until("it is told", TIMEOUT, || {
         nightlatch.log().contains("it cannot be saved how far logs were read")
     });
     shell(server, &format!("rm {state}/filler"));
@@ -339,7 +339,7 @@ fn a_full_disk_hinders_no_reading() {
     is_read(0);
     assert!(!bans(&nightlatch).contains("198.51.100.77"), "four were counted as five");
     write(&log, "198.51.100.77", 4..5);
-    wait_until("the fifth is one too many", PATIENCE, || {
+    wait_until("the fifth is one too many", TIMEOUT, || {
         bans(&nightlatch).contains("198.51.100.77")
     });
 }

@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use socket2::{Domain, Socket, Type};
 
 use super::ground::{
-    Dnsmasq, FIRST, PATIENCE, REFRESH, addresses, both, has, of_name, protect, serve, stage,
+    Dnsmasq, FIRST, REFRESH, TIMEOUT, addresses, both, has, of_name, protect, serve, stage,
     write_resolv_conf,
 };
 use crate::support::wait_until;
@@ -99,7 +99,7 @@ fn a_changed_name_opens_the_new_address_and_closes_the_old_one() {
     serve(server, PORT);
     nightlatch.must(&["allow", "office", "office.example.net"]);
     let of = |host: &Host| both(host).map(|address| address.to_string());
-    has(&nightlatch, "office.example.net", &of(office).each_ref().map(|it| &**it), PATIENCE);
+    has(&nightlatch, "office.example.net", &of(office).each_ref().map(|it| &**it), TIMEOUT);
     let devices = |host| {
         both(host).into_iter().zip(both(server)).map(move |(from, to)| Device::at(host, from, to))
     };
@@ -116,7 +116,7 @@ fn a_changed_name_opens_the_new_address_and_closes_the_old_one() {
     let connected: Vec<TcpStream> = new.iter().map(|it| it.connects().unwrap()).collect();
     assert!(connected.iter().all(echoes));
     has(&nightlatch, "office.example.net", &of(traveller).each_ref().map(|it| &**it), REFRESH);
-    wait_until("the connections of the old address end", PATIENCE, || {
+    wait_until("the connections of the old address end", TIMEOUT, || {
         old.iter().all(|device| !device.registers()) && !streams.iter().any(echoes)
     });
     assert!(new.iter().all(Device::registers) && connected.iter().all(echoes));
@@ -154,15 +154,13 @@ fn aliases_services_big_answers_and_own_names() {
     let (nightlatch, _daemon) = protect(&stage, &text);
     let names = "alias.example.net,_sip._udp.example.net,big.example.net,short,hosted.example.net";
     nightlatch.must(&["allow", "all", names]);
-    has(&nightlatch, "alias.example.net", &["203.0.113.7", "2001:db8:7::7"], PATIENCE);
+    has(&nightlatch, "alias.example.net", &["203.0.113.7", "2001:db8:7::7"], TIMEOUT);
     let servers = ["203.0.113.7", "203.0.113.8", "2001:db8:7::7"];
-    has(&nightlatch, "_sip._udp.example.net", &servers, PATIENCE);
-    has(&nightlatch, "short", &["203.0.113.9"], PATIENCE);
-    has(&nightlatch, "hosted.example.net", &["203.0.113.10"], PATIENCE);
+    has(&nightlatch, "_sip._udp.example.net", &servers, TIMEOUT);
+    has(&nightlatch, "short", &["203.0.113.9"], TIMEOUT);
+    has(&nightlatch, "hosted.example.net", &["203.0.113.10"], TIMEOUT);
     // Sixty addresses do not fit into a packet: they come over TCP.
-    wait_until("the big answer", PATIENCE, || {
-        addresses(&nightlatch, "big.example.net").len() == 60
-    });
+    wait_until("the big answer", TIMEOUT, || addresses(&nightlatch, "big.example.net").len() == 60);
     // What is not named with --services is telephony.
     let account = nightlatch.json(&["show", "all"]);
     let services = account["services"].to_string();
@@ -212,13 +210,13 @@ fn servers_of_sip_domains() {
     let names: Vec<String> = domains.iter().map(|it| format!("_sip.{it}.example.net")).collect();
     nightlatch.must(&["allow", "all", &names.join(",")]);
     let full = ["203.0.113.7", "203.0.113.8", "2001:db8:7::7"];
-    has(&nightlatch, "_sip.full.example.net", &full, PATIENCE);
-    has(&nightlatch, "_sip.part.example.net", &["203.0.113.8", "203.0.113.9"], PATIENCE);
-    has(&nightlatch, "_sip.bare.example.net", &["203.0.113.10", "2001:db8:7::10"], PATIENCE);
+    has(&nightlatch, "_sip.full.example.net", &full, TIMEOUT);
+    has(&nightlatch, "_sip.part.example.net", &["203.0.113.8", "203.0.113.9"], TIMEOUT);
+    has(&nightlatch, "_sip.bare.example.net", &["203.0.113.10", "2001:db8:7::10"], TIMEOUT);
     let eight: Vec<String> = (1..=8).map(|last| format!("192.0.2.{last}")).collect();
     let eight: Vec<&str> = eight.iter().map(String::as_str).collect();
-    has(&nightlatch, "_sip.many.example.net", &eight, PATIENCE);
-    wait_until("a domain that does not exist", PATIENCE, || {
+    has(&nightlatch, "_sip.many.example.net", &eight, TIMEOUT);
+    wait_until("a domain that does not exist", TIMEOUT, || {
         !of_name(&nightlatch, "_sip.none.example.net")["gone"].is_null()
     });
 }
@@ -231,7 +229,7 @@ fn name_servers_that_change_are_followed() {
     let _dns = Dnsmasq::on(&stage, &["host-record=a.example.net,203.0.113.7"]);
     let (nightlatch, _daemon) = protect(&stage, "nameserver 198.51.100.99\\n");
     nightlatch.must(&["allow", "a", "a.example.net"]);
-    wait_until("it fails", PATIENCE * 2, || {
+    wait_until("it fails", TIMEOUT * 2, || {
         !of_name(&nightlatch, "a.example.net")["failing_v4"].is_null()
     });
     let status = nightlatch.must(&["status"]);

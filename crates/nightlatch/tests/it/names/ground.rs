@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use serde_json::Value;
 
 use crate::support::{self, ASTERISK, Daemon, Installation, told, wait_until};
 
 /// How long something may take that does not wait for an answer to run out.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long it takes at most until a name is asked for again: the shortest lifetime, spread, on a busy
 /// machine.
 pub(super) const REFRESH: Duration = Duration::from_secs(50);
@@ -61,7 +61,7 @@ impl Dnsmasq {
         command.arg(format!("--listen-address={FIRST}")).arg("--user=root");
         command.args(records.iter().map(|record| format!("--{record}")));
         let mut child = command.spawn().unwrap();
-        wait_until("dnsmasq listens", PATIENCE, || {
+        wait_until("dnsmasq listens", TIMEOUT, || {
             assert!(child.try_wait().unwrap().is_none(), "dnsmasq has ended");
             let address = SocketAddr::new(FIRST.parse().unwrap(), 53);
             let ask = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ground::{FIRST, Liar, PATIENCE, addresses, answer, has, of_name, protect, stage};
+use super::ground::{FIRST, Liar, TIMEOUT, addresses, answer, has, of_name, protect, stage};
 use crate::support::{now, wait_until};
 
 #[test]
@@ -24,7 +24,7 @@ fn a_name_server_that_does_not_answer_delays_nothing() {
     for number in 0..20 {
         takes(&["allow", &format!("a{number}"), &format!("h{number}.example.net")]);
     }
-    wait_until("it is asked", PATIENCE, || *silent.asked.lock().unwrap() > 20);
+    wait_until("it is asked", TIMEOUT, || *silent.asked.lock().unwrap() > 20);
     takes(&["allow", "plain", "203.0.113.7"]);
     takes(&["why", "203.0.113.7"]);
     takes(&["status"]);
@@ -60,7 +60,7 @@ fn without_name_servers_the_stored_addresses_are_loaded_at_boot() {
         Liar::on(&stage, Box::new(|query| vec![(Duration::ZERO, answer(query, [203, 0, 113, 7]))]));
     let (nightlatch, daemon) = protect(&stage, &format!("nameserver {FIRST}\\n"));
     nightlatch.must(&["allow", "a", "a.example.net"]);
-    has(&nightlatch, "a.example.net", &["203.0.113.7"], PATIENCE);
+    has(&nightlatch, "a.example.net", &["203.0.113.7"], TIMEOUT);
     daemon.kill();
     drop(knows);
     let server = stage.host("server").unwrap();
@@ -73,7 +73,7 @@ fn without_name_servers_the_stored_addresses_are_loaded_at_boot() {
     let _daemon = nightlatch.daemon();
     let why = nightlatch.json(&["why", "203.0.113.7", "--to", "udp/5060"]);
     assert_eq!(why["passes"], true, "{why}");
-    wait_until("it fails", PATIENCE * 2, || {
+    wait_until("it fails", TIMEOUT * 2, || {
         !of_name(&nightlatch, "a.example.net")["failing_v4"].is_null()
     });
     assert_eq!(addresses(&nightlatch, "a.example.net"), ["203.0.113.7"]);
@@ -128,19 +128,19 @@ fn lies_are_refused_and_the_right_answer_counts_however_late() {
         nightlatch.must(&["allow", name, &format!("{name}.example.net")]);
     }
     for name in ["forged", "late", "plain"] {
-        has(&nightlatch, &format!("{name}.example.net"), &["203.0.113.7"], PATIENCE);
+        has(&nightlatch, &format!("{name}.example.net"), &["203.0.113.7"], TIMEOUT);
     }
     for (name, why) in [("private", "private"), ("own", "own"), ("loop", "loopback")] {
         let name = format!("{name}.example.net");
-        wait_until(&name, PATIENCE, || of_name(&nightlatch, &name)["refused"][0]["why"] == why);
+        wait_until(&name, TIMEOUT, || of_name(&nightlatch, &name)["refused"][0]["why"] == why);
         assert!(addresses(&nightlatch, &name).is_empty());
     }
-    wait_until("the damaged answer", PATIENCE, || {
+    wait_until("the damaged answer", TIMEOUT, || {
         of_name(&nightlatch, "cut.example.net")["failing_v4"]["why"] == "malformed"
     });
     let status = nightlatch.must(&["status"]);
     assert!(status.contains("10.0.0.7 (private)"), "{status}");
     // A name server of one's own may name private addresses.
     nightlatch.must(&["allow", "split", "private.example.net", "--allow-private"]);
-    has(&nightlatch, "private.example.net", &["10.0.0.7"], PATIENCE);
+    has(&nightlatch, "private.example.net", &["10.0.0.7"], TIMEOUT);
 }

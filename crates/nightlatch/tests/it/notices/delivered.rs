@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::ground::{KEEP, PATIENCE, Server, of_kind, set_mode, stage};
+use super::ground::{KEEP, Server, TIMEOUT, of_kind, set_mode, stage};
 use crate::support::wait_until;
 
 #[test]
@@ -34,7 +34,7 @@ fn who_took_the_firewall_off_is_told_once() {
     let origin = [("SSH_CONNECTION", "203.0.113.9 50000 198.51.100.1 22")];
     server.nightlatch.must(&["up", "--yes"]);
     server.nightlatch.command(&["down", "--yes"]).envs(origin).output().unwrap();
-    wait_until("the other one", PATIENCE, || of_kind(&server.told(), "firewall-off").len() == 2);
+    wait_until("the other one", TIMEOUT, || of_kind(&server.told(), "firewall-off").len() == 2);
     let other = of_kind(&server.told(), "firewall-off").remove(1);
     assert_eq!(other["fields"]["by"], "root from 203.0.113.9");
 
@@ -90,5 +90,5 @@ fn a_command_that_others_can_change_is_not_run() {
     server.configure(&format!("command = [\"{}\"]", command.display()));
     server.nightlatch.must(&["reload"]);
     server.is_told("firewall-off");
-    wait_until("no warning", PATIENCE, || !server.status().contains("[notices]"));
+    wait_until("no warning", TIMEOUT, || !server.status().contains("[notices]"));
 }

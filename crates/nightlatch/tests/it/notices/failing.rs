@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::ground::{PATIENCE, Server, of_kind, stage};
+use super::ground::{Server, TIMEOUT, of_kind, stage};
 use crate::support::{now, wait_until};
 
 /// A command that hangs, with a process that it has started.
@@ -21,7 +21,7 @@ fn a_command_that_hangs_is_killed() {
     let server = Server::with_command(&stage, HANGS);
     let _daemon = server.daemon_of_the_unit();
     server.up_and_down();
-    wait_until("it runs", PATIENCE, || lines(&server, "user") == 1);
+    wait_until("it runs", TIMEOUT, || lines(&server, "user") == 1);
     let start = now();
     assert_eq!(lines(&server, "processes"), 2);
     assert_ne!(fs::read_to_string(server.written("user")).unwrap(), "0\n");
@@ -36,7 +36,7 @@ fn a_command_that_hangs_is_killed() {
 
     server.says("the command did not end within 10 seconds and was killed");
     assert!(start.elapsed() > Duration::from_secs(8), "{:?}", start.elapsed());
-    wait_until("both are gone", PATIENCE, || !processes.lines().any(alive));
+    wait_until("both are gone", TIMEOUT, || !processes.lines().any(alive));
     // It is tried again, but not at once.
     let status = server.status();
     assert!(status.contains("the command of [notices] has failed once"), "{status}");
@@ -65,7 +65,7 @@ fn what_waits_is_told_after_a_kill() {
     // What is heard right before the end is not lost either. It is written down a moment after the
     // answer, and before anything that is asked later.
     server.nightlatch.must(&["down", "--yes"]);
-    wait_until("it is heard", PATIENCE, || !server.listed("firewall-off").is_empty());
+    wait_until("it is heard", TIMEOUT, || !server.listed("firewall-off").is_empty());
     server.nightlatch.must(&["block", "203.0.113.99"]);
     daemon.kill();
     fs::write(server.written("mended"), "").unwrap();
@@ -80,7 +80,7 @@ fn what_waits_is_told_after_a_kill() {
     let off = server.is_told("firewall-off");
     assert_eq!((&off["severity"], &off["count"]), (&"warning".into(), &1.into()));
     server.is_told("account-ended");
-    wait_until("no warning", PATIENCE, || !server.status().contains("[notices]"));
+    wait_until("no warning", TIMEOUT, || !server.status().contains("[notices]"));
 
     // What was told is told no more. What is written down later is behind that in the store.
     server.nightlatch.must(&["allow", "office", "203.0.113.9"]);
@@ -88,6 +88,6 @@ fn what_waits_is_told_after_a_kill() {
     let _daemon = server.nightlatch.daemon();
     server.nightlatch.must(&["up", "--yes"]);
     server.nightlatch.must(&["allow", "visitor", "203.0.113.8", "--for", "1s"]);
-    wait_until("the visitor", PATIENCE, || of_kind(&server.told(), "account-ended").len() == 2);
+    wait_until("the visitor", TIMEOUT, || of_kind(&server.told(), "account-ended").len() == 2);
     assert_eq!(server.told().len(), 3);
 }

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::stage::{Plan, Stage};
 use serde_json::Value;
 
 use crate::support::{self, ASTERISK, Installation, now, told, wait_until};
 
 /// How long something may take that comes at once on an idle machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// A command that keeps what it reads.
 pub(super) const KEEP: &str = "cat >> DIR/told";
 /// The unit as it is installed, for the rights that the daemon has there.
@@ -89,7 +89,7 @@ impl<'a> Server<'a> {
 
     /// Waits until the command has been told this kind of notice for the first time.
     pub(super) fn is_told(&self, kind: &str) -> Value {
-        wait_until(kind, PATIENCE, || !of_kind(&self.told(), kind).is_empty());
+        wait_until(kind, TIMEOUT, || !of_kind(&self.told(), kind).is_empty());
         of_kind(&self.told(), kind).remove(0)
     }
 
@@ -108,7 +108,7 @@ impl<'a> Server<'a> {
     pub(super) fn says(&self, words: &str) {
         let start = now();
         while !self.status().contains(words) {
-            assert!(start.elapsed() < PATIENCE, "\"{words}\" is not in: {}", self.status());
+            assert!(start.elapsed() < TIMEOUT, "\"{words}\" is not in: {}", self.status());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -133,7 +133,7 @@ impl<'a> Server<'a> {
         let log = fs::File::create(self.nightlatch.directory().join("daemon.log")).unwrap();
         let mut daemon =
             Guarded(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
-        wait_until("the daemon answers", PATIENCE, || {
+        wait_until("the daemon answers", TIMEOUT, || {
             assert!(daemon.0.try_wait().unwrap().is_none(), "{}", self.nightlatch.log());
             // 69: the daemon is not running.
             self.nightlatch.run_it(&["status"]).status.code() != Some(69)

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::stage::{Host, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::{Laptop, NAME, Programs, shell, stage};
 use crate::support::{ASTERISK, Daemon, Installation, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server that is up, with a user of telephony and pages.
 fn protect<'a>(stage: &'a Stage, more: &[&str]) -> (Installation<'a>, Daemon) {
@@ -161,15 +161,15 @@ fn a_real_server_is_kept_open() {
     let [card, _] = cards(&nightlatch);
     let card = laptop.file("card", &card);
     let mut child = laptop.command(&[NAME, "--card", &card, "--keep", "--json"]).spawn().unwrap();
-    wait_until("both are open", PATIENCE, || leases(&nightlatch).len() == 2);
+    wait_until("both are open", TIMEOUT, || leases(&nightlatch).len() == 2);
     let other: IpAddr = "192.0.2.21".parse().unwrap();
     let change = "ip addr del 192.0.2.20/25 dev eth0; ip addr add 192.0.2.21/25 dev eth0;
         ip route replace default via 192.0.2.126";
     shell(laptop.host, change);
-    wait_until("the other address is open", PATIENCE * 2, || leases(&nightlatch).contains(&other));
+    wait_until("the other address is open", TIMEOUT * 2, || leases(&nightlatch).contains(&other));
     // Somebody closes it: it is opened again when that is noticed.
     nightlatch.must(&["close", "192.0.2.21"]);
-    wait_until("it is open again", PATIENCE * 3, || leases(&nightlatch).contains(&other));
+    wait_until("it is open again", TIMEOUT * 3, || leases(&nightlatch).contains(&other));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     child.wait().unwrap();
     assert!(leases(&nightlatch).contains(&other), "it stays open");

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{HostPlan, NetworkPlan, Plan, SERVER};
+use nightlatch_lab::stage::{HostPlan, NetworkPlan, Plan, SERVER};
 use nightlatch_parse::spa::Address;
 use rustix::process::{Pid, Signal, kill_process};
 

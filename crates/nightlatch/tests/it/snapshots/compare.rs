@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// How many differing lines are shown of each side.
-const MOST: usize = 40;
+const MAX: usize = 40;
 /// How much of a long line is shown on both sides of the first difference.
 const AROUND: usize = 100;
 
@@ -45,13 +45,13 @@ fn difference(expected: &str, found: &str) -> String {
         let before = if at > AROUND { "..." } else { "" };
         format!("{mark} {before}{}\n", part.trim_end_matches('\n').escape_debug())
     };
-    for (at, text) in expected_part.iter().take(MOST).enumerate() {
+    for (at, text) in expected_part.iter().take(MAX).enumerate() {
         shown += &line('-', text, found_part.get(at));
     }
-    for (at, text) in found_part.iter().take(MOST).enumerate() {
+    for (at, text) in found_part.iter().take(MAX).enumerate() {
         shown += &line('+', text, expected_part.get(at));
     }
-    let more = expected_part.len().max(found_part.len()).saturating_sub(MOST);
+    let more = expected_part.len().max(found_part.len()).saturating_sub(MAX);
     if more > 0 {
         shown += &format!("and {more} lines more\n");
     }

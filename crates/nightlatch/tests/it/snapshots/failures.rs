@@ -2,7 +2,7 @@
 
 use super::ground::{installation, stage};
 use super::lists::{LIST, TABLE, configure, write};
-use super::server::{PATIENCE, Server};
+use super::server::{Server, TIMEOUT};
 use super::transcript::Transcript;
 use crate::support::{told, wait_until};
 
@@ -62,7 +62,7 @@ fn a_kernel_that_refuses() {
     to.run("mode open");
     to.both("status");
     shell(&nightlatch, &format!("rm {folder}/refuses"));
-    wait_until("the table is whole", PATIENCE, || nightlatch.json(&["status"])["intact"] == true);
+    wait_until("the table is whole", TIMEOUT, || nightlatch.json(&["status"])["intact"] == true);
     to.about("it takes them again");
     to.both("status");
     to.all(&["mode", "allow office 203.0.113.7", "log --verify"]);

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::ops::Deref;
 
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::stage::{Plan, Stage};
 
 use super::server::Server;
 use crate::support;

@@ -1,6 +1,6 @@
 //! What the tests of feeds and countries have in common: mode open, a table of countries, files.
 
-use nightlatch::features::demo::stage::Stage;
+use nightlatch_lab::stage::Stage;
 
 use super::ground::installation;
 use super::server::{Running, Server};

@@ -11,7 +11,7 @@ use super::lists::{LIST, TABLE, configure, write};
 use super::transcript::{Transcript, at_terminal};
 use crate::support::{self, told, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Where somebody comes from who is let in by an open service alone.
 const HOTEL: &str = "192.0.2.20";
 const ADMIN: &str = "203.0.113.7";
@@ -32,13 +32,13 @@ fn every_kind_of_record() {
     to.with("PATH", pbx.path());
     let log = || nightlatch.must(&["log"]);
     let logged = |what: &str| {
-        wait_until(what, PATIENCE, || log().contains(what));
+        wait_until(what, TIMEOUT, || log().contains(what));
     };
 
     to.about("the history");
     to.all(&["allow early 203.0.113.5 --note \"=1+1,x\"", "remove early"]);
     to.run("up --yes --json --allow 203.0.113.7");
-    wait_until("the PBX has answered", PATIENCE, || {
+    wait_until("the PBX has answered", TIMEOUT, || {
         nightlatch.json(&["status"])["pbx_answered"].is_number()
     });
     let office = "allow office office.example.net 192.0.2.33 --services sip,web --for 8h";
@@ -53,7 +53,7 @@ fn every_kind_of_record() {
             sip.send_to(b"INVITE sip:1@192.0.2.167 SIP/2.0\r\n\r\n", "192.0.2.167:5062").unwrap();
         })
         .unwrap();
-    wait_until("it is known", PATIENCE, || {
+    wait_until("it is known", TIMEOUT, || {
         nightlatch.must(&["peer", "list"]).contains("192.0.2.167")
     });
     to.run("peer forget 192.0.2.167");
@@ -79,7 +79,7 @@ fn every_kind_of_record() {
         logged(what);
     }
     // The end of a block makes the daemon ask the PBX.
-    wait_until("the PBX has answered", PATIENCE, || answered() != before);
+    wait_until("the PBX has answered", TIMEOUT, || answered() != before);
     pbx.forget_phones();
     to.all(&["block 203.0.113.9", "unblock 203.0.113.9"]);
     logged("expire 192.0.2.62");
@@ -91,7 +91,7 @@ fn every_kind_of_record() {
         let line = format!("up --trial 5m --mode {mode}");
         std::thread::scope(|scope| {
             let up = scope.spawn(|| at_terminal(&nightlatch, program, &line, "y\n"));
-            wait_until("the trial has begun", PATIENCE, || guard.exists());
+            wait_until("the trial has begun", TIMEOUT, || guard.exists());
             to.run(answer);
             up.join().unwrap();
         });

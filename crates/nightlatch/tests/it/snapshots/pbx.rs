@@ -7,7 +7,7 @@ use super::ground::{installation, stage};
 use super::transcript::Transcript;
 use crate::support::wait_until;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
 fn trunks_and_phones() {
@@ -24,7 +24,7 @@ fn trunks_and_phones() {
     to.about("up");
     to.run("up --yes");
     let status = || nightlatch.json(&["status"]);
-    wait_until("the PBX has answered", PATIENCE, || status()["pbx_answered"].is_number());
+    wait_until("the PBX has answered", TIMEOUT, || status()["pbx_answered"].is_number());
     to.both("status");
     to.both("peer list");
     to.both("why 192.0.2.61");
@@ -47,14 +47,14 @@ fn trunks_and_phones() {
         std::thread::sleep(Duration::from_millis(200));
     };
     pbx.forget_phones();
-    wait_until("the denial has ended", PATIENCE, || {
+    wait_until("the denial has ended", TIMEOUT, || {
         ask();
         !status()["denials"].to_string().contains("unlisted-contact")
     });
     to.run("status");
     to.about("a console that does not answer");
     pbx.fall_silent();
-    wait_until("it is missed", PATIENCE, || {
+    wait_until("it is missed", TIMEOUT, || {
         ask();
         status()["warnings"][0].is_string()
     });

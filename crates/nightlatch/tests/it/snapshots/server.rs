@@ -9,13 +9,13 @@ use std::ops::Deref;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Installation, told, wait_until};
 
 /// How long something may take that comes at once on an idle machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An installation, and the first process of its namespace: with that, all others end.
 pub(super) struct Server<'a> {
@@ -85,7 +85,7 @@ impl<'a> Server<'a> {
         command.stdout(log.try_clone().unwrap()).stderr(log).envs(environment.iter().copied());
         let mut daemon =
             Running { waits: command.spawn().unwrap(), is_apart: self.apart.first.is_some() };
-        wait_until("the daemon answers", PATIENCE, || {
+        wait_until("the daemon answers", TIMEOUT, || {
             if let Some(status) = daemon.waits.try_wait().unwrap() {
                 panic!("the daemon ended with {status}: {}", self.log());
             }
@@ -143,7 +143,7 @@ impl Apart {
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "infinity"]);
         let mut holder = command.spawn().unwrap();
         let mut first = None;
-        wait_until("a process namespace", PATIENCE, || {
+        wait_until("a process namespace", TIMEOUT, || {
             first = child_of(holder.id()).filter(|first| is_called(*first, "sleep"));
             first.is_some() || holder.try_wait().unwrap().is_some()
         });

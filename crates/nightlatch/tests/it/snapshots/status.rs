@@ -7,7 +7,7 @@ use super::server::Server;
 use super::transcript::Transcript;
 use crate::support::{told, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
 fn in_every_weather() {
@@ -46,7 +46,7 @@ fn in_every_weather() {
     to.both("status");
     to.about("an account has ended");
     nightlatch.must(&["allow", "brief", "192.0.2.90", "--for", "1s"]);
-    wait_until("it has ended", PATIENCE, || !nightlatch.must(&["list"]).contains("brief"));
+    wait_until("it has ended", TIMEOUT, || !nightlatch.must(&["list"]).contains("brief"));
     to.both("why 192.0.2.90");
     to.about("after another program changed the table");
     for flush in ["flush ruleset", "add rule inet nightlatch gate accept"] {
@@ -54,7 +54,7 @@ fn in_every_weather() {
         let before = nightlatch.json(&["status"])["restored"].clone();
         let output = server.command("nft").args(&words).output().unwrap();
         assert!(output.status.success(), "{}", told(&output));
-        wait_until("it is restored", PATIENCE, || {
+        wait_until("it is restored", TIMEOUT, || {
             nightlatch.json(&["status"])["restored"] != before
         });
         to.both("status");

@@ -3,13 +3,13 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::ground::{installation, stage, stage_of};
 use super::transcript::{Transcript, at_terminal};
 use crate::support::{self, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
 fn plans() {
@@ -82,7 +82,7 @@ fn sessions() {
     let mut sessions = Vec::new();
     for name in ["office", "traveller"] {
         let host = stage.host(name).unwrap();
-        wait_until("the session has begun", PATIENCE, || {
+        wait_until("the session has begun", TIMEOUT, || {
             let begun = host.run(|| TcpStream::connect("198.51.100.1:22")).unwrap();
             let is_there = begun.is_ok();
             sessions.extend(begun);
@@ -124,7 +124,7 @@ fn trials() {
         to.about(&format!("{arguments}, and then {answer}"));
         let said = std::thread::scope(|scope| {
             let up = scope.spawn(|| at_terminal(&nightlatch, program, arguments, "y\n"));
-            wait_until("the trial has begun", PATIENCE, is_on_trial);
+            wait_until("the trial has begun", TIMEOUT, is_on_trial);
             to.both("status");
             to.run(answer);
             up.join().unwrap()
@@ -140,7 +140,7 @@ fn trials() {
     std::fs::remove_file(&guard).unwrap();
     std::thread::scope(|scope| {
         let up = scope.spawn(|| at_terminal(&nightlatch, program, "up --trial 5m", "y\n"));
-        wait_until("the trial has begun", PATIENCE, is_on_trial);
+        wait_until("the trial has begun", TIMEOUT, is_on_trial);
         daemon.kill();
         to.both("status");
         to.run("confirm");

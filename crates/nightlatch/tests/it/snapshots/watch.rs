@@ -17,7 +17,7 @@ use super::transcript::Transcript;
 use crate::support::wait_until;
 use crate::watch::failed;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is installed on a server, as files below its root with their texts; logs are empty at first.
 struct Layout {
@@ -196,9 +196,9 @@ fn logs_are_found() {
         let daemon = nightlatch.daemon();
         let logs = layout.files.iter().filter(|(path, _)| path.starts_with("var/")).count();
         let is_read = || nightlatch.json(&["watch", "list"])["sources"].as_array().unwrap().len();
-        wait_until(layout.name, PATIENCE, || is_read() >= logs);
+        wait_until(layout.name, TIMEOUT, || is_read() >= logs);
         layout.lines.iter().for_each(|(path, line)| write(&nightlatch, path, &format!("{line}\n")));
-        wait_until(layout.name, PATIENCE, || sum(&nightlatch, "attempts") >= layout.attempts);
+        wait_until(layout.name, TIMEOUT, || sum(&nightlatch, "attempts") >= layout.attempts);
         to.about(layout.name);
         list(&mut to, &nightlatch);
         daemon.kill();
@@ -220,7 +220,7 @@ fn logs_that_cannot_be_read() {
     });
     nightlatch.configure(&format!("[pbx]\nproduct = \"asterisk\"\n{}", tables.concat()));
     let _daemon = nightlatch.daemon();
-    wait_until("all three are known", PATIENCE, || {
+    wait_until("all three are known", TIMEOUT, || {
         nightlatch.json(&["watch", "list"])["sources"].as_array().unwrap().len() == 3
     });
     let mut to = Transcript::new("watch_list_unreadable", &nightlatch);
@@ -362,7 +362,7 @@ fn attempts_are_shown_live() {
     nightlatch.configure(&format!("{configured}\n{table}"));
     daemon.kill();
     let daemon = nightlatch.daemon();
-    wait_until("the log is read", PATIENCE, || {
+    wait_until("the log is read", TIMEOUT, || {
         nightlatch.json(&["watch", "list"])["sources"][0]["state"] == "read"
     });
     let mut to = Transcript::new("watch_live", &nightlatch);
@@ -384,7 +384,7 @@ fn attempts_are_shown_live() {
         append(&log, &failed_from("2001:db8:66::66", "x\u{1b}[31m'", "three"));
         append(&log, &failed(LAST, "300", "last"));
         loop {
-            let line = printed.lines.recv_timeout(PATIENCE).unwrap();
+            let line = printed.lines.recv_timeout(TIMEOUT).unwrap();
             let is_last = line.contains(LAST);
             lines.push(line);
             if is_last {

@@ -14,7 +14,7 @@ use nightlatch_core::api::{Cause, Refusal, Reply, Request};
 use nightlatch_core::features::blocks::{NewBlock, Request as BlockRequest};
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::found::{Closed, blocks};
 use crate::support::{Installation, wait_until};
 
@@ -168,7 +168,7 @@ impl Answers {
     pub(super) fn wait_for_each(&self, more: usize) {
         let done = || self.done.iter().map(|done| done.load(Ordering::SeqCst));
         let before: Vec<usize> = done().collect();
-        wait_until("changes of each client", PATIENCE, || {
+        wait_until("changes of each client", TIMEOUT, || {
             done().zip(&before).all(|(done, before)| done >= before + more)
         });
     }
@@ -176,7 +176,7 @@ impl Answers {
     /// Waits until so many more changes are refused.
     pub(super) fn wait_for_refusals(&self, more: usize) {
         let before = self.refused();
-        wait_until("changes are refused", PATIENCE, || self.refused() >= before + more);
+        wait_until("changes are refused", TIMEOUT, || self.refused() >= before + more);
     }
 }
 
@@ -206,7 +206,7 @@ impl Client {
     /// Changes one range after the other until it is over or the daemon is killed.
     fn ask(&mut self, socket: &Path, over: &AtomicBool, answers: &Answers, number: usize) {
         let Ok(stream) = UnixStream::connect(socket) else { return };
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut reader = BufReader::new(stream);
         while !over.load(Ordering::SeqCst) {
             let at = self.next;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nightlatch::features::demo::stage::Host;
 use nightlatch_core::AddrRange;
+use nightlatch_lab::stage::Host;
 use serde_json::Value;
 
 use crate::support::{Installation, range_of_element};

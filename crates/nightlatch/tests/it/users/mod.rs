@@ -7,7 +7,7 @@ mod searched;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::stage::{Plan, Stage};
 
 use crate::support::{self, Installation};
 

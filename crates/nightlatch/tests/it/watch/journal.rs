@@ -5,11 +5,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Plan, Stage};
+use nightlatch_lab::stage::{Plan, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{KEPT, PATIENCE};
+use super::{KEPT, TIMEOUT};
 use crate::support::{self, Daemon, Installation, wait_until, write_program};
 
 /// Records have nine lines, and their numbers as cursors. It does not select records, unlike the real one.
@@ -47,7 +47,7 @@ impl<'a> Journal<'a> {
 
     fn daemon(&self) -> Daemon {
         let daemon = self.nightlatch.daemon_in(&[("PATH", &self.path)]);
-        wait_until("the journal is read", PATIENCE, || self.shown()["log"] == "journal ssh");
+        wait_until("the journal is read", TIMEOUT, || self.shown()["log"] == "journal ssh");
         daemon
     }
 
@@ -77,9 +77,7 @@ impl<'a> Journal<'a> {
     /// Waits until so many attempts were read; more must not follow.
     fn has_read(&self, count: u64) {
         let attempts = || self.shown()["attempts"].as_u64().unwrap();
-        wait_until(&format!("{count} attempts: {}", self.shown()), PATIENCE, || {
-            attempts() >= count
-        });
+        wait_until(&format!("{count} attempts: {}", self.shown()), TIMEOUT, || attempts() >= count);
         std::thread::sleep(Duration::from_millis(150));
         assert_eq!(attempts(), count, "{}", self.shown());
     }
@@ -146,7 +144,7 @@ fn a_journal_that_cannot_be_read_is_told_of_and_read_later() {
     let broken = journal.nightlatch.directory().join("broken");
     fs::write(&broken, "").unwrap();
     reader_ends(&daemon);
-    wait_until("it is told that it is not read", PATIENCE, || {
+    wait_until("it is told that it is not read", TIMEOUT, || {
         journal.shown()["state"].to_string().contains("journalctl has ended (exit status: 1)")
     });
     journal.sshd_writes();

@@ -7,7 +7,7 @@ use std::path::Path;
 use nightlatch_parse::country::{CountryCode, Layout};
 
 /// The most files of one folder.
-const MOST_FILES: usize = 1000;
+const MAX_FILES: usize = 1000;
 
 /// One file or address of a source, and how to read it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ fn of_folder(folder: &Path) -> Result<Vec<Part>, String> {
         if let Some(name) = name.to_str().filter(|name| is_of_use(name)) {
             names.push(name.to_owned());
         }
-        if names.len() > MOST_FILES {
+        if names.len() > MAX_FILES {
             return Err(format!("the folder {} has too many files", folder.display()));
         }
     }

@@ -30,15 +30,15 @@ use processes::Process;
 pub use published::published_in_background;
 
 /// The most of a configuration file that is read.
-const MOST_OF_FILE: usize = 4 << 20;
+const MAX_FILE_BYTES: usize = 4 << 20;
 /// The most of a socket table that is read: about 100,000 connections.
-const MOST_OF_TABLE: usize = 16 << 20;
+const MAX_TABLE_BYTES: usize = 16 << 20;
 /// The most of a program's answer that is read.
-const MOST_OF_ANSWER: usize = 16 << 20;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// How long `ip`, `nft` and `iptables-save` may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The most names of one folder that are looked at.
-const MOST_NAMES: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// Where files and processes are looked for.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Root {
             .into_iter()
             .flatten()
             .flatten()
-            .take(MOST_NAMES)
+            .take(MAX_NAMES)
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort_unstable();
@@ -150,7 +150,7 @@ impl Reader<'_> {
         if !fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
             return None;
         }
-        match read_bytes(&path, MOST_OF_FILE) {
+        match read_bytes(&path, MAX_FILE_BYTES) {
             Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) => {
                 self.miss(name, error);
@@ -160,7 +160,7 @@ impl Reader<'_> {
     }
 
     fn program(&mut self, name: &str, args: &[&str]) -> Option<String> {
-        match programs::run(name, args, MOST_OF_ANSWER, PATIENCE) {
+        match programs::run(name, args, MAX_ANSWER_BYTES, TIMEOUT) {
             Ok(text) => Some(text),
             Err(reason) => {
                 self.miss(&format!("{name} {}", args.join(" ")), reason);
@@ -233,9 +233,9 @@ impl Reader<'_> {
             (Protocol::Udp, "udp6"),
         ] {
             let path = self.root.proc.join("thread-self/net").join(table);
-            match read_bytes(&path, MOST_OF_TABLE) {
+            match read_bytes(&path, MAX_TABLE_BYTES) {
                 Ok(bytes) => {
-                    if bytes.len() >= MOST_OF_TABLE {
+                    if bytes.len() >= MAX_TABLE_BYTES {
                         self.miss(table, "too many connections: only the first were read");
                     }
                     entries.extend(read_table(protocol, &String::from_utf8_lossy(&bytes)));

@@ -21,7 +21,7 @@ use crate::shell::programs;
 const FIELDS: &str = "MESSAGE,_SYSTEMD_UNIT,_EXE,_COMM,_UID,_PID,SYSLOG_IDENTIFIER";
 /// The pause before it is begun again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// It runs well if it runs for so long.
 const RUNS_WELL: Duration = Duration::from_secs(10);
 /// After how many failures in a row the place in the journal is no longer believed.
@@ -121,7 +121,7 @@ impl Journal {
         let Some(ended) = self.ended.filter(|_| self.running.is_none()) else {
             return Duration::ZERO;
         };
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(MAX_PAUSE);
         pause.saturating_sub(ended.elapsed())
     }
 

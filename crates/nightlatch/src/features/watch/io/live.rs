@@ -19,7 +19,7 @@ const MAX_ONLOOKERS: usize = 8;
 /// How many attempts wait for one of them; what comes beyond that is only counted.
 const MAX_WAITING: usize = 512;
 /// How long a terminal may take to show what it gets.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All who look on.
 #[derive(Clone, Default)]
@@ -56,7 +56,7 @@ impl Live {
 
     fn admit(&self, mut stream: UnixStream) {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if viewers.len() >= MAX_ONLOOKERS || stream.set_write_timeout(Some(PATIENCE)).is_err() {
+        if viewers.len() >= MAX_ONLOOKERS || stream.set_write_timeout(Some(TIMEOUT)).is_err() {
             return;
         }
         let (to, lines) = sync_channel::<String>(MAX_WAITING);

@@ -17,9 +17,9 @@ use crate::shell::paths::Paths;
 
 /// The pause before it is connected again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause after a refused login, because each attempt writes a line into Asterisk's log.
-const LONGEST_REFUSED: Duration = Duration::from_secs(600);
+const MAX_PAUSE_REFUSED: Duration = Duration::from_secs(600);
 /// After a connection that lasted this long, the pauses start again with the shortest.
 const RUNS_WELL: Duration = Duration::from_secs(10);
 /// After so long without a connection the administrator is told. A restart of Asterisk takes less.
@@ -165,8 +165,8 @@ impl Manager {
     fn pause_left(&self, count: Duration) -> Duration {
         let Some(ended) = self.ended else { return Duration::ZERO };
         let longest = match self.state {
-            SourceState::Refused { .. } => LONGEST_REFUSED,
-            _ => LONGEST_PAUSE,
+            SourceState::Refused { .. } => MAX_PAUSE_REFUSED,
+            _ => MAX_PAUSE,
         };
         let doubled = self.failures.saturating_sub(1).min(16);
         let pause = FIRST_PAUSE.saturating_mul(1 << doubled).min(longest);

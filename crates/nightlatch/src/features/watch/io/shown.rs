@@ -4,13 +4,13 @@ use nightlatch_core::detect::Trust;
 use nightlatch_core::features::watch::{Blindness, Source, SourceState, Standing, WhyLow};
 
 use super::source::FileSource;
-use super::{SHOW_EVERY, Thread, lock};
+use super::{SHOW_INTERVAL, Thread, lock};
 use crate::shell::clock::Stopwatch;
 
 impl Thread {
     /// Shows it, where it was not just shown.
     pub(super) fn show(&mut self) {
-        if self.shown.elapsed() < SHOW_EVERY {
+        if self.shown.elapsed() < SHOW_INTERVAL {
             self.is_shown = false;
             return;
         }

@@ -14,7 +14,7 @@ use crate::shell::paths::Paths;
 use crate::shell::store::{self, Store};
 
 /// How long to wait for others who use the database.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// What the audit log calls the beginning of a ban, and that of a limit.
 const BAN: &str = "ban";
 const LIMIT: &str = "limit";
@@ -62,7 +62,7 @@ fn attempts(path: &Path, from: Time) -> Result<BTreeMap<i64, Hour>, Failure> {
 
 fn hours(path: &Path, flags: OpenFlags, from: Time) -> rusqlite::Result<BTreeMap<i64, Hour>> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(TIMEOUT)?;
     let known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'hours'";
     // An older version has counted nothing.
     if connection.query_row(known, [], |_| Ok(())).optional()?.is_none() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::support::Installation;
 
 /// How long a program on a busy machine may take.
-const PATIENCE: Duration = Duration::from_secs(25);
+const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The limits of open mode do not matter: what is dropped is dropped for another reason.
 const NO_LIMITS: &str = "per-source = { packets = 100000, burst = 100000 }\n\

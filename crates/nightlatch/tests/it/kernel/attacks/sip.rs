@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Listener;
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::packet::Listener;
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use super::super::ground::{Ears, protect, run, settle};
 use super::super::program::Program;
-use super::{NO_LIMITS, PATIENCE, ban_of, limit_of};
+use super::{NO_LIMITS, TIMEOUT, ban_of, limit_of};
 use crate::support::{self, Daemon, Installation, wait_until};
 
 /// The password of all accounts: among those that are guessed.
@@ -185,7 +185,7 @@ request_route {{{filter}
     command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f"]).arg(&file);
     command.arg("-Y").arg(place).arg("-w").arg(place);
     let mut program = Program::start(command, log);
-    wait_until("Kamailio listens", PATIENCE, || {
+    wait_until("Kamailio listens", TIMEOUT, || {
         let ended = program.0.try_wait().unwrap();
         assert!(ended.is_none(), "{ended:?}: {}", std::fs::read_to_string(log).unwrap_or_default());
         run(server, "ss -Hlnu").contains(&format!("{address}:5060"))
@@ -218,7 +218,7 @@ fn svcrack_finds_no_password() {
     let output = pbx.nightlatch.directory().join("svcrack");
     let command = pbx.attack(&svcrack, &["-u", "200", "-r", "100-999"]);
     let mut attack = Program::start(command, &output);
-    wait_until("the attacker is banned", PATIENCE, || pbx.is_banned());
+    wait_until("the attacker is banned", TIMEOUT, || pbx.is_banned());
     settle(&ears);
     // It goes on for ten seconds: its packets arrive, and end at the firewall.
     let mut arriving = Listener::in_host(pbx.server).unwrap();
@@ -229,7 +229,7 @@ fn svcrack_finds_no_password() {
     assert_eq!(ears.count(pbx.attacker.v4(), 17), 0);
     assert_eq!(pbx.lines_of(pbx.attacker.v4()), tried);
     pbx.phone_registers();
-    wait_until("svcrack has given up", PATIENCE, || attack.0.try_wait().unwrap().is_some());
+    wait_until("svcrack has given up", TIMEOUT, || attack.0.try_wait().unwrap().is_some());
     let told = std::fs::read_to_string(&output).unwrap();
     assert!(!told.contains(PASSWORD), "{told}");
     // It would have taken 455 guesses.
@@ -260,9 +260,9 @@ fn svwar_is_banned_where_it_is_not_answered() {
     for round in 1..=3 {
         assert!(!pbx.is_banned(), "round {round}");
         scan();
-        wait_until("Kamailio has logged it", PATIENCE, || pbx.lines_of(pbx.attacker.v4()) >= round);
+        wait_until("Kamailio has logged it", TIMEOUT, || pbx.lines_of(pbx.attacker.v4()) >= round);
     }
-    wait_until("the attacker is banned", PATIENCE, || pbx.is_banned());
+    wait_until("the attacker is banned", TIMEOUT, || pbx.is_banned());
     settle(&ears);
     let tried = pbx.lines_of(pbx.attacker.v4());
     scan();
@@ -290,7 +290,7 @@ fn who_is_only_challenged_is_banned() {
     sipp.arg("-sf").arg(place.join("asks.xml")).arg(format!("{}:5060", pbx.server.v4()));
     sipp.current_dir(place).env("TERM", "dumb").stdin(Stdio::null());
     let _scan = Program::start(sipp, &place.join("asks"));
-    wait_until("the attacker is banned", 2 * PATIENCE, || pbx.is_banned());
+    wait_until("the attacker is banned", 2 * TIMEOUT, || pbx.is_banned());
     let ban = ban_of(&pbx.nightlatch, pbx.attacker.v4());
     // The requests are datagrams, whose source anybody could have forged.
     let (attack, evidence) = (&ban["cause"]["attack"], &ban["cause"]["attack"]["evidence"]);
@@ -320,7 +320,7 @@ fn svcrack_from_an_account_is_limited() {
     let output = pbx.nightlatch.directory().join("svcrack");
     let command = pbx.attack(&svcrack, &["-u", "200", "-r", "100-999"]);
     let _attack = Program::start(command, &output);
-    wait_until("it is limited", PATIENCE, || !limit_of(&pbx.nightlatch, attacker).is_null());
+    wait_until("it is limited", TIMEOUT, || !limit_of(&pbx.nightlatch, attacker).is_null());
     assert!(!pbx.is_banned());
     // The burst of the limit, and one packet a second.
     std::thread::sleep(Duration::from_secs(1));

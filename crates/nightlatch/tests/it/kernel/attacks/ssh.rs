@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Caught, Packet, flags};
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
 use nightlatch_core::detect::{Judge, Settings, Sighting, Trust};
+use nightlatch_lab::packet::{Caught, Packet, flags};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 use nightlatch_parse::log::{Format, Reading};
 use rusqlite::Connection;
 
 use super::super::ground::{Ears, Prober, ignores_tcp, protect, shell};
 use super::super::program::Program;
-use super::{NO_LIMITS, PATIENCE, ban_of, limit_of};
+use super::{NO_LIMITS, TIMEOUT, ban_of, limit_of};
 use crate::support::{self, Daemon, Installation, wait_until, write_program};
 
 /// A server with sshd and a daemon of syslog, whose log is watched.
@@ -140,7 +140,7 @@ impl Session {
     /// Whether more comes.
     fn goes_on(&self, log: impl Fn() -> String) {
         let before = self.lines.load(Ordering::Relaxed);
-        wait_until(&format!("the session goes on: {}", log()), PATIENCE, || {
+        wait_until(&format!("the session goes on: {}", log()), TIMEOUT, || {
             self.lines.load(Ordering::Relaxed) >= before + 10
         });
     }
@@ -201,7 +201,7 @@ fn sshd(host: &Host, place: &Path) -> Program {
     let mut command = host.command(&program);
     command.arg("-D").arg("-f").arg(&file);
     let mut sshd = Program::start(command, &place.join("sshd"));
-    wait_until("sshd listens", PATIENCE, || {
+    wait_until("sshd listens", TIMEOUT, || {
         let ended = sshd.0.try_wait().unwrap();
         let said = || std::fs::read_to_string(place.join("sshd")).unwrap_or_default();
         assert!(ended.is_none(), "{ended:?}: {}", said());
@@ -245,8 +245,8 @@ fn who_guesses_passwords_of_ssh_is_banned_and_sessions_continue() {
         server.guesses(attacker);
     }
     let logged = || server.failures_of(attacker.v4()) >= 5;
-    wait_until(&format!("sshd has logged it: {}", server.logged()), PATIENCE, logged);
-    wait_until(&format!("the attacker is banned: {}", server.logged()), PATIENCE, || {
+    wait_until(&format!("sshd has logged it: {}", server.logged()), TIMEOUT, logged);
+    wait_until(&format!("the attacker is banned: {}", server.logged()), TIMEOUT, || {
         !ban_of(&server.nightlatch, attacker.v4()).is_null()
     });
     let ban = ban_of(&server.nightlatch, attacker.v4());
@@ -263,7 +263,7 @@ fn who_guesses_passwords_of_ssh_is_banned_and_sessions_continue() {
     for _ in 0..5 {
         server.guesses(office);
     }
-    wait_until(&format!("the office is limited: {}", server.logged()), PATIENCE, || {
+    wait_until(&format!("the office is limited: {}", server.logged()), TIMEOUT, || {
         !limit_of(&server.nightlatch, office.v4()).is_null()
     });
     assert!(ban_of(&server.nightlatch, office.v4()).is_null());
@@ -281,7 +281,7 @@ fn who_logged_in_before_is_limited() {
     for _ in 0..5 {
         server.guesses(traveller);
     }
-    wait_until(&format!("the traveller is limited: {}", server.logged()), PATIENCE, || {
+    wait_until(&format!("the traveller is limited: {}", server.logged()), TIMEOUT, || {
         !limit_of(&server.nightlatch, traveller.v4()).is_null()
     });
     assert!(ban_of(&server.nightlatch, traveller.v4()).is_null());
@@ -289,7 +289,7 @@ fn who_logged_in_before_is_limited() {
     let mut prober = Prober::on(traveller);
     let ssh = SocketAddr::new(server.host.v4(), 22);
     let mut first = 20_000;
-    wait_until("few new connections are accepted", PATIENCE, || {
+    wait_until("few new connections are accepted", TIMEOUT, || {
         for port in first..first + 200 {
             let from = SocketAddr::new(traveller.v4(), port);
             prober.send(&Packet::tcp(from, ssh, flags::SYN));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 use nightlatch_parse::address::from_number;
 use nightlatch_parse::country::{CountryCode, CountryTable, Layout, Reader};
 

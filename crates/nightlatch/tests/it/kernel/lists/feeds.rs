@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, Sender};
-use nightlatch::features::demo::stage::{Host, Plan};
 use nightlatch_core::ruleset::COUNTED_BY_ADDRESS;
+use nightlatch_lab::packet::{Packet, Sender};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::web::Web;
 use super::{Probes, SIP, addresses, feed, open, set};

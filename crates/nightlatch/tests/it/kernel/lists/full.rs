@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Packet, Sender};
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::packet::{Packet, Sender};
+use nightlatch_lab::stage::{Host, Plan};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
 use super::restart::in_force;
@@ -297,7 +297,7 @@ fn long_lists() {
 
 /// Everything again from the disk, without network.
 fn restart_and_boot(
-    stage: &nightlatch::features::demo::stage::Stage,
+    stage: &nightlatch_lab::stage::Stage,
     nightlatch: &Installation<'_>,
     daemon: support::Daemon,
     web: Web,

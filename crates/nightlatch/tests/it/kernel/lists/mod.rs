@@ -12,10 +12,10 @@ mod web;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use nightlatch::features::demo::packet::Packet;
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::Packet;
+use nightlatch_lab::stage::Host;
 
-use super::ground::{Ears, PATIENCE, Prober};
+use super::ground::{Ears, Prober, TIMEOUT};
 use crate::support::{Daemon, Installation, wait_until};
 
 /// UDP, as the ears count it.
@@ -64,7 +64,7 @@ impl Probes {
             self.ears.heard();
             some.iter().for_each(|source| self.send(*source, port));
             for marker in self.marker {
-                wait_until("the marker comes through", PATIENCE, || {
+                wait_until("the marker comes through", TIMEOUT, || {
                     self.send(marker, SIP);
                     std::thread::sleep(std::time::Duration::from_millis(5));
                     let new = self.ears.heard();

@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 use serde_json::Value;
 
-use super::super::ground::{Echo, PATIENCE, connect, plan_lines, protect};
+use super::super::ground::{Echo, TIMEOUT, connect, plan_lines, protect};
 use super::*;
 use crate::support;
 
@@ -48,7 +48,7 @@ fn the_plan_knows_feeds_and_countries_in_force() {
 
     nightlatch.must(&["feed", "add", "bad", &file("bad.list", format!("{theirs}\n"))]);
     nightlatch.must(&["country", "block", "CN"]);
-    wait_until("the table is in force", PATIENCE, || {
+    wait_until("the table is in force", TIMEOUT, || {
         nightlatch.json(&["country", "list"])["ranges"] == 1
     });
     let mut both = [theirs, foreign].map(|address| format!("1 SIP peer at {address}"));

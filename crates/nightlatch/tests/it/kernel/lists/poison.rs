@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::web::Web;
 use super::{Probes, addresses, feed, open};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, Plan};
+use nightlatch_lab::stage::{Host, Plan};
 
 use super::web::Web;
 use super::{Probes, addresses, feed, open, set};
-use crate::kernel::ground::{PATIENCE, run};
+use crate::kernel::ground::{TIMEOUT, run};
 use crate::support::{self, wait_until};
 
 const LISTED: [&str; 3] = ["192.0.2.161", "192.0.2.170", "2001:db8:66::66"];
@@ -63,17 +63,17 @@ fn a_restart_needs_no_network() {
         "flush set inet nightlatch LIST6",
     ] {
         run(server, &in_force(server, &format!("nft {what}")));
-        wait_until(what, PATIENCE, || probes.passing(&everybody()) == set(&OTHERS));
+        wait_until(what, TIMEOUT, || probes.passing(&everybody()) == set(&OTHERS));
     }
     // One entry taken out, one put in.
     let delete = "nft delete element inet nightlatch LIST4 { 192.0.2.160/30 }";
     run(server, &in_force(server, delete));
-    wait_until("a deleted entry comes back", PATIENCE, || {
+    wait_until("a deleted entry comes back", TIMEOUT, || {
         !probes.passes("192.0.2.161".parse().unwrap())
     });
     let add = "nft add element inet nightlatch LIST4 { 192.0.2.16/28 }";
     run(server, &in_force(server, add));
-    wait_until("a foreign entry goes", PATIENCE, || probes.passes("192.0.2.20".parse().unwrap()));
+    wait_until("a foreign entry goes", TIMEOUT, || probes.passes("192.0.2.20".parse().unwrap()));
     assert!(nightlatch.json(&["status"])["restored"].as_u64().unwrap() >= 4);
 }
 

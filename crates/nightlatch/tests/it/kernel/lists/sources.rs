@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use nightlatch::features::demo::stage::Plan;
+use nightlatch_lab::stage::Plan;
 
 use super::web::Web;
 use super::{Probes, addresses, open, set};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 
 /// The server; gone when dropped.
 pub(super) struct Web {

@@ -3,11 +3,11 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::packet::{Packet, flags};
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::packet::{Packet, flags};
+use nightlatch_lab::stage::{Host, Stage};
 
 use super::super::ground::{
-    PATIENCE, Prober, Stream, Talk, any, both, patiently, protect, run, shell,
+    Prober, Stream, TIMEOUT, Talk, any, both, patiently, protect, run, shell,
 };
 use super::ends::{
     End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, is_restored, learned,
@@ -18,11 +18,11 @@ use crate::support::{now, wait_until};
 const QUIET: Duration = Duration::from_millis(500);
 
 fn end(talks: &[Talk], what: &str) {
-    wait_until(what, PATIENCE, || talks.iter().all(|talk| talk.silent_for() > QUIET));
+    wait_until(what, TIMEOUT, || talks.iter().all(|talk| talk.silent_for() > QUIET));
 }
 
 fn go_on(talks: &[Talk], what: &str) {
-    wait_until(what, PATIENCE, || {
+    wait_until(what, TIMEOUT, || {
         talks.iter().all(|talk| talk.silent_for() < Duration::from_millis(60))
     });
 }
@@ -66,7 +66,7 @@ fn guests(scene: &Scene<'_>, stage: &Stage) -> Guests {
 impl Guests {
     /// They are strangers again; the call's media and the trunk continue.
     fn are_out(&self, scene: &Scene<'_>) {
-        wait_until("connections end", PATIENCE, || {
+        wait_until("connections end", TIMEOUT, || {
             self.streams.iter().all(|stream| stream.silent_for() > QUIET)
         });
         end(&self.iax, "IAX2 ends");
@@ -109,7 +109,7 @@ fn a_reload_that_closes_a_service_ends_strangers_signalling() {
     scene.nightlatch.configure(&open("\"web\""));
     scene.nightlatch.must(&["reload"]);
     guests.are_out(&scene);
-    wait_until("the services that stay open continue", PATIENCE, || {
+    wait_until("the services that stay open continue", TIMEOUT, || {
         pages.iter().all(|stream| stream.silent_for() < Duration::from_millis(60))
     });
 }
@@ -170,7 +170,7 @@ fn half_open_handshakes_get_no_answer_once_the_firewall_is_there() {
             }
         }
         let mut answers = 0;
-        wait_until("the first answers come", PATIENCE, || {
+        wait_until("the first answers come", TIMEOUT, || {
             answers += prober.answers(Duration::from_millis(20)).len();
             answers >= 6
         });

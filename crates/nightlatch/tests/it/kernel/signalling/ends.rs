@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use super::super::ground::{PATIENCE, both, patiently, run};
+use super::super::ground::{TIMEOUT, both, patiently, run};
 use crate::support::{now, wait_until};
 
 /// Methods that a known peer may send.
@@ -144,7 +144,7 @@ impl End {
         let number = self.tell(to, &what);
         let mut missing = vec![0, 1];
         let shown = String::from_utf8_lossy(what.as_ref()).chars().take(40).collect::<String>();
-        wait_until(&format!("{shown:?} from {:?} to {:?}", self.at, to.at), PATIENCE, || {
+        wait_until(&format!("{shown:?} from {:?} to {:?}", self.at, to.at), TIMEOUT, || {
             let heard = to.heard();
             missing.retain(|family| !heard.contains(&(*family, number)));
             missing.is_empty()
@@ -210,7 +210,7 @@ impl Pbx {
     pub(super) fn heard_until_now(&self) -> Vec<(usize, u64)> {
         let mut heard = Vec::new();
         let mut sent: Option<(u64, Instant)> = None;
-        wait_until("the witness is heard", PATIENCE, || {
+        wait_until("the witness is heard", TIMEOUT, || {
             // While the table is being restored, accounts are blocked, too.
             if sent.is_none_or(|(_, at)| at.elapsed() > Duration::from_millis(200)) {
                 sent = Some((self.witness.tell(&self.end, OPTIONS), now()));
@@ -231,7 +231,7 @@ pub(super) fn forget_flows(host: &Host) {
     run(host, "conntrack -F");
 }
 
-/// What `nft` shows of a part of our table, e.g. `chain gate`; empty if it does not exist.
+/// What `nft` shows of a part of our table, e.g. `chain prerouting`; empty if it does not exist.
 pub(super) fn shown(host: &Host, part: &str) -> String {
     let (kind, name) = part.split_once(' ').unwrap();
     let listed = host.command("nft").args(["list", kind, "inet", "nightlatch", name]).output();
@@ -240,8 +240,8 @@ pub(super) fn shown(host: &Host, part: &str) -> String {
 
 /// Waits until our table is restored.
 pub(super) fn is_restored(host: &Host) {
-    wait_until("the table is restored", PATIENCE, || {
-        shown(host, "chain gate").contains("goto fresh")
+    wait_until("the table is restored", TIMEOUT, || {
+        shown(host, "chain prerouting").contains("goto to_this_host")
     });
 }
 

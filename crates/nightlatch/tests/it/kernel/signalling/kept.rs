@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::ground::{PATIENCE, shell};
+use super::super::ground::{TIMEOUT, shell};
 use super::ends::{
     End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, is_restored,
     keys, learned, listed, permitted,
@@ -27,7 +27,7 @@ fn is_known(nightlatch: &Installation<'_>, all: &[String]) {
     let mut shown = Vec::new();
     let start = now();
     while shown != all {
-        assert!(start.elapsed() < PATIENCE, "{shown:?} instead of {all:?}");
+        assert!(start.elapsed() < TIMEOUT, "{shown:?} instead of {all:?}");
         shown = known(nightlatch);
     }
 }
@@ -92,7 +92,7 @@ fn a_flush_is_followed_by_all_that_was_known_with_the_time_that_was_left() {
     // A request for the status reads the sets, unless they were read just now.
     let all = [named("called", carrier), named("registered", carrier)].concat();
     is_known(&scene.nightlatch, &all);
-    wait_until("the short time is known", PATIENCE, || {
+    wait_until("the short time is known", TIMEOUT, || {
         let status = scene.nightlatch.json(&["status"]);
         let peers = status["known_peers"].as_array().unwrap().iter();
         let registered = peers.filter(|peer| peer["by"] == "registered");
@@ -102,7 +102,7 @@ fn a_flush_is_followed_by_all_that_was_known_with_the_time_that_was_left() {
     for commands in ["nft flush ruleset", "nft delete table inet nightlatch"] {
         shell(server, &format!("{commands}; conntrack -F 2> /dev/null"));
         is_restored(server);
-        wait_until("the peers are back", PATIENCE, || learned(server, "registered").len() == 2);
+        wait_until("the peers are back", TIMEOUT, || learned(server, "registered").len() == 2);
         pbx.hears(carrier, REQUESTS);
         pbx.ignores(carrier, [REGISTER]);
         let left = remaining(&scene, "registered");
@@ -179,7 +179,7 @@ fn a_peer_is_forgotten_when_its_time_is_over() {
         let left = remaining(&scene, set);
         assert!(left.iter().all(|left| (expected - 20..=expected).contains(left)), "{left:?}");
         shorten(&scene, set, 1);
-        wait_until("it has expired", PATIENCE, || learned(server, set).is_empty());
+        wait_until("it has expired", TIMEOUT, || learned(server, set).is_empty());
         // In the flow that still runs, too.
         pbx.ignores(carrier, permitted());
     }
@@ -252,7 +252,7 @@ fn closing_that_was_interrupted_keeps_no_stranger() {
             }
         }
         scene.daemon = Some(scene.nightlatch.daemon());
-        wait_until("they are forgotten", PATIENCE, || learned(scene.server, "called").is_empty());
+        wait_until("they are forgotten", TIMEOUT, || learned(scene.server, "called").is_empty());
         scene.pbx.ignores(&scene.carrier, permitted());
     }
 }

@@ -14,7 +14,7 @@ mod removed;
 mod routed;
 mod tcp;
 
-use nightlatch::features::demo::stage::{Host, Plan, Stage};
+use nightlatch_lab::stage::{Host, Plan, Stage};
 
 use self::ends::{End, Pbx, REGISTER, everything, forget_flows, keys, learned, permitted};
 use super::ground::{both, protect};

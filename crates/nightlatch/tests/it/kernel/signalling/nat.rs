@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::stage::{Host, Stage};
 
 use super::super::ground::{both, run, shell};
 use super::ends::{

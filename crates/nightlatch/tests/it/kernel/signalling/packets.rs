@@ -3,7 +3,7 @@
 use super::super::ground::Prober;
 use super::ends::{End, INVITE, NEVER, OPTIONS, REGISTER, RESPONSE, forget_flows, keys, learned};
 use super::{Pbx, Scene, stage};
-use nightlatch::features::demo::packet::Packet;
+use nightlatch_lab::packet::Packet;
 
 fn long(first: &str, length: usize) -> String {
     format!("{first}\r\nX-Padding: {}", "x".repeat(length))

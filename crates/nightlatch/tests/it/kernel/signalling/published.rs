@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, NetworkPlan, Plan, Stage};
+use nightlatch_lab::stage::{Host, HostPlan, NetworkPlan, Plan, Stage};
 
-use super::super::ground::{PATIENCE, any, both, ignores_tcp, patiently, shell};
+use super::super::ground::{TIMEOUT, any, both, ignores_tcp, patiently, shell};
 use super::ends::{
     End, INVITE, OPTIONS, Pbx, REGISTER, REQUESTS, RESPONSE, forget_flows, keys, learned,
     permitted, shown,
@@ -70,7 +70,7 @@ fn scene(stage: &Stage) -> Scene<'_> {
 }
 
 fn is_published(server: &Host) {
-    wait_until("published ports are looked up", PATIENCE * 3, || {
+    wait_until("published ports are looked up", TIMEOUT * 3, || {
         shown(server, "set published6").contains("2001:db8:c::2")
     });
 }
@@ -130,7 +130,7 @@ fn a_removed_phones_connections_to_a_container_fall_silent() {
     let mut connections =
         both(scene.server).map(|own| connection(office, &listener, (own, 5060).into()));
     for Connection { begins, answers } in &mut connections {
-        wait_until("it runs", PATIENCE, || passes(begins, answers) && passes(answers, begins));
+        wait_until("it runs", TIMEOUT, || passes(begins, answers) && passes(answers, begins));
     }
     scene.nightlatch.must(&["remove", "phone"]);
     std::thread::sleep(Duration::from_millis(100));

@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, Plan};
+use nightlatch_lab::stage::{Host, HostPlan, Plan};
 
-use super::super::ground::{PATIENCE, run, shell};
+use super::super::ground::{TIMEOUT, run, shell};
 use super::ends::{
     BYE, End, INVITE, OPTIONS, REGISTER, REQUESTS, RESPONSE, everything, forget_flows, is_restored,
     learned, shown,
@@ -86,7 +86,7 @@ impl Phone {
             assert_eq!(heard(), []);
             // Packets from the PBX do not make it a known peer.
             let phone = self.sip.at().map(|at| format!("{} .", at.ip()));
-            wait_until("it is forgotten", PATIENCE, || {
+            wait_until("it is forgotten", TIMEOUT, || {
                 let sets = ["registered", "called", "asked"].map(|set| learned(scene.server, set));
                 !sets.iter().flatten().any(|it| phone.iter().any(|phone| it.starts_with(phone)))
             });
@@ -139,7 +139,7 @@ fn a_removed_phone_stays_gone_over_a_flush_a_restart_and_a_reboot() {
     // A flush, while the PBX keeps sending.
     shell(scene.server, "nft flush ruleset; conntrack -F 2> /dev/null");
     scene.pbx.end.tell(&phone.sip, INVITE);
-    wait_until("the table is restored", PATIENCE, || {
+    wait_until("the table is restored", TIMEOUT, || {
         shown(scene.server, "map closed_in6").contains("elements")
     });
     phone.is_gone(&scene);
@@ -200,7 +200,7 @@ fn the_end_of_an_account_is_a_removal() {
             !scene.nightlatch.must(&["list"]).contains(name)
         });
         // The list tells what is decided; the kernel follows.
-        wait_until("the kernel has it", PATIENCE, || {
+        wait_until("the kernel has it", TIMEOUT, || {
             let closed = |digit| shown(scene.server, &format!("map closed_in{digit}"));
             closed(4).contains(&v4) && closed(6).contains(&v6)
         });
@@ -226,7 +226,7 @@ fn a_trunk_continues_without_its_account_and_a_block_ends_it() {
         shell(scene.server, flush);
         // The known peers come before the chains.
         is_restored(scene.server);
-        wait_until("the peers are back", PATIENCE, || {
+        wait_until("the peers are back", TIMEOUT, || {
             shown(scene.server, "set registered6").contains("expires")
         });
         scene.pbx.hears(&trunk.sip, REQUESTS);

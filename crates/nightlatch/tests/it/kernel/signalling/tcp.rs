@@ -4,10 +4,10 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 
 use super::super::ground::{
-    Echo, PATIENCE, any, both, connect, echoes, ignores_tcp, patiently, shell,
+    Echo, TIMEOUT, any, both, connect, echoes, ignores_tcp, patiently, shell,
 };
 use super::ends::{forget_flows, shown};
 use super::{Scene, allow, stage};
@@ -38,7 +38,7 @@ pub(super) fn passes(from: &mut TcpStream, to: &mut TcpStream) -> bool {
 }
 
 fn is_reset(stream: &mut TcpStream) {
-    wait_until("the local socket is reset", PATIENCE, || {
+    wait_until("the local socket is reset", TIMEOUT, || {
         let written = stream.write(b"still there?").map(|_| ());
         let read = stream.read(&mut [0; 100]).map(|_| ());
         let reset = |result: &io::Result<()>| {
@@ -72,7 +72,7 @@ fn is_gone(server: &Host, phone: &Host) {
             is_refused(server, SocketAddr::new(theirs, port));
         }
         let mut stream = connect(server, SocketAddr::new(theirs, 443)).unwrap();
-        assert!(echoes(&mut stream, PATIENCE));
+        assert!(echoes(&mut stream, TIMEOUT));
     }
 }
 
@@ -96,7 +96,7 @@ fn connections_of_a_removed_phone_end_and_none_begins() {
             .chain(ours.into_iter().map(|it| (it.begins, it.answers)))
             .collect();
         for (ours, theirs) in &mut connections {
-            wait_until("it runs", PATIENCE, || passes(ours, theirs) && passes(theirs, ours));
+            wait_until("it runs", TIMEOUT, || passes(ours, theirs) && passes(theirs, ours));
         }
         if !flows_run {
             forget_flows(server);
@@ -110,7 +110,7 @@ fn connections_of_a_removed_phone_end_and_none_begins() {
         is_gone(server, office);
     }
     shell(server, "nft flush ruleset; conntrack -F 2> /dev/null");
-    wait_until("the table is restored", PATIENCE, || {
+    wait_until("the table is restored", TIMEOUT, || {
         shown(server, "map closed_out6").contains("elements")
     });
     is_gone(server, office);
@@ -135,7 +135,7 @@ fn what_another_account_grants_stays() {
     let mut running = both(server).map(|at| connection(office, &web, SocketAddr::new(at, 80)));
     scene.nightlatch.must(&["remove", "phone"]);
     for Connection { begins, answers } in &mut running {
-        wait_until("the connection continues", PATIENCE, || {
+        wait_until("the connection continues", TIMEOUT, || {
             passes(begins, answers) && passes(answers, begins)
         });
     }

@@ -9,11 +9,11 @@ use super::super::logic::sockets::Owner;
 use super::read_bytes;
 
 /// The most processes that are looked at.
-const MOST_PROCESSES: usize = 65_536;
+const MAX_PROCESSES: usize = 65_536;
 /// The most descriptors of one process that are looked at.
-const MOST_DESCRIPTORS: usize = 65_536;
+const MAX_DESCRIPTORS: usize = 65_536;
 /// The most parents that are walked.
-const MOST_PARENTS: usize = 64;
+const MAX_PARENTS: usize = 64;
 
 /// A process.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(super) fn processes(proc: &Path) -> Vec<Process> {
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .take(MOST_PROCESSES)
+        .take(MAX_PROCESSES)
         .filter_map(|pid| read_process(proc, pid, own_namespace.as_ref()))
         .collect()
 }
@@ -111,7 +111,7 @@ pub(super) fn above(proc: &Path) -> Above {
         return found;
     };
     found.terminal = Some(terminal);
-    for _ in 0..MOST_PARENTS {
+    for _ in 0..MAX_PARENTS {
         if parent <= 1 {
             break;
         }
@@ -139,7 +139,7 @@ pub(super) fn sockets_of(proc: &Path, pid: u32) -> Vec<u64> {
         .into_iter()
         .flatten()
         .flatten()
-        .take(MOST_DESCRIPTORS)
+        .take(MAX_DESCRIPTORS)
         .filter_map(|descriptor| {
             let target = fs::read_link(descriptor.path()).ok()?;
             socket_number(target.to_str()?)

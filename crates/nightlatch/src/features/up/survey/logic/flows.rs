@@ -11,7 +11,7 @@ use super::super::{Began, Contact, LiveFlow, Product, Protocol, SipPort, Survey}
 type Ports = BTreeSet<(Protocol, u16, u16)>;
 
 /// The most lines that [`describe`] gives before it only counts.
-pub const MOST_LINES: usize = 20;
+pub const MAX_LINES: usize = 20;
 
 /// What tells the connections apart.
 #[derive(Clone, Debug, Default)]
@@ -232,7 +232,7 @@ pub fn all_flows(survey: &Survey, tracked: impl IntoIterator<Item = LiveFlow>) -
 }
 
 /// What a change would cut: the flows of which `judge` says so, grouped by what they are and with
-/// whom, the caller's own session first, at most [`MOST_LINES`] lines and one that counts the
+/// whom, the caller's own session first, at most [`MAX_LINES`] lines and one that counts the
 /// rest.
 pub fn describe(
     context: &FlowContext,
@@ -259,7 +259,7 @@ pub fn describe(
         .collect();
     // Many telephones behind one address matter more than one: within a kind, the largest first.
     lines.sort_by_key(|line| (line.kind, std::cmp::Reverse(line.count), line.peer));
-    let hidden = lines.split_off(lines.len().min(MOST_LINES));
+    let hidden = lines.split_off(lines.len().min(MAX_LINES));
     lines.extend(rest_of(&hidden));
     lines
 }

@@ -2,7 +2,7 @@
 //! show, and for the destinations of DNAT rules, which it does not show either.
 
 use super::super::PublishedPort;
-use super::ruleset::{ChainName, Chains, MOST_CHAINS, protocol_of};
+use super::ruleset::{ChainName, Chains, MAX_CHAINS, protocol_of};
 
 /// Reads `iptables-save` (or `ip6tables-save`), line by line.
 ///
@@ -18,7 +18,7 @@ pub fn read_iptables_save(family: &str, legacy: bool, text: &str) -> Chains {
             let (Some(name), Some(policy)) = (words.next(), words.next()) else {
                 continue;
             };
-            if chains.chains.len() >= MOST_CHAINS {
+            if chains.chains.len() >= MAX_CHAINS {
                 continue;
             }
             let chain = chains.chains.entry(saved_name(family, &table, name)).or_default();

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::super::{Protocol, PublishedPort};
 
 /// The most chains that are kept.
-pub(super) const MOST_CHAINS: usize = 20_000;
+pub(super) const MAX_CHAINS: usize = 20_000;
 /// The most published ports that are kept.
-const MOST_PUBLISHED: usize = 2_000;
+const MAX_PUBLISHED: usize = 2_000;
 
 /// A chain of nftables, iptables-nft or iptables-legacy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Chains {
         let Some(name) = chain_name(value, "name") else {
             return;
         };
-        if self.chains.len() >= MOST_CHAINS {
+        if self.chains.len() >= MAX_CHAINS {
             return;
         }
         let chain = self.chains.entry(name).or_default();
@@ -183,7 +183,7 @@ impl Chains {
     }
 
     pub(super) fn publish(&mut self, port: PublishedPort) {
-        if self.published.len() < MOST_PUBLISHED && !self.published.contains(&port) {
+        if self.published.len() < MAX_PUBLISHED && !self.published.contains(&port) {
             self.published.push(port);
         }
     }
@@ -310,7 +310,7 @@ fn read_ports(value: &Value, ports: &mut Vec<(Option<u16>, Option<u16>)>) {
     } else if let Some(ends) = value.get("range").and_then(Value::as_array) {
         ports.push((ends.first().and_then(number), ends.last().and_then(number)));
     } else if let Some(list) = value.get("set").and_then(Value::as_array) {
-        for inner in list.iter().take(MOST_PUBLISHED) {
+        for inner in list.iter().take(MAX_PUBLISHED) {
             read_ports(inner, ports);
         }
     }

@@ -1,7 +1,7 @@
 //! What would be cut, and what is proposed.
 
 use super::super::logic::addresses::connected_networks;
-use super::super::logic::flows::{MOST_LINES, flows_of_contacts};
+use super::super::logic::flows::{MAX_LINES, flows_of_contacts};
 use super::super::{
     Began, Caller, CallerSource, Cloud, Contact, FlowContext, Gateway, Interface, InterfaceKind,
     LiveFlow, OwnAddress, Proposal, Protocol, RtpRange, SipPort, Socket, SshPorts, Survey,
@@ -122,8 +122,8 @@ fn long_lists_are_bounded() {
         (0..=255).map(|last| contact("x", &format!("203.0.113.{last}"), 5060, true)).collect();
     let context = FlowContext::of(&survey);
     let lines = describe(&context, &all_flows(&survey, []), |_| true);
-    assert_eq!(lines.len(), MOST_LINES + 1);
-    assert_eq!(lines[MOST_LINES].text, "and 236 more, with 236 registered phones");
+    assert_eq!(lines.len(), MAX_LINES + 1);
+    assert_eq!(lines[MAX_LINES].text, "and 236 more, with 236 registered phones");
     assert_eq!(describe(&context, &[], |_| true), []);
 }
 

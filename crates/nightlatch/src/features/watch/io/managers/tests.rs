@@ -19,7 +19,7 @@ use crate::shell::clock::Stopwatch;
 const SECRET: &str = "as-in-the-file";
 const CHALLENGE: &str = "104711";
 /// How long the machine may take for what needs no time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Nobody;
 
@@ -79,7 +79,7 @@ impl Listened {
             if is_so(&state) {
                 return told;
             }
-            assert!(begun.elapsed() < PATIENCE, "it is {state:?}");
+            assert!(begun.elapsed() < TIMEOUT, "it is {state:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -91,7 +91,7 @@ impl Listened {
         let listener = TcpListener::from(port);
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             stream.write_all(b"Asterisk Call Manager/9.0.0\r\n").unwrap();
             expect(&mut stream, ami::CHALLENGE);
             write!(stream, "Response: Success\r\nChallenge: {CHALLENGE}\r\n\r\n").unwrap();

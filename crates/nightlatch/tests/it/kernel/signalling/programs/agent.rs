@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::{Caught, Listener};
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::{Caught, Listener};
+use nightlatch_lab::stage::Host;
 
 use super::super::super::access::Client;
 use super::super::super::ground::{Ears, both, protect};
 use super::baresip::{Baresip, which};
-use super::{PATIENCE, Program, kamailio, sipp, stage};
+use super::{Program, TIMEOUT, kamailio, sipp, stage};
 use crate::support::{install_program, installed, wait_until};
 
 const UDP: u8 = 17;
@@ -74,7 +74,7 @@ fn opens_for_itself<P>(family: usize, start: impl Fn(&Host, IpAddr, &Path, &str)
 
     let other = start(stranger, own, place, OTHER);
     let mut repeated = 0;
-    wait_until("the stranger repeats it", PATIENCE, || {
+    wait_until("the stranger repeats it", TIMEOUT, || {
         let came = arriving.gather(Duration::from_millis(50)).unwrap();
         repeated += came.iter().filter(|it| begins(it, "REGISTER ") && has(it, OTHER)).count();
         repeated >= 3
@@ -86,7 +86,7 @@ fn opens_for_itself<P>(family: usize, start: impl Fn(&Host, IpAddr, &Path, &str)
     let mut hears = Listener::in_host(phone).unwrap();
     let running = start(phone, own, place, secret);
     let answer = |it: &Caught| it.source == own && begins(it, "SIP/2.0 200");
-    assert!(hears.find(PATIENCE, answer).unwrap().is_some(), "{}", nightlatch.log());
+    assert!(hears.find(TIMEOUT, answer).unwrap().is_some(), "{}", nightlatch.log());
     let all = leases();
     assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
     let lease = &all[0];

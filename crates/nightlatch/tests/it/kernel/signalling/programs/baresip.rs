@@ -5,10 +5,10 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Phone, Program};
+use super::{Phone, Program, TIMEOUT};
 use crate::support::wait_until;
 
 const CONTROL: &str = "127.0.0.1:4444";
@@ -65,7 +65,7 @@ impl Baresip {
         let log = place.join("log");
         let program = Program::start(command, &log);
         let mut control = None;
-        wait_until("baresip accepts commands", PATIENCE, || {
+        wait_until("baresip accepts commands", TIMEOUT, || {
             control = host.run(|| TcpStream::connect(CONTROL)).unwrap().ok();
             control.is_some()
         });
@@ -78,7 +78,7 @@ impl Baresip {
     pub(super) fn is_registered(&self) {
         let start = crate::support::now();
         while !self.said().contains("200 OK") {
-            assert!(start.elapsed() < PATIENCE, "{}", self.said());
+            assert!(start.elapsed() < TIMEOUT, "{}", self.said());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::stage::Host;
 
 use super::{Phone, Program};
 

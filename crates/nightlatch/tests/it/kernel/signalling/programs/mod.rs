@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::{Host, HostPlan, Plan, Stage};
+use nightlatch_lab::stage::{Host, HostPlan, Plan, Stage};
 
 use super::super::ground::run;
 use super::super::program::Program;
 use crate::support::{self, wait_until};
 
 /// How long a program on a busy machine may take.
-const PATIENCE: Duration = Duration::from_secs(25);
+const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A program that makes and gets calls.
 trait Phone {
@@ -43,7 +43,7 @@ trait Phone {
             }
             let seen = happened.clone();
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < TIMEOUT,
                 "{event} does not happen, but {seen:?}; {}",
                 self.said()
             );
@@ -79,7 +79,7 @@ fn shorten_memory(server: &Host) {
 
 /// Waits until connection tracking has dropped all SIP flows.
 fn is_forgotten(server: &Host) {
-    wait_until("the flows are forgotten", PATIENCE, || {
+    wait_until("the flows are forgotten", TIMEOUT, || {
         let listed = run(server, "conntrack -L -p udp");
         !listed.contains("dport=5060")
     });
@@ -137,7 +137,7 @@ route[TO_PHONE] {{
     command.arg("-Y").arg(&place).arg("-w").arg(&place);
     let log = place.join("log");
     let mut program = Program::start(command, &log);
-    wait_until("Kamailio listens", PATIENCE, || {
+    wait_until("Kamailio listens", TIMEOUT, || {
         let ended = program.0.try_wait().unwrap();
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
         assert!(ended.is_none(), "{ended:?}: {}", said());

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nightlatch::features::demo::packet::Listener;
-use nightlatch::features::demo::stage::Host;
+use nightlatch_lab::packet::Listener;
+use nightlatch_lab::stage::Host;
 
 use super::super::super::ground::{Ears, both, protect};
 use super::super::allow;
 use super::baresip::Baresip;
 use super::linphone::Linphone;
-use super::{PATIENCE, Phone, Program, kamailio, shorten_memory, sipp, stage};
+use super::{Phone, Program, TIMEOUT, kamailio, shorten_memory, sipp, stage};
 use crate::support::{installed, wait_until};
 
 /// Registers phones, sends them keep-alives and forwards calls to them.
@@ -113,7 +113,7 @@ fn is_out_until_allowed_again<P: Phone>(start: impl FnOnce(&Host, &Path) -> P) {
     let events = phone.events();
     assert!(!events.iter().any(|it| it == "CALL_INCOMING" || it == "REGISTER_OK"), "{events:?}");
     // The PBX has tried to call it: an expired registration would be answered with 404.
-    wait_until("sipp ends", PATIENCE, || calls_again.0.try_wait().unwrap().is_some());
+    wait_until("sipp ends", TIMEOUT, || calls_again.0.try_wait().unwrap().is_some());
     let errors = std::fs::read_to_string(place.join("does not ring.errors")).unwrap();
     assert!(errors.contains("receive timeout"), "{errors}");
     // Allowed again, it registers at its next attempt.

@@ -2,14 +2,14 @@
 
 use std::net::TcpStream;
 
-use nightlatch::features::demo::stage::{Host, Stage};
+use nightlatch_lab::stage::{Host, Stage};
 
-use super::super::super::ground::{PATIENCE as SOON, protect, run, shell};
+use super::super::super::ground::{TIMEOUT as SOON, protect, run, shell};
 use super::super::ends::{learned, shown};
 use super::baresip::Baresip;
 use super::{
-    CARRIER, MEDIA, PATIENCE, Phone, Program, has_succeeded, is_forgotten, kamailio,
-    shorten_memory, sipp, stage,
+    CARRIER, MEDIA, Phone, Program, TIMEOUT, has_succeeded, is_forgotten, kamailio, shorten_memory,
+    sipp, stage,
 };
 use crate::support::wait_until;
 
@@ -91,7 +91,7 @@ fn calls_come_in_and_hang_ups_arrive_over_a_registered_trunk() {
     let call = inbound(carrier, place, "7000");
     pbx.waits_for("CALL_ESTABLISHED");
     // Its media come from another address once the PBX sends.
-    wait_until("media run in both directions", PATIENCE, || {
+    wait_until("media run in both directions", TIMEOUT, || {
         run(server, "conntrack -L -p udp").lines().any(|flow| {
             flow.contains(MEDIA) && flow.contains("port=7000") && !flow.contains("UNREPLIED")
         })
@@ -104,7 +104,7 @@ fn calls_come_in_and_hang_ups_arrive_over_a_registered_trunk() {
     std::fs::write(place.join("hangs-up.xml"), HANGS_UP).unwrap();
     let arguments = ["-sf", "hangs-up.xml", "-p", "5070", "-mp", "7010"];
     let music = Program::start(sipp(carrier, MEDIA, place, &arguments), &place.join("music"));
-    wait_until("it listens", PATIENCE, || run(carrier, "ss -Hlnu").contains(":5070"));
+    wait_until("it listens", TIMEOUT, || run(carrier, "ss -Hlnu").contains(":5070"));
     pbx.dials("sip:music@192.0.2.166");
     pbx.waits_for("CALL_ESTABLISHED");
     is_forgotten(server);
@@ -155,7 +155,7 @@ fn over_tcp_a_registrar_may_open_connections() {
     let mut pbx = pbx(&stage, place, "tcp", ";regint=3600;answermode=auto");
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
-    wait_until("the daemon has seen the connection", PATIENCE, || {
+    wait_until("the daemon has seen the connection", TIMEOUT, || {
         shown(server, "set registered_tcp4").contains("192.0.2.166")
     });
     let call = inbound(carrier, place, "3000");

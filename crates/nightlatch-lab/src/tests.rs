@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::logic::{Answer, Ports, Probe, Reach, Report};
-use super::packet::{Caught, Extension, Packet, flags};
-use super::sip;
+use crate::cli::{Arguments, Asked};
+use crate::packet::{Caught, Extension, Packet, flags};
+use crate::report::{Answer, Ports, Probe, Reach, Report};
+use crate::{cli, sip};
 
 fn reach(from: &str, source: &str, seen: bool) -> Reach {
     let open = if seen { vec![5060] } else { Vec::new() };
@@ -136,4 +137,23 @@ fn families_that_do_not_fit() {
     let v6: SocketAddr = "[2001:db8::1]:1".parse().unwrap();
     assert_eq!(Packet::tcp(v4, v6, flags::SYN).source(), "::".parse::<IpAddr>().unwrap());
     assert_eq!(Packet::tcp(v6, v4, flags::SYN).source(), "0.0.0.0".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn the_arguments() {
+    let check = |words: &[&str], expected: Result<Asked, &str>| {
+        let parsed = cli::parse(words.iter().map(std::ffi::OsString::from));
+        assert_eq!(parsed, expected.map_err(str::to_owned), "{words:?}");
+    };
+    let demo = |json| Ok(Asked::Demo(Arguments { program: "/bin/nightlatch".into(), json }));
+    check(&["demo", "--program", "/bin/nightlatch"], demo(false));
+    check(&["demo", "--json", "--program", "/bin/nightlatch"], demo(true));
+    check(&["--help"], Ok(Asked::Help));
+    check(&["demo", "-h"], Ok(Asked::Help));
+    check(&[], Err("no command"));
+    check(&["scan"], Err("unknown command: scan"));
+    check(&["demo", "--program"], Err("--program needs the path of nightlatch"));
+    check(&["demo", "host"], Err("unknown argument: host"));
+    let missing = "--program is missing; use \"nightlatch demo\", which gives it";
+    check(&["demo", "--json"], Err(missing));
 }

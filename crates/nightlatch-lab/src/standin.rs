@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::sip;
-use super::stage::Host;
+use crate::sip;
+use crate::stage::Host;
 
 /// The TCP ports on which it accepts.
 pub const TCP_PORTS: [u16; 4] = [22, 80, 443, 5060];

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// A request of `method` from `source` to `target`, as a telephone or a scanner sends it.
-pub(super) fn request(method: &str, source: SocketAddr, target: SocketAddr) -> String {
+pub(crate) fn request(method: &str, source: SocketAddr, target: SocketAddr) -> String {
     let server = bracketed(target.ip());
     let user = if method == "REGISTER" { "sip:100@" } else { "sip:" };
     let port = source.port();
@@ -22,7 +22,7 @@ pub(super) fn request(method: &str, source: SocketAddr, target: SocketAddr) -> S
 }
 
 /// What the stand-in answers to a request; `None` where it is none.
-pub(super) fn response(request: &[u8]) -> Option<String> {
+pub(crate) fn response(request: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(request).ok()?;
     let (first, headers) = text.split_once("\r\n")?;
     let method = first.strip_suffix(" SIP/2.0")?.split(' ').next()?;
@@ -45,7 +45,7 @@ pub(super) fn response(request: &[u8]) -> Option<String> {
 }
 
 /// The first line of a message, as far as it is text.
-pub(super) fn first_line(message: &[u8]) -> String {
+pub(crate) fn first_line(message: &[u8]) -> String {
     let line = message.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line.get(..80).unwrap_or(line)).into_owned();
     if line.chars().any(char::is_control) || line.is_empty() {

@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::now;
-use super::stage::Host;
+use crate::now;
+use crate::stage::Host;
 
 pub use build::{Extension, Packet, flags, protocol};
 pub use caught::Caught;
@@ -142,7 +142,7 @@ impl Listener {
     }
 
     /// What has arrived already, without waiting. Packets that are no IP packets are skipped.
-    pub(super) fn take(&mut self) -> io::Result<Option<Caught>> {
+    pub(crate) fn take(&mut self) -> io::Result<Option<Caught>> {
         for socket in &mut self.sockets {
             loop {
                 match socket.read(&mut self.buffer) {

@@ -4,15 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::logic::{Answer, Ports, Probe, Reach, TCP_PORTS};
-use super::now;
-use super::packet::{Caught, Listener, Packet, Sender, flags, protocol};
-use super::probes::{self, Attempt, UDP_PORTS};
-use super::sip;
-use super::stage::Host;
+use crate::now;
+use crate::packet::{Caught, Listener, Packet, Sender, flags, protocol};
+use crate::probes::{self, Attempt, UDP_PORTS};
+use crate::report::{Answer, Ports, Probe, Reach, TCP_PORTS};
+use crate::sip;
+use crate::stage::Host;
 
 /// How long after the last packet an answer may still come. On a stage it takes microseconds.
-const PATIENCE: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_millis(250);
 /// Packets sent before the answers are read.
 const BURST: usize = 256;
 /// What got no answer is tried so often in all.
@@ -104,7 +104,7 @@ impl Scanner {
                 }
             }
             while silent.iter().any(|&port| is_silent(&states, port)) {
-                let Some(caught) = self.listener.next(PATIENCE)? else {
+                let Some(caught) = self.listener.next(TIMEOUT)? else {
                     break;
                 };
                 self.note(&caught, protocol, &mut states);
@@ -155,7 +155,7 @@ impl Scanner {
                 }
             }
             while answers.contains(&Answer::Silence) {
-                let Some(caught) = self.listener.next(PATIENCE)? else {
+                let Some(caught) = self.listener.next(TIMEOUT)? else {
                     break;
                 };
                 if caught.source != self.target {
@@ -183,7 +183,7 @@ fn sip_requests(source: IpAddr, target: IpAddr) -> io::Result<Vec<Probe>> {
         socket.send_to(request.as_bytes(), target)?;
         waiting.push((method, socket));
     }
-    let end = now() + PATIENCE;
+    let end = now() + TIMEOUT;
     let mut probes = Vec::new();
     for (method, socket) in waiting {
         let left = end.saturating_duration_since(now()).max(Duration::from_millis(1));

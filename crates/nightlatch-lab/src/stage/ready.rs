@@ -7,10 +7,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::super::now;
+use crate::now;
 
 /// How long a busy machine may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The flag of an address that may not be used yet (`linux/if_addr.h`).
@@ -20,7 +20,7 @@ const TENTATIVE: u32 = 0x40;
 /// `gateways` answers. Says what is missing where it takes too long.
 pub(super) fn wait(gateways: &[IpAddr]) -> io::Result<()> {
     let start = now();
-    let late = || start.elapsed() > PATIENCE;
+    let late = || start.elapsed() > TIMEOUT;
     while tentative_addresses()? {
         if late() {
             return Err(io::Error::other("its IPv6 addresses do not become usable"));

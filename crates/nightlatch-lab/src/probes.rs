@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::packet::{Caught, Extension, Packet, flags, protocol};
-use super::sip;
-use super::stage::Host;
+use crate::packet::{Caught, Extension, Packet, flags, protocol};
+use crate::sip;
+use crate::stage::Host;
 
 /// The UDP ports worth a try on a telephone server.
-pub(super) const UDP_PORTS: &[u16] = &[
+pub(crate) const UDP_PORTS: &[u16] = &[
     53, 67, 68, 69, 123, 161, 500, 514, 1194, 1900, 3478, 4500, 4569, 5060, 5061, 5062, 5080, 5090,
     5160, 5353, 8089, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010,
     16384, 20000, 30000, 51820,
@@ -18,9 +18,9 @@ const FIRST_PORT: u16 = 42_000;
 
 /// A packet (or its fragments) and what names its answer.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
-    pub(super) name: String,
-    pub(super) packets: Vec<Vec<u8>>,
+pub(crate) struct Attempt {
+    pub(crate) name: String,
+    pub(crate) packets: Vec<Vec<u8>>,
     key: Key,
 }
 
@@ -37,7 +37,7 @@ enum Key {
 
 impl Attempt {
     /// Whether `caught`, which came from the server, is the answer.
-    pub(super) fn is_answered_by(&self, caught: &Caught) -> bool {
+    pub(crate) fn is_answered_by(&self, caught: &Caught) -> bool {
         if let Some(quoted) = caught.quoted() {
             return match self.key {
                 Key::Port(protocol, port) => {
@@ -60,7 +60,7 @@ impl Attempt {
 }
 
 /// All attempts of `from` on the server's address, of one family.
-pub(super) fn attempts(from: &Host, v6: bool, target: std::net::IpAddr) -> Vec<Attempt> {
+pub(crate) fn attempts(from: &Host, v6: bool, target: std::net::IpAddr) -> Vec<Attempt> {
     let source = if v6 { from.v6() } else { from.v4() };
     let mut list = List { source, target, attempts: Vec::new() };
     list.tcp("ACK", 5060, flags::ACK);
@@ -99,7 +99,7 @@ pub(super) fn attempts(from: &Host, v6: bool, target: std::net::IpAddr) -> Vec<A
 }
 
 /// What to say to a UDP port, in the language spoken there.
-pub(super) fn greeting(source: SocketAddr, target: SocketAddr) -> Packet {
+pub(crate) fn greeting(source: SocketAddr, target: SocketAddr) -> Packet {
     match target.port() {
         5060..=5090 | 5160 => options(source, target),
         // An IAX2 full frame: POKE (RFC 5456 section 8.4).
