@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nightlatch::features::demo::stage::Stage;
+use nightlatch_lab::stage::Stage;
 use serde_json::Value;
 
-use super::{PATIENCE, failed};
+use super::{TIMEOUT, failed};
 use crate::support::{Installation, wait_until};
 
 /// An Asterisk of which three logs are read: messages, security as text, and security as JSON.
@@ -107,7 +107,7 @@ fn an_attempt_in_three_logs_is_one() {
     let Some(stage) = super::stage() else { return };
     let logs = Logs::on(&stage);
     let _daemon = logs.nightlatch.daemon();
-    wait_until("the logs are read", PATIENCE, || {
+    wait_until("the logs are read", TIMEOUT, || {
         let listed = logs.nightlatch.json(&["watch", "list"]);
         listed["sources"].as_array().is_some_and(|sources| sources.len() == 3)
     });
@@ -122,11 +122,11 @@ fn an_attempt_in_three_logs_is_one() {
             assert!(logs.ban(source).is_null(), "{kind:?} {number}: {}", logs.ban(source));
             logs.write(kind, source, number);
             lines += each;
-            wait_until("all lines are read", PATIENCE, || logs.read() >= lines);
+            wait_until("all lines are read", TIMEOUT, || logs.read() >= lines);
             assert_eq!(logs.read(), lines, "{kind:?} {number}");
             std::thread::sleep(Duration::from_millis(150));
         }
-        wait_until("the source is banned", PATIENCE, || !logs.ban(source).is_null());
+        wait_until("the source is banned", TIMEOUT, || !logs.ban(source).is_null());
         let evidence = logs.ban(source)["cause"]["attack"]["evidence"].clone();
         assert_eq!(
             (&evidence["attempts"], &evidence["accounts_tried"]),
@@ -136,5 +136,5 @@ fn an_attempt_in_three_logs_is_one() {
     }
     // The summary counts each once as well.
     let summed = || logs.nightlatch.json(&["watch", "summary", "day"])["attempts"].clone();
-    wait_until("all are summed up", PATIENCE, || summed() == 13);
+    wait_until("all are summed up", TIMEOUT, || summed() == 13);
 }
