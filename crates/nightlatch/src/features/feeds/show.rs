@@ -110,7 +110,7 @@ pub(super) fn catalogue() {
             vec![known.name.to_owned(), every, format!("{key}{} ({})", known.what, known.homepage)]
         })
         .collect();
-    screen::table(&["NAME", "INTERVAL", "WHO IS ON IT"], &rows);
+    screen::table(&["NAME", "EVERY", "WHO IS ON IT"], &rows);
     screen::say("");
     screen::say(
         "read the terms of a list on its page before you use it: \"nightlatch feed add NAME\"",
