@@ -49,7 +49,7 @@ fn in_every_weather() {
     wait_until("it has ended", TIMEOUT, || !nightlatch.must(&["list"]).contains("brief"));
     to.both("why 192.0.2.90");
     to.about("after another program changed the table");
-    for flush in ["flush ruleset", "add rule inet nightlatch gate accept"] {
+    for flush in ["flush ruleset", "add rule inet nightlatch prerouting accept"] {
         let words: Vec<&str> = flush.split(' ').collect();
         let before = nightlatch.json(&["status"])["restored"].clone();
         let output = server.command("nft").args(&words).output().unwrap();
