@@ -20,13 +20,13 @@ pub struct Log {
     /// Wait for new records, until Ctrl-C
     #[arg(long)]
     follow: bool,
-    /// Only records younger than this, such as 24h
+    /// Only records younger than this, e.g. 24h
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     since: Option<Duration>,
     /// Write CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Check the whole chain for edits and gaps; exit code 1 if there is one
+    /// Verify the whole hash chain; exit code 1 if a record was edited or is missing
     #[arg(long, conflicts_with_all = ["follow", "since", "csv"])]
     verify: bool,
 }

@@ -10,10 +10,10 @@ use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{configuration, screen};
 
-/// Check the configuration file; exit code 78 if it is bad
+/// Validate the configuration file; exit code 78 if it is invalid
 #[derive(clap::Args, Debug)]
 pub struct Check {
-    /// The file; the one in force without
+    /// The file; default: the active configuration
     file: Option<PathBuf>,
 }
 
@@ -37,7 +37,7 @@ impl Run for Check {
     }
 }
 
-/// Read the configuration file again
+/// Reload the configuration file
 #[derive(clap::Args, Debug)]
 pub struct Reload {}
 

@@ -25,7 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// What "all" means where strangers are let in.
 const LETS_IN: &str = "it lets strangers in from everywhere";
 
-/// Shut strangers of whole countries out, or let in only those of some; holds in mode open
+/// Block strangers by country, or allow only some countries; applies in mode open
 #[derive(clap::Args, Debug)]
 pub struct CountryCommand {
     #[command(subcommand)]
@@ -34,18 +34,18 @@ pub struct CountryCommand {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Shut countries out, besides those that are
+    /// Block countries, in addition to those already blocked
     Block {
         /// Codes or names: CN RU "North Korea"
         #[arg(required = true, value_name = "COUNTRY", value_parser = several)]
         countries: Vec<Several>,
-        /// Even if you could not come in any more
+        /// Proceed even if this locks you out
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Shut them out no longer
+    /// Unblock countries
     Unblock {
         /// Codes or names, or "all"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
@@ -53,29 +53,29 @@ enum Action {
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Let strangers in only from these; from everywhere with "all"
+    /// Allow strangers only from these countries; "all" means from everywhere
     #[command(visible_alias = "only")]
     Allow {
         /// Codes or names, or "all"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
         countries: Vec<Only>,
-        /// Even if you could not come in any more
+        /// Proceed even if this locks you out
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Show what is shut out, and the table it is known by
+    /// Show the blocked or allowed countries, and the GeoIP table in use
     List,
-    /// Read the table now
+    /// Load the table now
     Refresh {
-        /// Believe it whatever its size and whomever it shuts out
+        /// Accept the table whatever its size, and even if it blocks you
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Say to which country an address belongs; works without the daemon
+    /// Show to which country an address belongs; works without the daemon
     Of {
         /// The address
         #[arg(value_parser = addresses::one)]
@@ -85,7 +85,7 @@ enum Action {
 
 #[derive(clap::Args, Clone, Copy, Debug)]
 struct Waiting {
-    /// Do not wait until the table has been read
+    /// Do not wait until the table is loaded
     #[arg(long)]
     no_wait: bool,
 }

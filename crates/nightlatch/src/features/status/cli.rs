@@ -10,7 +10,7 @@ use crate::shell::firewall::Seen;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{client, clock, screen};
 
-/// Say how things stand; exit code 1 if the firewall is off or not what it should be
+/// Show the status of the firewall; exit code 1 if it is off or not as configured
 #[derive(clap::Args, Debug)]
 pub struct Status {}
 

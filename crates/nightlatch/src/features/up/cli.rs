@@ -20,16 +20,16 @@ use crate::shell::firewall::require_nftables;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{caller, client, configuration, detach, pbx_peers, screen};
 
-/// Put the firewall up: look at the machine, show the plan, ask, apply on trial
+/// Turn the firewall on: inspect the machine, show the plan, ask, apply it on trial
 #[derive(clap::Args, Debug)]
 pub struct Up {
-    /// What strangers meet: allowlist (silence) or open (chosen services); as it was without
+    /// The mode: allowlist (drop all strangers) or open (serve selected services to everyone); default: unchanged
     #[arg(long)]
     mode: Option<Mode>,
-    /// Let these in as well, as account "admin"
+    /// Also allow these addresses, as account "admin"
     #[arg(long, value_name = "ADDRESS")]
     allow: Vec<AddrRange>,
-    /// For scripts: no questions, and no trial
+    /// Do not ask and do not start a trial (for scripts)
     #[arg(long)]
     yes: bool,
     /// Only show the plan
@@ -161,7 +161,7 @@ impl Up {
     }
 }
 
-/// Keep the firewall that is on trial
+/// Confirm the firewall or the mode that is on trial
 #[derive(clap::Args, Debug)]
 pub struct Confirm {}
 
@@ -173,13 +173,13 @@ impl Run for Confirm {
     }
 }
 
-/// Take back the firewall, or the mode, that is on trial
+/// Roll back the firewall or the mode that is on trial
 #[derive(clap::Args, Debug)]
 pub struct Rollback {
-    /// Wait until the trial is decided, and take it back if nobody else does
+    /// Wait until the trial is decided, and roll it back if nobody else does
     #[arg(long, hide = true)]
     when_due: bool,
-    /// Leave the terminal
+    /// Detach from the terminal
     #[arg(long, hide = true)]
     detached: bool,
 }
@@ -199,7 +199,7 @@ impl Run for Rollback {
     }
 }
 
-/// Take the firewall off: everything answers everybody again
+/// Turn the firewall off: every service becomes reachable again
 #[derive(clap::Args, Debug)]
 pub struct Down {
     /// Do not ask

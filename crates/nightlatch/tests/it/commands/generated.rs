@@ -75,7 +75,7 @@ fn without_a_command_the_help_is_shown() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("Put the firewall up"), "{}", told(&output));
+    assert!(told(&output).contains("Turn the firewall on"), "{}", told(&output));
 }
 
 #[test]
