@@ -207,8 +207,11 @@ fn mistakes_are_explained() {
         (&["block", "office.example.net"], form),
         (&["block", "127.0.0.1"], "the loopback network"),
         (&["block", "0.0.0.0/1"], "nightlatch mode allowlist"),
-        (&["why", "office.example.net"], "name one address, such as 203.0.113.7 or 2001:db8::1"),
-        (&["why", "203.0.113.0/24"], "it holds many addresses: name one, such as 203.0.113.0"),
+        (&["why", "office.example.net"], "write a single address, e.g. 203.0.113.7 or 2001:db8::1"),
+        (
+            &["why", "203.0.113.0/24"],
+            "this is more than one address: write a single one, e.g. 203.0.113.0",
+        ),
         (&["why", "203.0.113.1", "--to", "22"], "is not a port: write udp/5060"),
         (&["why", "203.0.113.1", "--to", "udp/0"], "is not a port"),
         (&["mode", "closed"], "write allowlist (strangers meet silence) or open"),

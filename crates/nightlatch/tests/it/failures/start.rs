@@ -71,7 +71,11 @@ fn without_nft_what_stands_goes_on_standing() {
     ! command -v nft";
     scene.shell(hide);
     scene.untouched(|| {
-        check(&nightlatch.run_it(&["mode", "open"]), 74, &["written down", missing, "tried again"]);
+        check(
+            &nightlatch.run_it(&["mode", "open"]),
+            74,
+            &["saved, but not yet applied", missing, "retrying"],
+        );
         check(&nightlatch.run_it(&["status"]), 1, &["BROKEN", missing]);
         // Back to what the kernel holds; then there is nothing to load.
         check(&nightlatch.run_it(&["mode", "allowlist"]), 74, &[missing]);
@@ -97,7 +101,7 @@ fn a_second_daemon_gives_way() {
     scene.untouched(|| {
         check(&scene.daemon_ends(), 1, &["another nightlatch daemon uses", "nightlatch status"]);
         let elsewhere = Installation::on(scene.server).with_asterisk();
-        let words = ["guards this network namespace already", "stop it first"];
+        let words = ["already manages this network namespace", "stop it first"];
         check(&ends(&elsewhere), 1, &words);
         scene.nightlatch.must(&["status"]);
     });
