@@ -82,7 +82,7 @@ impl Row {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// No feature of this version keeps such a record.
-    #[error("this version knows no record \"{name}\"")]
+    #[error("unknown record \"{name}\": this version does not support it")]
     Unknown {
         /// Which record.
         name: String,
@@ -224,8 +224,8 @@ mod tests {
             let error = Loading::default().take_row(feature, key, body).unwrap_err().to_string();
             assert!(error.contains(expected), "{feature}/{key}: {error}");
         };
-        refused("ban", "192.0.2.7", "{}", "this version knows no record \"ban/192.0.2.7\"");
-        refused("firewall", "colour", "1", "this version knows no record \"firewall/colour\"");
+        refused("ban", "192.0.2.7", "{}", "unknown record \"ban/192.0.2.7\"");
+        refused("firewall", "colour", "1", "unknown record \"firewall/colour\"");
         refused("firewall", "mode", "\"sideways\"", "\"firewall/mode\" cannot be parsed");
         refused("blocks", "192.0.2.7", "{", "\"blocks/192.0.2.7\" cannot be parsed");
         refused("blocks", "192.0.2.8", BLOCK, "it is the record of \"192.0.2.7\"");

@@ -257,7 +257,7 @@ fn bad_sources_are_said() {
         ..Source::default()
     };
     for (source, message) in [
-        (source("lists.example/drop"), "must begin with https://"),
+        (source("lists.example/drop"), "must start with https://"),
         (source("http://127.0.0.1:9/${key}"), "no key file was given"),
         (header("X-Key", "${key}"), "no key file was given"),
         (header("X Key", "a"), "not valid in a header"),

@@ -280,7 +280,7 @@ fn sound_path(file: &File<'_>, written: &Spanned<String>) -> Result<String, Mist
     let path = sound(file, written, "path")?;
     let is_file = path.starts_with('/') && !path.ends_with('/');
     if !is_file || path.split('/').any(|part| part == "..") {
-        let what = "write the path of a file from the root, without \"..\", e.g. \"/var/log/asterisk/messages\"";
+        let what = "use an absolute path, without \"..\", e.g. \"/var/log/asterisk/messages\"";
         return Err(file.mistake(written.span(), what));
     }
     if path.contains(['*', '?', '[']) {
@@ -405,9 +405,9 @@ mod tests {
         check(&manager("services = [\"sip\"]\n"), 3, 13, "say themselves");
         check(&manager("secret-file = \"/x\"\n"), 3, 15, "needs user");
         check(&manager("user = \"a]\"\n"), 3, 8, "in brackets");
-        check(&manager("user = \"a\"\nsecret-file = \"x\"\n"), 4, 15, "from the root");
+        check(&manager("user = \"a\"\nsecret-file = \"x\"\n"), 4, 15, "an absolute path");
         check(&manager("path = \"/x\"\n"), 2, 7, "one of path, journal and ami");
-        check("[[watch]]\npath = \"x.log\"\n", 2, 8, "from the root");
+        check("[[watch]]\npath = \"x.log\"\n", 2, 8, "an absolute path");
         check("[[watch]]\npath = \"/var/../x\"\n", 2, 8, "without \"..\"");
         check("[[watch]]\npath = \"/var/log/*.log\"\n", 2, 8, "for each file");
         check(&one("journal = \"ssh\"\n"), 3, 11, "one of path, journal and ami");

@@ -121,7 +121,7 @@ pub enum FetchError {
         most: u32,
     },
     /// More bytes than allowed on the wire or after unpacking.
-    #[error("{address} sends more than {limit} bytes{}; raise the limit if that is right", if *unpacked { " after unpacking" } else { "" })]
+    #[error("{address} sends more than {limit} bytes{}; raise the limit if that is expected", if *unpacked { " after unpacking" } else { "" })]
     TooLarge {
         /// The address.
         address: String,

@@ -61,7 +61,7 @@ mod tests {
         }
         for (text, message) in [
             ("https://x.example/${key}", "no key file was given"),
-            ("file://host/a", "must begin with https://"),
+            ("file://host/a", "must start with https://"),
         ] {
             let error = place(text, None);
             assert!(error.contains(message), "{text}: {error}");

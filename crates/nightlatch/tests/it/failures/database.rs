@@ -133,7 +133,7 @@ fn a_database_that_cannot_be_used_leaves_the_firewall() {
     try_it("a bad setting", &row, &|path| {
         sql(path, "UPDATE records SET body = '\"sideways\"' WHERE key = 'protection'");
     });
-    let unknown = ["this version knows no record \"quotas/192.0.2.7\"", "install that one"];
+    let unknown = ["unknown record \"quotas/192.0.2.7\"", "install that one"];
     try_it("an unknown feature", &unknown, &|path| {
         sql(path, "INSERT INTO records VALUES ('quotas', '192.0.2.7', '{}')");
     });

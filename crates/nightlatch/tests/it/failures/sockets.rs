@@ -55,7 +55,7 @@ fn garbage_is_refused() {
             (b"{\"version\":2,\"request\":{\"do\":{\"requests\":[{\"acc", not_a_request),
             (b"{\"version\":2,\"request\":\"explode\"}\n", "unknown variant `explode`"),
             (feature.as_bytes(), "unknown variant `nobody`"),
-            (name.as_bytes(), "cannot name an account"),
+            (name.as_bytes(), "is not a valid account name"),
             (many.as_bytes(), "too many requests at once: 65"),
             (
                 b"{\"version\":1,\"request\":\"status\"}\n",

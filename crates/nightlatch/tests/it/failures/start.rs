@@ -14,10 +14,10 @@ fn a_bad_configuration_is_shown_and_does_not_count() {
     let long = vec![b'#'; (1 << 20) + 1];
     let tries: [(&[u8], &[&str]); 7] = [
         (b"[opne]\n", &["line 1, column 2", "opne", " ^^^^"]),
-        (b"[open]\nservices = [\"spi\"]\n", &["line 2", "there is no service \"spi\"", "^^^^^"]),
+        (b"[open]\nservices = [\"spi\"]\n", &["line 2", "unknown service \"spi\"", "^^^^^"]),
         (b"[services]\nsip = [\"5060\"]\n", &["\"5060\" is not a port"]),
         (b"[open\n", &["line 1"]),
-        (b"[pbx]\nproduct = \"astrisk\"\n", &["\"astrisk\" is no telephone server we know"]),
+        (b"[pbx]\nproduct = \"astrisk\"\n", &["unknown telephone server \"astrisk\""]),
         (b"\xff\xfe", &["UTF-8"]),
         (&long, &["longer than 1 MiB"]),
     ];

@@ -28,7 +28,7 @@ fn answers_that_are_no_list() {
         ("", b"<html><body>Please log in</body></html>".to_vec(), "a web page"),
         ("Content-Type: text/plain; charset=utf-16\r\n", utf_16, "UTF-16 text"),
         ("", b"\x7fELF\x01\x02\0\0\0\0".to_vec(), "binary data"),
-        ("", b"Rate limit exceeded".to_vec(), "the first is \"Rate limit exceeded\""),
+        ("", b"Rate limit exceeded".to_vec(), "(first: \"Rate limit exceeded\")"),
         ("Content-Encoding: br\r\n", b"x".to_vec(), "packs with \"br\""),
         ("Content-Encoding: gzip\r\n", LIST.as_bytes().to_vec(), "gzip data is damaged"),
         ("", packed(&packed(&packed(b"192.0.2.1\n"))), "a gzip file"),
