@@ -99,7 +99,11 @@ fn a_second_daemon_gives_way() {
     };
     let (scene, _daemon) = Scene::guarded(&stage);
     scene.untouched(|| {
-        check(&scene.daemon_ends(), 1, &["another nightlatch daemon uses", "nightlatch status"]);
+        check(
+            &scene.daemon_ends(),
+            1,
+            &["another nightlatch daemon already uses", "nightlatch status"],
+        );
         let elsewhere = Installation::on(scene.server).with_asterisk();
         let words = ["already manages this network namespace", "stop it first"];
         check(&ends(&elsewhere), 1, &words);

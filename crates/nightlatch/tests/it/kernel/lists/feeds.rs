@@ -186,7 +186,7 @@ fn wrong_use_is_answered_before_the_daemon_is_asked() {
     for (arguments, message) in [
         (&["feed", "add", "spamhause"][..], "spamhaus-drop"),
         (&["feed", "add", "x/y", "/list"], "is not a valid feed name"),
-        (&["feed", "add", "x", "ftp://x.example/list"], "neither a file's path"),
+        (&["feed", "add", "x", "ftp://x.example/list"], "must be an absolute path"),
         (&["feed", "add", "x", "/list", "--format", "xml"], "unknown format"),
         (&["feed", "add", "x", "/list", "--every", "1s"], "between 1m and 30d"),
         (&["feed", "add", "x", "https://x.example/", "--header", "no colon"], "is no header"),
