@@ -19,8 +19,8 @@ use crate::shell::screen;
 #[derive(Parser, Debug)]
 #[command(name = "nightlatch", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 success, 1 refused or negative result, 2 usage error, 69 daemon not \
-    running, 74 disk or kernel error, 77 permission denied, 78 invalid configuration."
+    after_help = "Exit codes: 0 success, 1 refused or negative result, 2 usage error, 69 daemon \
+    not running, 74 disk or kernel error, 77 permission denied, 78 invalid configuration."
 )]
 pub struct Cli {
     #[command(flatten)]

@@ -62,7 +62,7 @@ impl Feed {
         if is_url {
             // Whatever the key is, it is escaped.
             HttpUrl::parse(&self.source.replace(KEY, "key"))
-                .map_err(|reason| format!("the address cannot be used: {reason}"))?;
+                .map_err(|reason| format!("invalid address: {reason}"))?;
         }
         if let Some(place) = self.bare_key() {
             return Err(format!(

@@ -144,7 +144,7 @@ impl Table for Config {
             let span = entry.span();
             let next = one(file, entry)?;
             if watched.iter().any(|other| other.place == next.place) {
-                let what = "this log is watched by another table [[watch]] already: remove one";
+                let what = "another table [[watch]] already has this log: remove one";
                 return Err(file.mistake(span, what));
             }
             watched.push(next);
@@ -195,7 +195,7 @@ fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     let other = other.or(pattern.as_ref().map(Spanned::span));
     let other = other.or(services.first().map(Spanned::span));
     if let Some(other) = other.filter(|_| is_manager) {
-        let what = "events of a manager interface say themselves what they mean: remove format, filter, pattern and services";
+        let what = "format, filter, pattern and services do not apply to the events of a manager interface: remove them";
         return Err(file.mistake(other, what));
     }
     let reads = match (format, filter, pattern) {
@@ -250,7 +250,7 @@ fn login(
     };
     let name = sound(file, user, "user")?;
     if name.len() > MAX_USER || name.contains(|c: char| c.is_control() || "[]".contains(c)) {
-        let what = "write the user as it stands in brackets in manager.conf";
+        let what = "write the user as it appears in brackets in manager.conf";
         return Err(file.mistake(user.span(), what));
     }
     let secret_file = secret_file.map(|path| sound_path(file, path)).transpose()?;
@@ -284,8 +284,7 @@ fn sound_path(file: &File<'_>, written: &Spanned<String>) -> Result<String, Mist
         return Err(file.mistake(written.span(), what));
     }
     if path.contains(['*', '?', '[']) {
-        let what =
-            "a path with *, ? or [ is not searched for: write a table [[watch]] for each file";
+        let what = "*, ? and [ are not supported in a path: write a table [[watch]] for each file";
         return Err(file.mistake(written.span(), what));
     }
     Ok(path)
@@ -302,7 +301,7 @@ fn described(
         None => Ok(name),
         Some(format) => {
             let what = format!(
-                "this filter is replaced by the format \"{}\": add path = \"/var/log/...\", or journal = \"UNIT\"; what is usual is read without a table (\"nightlatch watch list\")",
+                "this filter is replaced by the format \"{}\": add path = \"/var/log/...\", or journal = \"UNIT\"; standard logs are read without a table (\"nightlatch watch list\")",
                 format.name()
             );
             Err(file.mistake(span, what))
