@@ -128,7 +128,7 @@ mod tests {
             ("file:///etc/passwd", "must start with https://"),
             ("https://", "has no host name"),
             ("https://:80/", "has no host name"),
-            ("https://me:pw@x.example/", "a name or password in it"),
+            ("https://me:pw@x.example/", "a user name or password in it"),
             ("https://x.example/a b", "must be escaped"),
         ] {
             let error = HttpUrl::parse(text).unwrap_err();

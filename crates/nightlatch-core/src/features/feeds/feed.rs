@@ -225,7 +225,7 @@ mod tests {
         check("http://127.0.0.1:8080/${key}", None, file, "");
         check("http://[::1]/${key}", None, file, "");
         check("http://x.example/list", None, None, "");
-        check("https://me:s3cr3t@x.example/", None, None, "a name or password");
+        check("https://me:s3cr3t@x.example/", None, None, "a user name or password");
         check("https://", None, None, "has no host name");
     }
 }

@@ -400,8 +400,8 @@ mod tests {
         check("[[watch]]\nami = \"localhost\"\n", 2, 7, "127.0.0.1:5038");
         check("[[watch]]\nami = \"0.0.0.0\"\n", 2, 7, "127.0.0.1:5038");
         let manager = |rest: &str| format!("[[watch]]\nami = \"::1\"\n{rest}");
-        check(&manager("format = \"asterisk\"\n"), 3, 10, "say themselves");
-        check(&manager("services = [\"sip\"]\n"), 3, 13, "say themselves");
+        check(&manager("format = \"asterisk\"\n"), 3, 10, "do not apply");
+        check(&manager("services = [\"sip\"]\n"), 3, 13, "do not apply");
         check(&manager("secret-file = \"/x\"\n"), 3, 15, "needs user");
         check(&manager("user = \"a]\"\n"), 3, 8, "in brackets");
         check(&manager("user = \"a\"\nsecret-file = \"x\"\n"), 4, 15, "an absolute path");
