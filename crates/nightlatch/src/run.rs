@@ -93,7 +93,7 @@ pub fn once(
         answer = reply.try_recv().ok();
         answer.is_some()
     });
-    answer.ok_or_else(|| Failure::failed("no answer came"))
+    answer.ok_or_else(|| Failure::failed("no reply received"))
 }
 
 struct State {

@@ -185,7 +185,7 @@ fn replace_tags(
             return Ok(values);
         }
     }
-    Err(("failregex".to_owned(), "tags lead to each other without end".to_owned()))
+    Err(("failregex".to_owned(), "tags refer to each other in a cycle".to_owned()))
 }
 
 fn replace_once(
@@ -212,7 +212,7 @@ fn replace_once(
         let count = counts.entry((name.to_owned(), tag.clone())).or_insert(0);
         *count += 1;
         if tag == name || *count > MAX_REPLACEMENTS {
-            return Err(format!("the tag <{tag}> leads back to itself"));
+            return Err(format!("the tag <{tag}> refers to itself"));
         }
         let pattern = format!("<{tag}>");
         let times = value.matches(&pattern).count();

@@ -143,7 +143,7 @@ impl Json {
             self.end_word(&mut each)?;
         }
         if self.token != Token::None || !self.open.is_empty() {
-            return Err(self.wrong("it ends too early"));
+            return Err(self.wrong("unexpected end"));
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Json {
             (b' ' | b'\t' | b'\r' | b'\n', _) => {}
             // At the top, only what can hold entries: a bare number or text is another format.
             (b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n', Value) if self.open.is_empty() => {
-                return Err(self.wrong("it is no object or array"));
+                return Err(self.wrong("it is not an object or array"));
             }
             (b'"', Value | ValueOrEnd | Key | KeyOrEnd) => self.begin(Token::Text),
             (b'{', Value | ValueOrEnd) => self.open(false, each)?,
@@ -205,7 +205,7 @@ impl Json {
                 self.begin(Token::Word);
                 self.keep(byte);
             }
-            _ => return Err(self.wrong("something stands where it must not")),
+            _ => return Err(self.wrong("unexpected character")),
         }
         Ok(())
     }
@@ -281,7 +281,7 @@ impl Json {
         if self.too_long
             || !(is_number || [&b"true"[..], b"false", b"null"].contains(&&self.text[..]))
         {
-            return Err(self.wrong("a word that is no number, true, false or null"));
+            return Err(self.wrong("a word other than a number, true, false or null"));
         }
         if self.next.wanted && self.text != b"null" {
             each(Item::Refused(self.line, &self.text))?;

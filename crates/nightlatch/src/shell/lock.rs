@@ -53,7 +53,7 @@ impl Lock {
         rustix::fs::flock(&state, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
             |_| {
                 Failure::no(format!(
-                    "another nightlatch daemon uses {} already: \"nightlatch status\" asks it",
+                    "another nightlatch daemon already uses {}: \"nightlatch status\" shows its state",
                     paths.state_dir.display()
                 ))
             },
@@ -69,11 +69,11 @@ fn take_namespace() -> Result<Option<UnixListener>, Failure> {
     match held {
         Ok(listener) => Ok(Some(listener)),
         Err(_) if is_held_by_us() => Err(Failure::no(
-            "another nightlatch daemon guards this network namespace already, with another state folder: stop it first",
+            "another nightlatch daemon already manages this network namespace, with another state folder: stop it first",
         )),
         Err(error) => {
             let message = format!(
-                "a program of another user holds the name @{NAME}, perhaps to keep the daemon from running; it runs all the same ({error})"
+                "a program of another user has taken the name @{NAME}, perhaps to keep the daemon from starting; continuing without this lock ({error})"
             );
             journal::tell(Level::Warning, &message);
             Ok(None)

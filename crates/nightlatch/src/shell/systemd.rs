@@ -100,7 +100,7 @@ pub fn systemctl(arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("systemctl cannot be run: {error}"))?;
+        .map_err(|error| format!("cannot run systemctl: {error}"))?;
     if output.status.success() {
         return Ok(());
     }

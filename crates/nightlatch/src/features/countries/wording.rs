@@ -141,7 +141,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
 pub(super) fn taken_back(why: &TakenBack) -> String {
     match why {
         TakenBack::ShutsOut { origin } => format!(
-            "nothing was changed: you could not come in from {origin} any more; allow {origin} in an account first, or add --force"
+            "nothing was changed: this would lock you out ({origin}); allow {origin} in an account first, or add --force"
         ),
         TakenBack::NotKnown(came) => format!("nothing was changed: {}", outcome(came)),
     }

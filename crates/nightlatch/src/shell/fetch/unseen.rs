@@ -18,7 +18,7 @@ fn advice(path: &Path, kind: ErrorKind) -> &'static str {
     let hidden = HIDDEN.iter().any(|folder| path.starts_with(folder));
     match missing && hidden {
         true => {
-            "; systemd hides /home, /root, /tmp and /var/tmp from the daemon: put the file elsewhere, such as into /etc/nightlatch"
+            "; systemd hides /home, /root, /tmp and /var/tmp from the daemon: put the file elsewhere, e.g. into /etc/nightlatch"
         }
         false => "",
     }

@@ -181,25 +181,24 @@ fn mistakes_are_explained() {
     let _daemon = nightlatch.daemon();
     let form =
         "is not an IPv4 or IPv6 address, network (192.0.2.0/24) or range (192.0.2.1-192.0.2.9)";
-    let cannot_name =
-        "cannot name an account: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space";
+    let cannot_name = "is not a valid account name: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space";
     for (arguments, message) in [
         (&["allow", "x", "203.0.113.256"] as &[&str], form),
         (&["allow", "x", "203.0.113"], form),
         (&["allow", "x", "2001:db8::g"], form),
-        (&["allow", "x", "203.0.113.1/33"], "the part behind \"/\" must be a number from 0 to 32"),
+        (&["allow", "x", "203.0.113.1/33"], "the part after \"/\" must be a number from 0 to 32"),
         (&["allow", "x", "203.0.113.9-203.0.113.1"], "the lower one first"),
         (&["allow", "x", "0.0.0.0/0"], "is a great part of the internet"),
         (&["allow", "x", "127.0.0.1"], "nobody comes in from there"),
         (&["allow", "x", "-x.example.net"], "unexpected argument"),
         (
             &["allow", "x", "a..b"],
-            "is neither an address nor a host name (such as office.example.net)",
+            "is neither an address nor a host name (e.g. office.example.net)",
         ),
         (&["allow", "my office", "203.0.113.1"], cannot_name),
         (&["allow", "../x", "203.0.113.1"], cannot_name),
         (&["allow", "x", "203.0.113.1", "--services", "spi"], "write all, or some of iax,"),
-        (&["allow", "x", "203.0.113.1", "--services", "s_p"], "cannot name a service"),
+        (&["allow", "x", "203.0.113.1", "--services", "s_p"], "is not a valid service name"),
         (&["allow", "x", "203.0.113.1", "--services", ""], "name at least one service"),
         (&["allow", "x", "203.0.113.1", "--for", "5x"], "for example 90s, 15m, 8h, 7d"),
         (&["allow", "x", "203.0.113.1", "--for", "0s"], "is not a time"),
@@ -207,11 +206,14 @@ fn mistakes_are_explained() {
         (&["block", "office.example.net"], form),
         (&["block", "127.0.0.1"], "the loopback network"),
         (&["block", "0.0.0.0/1"], "nightlatch mode allowlist"),
-        (&["why", "office.example.net"], "name one address, such as 203.0.113.7 or 2001:db8::1"),
-        (&["why", "203.0.113.0/24"], "it holds many addresses: name one, such as 203.0.113.0"),
+        (&["why", "office.example.net"], "write a single address, e.g. 203.0.113.7 or 2001:db8::1"),
+        (
+            &["why", "203.0.113.0/24"],
+            "this is more than one address: write a single one, e.g. 203.0.113.0",
+        ),
         (&["why", "203.0.113.1", "--to", "22"], "is not a port: write udp/5060"),
         (&["why", "203.0.113.1", "--to", "udp/0"], "is not a port"),
-        (&["mode", "closed"], "write allowlist (strangers meet silence) or open"),
+        (&["mode", "closed"], "use allowlist (strangers are dropped) or open"),
         (&["log", "--csv", "--json"], "cannot be used with"),
         (&["up"], "nobody is there to answer: add --yes"),
         (&["down", "--loudly"], "unexpected argument '--loudly'"),

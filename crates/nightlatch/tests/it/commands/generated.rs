@@ -59,7 +59,7 @@ fn every_command_has_help() {
     for hidden in ["boot", "generate"] {
         assert!(!all.contains(&format!("\n  {hidden} ")), "{all}");
     }
-    for code in ["0 done", "1 the answer is no", "2 wrong use", "69", "77", "78"] {
+    for code in ["0 success", "1 refused", "2 usage error", "69", "77", "78"] {
         assert!(all.contains(code), "{all}");
     }
     assert_eq!(nightlatch(&["--version"]), format!("nightlatch {}\n", env!("CARGO_PKG_VERSION")));

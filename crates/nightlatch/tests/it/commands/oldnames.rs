@@ -58,7 +58,7 @@ fn old_names_do_the_new_thing() {
         check(&call("add-ip", wrong), 2, &["use: add-ip NAME ADDRESS", "nightlatch allow"]);
     }
     check(&call("add-ip", &["x", "203.0.113.300"]), 2, &["is not an IPv4"]);
-    check(&call("add-ip", &["my office", "203.0.113.7"]), 2, &["cannot name an account"]);
+    check(&call("add-ip", &["my office", "203.0.113.7"]), 2, &["is not a valid account name"]);
     check(&call("add-blacklist", &["203.0.113.9"]), 0, &["203.0.113.9 is blocked"]);
     check(&call("add-blacklist", &[]), 2, &["use: add-blacklist ADDRESS"]);
     check(&call("iptables-restart", &[]), 0, &["the configuration was read again"]);

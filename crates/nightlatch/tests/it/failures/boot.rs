@@ -92,7 +92,7 @@ fn the_firewall_stands_again_as_it_stood() {
     reaches(scene.stranger, scene.server.v4(), &["tcp/80"]);
     nightlatch.configure("[open]\nservices = [\"wbe\"]\n");
     reboot(&scene, daemon);
-    boot(&scene, &["there is no service \"wbe\"", "the last good configuration is used instead"]);
+    boot(&scene, &["unknown service \"wbe\"", "the last good configuration is used instead"]);
     reaches(scene.office, scene.server.v4(), &SERVICES);
     reaches(scene.stranger, scene.server.v4(), &["tcp/80"]);
 }

@@ -287,7 +287,7 @@ fn wrong_input_is_refused_with_its_place() {
         ("account set office --services web --for 1h --until never", 2, "cannot be used with"),
         ("account set office --until tomorrow", 2, "\"2026-12-31 18:00\" (UTC)"),
         ("account set office --until 2001-01-01T00:00", 2, "has passed already"),
-        ("account set office --rename a/b", 2, "cannot name an account"),
+        ("account set office --rename a/b", 2, "is not a valid account name"),
         ("account add office 203.0.0.0/15", 1, "131,072 addresses"),
         (
             "account add office 203.0.0.0/15",

@@ -88,10 +88,10 @@ fn feeds() {
     check(
         &["feed", "add", "bad", "http://127.0.0.1:1/bad.txt"],
         1,
-        "feed \"bad\" FAILED: http://127.0.0.1:1/bad.txt cannot be reached: Connection refused (os error 111); see whether this machine's network and resolver work; nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add bad ...\" or take it out with \"nightlatch feed remove bad\"",
+        "feed \"bad\" FAILED: cannot connect to http://127.0.0.1:1/bad.txt: Connection refused (os error 111); check this machine's network and DNS resolver; nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add bad ...\" or take it out with \"nightlatch feed remove bad\"",
     );
     let status = nightlatch.must(&["status"]);
-    assert!(status.contains("resolver work, and nothing of it is in force"), "{status}");
+    assert!(status.contains("DNS resolver, and nothing of it is in force"), "{status}");
     std::fs::write(nightlatch.directory().join("bad.txt"), LIST).unwrap();
     check(&["feed", "add", "bad", "bad.txt"], 0, "feed \"bad\": 3 entries (TIME)");
     // Encryption asked of a server that has none.
@@ -105,7 +105,7 @@ fn feeds() {
     });
     let said = nightlatch.must_exit(1, &["feed", "add", "plain", &url]);
     answering.join().unwrap();
-    assert!(said.contains("it is not encrypted; the address may be one of http://"), "{said}");
+    assert!(said.contains("the server does not speak TLS; is the address http://?"), "{said}");
     let file = nightlatch.directory().join("bad.txt");
     let twin = nightlatch.must(&["feed", "add", "twin", file.to_str().unwrap()]);
     assert!(twin.contains("\nfeed \"bad\" comes from there too\n"), "{twin}");
