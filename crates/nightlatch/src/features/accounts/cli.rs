@@ -233,7 +233,7 @@ fn show(account: &Account) {
     if let Some(hours) = &account.hours {
         screen::say(format!("hours     {hours} {}", hours.zone()));
     }
-    screen::say(format!("made      {} by {}", account.since, account.by));
+    screen::say(format!("created   {} by {}", account.since, account.by));
     if !account.note.is_empty() {
         screen::say(format!("note      {}", screen::printable(&account.note)));
     }

@@ -49,6 +49,6 @@ impl Run for Reload {
 
 fn warn_of_nothing_open(rules: &Rules) {
     if rules.open.is_empty() {
-        screen::complain("attention: no service is open to strangers in mode open");
+        screen::complain("warning: no service is open to strangers in mode open");
     }
 }

@@ -23,7 +23,7 @@ use crate::wording;
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What "all" means where strangers are let in.
-const LETS_IN: &str = "it lets strangers in from everywhere";
+const LETS_IN: &str = "it allows strangers from everywhere";
 
 /// Block strangers by country, or allow only some countries; applies in mode open
 #[derive(clap::Args, Debug)]
@@ -165,7 +165,7 @@ fn only(countries: &[Only], all: &str) -> Result<BTreeSet<CountryCode>, Failure>
             Only::These(several) => codes.extend(several.0.iter().copied()),
             Only::All if countries.len() == 1 => {}
             Only::All => {
-                let what = format!("\"all\" stands alone: {all}");
+                let what = format!("\"all\" cannot be combined with countries: {all}");
                 return Err(Failure::new(Code::Usage, what));
             }
         }
@@ -200,7 +200,7 @@ fn change(context: &Context, request: Request, force: bool, waiting: Waiting) ->
             screen::say_json(&InJson::of(&now));
         } else {
             if lacks_table(&now) && !waiting.no_wait {
-                screen::complain("NOT YET   for want of a table of countries:");
+                screen::complain("PENDING   no GeoIP table is loaded yet:");
             }
             let done = if waiting.no_wait { done } else { when_read(done) };
             wording::done(&done).lines().for_each(screen::say);
@@ -268,13 +268,13 @@ impl InJson<'_> {
 fn show(countries: &Shown) {
     let rules = &countries.rules;
     if rules.is_empty() {
-        screen::say("no country is shut out");
+        screen::say("no country is blocked");
     }
     let rows: Vec<Vec<String>> = countries
         .sizes
         .iter()
         .map(|size| {
-            let held = if rules.blocked.contains(&size.country) { "blocked" } else { "let in" };
+            let held = if rules.blocked.contains(&size.country) { "blocked" } else { "allowed" };
             vec![
                 size.country.to_string(),
                 country::name(size.country).unwrap_or("-").to_owned(),
@@ -299,7 +299,7 @@ fn show(countries: &Shown) {
 fn tell_table(countries: &Shown) {
     let source = countries.source.join(", ");
     if countries.rules.is_empty() {
-        screen::say(format!("source    {source}, read when a country is named"));
+        screen::say(format!("source    {source}, loaded when a country is blocked or allowed"));
         return;
     }
     let age = countries.taken.map(|at| show_span(clock::now().since(at)));
@@ -312,26 +312,24 @@ fn tell_table(countries: &Shown) {
     }
     let result = screen::printable(&in_words::outcome(&countries.result));
     if countries.failed {
-        screen::complain(format!("FAILED    the last look at the source: {result}"));
+        screen::complain(format!("FAILED    the last check of the source: {result}"));
     } else if countries.reading {
         screen::say("reading   the source is being read");
     }
     let unknown = countries.sizes.iter().filter(|size| size.v4_ranges + size.v6_ranges == 0);
     for size in unknown.filter(|_| countries.ranges > 0 && !countries.reading) {
         let name = country::name(size.country).unwrap_or("-");
-        screen::complain(format!("WARNING   the table knows no address of {name}"));
+        screen::complain(format!("WARNING   the table has no addresses of {name}"));
     }
     if countries.stale {
-        screen::complain(
-            "OLD       the table in force is more than ten times as old as it should be",
-        );
+        screen::complain("STALE     the active table is more than ten update intervals old");
     }
     if lacks_table(countries) {
         let advice = match source.starts_with("/usr/share/tor") {
-            true => "Debian's package tor-geoipdb brings one",
-            false => "see [countries] source in the configuration",
+            true => "install Debian's package tor-geoipdb",
+            false => "set [countries] source in the configuration",
         };
-        screen::complain(format!("WARNING   without a table no country is shut out; {advice}"));
+        screen::complain(format!("WARNING   without a table no country is blocked; {advice}"));
     }
 }
 

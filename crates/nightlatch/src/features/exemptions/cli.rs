@@ -74,7 +74,7 @@ fn list(context: &Context) -> Outcome {
     if context.json {
         screen::say_json(&serde_json::json!({ "exemptions": all }));
     } else if all.is_empty() {
-        screen::say("No exemptions. \"nightlatch exempt add NAME ADDRESS\" makes one.");
+        screen::say("No exemptions. Create one with \"nightlatch exempt add NAME ADDRESS\".");
     } else {
         screen::table(wording::HEADER, &all.iter().map(wording::row).collect::<Vec<_>>());
     }

@@ -201,7 +201,7 @@ impl Add {
     fn without_key(&self, homepage: &str) -> Failure {
         let name = &self.name;
         let what = format!(
-            "{name} needs a key, which you get at {homepage}: write it into a file, chmod 600 that, and \"nightlatch feed add {name} --key-file /etc/nightlatch/{name}.key\""
+            "{name} needs a key from {homepage}: write it to a file, run \"chmod 600\" on it, then \"nightlatch feed add {name} --key-file /etc/nightlatch/{name}.key\""
         );
         Failure::new(Code::Usage, what)
     }
@@ -212,7 +212,7 @@ impl Add {
             near => format!("; did you mean {}?", near.join(" or ")),
         };
         let what = format!(
-            "\"{}\" is not in the catalogue (\"nightlatch feed catalogue\"): name its address or file{near}",
+            "\"{}\" is not in the catalogue (\"nightlatch feed catalogue\"): give its URL or file{near}",
             self.name
         );
         Failure::new(Code::Usage, what)
@@ -237,7 +237,7 @@ fn names_host(written: &str) -> bool {
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let wrong = || format!("\"{text}\" is no header: write 'Name: value'");
+    let wrong = || format!("\"{text}\" is not a valid header: write 'Name: value'");
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -276,7 +276,7 @@ fn wait(context: &Context, name: Option<&FeedName>) -> Outcome {
         let mut feeds = feeds(context)?;
         feeds.retain(|view| name.is_none_or(|name| view.feed.name == *name));
         if feeds.is_empty() {
-            return Err(Failure::no("it was removed meanwhile"));
+            return Err(Failure::no("the feed was removed in the meantime"));
         }
         if feeds.iter().any(|view| view.fetching) {
             show::progress(&feeds, begun.elapsed());

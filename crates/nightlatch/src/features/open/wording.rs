@@ -152,7 +152,7 @@ pub(super) fn again(tried: &Tried, why: Why, now: Time) -> String {
 /// The host is not that of the card.
 pub(super) fn other_host(host: &str, on_card: &str) -> String {
     format!(
-        "attention: the card is for {on_card}, and the packet goes to {host}: whoever runs another server than that of the card could pass it on and use it"
+        "warning: the card is for {on_card}, and the packet goes to {host}: whoever runs another server than that of the card could pass it on and use it"
     )
 }
 
@@ -203,7 +203,7 @@ pub(super) fn no_card(path: &Path, error: CardError) -> String {
 /// Others may read the file.
 pub(super) fn public_card(path: &Path) -> String {
     format!(
-        "attention: other users of this computer may read or change the card: \"chmod 600 {}\" makes it yours alone",
+        "warning: other users of this computer may read or change the card: \"chmod 600 {}\" makes it yours alone",
         path.display()
     )
 }

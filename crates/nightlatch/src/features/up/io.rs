@@ -150,7 +150,7 @@ pub(super) fn after_a_reboot(paths: &Paths) -> String {
         places = format!("{places} {}", option.to_string_lossy());
     }
     format!(
-        "attention: it does NOT survive a reboot by itself, since systemd does not keep it here; have \"nightlatch boot{places}\" run before the network, and \"nightlatch daemon{places}\" after it"
+        "warning: it does NOT survive a reboot by itself, since systemd does not keep it here; have \"nightlatch boot{places}\" run before the network, and \"nightlatch daemon{places}\" after it"
     )
 }
 

@@ -114,7 +114,7 @@ impl Worded for Users {
                 show_span(*most)
             ),
             Refusal::NothingToSet => {
-                "nothing is to be changed: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
+                "nothing to change: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
                 "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
@@ -137,7 +137,7 @@ impl Worded for Users {
                 "ssh and web are opened permanently only if they are named, and user \"{name}\" has nothing else: add --services"
             ),
             Refusal::NobodyElse { address } => format!(
-                "{address} is the machine itself or nobody in particular: nobody comes from there"
+                "{address} is loopback, unspecified, multicast or reserved: no peer can have such an address"
             ),
             Refusal::Own { address } => {
                 format!("{address} is an address of this machine: name that of the person")
@@ -324,7 +324,7 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     if let Some(at) = user.card_shown {
         lines.push(format!("card      shown at {at}"));
     }
-    lines.push(format!("made      {} by {}", user.since, user.by));
+    lines.push(format!("created   {} by {}", user.since, user.by));
     if !user.note.is_empty() {
         lines.push(format!("note      {}", screen::printable(&user.note)));
     }
@@ -346,7 +346,7 @@ pub(super) fn written(path: &std::path::Path, name: &UserName) -> String {
 /// The address of the server is one that not everybody reaches.
 pub(super) fn private_host(host: &str) -> String {
     format!(
-        "attention: {host} is a private address: if the person comes from outside, add --host with the name or address of this server on the internet"
+        "warning: {host} is a private address: if the person comes from outside, add --host with the name or address of this server on the internet"
     )
 }
 

@@ -23,19 +23,19 @@ fn accounts_and_blocks() {
     nightlatch.must(&["up", "--yes"]);
     let check = |line: &str, code: i32, expected: &str| check(&nightlatch, line, code, expected);
 
-    check("list", 0, "No accounts. \"nightlatch allow NAME ADDRESS\" makes one.");
-    check("allow office 203.0.113.7", 0, "account \"office\" is open: 203.0.113.7 for all");
+    check("list", 0, "No accounts. Create one with \"nightlatch allow NAME ADDRESS\".");
+    check("allow office 203.0.113.7", 0, "account \"office\" added: 203.0.113.7 for all");
     check(
         "allow fax 203.0.113.8,203.0.113.9 2001:db8::/64 --services sip,WEB --for 8h --note \"the_fax\"",
         0,
         "
-account \"fax\" is open: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)
+account \"fax\" added: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)
 if this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow fax-media NETWORK --services rtp\"",
     );
     check(
         "whitelist joe 192.0.2.1-192.0.2.9",
         0,
-        "account \"joe\" is open: 192.0.2.1-192.0.2.9 for all",
+        "account \"joe\" added: 192.0.2.1-192.0.2.9 for all",
     );
     check(
         "list",
@@ -64,21 +64,21 @@ note      the_fax",
         0,
         "
 203.0.113.0/24 is blocked until TIME (7d)
-account \"fax\" stays open: it is more specific than the block
-account \"office\" stays open: it is more specific than the block",
+account \"fax\" is still allowed: it is more specific than the block
+account \"office\" is still allowed: it is more specific than the block",
     );
     check(
         "blacklist 203.0.113.8",
         0,
         "
 203.0.113.8 is blocked
-attention: this shuts out addresses of account \"fax\"",
+warning: this blocks addresses of account \"fax\"",
     );
     check("unblock 203.0.113.8", 0, "203.0.113.8 is no longer blocked");
     check(
         "remove joe",
         0,
-        "account \"joe\" is removed: 192.0.2.1-192.0.2.9 for all is closed, running connections and media streams are cut",
+        "account \"joe\" removed: 192.0.2.1-192.0.2.9 for all; established connections and media streams are cut",
     );
     let no = "nightlatch: there is no account \"joe\": \"nightlatch list\" shows all of them";
     check("remove joe", 1, no);
@@ -112,7 +112,7 @@ fn why() {
         "why 203.0.113.1",
         0,
         "
-new connections of 203.0.113.1 pass: account \"office\" (ping, sip), made by root at TIME
+new connections of 203.0.113.1 pass: account \"office\" (ping, sip), created by root at TIME
 reaches   ping, rtp, sip
 account   office: 203.0.113.0/29 for ping, sip",
     );
@@ -120,14 +120,14 @@ account   office: 203.0.113.0/29 for ping, sip",
         "why 203.0.113.1 --to tcp/22",
         1,
         "
-new packets to tcp/22 of 203.0.113.1 are dropped without an answer: account \"office\" lets it in for ping, sip only
+new packets to tcp/22 of 203.0.113.1 are dropped without an answer: account \"office\" allows it for ping, sip only
 account   office: 203.0.113.0/29 for ping, sip",
     );
     check(
         "why ::ffff:203.0.113.1 --to 5060/udp",
         0,
         "
-new packets to udp/5060 of 203.0.113.1 pass: account \"office\" (ping, sip), made by root at TIME
+new packets to udp/5060 of 203.0.113.1 pass: account \"office\" (ping, sip), created by root at TIME
 account   office: 203.0.113.0/29 for ping, sip",
     );
     check(
@@ -188,8 +188,8 @@ fn mistakes_are_explained() {
         (&["allow", "x", "2001:db8::g"], form),
         (&["allow", "x", "203.0.113.1/33"], "the part after \"/\" must be a number from 0 to 32"),
         (&["allow", "x", "203.0.113.9-203.0.113.1"], "the lower one first"),
-        (&["allow", "x", "0.0.0.0/0"], "is a great part of the internet"),
-        (&["allow", "x", "127.0.0.1"], "nobody comes in from there"),
+        (&["allow", "x", "0.0.0.0/0"], "covers a large part of the internet"),
+        (&["allow", "x", "127.0.0.1"], "no peer can have such an address"),
         (&["allow", "x", "-x.example.net"], "unexpected argument"),
         (
             &["allow", "x", "a..b"],
@@ -197,7 +197,7 @@ fn mistakes_are_explained() {
         ),
         (&["allow", "my office", "203.0.113.1"], cannot_name),
         (&["allow", "../x", "203.0.113.1"], cannot_name),
-        (&["allow", "x", "203.0.113.1", "--services", "spi"], "write all, or some of iax,"),
+        (&["allow", "x", "203.0.113.1", "--services", "spi"], "use all, or one or more of iax,"),
         (&["allow", "x", "203.0.113.1", "--services", "s_p"], "is not a valid service name"),
         (&["allow", "x", "203.0.113.1", "--services", ""], "name at least one service"),
         (&["allow", "x", "203.0.113.1", "--for", "5x"], "for example 90s, 15m, 8h, 7d"),
@@ -224,7 +224,7 @@ fn mistakes_are_explained() {
     }
     assert_eq!(
         nightlatch.must(&["list"]),
-        "No accounts. \"nightlatch allow NAME ADDRESS\" makes one.\n"
+        "No accounts. Create one with \"nightlatch allow NAME ADDRESS\".\n"
     );
 }
 
@@ -270,7 +270,7 @@ fn every_reading_command_speaks_json() {
     let plan = nightlatch.json(&["up", "--plan"]);
     assert!(plan["stays"][0].as_str().unwrap().starts_with("fax: 203.0.113.8 for sip"), "{plan}");
     let done = nightlatch.json(&["remove", "fax"]);
-    assert!(done["done"]["message"].as_str().unwrap().starts_with("account \"fax\" is removed"));
+    assert!(done["done"]["message"].as_str().unwrap().starts_with("account \"fax\" removed"));
 }
 
 #[test]

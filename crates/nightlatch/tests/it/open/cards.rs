@@ -67,5 +67,5 @@ fn a_card_that_others_may_read_and_another_host_are_warned_of() {
     assert!(!said.contains("the card is for"), "it is the same server: {said}");
     laptop.knows(&[]);
     let said = laptop.must_exit(0, &["198.51.100.1", "--card", &file]);
-    assert!(said.contains("attention: the card is for pbx.example.net"), "{said}");
+    assert!(said.contains("warning: the card is for pbx.example.net"), "{said}");
 }

@@ -126,7 +126,7 @@ impl Run for Set {
         };
         if edit == Edit::default() {
             let what =
-                "say what is to change: --services, --for, --until, --hours, --note or --rename";
+                "nothing to change: add --services, --for, --until, --hours, --note or --rename";
             return Err(Failure::new(Code::Usage, what));
         }
         let mut closed = Vec::new();

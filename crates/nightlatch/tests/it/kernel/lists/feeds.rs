@@ -126,10 +126,7 @@ fn from_the_server_to_the_packets_and_back() {
     // A missing file, another thing than a list, a server that is gone: the old stays.
     web.put("/bad.txt", "<html><body>Sign in to the hotel's network</body></html>");
     let told = nightlatch.must_exit(1, &["feed", "refresh", "bad"]);
-    assert!(
-        told.contains("FAILED") && told.contains("the 1 entry from before stays in force"),
-        "{told}"
-    );
+    assert!(told.contains("FAILED") && told.contains("the previous entry stays active"), "{told}");
     drop(web);
     let told = nightlatch.must_exit(1, &["feed", "refresh", "bad"]);
     assert!(told.contains("FAILED"), "{told}");
@@ -189,15 +186,18 @@ fn wrong_use_is_answered_before_the_daemon_is_asked() {
         (&["feed", "add", "x", "ftp://x.example/list"], "must be an absolute path"),
         (&["feed", "add", "x", "/list", "--format", "xml"], "unknown format"),
         (&["feed", "add", "x", "/list", "--every", "1s"], "between 1m and 30d"),
-        (&["feed", "add", "x", "https://x.example/", "--header", "no colon"], "is no header"),
+        (
+            &["feed", "add", "x", "https://x.example/", "--header", "no colon"],
+            "is not a valid header",
+        ),
         (&["feed", "add", "apiban"], "--key-file"),
         (&["feed", "add", "x", "/nowhere"], "/nowhere does not exist: nothing is added"),
-        (&["feed", "add", "x", "/etc"], "/etc is no file"),
+        (&["feed", "add", "x", "/etc"], "/etc is not a regular file"),
         (&["feed", "add", "x", "list.example/bad.txt"], "write https://list.example/bad.txt"),
         (&["feed", "add", "apiban", "--key-file", "/nowhere"], "the key file /nowhere does not"),
         (&["feed", "add", "x", "https://x.example/", "--key-file", "/key"], "the key is not used"),
         (&["country", "block", "Germny"], "Germany"),
-        (&["country", "allow", "all", "DE"], "stands alone"),
+        (&["country", "allow", "all", "DE"], "cannot be combined"),
         (&["country", "block"], "required"),
     ] {
         let told = nightlatch.must_exit(2, arguments);
