@@ -62,11 +62,8 @@ pub(super) fn one(view: &FeedView) {
     let when = state.checked.map_or_else(String::new, |at| format!("{}: ", ago(at)));
     lines.push(("checked", format!("{when}{}{again}", last_look(view))));
     lines.push((
-        "dropped",
-        format!(
-            "{} packets, {} of them dropped by no other list",
-            state.stopped, state.stopped_alone
-        ),
+        "packets",
+        format!("{} dropped, {} of them by no other list", state.stopped, state.stopped_alone),
     ));
     lines.extend(state.notes.iter().map(|note| ("note", wording::note(note))));
     for (name, what) in lines {

@@ -17,7 +17,7 @@
 
 /// Spans behind these words depend on the clock.
 const BEFORE: [&str; 5] =
-    ["taken back in ", "again in ", "another ", "denied for ", "since YYYY-MM-DD hh:mm:ss UTC ("];
+    ["taken back in ", "next check in ", "another ", "denied for ", "since YYYY-MM-DD hh:mm:ss UTC ("];
 /// So do spans before these.
 const BEHIND: [&str; 2] = [" ago", " left"];
 /// And those in the columns of tables with these titles.

@@ -117,11 +117,11 @@ fn feeds() {
         &format!("source    {}", file.display()),
         "format    auto",
         "entries   2 of IPv4, 1 of IPv6",
-        "stopped   0 packets, 0 of them dropped by no other list",
+        "packets   0 dropped, 0 of them by no other list",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
     }
-    assert!(shown.contains("ago: 3 entries; again in 4m "), "{shown}");
+    assert!(shown.contains("ago: 3 entries; next check in 4m "), "{shown}");
     assert_eq!(nightlatch.json(&["feed", "show", "bad"])["feed"]["name"], "bad");
     check(
         &["feed", "show", "bda"],
