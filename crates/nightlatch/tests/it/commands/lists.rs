@@ -152,7 +152,7 @@ WARNING   the table has no addresses of Canada",
     check(
         &["why", "192.0.2.170", "--to", "udp/5060"],
         1,
-        "new packets to udp/5060 of 192.0.2.170 are dropped without an answer: strangers from China (CN) are blocked: 192.0.2.128/25, by the table read AGO",
+        "new packets to udp/5060 of 192.0.2.170 are dropped without an answer: strangers from China (CN) are blocked: 192.0.2.128/25, by the GeoIP table read AGO",
     );
     check(
         &["why", "198.51.100.77", "--to", "udp/5060"],
