@@ -188,7 +188,7 @@ impl Worded for Accounts {
         // Of a change there are only the entries that differ.
         let unchanged = value.as_object_mut().and_then(|fields| fields.remove(UNCHANGED));
         let account = Account::deserialize(value).ok()?;
-        let until = account.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
+        let until = account.until.map_or("no expiry".to_owned(), |at| format!("until {at}"));
         let hours = during(account.hours.as_ref());
         let unchanged = unchanged.and_then(|count| usize::try_from(count.as_u64()?).ok());
         let Some(count) = unchanged else {
@@ -335,7 +335,7 @@ fn row(account: &Account) -> Vec<String> {
 
 /// When an account ends.
 pub(super) fn end(until: Option<Time>) -> String {
-    until.map_or_else(|| "for ever".to_owned(), |until| until.to_string())
+    until.map_or_else(|| "no expiry".to_owned(), |until| until.to_string())
 }
 
 /// The first entries, and how many more there are.

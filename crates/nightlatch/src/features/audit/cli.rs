@@ -36,7 +36,7 @@ impl Run for Log {
         let path = context.paths.database();
         if !store::is_there(&path)? {
             return Err(Failure::no(format!(
-                "there is no audit log yet: {} does not exist; \"nightlatch up\" begins it",
+                "there is no audit log yet: {} does not exist; \"nightlatch up\" creates it",
                 path.display()
             )));
         }
@@ -88,7 +88,7 @@ fn verify(store: &Store, json: bool) -> Outcome {
         Ok(count) if json => {
             screen::say_json(&serde_json::json!({ "whole": true, "records": count }));
         }
-        Ok(count) => screen::say(format!("the audit log is whole: {count} records")),
+        Ok(count) => screen::say(format!("the audit log is intact: {count} records")),
         Err(gap) if json => {
             screen::say_json(&serde_json::json!({ "whole": false, "gap": gap }));
             return Ok(Code::No.exit());

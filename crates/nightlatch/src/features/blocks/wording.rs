@@ -95,7 +95,7 @@ impl Worded for Blocks {
 
     fn audited(_record: &Record, value: &Value) -> Option<String> {
         let block = Block::deserialize(value).ok()?;
-        let until = block.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
+        let until = block.until.map_or("permanent".to_owned(), |at| format!("until {at}"));
         let reason =
             if block.reason.is_empty() { String::new() } else { format!(" ({})", block.reason) };
         Some(format!("{until}{reason}"))
@@ -105,7 +105,7 @@ impl Worded for Blocks {
 /// Who set a block, when, for how long, and why.
 fn set(block: &Block, now: Time) -> String {
     let until = block.until.map_or_else(
-        || "for ever".to_owned(),
+        || "permanent".to_owned(),
         |until| format!("until {until}, {} left", show_span(until.since(now))),
     );
     let reason = behind_colon(&block.reason);
@@ -117,6 +117,6 @@ fn behind_colon(reason: &str) -> String {
 }
 
 fn row(block: &Block) -> Vec<String> {
-    let until = block.until.map_or_else(|| "for ever".to_owned(), |until| until.to_string());
+    let until = block.until.map_or_else(|| "permanent".to_owned(), |until| until.to_string());
     vec![block.range.to_string(), until, block.by.clone(), block.reason.clone()]
 }

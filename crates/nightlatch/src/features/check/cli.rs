@@ -28,9 +28,9 @@ impl Run for Check {
         if context.json {
             screen::say_json(&serde_json::json!({ "good": true, "file": path }));
         } else if !path.exists() {
-            screen::say(format!("{} does not exist: the defaults hold", path.display()));
+            screen::say(format!("{} does not exist; using defaults", path.display()));
         } else {
-            screen::say(format!("{} is good", path.display()));
+            screen::say(format!("{}: OK", path.display()));
         }
         warn_of_nothing_open(config.rules());
         Ok(ExitCode::SUCCESS)

@@ -137,7 +137,7 @@ impl Up {
             return Ok(());
         }
         Err(Failure::no(format!(
-            "nothing was changed: it is not certain from which address you came, and what would end may be your own session: {}; say which addresses to let in: nightlatch up --allow ADDRESS",
+            "nothing was changed: it is not certain from which address you came, and what would end may be your own session: {}; name the addresses to allow: nightlatch up --allow ADDRESS",
             sessions.join("; ")
         )))
     }
@@ -148,13 +148,13 @@ impl Up {
 
     fn is_agreed(&self) -> Result<bool, Failure> {
         let answer = screen::ask(&format!(
-            "\nPut the firewall up like this? It is taken back in {} seconds unless you confirm. [y/N] ",
+            "\nTurn the firewall on like this? It is rolled back in {} seconds unless you confirm. [y/N] ",
             self.trial().as_secs()
         ));
         let answer = answer.ok_or_else(|| {
             Failure::new(
                 Code::Usage,
-                "nobody is there to answer: add --yes (then there is no trial either)",
+                "standard input is not a terminal: add --yes (this also skips the trial)",
             )
         })?;
         Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
@@ -212,10 +212,11 @@ impl Run for Down {
         caller::require_root()?;
         if !self.yes {
             let answer = screen::ask(
-                "Take the firewall off? Everything this machine runs will answer everybody. [y/N] ",
+                "Turn the firewall off? Every service of this machine will be reachable by everybody. [y/N] ",
             );
-            let answer = answer
-                .ok_or_else(|| Failure::new(Code::Usage, "nobody is there to answer: add --yes"))?;
+            let answer = answer.ok_or_else(|| {
+                Failure::new(Code::Usage, "standard input is not a terminal: add --yes")
+            })?;
             if !matches!(answer.to_lowercase().as_str(), "y" | "yes") {
                 screen::say("Nothing was changed.");
                 return Ok(Code::No.exit());

@@ -43,8 +43,8 @@ if this is a carrier that sends media from other addresses, allow those too: \"n
         "
 ACCOUNT  ADDRESSES                                SERVICES  UNTIL                    NOTE
 fax      203.0.113.8, 203.0.113.9, 2001:db8::/64  sip, web  TIME  the_fax
-joe      192.0.2.1-192.0.2.9                      all       for ever
-office   203.0.113.7                              all       for ever",
+joe      192.0.2.1-192.0.2.9                      all       no expiry
+office   203.0.113.7                              all       no expiry",
     );
     check(
         "show fax",
@@ -85,10 +85,18 @@ warning: this blocks addresses of account \"fax\"",
     check("show joe", 1, no);
     check("mode", 0, "allowlist");
     check("mode allowlist", 0, "the mode is allowlist already");
-    check("mode open", 0, "the mode is open now: strangers reach sip, sip-tls, under rate limits");
+    check(
+        "mode open",
+        0,
+        "the mode is open now: strangers can reach sip, sip-tls, under rate limits",
+    );
     check("mode whitelist", 0, MODE_BACK);
-    check("confirm", 1, "nightlatch: there is nothing to confirm: the firewall is up and stays");
-    check("log --verify", 0, "the audit log is whole: 11 records");
+    check(
+        "confirm",
+        1,
+        "nightlatch: there is nothing to confirm: the firewall is active and not on trial",
+    );
+    check("log --verify", 0, "the audit log is intact: 11 records");
 }
 
 const MODE_BACK: &str = "the mode is allowlist now: strangers are dropped, including their established signalling; media streams to which this host sends continue";
@@ -101,8 +109,7 @@ fn why() {
     let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     let check = |line: &str, code: i32, expected: &str| check(&nightlatch, line, code, expected);
-    let off =
-        "everything passes: the firewall is off (\"nightlatch up\" puts it up)\nreaches   all";
+    let off = "everything is accepted: the firewall is off (\"nightlatch up\" turns it on)\nreaches   all";
     check("why 203.0.113.7", 0, off);
     nightlatch.must(&["up", "--yes"]);
     nightlatch.must(&["allow", "office", "203.0.113.0/29", "--services", "sip,ping"]);
@@ -112,7 +119,7 @@ fn why() {
         "why 203.0.113.1",
         0,
         "
-new connections of 203.0.113.1 pass: account \"office\" (ping, sip), created by root at TIME
+new connections from 203.0.113.1 are accepted: account \"office\" (ping, sip), created by root at TIME
 reaches   ping, rtp, sip
 account   office: 203.0.113.0/29 for ping, sip",
     );
@@ -120,21 +127,21 @@ account   office: 203.0.113.0/29 for ping, sip",
         "why 203.0.113.1 --to tcp/22",
         1,
         "
-new packets to tcp/22 of 203.0.113.1 are dropped without an answer: account \"office\" allows it for ping, sip only
+new packets to tcp/22 from 203.0.113.1 are dropped without an answer: account \"office\" allows it for ping, sip only
 account   office: 203.0.113.0/29 for ping, sip",
     );
     check(
         "why ::ffff:203.0.113.1 --to 5060/udp",
         0,
         "
-new packets to udp/5060 of 203.0.113.1 pass: account \"office\" (ping, sip), created by root at TIME
+new packets to udp/5060 from 203.0.113.1 are accepted: account \"office\" (ping, sip), created by root at TIME
 account   office: 203.0.113.0/29 for ping, sip",
     );
     check(
         "why 203.0.113.6",
         1,
         "
-new connections of 203.0.113.6 are dropped: 203.0.113.6 is blocked, set by root at TIME, for ever: guesses
+new connections from 203.0.113.6 are dropped: 203.0.113.6 is blocked, set by root at TIME, permanent: guesses
 reaches   nothing
 account   office: 203.0.113.0/29 for ping, sip
 block     203.0.113.6: guesses",
@@ -143,24 +150,24 @@ block     203.0.113.6: guesses",
         "why 192.0.2.1",
         1,
         "
-new connections of 192.0.2.1 are dropped without an answer: no account lets them in
+new connections from 192.0.2.1 are dropped without an answer: no account covers them
 reaches   nothing",
     );
     check(
         "why ::1",
         0,
-        "new connections of ::1 pass: the machine itself is never shut out\nreaches   all",
+        "new connections from ::1 are accepted: the machine itself is never blocked\nreaches   all",
     );
     nightlatch.must(&["mode", "open"]);
     check(
         "why 192.0.2.1 --to udp/5060",
         0,
-        "new packets to udp/5060 of 192.0.2.1 pass, under the rate limits: in mode open, sip answers strangers",
+        "new packets to udp/5060 from 192.0.2.1 are accepted, under the rate limits: in mode open, sip is open to strangers",
     );
     check(
         "why 192.0.2.1 --to tcp/22",
         1,
-        "new packets to tcp/22 of 192.0.2.1 are dropped without an answer: no account lets them in, and strangers may not use this service",
+        "new packets to tcp/22 from 192.0.2.1 are dropped without an answer: no account covers them, and strangers may not use this service",
     );
     let boss = nightlatch.json(&["why", "203.0.113.7", "--to", "tcp/22"]);
     assert_eq!(boss["passes"], true);
@@ -215,7 +222,7 @@ fn mistakes_are_explained() {
         (&["why", "203.0.113.1", "--to", "udp/0"], "is not a port"),
         (&["mode", "closed"], "use allowlist (strangers are dropped) or open"),
         (&["log", "--csv", "--json"], "cannot be used with"),
-        (&["up"], "nobody is there to answer: add --yes"),
+        (&["up"], "standard input is not a terminal: add --yes"),
         (&["down", "--loudly"], "unexpected argument '--loudly'"),
         (&["alow", "x", "203.0.113.1"], "'allow'"),
     ] {

@@ -152,12 +152,12 @@ WARNING   the table has no addresses of Canada",
     check(
         &["why", "192.0.2.170", "--to", "udp/5060"],
         1,
-        "new packets to udp/5060 of 192.0.2.170 are dropped without an answer: strangers from China (CN) are blocked: 192.0.2.128/25, by the GeoIP table read AGO",
+        "new packets to udp/5060 from 192.0.2.170 are dropped without an answer: strangers from China (CN) are blocked: 192.0.2.128/25, by the GeoIP table read AGO",
     );
     check(
         &["why", "198.51.100.77", "--to", "udp/5060"],
         1,
-        "new packets to udp/5060 of 198.51.100.77 are dropped without an answer: it belongs to no country, and only selected countries may connect: by the GeoIP table read AGO",
+        "new packets to udp/5060 from 198.51.100.77 are dropped without an answer: it belongs to no country, and only selected countries may connect: by the GeoIP table read AGO",
     );
     nightlatch.must(&["why", "203.0.113.7", "--to", "udp/5060"]);
     let why = nightlatch.json(&["why", "2001:db8:66::1"]);
@@ -218,7 +218,12 @@ fn countries_as_json_and_by_address() {
     let told = nightlatch.must(&["country", "block", "CN"]);
     assert!(told.contains("in mode allowlist strangers are dropped"), "{told}");
     let why = nightlatch.must_exit(1, &["why", "192.0.2.200"]);
-    assert!(why.contains("no account lets them in; nor would mode open: strangers from"), "{why}");
+    assert!(
+        why.contains(
+            "no account covers them, and they would be dropped in mode open too: strangers from"
+        ),
+        "{why}"
+    );
     nightlatch.must(&["down", "--yes"]);
     let told = nightlatch.must(&["country", "block", "DE"]);
     assert!(told.contains("the firewall is OFF"), "{told}");
@@ -267,7 +272,7 @@ fn feeds() {
         &["why", "192.0.2.170"],
         1,
         "
-new connections of 192.0.2.170 are dropped without an answer: feed \"bad\" names 192.0.2.168/29, fetched AGO
+new connections from 192.0.2.170 are dropped without an answer: feed \"bad\" names 192.0.2.168/29, fetched AGO
 reaches   nothing",
     );
     let status = nightlatch.must(&["status"]);

@@ -61,7 +61,7 @@ fn old_names_do_the_new_thing() {
     check(&call("add-ip", &["my office", "203.0.113.7"]), 2, &["is not a valid account name"]);
     check(&call("add-blacklist", &["203.0.113.9"]), 0, &["203.0.113.9 is blocked"]);
     check(&call("add-blacklist", &[]), 2, &["use: add-blacklist ADDRESS"]);
-    check(&call("iptables-restart", &[]), 0, &["the configuration was read again"]);
+    check(&call("iptables-restart", &[]), 0, &["configuration reloaded"]);
     check(&call("del-acct", &["office.iptables"]), 0, &["account \"office\" removed"]);
     check(&call("del-acct", &["net"]), 0, &["account \"net\" removed"]);
     check(&call("del-acct", &["net"]), 1, &["there is no account \"net\""]);

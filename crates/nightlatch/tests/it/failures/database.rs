@@ -86,7 +86,7 @@ fn a_database_that_cannot_be_used_leaves_the_firewall() {
                 let up = nightlatch.run_it(&["up", "--yes"]);
                 assert_eq!(up.status.code(), Some(74), "{name}: {}", told(&up));
             }
-            check(&nightlatch.run_it(&["status"]), 69, &["The last good firewall stands"]);
+            check(&nightlatch.run_it(&["status"]), 69, &["The last good firewall is loaded"]);
         });
     };
     let left = ["nightlatch.db", "left unchanged", "backup"];

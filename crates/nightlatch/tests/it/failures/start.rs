@@ -135,7 +135,7 @@ fn who_is_not_root_may_look_and_not_touch() {
         command.output().unwrap()
     };
     scene.untouched(|| {
-        check(&as_nobody(&["status"]), 0, &["on ", "strangers meet silence"]);
+        check(&as_nobody(&["status"]), 0, &["on ", "strangers are dropped"]);
         check(&as_nobody(&["status", "--json"]), 0, &["\"intact\":true"]);
         check(&as_nobody(&["check"]), 0, &[]);
         check(&as_nobody(&["--help"]), 0, &["Usage"]);
