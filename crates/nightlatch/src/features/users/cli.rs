@@ -378,7 +378,7 @@ fn list(context: &Context) -> Outcome {
     if context.json {
         screen::say_json(&users);
     } else if users.is_empty() {
-        screen::say("No users. \"nightlatch user add NAME --services sip\" makes one.");
+        screen::say("No users. Create one with \"nightlatch user add NAME --services sip\".");
     } else {
         screen::table(wording::HEADER, &users.iter().map(wording::row).collect::<Vec<_>>());
     }

@@ -20,7 +20,7 @@ impl Worded for Users {
     fn say(reply: &Reply, changed: bool) -> Option<String> {
         Some(match reply {
             Reply::Added(user) => format!(
-                "user \"{}\" is made, with {} for {}",
+                "user \"{}\" created, with {} for {}",
                 user.name,
                 kinds_or_nothing(user.credentials.keys()),
                 user.services
@@ -35,12 +35,12 @@ impl Worded for Users {
                     addresses(user)
                 )
             }
-            Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
+            Reply::Changed(user) => format!("user \"{}\" is already as requested", user.name),
             Reply::Permanent { permanent, changed, refused } => {
                 permanently(*permanent, changed, refused)
             }
             Reply::Rotated { user, kinds } => format!(
-                "user \"{}\" has new credentials ({}): old ones no longer count and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
+                "user \"{}\" has new credentials ({}): the old ones are no longer valid and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
                 user.name,
                 kinds_or_nothing(kinds)
             ),
@@ -102,7 +102,7 @@ impl Worded for Users {
             Refusal::NoSuchService { name, known } => {
                 let known: Vec<&str> = known.iter().map(ServiceName::as_str).collect();
                 format!(
-                    "there is no service \"{name}\" on this server: write some of {}",
+                    "there is no service \"{name}\" on this server: use one or more of {}",
                     known.join(", ")
                 )
             }
@@ -117,7 +117,7 @@ impl Worded for Users {
                 "nothing to change: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
-                "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
+                "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" creates some"
             ),
             Refusal::NoEntropy => {
                 "nothing was changed: the kernel gave no random bytes for the credentials; try again".to_owned()
@@ -151,7 +151,7 @@ impl Worded for Users {
                 requests::refused(user, *credential, *source, why)
             }
             Notice::WrongKnocks { source, tries } => format!(
-                "{source} has begun {tries} wrong knock sequences within an hour: a port scan, a person with an old card, or somebody who guesses; \"nightlatch block {source}\" keeps it from trying"
+                "{source} has begun {tries} wrong knock sequences within an hour: a port scan, a person with an old card, or somebody who guesses; \"nightlatch block {source}\" blocks it"
             ),
             Notice::KnocksFull => knocks_full(),
         }
@@ -211,7 +211,7 @@ fn not_secret(why: &NotSecret) -> String {
                 .to_owned()
         }
         NotSecret::Known { begins } => format!(
-            "the user agent is no secret: real phones or scanners send one that begins with \"{begins}\"; choose a random text"
+            "the user agent is not a secret: real phones or scanners send one that begins with \"{begins}\"; choose a random text"
         ),
         NotSecret::OfAnother => "another user has this user agent: choose a random text".to_owned(),
     }
@@ -228,14 +228,14 @@ fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
 /// A service has got a port of the user's knock sequence.
 fn cannot_knock(name: &UserName) -> String {
     format!(
-        "user \"{name}\" cannot knock: one of the ports on the card belongs to a service by now; \"nightlatch user rotate {name} --keys knock\" makes another sequence, for a new card"
+        "user \"{name}\" cannot knock: one of the ports on the card now belongs to a service; \"nightlatch user rotate {name} --keys knock\" creates another sequence, for a new card"
     )
 }
 
 /// Nobody else can begin to knock.
 fn knocks_full() -> String {
     format!(
-        "{} addresses have begun to knock within {} seconds: others cannot; somebody forges addresses. Nothing that is open ends because of it; SPA packets are not affected",
+        "{} addresses have begun to knock within {} seconds: no others can knock now; the addresses are probably forged. What is open stays open; SPA packets are not affected",
         nightlatch_core::knock::MAX_BEGUN,
         nightlatch_core::knock::TIMEOUT.as_secs()
     )
