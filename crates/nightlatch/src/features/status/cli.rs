@@ -19,7 +19,9 @@ impl Run for Status {
         let standing = match client::ask(&context.paths, Request::Status) {
             Ok(Reply::Status(standing)) => *standing,
             Ok(other) => {
-                return Err(Failure::failed(format!("unexpected reply from the daemon: {other:?}")));
+                return Err(Failure::failed(format!(
+                    "unexpected reply from the daemon: {other:?}"
+                )));
             }
             Err(failure) if failure.code == Code::NotRunning && context.json => {
                 let seen = io::seen();
