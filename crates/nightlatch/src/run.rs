@@ -360,7 +360,7 @@ impl State {
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
         if let Some(reply_to) = self.waiting.remove(&ticket) {
-            // Whoever asked may have gone; the change stands all the same.
+            // The client may have disconnected; the change is applied anyway.
             let _ = reply_to.try_send(reply);
         }
     }

@@ -219,7 +219,7 @@ fn replace_once(
         let length = value.len().saturating_add(times.saturating_mul(text.len()));
         *work = work.saturating_add(length);
         if length > MAX_VALUE || *work > MAX_WORK {
-            return Err(format!("longer than {MAX_VALUE} bytes once tags are replaced"));
+            return Err(format!("longer than {MAX_VALUE} bytes after replacing tags"));
         }
         value = value.replace(&pattern, &text);
         from = start;

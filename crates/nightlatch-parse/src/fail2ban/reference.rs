@@ -104,7 +104,7 @@ fn read_options(mut text: &str) -> Result<Vec<(String, String)>, &'static str> {
 fn read_value(text: &str) -> Result<(&str, &str), &'static str> {
     for quote in ['"', '\''] {
         let Some(rest) = text.strip_prefix(quote) else { continue };
-        let (value, rest) = rest.split_once(quote).ok_or("a quote has no end")?;
+        let (value, rest) = rest.split_once(quote).ok_or("unterminated quote")?;
         let rest = rest.trim_start();
         return if let Some(rest) = rest.strip_prefix(',') {
             Ok((value.trim(), rest))

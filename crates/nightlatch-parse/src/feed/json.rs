@@ -230,14 +230,15 @@ impl Json {
             b'"' | b'\\' | b'/' => self.keep(byte),
             b'b' | b'f' | b'n' | b'r' | b't' => self.keep(b' '),
             b'u' => self.token = Token::Unicode(0, 0),
-            _ => return Err(self.wrong("an unknown escape in a text")),
+            _ => return Err(self.wrong("unknown escape in a string")),
         }
         Ok(())
     }
 
     fn unicode(&mut self, byte: u8, digits: u8, value: u32) -> Result<(), FeedError> {
-        let digit =
-            char::from(byte).to_digit(16).ok_or_else(|| self.wrong("\\u without four digits"))?;
+        let digit = char::from(byte)
+            .to_digit(16)
+            .ok_or_else(|| self.wrong("\\u without four hexadecimal digits"))?;
         let value = value * 16 + digit;
         self.token = Token::Unicode(digits + 1, value);
         if digits == 3 {

@@ -63,7 +63,7 @@ impl Lock {
 }
 
 /// Names of abstract sockets belong to the network namespace, as the firewall does. But every
-/// local user may take one: a name that nobody of ours holds keeps nobody from guarding.
+/// local user may take one: a name held by another user must not prevent the start.
 fn take_namespace() -> Result<Option<UnixListener>, Failure> {
     let held = SocketAddr::from_abstract_name(NAME).and_then(|name| UnixListener::bind_addr(&name));
     match held {

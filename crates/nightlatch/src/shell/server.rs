@@ -143,7 +143,7 @@ fn converse(stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(()),
             Err(error) => {
-                // It may have gone, and then there is nobody to tell.
+                // The client may have disconnected.
                 let message = format!("invalid request: {error}");
                 let _ = write_line(&mut writer, &refuse(RefusalKind::Wrong, message));
                 return Err(error);

@@ -91,8 +91,8 @@ fn what_is_no_json() {
         ("[1}", 1, "unexpected character"),
         ("]", 1, "unexpected character"),
         ("[1 2]", 1, "unexpected character"),
-        ("[\"\\x\"]", 1, "an unknown escape in a text"),
-        ("[\"\\u00g0\"]", 1, "\\u without four digits"),
+        ("[\"\\x\"]", 1, "unknown escape in a string"),
+        ("[\"\\u00g0\"]", 1, "\\u without four hexadecimal digits"),
         ("[trux]", 1, "a word other than a number, true, false or null"),
         (&"[".repeat(65), 1, "it is nested too deep"),
     ] {

@@ -1,4 +1,4 @@
-//! The thread that reads logs. What it finds out goes to the loop; nothing else of the lines does.
+//! The thread that reads logs. Only its findings are sent to the loop, never the lines.
 
 mod ami;
 mod file;
@@ -51,18 +51,18 @@ use notify::{Notifier, Seen};
 use saved::{Saver, Snapshot};
 use source::{Begin, FileSource};
 
-/// How often is kept how far was read, where something was.
+/// How often the read positions are saved, if anything was read.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often is looked after what nobody tells.
+/// How often changes are looked for that inotify does not report.
 const TEND_INTERVAL: Duration = Duration::from_secs(10);
-/// How often is looked whether something was installed.
+/// How often it is checked whether other programs or logs were installed.
 const FIND_INTERVAL: Duration = Duration::from_secs(20);
-/// How often is shown how it stands, where it changes all the time.
+/// How often the status is updated while it changes all the time.
 const SHOW_INTERVAL: Duration = Duration::from_millis(50);
-/// For how long lines are waited for together.
+/// Under load, lines are collected for this time before they are read.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
-/// How many times what was found out is handed over before it is decided: then reading waits, and the lines
-/// wait in their logs.
+/// The most events that are sent but not decided yet. Beyond this, reading pauses, and the lines stay in their
+/// logs.
 const MAX_AHEAD: u64 = 256;
 
 /// The way to the thread.
@@ -110,7 +110,7 @@ impl Reader {
         }
     }
 
-    /// How the reading stands.
+    /// The status of all sources.
     pub(super) fn standing(&self) -> Standing {
         lock(&self.standing).clone()
     }

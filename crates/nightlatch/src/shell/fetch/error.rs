@@ -154,7 +154,7 @@ pub enum FetchError {
         /// The encoding as the server names it.
         encoding: String,
     },
-    /// The answer is no sound HTTP.
+    /// An invalid HTTP response.
     #[error("{address}: invalid HTTP response: {reason}")]
     Protocol {
         /// The address.

@@ -15,7 +15,7 @@ use crate::time::{parse_span, show_span};
 
 /// A time: a number of seconds, or a text such as `10m`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a number of seconds, or a text such as \"10m\"")]
+#[serde(untagged, expecting = "a number of seconds, or a string, e.g. \"10m\"")]
 pub(super) enum Span {
     Seconds(i64),
     Text(String),

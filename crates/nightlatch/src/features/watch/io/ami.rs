@@ -1,6 +1,6 @@
-//! A connection to the manager interface of an Asterisk: it logs in, and hears of security events.
+//! A connection to the manager interface of an Asterisk: logs in and receives security events.
 //!
-//! Nothing here waits. The secret is not sent, only the answer to a challenge, and nothing at all is sent to
+//! Nothing here blocks. The secret is not sent, only the answer to a challenge, and nothing at all is sent to
 //! whatever does not greet like Asterisk: any program may listen at a port.
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -19,20 +19,20 @@ use crate::features::watch::manager::User;
 use crate::features::watch::seen::shown;
 use crate::shell::clock::Stopwatch;
 
-/// For how long a connection may take until the program is logged in.
+/// The longest time from the start of a connection until the login has succeeded.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Asterisk reports the own login at once, to whoever may hear of security events.
+/// Asterisk reports our own login at once if the user receives security events. After this time it does not.
 const REPORTS_LOGIN: Duration = Duration::from_secs(10);
 /// How many bytes are read in a row.
 const MAX_AT_ONCE: usize = 256 * 1024;
-/// After so much silence the kernel asks whether the other side is still there.
+/// After this time without traffic, the kernel sends keepalive probes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// How far a connection is.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
-    /// It waits for the greeting.
+    /// Connected; the greeting has not come yet.
     Greeting,
     /// It has asked for a challenge.
     Challenge,
@@ -65,7 +65,7 @@ pub(super) struct Connection {
     socket: TcpStream,
     stream: Stream,
     talk: Talk,
-    /// Since when it is as far as it is.
+    /// Measures how long the current phase lasts.
     began: Stopwatch,
 }
 
@@ -101,7 +101,7 @@ impl Connection {
         self.talk.phase == Phase::LoggedIn
     }
 
-    /// For how long it is as far as it is.
+    /// How long the current phase has lasted.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -112,14 +112,14 @@ impl Connection {
         self.talk.own.filter(|_| is_greeted).zip(self.socket.peer_addr().ok())
     }
 
-    /// As whom the program is logged in, if it is, and is not told of security events.
+    /// The user, if the program is logged in but receives no security events.
     pub(super) fn deaf(&self) -> Option<&str> {
         let is_deaf =
             self.is_logged_in() && !self.talk.has_heard && self.began.elapsed() >= REPORTS_LOGIN;
         is_deaf.then_some(self.talk.user.as_str())
     }
 
-    /// In how long something is due; `None` if it only waits for the other side.
+    /// The time until the next deadline; `None` if there is none.
     pub(super) fn due(&self) -> Option<Duration> {
         match self.talk.phase {
             Phase::LoggedIn if self.talk.has_heard || self.deaf().is_some() => None,
@@ -128,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// What is waited for.
+    /// The socket, and the events to poll it for.
     pub(super) fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
         let flags = match self.talk.phase {
             Phase::Connecting => PollFlags::OUT,
@@ -138,7 +138,7 @@ impl Connection {
         (self.socket.as_fd(), flags)
     }
 
-    /// Does what can be done without waiting. Tells whether there may be more to read.
+    /// Reads and writes without blocking. Returns whether there may be more to read.
     pub(super) fn go_on(
         &mut self,
         buffer: &mut [u8],
@@ -278,7 +278,7 @@ impl Talk {
         );
     }
 
-    /// Of what came no answer in time.
+    /// The error for a timeout in this phase.
     fn too_slow(&self) -> &'static str {
         match self.phase {
             Phase::Connecting => "it does not answer",

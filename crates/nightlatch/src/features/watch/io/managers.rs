@@ -1,4 +1,4 @@
-//! The manager interfaces that are listened to: each is connected again whenever it is not.
+//! The manager interfaces that are listened to. A lost connection is established again.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::shell::paths::Paths;
 /// The pause before it is connected again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// The longest one after a refused login: each is a line in Asterisk's own log.
+/// The longest pause after a refused login, because each attempt writes a line into Asterisk's log.
 const MAX_PAUSE_REFUSED: Duration = Duration::from_secs(600);
-/// A connection that lasts so long begins the pauses anew.
+/// After a connection that lasted this long, the pauses start again with the shortest.
 const RUNS_WELL: Duration = Duration::from_secs(10);
 /// After so long without a connection the administrator is told. A restart of Asterisk takes less.
 const TELL_AFTER: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ struct Manager {
     state: SourceState,
     why_low: Option<WhyLow>,
     is_trust_known: bool,
-    /// How many times in a row it did not last.
+    /// How many connections in a row have failed or ended early.
     failures: u32,
     /// When the last connection ended, by the count.
     ended: Option<Duration>,
@@ -66,7 +66,7 @@ struct Manager {
     has_told: bool,
     gaps: u64,
     gap: Duration,
-    /// Not before this was reported what is read next.
+    /// What is read next was reported no earlier than this.
     from: Time,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct ReadAll {
 }
 
 impl Managers {
-    /// Listens to these from now on. Connections that are wanted still are kept.
+    /// Replaces the interfaces that are listened to. Connections to those that stay are kept.
     pub(super) fn listen_to(&mut self, specs: Vec<Spec>, now: Moment) {
         let mut before = std::mem::take(&mut self.0);
         for spec in specs {
@@ -89,7 +89,7 @@ impl Managers {
         }
     }
 
-    /// Reads what is there, begins what is due, without waiting.
+    /// Reads what has arrived and opens connections that are due, without blocking.
     pub(super) fn read(
         &mut self,
         paths: &Paths,
@@ -117,7 +117,7 @@ impl Managers {
         })
     }
 
-    /// In how long something is due; `count` as in [`Moment`].
+    /// The time until the next deadline; `count` as in [`Moment`].
     pub(super) fn due(&self, count: Duration) -> Duration {
         self.0.iter().map(|manager| manager.due(count)).fold(Duration::MAX, Duration::min)
     }
@@ -131,7 +131,7 @@ impl Managers {
         self.0.is_empty()
     }
 
-    /// How they stand.
+    /// The status of each.
     pub(super) fn standing(&self) -> impl Iterator<Item = Source> {
         self.0.iter().map(Manager::standing)
     }
@@ -180,7 +180,7 @@ impl Manager {
         }
     }
 
-    /// Does what can be done without waiting. Tells whether there may be more to read.
+    /// Connects, reads and writes without blocking. Returns whether there may be more to read.
     fn go_on(
         &mut self,
         paths: &Paths,
@@ -272,7 +272,7 @@ impl Manager {
         notice.filter(|_| is_new)
     }
 
-    /// What must be told because it lasts.
+    /// The notice about a state that has lasted too long.
     fn told(&mut self, now: Moment) -> Option<Notice> {
         let log = self.lines.log.clone();
         if let Some(connection) = &self.connection
