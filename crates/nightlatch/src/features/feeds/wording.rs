@@ -214,5 +214,5 @@ fn names(held: &Held, now: Time) -> String {
         || "of unknown age".to_owned(),
         |at| format!("fetched {} ago", show_span(now.since(at))),
     );
-    format!("feed \"{}\" names {}, {age}", held.name, held.entry)
+    format!("feed \"{}\" lists {}, {age}", held.name, held.entry)
 }

@@ -128,7 +128,7 @@ pub(super) fn start_daemon(paths: &Paths) -> Result<(), Failure> {
         systemd::systemctl(&enable).map_err(Failure::failed)?;
         if !client::is_running(paths) {
             systemd::systemctl(&["restart", systemd::DAEMON_UNIT]).map_err(|error| {
-                Failure::failed(format!("{error}; \"journalctl -u nightlatch -n 20\" says why"))
+                Failure::failed(format!("{error}; \"journalctl -u nightlatch -n 20\" shows why"))
             })?;
         }
         return wait_for_daemon(paths, None);

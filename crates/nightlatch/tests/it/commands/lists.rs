@@ -272,7 +272,7 @@ fn feeds() {
         &["why", "192.0.2.170"],
         1,
         "
-new connections from 192.0.2.170 are dropped without an answer: feed \"bad\" names 192.0.2.168/29, fetched AGO
+new connections from 192.0.2.170 are dropped without an answer: feed \"bad\" lists 192.0.2.168/29, fetched AGO
 reaches   nothing",
     );
     let status = nightlatch.must(&["status"]);

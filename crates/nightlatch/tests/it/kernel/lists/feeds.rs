@@ -86,7 +86,7 @@ fn from_the_server_to_the_packets_and_back() {
 
     // `why` names list, entry and age.
     let why = nightlatch.must_exit(1, &["why", "192.0.2.170", "--to", "udp/5060"]);
-    assert!(why.contains("feed \"bad\" names 192.0.2.168/29, fetched"), "{why}");
+    assert!(why.contains("feed \"bad\" lists 192.0.2.168/29, fetched"), "{why}");
     let why = nightlatch.json(&["why", "2001:db8:66::66"]);
     assert_eq!(why["reason"], "listed");
     assert_eq!(why["lists"][0]["feed"], serde_json::Value::Null);
