@@ -82,7 +82,7 @@ fn off_on_trial_on_and_down() {
     check(&nightlatch, 69, &["NOT IN THE KERNEL"], &[]);
     let _daemon = nightlatch.daemon();
     check(&nightlatch, 1, &off, &[]);
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_full_disk_changes_nothing() {
 
     scene.shell(&format!("rm {folder}/filler"));
     nightlatch.must(&["allow", "new", "203.0.113.99"]);
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact"));
     drop(daemon);
 }
 
