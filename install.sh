@@ -10,25 +10,25 @@ usage: ./install.sh [OPTION...] [ARGUMENTS OF "nightlatch up"...]
   (nothing)        install what is missing, build, copy the files, run "nightlatch up"
   --demo           install what the build and the demo need, then run "nightlatch demo";
                    copies nothing and does not touch this machine's firewall
-  --no-up          all but the last step (for packagers and images)
-  --uninstall      take the firewall and the files off again, after asking
-  --yes            no questions (handed on to "nightlatch up" as well)
-  --prefix DIR     where to install (default /usr/local)
+  --no-up          do not run "nightlatch up" (for packagers and images)
+  --uninstall      turn the firewall off and remove the files, after asking
+  --yes            do not ask (also passed to "nightlatch up")
+  --prefix DIR     where to install (default: /usr/local)
   --binary FILE    install this program instead of building it, and the program of its demo,
-                   nightlatch-lab, if that is beside it
-  --help           this text
+                   nightlatch-lab, if it is in the same folder
+  --help           show this text
 
-DESTDIR in the environment puts everything under another root directory; then nothing is
-fetched and nothing is started. Other arguments, such as --mode open, go to "nightlatch up".
+DESTDIR in the environment installs everything below another root directory; then nothing is
+fetched and nothing is started. Other arguments, e.g. --mode open, are passed to "nightlatch up".
 TEXT
 }
 
 # What each purpose needs from the distribution: the command that shows it is there, its package.
 build_needs=("cc:gcc" "ar:binutils")
 run_needs=("nft:nftables" "ip:iproute2")
-# The old names that old hands type (Travelin' Man 3); each is a link to the program.
+# The command names of Travelin' Man 3; each is a link to the program.
 old_names=(add-ip add-fqdn del-acct add-blacklist iptables-restart)
-# What a foreign file of one of those names is called after we have put it aside.
+# The suffix of a foreign file of one of those names after it was renamed.
 kept_suffix=.before-nightlatch
 
 main() {
@@ -100,12 +100,13 @@ read_arguments() {
         esac
         shift
     done
-    [[ $prefix == /* ]] || fail "--prefix $prefix is not an absolute path" "write it from / on"
+    [[ $prefix == /* ]] ||
+        fail "--prefix $prefix is not an absolute path" "use e.g. --prefix /usr/local"
     [[ -z $program || -x $program ]] || fail "--binary: $program is not a program" "build it first"
 }
 
 # The program goes to bin, not sbin: everybody's PATH has it, also after a plain `su`, in
-# root's crontab (/etc/crontab lists it), under sudo, and for users who only open a door with
+# root's crontab (/etc/crontab lists it), under sudo, and for users who only open access with
 # their card. The old names go to sbin, where iptables-restart has always been.
 set_places() {
     bin_dir=$DESTDIR$prefix/bin
@@ -142,14 +143,14 @@ fetch_packages() {
     apt_install "${missing[@]}"
 }
 
-# Asks the network for fresh package lists only when the ones at hand do not do.
+# Updates the package lists only if installing with the present ones fails.
 apt_install() {
     local options=(-y -q -o Dpkg::Use-Pty=0 --no-install-recommends)
     export DEBIAN_FRONTEND=noninteractive
     if ! apt-get install "${options[@]}" "$@" >/dev/null 2>&1; then
-        say "the package lists are old: fetching new ones"
+        say "the package lists are outdated: updating them"
         apt-get update -q >/dev/null ||
-            fail "apt-get update did not work" "is there a network? see the lines above"
+            fail "apt-get update failed" "check the network; see the lines above"
         apt-get install "${options[@]}" "$@" >/dev/null ||
             fail "apt-get could not install: $*" "see the lines above"
     fi
@@ -161,7 +162,7 @@ build() {
     as_owner cargo build --release --locked
     program=${CARGO_TARGET_DIR:-target}/release/nightlatch
     [[ -x $program && -x $program-lab ]] ||
-        fail "the build made no $program or no $program-lab" "see the lines above"
+        fail "the build did not create $program and $program-lab" "see the lines above"
     program=$(readlink -f "$program")
 }
 
@@ -184,8 +185,8 @@ find_cargo() {
         fail "Rust $present is too old, $wanted or newer is needed" "run: rustup update stable"
 }
 
-# Builds as the owner of the sources: no file of root's in somebody's home, and no foreign
-# build script with root's rights.
+# Builds as the owner of the sources: no file of root in that user's home, and no build script
+# of that user running as root.
 as_owner() {
     if [[ -n $owner ]]; then
         runuser -u "$owner" -- env HOME="$(getent passwd "$owner" | cut -d: -f6)" PATH="$PATH" "$@"
@@ -209,7 +210,7 @@ copy_lab() {
     if [[ -x $lab ]]; then
         place 0755 "$lab" "$lab_dir/nightlatch-lab"
     else
-        say "$lab is not there, so it was not installed; only \"nightlatch demo\" needs it"
+        say "$lab does not exist, so it was not installed; only \"nightlatch demo\" needs it"
     fi
 }
 
@@ -252,7 +253,7 @@ copy_units() {
 }
 
 # Examples are documentation. The configuration itself is the administrator's: without one the
-# defaults hold, and nothing here ever writes it.
+# defaults apply, and nothing here ever writes it.
 copy_examples() {
     local file
     for file in examples/*.toml README.md CHANGELOG.md SECURITY.md LICENSE-MIT LICENSE-APACHE; do
@@ -280,7 +281,7 @@ link_old_names() {
     done
     for name in "${old_names[@]}"; do
         if [[ -z $DESTDIR && -f /root/$name ]]; then
-            say "/root/$name is the old program: \"$name\" alone is ours, \"./$name\" in /root the old one"
+            say "/root/$name is the old program: \"$name\" runs Nightlatch, \"./$name\" in /root the old one"
         fi
     done
 }
@@ -289,14 +290,14 @@ is_ours() {
     [[ -L $1 && $(readlink "$1") == */nightlatch ]]
 }
 
-# A file of somebody else's is kept beside, never lost; one made immutable stays where it is.
+# A foreign file is renamed, never lost; an immutable one is left in place.
 put_aside() {
     if ! mv -n "$1" "$1$kept_suffix" 2>/dev/null || [[ -e $1 || -L $1 ]]; then
-        say "$1 stays: it cannot be renamed (immutable, or $1$kept_suffix is in the way)."
-        say "  To have the new one: chattr -i $1; mv $1 $1.old; then run this again"
+        say "$1 was not replaced: it cannot be renamed (immutable, or $1$kept_suffix exists)."
+        say "  To replace it: chattr -i $1; mv $1 $1.old; then run this again"
         return 1
     fi
-    say "$1 was there before us and is now $1$kept_suffix"
+    say "$1 existed before and was renamed to $1$kept_suffix"
 }
 
 # Addresses by country without asking anybody on the network. The Debian package would install
@@ -312,7 +313,7 @@ fetch_country_table() {
         place 0644 "$dir/usr/share/tor/geoip" "$share_dir/nightlatch/geoip"
         place 0644 "$dir/usr/share/tor/geoip6" "$share_dir/nightlatch/geoip6"
     else
-        say "not to be had now; only rules by country need it. Run this again later."
+        say "not available right now; only country rules need it. Run this again later."
     fi
     rm -rf "$dir"
 }
@@ -324,7 +325,7 @@ start() {
         step "Done: everything is under $DESTDIR"
         return
     fi
-    # The daemon of an earlier version makes room for the new one; the firewall stands meanwhile.
+    # Restart the daemon if an earlier version is running; the firewall stays active meanwhile.
     if [[ -d /run/systemd/system ]]; then systemctl try-restart nightlatch.service; fi
     if [[ $run_up == no ]]; then
         step "Done. To protect this machine: nightlatch up"
@@ -340,15 +341,15 @@ uninstall() {
         if [[ $ask == no ]]; then
             answer=yes
         else
-            [[ -t 0 ]] || fail "there is nobody to ask" "use --uninstall --yes"
-            say "This takes the firewall off: whatever listens here can be reached again by everybody."
+            [[ -t 0 ]] || fail "stdin is not a terminal" "use --uninstall --yes"
+            say "This turns the firewall off: every service of this machine becomes reachable again."
             read -r -p "Remove Nightlatch? Type yes: " answer
         fi
         [[ $answer == yes ]] || fail "nothing was removed" "run it again and type yes"
         if [[ -x $bin_dir/nightlatch ]]; then
-            step "Taking the firewall off"
+            step "Turning the firewall off"
             "$bin_dir/nightlatch" down --yes ||
-                fail "the firewall could not be taken off, so nothing was removed" "see the lines above"
+                fail "the firewall could not be turned off, so nothing was removed" "see the lines above"
         fi
         if [[ -d /run/systemd/system ]]; then
             systemctl disable --now nightlatch.service nightlatch-boot.service || true
@@ -385,14 +386,14 @@ remove_snippets() {
         "$DESTDIR"/etc/kamailio "$DESTDIR"/usr/local/etc/kamailio \
         "$DESTDIR"/etc/opensips "$DESTDIR"/usr/local/etc/opensips) || true
     if [[ -n $users ]]; then
-        say "$snippet_dir stays, because it is included by" "$users"
+        say "$snippet_dir was not removed, because it is included by" "$users"
         rm -f "${snippet_dir%/*}"/geoip{,6}
         return
     fi
     rm -rf "${snippet_dir%/*}"
 }
 
-# ---------------------------------------------------------------- talking
+# ---------------------------------------------------------------- messages
 
 step() { printf '\n==> %s\n' "$*"; }
 say() { printf '    %s\n' "$*"; }

@@ -196,7 +196,7 @@ pub fn is_record_name(text: &str) -> bool {
 
 /// Not a host name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is neither an address nor a host name (such as office.example.net)")]
+#[error("\"{0}\" is neither an address nor a host name (e.g. office.example.net)")]
 pub struct HostError(String);
 
 /// A host name as the resolver takes it: labels of letters, digits, `-` and `_`, with a letter

@@ -55,7 +55,7 @@ impl fmt::Display for Mode {
 /// The text names no mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no mode: write allowlist (strangers meet silence) or open (chosen services answer them)"
+    "unknown mode \"{0}\": use allowlist (strangers are dropped) or open (strangers can use selected services)"
 )]
 pub struct ModeError(String);
 

@@ -92,7 +92,7 @@ impl fmt::Display for Product {
 /// The text names no product we know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no telephone server we know: write one of asterisk, freepbx, vitalpbx, 3cx, fusionpbx, freeswitch, kamailio"
+    "unknown telephone server \"{0}\": use one of asterisk, freepbx, vitalpbx, 3cx, fusionpbx, freeswitch, kamailio"
 )]
 pub struct ProductError(String);
 

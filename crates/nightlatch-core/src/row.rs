@@ -82,13 +82,13 @@ impl Row {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// No feature of this version keeps such a record.
-    #[error("this version knows no record \"{name}\"")]
+    #[error("unknown record \"{name}\": this version does not support it")]
     Unknown {
         /// Which record.
         name: String,
     },
     /// What is stored is no such record.
-    #[error("the record \"{name}\" cannot be understood: {why}: {body}")]
+    #[error("the record \"{name}\" cannot be parsed: {why}: {body}")]
     CannotBeUnderstood {
         /// Which record.
         name: String,
@@ -197,7 +197,7 @@ mod tests {
         let body = r#"{"knock":[7001,"planted",7003]}"#;
         let error = Loading::default().take_row("users", "secrets/anna", body).unwrap_err();
         let text = format!("{error} {error:?}");
-        assert!(text.contains("\"users/secrets/anna\" cannot be understood"), "{text}");
+        assert!(text.contains("\"users/secrets/anna\" cannot be parsed"), "{text}");
         assert!(!text.contains("planted") && !text.contains("7001"), "{text}");
         let body = r#"{"knock":[7001,7000,7003]}"#;
         let mut loading = Loading::default();
@@ -224,13 +224,13 @@ mod tests {
             let error = Loading::default().take_row(feature, key, body).unwrap_err().to_string();
             assert!(error.contains(expected), "{feature}/{key}: {error}");
         };
-        refused("ban", "192.0.2.7", "{}", "this version knows no record \"ban/192.0.2.7\"");
-        refused("firewall", "colour", "1", "this version knows no record \"firewall/colour\"");
-        refused("firewall", "mode", "\"sideways\"", "\"firewall/mode\" cannot be understood");
-        refused("blocks", "192.0.2.7", "{", "\"blocks/192.0.2.7\" cannot be understood");
+        refused("ban", "192.0.2.7", "{}", "unknown record \"ban/192.0.2.7\"");
+        refused("firewall", "colour", "1", "unknown record \"firewall/colour\"");
+        refused("firewall", "mode", "\"sideways\"", "\"firewall/mode\" cannot be parsed");
+        refused("blocks", "192.0.2.7", "{", "\"blocks/192.0.2.7\" cannot be parsed");
         refused("blocks", "192.0.2.8", BLOCK, "it is the record of \"192.0.2.7\"");
         refused("blocks", "192.0.2.7/32", BLOCK, "it is the record of \"192.0.2.7\"");
-        refused("countries", "asker", "null", "\"countries/asker\" cannot be understood");
+        refused("countries", "asker", "null", "\"countries/asker\" cannot be parsed");
         let long = Loading::default().take_row("a\nb", &"x".repeat(5000), "").unwrap_err();
         let text = long.to_string();
         assert!(text.len() < 300 && text.contains("\"a b/xxx"), "{text}");

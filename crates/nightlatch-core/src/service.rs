@@ -172,7 +172,7 @@ impl fmt::Display for ServiceName {
 
 /// What is wrong with the name of a service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" cannot name a service: use 1 to 24 of a-z, 0-9 and \"-\", a letter first")]
+#[error("\"{0}\" is not a valid service name: use 1 to 24 of a-z, 0-9 and \"-\", a letter first")]
 pub struct ServiceNameError(String);
 
 impl FromStr for ServiceName {

@@ -42,7 +42,7 @@ pub enum NetlinkError {
     #[error("cannot open a netlink socket to the kernel's firewall; are you root?")]
     Open(#[source] io::Error),
     /// Sending or receiving failed.
-    #[error("cannot talk to the kernel's firewall while {doing}")]
+    #[error("cannot communicate with the kernel's firewall while {doing}")]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -61,14 +61,18 @@ pub enum NetlinkError {
         message: Option<String>,
     },
     /// The ruleset changed again and again while it was read.
-    #[error("the ruleset kept changing while {doing}; is another program writing it all the time?")]
+    #[error(
+        "the ruleset kept changing while {doing}; is another program changing it continuously?"
+    )]
     Restless {
         /// What was being done.
         doing: &'static str,
     },
     /// The kernel did not answer, or the answer was lost. Whether a change was made is not
     /// known: open a new socket and read back what matters.
-    #[error("the kernel gave no answer while {doing}; read the firewall back before going on")]
+    #[error(
+        "no reply from the kernel while {doing}; if this was a change, it may or may not have been made"
+    )]
     NoAnswer {
         /// What was being done.
         doing: &'static str,
@@ -82,7 +86,7 @@ pub enum NetlinkError {
         bytes: usize,
     },
     /// An element that does not belong into the set.
-    #[error("the element {element} does not fit into the set \"{set}\"")]
+    #[error("the element {element} has the wrong type for the set \"{set}\"")]
     WrongElement {
         /// The set's name.
         set: String,

@@ -92,7 +92,7 @@ pub struct Batch {
 pub enum NflogError {
     /// Another socket reads it: packets that are sent to this group would be missed.
     #[error(
-        "another program{} reads the NFLOG group {group} already: stop it or have it read another group; until then, packets sent to this group are missed", with_port(*.port)
+        "another program{} already reads the NFLOG group {group}: stop it or configure another group for it; until then, packets sent to this group are missed", with_port(*.port)
     )]
     Taken {
         /// The group.
@@ -102,7 +102,7 @@ pub enum NflogError {
     },
     /// The kernel has no NFLOG.
     #[error(
-        "this kernel cannot copy packets to a program: it has no module \"nfnetlink_log\"; install the kernel's package of modules, or another kernel"
+        "this kernel cannot copy packets to a program: the module \"nfnetlink_log\" is missing; install the package with the kernel's modules, or another kernel"
     )]
     Unsupported,
     /// No socket, no permission or no answer.

@@ -31,7 +31,7 @@ pub enum NftError {
         message: String,
     },
     /// `nft` did not end in time and was stopped.
-    #[error("nft did not end within {} seconds and was stopped", TIMEOUT.as_secs())]
+    #[error("nft did not finish within {} seconds and was stopped", TIMEOUT.as_secs())]
     TimedOut,
     /// `nft` could not be run.
     #[error("cannot run nft")]
@@ -159,5 +159,5 @@ fn search_path() -> OsString {
 fn first_lines(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let lines: Vec<&str> = said.trim_end().lines().take(MESSAGE_LINES).collect();
-    if lines.is_empty() { "it gave no reason".to_owned() } else { lines.join("\n") }
+    if lines.is_empty() { "no reason given".to_owned() } else { lines.join("\n") }
 }

@@ -226,7 +226,7 @@ pub enum AddressError {
     )]
     NotAnAddress(String),
     /// The part behind the slash is no prefix length of the family.
-    #[error("\"{text}\": the part behind \"/\" must be a number from 0 to {most}")]
+    #[error("\"{text}\": the part after \"/\" must be a number from 0 to {most}")]
     Prefix {
         /// The text as written.
         text: String,
@@ -234,7 +234,7 @@ pub enum AddressError {
         most: u32,
     },
     /// The ends of a range are of two families, or the first is behind the last.
-    #[error("\"{0}\": a range needs two addresses of one family, the lower one first")]
+    #[error("\"{0}\": a range needs two addresses of the same family, the lower one first")]
     Range(String),
 }
 
@@ -346,7 +346,7 @@ mod tests {
             ("::1/129", "must be a number from 0 to 128"),
             ("::ffff:192.0.2.1/64", "must be a number"),
             ("192.0.2.9-192.0.2.1", "the lower one first"),
-            ("192.0.2.9-2001:db8::1", "of one family"),
+            ("192.0.2.9-2001:db8::1", "of the same family"),
             ("192.0.2.256", "is not an IPv4"),
             ("", "is not an IPv4"),
         ] {

@@ -9,7 +9,7 @@ pub(crate) const HEAD: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAList {
     /// Nothing but white space.
-    #[error("the list is empty; see whether its address is still right")]
+    #[error("the list is empty; check the address")]
     Empty,
     /// HTML: a login, an error page, a captcha.
     #[error(
@@ -17,16 +17,18 @@ pub enum NotAList {
     )]
     WebPage,
     /// XML of some kind.
-    #[error("this is XML, not a list; look for a text, CSV or JSON form of it")]
+    #[error("this is XML, not a list; use a text, CSV or JSON version")]
     Xml,
     /// A compressed file, and of which kind.
-    #[error("this is a {0} file; only gzip is unpacked, give the address of a text or gzip form")]
+    #[error(
+        "this is a {0} file; only gzip is supported; use the address of a text or gzip version"
+    )]
     Compressed(&'static str),
     /// A character set that is not a superset of ASCII.
     #[error("this is {0} text; a list must be UTF-8, ASCII or Latin-1")]
     Charset(&'static str),
     /// Other bytes that are no text.
-    #[error("this is binary data, not a list; see whether its address is right")]
+    #[error("this is binary data, not a list; check the address")]
     Binary,
 }
 

@@ -11,16 +11,16 @@ use crate::shell::outcome::{Code, Outcome};
 use crate::shell::paths::Paths;
 use crate::shell::screen;
 
-/// A night latch for telephone servers: the machine's own calls go out, its people and carriers
-/// come in, and for everyone else it does not exist.
+/// A firewall for telephone servers. Only the people and carriers you allow can connect; the
+/// server does not answer anyone else. Its own outgoing calls are not affected.
 ///
 /// Times are written 90s, 15m, 8h, 7d; addresses 203.0.113.7, 203.0.113.0/24,
 /// 203.0.113.7-203.0.113.9, 2001:db8::1.
 #[derive(Parser, Debug)]
 #[command(name = "nightlatch", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 the answer is no, 2 wrong use, 69 the daemon is not \
-    running, 74 disk or kernel failed, 77 not allowed, 78 bad configuration."
+    after_help = "Exit codes: 0 success, 1 refused or negative result, 2 usage error, 69 daemon \
+    not running, 74 disk or kernel error, 77 permission denied, 78 invalid configuration."
 )]
 pub struct Cli {
     #[command(flatten)]

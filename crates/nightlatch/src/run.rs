@@ -93,7 +93,7 @@ pub fn once(
         answer = reply.try_recv().ok();
         answer.is_some()
     });
-    answer.ok_or_else(|| Failure::failed("no answer came"))
+    answer.ok_or_else(|| Failure::failed("no reply received"))
 }
 
 struct State {
@@ -360,7 +360,7 @@ impl State {
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
         if let Some(reply_to) = self.waiting.remove(&ticket) {
-            // Whoever asked may have gone; the change stands all the same.
+            // The client may have disconnected; the change is applied anyway.
             let _ = reply_to.try_send(reply);
         }
     }

@@ -10,7 +10,7 @@ use crate::features;
 use crate::shell::outcome::{Code, Failure};
 
 /// What a change counts for while the firewall is off.
-const COUNTS_WHEN_UP: &str = "the firewall is OFF: this counts when \"nightlatch up\" puts it up";
+const COUNTS_WHEN_UP: &str = "the firewall is OFF: this takes effect after \"nightlatch up\"";
 
 /// What was done, one sentence a line.
 pub fn done(done: &Done) -> String {
@@ -28,20 +28,20 @@ pub fn refuse(refusal: &Refusal) -> String {
             "nothing was changed: this would end your own session from {origin}; allow {origin} in another account first, or add --force"
         ),
         Cause::LockedOut { origin, by: LockOut::Configuration } => format!(
-            "nothing was changed: with this configuration you could not come in from {origin} any more; allow {origin} in an account first"
+            "nothing was changed: this configuration would lock you out ({origin}); allow {origin} in an account first"
         ),
         Cause::LockedOut { origin, by: LockOut::Up } => format!(
-            "nothing was changed: this would end your own session from {origin}; \"nightlatch why {origin}\" says what shuts it out"
+            "nothing was changed: this would end your own session from {origin}; \"nightlatch why {origin}\" shows what blocks it"
         ),
         Cause::LockedOut { origin, by: LockOut::List } => format!(
-            "nothing was changed: you could not come in from {origin} any more; allow {origin} in an account first, or add --force"
+            "nothing was changed: this would lock you out ({origin}); allow {origin} in an account first, or add --force"
         ),
         Cause::NotWritten { error } => not_written(error),
         Cause::NotRecorded { error } => format!(
-            "it is in force, but could not be written down: {error}; it is tried again every ten seconds, and until then a restart of the daemon undoes it"
+            "the change is in effect, but could not be saved: {error}; saving is retried every ten seconds, and until it succeeds a restart of the daemon reverts the change"
         ),
         Cause::NotInKernel { error, again_in } => format!(
-            "it is written down, but the kernel does not have it yet ({error}); it is tried again at once, and then every {} seconds",
+            "saved, but not yet applied to the kernel ({error}); retrying now, then every {} seconds",
             again_in.as_secs()
         ),
         Cause::Configuration { error } => error.clone(),
@@ -81,20 +81,20 @@ pub fn trouble(trouble: &Trouble) -> String {
     match trouble {
         Trouble::NotWritten { error } => not_written(error),
         Trouble::NotRecorded { error } => {
-            format!("it happens all the same, but is not in the audit log: {error}")
+            format!("applied, but not recorded in the audit log: {error}")
         }
         Trouble::AuditGap { error } => format!("the audit log has a gap: {error}"),
         Trouble::DiskSilent { seconds } => format!(
-            "the disk has not answered for {seconds} seconds: changes wait for it; what closes is closed already"
+            "the disk has not answered for {seconds} seconds: changes are delayed until it does; what they block is blocked already"
         ),
         Trouble::KernelRefused { error } => {
-            format!("the kernel's table is not what it should be: {error}")
+            format!("the kernel's nftables table does not match the desired state: {error}")
         }
         Trouble::Tampered { by, found } => {
             format!("{by} changed the firewall ({found}); it is being restored")
         }
         Trouble::FlowsNotCut { error } => {
-            format!("running connections could not be ended: {error}")
+            format!("could not end established connections: {error}")
         }
         Trouble::PeersNotTaught { error } => format!(
             "could not restore known peers: {error}; inbound calls of trunks may be dropped until the PBX registers again"
@@ -109,7 +109,7 @@ pub fn trouble(trouble: &Trouble) -> String {
 }
 
 fn not_written(error: &str) -> String {
-    format!("nothing was changed: the change could not be written down: {error}")
+    format!("nothing was changed: the change could not be saved: {error}")
 }
 
 /// What this host did to make a peer known, in a few words.

@@ -89,7 +89,7 @@ impl<'a> File<'a> {
 
 /// `"one"` or `["one", "another"]`.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a text or a list of texts")]
+#[serde(untagged, expecting = "a string or a list of strings")]
 pub(crate) enum OneOrMany {
     One(String),
     Many(Vec<String>),

@@ -66,7 +66,7 @@ mod tests {
         check(
             "[open]\nservices = [\"sip\", \"spi\"]\n\n[pbx]\nproduct = \"kamailio\"\n",
             "
-line 2, column 20: there is no service \"spi\": define it under [services], or write one of openvpn, ping, rtp, sip, sip-tls, ssh, web, webrtc, wireguard
+line 2, column 20: unknown service \"spi\": define it under [services], or use one of openvpn, ping, rtp, sip, sip-tls, ssh, web, webrtc, wireguard
   |
 2 | services = [\"sip\", \"spi\"]
   |                    ^^^^^",

@@ -94,7 +94,7 @@ fn known_services(
             return Err(file.mistake(
                 name.span(),
                 format!(
-                    "there is no service \"{service}\": define it under [services], or write one of {}",
+                    "unknown service \"{service}\": define it under [services], or use one of {}",
                     known.join(", ")
                 ),
             ));
@@ -120,7 +120,7 @@ fn open_hours(
         let service: ServiceName = file.value(name)?;
         if !rules.open.contains(&service) {
             let what = format!(
-                "\"{service}\" is not open to strangers: name it in services under [open] too, or remove its hours"
+                "\"{service}\" is not open to strangers: add it to services under [open], or remove its hours"
             );
             return Err(file.mistake(name.span(), what));
         }

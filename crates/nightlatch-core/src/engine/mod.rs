@@ -111,7 +111,7 @@ impl Engine {
         &self.state
     }
 
-    /// Counts the changes since the start: whoever keeps a copy knows by it when to renew it.
+    /// Counts the changes since the start, so that a cache knows when it is stale.
     pub fn revision(&self) -> u64 {
         self.revision
     }

@@ -10,7 +10,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Up to this: so the table stands again within a second after a neighbour that kept removing it
 /// has stopped.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often at that pace, half a minute: what is in the way still is nobody who loads a table.
+/// How often at that pace, half a minute: after that, the obstacle is not another program loading a ruleset.
 const HASTY: u32 = 64;
 /// How long the pauses are from then on.
 pub(super) const CALM_PAUSE: Duration = Duration::from_secs(5);

@@ -272,7 +272,7 @@ fn all_or_nothing() {
         let wrong = add(&mut netlink, &set, vec![range("2001:db8::1").into()]).unwrap_err();
         assert_eq!(
             wrong.to_string(),
-            "the element 2001:db8::1 does not fit into the set \"ranges4\""
+            "the element 2001:db8::1 has the wrong type for the set \"ranges4\""
         );
         netlink.transaction().commit().unwrap();
 

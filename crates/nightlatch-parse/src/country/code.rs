@@ -84,7 +84,7 @@ impl FromStr for CountryCode {
 
 /// A name that is no country's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no country is called \"{text}\"{}", hint(.near))]
+#[error("unknown country \"{text}\"{}", hint(.near))]
 pub struct NoSuch {
     /// The name as written, shortened.
     pub text: String,
@@ -94,7 +94,7 @@ pub struct NoSuch {
 
 fn hint(near: &[&'static str]) -> String {
     match near {
-        [] => "; write its ISO code such as DE or its English name".to_owned(),
+        [] => "; use an ISO code, e.g. DE, or the English name".to_owned(),
         [only] => format!("; did you mean {only}?"),
         [most @ .., last] => format!("; did you mean {} or {last}?", most.join(", ")),
     }
@@ -289,7 +289,7 @@ mod tests {
         assert!(error.near.contains(&"South Korea"), "{error}");
         assert_eq!(
             find("\x1b[2J").unwrap_err().to_string(),
-            "no country is called \"?[2J\"; write its ISO code such as DE or its English name"
+            "unknown country \"?[2J\"; use an ISO code, e.g. DE, or the English name"
         );
         assert_eq!(find("").unwrap_err().near, Vec::<&str>::new());
     }

@@ -60,14 +60,14 @@ pub enum CountryError {
     #[error(transparent)]
     NotAList(#[from] NotAList),
     /// It holds more ranges than the caller allows.
-    #[error("the table has more than {limit} ranges; raise the limit if that is right")]
+    #[error("the table has more than {limit} ranges; raise the limit if that is expected")]
     TooMany {
         /// The caller's limit.
         limit: usize,
     },
     /// It has lines, but none names a country.
     #[error(
-        "none of the {lines} lines read is a range with its country, the first is \"{sample}\"; see whether the address and the kind of table are right"
+        "none of the {lines} lines read is a range with its country (first: \"{sample}\"); check the address and the kind of table"
     )]
     NothingUsable {
         /// How many lines were read.
@@ -76,7 +76,7 @@ pub enum CountryError {
         sample: String,
     },
     /// A database in the `MaxMind` format that is damaged or of another kind.
-    #[error("the .mmdb database cannot be used: {0}")]
+    #[error("cannot use the .mmdb database: {0}")]
     Database(&'static str),
 }
 

@@ -195,7 +195,7 @@ mod tests {
         }
         let both = packet(Kind::Aaaa, 0x8180, &[record(ASKED, TYPE_AAAA, 60, &v6)]);
         assert_eq!(shown(Kind::Aaaa, &both), "2001:db8::7 60");
-        assert_eq!(shown(Kind::A, &both), "the DNS response belongs to another query");
+        assert_eq!(shown(Kind::A, &both), "the DNS response is for another query");
         for length in 0..both.len() {
             assert!(address_answer(&both[..length], 7, NAME, Kind::Aaaa).is_err(), "{length}");
         }

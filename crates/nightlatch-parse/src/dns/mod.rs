@@ -56,7 +56,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DnsError {
     /// It belongs to another query: wait for the next packet.
-    #[error("the DNS response belongs to another query")]
+    #[error("the DNS response is for another query")]
     NotOurs,
     /// It is malformed.
     #[error("the DNS response is malformed")]

@@ -208,7 +208,7 @@ mod tests {
             (0x8380, vec![naptr(&format!("1 1 s SIP+D2U - {udp}"))], "truncated"),
             (0x8183, vec![], "the name does not exist"),
             (0x8182, vec![], "the name server reports error 2"),
-            (0x0100, vec![], "the DNS response belongs to another query"),
+            (0x0100, vec![], "the DNS response is for another query"),
         ] {
             assert_eq!(shown(&packet(flags, &records)), expected);
         }

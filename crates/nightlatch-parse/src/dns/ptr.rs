@@ -190,7 +190,7 @@ mod tests {
         many[6..8].copy_from_slice(&[0xff, 0xff]);
         assert_eq!(shown(&many), "the DNS response is malformed");
         // Of another question, another number.
-        let not_ours = "the DNS response belongs to another query";
+        let not_ours = "the DNS response is for another query";
         let other = ptr_answer(&whole, 7, "203.0.113.8".parse().unwrap()).unwrap_err();
         assert_eq!(other.to_string(), not_ours);
         assert_eq!(ptr_answer(&whole, 8, address()).unwrap_err().to_string(), not_ours);

@@ -81,7 +81,7 @@ fn answers() {
         (0x8180, vec![record(&asked, 1, &[192, 0, 2, 1])], ""),
         (0x8183, vec![], "the name does not exist"),
         (0x8185, vec![], "the name server reports error 5"),
-        (0x0100, vec![], "the DNS response belongs to another query"),
+        (0x0100, vec![], "the DNS response is for another query"),
         // A pointer to itself, one forwards, one beyond the packet, a label that does not end.
         (0x8180, vec![srv(&[0xc0, 39], 1, 1, &one)], "the DNS response is malformed"),
         (0x8180, vec![srv(&asked, 1, 1, &[0xc0, 57])], "the DNS response is malformed"),

@@ -85,7 +85,7 @@ impl Loader<'_> {
         if seen.len() >= MAX_INCLUDES {
             return Err(too_large(
                 path,
-                format!("its includes lead more than {MAX_INCLUDES} files deep"),
+                format!("its includes are nested more than {MAX_INCLUDES} files deep"),
             ));
         }
         seen.push(path.to_owned());
@@ -225,7 +225,7 @@ impl Config {
         out: &mut String,
     ) -> Result<(), String> {
         if depth > MAX_DEPTH {
-            return Err("names in values lead to each other without end".to_owned());
+            return Err("options in values refer to each other in a cycle".to_owned());
         }
         let mut rest = text;
         while let Some(at) = rest.find('%') {
@@ -243,9 +243,7 @@ impl Config {
                 self.replace(section, value, given, depth + 1, out)?;
                 rest = after;
             } else {
-                return Err(
-                    "a percent sign that is neither doubled nor part of %(name)s".to_owned()
-                );
+                return Err("a percent sign must be doubled or part of %(name)s".to_owned());
             }
             if out.len() > MAX_VALUE {
                 return Err(format!("longer than {MAX_VALUE} bytes"));

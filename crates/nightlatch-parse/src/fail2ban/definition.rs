@@ -185,7 +185,7 @@ fn replace_tags(
             return Ok(values);
         }
     }
-    Err(("failregex".to_owned(), "tags lead to each other without end".to_owned()))
+    Err(("failregex".to_owned(), "tags refer to each other in a cycle".to_owned()))
 }
 
 fn replace_once(
@@ -212,14 +212,14 @@ fn replace_once(
         let count = counts.entry((name.to_owned(), tag.clone())).or_insert(0);
         *count += 1;
         if tag == name || *count > MAX_REPLACEMENTS {
-            return Err(format!("the tag <{tag}> leads back to itself"));
+            return Err(format!("the tag <{tag}> refers to itself"));
         }
         let pattern = format!("<{tag}>");
         let times = value.matches(&pattern).count();
         let length = value.len().saturating_add(times.saturating_mul(text.len()));
         *work = work.saturating_add(length);
         if length > MAX_VALUE || *work > MAX_WORK {
-            return Err(format!("longer than {MAX_VALUE} bytes once tags are replaced"));
+            return Err(format!("longer than {MAX_VALUE} bytes after replacing tags"));
         }
         value = value.replace(&pattern, &text);
         from = start;

@@ -90,7 +90,7 @@ impl Reader<'_> {
     }
 
     fn start_option(&mut self, text: &str, indent: usize) -> Result<(), &'static str> {
-        let at = text.find(['=', ':']).ok_or("neither a [section] nor an option with \"=\"")?;
+        let at = text.find(['=', ':']).ok_or("not a [section] and not an option with \"=\"")?;
         let (name, value) = text.split_at(at);
         let name = name.trim().to_lowercase();
         if name.is_empty() {

@@ -62,14 +62,14 @@ impl Reference {
 fn path_of(name: &str) -> Result<String, &'static str> {
     if name.starts_with('/') {
         if name.split('/').any(|part| part == "..") || name.contains('\0') {
-            return Err("its path leads upwards");
+            return Err("its path contains \"..\" or a NUL byte");
         }
         return Ok(name.to_owned());
     }
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
         return Err(
-            "its name is neither an absolute path nor letters, digits, hyphens, dots and underlines",
+            "its name must be an absolute path, or consist of letters, digits, hyphens, dots and underscores",
         );
     }
     Ok(format!("/etc/fail2ban/filter.d/{}.conf", name.strip_suffix(".conf").unwrap_or(name)))
@@ -89,7 +89,7 @@ fn read_options(mut text: &str) -> Result<Vec<(String, String)>, &'static str> {
         let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || !name.chars().all(good) {
             return Err(
-                "the name of an option contains other than letters, digits, hyphens, dots and underlines",
+                "the name of an option may contain only letters, digits, hyphens, dots and underscores",
             );
         }
         let (value, rest) = read_value(rest)?;
@@ -104,7 +104,7 @@ fn read_options(mut text: &str) -> Result<Vec<(String, String)>, &'static str> {
 fn read_value(text: &str) -> Result<(&str, &str), &'static str> {
     for quote in ['"', '\''] {
         let Some(rest) = text.strip_prefix(quote) else { continue };
-        let (value, rest) = rest.split_once(quote).ok_or("a quote has no end")?;
+        let (value, rest) = rest.split_once(quote).ok_or("unterminated quote")?;
         let rest = rest.trim_start();
         return if let Some(rest) = rest.strip_prefix(',') {
             Ok((value.trim(), rest))

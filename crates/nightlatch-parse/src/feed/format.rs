@@ -266,7 +266,7 @@ mod tests {
             "json:a,b,c,d,e,f,g,h,i",
         ] {
             let error = text.parse::<Format>().unwrap_err().to_string();
-            assert!(error.contains("is no format"), "{text}: {error}");
+            assert!(error.contains("unknown format"), "{text}: {error}");
         }
     }
 

@@ -143,7 +143,7 @@ impl Json {
             self.end_word(&mut each)?;
         }
         if self.token != Token::None || !self.open.is_empty() {
-            return Err(self.wrong("it ends too early"));
+            return Err(self.wrong("unexpected end"));
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Json {
             (b' ' | b'\t' | b'\r' | b'\n', _) => {}
             // At the top, only what can hold entries: a bare number or text is another format.
             (b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n', Value) if self.open.is_empty() => {
-                return Err(self.wrong("it is no object or array"));
+                return Err(self.wrong("it is not an object or array"));
             }
             (b'"', Value | ValueOrEnd | Key | KeyOrEnd) => self.begin(Token::Text),
             (b'{', Value | ValueOrEnd) => self.open(false, each)?,
@@ -205,7 +205,7 @@ impl Json {
                 self.begin(Token::Word);
                 self.keep(byte);
             }
-            _ => return Err(self.wrong("something stands where it must not")),
+            _ => return Err(self.wrong("unexpected character")),
         }
         Ok(())
     }
@@ -230,14 +230,15 @@ impl Json {
             b'"' | b'\\' | b'/' => self.keep(byte),
             b'b' | b'f' | b'n' | b'r' | b't' => self.keep(b' '),
             b'u' => self.token = Token::Unicode(0, 0),
-            _ => return Err(self.wrong("an unknown escape in a text")),
+            _ => return Err(self.wrong("unknown escape in a string")),
         }
         Ok(())
     }
 
     fn unicode(&mut self, byte: u8, digits: u8, value: u32) -> Result<(), FeedError> {
-        let digit =
-            char::from(byte).to_digit(16).ok_or_else(|| self.wrong("\\u without four digits"))?;
+        let digit = char::from(byte)
+            .to_digit(16)
+            .ok_or_else(|| self.wrong("\\u without four hexadecimal digits"))?;
         let value = value * 16 + digit;
         self.token = Token::Unicode(digits + 1, value);
         if digits == 3 {
@@ -281,7 +282,7 @@ impl Json {
         if self.too_long
             || !(is_number || [&b"true"[..], b"false", b"null"].contains(&&self.text[..]))
         {
-            return Err(self.wrong("a word that is no number, true, false or null"));
+            return Err(self.wrong("a word other than a number, true, false or null"));
         }
         if self.next.wanted && self.text != b"null" {
             each(Item::Refused(self.line, &self.text))?;

@@ -44,14 +44,14 @@ pub enum FeedError {
     #[error(transparent)]
     NotAList(#[from] NotAList),
     /// It holds more entries than the caller allows.
-    #[error("the list has more than {limit} entries; raise the limit if that is right")]
+    #[error("the list has more than {limit} entries; raise the limit if that is expected")]
     TooMany {
         /// The caller's limit.
         limit: usize,
     },
     /// It has lines, but none is an entry.
     #[error(
-        "none of the {lines} lines read is an address or network, the first is \"{sample}\"; see whether the address, the key and the format are right"
+        "none of the {lines} lines read is an address or network (first: \"{sample}\"); check the address, the key and the format"
     )]
     NothingUsable {
         /// How many lines were read.
@@ -61,7 +61,7 @@ pub enum FeedError {
     },
     /// The JSON is sound, but there is nothing at the path.
     #[error(
-        "nothing stands at the path of the format \"{format}\"; see where the list keeps its addresses"
+        "nothing found at the path of the format \"{format}\"; check where the addresses are in the list"
     )]
     NothingAtPath {
         /// The format with its path.
@@ -76,21 +76,19 @@ pub enum FeedError {
         seen: String,
     },
     /// A table's row is longer than any real one.
-    #[error("line {line} of the table is longer than 64 KiB; this is no table of addresses")]
+    #[error("line {line} of the table is longer than 64 KiB; this is not a table of addresses")]
     LongRow {
         /// Its number.
         line: u64,
     },
     /// A quoted text that does not end.
-    #[error(
-        "a quoted text in the table does not end (line {line}); the list is damaged or cut off"
-    )]
+    #[error("unterminated quoted text in the table (line {line}); the list is damaged or cut off")]
     OpenQuote {
         /// Where it was given up.
         line: u64,
     },
     /// The JSON is damaged.
-    #[error("this is no whole JSON: {what} (line {line})")]
+    #[error("invalid or truncated JSON: {what} (line {line})")]
     Json {
         /// Where.
         line: u64,
@@ -99,7 +97,7 @@ pub enum FeedError {
     },
     /// A format's name that is not known.
     #[error(
-        "\"{0}\" is no format; write auto, plain, csv, csv:COLUMN, json or json:PATH such as json:prefixes[].ip_prefix"
+        "unknown format \"{0}\"; use auto, plain, csv, csv:COLUMN, json or json:PATH, e.g. json:prefixes[].ip_prefix"
     )]
     Format(String),
 }

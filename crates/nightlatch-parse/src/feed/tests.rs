@@ -89,16 +89,16 @@ fn what_is_no_list_is_said() {
         ("plain", b"\xff\xfea\0b\0", "UTF-16"),
         ("plain", b"a\0b\0.\0", "UTF-16"),
         ("plain", b"\0\0\0\0\0\0\0\0", "binary data"),
-        ("auto", b"Invalid API key\n", "the first is \"Invalid API key\""),
+        ("auto", b"Invalid API key\n", "(first: \"Invalid API key\")"),
         ("auto", b"error\nx\n", "none of the 2 lines"),
         (
             "json:a[]",
             b"{\"b\":[\"192.0.2.1\"]}",
-            "nothing stands at the path of the format \"json:a[]\"",
+            "nothing found at the path of the format \"json:a[]\"",
         ),
-        ("auto", b"{\"error\":\"unauthorized\"}", "nothing stands at the path"),
-        ("json", b"192.0.2.1\n", "no whole JSON"),
-        ("auto", b"{\"ip\":\"192.0.2.1\"", "ends too early"),
+        ("auto", b"{\"error\":\"unauthorized\"}", "nothing found at the path"),
+        ("json", b"192.0.2.1\n", "invalid or truncated JSON"),
+        ("auto", b"{\"ip\":\"192.0.2.1\"", "unexpected end"),
         ("csv:ip", b"a,b\n192.0.2.1,2\n", "no column \"ip\""),
     ] {
         let said = read(format, text);

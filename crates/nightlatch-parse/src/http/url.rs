@@ -33,22 +33,22 @@ impl HttpUrl {
         }
         let text = text.split('#').next().unwrap_or_default();
         let (scheme, rest) =
-            text.split_once("://").ok_or("it must begin with https://, http://, file:// or /")?;
+            text.split_once("://").ok_or("it must start with https://, http://, file:// or /")?;
         let scheme = scheme.to_ascii_lowercase();
         let is_safe = match scheme.as_str() {
             "https" => true,
             "http" => false,
-            _ => return Err("it must begin with https://, http://, file:// or /"),
+            _ => return Err("it must start with https://, http://, file:// or /"),
         };
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if host.contains('@') {
             return Err(
-                "a name or password in it would show in logs; send it in a header with a key file",
+                "a user name or password in it would appear in logs; send it in a header with a key file",
             );
         }
         if host.is_empty() || host.starts_with(':') || host.contains('\\') {
-            return Err("it names no server");
+            return Err("it has no host name");
         }
         let origin = format!("{scheme}://{}", host.to_ascii_lowercase());
         let slash = if path.starts_with('/') { "" } else { "/" };
@@ -95,7 +95,7 @@ impl HttpUrl {
         };
         let target = HttpUrl::parse(&target)?;
         if self.is_safe && !target.is_safe {
-            return Err("it leads from https to http, where anyone could change the list");
+            return Err("it goes from https to http, where anyone could change the list");
         }
         Ok(target)
     }
@@ -122,13 +122,13 @@ mod tests {
             assert_eq!(HttpUrl::parse(text).unwrap().full(), expected, "{text}");
         }
         for (text, message) in [
-            ("", "must begin with https://"),
-            ("ftp://x.example/", "must begin with https://"),
-            ("lists.example/a", "must begin with https://"),
-            ("file:///etc/passwd", "must begin with https://"),
-            ("https://", "names no server"),
-            ("https://:80/", "names no server"),
-            ("https://me:pw@x.example/", "a name or password in it"),
+            ("", "must start with https://"),
+            ("ftp://x.example/", "must start with https://"),
+            ("lists.example/a", "must start with https://"),
+            ("file:///etc/passwd", "must start with https://"),
+            ("https://", "has no host name"),
+            ("https://:80/", "has no host name"),
+            ("https://me:pw@x.example/", "a user name or password in it"),
             ("https://x.example/a b", "must be escaped"),
         ] {
             let error = HttpUrl::parse(text).unwrap_err();

@@ -153,7 +153,7 @@ impl fmt::Display for Format {
 
 /// A name that no format has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{name}\" is not a format of logs; known are {}", names())]
+#[error("unknown log format \"{name}\"; known formats: {}", names())]
 pub struct UnknownFormat {
     /// The name as written, at most 40 characters of it.
     pub name: String,

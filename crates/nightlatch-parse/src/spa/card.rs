@@ -68,13 +68,13 @@ pub enum CardWord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CardError {
     /// It is longer than any card.
-    #[error("the file is longer than any card")]
+    #[error("the file is too long for a card")]
     TooLong,
     /// It is not a text.
-    #[error("the file is not a text in UTF-8")]
+    #[error("the file is not UTF-8 text")]
     NotText,
     /// It is a page or a drawing, for people to look at.
-    #[error("the file is a page or a drawing")]
+    #[error("the file is an HTML page or an image")]
     Markup,
     /// Nothing of a card is in it.
     #[error("the file is not a card")]

@@ -79,7 +79,7 @@ fn erase(store: &mut Store) {
         journal::tell(
             Level::Warning,
             &format!(
-                "secrets that no longer count are still in the write-ahead log of the database: {error}; it is tried again every {again} seconds"
+                "could not erase replaced or removed secrets from the write-ahead log of the database: {error}; retrying every {again} seconds"
             ),
         );
     }

@@ -66,7 +66,8 @@ fn remember(tracked: &mut TrackedFlows, beginnings: &mut Beginnings, catalogue: 
         return;
     }
     if let Err(error) = beginnings.remember(tracked, catalogue) {
-        let message = format!("could not record who began the running connections: {error}");
+        let message =
+            format!("could not record which side opened the established connections: {error}");
         journal::tell(Level::Warning, &message);
     }
 }

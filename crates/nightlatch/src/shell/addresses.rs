@@ -21,9 +21,12 @@ pub fn one(text: &str) -> Result<IpAddr, String> {
     let address = text.trim().parse::<IpAddr>().map(|address| address.to_canonical());
     address.map_err(|_| match text.parse::<AddrRange>() {
         Ok(range) => {
-            format!("it holds many addresses: name one, such as {}", range.first_address())
+            format!(
+                "this is more than one address: write a single one, e.g. {}",
+                range.first_address()
+            )
         }
-        Err(_) => "name one address, such as 203.0.113.7 or 2001:db8::1".to_owned(),
+        Err(_) => "write a single address, e.g. 203.0.113.7 or 2001:db8::1".to_owned(),
     })
 }
 
@@ -54,8 +57,11 @@ mod tests {
             ("203.0.113.7", "203.0.113.7"),
             (" 2001:db8::1 ", "2001:db8::1"),
             ("::ffff:203.0.113.7", "203.0.113.7"),
-            ("203.0.113.0/24", "it holds many addresses: name one, such as 203.0.113.0"),
-            ("nowhere", "name one address, such as 203.0.113.7 or 2001:db8::1"),
+            (
+                "203.0.113.0/24",
+                "this is more than one address: write a single one, e.g. 203.0.113.0",
+            ),
+            ("nowhere", "write a single address, e.g. 203.0.113.7 or 2001:db8::1"),
         ] {
             let said = one(text).map_or_else(|wrong| wrong, |address| address.to_string());
             assert_eq!(said, expected, "{text}");

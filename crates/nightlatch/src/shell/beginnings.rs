@@ -83,7 +83,7 @@ impl Beginnings {
         let changed = looked.end(whole.is_ok());
         self.asked = Some((asking, MIN_INTERVAL.max(asking.elapsed() * MIN_PAUSE_FACTOR)));
         let saved = if changed { self.save() } else { Ok(()) };
-        let saved = saved.map_err(|error| format!("the file cannot be written: {error}"));
+        let saved = saved.map_err(|error| format!("cannot write the file: {error}"));
         let failed = whole.and(saved).err();
         let again = self.failed == failed;
         self.failed.clone_from(&failed);

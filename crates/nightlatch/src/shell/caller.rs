@@ -19,7 +19,7 @@ pub fn require_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::new(Code::NotAllowed, "only root may do this: run it with sudo"))
+    Err(Failure::new(Code::NotAllowed, "only root may do this: run the command with sudo"))
 }
 
 /// Who is at the other end of a socket.

@@ -23,7 +23,7 @@ pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => Failure::new(
             Code::NotAllowed,
-            "only root may ask the nightlatch daemon: run it with sudo",
+            "only root may use the nightlatch daemon: run the command with sudo",
         ),
         _ => not_running(&path, &error),
     })?;
@@ -36,7 +36,7 @@ pub fn ask(paths: &Paths, request: Request) -> Result<Reply, Failure> {
     reader.read_line(&mut reply).map_err(|error| broken(&error))?;
     if reply.is_empty() {
         return Err(broken(
-            &"it ended; \"nightlatch list\" or \"nightlatch log\" shows whether the change was made",
+            &"the connection was closed; check with \"nightlatch list\" or \"nightlatch log\" whether the change was made",
         ));
     }
     match serde_json::from_str(&reply).map_err(|error| broken(&error))? {
@@ -81,7 +81,7 @@ pub fn done(reply: Reply) -> Result<Done, Failure> {
 
 /// The failure of a reply that is not the answer to what was asked.
 pub fn unfitting(reply: &dyn std::fmt::Debug) -> Failure {
-    Failure::failed(format!("the daemon gave an unfitting answer: {reply:?}"))
+    Failure::failed(format!("unexpected reply from the daemon: {reply:?}"))
 }
 
 /// Whether a daemon listens.
@@ -94,7 +94,7 @@ pub(crate) fn not_running(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(
         Code::NotRunning,
         format!(
-            "the nightlatch daemon is not running ({}: {error}): start it with \"systemctl start nightlatch\" or \"nightlatch up\"; a firewall that was up stays up without it",
+            "the nightlatch daemon is not running ({}: {error}): start it with \"systemctl start nightlatch\" or \"nightlatch up\"; an active firewall stays active without it",
             path.display()
         ),
     )

@@ -8,8 +8,8 @@ pub fn from_terminal() {
     let _ = rustix::process::setsid();
 }
 
-/// Waits, a second at most, until a child has done so or has ended: who ends before it takes it
-/// along with the terminal.
+/// Waits, a second at most, until a child has done so or has ended: if this process exits before that, the
+/// child is terminated together with the terminal.
 pub fn wait_until_it_has_left(child: &Child) {
     const STEP: Duration = Duration::from_millis(5);
     for _ in 0..200 {

@@ -11,14 +11,14 @@ use super::journal;
 pub fn begin(name: &'static str, work: impl FnOnce() + Send + 'static) {
     let guarded = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            let message = format!("the {name} lane has failed, so the daemon ends");
+            let message = format!("the {name} lane has failed; the daemon exits");
             journal::tell(Level::Error, &message);
             std::process::exit(1);
         }
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
     if let Err(error) = thread {
-        journal::tell(Level::Error, &format!("the {name} lane cannot begin: {error}"));
+        journal::tell(Level::Error, &format!("the {name} lane cannot start: {error}"));
         std::process::exit(1);
     }
 }

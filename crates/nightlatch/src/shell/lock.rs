@@ -53,7 +53,7 @@ impl Lock {
         rustix::fs::flock(&state, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
             |_| {
                 Failure::no(format!(
-                    "another nightlatch daemon uses {} already: \"nightlatch status\" asks it",
+                    "another nightlatch daemon already uses {}: \"nightlatch status\" shows its state",
                     paths.state_dir.display()
                 ))
             },
@@ -63,17 +63,17 @@ impl Lock {
 }
 
 /// Names of abstract sockets belong to the network namespace, as the firewall does. But every
-/// local user may take one: a name that nobody of ours holds keeps nobody from guarding.
+/// local user may take one: a name held by another user must not prevent the start.
 fn take_namespace() -> Result<Option<UnixListener>, Failure> {
     let held = SocketAddr::from_abstract_name(NAME).and_then(|name| UnixListener::bind_addr(&name));
     match held {
         Ok(listener) => Ok(Some(listener)),
         Err(_) if is_held_by_us() => Err(Failure::no(
-            "another nightlatch daemon guards this network namespace already, with another state folder: stop it first",
+            "another nightlatch daemon already manages this network namespace, with another state folder: stop it first",
         )),
         Err(error) => {
             let message = format!(
-                "a program of another user holds the name @{NAME}, perhaps to keep the daemon from running; it runs all the same ({error})"
+                "a program of another user has taken the name @{NAME}, perhaps to keep the daemon from starting; continuing without this lock ({error})"
             );
             journal::tell(Level::Warning, &message);
             Ok(None)

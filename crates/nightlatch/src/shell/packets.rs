@@ -230,8 +230,7 @@ impl<F, T> Reader<F, T> {
                 return;
             }
             if let (Some(error), false) = (&pause, has_failed) {
-                let message =
-                    format!("packets for the daemon cannot be read: {error}; trying again");
+                let message = format!("cannot read packets for the daemon: {error}; retrying");
                 journal::tell(Level::Warning, &message);
             }
             has_failed = pause.is_some();

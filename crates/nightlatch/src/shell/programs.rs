@@ -50,10 +50,10 @@ pub fn run(name: &str, args: &[&str], most: usize, time_limit: Duration) -> Resu
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| format!("{name} did not start: {error}"))?;
+        .map_err(|error| format!("cannot start {name}: {error}"))?;
     let (Some(output), Some(complaint)) = (child.stdout.take(), child.stderr.take()) else {
         end(&mut child);
-        return Err(format!("{name} did not start: no pipes"));
+        return Err(format!("cannot start {name}: no pipes"));
     };
     let output = read_in_background(output, most);
     let complaint = read_in_background(complaint, 4096);

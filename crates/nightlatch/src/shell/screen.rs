@@ -34,7 +34,7 @@ pub fn complain(lines: impl AsRef<str>) {
 pub fn say_json(value: &impl Serialize) {
     match serde_json::to_string(value) {
         Ok(text) => write_out(&text),
-        Err(error) => complain(format!("nightlatch: cannot be written as JSON: {error}")),
+        Err(error) => complain(format!("nightlatch: cannot write as JSON: {error}")),
     }
 }
 

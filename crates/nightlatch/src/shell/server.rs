@@ -56,7 +56,7 @@ impl Envelope {
 /// The folder or a socket cannot be made.
 pub fn start(paths: &Paths, inbox: &Inbox) -> Result<(), Failure> {
     fs::create_dir_all(&paths.run_dir).map_err(|error| {
-        Failure::failed(format!("{} cannot be made: {error}", paths.run_dir.display()))
+        Failure::failed(format!("cannot create {}: {error}", paths.run_dir.display()))
     })?;
     let control = listen(&paths.control_socket(), 0o600)?;
     let status = listen(&paths.status_socket(), 0o666)?;
@@ -68,7 +68,7 @@ pub fn start(paths: &Paths, inbox: &Inbox) -> Result<(), Failure> {
 
 fn listen(path: &Path, mode: u32) -> Result<UnixListener, Failure> {
     let failed = |error: io::Error| {
-        Failure::failed(format!("the socket {} cannot be made: {error}", path.display()))
+        Failure::failed(format!("cannot create the socket {}: {error}", path.display()))
     };
     // The lock says that no other daemon lives: what lies there is left over.
     match fs::remove_file(path) {
@@ -93,11 +93,11 @@ fn serve(listener: &UnixListener, inbox: &Inbox, handle: fn(UnixStream, &Inbox) 
         let client = move || {
             let _seat = seat;
             if let Err(error) = handle(stream, &inbox) {
-                journal::tell(Level::Info, &format!("a client left: {error}"));
+                journal::tell(Level::Info, &format!("client disconnected: {error}"));
             }
         };
         if let Err(error) = std::thread::Builder::new().spawn(client) {
-            journal::tell(Level::Warning, &format!("a client could not be served: {error}"));
+            journal::tell(Level::Warning, &format!("cannot serve a client: {error}"));
         }
     }
 }
@@ -143,8 +143,8 @@ fn converse(stream: UnixStream, inbox: &Inbox) -> io::Result<()> {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(()),
             Err(error) => {
-                // It may have gone, and then there is nobody to tell.
-                let message = format!("not a request: {error}");
+                // The client may have disconnected.
+                let message = format!("invalid request: {error}");
                 let _ = write_line(&mut writer, &refuse(RefusalKind::Wrong, message));
                 return Err(error);
             }
@@ -165,7 +165,8 @@ struct Patient {
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let late = || io::Error::new(ErrorKind::TimedOut, "it took longer than 10 seconds");
+        let late =
+            || io::Error::new(ErrorKind::TimedOut, "the request took longer than 10 seconds");
         let left = TIMEOUT.checked_sub(self.waiting.elapsed()).filter(|left| !left.is_zero());
         self.stream.set_read_timeout(Some(left.ok_or_else(late)?))?;
         self.stream.read(buffer).map_err(|error| match error.kind() {
@@ -193,21 +194,21 @@ fn understand(line: &[u8], caller: &Caller) -> Result<Request, (RefusalKind, Str
         && version != VERSION
     {
         return Err(wrong(format!(
-            "the daemon speaks protocol {VERSION}, you speak {version}: run the command and the daemon from the same version (systemctl restart nightlatch)"
+            "the daemon uses protocol version {VERSION}, this command uses {version}: use the same version of both (systemctl restart nightlatch)"
         )));
     }
     let envelope: Envelope =
-        serde_json::from_slice(line).map_err(|error| wrong(format!("not a request: {error}")))?;
+        serde_json::from_slice(line).map_err(|error| wrong(format!("invalid request: {error}")))?;
     // The socket's mode keeps others out already; this holds if somebody widens it.
     if caller.uid != 0 {
-        let why = "only root may ask the nightlatch daemon: run it with sudo".to_owned();
+        let why = "only root may use the nightlatch daemon: run the command with sudo".to_owned();
         return Err((RefusalKind::NotAllowed, why));
     }
     if let Request::Do(ask) = &envelope.request
         && ask.requests.len() > MAX_REQUESTS
     {
         return Err(wrong(format!(
-            "{} requests are more than {MAX_REQUESTS} at once",
+            "too many requests at once: {}; at most {MAX_REQUESTS} are possible",
             ask.requests.len()
         )));
     }

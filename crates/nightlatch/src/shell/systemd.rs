@@ -22,7 +22,7 @@ pub fn notify(state: &str) {
     };
     let socket = UnixDatagram::unbound();
     if let (Ok(address), Ok(socket)) = (address, socket) {
-        // Nobody can be told that systemd does not listen; it will notice by its watchdog.
+        // There is nobody to report a failure to; the watchdog of systemd will notice it.
         let _ = socket.send_to_addr(state.as_bytes(), &address);
     }
 }
@@ -100,7 +100,7 @@ pub fn systemctl(arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("systemctl cannot be run: {error}"))?;
+        .map_err(|error| format!("cannot run systemctl: {error}"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -79,7 +79,7 @@ fn iptables_rules_are_counted() {
     assert_eq!((found.drop_rules, found.reject_rules), (2, 2));
     assert!(found.active);
     assert!(!found.at_boot);
-    for part in ["ip filter INPUT", "2 rules drop and 2 rules refuse", "must pass both"] {
+    for part in ["ip filter INPUT", "2 rules drop and 2 rules reject", "accepted by both"] {
         assert!(found.effect.contains(part), "{}", found.effect);
     }
 }

@@ -73,7 +73,7 @@ impl Ranged for Account {
 /// Not the name of an account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" cannot name an account: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
+    "\"{0}\" is not a valid account name: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
 )]
 pub struct NameError(String);
 

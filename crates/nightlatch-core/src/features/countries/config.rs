@@ -53,7 +53,7 @@ fn sources(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<String>, 
         OneOrMany::Many(many) => many,
     };
     if sources.is_empty() || sources.len() > MAX {
-        return Err(file.mistake(span, format!("name 1 to {MAX} sources")));
+        return Err(file.mistake(span, format!("use 1 to {MAX} sources")));
     }
     let known = ["/", "file:///", "http://", "https://"];
     let sound = |source: &String| known.iter().any(|begin| source.starts_with(begin));
@@ -61,7 +61,7 @@ fn sources(file: &File<'_>, written: Spanned<OneOrMany>) -> Result<Vec<String>, 
         None => Ok(sources),
         Some(wrong) => Err(file.mistake(
             span,
-            format!("\"{wrong}\" is no source: write a path from the root (/usr/share/tor), or what begins with https:// or http://"),
+            format!("\"{wrong}\" is not a valid source: use an absolute path (/usr/share/tor) or an https:// or http:// URL"),
         )),
     }
 }

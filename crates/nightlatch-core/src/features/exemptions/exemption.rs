@@ -51,7 +51,7 @@ impl Ranged for Exemption {
 /// Not the name of an exemption.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" cannot name an exemption: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
+    "\"{0}\" is not a valid exemption name: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
 )]
 pub struct NameError(String);
 

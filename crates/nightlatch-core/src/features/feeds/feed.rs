@@ -55,46 +55,48 @@ impl Feed {
         let is_url = self.source.starts_with("https://") || self.source.starts_with("http://");
         if !is_file && !is_url {
             return Err(format!(
-                "\"{}\" is neither a file's path from the root nor begins with https:// or http://",
+                "\"{}\" must be an absolute path or start with https:// or http://",
                 self.source
             ));
         }
         if is_url {
             // Whatever the key is, it is escaped.
             HttpUrl::parse(&self.source.replace(KEY, "key"))
-                .map_err(|reason| format!("the address cannot be used: {reason}"))?;
+                .map_err(|reason| format!("invalid address: {reason}"))?;
         }
         if let Some(place) = self.bare_key() {
             return Err(format!(
-                "{place} looks like a key, which would stand in logs: write ${{key}} there, and the key into a file that --key-file names"
+                "{place} looks like a key, which would appear in logs: replace it with ${{key}}, and put the key into a file given with --key-file"
             ));
         }
         let elsewhere = |host: &&str| !["127.0.0.1", "[::1]", "localhost"].contains(host);
         let host = self.source.strip_prefix("http://").map(host_of).filter(elsewhere);
         if let (Some(host), Some(_)) = (host, &self.key_file) {
             return Err(format!(
-                "over http:// anybody on the way to {host} could read the key: write https://"
+                "over http:// anyone between here and {host} could read the key: use https://"
             ));
         }
         let texts = self.headers.iter().map(|(_, value)| value).chain([&self.source]);
         let wants_key = texts.clone().any(|text| text.contains(KEY));
         match (&self.key_file, wants_key) {
             (None, true) => {
-                return Err("it needs a key: write the key into a file, chmod 600 it, and name it with --key-file".to_owned());
+                return Err(
+                    "it needs a key: put the key into a file, chmod 600 it, and use --key-file"
+                        .to_owned(),
+                );
             }
             (Some(path), _) if !path.starts_with('/') => {
-                return Err(format!("\"{path}\" is not a path from the root"));
+                return Err(format!("\"{path}\" is not an absolute path"));
             }
             (Some(_), false) => {
                 return Err(
-                    "the key is used nowhere: write ${key} in the address or in a --header"
-                        .to_owned(),
+                    "the key is not used: put ${key} into the address or a --header".to_owned()
                 );
             }
             _ => {}
         }
         if self.every < PACES.0 || self.every > PACES.1 {
-            return Err("look for a new version every 1m to 30d".to_owned());
+            return Err("the interval must be between 1m and 30d".to_owned());
         }
         Ok(())
     }
@@ -140,7 +142,7 @@ impl FeedName {
 
 /// What is wrong with the name of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" cannot name a feed: use 1 to 40 of a-z, 0-9, \"-\" and \"_\"")]
+#[error("\"{0}\" is not a valid feed name: use 1 to 40 of a-z, 0-9, \"-\" and \"_\"")]
 pub struct FeedNameError(String);
 
 impl FromStr for FeedName {
@@ -211,7 +213,7 @@ mod tests {
         check("https://x.example/list", Some(("Authorization", "Bearer ${key}")), file, "");
         check("https://x.example/list", Some(("Accept", "text/plain")), None, "");
         check("https://x.example/${key}/list", None, None, "--key-file");
-        check("https://x.example/list", None, file, "used nowhere");
+        check("https://x.example/list", None, file, "the key is not used");
         for source in ["https://x.example/?a=b&apikey=s3cr3t", "http://x.example/list?Token=s3cr3t"]
         {
             check(source, None, None, "looks like a key");
@@ -223,7 +225,7 @@ mod tests {
         check("http://127.0.0.1:8080/${key}", None, file, "");
         check("http://[::1]/${key}", None, file, "");
         check("http://x.example/list", None, None, "");
-        check("https://me:s3cr3t@x.example/", None, None, "a name or password");
-        check("https://", None, None, "names no server");
+        check("https://me:s3cr3t@x.example/", None, None, "a user name or password");
+        check("https://", None, None, "has no host name");
     }
 }

@@ -11,7 +11,7 @@ use crate::time::Time;
 /// The shortest and the longest time between two look-ups of a name that answers.
 pub(super) const MIN_PAUSE: Duration = Duration::from_secs(30);
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(600);
-/// The longest pause while no name server answers.
+/// The longest pause while no name server responds.
 const MAX_PAUSE_FAILING: Duration = Duration::from_secs(300);
 /// Look-ups begin at multiples of this, so that many are begun together.
 const GRID: Duration = Duration::from_millis(250);

@@ -13,7 +13,7 @@ use crate::entry::HostName;
 use crate::ranges::is_private;
 use crate::time::Time;
 
-/// For how long the last good addresses count while no name server answers, or all report errors.
+/// For how long the last good addresses count while no name server responds, or all report errors.
 pub(super) const KEPT_WHILE_FAILING: Duration = Duration::from_secs(7 * 86_400);
 /// For how long they count after the name has vanished: a released address belongs to a stranger soon.
 pub(super) const KEPT_WHEN_GONE: Duration = Duration::from_secs(86_400);
@@ -93,10 +93,10 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Silent => f.write_str("no name server answers"),
-            Failure::Unreachable => f.write_str("no name server can be reached"),
-            Failure::Server(2) => f.write_str("the name server reports an error (SERVFAIL)"),
-            Failure::Server(5) => f.write_str("the name server refuses to answer (REFUSED)"),
+            Failure::Silent => f.write_str("no name server responds"),
+            Failure::Unreachable => f.write_str("no name server is reachable"),
+            Failure::Server(2) => f.write_str("the name server failed (SERVFAIL)"),
+            Failure::Server(5) => f.write_str("the name server refused the query (REFUSED)"),
             Failure::Server(code) => write!(f, "the name server reports error {code}"),
             Failure::Malformed => f.write_str("the answer is malformed"),
             Failure::Senseless => f.write_str("none of its addresses is accepted"),

@@ -112,7 +112,7 @@ impl Provider {
 /// Not the name of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" cannot name a provider: use 1 to 32 of a-z, 0-9 and \"-\" (\"nightlatch provider list\" shows all)"
+    "\"{0}\" is not a valid provider name: use 1 to 32 of a-z, 0-9 and \"-\" (\"nightlatch provider list\" shows all)"
 )]
 pub struct ProviderNameError(String);
 

@@ -108,7 +108,7 @@ impl fmt::Display for Kind {
 
 /// Not a kind of credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no kind of credential: write some of knock, spa, agent, or none")]
+#[error("unknown kind of credential \"{0}\": use one or more of knock, spa, agent, or none")]
 pub struct KindError(String);
 
 impl FromStr for Kind {
@@ -123,7 +123,7 @@ impl FromStr for Kind {
 /// Not the name of a user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" cannot name a user: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
+    "\"{0}\" is not a valid user name: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space"
 )]
 pub struct NameError(String);
 
@@ -199,6 +199,8 @@ mod tests {
             assert_eq!(Kind::parse_list(text).unwrap().into_iter().collect::<Vec<_>>(), expected);
         }
         let error = Kind::parse_list("spa,key").unwrap_err().to_string();
-        assert!(error.contains("\"key\" is no kind") && error.contains("knock, spa, agent"));
+        assert!(
+            error.contains("kind of credential \"key\"") && error.contains("knock, spa, agent")
+        );
     }
 }

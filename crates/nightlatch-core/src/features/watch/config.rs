@@ -144,7 +144,7 @@ impl Table for Config {
             let span = entry.span();
             let next = one(file, entry)?;
             if watched.iter().any(|other| other.place == next.place) {
-                let what = "this log is watched by another table [[watch]] already: remove one";
+                let what = "another table [[watch]] already has this log: remove one";
                 return Err(file.mistake(span, what));
             }
             watched.push(next);
@@ -195,7 +195,7 @@ fn one(file: &File<'_>, entry: Spanned<Entry>) -> Result<Watched, Mistake> {
     let other = other.or(pattern.as_ref().map(Spanned::span));
     let other = other.or(services.first().map(Spanned::span));
     if let Some(other) = other.filter(|_| is_manager) {
-        let what = "events of a manager interface say themselves what they mean: remove format, filter, pattern and services";
+        let what = "format, filter, pattern and services do not apply to the events of a manager interface: remove them";
         return Err(file.mistake(other, what));
     }
     let reads = match (format, filter, pattern) {
@@ -250,7 +250,7 @@ fn login(
     };
     let name = sound(file, user, "user")?;
     if name.len() > MAX_USER || name.contains(|c: char| c.is_control() || "[]".contains(c)) {
-        let what = "write the user as it stands in brackets in manager.conf";
+        let what = "write the user as it appears in brackets in manager.conf";
         return Err(file.mistake(user.span(), what));
     }
     let secret_file = secret_file.map(|path| sound_path(file, path)).transpose()?;
@@ -280,12 +280,11 @@ fn sound_path(file: &File<'_>, written: &Spanned<String>) -> Result<String, Mist
     let path = sound(file, written, "path")?;
     let is_file = path.starts_with('/') && !path.ends_with('/');
     if !is_file || path.split('/').any(|part| part == "..") {
-        let what = "write the path of a file from the root, without \"..\", e.g. \"/var/log/asterisk/messages\"";
+        let what = "use an absolute path, without \"..\", e.g. \"/var/log/asterisk/messages\"";
         return Err(file.mistake(written.span(), what));
     }
     if path.contains(['*', '?', '[']) {
-        let what =
-            "a path with *, ? or [ is not searched for: write a table [[watch]] for each file";
+        let what = "*, ? and [ are not supported in a path: write a table [[watch]] for each file";
         return Err(file.mistake(written.span(), what));
     }
     Ok(path)
@@ -302,7 +301,7 @@ fn described(
         None => Ok(name),
         Some(format) => {
             let what = format!(
-                "this filter is replaced by the format \"{}\": add path = \"/var/log/...\", or journal = \"UNIT\"; what is usual is read without a table (\"nightlatch watch list\")",
+                "this filter is replaced by the format \"{}\": add path = \"/var/log/...\", or journal = \"UNIT\"; standard logs are read without a table (\"nightlatch watch list\")",
                 format.name()
             );
             Err(file.mistake(span, what))
@@ -401,13 +400,13 @@ mod tests {
         check("[[watch]]\nami = \"localhost\"\n", 2, 7, "127.0.0.1:5038");
         check("[[watch]]\nami = \"0.0.0.0\"\n", 2, 7, "127.0.0.1:5038");
         let manager = |rest: &str| format!("[[watch]]\nami = \"::1\"\n{rest}");
-        check(&manager("format = \"asterisk\"\n"), 3, 10, "say themselves");
-        check(&manager("services = [\"sip\"]\n"), 3, 13, "say themselves");
+        check(&manager("format = \"asterisk\"\n"), 3, 10, "do not apply");
+        check(&manager("services = [\"sip\"]\n"), 3, 13, "do not apply");
         check(&manager("secret-file = \"/x\"\n"), 3, 15, "needs user");
         check(&manager("user = \"a]\"\n"), 3, 8, "in brackets");
-        check(&manager("user = \"a\"\nsecret-file = \"x\"\n"), 4, 15, "from the root");
+        check(&manager("user = \"a\"\nsecret-file = \"x\"\n"), 4, 15, "an absolute path");
         check(&manager("path = \"/x\"\n"), 2, 7, "one of path, journal and ami");
-        check("[[watch]]\npath = \"x.log\"\n", 2, 8, "from the root");
+        check("[[watch]]\npath = \"x.log\"\n", 2, 8, "an absolute path");
         check("[[watch]]\npath = \"/var/../x\"\n", 2, 8, "without \"..\"");
         check("[[watch]]\npath = \"/var/log/*.log\"\n", 2, 8, "for each file");
         check(&one("journal = \"ssh\"\n"), 3, 11, "one of path, journal and ami");

@@ -48,7 +48,7 @@ pub fn read(bytes: &[u8], limit: usize) -> Result<Countries, CountryError> {
     walk.run()?;
     let countries = walk.countries;
     if countries.builder.is_empty() {
-        return Err(wrong("no network in it has a country"));
+        return Err(wrong("none of its networks has a country"));
     }
     Ok(countries)
 }
@@ -91,17 +91,17 @@ impl<'a> Tree<'a> {
         let family = match field(b"ip_version") {
             Some(4) => Family::V4,
             Some(6) => Family::V6,
-            _ => return Err(wrong("its metadata names no IP version")),
+            _ => return Err(wrong("its metadata has no IP version")),
         };
         let node_size = match field(b"record_size") {
             Some(24) => 6,
             Some(28) => 7,
             Some(32) => 8,
-            _ => return Err(wrong("its records are not of 24, 28 or 32 bits")),
+            _ => return Err(wrong("the record size is not 24, 28 or 32 bits")),
         };
         let node_count = field(b"node_count")
             .and_then(|count| u32::try_from(count).ok())
-            .ok_or(wrong("its metadata names no number of nodes"))?;
+            .ok_or(wrong("its metadata has no number of nodes"))?;
         let too_short = || wrong("it is shorter than its metadata says");
         let tree_size = usize::try_from(node_count)
             .ok()
@@ -121,7 +121,7 @@ impl<'a> Tree<'a> {
     }
 
     fn target(&self, node: u32, right: bool) -> Result<Target, CountryError> {
-        let outside = || wrong("its tree points outside itself");
+        let outside = || wrong("its search tree points outside itself");
         let at = usize::try_from(node).ok().map(|node| node * self.node_size);
         let node = at.and_then(|at| self.nodes.get(at..at + self.node_size)).ok_or_else(outside)?;
         let record = match (node, right) {
@@ -203,9 +203,10 @@ impl Walk<'_> {
                 continue;
             }
             if network.depth >= self.tree.family.bits() {
-                return Err(wrong("its tree is deeper than an address has bits"));
+                return Err(wrong("its search tree is deeper than an address has bits"));
             }
-            self.steps = self.steps.checked_sub(1).ok_or(wrong("its tree leads in circles"))?;
+            self.steps =
+                self.steps.checked_sub(1).ok_or(wrong("its search tree contains a cycle"))?;
             // The left half is taken next: ranges come in ascending order.
             waiting.push((self.tree.target(node, true)?, self.half(network, true)));
             waiting.push((self.tree.target(node, false)?, self.half(network, false)));
@@ -237,7 +238,7 @@ impl Walk<'_> {
             _ => (self.tree.family, depth),
         };
         let range = AddrRange::network(from_number(family, bits), depth)
-            .ok_or(wrong("its tree is deeper than an address has bits"))?;
+            .ok_or(wrong("its search tree is deeper than an address has bits"))?;
         if in_v4 && family == Family::V6 {
             // A network that holds ::/96 holds all of IPv4.
             self.add(AddrRange::all(Family::V4), code)?;

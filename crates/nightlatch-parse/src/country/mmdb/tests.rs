@@ -199,8 +199,8 @@ fn damage_is_an_error() {
     // A pointer to itself where the record should be.
     let tree = [[Target::Data(0), Target::Nothing]];
     check(&assemble(Family::V4, 24, &tree, &[0x20, 0]), "its data is damaged");
-    check(&assemble(Family::V4, 24, &tree, &[0xe0]), "no network in it has a country");
-    check(&assemble(Family::V4, 24, &[], &[]), "no network in it has a country");
+    check(&assemble(Family::V4, 24, &tree, &[0xe0]), "none of its networks has a country");
+    check(&assemble(Family::V4, 24, &[], &[]), "none of its networks has a country");
     let two = write(Family::V4, 24, &networks(&[("192.0.2.1", "DE"), ("192.0.2.3", "DE")]));
     assert_eq!(read(&two, 1).err(), Some(CountryError::TooMany { limit: 1 }));
 }
@@ -215,7 +215,7 @@ fn a_tree_that_doubles_at_every_step_ends() {
             .collect();
         let bytes = assemble(family, 32, &tree, &record("DE"));
         let error = read(&bytes, usize::MAX).err().unwrap();
-        assert!(error.to_string().contains("leads in circles"), "{error}");
+        assert!(error.to_string().contains("contains a cycle"), "{error}");
     }
 }
 

@@ -81,7 +81,7 @@ fn whole_tables() {
         read(Layout::Auto, "2|arin|1\narin|US|ipv4|192.0.2.0|4|1|allocated"),
         "192.0.2.0/30 US"
     );
-    assert_eq!(read(germany, ""), "the list is empty; see whether its address is still right");
+    assert_eq!(read(germany, ""), "the list is empty; check the address");
     assert!(read(germany, "<html>").contains("web page"));
     assert!(read(Layout::Auto, "hello\n").contains("none of the 1 lines"));
     let four = "1,1,DE\n3,3,DE\n5,5,DE\n7,7,DE\n";

@@ -83,7 +83,7 @@ pub(crate) fn compile(node: &Node, groups: usize) -> Result<Program, String> {
 impl Program {
     fn push(&mut self, step: Step) -> Result<usize, String> {
         if self.steps.len() >= MAX_INSTRUCTIONS {
-            return Err("it is too large once its repetitions are written out".to_owned());
+            return Err("it is too large after expanding its repetitions".to_owned());
         }
         self.steps.push(step);
         Ok(self.steps.len() - 1)

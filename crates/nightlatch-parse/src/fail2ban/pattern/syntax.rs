@@ -43,7 +43,7 @@ pub(crate) fn parse(text: &str, multiline: bool) -> Result<Parsed, String> {
     };
     let node = parser.alternatives()?;
     if !parser.rest.is_empty() {
-        return Err("a closing parenthesis without an opening one".to_owned());
+        return Err("unbalanced closing parenthesis".to_owned());
     }
     Ok(Parsed { node, groups: parser.groups, names: parser.names })
 }
@@ -82,7 +82,7 @@ impl<'a> Parser<'a> {
         let at = at.ok_or_else(|| format!("a {:?} is missing", char::from(end)))?;
         let (text, rest) = self.rest.split_at(at);
         self.rest = rest.get(1..).unwrap_or_default();
-        std::str::from_utf8(text).map_err(|_| "an unreadable name".to_owned())
+        std::str::from_utf8(text).map_err(|_| "invalid group name".to_owned())
     }
 
     fn alternatives(&mut self) -> Result<Node, String> {
@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
     }
 
     fn atom(&mut self) -> Result<Node, String> {
-        let byte = self.next().ok_or("the pattern ends too early")?;
+        let byte = self.next().ok_or("unexpected end of the pattern")?;
         Ok(match byte {
             b'(' => return self.group(),
             b'[' => Node::Set(self.class()?),
@@ -232,7 +232,7 @@ impl<'a> Parser<'a> {
             if self.eat(sign) {
                 let node = self.inner()?;
                 if !ahead && node.max_len().is_none_or(|max| max != node.min_len()) {
-                    return Err("looking behind needs a fixed width".to_owned());
+                    return Err("look-behind requires a fixed width".to_owned());
                 }
                 return Ok(Node::Look(Look { ahead, negated }, Box::new(node)));
             }
@@ -271,14 +271,17 @@ impl<'a> Parser<'a> {
                 Err(format!("no group {number}"))
             };
         }
-        self.names.get(name).copied().ok_or_else(|| format!("no group {name:?} before this place"))
+        self.names
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("no group {name:?} before this position"))
     }
 
     fn condition(&mut self, group: usize) -> Result<Node, String> {
         let yes = self.sequence()?;
         let no = if self.eat("|") { self.sequence()? } else { Node::Empty };
         if !self.eat(")") {
-            return Err("a condition with more than two branches, or without its end".to_owned());
+            return Err("a condition with more than two branches, or unterminated".to_owned());
         }
         Ok(Node::If(group, Box::new(yes), Box::new(no)))
     }
@@ -298,7 +301,7 @@ impl<'a> Parser<'a> {
                 _ => break,
             }
         }
-        Err("an unknown kind of group".to_owned())
+        Err("unknown kind of group".to_owned())
     }
 
     fn escape(&mut self) -> Result<Node, String> {
@@ -338,10 +341,12 @@ impl<'a> Parser<'a> {
                 let digits = self.rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
                 let value = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
                 self.rest = self.rest.get(2..).unwrap_or_default();
-                value.filter(u8::is_ascii).ok_or("an escape \\x without two digits of ASCII")?
+                value
+                    .filter(u8::is_ascii)
+                    .ok_or("an escape \\x needs two hexadecimal digits, at most 7f")?
             }
             _ if byte.is_ascii_alphanumeric() => {
-                return Err(format!("the unknown escape \\{}", char::from(byte)));
+                return Err(format!("unknown escape \\{}", char::from(byte)));
             }
             _ => byte,
         })
@@ -352,7 +357,7 @@ impl<'a> Parser<'a> {
         let negated = self.eat("^");
         let mut first = true;
         loop {
-            let byte = self.next().ok_or("a class without its end")?;
+            let byte = self.next().ok_or("unterminated character class")?;
             if byte == b']' && !first {
                 break;
             }
@@ -365,10 +370,10 @@ impl<'a> Parser<'a> {
                 continue;
             }
             self.next();
-            let byte = self.next().ok_or("a class without its end")?;
+            let byte = self.next().ok_or("unterminated character class")?;
             match self.class_byte(byte, &mut set)? {
                 Some(to) if to < from => {
-                    return Err("a range of a class that runs backwards".to_owned());
+                    return Err("a range of a character class is in reverse order".to_owned());
                 }
                 Some(to) => set.add_range(from, to),
                 None => {

@@ -80,20 +80,20 @@ fn well_known_keys() {
 
 #[test]
 fn what_is_no_json() {
-    let wrong = |line: u64, what: &str| format!("this is no whole JSON: {what} (line {line})");
+    let wrong = |line: u64, what: &str| format!("invalid or truncated JSON: {what} (line {line})");
     for (text, line, what) in [
-        ("[", 1, "it ends too early"),
-        ("[\"a", 1, "it ends too early"),
-        ("{\"a\":1\n", 2, "it ends too early"),
-        ("{\"a\" 1}", 1, "something stands where it must not"),
-        ("[1,]", 1, "something stands where it must not"),
-        ("{\"a\":1,}", 1, "something stands where it must not"),
-        ("[1}", 1, "something stands where it must not"),
-        ("]", 1, "something stands where it must not"),
-        ("[1 2]", 1, "something stands where it must not"),
-        ("[\"\\x\"]", 1, "an unknown escape in a text"),
-        ("[\"\\u00g0\"]", 1, "\\u without four digits"),
-        ("[trux]", 1, "a word that is no number, true, false or null"),
+        ("[", 1, "unexpected end"),
+        ("[\"a", 1, "unexpected end"),
+        ("{\"a\":1\n", 2, "unexpected end"),
+        ("{\"a\" 1}", 1, "unexpected character"),
+        ("[1,]", 1, "unexpected character"),
+        ("{\"a\":1,}", 1, "unexpected character"),
+        ("[1}", 1, "unexpected character"),
+        ("]", 1, "unexpected character"),
+        ("[1 2]", 1, "unexpected character"),
+        ("[\"\\x\"]", 1, "unknown escape in a string"),
+        ("[\"\\u00g0\"]", 1, "\\u without four hexadecimal digits"),
+        ("[trux]", 1, "a word other than a number, true, false or null"),
         (&"[".repeat(65), 1, "it is nested too deep"),
     ] {
         assert_eq!(read("json:b", text, 1), [wrong(line, what)], "{text}");

@@ -84,11 +84,11 @@ impl fmt::Display for Pattern {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// Too long.
-    #[error("the pattern has {0} bytes, at most {MAX_PATTERN} are possible")]
+    #[error("the pattern is too long: {0} bytes, at most {MAX_PATTERN} are possible")]
     TooLong(usize),
     /// A placeholder that is not known.
     #[error(
-        "at character {at}: \"{name}\" is not a placeholder; known are <ADDRESS>, <ACCOUNT> and <ANY>"
+        "at character {at}: \"{name}\" is not a placeholder; known placeholders: <ADDRESS>, <ACCOUNT>, <ANY>"
     )]
     Unknown {
         /// Where it begins, counted from 1.
@@ -97,7 +97,7 @@ pub enum PatternError {
         name: String,
     },
     /// A placeholder that may stand there once only.
-    #[error("at character {at}: {name} stands in the pattern twice, it can stand there once")]
+    #[error("at character {at}: {name} occurs twice in the pattern; only once is possible")]
     Twice {
         /// Where the second begins, counted from 1.
         at: usize,
@@ -105,16 +105,15 @@ pub enum PatternError {
         name: &'static str,
     },
     /// No `<ADDRESS>`.
-    #[error("the pattern has no <ADDRESS>; write it where the address of the client stands")]
+    #[error("the pattern has no <ADDRESS>; put it where the client's address appears in the line")]
     NoAddress,
     /// Nearly no text.
     #[error(
-        "the pattern has fewer than {MIN_TEXT} letters and digits beside its placeholders, so it would match \
-         nearly every line; write more of the line"
+        "the pattern has fewer than {MIN_TEXT} letters and digits besides its placeholders, so it would match nearly every line; include more of the line"
     )]
     NoText,
     /// A line break or the like.
-    #[error("at character {at}: a control character can not stand in a pattern")]
+    #[error("at character {at}: a pattern cannot contain control characters")]
     Control {
         /// Where, counted from 1.
         at: usize,

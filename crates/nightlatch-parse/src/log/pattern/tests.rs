@@ -76,7 +76,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("login failed", "has no <ADDRESS>"),
         ("failed <HOST>", "at character 8: \"<HOST>\" is not a placeholder"),
         ("ünd failed <HOST>", "at character 12: "),
-        ("^failed <ADDRESS> <ADDRESS>", "at character 19: <ADDRESS> stands in the pattern twice"),
+        ("^failed <ADDRESS> <ADDRESS>", "at character 19: <ADDRESS> occurs twice in the pattern"),
         ("<ACCOUNT> failed <ACCOUNT> <ADDRESS>", "at character 18: <ACCOUNT> stands"),
         ("<ANY> <ADDRESS>", "fewer than 4 letters and digits"),
         ("failed\n<ADDRESS>", "at character 7: a control character"),

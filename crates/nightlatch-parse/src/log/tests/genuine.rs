@@ -383,5 +383,5 @@ fn names_of_formats() {
         assert_eq!(format.to_string().parse(), Ok(*format));
     }
     let error = "sshd2".parse::<Format>().unwrap_err().to_string();
-    assert!(error.starts_with("\"sshd2\" is not a format of logs; known are "), "{error}");
+    assert!(error.starts_with("unknown log format \"sshd2\"; known formats: "), "{error}");
 }

@@ -28,18 +28,18 @@ use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{again, client, screen};
 
-/// Let somebody in: make an account of addresses, networks or host names
+/// Allow addresses, networks or host names, as a new account
 #[derive(clap::Args, Debug)]
 pub struct Allow {
-    /// The account's name, such as "office"
+    /// The account's name, e.g. "office"
     pub(crate) name: AccountName,
     #[command(flatten)]
     addresses: Addresses,
-    /// The services it opens, such as sip,web ("nightlatch services" lists them); without, all of them, or
-    /// telephony only if there is a host name
+    /// The services to allow, e.g. sip,web ("nightlatch services" lists them); default: all, or telephony only if
+    /// there is a host name
     #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
     pub(crate) services: Option<Grant>,
-    /// How long it holds, such as 8h; for ever without
+    /// How long the account is valid, e.g. 8h; default: no expiry
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) lasts: Option<Duration>,
     /// Until when it is valid: "2026-12-31 18:00" (UTC), or with an offset: "2026-12-31 18:00 +01:00"
@@ -53,7 +53,7 @@ pub struct Allow {
     /// Accept private addresses of host names, for a name server of your own
     #[arg(long = "allow-private")]
     pub(crate) private: bool,
-    /// Even if a network is wider than a /16 (IPv4) or a /32 (IPv6)
+    /// Allow networks wider than a /16 (IPv4) or a /32 (IPv6)
     #[arg(long)]
     force: bool,
 }
@@ -68,7 +68,7 @@ struct Addresses {
         value_name = "ADDRESS|CIDR|HOST"
     )]
     addresses: Vec<String>,
-    /// Also those in a file, one per line ("#" begins a comment); "-" is standard input
+    /// Read more of them from a file, one per line ("#" starts a comment); "-" is standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 }
@@ -148,12 +148,12 @@ fn with_force(failure: Failure) -> Failure {
     if asks { again::with(failure, "--force") } else { failure }
 }
 
-/// Remove an account and end its running connections
+/// Remove an account and end its established connections
 #[derive(clap::Args, Debug)]
 pub struct Remove {
     /// The account's name
     pub(crate) name: AccountName,
-    /// Even if that ends your own session
+    /// Proceed even if this ends your own session
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -233,7 +233,7 @@ fn show(account: &Account) {
     if let Some(hours) = &account.hours {
         screen::say(format!("hours     {hours} {}", hours.zone()));
     }
-    screen::say(format!("made      {} by {}", account.since, account.by));
+    screen::say(format!("created   {} by {}", account.since, account.by));
     if !account.note.is_empty() {
         screen::say(format!("note      {}", screen::printable(&account.note)));
     }

@@ -30,7 +30,7 @@ pub(super) fn show(context: &Context, name: &AccountName) {
         for entry in hosts {
             match entry.host().filter(|_| is_open(&entry)) {
                 Some(host) => screen::say(format!(
-                    "{host} has no address yet: it opens as soon as it has one; \"nightlatch names\" shows how that goes"
+                    "{host} has no address yet: it is allowed as soon as it has one; \"nightlatch names\" shows its state"
                 )),
                 None => screen::say(format!("host name {entry}")),
             }

@@ -58,7 +58,8 @@ fn entries_in(content: &[u8]) -> Result<Vec<Entry>, (usize, String)> {
         if line.len() > MAX_LINE_BYTES {
             return Err(wrong(format!("it is longer than {MAX_LINE_BYTES} bytes")));
         }
-        let text = std::str::from_utf8(line).map_err(|_| wrong("it is not text".to_owned()))?;
+        let text =
+            std::str::from_utf8(line).map_err(|_| wrong("it is not valid UTF-8".to_owned()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = text.split_once('#').map_or(text, |(before, _)| before).trim();
         if text.is_empty() {
@@ -113,6 +114,9 @@ mod tests {
             &format!("{most}203.0.113.7"),
             Err((65_537, "an account has at most 65536 addresses")),
         );
-        assert_eq!(entries_in(b"203.0.113.7\n\xff\xfe"), Err((2, "it is not text".to_owned())));
+        assert_eq!(
+            entries_in(b"203.0.113.7\n\xff\xfe"),
+            Err((2, "it is not valid UTF-8".to_owned()))
+        );
     }
 }

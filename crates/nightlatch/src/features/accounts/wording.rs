@@ -22,7 +22,7 @@ impl Worded for Accounts {
         Some(match reply {
             Reply::Opened(account) => {
                 let mut text =
-                    format!("account \"{}\" is open: {}", account.name, entries_and_services(account));
+                    format!("account \"{}\" added: {}", account.name, entries_and_services(account));
                 text += &during(account.hours.as_ref());
                 if let Some(until) = account.until {
                     text += &format!(", until {until} ({})", show_span(until.since(account.since)));
@@ -30,7 +30,7 @@ impl Worded for Accounts {
                 text
             }
             Reply::Removed(account) => format!(
-                "account \"{}\" is removed: {} is closed, running connections and media streams are cut",
+                "account \"{}\" removed: {}; established connections and media streams are cut",
                 account.name,
                 entries_and_services(account),
             ),
@@ -38,7 +38,7 @@ impl Worded for Accounts {
             Reply::Dropped { name, entries, covered, left } => {
                 let left = addresses(*left);
                 let mut text = format!(
-                    "{} no longer in account \"{name}\" ({left} left): running connections and media streams are cut",
+                    "{} no longer in account \"{name}\" ({left} left): established connections and media streams are cut",
                     is_or_are(entries)
                 );
                 if !covered.is_empty() {
@@ -51,18 +51,18 @@ impl Worded for Accounts {
             Reply::EndsYours { origin, at, comes_back } => {
                 let again = if *comes_back { ", until its hours begin again" } else { "" };
                 format!(
-                    "attention: your own SSH session from {origin} ends at {at} with this account, and no new one can begin{again}: to prevent that, allow {origin} in another account"
+                    "warning: your own SSH session from {origin} ends at {at} with this account, and no new one can begin{again}: to prevent that, allow {origin} in another account"
                 )
             }
             Reply::ShutOut { name } => {
-                format!("attention: this shuts out addresses of account \"{name}\"")
+                format!("warning: this blocks addresses of account \"{name}\"")
             }
             Reply::StaysOpen { name } => {
-                format!("account \"{name}\" stays open: it is more specific than the block")
+                format!("account \"{name}\" is still allowed: it is more specific than the block")
             }
-            Reply::Nobody => "attention: NOBODY from outside gets in, you neither: there is no account yet; \"nightlatch allow NAME ADDRESS\" makes one".to_owned(),
+            Reply::Nobody => "warning: NOBODY can connect from outside, including you, because no account exists yet: create one with \"nightlatch allow NAME ADDRESS\"".to_owned(),
             Reply::TelephonyOnly { name } => format!(
-                "account \"{name}\" opens telephony only: it has a host name, and DNS is not authenticated; if it needs more (ssh, web), make it with --services"
+                "account \"{name}\" allows telephony only, because it has a host name and DNS is not authenticated; to allow more (ssh, web), use \"nightlatch account set NAME --services LIST\""
             ),
             Reply::Made { .. } | Reply::All(_) | Reply::One(_) | Reply::Report { .. } => return None,
         })
@@ -104,18 +104,18 @@ impl Worded for Accounts {
                 "no address would be left in account \"{name}\": to remove it, \"nightlatch remove {name}\""
             ),
             Refusal::TooMany { name, most } => format!(
-                "account \"{name}\" would have more than {most} addresses: name networks or ranges, or make several accounts"
+                "account \"{name}\" would have more than {most} addresses: use networks or ranges, or several accounts"
             ),
             Refusal::Passed { until } => {
                 format!(
-                    "{until} has passed already: name a time to come, in UTC or with the offset of your zone"
+                    "{until} is in the past: use a future time, in UTC or with the offset of your time zone"
                 )
             }
             Refusal::HostForAll { name, host } => format!(
-                "account \"{name}\" allows all services, and DNS is not authenticated, so nothing was changed: make an account of its own for it (\"nightlatch allow NAME {host} --services sip\"), or add --force"
+                "account \"{name}\" allows all services, and DNS is not authenticated, so nothing was changed: create a separate account for it (\"nightlatch allow NAME {host} --services sip\"), or add --force"
             ),
             Refusal::Wide { range } => format!(
-                "{range} is {} addresses, and nothing was changed: if all of them are to be allowed, add --force",
+                "{range} contains {} addresses, and nothing was changed: to allow all of them, add --force",
                 grouped(range.width().saturating_add(1))
             ),
             Refusal::NoAddress { name } => format!("account \"{name}\" needs an address"),
@@ -125,22 +125,22 @@ impl Worded for Accounts {
                 let meant = nearest(name.as_str(), known.iter().copied());
                 let meant = meant.map_or_else(String::new, |it| format!("did you mean \"{it}\"? "));
                 format!(
-                    "there is no service \"{name}\" on this server: {meant}write all, or some of {}",
+                    "there is no service \"{name}\" on this server: {meant}use all, or one or more of {}",
                     known.join(", ")
                 )
             }
             Refusal::NobodyElse { range } => format!(
-                "{range} is the machine itself or nobody in particular: nobody comes in from there"
+                "{range} is loopback, unspecified, multicast or reserved: no peer can have such an address"
             ),
             Refusal::Everybody { range } => format!(
-                "{range} is a great part of the internet, and an account of it would let nearly everybody in: name the networks you trust, or use \"nightlatch mode open\""
+                "{range} covers a large part of the internet and cannot be allowed: allow the networks that you trust, or use \"nightlatch mode open\""
             ),
         }
     }
 
     fn notice(notice: &Notice) -> String {
         match notice {
-            Notice::Ended { name } => format!("account \"{name}\" has ended"),
+            Notice::Ended { name } => format!("account \"{name}\" has expired"),
         }
     }
 
@@ -158,7 +158,7 @@ impl Worded for Accounts {
 
     fn listed(reply: &Reply, listing: &mut Listing) {
         const HEADER: &[&str] = &["ACCOUNT", "ADDRESSES", "SERVICES", "UNTIL", "NOTE"];
-        const NONE: &str = "No accounts. \"nightlatch allow NAME ADDRESS\" makes one.";
+        const NONE: &str = "No accounts. Create one with \"nightlatch allow NAME ADDRESS\".";
         let Reply::All(accounts) = reply else { return };
         listing.records((10, "accounts"), accounts, HEADER, row, NONE);
     }
@@ -171,14 +171,14 @@ impl Worded for Accounts {
             let range = account.range_of(about.address()).map(|range| range.to_string());
             let range = range.unwrap_or_default();
             let now = account.hours.as_ref().map(|it| match it.contain(about.now()) {
-                true => format!("{}, which is now", during(Some(it))),
-                false => format!("{}, which is not now", during(Some(it))),
+                true => format!("{}, active now", during(Some(it))),
+                false => format!("{}, not active now", during(Some(it))),
             });
             let now = now.unwrap_or_default();
             about.line(10, format!("account   {name}: {range} for {services}{now}"));
             about.because(Claim::Allow(name.to_string()), made(account, about.now()));
             let hours = during(account.hours.as_ref());
-            let only = format!("account \"{name}\" lets it in for {services} only{hours}");
+            let only = format!("account \"{name}\" allows it for {services} only{hours}");
             about.because(Claim::AllowOnly, only);
         }
     }
@@ -188,7 +188,7 @@ impl Worded for Accounts {
         // Of a change there are only the entries that differ.
         let unchanged = value.as_object_mut().and_then(|fields| fields.remove(UNCHANGED));
         let account = Account::deserialize(value).ok()?;
-        let until = account.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
+        let until = account.until.map_or("no expiry".to_owned(), |at| format!("until {at}"));
         let hours = during(account.hours.as_ref());
         let unchanged = unchanged.and_then(|count| usize::try_from(count.as_u64()?).ok());
         let Some(count) = unchanged else {
@@ -229,15 +229,16 @@ fn changed_entries(account: &Account, others: usize, subject: &str) -> String {
 fn added(name: &AccountName, services: &Grant, entries: &[Entry], there: &[Entry]) -> String {
     let there =
         (!there.is_empty()).then(|| format!("{} in account \"{name}\" already", is_or_are(there)));
-    let new = (!entries.is_empty())
-        .then(|| format!("account \"{name}\" is open for {} too: {services}", shortened(entries)));
+    let new = (!entries.is_empty()).then(|| {
+        format!("account \"{name}\" now also allows {} for {services}", shortened(entries))
+    });
     new.into_iter().chain(there).collect::<Vec<String>>().join("\n")
 }
 
 /// What became of an account without its entries.
 fn altered(before: &Terms, after: &Terms, entries: usize) -> String {
     if before == after {
-        return format!("account \"{}\" is so already: nothing was changed", after.name);
+        return format!("account \"{}\" is already as requested: nothing was changed", after.name);
     }
     let mut changes = Vec::new();
     if before.name != after.name {
@@ -250,24 +251,24 @@ fn altered(before: &Terms, after: &Terms, entries: usize) -> String {
     if before.until != after.until {
         changes.push(match after.until {
             Some(until) => format!("ends at {until}"),
-            None => "no longer ends by itself".to_owned(),
+            None => "no longer expires".to_owned(),
         });
     }
     if before.hours != after.hours {
         changes.push(match &after.hours {
-            Some(hours) => format!("counts only {hours} ({})", hours.zone()),
-            None => "counts at any time".to_owned(),
+            Some(hours) => format!("is valid only {hours} ({})", hours.zone()),
+            None => "is valid at any time".to_owned(),
         });
     }
     if before.note != after.note {
         changes.push(match after.note.is_empty() {
-            true => "has no note any more".to_owned(),
+            true => "has no note now".to_owned(),
             false => format!("has the note \"{}\"", after.note),
         });
     }
     let ends = match before.services.is_within(&after.services) {
         true => "",
-        false => "; what is no longer allowed is cut",
+        false => "; connections that are no longer allowed are cut",
     };
     format!("account \"{}\" {}{ends}", before.name, changes.join(", "))
 }
@@ -277,7 +278,7 @@ fn exists(account: &Account, more: &[Entry]) -> String {
     const MAX: usize = 20;
     let name = &account.name;
     let what = match more {
-        [] => format!("to change it, use \"nightlatch account set {name}\", or take another name"),
+        [] => format!("to change it, use \"nightlatch account set {name}\", or use another name"),
         more if more.len() > MAX => format!(
             "to add these addresses, use \"nightlatch account add {name}\" with the same addresses"
         ),
@@ -319,7 +320,7 @@ fn made(account: &Account, now: Time) -> String {
     });
     let Account { name, services, by, since, .. } = account;
     let hours = during(account.hours.as_ref());
-    format!("account \"{name}\" ({services}{hours}), made by {by} at {since}{until}")
+    format!("account \"{name}\" ({services}{hours}), created by {by} at {since}{until}")
 }
 
 fn row(account: &Account) -> Vec<String> {
@@ -334,7 +335,7 @@ fn row(account: &Account) -> Vec<String> {
 
 /// When an account ends.
 pub(super) fn end(until: Option<Time>) -> String {
-    until.map_or_else(|| "for ever".to_owned(), |until| until.to_string())
+    until.map_or_else(|| "no expiry".to_owned(), |until| until.to_string())
 }
 
 /// The first entries, and how many more there are.

@@ -20,13 +20,13 @@ pub struct Log {
     /// Wait for new records, until Ctrl-C
     #[arg(long)]
     follow: bool,
-    /// Only records younger than this, such as 24h
+    /// Only records younger than this, e.g. 24h
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     since: Option<Duration>,
     /// Write CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Check the whole chain for edits and gaps; exit code 1 if there is one
+    /// Verify the whole hash chain; exit code 1 if a record was edited or is missing
     #[arg(long, conflicts_with_all = ["follow", "since", "csv"])]
     verify: bool,
 }
@@ -36,7 +36,7 @@ impl Run for Log {
         let path = context.paths.database();
         if !store::is_there(&path)? {
             return Err(Failure::no(format!(
-                "there is no audit log yet: {} does not exist; \"nightlatch up\" begins it",
+                "there is no audit log yet: {} does not exist; \"nightlatch up\" creates it",
                 path.display()
             )));
         }
@@ -88,7 +88,7 @@ fn verify(store: &Store, json: bool) -> Outcome {
         Ok(count) if json => {
             screen::say_json(&serde_json::json!({ "whole": true, "records": count }));
         }
-        Ok(count) => screen::say(format!("the audit log is whole: {count} records")),
+        Ok(count) => screen::say(format!("the audit log is intact: {count} records")),
         Err(gap) if json => {
             screen::say_json(&serde_json::json!({ "whole": false, "gap": gap }));
             return Ok(Code::No.exit());

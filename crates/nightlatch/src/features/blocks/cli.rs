@@ -10,18 +10,18 @@ use nightlatch_core::time::parse_span;
 use crate::features::context::{Context, Run};
 use crate::shell::outcome::Outcome;
 
-/// Shut an address or network out, running connections too
+/// Block an address or network, including its established connections
 #[derive(clap::Args, Debug)]
 pub struct Block {
     /// The address, network or range
     pub(crate) address: AddrRange,
-    /// How long, such as 7d; for ever without
+    /// How long to block, e.g. 7d; default: permanently
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) lasts: Option<Duration>,
-    /// Why, shown by "nightlatch why"
+    /// The reason, shown by "nightlatch why"
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub(crate) reason: String,
-    /// Even if it shuts out the gateway, the resolver or yourself
+    /// Block even if this cuts off the gateway, the DNS resolver or your own session
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -1,9 +1,9 @@
-//! Blocks: an administrator's "never".
+//! Blocks: addresses that an administrator has blocked.
 //!
-//! `nightlatch block 203.0.113.9 --for 7d --reason "guesses passwords"` shuts an address or network
-//! out, running connections too. Where an account covers the address as well, the more specific of
-//! the two wins, and the block where both are equal: `block 203.0.113.9` shuts one address out of
-//! an allowed network, and an allowed address stays open inside a blocked network.
+//! `nightlatch block 203.0.113.9 --for 7d --reason "guesses passwords"` blocks an address or network, including its
+//! established connections. Where an account covers the address too, the more specific of the two takes precedence,
+//! and the block if both are equal: `block 203.0.113.9` blocks one address of an allowed network, and an allowed
+//! address stays allowed inside a blocked network.
 
 pub mod cli;
 mod wording;

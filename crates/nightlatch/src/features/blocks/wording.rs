@@ -24,10 +24,10 @@ impl Worded for Blocks {
             }
             Reply::Unblocked { range } => format!("{range} is no longer blocked"),
             Reply::StaysBlocked { range } => format!(
-                "attention: {range} is blocked and stays shut out: \"nightlatch unblock {range}\""
+                "warning: {range} is still blocked: to unblock it, use \"nightlatch unblock {range}\""
             ),
             Reply::ShutsOut { guarded, what, range } => format!(
-                "attention: {guarded}, {what}, is shut out by a block: \"nightlatch unblock {range}\""
+                "warning: {guarded}, {what}, is covered by a block: to remove it, use \"nightlatch unblock {range}\""
             ),
             Reply::All(_) | Reply::Report { .. } => return None,
         })
@@ -36,7 +36,7 @@ impl Worded for Blocks {
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
             Refusal::Everybody { range } => format!(
-                "{range} is a great part of the internet: to be invisible to everybody but your accounts, use \"nightlatch mode allowlist\""
+                "{range} covers a large part of the internet and cannot be blocked: to drop everybody without an account, use \"nightlatch mode allowlist\""
             ),
             Refusal::Untouchable { range, network, what } => {
                 let what = match (what, network.contains(':') || network.ends_with(".1")) {
@@ -45,10 +45,10 @@ impl Worded for Blocks {
                     (Untouchable::Link, _) => "the link's own addresses",
                     (Untouchable::Multicast, _) => "multicast",
                 };
-                format!("{range} cannot be blocked: it reaches into {network}, {what}")
+                format!("{range} cannot be blocked: it overlaps {network}, {what}")
             }
             Refusal::Guarded { range, guarded, what } => format!(
-                "{range} is not blocked: {guarded} is {what}, and the server needs it; if you are sure, add --force"
+                "{range} is not blocked: {guarded} is {what}, and the server needs it; to block it anyway, add --force"
             ),
             Refusal::NotBlocked { range, around: Some(around) } => format!(
                 "{range} itself is not blocked, but {around} is: \"nightlatch unblock {around}\""
@@ -95,7 +95,7 @@ impl Worded for Blocks {
 
     fn audited(_record: &Record, value: &Value) -> Option<String> {
         let block = Block::deserialize(value).ok()?;
-        let until = block.until.map_or("for ever".to_owned(), |at| format!("until {at}"));
+        let until = block.until.map_or("permanent".to_owned(), |at| format!("until {at}"));
         let reason =
             if block.reason.is_empty() { String::new() } else { format!(" ({})", block.reason) };
         Some(format!("{until}{reason}"))
@@ -105,7 +105,7 @@ impl Worded for Blocks {
 /// Who set a block, when, for how long, and why.
 fn set(block: &Block, now: Time) -> String {
     let until = block.until.map_or_else(
-        || "for ever".to_owned(),
+        || "permanent".to_owned(),
         |until| format!("until {until}, {} left", show_span(until.since(now))),
     );
     let reason = behind_colon(&block.reason);
@@ -117,6 +117,6 @@ fn behind_colon(reason: &str) -> String {
 }
 
 fn row(block: &Block) -> Vec<String> {
-    let until = block.until.map_or_else(|| "for ever".to_owned(), |until| until.to_string());
+    let until = block.until.map_or_else(|| "permanent".to_owned(), |until| until.to_string());
     vec![block.range.to_string(), until, block.by.clone(), block.reason.clone()]
 }

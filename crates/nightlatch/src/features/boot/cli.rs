@@ -8,10 +8,10 @@ use crate::run;
 use crate::shell::detach;
 use crate::shell::outcome::Outcome;
 
-/// Put the last good firewall up, before the network and without the daemon
+/// Load the last good firewall, before the network is up and without the daemon
 #[derive(clap::Args, Debug)]
 pub struct Boot {
-    /// Do nothing where a firewall of ours stands already
+    /// Do nothing if a firewall of Nightlatch is already loaded
     #[arg(long, hide = true)]
     unless_standing: bool,
 }
@@ -28,7 +28,7 @@ impl Run for Boot {
 /// Run the daemon in the foreground (systemd does this)
 #[derive(clap::Args, Debug)]
 pub struct Daemon {
-    /// Leave the terminal
+    /// Detach from the terminal
     #[arg(long, hide = true)]
     detached: bool,
 }

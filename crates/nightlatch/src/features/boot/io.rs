@@ -44,7 +44,7 @@ pub(super) fn stands() -> Result<bool, Failure> {
 pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
     caller::require_root()?;
     if !paths.database().exists() && !paths.last_good().exists() {
-        journal::tell(Level::Info, "nothing to put up: \"nightlatch up\" was never run");
+        journal::tell(Level::Info, "nothing to load: \"nightlatch up\" was never run");
         return Ok(());
     }
     let desired = match desired(paths) {
@@ -55,7 +55,7 @@ pub(super) fn put_up(paths: &Paths) -> Result<(), Failure> {
         }
     };
     let Some((desired, learned)) = desired else {
-        journal::tell(Level::Info, "the firewall is off, as it was left");
+        journal::tell(Level::Info, "the firewall was off at shutdown: leaving it off");
         return Ok(());
     };
     let firewall = Firewall::open().map_err(Failure::failed)?;
@@ -83,7 +83,7 @@ fn desired(paths: &Paths) -> Result<Option<Desired>, Failure> {
     let state = store.state()?;
     let config = configuration::read(&paths.config).or_else(|failure| {
         journal::tell(Level::Error, &failure.message);
-        journal::tell(Level::Error, "the last good configuration is used instead");
+        journal::tell(Level::Error, "using the last good configuration instead");
         let last = store.note(LAST_GOOD_CONFIGURATION).unwrap_or_default();
         Config::read(&last).map_err(|_| failure)
     })?;
@@ -99,12 +99,12 @@ fn fallback(paths: &Paths) -> Ruleset {
     let text = fs::read(paths.last_good()).ok();
     let copy = text.and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(copy) = copy {
-        journal::tell(Level::Error, "the copy of the last good firewall is put up instead");
+        journal::tell(Level::Error, "loading the copy of the last good firewall instead");
         copy
     } else {
         journal::tell(
             Level::Error,
-            "there is no copy of the last good firewall: everything is closed but SSH",
+            "there is no copy of the last good firewall: blocking everything except SSH",
         );
         logic::emergency()
     }
@@ -181,8 +181,7 @@ impl Copies {
         };
         let failed_before = self.failed.swap(kept.is_err(), Ordering::Relaxed);
         if let Some(error) = kept.err().filter(|_| !failed_before) {
-            let message =
-                format!("the last good firewall could not be copied: {error}; it is tried again");
+            let message = format!("the last good firewall could not be copied: {error}; retrying");
             journal::tell(Level::Warning, &message);
         }
     }

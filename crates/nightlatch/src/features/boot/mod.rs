@@ -1,9 +1,8 @@
-//! Boot: the firewall stands before the network does, without the daemon and without DNS.
+//! Boot: loads the firewall before the network is up, without the daemon and without DNS.
 //!
-//! `nightlatch boot` is run by an early unit. It puts up what the database says; where the
-//! configuration is bad, with the last one that was good; where the database cannot be read, the
-//! copy of the last good firewall; and where even that is gone, a closed one in which only SSH
-//! answers, under rate limits. `nightlatch daemon` takes over later.
+//! `nightlatch boot` is run by an early unit. It loads the state in the database. If the configuration is invalid,
+//! it uses the last valid one; if the database cannot be read, it loads the copy of the last good firewall; if that
+//! is missing too, it blocks everything except SSH, which is rate-limited. `nightlatch daemon` takes over later.
 
 pub mod cli;
 mod io;

@@ -10,10 +10,10 @@ use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{configuration, screen};
 
-/// Check the configuration file; exit code 78 if it is bad
+/// Validate the configuration file; exit code 78 if it is invalid
 #[derive(clap::Args, Debug)]
 pub struct Check {
-    /// The file; the one in force without
+    /// The file; default: the active configuration
     file: Option<PathBuf>,
 }
 
@@ -28,16 +28,16 @@ impl Run for Check {
         if context.json {
             screen::say_json(&serde_json::json!({ "good": true, "file": path }));
         } else if !path.exists() {
-            screen::say(format!("{} does not exist: the defaults hold", path.display()));
+            screen::say(format!("{} does not exist; using defaults", path.display()));
         } else {
-            screen::say(format!("{} is good", path.display()));
+            screen::say(format!("{}: OK", path.display()));
         }
         warn_of_nothing_open(config.rules());
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Read the configuration file again
+/// Reload the configuration file
 #[derive(clap::Args, Debug)]
 pub struct Reload {}
 
@@ -49,6 +49,6 @@ impl Run for Reload {
 
 fn warn_of_nothing_open(rules: &Rules) {
     if rules.open.is_empty() {
-        screen::complain("attention: no service is open to strangers in mode open");
+        screen::complain("warning: no service is open to strangers in mode open");
     }
 }

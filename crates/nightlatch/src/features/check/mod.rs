@@ -1,6 +1,6 @@
-//! Check: whether the configuration file is right, before it counts.
+//! Check: validates the configuration file before it is used.
 //!
-//! `nightlatch check` reads the file and shows the first mistake with its line and a caret;
-//! `nightlatch reload` makes a right file count without a restart.
+//! `nightlatch check` reads the file and shows the first error with its line and a caret; `nightlatch reload`
+//! applies a valid file without a restart.
 
 pub mod cli;

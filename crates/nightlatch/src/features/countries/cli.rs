@@ -23,9 +23,9 @@ use crate::wording;
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What "all" means where strangers are let in.
-const LETS_IN: &str = "it lets strangers in from everywhere";
+const LETS_IN: &str = "it allows strangers from everywhere";
 
-/// Shut strangers of whole countries out, or let in only those of some; holds in mode open
+/// Block strangers by country, or allow only some countries; applies in mode open
 #[derive(clap::Args, Debug)]
 pub struct CountryCommand {
     #[command(subcommand)]
@@ -34,18 +34,18 @@ pub struct CountryCommand {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Shut countries out, besides those that are
+    /// Block countries, in addition to those already blocked
     Block {
         /// Codes or names: CN RU "North Korea"
         #[arg(required = true, value_name = "COUNTRY", value_parser = several)]
         countries: Vec<Several>,
-        /// Even if you could not come in any more
+        /// Proceed even if this locks you out
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Shut them out no longer
+    /// Unblock countries
     Unblock {
         /// Codes or names, or "all"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
@@ -53,29 +53,29 @@ enum Action {
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Let strangers in only from these; from everywhere with "all"
+    /// Allow strangers only from these countries; "all" means from everywhere
     #[command(visible_alias = "only")]
     Allow {
         /// Codes or names, or "all"
         #[arg(required = true, value_name = "COUNTRY", value_parser = country_or_all)]
         countries: Vec<Only>,
-        /// Even if you could not come in any more
+        /// Proceed even if this locks you out
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Show what is shut out, and the table it is known by
+    /// Show the blocked or allowed countries, and the GeoIP table in use
     List,
-    /// Read the table now
+    /// Load the table now
     Refresh {
-        /// Believe it whatever its size and whomever it shuts out
+        /// Accept the table whatever its size, and even if it blocks you
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
-    /// Say to which country an address belongs; works without the daemon
+    /// Show to which country an address belongs; works without the daemon
     Of {
         /// The address
         #[arg(value_parser = addresses::one)]
@@ -85,7 +85,7 @@ enum Action {
 
 #[derive(clap::Args, Clone, Copy, Debug)]
 struct Waiting {
-    /// Do not wait until the table has been read
+    /// Do not wait until the table is loaded
     #[arg(long)]
     no_wait: bool,
 }
@@ -165,7 +165,7 @@ fn only(countries: &[Only], all: &str) -> Result<BTreeSet<CountryCode>, Failure>
             Only::These(several) => codes.extend(several.0.iter().copied()),
             Only::All if countries.len() == 1 => {}
             Only::All => {
-                let what = format!("\"all\" stands alone: {all}");
+                let what = format!("\"all\" cannot be combined with countries: {all}");
                 return Err(Failure::new(Code::Usage, what));
             }
         }
@@ -200,7 +200,7 @@ fn change(context: &Context, request: Request, force: bool, waiting: Waiting) ->
             screen::say_json(&InJson::of(&now));
         } else {
             if lacks_table(&now) && !waiting.no_wait {
-                screen::complain("NOT YET   for want of a table of countries:");
+                screen::complain("PENDING   no GeoIP table is loaded yet:");
             }
             let done = if waiting.no_wait { done } else { when_read(done) };
             wording::done(&done).lines().for_each(screen::say);
@@ -268,13 +268,13 @@ impl InJson<'_> {
 fn show(countries: &Shown) {
     let rules = &countries.rules;
     if rules.is_empty() {
-        screen::say("no country is shut out");
+        screen::say("no country is blocked");
     }
     let rows: Vec<Vec<String>> = countries
         .sizes
         .iter()
         .map(|size| {
-            let held = if rules.blocked.contains(&size.country) { "blocked" } else { "let in" };
+            let held = if rules.blocked.contains(&size.country) { "blocked" } else { "allowed" };
             vec![
                 size.country.to_string(),
                 country::name(size.country).unwrap_or("-").to_owned(),
@@ -299,7 +299,7 @@ fn show(countries: &Shown) {
 fn tell_table(countries: &Shown) {
     let source = countries.source.join(", ");
     if countries.rules.is_empty() {
-        screen::say(format!("source    {source}, read when a country is named"));
+        screen::say(format!("source    {source}, loaded when a country is blocked or allowed"));
         return;
     }
     let age = countries.taken.map(|at| show_span(clock::now().since(at)));
@@ -312,26 +312,24 @@ fn tell_table(countries: &Shown) {
     }
     let result = screen::printable(&in_words::outcome(&countries.result));
     if countries.failed {
-        screen::complain(format!("FAILED    the last look at the source: {result}"));
+        screen::complain(format!("FAILED    the last check of the source: {result}"));
     } else if countries.reading {
         screen::say("reading   the source is being read");
     }
     let unknown = countries.sizes.iter().filter(|size| size.v4_ranges + size.v6_ranges == 0);
     for size in unknown.filter(|_| countries.ranges > 0 && !countries.reading) {
         let name = country::name(size.country).unwrap_or("-");
-        screen::complain(format!("WARNING   the table knows no address of {name}"));
+        screen::complain(format!("WARNING   the table has no addresses of {name}"));
     }
     if countries.stale {
-        screen::complain(
-            "OLD       the table in force is more than ten times as old as it should be",
-        );
+        screen::complain("STALE     the active table is more than ten update intervals old");
     }
     if lacks_table(countries) {
         let advice = match source.starts_with("/usr/share/tor") {
-            true => "Debian's package tor-geoipdb brings one",
-            false => "see [countries] source in the configuration",
+            true => "install Debian's package tor-geoipdb",
+            false => "set [countries] source in the configuration",
         };
-        screen::complain(format!("WARNING   without a table no country is shut out; {advice}"));
+        screen::complain(format!("WARNING   without a table no country is blocked; {advice}"));
     }
 }
 

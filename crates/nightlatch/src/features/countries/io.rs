@@ -86,7 +86,7 @@ impl Works for core::Countries {
         if self.rules.is_empty() {
             return Vec::new();
         }
-        let kept = read_kept("the kept table of countries", kept::read(kept));
+        let kept = read_kept("the cached GeoIP table", kept::read(kept));
         kept.map(Event::Restored).into_iter().collect()
     }
 
@@ -130,7 +130,7 @@ pub(super) fn look_up(paths: &Paths, address: IpAddr) -> Result<Option<Place>, F
         source.into_iter().partition(|source| sources::is_by_country(source));
     if whole.is_empty() {
         return Err(Failure::no(format!(
-            "{address} is in none of the countries that are shut out or let in; of others {} does not tell without naming one",
+            "{address} is in none of the countries that are blocked or allowed; for others, {} must be read by country: name one with \"nightlatch country block\" or \"country allow\"",
             partial.join(", ")
         )));
     }
@@ -167,7 +167,7 @@ fn read(
     let mut left = most_ranges;
     let parts = sources::parts(source, countries)?;
     if parts.is_empty() {
-        return Err("the source names no file".to_owned());
+        return Err("the source does not name a file".to_owned());
     }
     let same_parts = parts
         .iter()
@@ -236,7 +236,7 @@ fn note_refused(notes: &mut Vec<String>, part: &Part, content: &Countries) {
         && notes.len() < MAX_NOTES
     {
         notes.push(format!(
-            "{} lines of {} could not be read, such as \"{}\"",
+            "{} lines of {} could not be read, e.g. \"{}\"",
             content.tally.refused, part.address, sample.text
         ));
     }

@@ -23,24 +23,25 @@ impl Worded for Countries {
             Reply::Set { rules, has_table, mode } => {
                 let mut text = describe(rules);
                 if !has_table && !rules.is_empty() {
-                    text += "\nthe table of countries is being read: \"nightlatch country list\" shows when it counts";
+                    text += "\nthe GeoIP table is being loaded: \"nightlatch country list\" shows when it is active";
                 }
                 if *mode == Mode::Allowlist && !rules.is_empty() {
-                    text += "\nin mode allowlist strangers meet silence, whatever their country";
+                    text += "\nin mode allowlist strangers are dropped, whatever their country";
                 }
                 text
             }
             Reply::BlockedAlready(countries) => {
-                format!("shut out already: strangers from {}", names(countries))
+                format!("already blocked: strangers from {}", names(countries))
             }
             Reply::OnlyAlready(only) if only.is_empty() => {
-                "strangers come in from everywhere already, besides what is blocked".to_owned()
+                "strangers may already connect from everywhere except the blocked countries"
+                    .to_owned()
             }
             Reply::OnlyAlready(only) => {
-                format!("strangers come in only from {} already", names(only))
+                format!("strangers may connect only from {} already", names(only))
             }
             Reply::Reading => {
-                "the table of countries is being read: \"nightlatch country list\" shows how it goes"
+                "the GeoIP table is being loaded: \"nightlatch country list\" shows the progress"
                     .to_owned()
             }
             Reply::All(_) | Reply::Held(_) | Reply::Report { .. } => return None,
@@ -50,40 +51,40 @@ impl Worded for Countries {
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
             Refusal::NotBlocked { countries, only } if only.is_empty() => format!(
-                "not blocked: {}: \"nightlatch country list\" shows who is",
+                "not blocked: {}: \"nightlatch country list\" shows which are",
                 names(countries)
             ),
             Refusal::NotBlocked { countries, only } => format!(
-                "not blocked: {}: strangers come in only from {}; \"nightlatch country allow\" says from where",
+                "not blocked: {}: strangers may connect only from {}; \"nightlatch country allow\" sets from where",
                 names(countries),
                 names(only)
             ),
             Refusal::Blocked { both } => {
                 let codes: Vec<String> = both.iter().map(ToString::to_string).collect();
                 format!(
-                    "blocked: {}; \"nightlatch country unblock {}\" takes that back (\"country allow\" would shut out all other countries)",
+                    "blocked: {}; \"nightlatch country unblock {}\" unblocks them (\"country allow\" would block all other countries)",
                     names(both),
                     codes.join(" ")
                 )
             }
             Refusal::OneOfTheOnly { only, both } => format!(
-                "strangers come in only from {}: say with \"nightlatch country allow\" from where instead, without {}",
+                "strangers may connect only from {}: use \"nightlatch country allow\" with all countries to allow, without {}",
                 names(only),
                 names(both)
             ),
-            Refusal::NoneNamed => "no country is shut out, so no table is needed: \"nightlatch country block CC\" shuts one out".to_owned(),
+            Refusal::NoneNamed => "no country is blocked, so no table is needed: \"nightlatch country block CC\" blocks one".to_owned(),
         }
     }
 
     fn notice(notice: &Notice) -> String {
         match notice {
-            Notice::InForce(it) => format!("the table of countries is in force: {}", outcome(it)),
+            Notice::InForce(it) => format!("the GeoIP table is active: {}", outcome(it)),
             Notice::Failed(it) => {
-                format!("the table of countries is left as it was: {}", outcome(it))
+                format!("the GeoIP table was not updated: {}", outcome(it))
             }
             Notice::TakenBack(why) => taken_back(why),
             Notice::NotKept { error } => {
-                format!("a list is in force but could not be kept for a restart: {error}")
+                format!("a list is active but could not be cached for the next start: {error}")
             }
         }
     }
@@ -122,15 +123,15 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             let ranges = format!("{ranges} ranges");
             std::iter::once(ranges).chain(notes.iter().cloned()).collect::<Vec<_>>().join("; ")
         }
-        Outcome::Kept { ranges } => format!("{ranges} ranges, kept from before"),
+        Outcome::Kept { ranges } => format!("{ranges} ranges, from the cache"),
         Outcome::NothingNew => "nothing new".to_owned(),
         Outcome::Failed(reason) => reason.clone(),
-        Outcome::Doubted(Doubt::Empty) => "it holds no range".to_owned(),
+        Outcome::Doubted(Doubt::Empty) => "it has no ranges".to_owned(),
         Outcome::Doubted(Doubt::Shrank { before, now }) => format!(
-            "it shrank from {before} to {now} ranges: \"nightlatch country refresh --force\" believes it"
+            "it shrank from {before} to {now} ranges: \"nightlatch country refresh --force\" accepts it"
         ),
         Outcome::Doubted(Doubt::Country { country, before, now }) => format!(
-            "{} had {before} IPv4 addresses and would have {now}: \"nightlatch country refresh --force\" believes it",
+            "{} had {before} IPv4 addresses and would have {now}: \"nightlatch country refresh --force\" accepts it",
             name(*country).unwrap_or(country.as_str())
         ),
         Outcome::TakenBack(why) => taken_back(why),
@@ -141,7 +142,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
 pub(super) fn taken_back(why: &TakenBack) -> String {
     match why {
         TakenBack::ShutsOut { origin } => format!(
-            "nothing was changed: you could not come in from {origin} any more; allow {origin} in an account first, or add --force"
+            "nothing was changed: this would lock you out ({origin}); allow {origin} in an account first, or add --force"
         ),
         TakenBack::NotKnown(came) => format!("nothing was changed: {}", outcome(came)),
     }
@@ -150,9 +151,9 @@ pub(super) fn taken_back(why: &TakenBack) -> String {
 /// What is wrong with the table.
 fn trouble(trouble: &Trouble) -> String {
     let Trouble { result, has_table, stale } = trouble;
-    let missing = if *has_table { "" } else { ", so that none is shut out yet" };
-    let old = if *stale { ", and what is in force is old" } else { "" };
-    format!("the table of countries: {}{missing}{old}", outcome(result))
+    let missing = if *has_table { "" } else { ", so no country is blocked yet" };
+    let old = if *stale { ", and the active version is stale" } else { "" };
+    format!("the GeoIP table: {}{missing}{old}", outcome(result))
 }
 
 fn names(countries: &BTreeSet<CountryCode>) -> String {
@@ -163,11 +164,11 @@ fn names(countries: &BTreeSet<CountryCode>) -> String {
 /// What country rules mean, in a sentence or two.
 fn describe(rules: &CountryRules) -> String {
     match (rules.blocked.is_empty(), rules.only.is_empty()) {
-        (true, true) => "no country is shut out".to_owned(),
-        (false, true) => format!("shut out: strangers from {}", names(&rules.blocked)),
-        (true, false) => format!("strangers come in only from {}", names(&rules.only)),
+        (true, true) => "no country is blocked".to_owned(),
+        (false, true) => format!("blocked: strangers from {}", names(&rules.blocked)),
+        (true, false) => format!("strangers may connect only from {}", names(&rules.only)),
         (false, false) => format!(
-            "strangers come in only from {}; shut out: {}",
+            "strangers may connect only from {}; blocked: {}",
             names(&rules.only),
             names(&rules.blocked)
         ),
@@ -201,9 +202,11 @@ fn holds(held: &Held, now: Time) -> String {
         |at| format!("read {} ago", show_span(now.since(at))),
     );
     let Some(code) = held.country else {
-        return format!("it belongs to no country, and only some are let in: by the table {age}");
+        return format!(
+            "it belongs to no country, and only selected countries may connect: by the GeoIP table {age}"
+        );
     };
     let name = name(code).unwrap_or("unknown country");
     let entry = held.entry.map_or_else(String::new, |entry| format!(" {entry},"));
-    format!("strangers from {name} ({code}) are shut out:{entry} by the table {age}")
+    format!("strangers from {name} ({code}) are blocked:{entry} by the GeoIP table {age}")
 }

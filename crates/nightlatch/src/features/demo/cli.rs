@@ -4,9 +4,9 @@ use super::{io, wording};
 use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Failure, Outcome};
 
-/// Show on a stage of network namespaces what a protected server looks like from outside.
+/// Demonstrate in network namespaces what a protected server looks like from outside.
 ///
-/// Nothing of this machine is touched.
+/// This machine is not affected.
 #[derive(Debug, clap::Args)]
 pub struct Demo {}
 

@@ -132,7 +132,7 @@ fn told(denial: &Denial, now: Time) -> String {
     let Denial { range, since, .. } = denial;
     match &denial.cause {
         DenialCause::AccountGone { account } if account.is_empty() => format!(
-            "closed by an earlier version, which did not note why; denied for {lasts} more, and as long as the PBX holds a contact there; \"nightlatch allow NAME {range}\" allows it again"
+            "closed by an earlier version, which did not note why; denied for {lasts} more, and as long as the PBX has a contact there; \"nightlatch allow NAME {range}\" allows it again"
         ),
         DenialCause::AccountGone { account } => format!(
             "{} was removed, changed or expired at {since}; denied for another {lasts}, and for as long as the PBX has a contact there; \"nightlatch allow NAME {range}\" allows it again",

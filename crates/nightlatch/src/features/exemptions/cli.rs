@@ -12,7 +12,7 @@ use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{again, screen};
 
-/// Spare addresses from bans and lists, without allowing them anything
+/// Exempt addresses from bans and lists, without allowing them anything
 #[derive(clap::Args, Debug)]
 pub struct ExemptCommand {
     #[command(subcommand)]
@@ -28,18 +28,18 @@ enum Action {
         /// Addresses, networks, ranges or host names
         #[arg(required = true, value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
         addresses: Vec<Entry>,
-        /// Even if a network is wider than a /16 (IPv4) or a /32 (IPv6)
+        /// Exempt networks wider than a /16 (IPv4) or a /32 (IPv6) too
         #[arg(long)]
         force: bool,
     },
-    /// End an exemption, or that of some of its addresses
+    /// Remove an exemption, or some of its addresses
     Remove {
         /// Its name
         name: ExemptionName,
         /// Only these addresses, exactly as they were exempted
         #[arg(value_delimiter = ',', value_name = "ADDRESS|CIDR|HOST")]
         addresses: Vec<Entry>,
-        /// Even if that ends your own session
+        /// Proceed even if this ends your own session
         #[arg(long)]
         force: bool,
     },
@@ -74,7 +74,7 @@ fn list(context: &Context) -> Outcome {
     if context.json {
         screen::say_json(&serde_json::json!({ "exemptions": all }));
     } else if all.is_empty() {
-        screen::say("No exemptions. \"nightlatch exempt add NAME ADDRESS\" makes one.");
+        screen::say("No exemptions. Create one with \"nightlatch exempt add NAME ADDRESS\".");
     } else {
         screen::table(wording::HEADER, &all.iter().map(wording::row).collect::<Vec<_>>());
     }

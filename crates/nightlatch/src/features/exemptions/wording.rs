@@ -34,14 +34,14 @@ impl Worded for Exemptions {
                 new.into_iter().chain(there).collect::<Vec<String>>().join("\n")
             }
             Reply::Removed { name, entries, left: 0 } => {
-                format!("exemption \"{name}\" is removed: lists count for {} again", ids(entries))
+                format!("exemption \"{name}\" is removed: lists apply to {} again", ids(entries))
             }
             Reply::Removed { name, entries, left } => format!(
-                "{} no longer in exemption \"{name}\" ({left} left): lists count again",
+                "{} no longer in exemption \"{name}\" ({left} left): lists apply again",
                 is_or_are(entries)
             ),
             Reply::StaysBlocked { range } => format!(
-                "attention: {range} is blocked and stays so: \"nightlatch unblock {range}\""
+                "warning: {range} is still blocked: to unblock it, use \"nightlatch unblock {range}\""
             ),
             Reply::All(_) | Reply::Report { .. } => return None,
         })
@@ -66,17 +66,17 @@ impl Worded for Exemptions {
                 )
             }
             Refusal::TooMany { name, most } => format!(
-                "exemption \"{name}\" would have more than {most} addresses: name networks or ranges"
+                "exemption \"{name}\" would have more than {most} addresses: use networks or ranges"
             ),
             Refusal::NobodyElse { range } => format!(
-                "{range} is the machine itself or nobody in particular: nobody comes in from there"
+                "{range} is loopback, unspecified, multicast or reserved: no peer can have such an address"
             ),
             Refusal::Wide { range } => format!(
-                "{range} is {} addresses, and nothing was changed: if no list is to count for any of them, add --force",
+                "{range} contains {} addresses, and nothing was changed: to exempt all of them, add --force",
                 grouped(range.width().saturating_add(1))
             ),
             Refusal::Everybody { range } => format!(
-                "{range} is a great part of the internet: to use no lists, \"nightlatch feed remove\" and \"nightlatch country unblock\" them"
+                "{range} covers a large part of the internet and cannot be exempted: to use no lists, run \"nightlatch feed remove\" and \"nightlatch country unblock\""
             ),
         }
     }
@@ -111,7 +111,7 @@ impl Worded for Exemptions {
             about.line(
                 15,
                 format!(
-                    "exempt    {name}: {range}, never banned, never blocked by a list; made by {by} at {since}"
+                    "exempt    {name}: {range}, never banned, never blocked by a list; created by {by} at {since}"
                 ),
             );
         }

@@ -105,7 +105,7 @@ pub(super) const CATALOGUE: [Known; 14] = [
         "plain",
         DAY,
         "https://rules.emergingthreats.net/",
-        "taken-over machines",
+        "compromised machines",
     ),
     // A list of lists (DROP, DShield, Feodo, bogons), published with every change. Private and
     // unassigned networks on it are left out by our own rules.
@@ -115,7 +115,7 @@ pub(super) const CATALOGUE: [Known; 14] = [
         "plain",
         6 * 60,
         "https://iplists.firehol.org/?ipset=firehol_level1",
-        "the safest lists put together, with next to no false alarms",
+        "the safest lists combined, with almost no false positives",
     ),
     known(
         "greensnow",

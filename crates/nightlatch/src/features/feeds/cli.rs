@@ -23,7 +23,7 @@ const EVERY_FILE: Duration = Duration::from_secs(5 * 60);
 /// How often to ask the daemon how it goes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Use published lists of bad networks; they hold against strangers in mode open
+/// Manage blocklist feeds, which apply to strangers in mode open
 #[derive(clap::Args, Debug)]
 pub struct FeedCommand {
     #[command(subcommand)]
@@ -32,55 +32,55 @@ pub struct FeedCommand {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Add a list by its address or file, or one of the catalogue by its name alone
+    /// Add a feed by URL or file, or by name from the catalogue
     Add(Box<Add>),
-    /// Remove a list
+    /// Remove a feed
     Remove {
         /// Its name
         name: FeedName,
     },
-    /// Show every list: entries, age, what it stopped, what was remarkable
+    /// List all feeds with entries, age, packets dropped and notes
     List,
-    /// Show one list: where it comes from, how it is read, when it is looked at
+    /// Show one feed: source, format and schedule
     Show {
         /// Its name
         name: FeedName,
     },
     /// Fetch now
     Refresh {
-        /// Which; all without
+        /// Which feeds; default: all
         name: Option<FeedName>,
-        /// Believe what comes whatever its size, also where nothing is new
+        /// Accept the content whatever its size, and fetch it even if unchanged
         #[arg(long)]
         force: bool,
-        /// Do not wait until it has come
+        /// Do not wait for the result
         #[arg(long)]
         no_wait: bool,
     },
-    /// Show the lists that need no more than their name
+    /// List the feeds of the built-in catalogue
     Catalogue,
 }
 
 #[derive(clap::Args, Debug)]
 struct Add {
-    /// Its name, such as "spamhaus-drop"
+    /// Its name, e.g. "spamhaus-drop"
     name: FeedName,
-    /// Where it is: https://..., or a file's path; ${key} stands for the key
+    /// Its URL (https://...) or the path of a file; ${key} is replaced by the key
     #[arg(value_name = "URL|FILE")]
     source: Option<String>,
-    /// How to read it: auto, plain, csv:COLUMN, json:PATH such as json:prefixes[].ip_prefix
+    /// Its format: auto, plain, csv:COLUMN or json:PATH, e.g. json:prefixes[].ip_prefix
     #[arg(long)]
     format: Option<String>,
-    /// The file that holds the key; nobody else may read it
+    /// The file with the key; other users must not be able to read it
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// A header to send, such as 'Authorization: Bearer ${key}'; may be given several times
+    /// A header to send, e.g. 'Authorization: Bearer ${key}'; can be given more than once
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// How often to look for a new version, such as 12h; every 6h without, a file every 5m
+    /// How often to check for a new version, e.g. 12h; default: 6h, or 5m for a file
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     every: Option<Duration>,
-    /// Do not wait until it has come; a file need not be there yet
+    /// Do not wait for the result; a file need not exist yet
     #[arg(long)]
     no_wait: bool,
 }
@@ -201,7 +201,7 @@ impl Add {
     fn without_key(&self, homepage: &str) -> Failure {
         let name = &self.name;
         let what = format!(
-            "{name} needs a key, which you get at {homepage}: write it into a file, chmod 600 that, and \"nightlatch feed add {name} --key-file /etc/nightlatch/{name}.key\""
+            "{name} needs a key from {homepage}: write it to a file, run \"chmod 600\" on it, then \"nightlatch feed add {name} --key-file /etc/nightlatch/{name}.key\""
         );
         Failure::new(Code::Usage, what)
     }
@@ -212,7 +212,7 @@ impl Add {
             near => format!("; did you mean {}?", near.join(" or ")),
         };
         let what = format!(
-            "\"{}\" is not in the catalogue (\"nightlatch feed catalogue\"): name its address or file{near}",
+            "\"{}\" is not in the catalogue (\"nightlatch feed catalogue\"): give its URL or file{near}",
             self.name
         );
         Failure::new(Code::Usage, what)
@@ -237,7 +237,7 @@ fn names_host(written: &str) -> bool {
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let wrong = || format!("\"{text}\" is no header: write 'Name: value'");
+    let wrong = || format!("\"{text}\" is not a valid header: write 'Name: value'");
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -276,7 +276,7 @@ fn wait(context: &Context, name: Option<&FeedName>) -> Outcome {
         let mut feeds = feeds(context)?;
         feeds.retain(|view| name.is_none_or(|name| view.feed.name == *name));
         if feeds.is_empty() {
-            return Err(Failure::no("it was removed meanwhile"));
+            return Err(Failure::no("the feed was removed in the meantime"));
         }
         if feeds.iter().any(|view| view.fetching) {
             show::progress(&feeds, begun.elapsed());

@@ -45,7 +45,7 @@ impl Works for Feeds {
 
     fn kept(&self, kept: &Kept) -> Vec<Event> {
         let restored = |name: &FeedName| {
-            let read = read_kept(&format!("the kept list {name}"), kept::read(kept, name));
+            let read = read_kept(&format!("the cached list {name}"), kept::read(kept, name));
             let (content, version) = read?;
             Some(Event::Restored { name: name.clone(), content: Arc::new(content), version })
         };
@@ -84,7 +84,7 @@ impl Works for Feeds {
 pub(super) fn trouble_with(path: &Path) -> Option<&'static str> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => None,
-        Ok(_) => Some("is no file; name the file itself"),
+        Ok(_) => Some("is not a regular file; name the file itself"),
         Err(error) if error.kind() == ErrorKind::NotFound => Some("does not exist"),
         Err(_) => None,
     }
@@ -146,7 +146,7 @@ fn remarks(parsed: &Parsed) -> Vec<String> {
     let first = parsed.tally.samples.first();
     let remark = first.map(|sample| match parsed.tally.refused {
         1 => format!("1 line could not be read: \"{}\"", sample.text),
-        many => format!("{many} lines could not be read, such as \"{}\"", sample.text),
+        many => format!("{many} lines could not be read, e.g. \"{}\"", sample.text),
     });
     remark.into_iter().collect()
 }

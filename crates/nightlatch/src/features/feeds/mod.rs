@@ -1,36 +1,33 @@
-//! Feeds: published lists of bad networks.
+//! Feeds: published blocklists.
 //!
-//! `nightlatch feed add NAME URL|FILE` fetches a list now and again; in mode `open` whoever is on it
-//! meets silence. A list that shrinks, grows or widens beyond belief, or that names what this
-//! server needs, is trimmed or refused, and what was in force stays. `nightlatch feed catalogue`
-//! shows the ones that need no more than their name.
+//! `nightlatch feed add NAME URL|FILE` fetches a list periodically; in mode `open` packets from listed addresses
+//! are dropped. A list that shrinks, grows or widens implausibly, or that contains what this server needs, is
+//! trimmed or rejected, and the previous version stays active. `nightlatch feed catalogue` lists the built-in
+//! feeds, which need no more than their name.
 //!
-//! A list is read from `https://`, `http://` or a file (not below `/home`, `/root` or `/tmp`, which
-//! systemd hides from the daemon), plain or packed with gzip, IPv4 and IPv6: one address or network
-//! a line with comments, CSV (`--format csv:COLUMN`), JSON (`--format json:PATH`, also one object a
-//! line). Without `--format` its kind is found out.
+//! A list is read from `https://`, `http://` or a file (not below `/home`, `/root` or `/tmp`, which systemd hides
+//! from the daemon), plain or compressed with gzip, IPv4 and IPv6: one address or network per line with comments,
+//! CSV (`--format csv:COLUMN`), or JSON (`--format json:PATH`, also one object per line). Without `--format`, the
+//! format is detected.
 //!
-//! A key stands in a file that only root may read, and is named by `${key}` in the address or in a
-//! header: `nightlatch feed add apiban --key-file /etc/nightlatch/apiban.key`. It is in no log, and
-//! is sent to no other server, wherever that one redirects.
+//! A key is stored in a file that only root can read, and is inserted for `${key}` in the URL or in a header:
+//! `nightlatch feed add apiban --key-file /etc/nightlatch/apiban.key`. It is never logged, and never sent to
+//! another server, even after a redirect.
 //!
-//! A list that never came may be added again under its name, corrected.
+//! A feed that has never been fetched can be added again under the same name, to correct it.
 //!
-//! Each list is looked at in the background at its own pace (`--every`; a file every 5 minutes, so
-//! that what you write into it soon counts), after a failure in growing pauses; only what has changed
-//! is sent. Lists are kept on disk, so that a restart needs no network.
-//! An account, the gateway, the resolver, the server's own addresses, private networks, and the
-//! address from which you add a list over SSH are never shut out by any.
+//! Each list is checked in the background at its own interval (`--every`; a file every 5 minutes, so that changes
+//! to it soon take effect), and after a failure at growing intervals; only changed lists are transferred. Lists are
+//! cached on disk, so that a restart needs no network. Accounts, the gateway, the resolver, the server's own
+//! addresses, private networks, and the address from which you add a list over SSH are never blocked by a list.
 //!
-//! `nightlatch feed list` shows entries, age and how many packets each list stopped, and of those
-//! the ones that no other would have stopped: a list that stops nothing alone can go. Neighbouring
-//! addresses are one entry. `nightlatch feed show NAME` shows where one comes from, and when it is
-//! looked at again.
+//! `nightlatch feed list` shows entries, age and how many packets each list dropped, and how many of them no other
+//! list would have dropped: a list without any of the latter can be removed. Adjacent addresses count as one entry.
+//! `nightlatch feed show NAME` shows the source of a feed, and when it is checked again.
 //!
-//! In JSON each list has its `feed` (`name`, `source`, `format`, `every`), its `state` (`entries_v4`,
-//! `entries_v6`, when it was `fetched` and last `checked` in milliseconds since 1970, the `result` of
-//! that, `failures` in a row, `notes`, packets `stopped` and `stopped_alone`), and whether it is
-//! `stale` or just `fetching`.
+//! In JSON each list has its `feed` (`name`, `source`, `format`, `every`), its `state` (`entries_v4`, `entries_v6`,
+//! when it was `fetched` and last `checked` in milliseconds since 1970, the `result` of that, `failures` in a row,
+//! `notes`, packets `stopped` and `stopped_alone`), and whether it is `stale` or being fetched (`fetching`).
 
 mod catalogue;
 pub mod cli;

@@ -12,15 +12,15 @@ use crate::shell::{clock, screen};
 /// Every feed: a line with its numbers, then what is remarkable.
 pub(super) fn list(feeds: &[FeedView]) {
     if feeds.is_empty() {
-        screen::say("no feeds: \"nightlatch feed catalogue\" shows known ones to add");
+        screen::say("No feeds. \"nightlatch feed catalogue\" lists known ones.");
         return;
     }
     let rows: Vec<Vec<String>> = feeds.iter().map(row).collect();
-    let header = ["NAME", "IPV4", "IPV6", "AGE", "STOPPED", "ALONE", "LAST LOOK"];
+    let header = ["NAME", "IPV4", "IPV6", "AGE", "DROPPED", "UNIQUE", "LAST CHECK"];
     screen::table(&header, &rows);
     screen::say("");
     screen::say(
-        "STOPPED counts packets in mode open; ALONE those that no other list would have stopped",
+        "DROPPED counts packets in mode open; UNIQUE those that no other list would have dropped",
     );
     for view in feeds {
         for note in &view.state.notes {
@@ -32,7 +32,7 @@ pub(super) fn list(feeds: &[FeedView]) {
         }
         if view.stale {
             screen::say(format!(
-                "OLD       {}: what is in force is more than ten times as old as it should be",
+                "STALE     {}: the active content is more than ten update intervals old",
                 view.feed.name
             ));
         }
@@ -56,17 +56,14 @@ pub(super) fn one(view: &FeedView) {
     lines.extend(state.fetched.map(|at| ("fetched", ago(at))));
     let next = state.next_look(feed.every);
     let again = match state.checked {
-        Some(_) if next > now => format!("; again in {}", show_span(next.since(now))),
+        Some(_) if next > now => format!("; next check in {}", show_span(next.since(now))),
         _ => String::new(),
     };
     let when = state.checked.map_or_else(String::new, |at| format!("{}: ", ago(at)));
-    lines.push(("looked at", format!("{when}{}{again}", last_look(view))));
+    lines.push(("checked", format!("{when}{}{again}", last_look(view))));
     lines.push((
-        "stopped",
-        format!(
-            "{} packets, {} of them no other list would have stopped",
-            state.stopped, state.stopped_alone
-        ),
+        "packets",
+        format!("{} dropped, {} of them by no other list", state.stopped, state.stopped_alone),
     ));
     lines.extend(state.notes.iter().map(|note| ("note", wording::note(note))));
     for (name, what) in lines {
@@ -110,10 +107,10 @@ pub(super) fn catalogue() {
             vec![known.name.to_owned(), every, format!("{key}{} ({})", known.what, known.homepage)]
         })
         .collect();
-    screen::table(&["NAME", "EVERY", "WHO IS ON IT"], &rows);
+    screen::table(&["NAME", "EVERY", "CONTENTS"], &rows);
     screen::say("");
     screen::say(
-        "read the terms of a list on its page before you use it: \"nightlatch feed add NAME\"",
+        "read the terms of use of a feed on its page before you add it with \"nightlatch feed add NAME\"",
     );
 }
 
@@ -145,10 +142,10 @@ pub(super) fn outcome(view: &FeedView, took: Duration) {
     if state.failures > 0 {
         let kept = match state.entries_v4 + state.entries_v6 {
             0 => format!(
-                "nothing of it is in force; it is tried again, until you correct it with \"nightlatch feed add {name} ...\" or take it out with \"nightlatch feed remove {name}\""
+                "no entries are active; it is retried until you correct it with \"nightlatch feed add {name} ...\" or remove it with \"nightlatch feed remove {name}\""
             ),
-            1 => "the 1 entry from before stays in force".to_owned(),
-            entries => format!("the {entries} entries from before stay in force"),
+            1 => "the previous entry stays active".to_owned(),
+            entries => format!("the {entries} previous entries stay active"),
         };
         screen::complain(format!("feed \"{name}\" FAILED: {result}; {kept}"));
         return;

@@ -16,20 +16,22 @@ use crate::features::worded::Worded;
 
 impl Worded for Feeds {
     fn say(reply: &Reply, _changed: bool) -> Option<String> {
-        const SHOWS: &str = "\"nightlatch feed list\" shows how it goes";
+        const SHOWS: &str = "\"nightlatch feed list\" shows the progress";
         Some(match reply {
             Reply::Added { name, mode, twin } => {
-                let mut text = format!("feed \"{name}\" is added and being fetched: {SHOWS}");
+                let mut text = format!("feed \"{name}\" added and being fetched: {SHOWS}");
                 if *mode == Mode::Allowlist {
-                    text += "\nin mode allowlist strangers meet silence, listed or not";
+                    text += "\nin mode allowlist strangers are dropped, listed or not";
                 }
                 if let Some(twin) = twin {
-                    text += &format!("\nfeed \"{twin}\" comes from there too");
+                    text += &format!("\nfeed \"{twin}\" has the same source");
                 }
                 text
             }
             Reply::Removed { name } => {
-                format!("feed \"{name}\" is removed, and whom only it named is no longer shut out")
+                format!(
+                    "feed \"{name}\" removed; addresses that only it listed are no longer blocked"
+                )
             }
             Reply::Fetching(names) => match names.as_slice() {
                 [one] => format!("feed \"{one}\" is being fetched: {SHOWS}"),
@@ -45,10 +47,12 @@ impl Worded for Feeds {
                 format!("there is no feed \"{name}\": \"nightlatch feed list\" shows all of them")
             }
             Refusal::Exists { name, source } => format!(
-                "feed \"{name}\" exists already ({source}): remove it first, or take another name"
+                "feed \"{name}\" exists already ({source}): remove it first, or use another name"
             ),
             Refusal::Wrong { what } => what.clone(),
-            Refusal::None => "there is no feed: \"nightlatch feed add NAME\" adds one".to_owned(),
+            Refusal::None => {
+                "there is no feed: add one with \"nightlatch feed add NAME\"".to_owned()
+            }
         }
     }
 
@@ -58,13 +62,13 @@ impl Worded for Feeds {
                 format!("feed \"{name}\": {}", outcome(name.as_str(), result))
             }
             Notice::Failed { name, result, .. } => {
-                format!("feed \"{name}\" is left as it was: {}", outcome(name.as_str(), result))
+                format!("feed \"{name}\" not updated: {}", outcome(name.as_str(), result))
             }
             Notice::NotKept { keep: true, error, .. } => {
-                format!("a list is in force but could not be kept for a restart: {error}")
+                format!("a list is active but could not be cached for the next start: {error}")
             }
             Notice::NotKept { name, keep: false, error } => {
-                format!("the kept list {name}: {error}")
+                format!("the cached list {name}: {error}")
             }
         }
     }
@@ -106,7 +110,7 @@ pub(super) fn outcome(name: &str, outcome: &Outcome) -> String {
         Outcome::Is(Came::Refused(why)) => {
             let advice = match why {
                 Refused::Shrank { .. } | Refused::Grew { .. } => {
-                    format!("; \"nightlatch feed refresh {name} --force\" believes it")
+                    format!("; \"nightlatch feed refresh {name} --force\" accepts it")
                 }
                 _ => String::new(),
             };
@@ -126,13 +130,13 @@ fn refused(refused: &Refused) -> String {
                     format!(": {}; and {} more like that", remark(first), more.len())
                 }
             };
-            format!("it holds no entry that may be listed{reasons}")
+            format!("it has no usable entries{reasons}")
         }
         Refused::Shrank { old, new } => {
-            format!("it shrank from {old} to {new} entries, and is refused until it recovers")
+            format!("it shrank from {old} to {new} entries, and is rejected until it recovers")
         }
         Refused::Grew { old, new } => {
-            format!("it grew from {old} to {new} entries, and is refused")
+            format!("it grew from {old} to {new} entries, and is rejected")
         }
         Refused::ManyEights { eights } => {
             format!("it covers most of {eights} of the 256 /8 networks: no list of attackers does")
@@ -153,7 +157,7 @@ pub(super) fn note(note: &Note) -> String {
     match note {
         Note::Said(said) => said.clone(),
         Note::Is(Noted::Spared { origin }) => format!(
-            "{origin} is where you came from, and in no account: not listed; allow it in one"
+            "{origin} is your own address, and no account covers it: skipped; to allow it, add it to an account"
         ),
         Note::Is(Noted::Remark(it)) => remark(it),
     }
@@ -163,25 +167,25 @@ pub(super) fn note(note: &Note) -> String {
 fn remark(remark: &Remark) -> String {
     match remark {
         Remark::TooWide { first, count: 1 } => {
-            format!("{first} is wider than any list should name: left out")
+            format!("{first} is too wide for a blocklist: skipped")
         }
-        Remark::TooWide { first, count } => format!(
-            "{count} entries are wider than any list should name, such as {first}: left out"
-        ),
+        Remark::TooWide { first, count } => {
+            format!("{count} entries are too wide for a blocklist, e.g. {first}: skipped")
+        }
         Remark::Spared { entry, range, is } => {
             let place = match (entry == range, range.covers(entry)) {
                 (true, _) => "is".to_owned(),
                 (false, true) => format!("lies in {range}, which is"),
-                (false, false) => format!("reaches into {range}, which is"),
+                (false, false) => format!("overlaps {range}, which is"),
             };
             let what = match is {
-                SparedBy::Special => "no stranger's".to_owned(),
+                SparedBy::Special => "a reserved range".to_owned(),
                 SparedBy::Server { what } => what.clone(),
                 SparedBy::Account { name } => format!("in account \"{name}\""),
             };
-            format!("{entry} {place} {what}: not listed")
+            format!("{entry} {place} {what}: skipped")
         }
-        Remark::MostOf { eight } => format!("most of {eight} is named: all of that left out"),
+        Remark::MostOf { eight } => format!("most of {eight} is listed: all of that is skipped"),
         Remark::More { count } => format!("and {count} more"),
     }
 }
@@ -190,8 +194,8 @@ fn remark(remark: &Remark) -> String {
 fn trouble(trouble: &Trouble) -> String {
     let Trouble { name, result, in_force, stale } = trouble;
     let force = match (in_force, stale) {
-        (false, _) => ", and nothing of it is in force",
-        (true, true) => ", and what is in force is old",
+        (false, _) => ", and no entries are active",
+        (true, true) => ", and the active version is stale",
         (true, false) => "",
     };
     format!("feed \"{name}\": {}{force}", outcome(name.as_str(), result))
@@ -210,5 +214,5 @@ fn names(held: &Held, now: Time) -> String {
         || "of unknown age".to_owned(),
         |at| format!("fetched {} ago", show_span(now.since(at))),
     );
-    format!("feed \"{}\" names {}, {age}", held.name, held.entry)
+    format!("feed \"{}\" lists {}, {age}", held.name, held.entry)
 }

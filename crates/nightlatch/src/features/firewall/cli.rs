@@ -17,12 +17,12 @@ use crate::shell::clock::Stopwatch;
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{client, clock, pbx, screen};
 
-/// Set what strangers meet: silence (allowlist), or chosen services (open); say it without either
+/// Set or show the mode: allowlist (drop all strangers) or open (serve selected services)
 #[derive(clap::Args, Debug)]
 pub struct SetMode {
     /// allowlist or open
     mode: Option<Mode>,
-    /// Even if that ends your own session
+    /// Proceed even if this ends your own session
     #[arg(long)]
     force: bool,
 }

@@ -1,8 +1,8 @@
-//! Modes and services: what strangers meet, and what a service is.
+//! Modes and services: what strangers can reach, and what a service is.
 //!
-//! In mode `allowlist` strangers meet silence. In mode `open` the services listed in the
-//! configuration answer them, under rate limits; everything else stays silent. Switching is one
-//! step in the kernel, and running calls go on.
+//! In mode `allowlist` packets of strangers are dropped. In mode `open` strangers can reach the services listed in
+//! the configuration, under rate limits; everything else is dropped. Switching is one atomic change in the kernel,
+//! and established calls continue.
 
 pub mod cli;
 mod wording;

@@ -15,27 +15,27 @@ impl Worded for Firewall {
     fn say(reply: &Reply, changed: bool) -> Option<String> {
         Some(match reply {
             Reply::Up { .. } if !changed => {
-                "the firewall is up already, and nothing has to change".to_owned()
+                "the firewall is active already: nothing to change".to_owned()
             }
             Reply::Up { trial: Some(until), mode, at } => format!(
-                "the firewall is up in mode {mode}, on trial: in {} it is taken back unless you run \"nightlatch confirm\"",
+                "the firewall is active in mode {mode}, on trial: in {} it is rolled back unless you run \"nightlatch confirm\"",
                 show_span(until.since(*at))
             ),
-            Reply::Up { trial: None, mode, .. } => format!("the firewall is up in mode {mode}"),
-            Reply::Confirmed => "confirmed: the firewall stays".to_owned(),
+            Reply::Up { trial: None, mode, .. } => format!("the firewall is active in mode {mode}"),
+            Reply::Confirmed => "confirmed: the firewall stays active".to_owned(),
             Reply::TakenBack { to: None } => {
-                "taken back: the firewall is off, as it was before".to_owned()
+                "rolled back: the firewall is off, as it was before".to_owned()
             }
-            Reply::TakenBack { to: Some(mode) } => format!("taken back: the mode is {mode} again"),
-            Reply::Down => "the firewall is off: every service of this machine answers everybody again; accounts are kept, \"nightlatch up\" puts it up again".to_owned(),
+            Reply::TakenBack { to: Some(mode) } => format!("rolled back: the mode is {mode} again"),
+            Reply::Down => "the firewall is off: every service of this machine is reachable by everybody; accounts are kept, \"nightlatch up\" turns the firewall on again".to_owned(),
             Reply::OffAlready => "the firewall is off already".to_owned(),
             Reply::ModeSet { mode: Mode::Allowlist, .. } => "the mode is allowlist now: strangers are dropped, including their established signalling; media streams to which this host sends continue".to_owned(),
             Reply::ModeSet { mode: Mode::Open, open } => {
                 let open: Vec<&str> = open.iter().map(ServiceName::as_str).collect();
-                format!("the mode is open now: strangers reach {}, under rate limits", open.join(", "))
+                format!("the mode is open now: strangers can reach {}, under rate limits", open.join(", "))
             }
             Reply::ModeAlready { mode } => format!("the mode is {mode} already"),
-            Reply::ConfigurationRead => "the configuration was read again and holds now".to_owned(),
+            Reply::ConfigurationRead => "configuration reloaded".to_owned(),
             Reply::Services(_) | Reply::Protection { .. } | Reply::Report { .. } => return None,
         })
     }
@@ -43,21 +43,21 @@ impl Worded for Firewall {
     fn refuse(refusal: &Refusal) -> String {
         match refusal {
             Refusal::NothingToConfirm { stands: true } => {
-                "there is nothing to confirm: the firewall is up and stays".to_owned()
+                "there is nothing to confirm: the firewall is active and not on trial".to_owned()
             }
-            Refusal::NothingToConfirm { stands: false } => "there is nothing to confirm: the firewall is not up (or was taken back already); \"nightlatch up\" puts it up".to_owned(),
+            Refusal::NothingToConfirm { stands: false } => "there is nothing to confirm: the firewall is not active (or was rolled back already); \"nightlatch up\" turns it on".to_owned(),
             Refusal::TooLate => {
-                "too late: the firewall is being taken back; \"nightlatch up\" puts it up again"
+                "too late: the trial has expired and the firewall is being rolled back; \"nightlatch up\" turns it on again"
                     .to_owned()
             }
-            Refusal::NothingToTakeBack => "there is nothing to take back: no unconfirmed change is on; \"nightlatch down\" takes the firewall off".to_owned(),
+            Refusal::NothingToTakeBack => "nothing to roll back: there is no unconfirmed change; \"nightlatch down\" turns the firewall off".to_owned(),
         }
     }
 
     fn notice(notice: &Notice) -> String {
         match notice {
-            Notice::NotConfirmed => "not confirmed in time: the firewall is taken back".to_owned(),
-            Notice::Off { by } => format!("{by} took the firewall off"),
+            Notice::NotConfirmed => "not confirmed in time: the firewall is rolled back".to_owned(),
+            Notice::Off { by } => format!("{by} turned the firewall off"),
         }
     }
 
@@ -74,9 +74,9 @@ impl Worded for Firewall {
         report.field(60, "strangers_reach", &reached);
         report.line(10, shown(protection, report.now()));
         let mode = match mode {
-            mode if !stands => format!("{mode}, once the firewall is up"),
-            Mode::Allowlist => "allowlist: strangers meet silence".to_owned(),
-            Mode::Open => "open: chosen services answer strangers".to_owned(),
+            mode if !stands => format!("{mode}, once the firewall is active"),
+            Mode::Allowlist => "allowlist: strangers are dropped".to_owned(),
+            Mode::Open => "open: selected services are open to strangers".to_owned(),
         };
         report.line(40, format!("mode      {mode}"));
         for reached in reached {
@@ -109,12 +109,12 @@ fn reached(reached: &Reached) -> String {
 
 fn shown(protection: &Protection, now: Time) -> String {
     match protection {
-        Protection::Off => "OFF       THE FIREWALL IS OFF: everything this machine runs answers everybody; \"nightlatch up\" puts it up".to_owned(),
+        Protection::Off => "OFF       THE FIREWALL IS OFF: every service of this machine is reachable by everybody; \"nightlatch up\" turns it on".to_owned(),
         Protection::On { since } => {
             format!("on        since {since} ({})", show_span(now.since(*since)))
         }
         Protection::Trial { until, .. } => format!(
-            "ON TRIAL  taken back in {} unless you run \"nightlatch confirm\"",
+            "ON TRIAL  rolled back in {} unless you run \"nightlatch confirm\"",
             show_span(until.since(now))
         ),
     }

@@ -33,13 +33,13 @@ impl Run for List {
     }
 }
 
-/// End the leases of an address and its running connections
+/// End the leases of an address and its established connections
 #[derive(clap::Args, Debug)]
 pub struct Close {
     /// The address
     #[arg(value_parser = addresses::one)]
     address: IpAddr,
-    /// Even if that ends your own session
+    /// Proceed even if this ends your own session
     #[arg(long)]
     force: bool,
 }

@@ -18,12 +18,12 @@ impl Worded for Leases {
                 let ended: Vec<String> =
                     leases.iter().map(|lease| lease.key.address.to_string()).collect();
                 format!(
-                    "ended: {}; running connections and media streams are cut",
+                    "ended: {}; established connections and media streams are cut",
                     ended.join(", ")
                 )
             }
             Reply::StaysBlocked { address, block } => format!(
-                "attention: {address} stays blocked, because {block} is blocked, and a lease does not override that: \"nightlatch allow NAME {address}\" does, or \"nightlatch unblock {block}\""
+                "warning: {address} stays blocked, because {block} is blocked, and a lease does not override that: use \"nightlatch allow NAME {address}\" or \"nightlatch unblock {block}\""
             ),
             Reply::All(_) | Reply::Report { .. } => return None,
         })

@@ -37,7 +37,7 @@ impl Worded for Names {
                 "the host name {name} got new addresses more than {MAX_CHANGES_A_DAY} times within a day: whoever controls it decides who has access"
             ),
             Notice::Refused { name, refused } => format!(
-                "the name server names addresses for {name} that are not accepted: {}{}",
+                "the name server returned addresses for {name} that are not accepted: {}{}",
                 refused_addresses(refused),
                 private_hint(refused)
             ),
@@ -104,8 +104,8 @@ fn trouble(name: &Name) -> String {
 /// `address counts`, `3 addresses count`.
 fn counted(addresses: usize) -> String {
     match addresses {
-        1 => "address counts".to_owned(),
-        more => format!("{more} addresses count"),
+        1 => "address stays valid".to_owned(),
+        more => format!("{more} addresses stay valid"),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The old names: `add-ip`, `add-fqdn`, `del-acct`, `add-blacklist`, `iptables-restart`, `iptables-knock`.
 //!
-//! Whoever kept a server with Travelin' Man 3 knows these by heart. Called by one of them, the
-//! program takes the same arguments and does the new thing: `add-ip office 203.0.113.7` asks for
-//! the services by the numbers of the old menu where it is a terminal, and opens all of them where
-//! it is a script (`add-fqdn` telephony only, because DNS is not authenticated); `del-acct office.iptables` takes the old file's name too.
+//! These are the commands of Travelin' Man 3. Called by one of them, the program accepts the same arguments and
+//! runs the corresponding command of Nightlatch: `add-ip office 203.0.113.7` asks for the services by the numbers
+//! of the old menu at a terminal, and allows all of them in a script (`add-fqdn` telephony only, because DNS is not
+//! authenticated); `del-acct office.iptables` accepts the name of the old file too.
 
 mod logic;
 

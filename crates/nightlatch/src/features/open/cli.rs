@@ -20,7 +20,7 @@ use crate::shell::{addresses, screen};
 /// A clock that ran further than this beyond the time that this process ran means that it was asleep.
 const ASLEEP: Duration = Duration::from_secs(60);
 
-/// Open a telephone server for this computer, with the card of a user of that server
+/// Open access to a telephone server for this computer, with the card of a user
 #[derive(clap::Args, Debug)]
 pub struct Open {
     /// The server's name or address; default: that on the card
@@ -29,7 +29,7 @@ pub struct Open {
     /// The card, as "nightlatch user card" on the server prints or writes it
     #[arg(long, value_name = "FILE")]
     card: PathBuf,
-    /// Stay, and repeat it after a change of address and before the lease ends; Ctrl-C ends it
+    /// Keep running, and repeat it after a change of address and before the lease ends; Ctrl-C ends it
     #[arg(long, conflicts_with = "close")]
     keep: bool,
     /// End the lease

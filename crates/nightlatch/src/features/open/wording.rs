@@ -18,7 +18,7 @@ pub(super) fn lines(report: &Report, now: Time) -> Vec<String> {
         lines.extend(unverified(report, now));
     }
     if has(State::StillOpen) {
-        lines.push("What still answers may be open in another way, e.g. by an account or to everybody: \"nightlatch why ADDRESS\" on the server says it.".to_owned());
+        lines.push("What still answers may be open in another way, e.g. by an account or to everybody: \"nightlatch why ADDRESS\" on the server shows it.".to_owned());
     }
     if has(State::AddressNeeded) {
         lines.push("The card says that packets must name the address under which the server sees this computer: add --address with it. A page that shows your address, or the administrator of your network, can tell it.".to_owned());
@@ -118,7 +118,7 @@ fn unverified(report: &Report, now: Time) -> Vec<String> {
         format!(
             "- the clock of this computer, which says {now}: a server whose clock differs by more than 2 minutes ignores the packet"
         ),
-        "- the card: its keys no longer count once they were replaced or the user was revoked"
+        "- the card: its keys are not valid any more if they were replaced or the user was revoked"
             .to_owned(),
         "- the network: it may drop packets to the UDP port on the card, or replace addresses in different ways for UDP and TCP".to_owned(),
     ];
@@ -152,7 +152,7 @@ pub(super) fn again(tried: &Tried, why: Why, now: Time) -> String {
 /// The host is not that of the card.
 pub(super) fn other_host(host: &str, on_card: &str) -> String {
     format!(
-        "attention: the card is for {on_card}, and the packet goes to {host}: whoever runs another server than that of the card could pass it on and use it"
+        "warning: the card is for {on_card}, and the packet goes to {host}: if that is not the server of the card, its operator could forward the packet and use it"
     )
 }
 
@@ -203,7 +203,7 @@ pub(super) fn no_card(path: &Path, error: CardError) -> String {
 /// Others may read the file.
 pub(super) fn public_card(path: &Path) -> String {
     format!(
-        "attention: other users of this computer may read or change the card: \"chmod 600 {}\" makes it yours alone",
+        "warning: other users of this computer may read or change the card: \"chmod 600 {}\" makes it yours alone",
         path.display()
     )
 }

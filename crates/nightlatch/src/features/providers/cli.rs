@@ -12,7 +12,7 @@ use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Failure, Outcome};
 use crate::shell::{client, screen};
 
-/// Allow carriers of a catalogue by name, for telephony only
+/// Allow carriers from a catalogue by name, for telephony only
 #[derive(clap::Args, Debug)]
 pub struct ProviderCommand {
     #[command(subcommand)]
@@ -21,7 +21,7 @@ pub struct ProviderCommand {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// List the catalogue, and what of it is enabled
+    /// List the catalogue, and which providers are enabled
     List,
     /// Show one provider: its servers, and where they are published
     Show {
@@ -32,15 +32,15 @@ enum Action {
     Enable {
         /// Its name in the catalogue, e.g. "twilio"
         name: ProviderName,
-        /// Even if nobody has verified its addresses
+        /// Allow it even if its addresses are not verified
         #[arg(long)]
         force: bool,
     },
-    /// No longer allow a provider, and end its running connections
+    /// Stop allowing a provider, and end its established connections
     Disable {
         /// Its name in the catalogue
         name: ProviderName,
-        /// Even if that ends your own session
+        /// Proceed even if this ends your own session
         #[arg(long)]
         force: bool,
     },

@@ -28,12 +28,12 @@ impl Worded for Providers {
                 format!("provider \"{}\" is enabled: {}", it.name, allowed(it))
             }
             Reply::Disabled(it) => format!(
-                "provider \"{}\" is disabled: {} may no longer connect, running connections and media streams end",
+                "provider \"{}\" is disabled: {} may no longer connect, established connections and media streams end",
                 it.name,
                 servers(it)
             ),
             Reply::ShutOut { name } => {
-                format!("attention: this denies addresses of provider \"{name}\"")
+                format!("warning: this denies addresses of provider \"{name}\"")
             }
             Reply::StaysOpen { name } => format!(
                 "provider \"{name}\" stays allowed: its networks are more specific than the block"

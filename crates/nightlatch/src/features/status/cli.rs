@@ -10,7 +10,7 @@ use crate::shell::firewall::Seen;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{client, clock, screen};
 
-/// Say how things stand; exit code 1 if the firewall is off or not what it should be
+/// Show the status of the firewall; exit code 1 if it is off or not as configured
 #[derive(clap::Args, Debug)]
 pub struct Status {}
 
@@ -18,7 +18,11 @@ impl Run for Status {
     fn run(&self, context: &Context) -> Outcome {
         let standing = match client::ask(&context.paths, Request::Status) {
             Ok(Reply::Status(standing)) => *standing,
-            Ok(other) => return Err(Failure::failed(format!("unfitting answer: {other:?}"))),
+            Ok(other) => {
+                return Err(Failure::failed(format!(
+                    "unexpected reply from the daemon: {other:?}"
+                )));
+            }
             Err(failure) if failure.code == Code::NotRunning && context.json => {
                 let seen = io::seen();
                 let table = seen.map(|seen| seen != Seen::Gone);
@@ -54,18 +58,18 @@ impl Run for Status {
 fn without_daemon(failure: &Failure) -> Failure {
     let table = match io::seen() {
         Some(Seen::Stands) => {
-            "THE DAEMON IS DOWN. The last good firewall stands in the kernel; nothing watches it, and nothing that was for a time ends."
+            "THE DAEMON IS NOT RUNNING. The last good firewall is loaded in the kernel, but nothing monitors it, and temporary entries do not expire."
         }
         Some(Seen::OnTrial) => {
-            "THE DAEMON IS DOWN. The firewall stands in the kernel, ON TRIAL: when its time is over the kernel lets everything through, unless you run \"nightlatch confirm\"."
+            "THE DAEMON IS NOT RUNNING. The firewall is loaded in the kernel, ON TRIAL: when the trial expires, the kernel accepts everything, unless you run \"nightlatch confirm\"."
         }
         Some(Seen::Open) => {
-            "THE DAEMON IS DOWN, AND THE TABLE IN THE KERNEL LETS EVERYTHING THROUGH: its trial is over, or it was never finished. Unless another firewall stands, this machine is open."
+            "THE DAEMON IS NOT RUNNING, AND THE TABLE IN THE KERNEL ACCEPTS EVERYTHING: its trial has expired, or it was never completed. Unless another firewall is active, this machine is open."
         }
         Some(Seen::Gone) => {
-            "THE DAEMON IS DOWN AND ITS FIREWALL IS NOT IN THE KERNEL: unless another one stands, this machine is open."
+            "THE DAEMON IS NOT RUNNING, AND ITS FIREWALL IS NOT IN THE KERNEL: unless another one is active, this machine is open."
         }
-        None => "THE DAEMON IS DOWN; whether a firewall stands only root can see.",
+        None => "THE DAEMON IS NOT RUNNING; only root can see whether a firewall is loaded.",
     };
     Failure::new(failure.code, format!("{table}\n{}", failure.message))
 }

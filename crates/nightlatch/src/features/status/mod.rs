@@ -1,9 +1,9 @@
-//! Status: how things stand.
+//! Status: the state of the firewall.
 //!
-//! `nightlatch status` says whether the firewall is on and since when, whether it would survive a
-//! reboot, what strangers reach, whether an attack is underway and how many sources are banned, what was
-//! dropped, how much the lists hold and what the kernel needs for them, which of them is in trouble, and what
-//! ends soon. It is loud, and exits with 1, when the firewall is not what it should be.
+//! `nightlatch status` shows whether the firewall is active and since when, whether it would survive a reboot, what
+//! strangers can reach, whether an attack is underway and how many sources are banned, what was dropped, the size
+//! of the lists and the kernel memory they need, problems with lists, and what expires soon. It exits with 1 if the
+//! firewall is off or not as configured.
 
 pub mod cli;
 pub mod io;

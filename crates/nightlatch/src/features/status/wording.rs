@@ -83,7 +83,8 @@ fn add_lines(report: &mut Report, status: &Status) {
     }
     if let Some(by) = &status.restored_last {
         let (times, by) = (status.restored, screen::printable(by));
-        let what = format!("restored  {times} times since the daemon began, last after {by}");
+        let what =
+            format!("restored  {times} times since the daemon started, last changed by {by}");
         say(RESTORED, what);
     }
     report.lines.extend(lines);
@@ -91,7 +92,7 @@ fn add_lines(report: &mut Report, status: &Status) {
 
 fn reboot(survives: bool) -> &'static str {
     if survives {
-        "survives: an early unit puts the firewall up before the network"
+        "survives: an early unit loads the firewall before the network is up"
     } else {
         "DOES NOT SURVIVE A REBOOT: no early unit is enabled (without systemd, start \"nightlatch boot\" before the network)"
     }

@@ -20,16 +20,16 @@ use crate::shell::firewall::require_nftables;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{caller, client, configuration, detach, pbx_peers, screen};
 
-/// Put the firewall up: look at the machine, show the plan, ask, apply on trial
+/// Turn the firewall on: inspect the machine, show the plan, ask, apply it on trial
 #[derive(clap::Args, Debug)]
 pub struct Up {
-    /// What strangers meet: allowlist (silence) or open (chosen services); as it was without
+    /// The mode: allowlist (drop all strangers) or open (serve selected services to everyone); default: unchanged
     #[arg(long)]
     mode: Option<Mode>,
-    /// Let these in as well, as account "admin"
+    /// Also allow these addresses, as account "admin"
     #[arg(long, value_name = "ADDRESS")]
     allow: Vec<AddrRange>,
-    /// For scripts: no questions, and no trial
+    /// Do not ask and do not start a trial (for scripts)
     #[arg(long)]
     yes: bool,
     /// Only show the plan
@@ -137,7 +137,7 @@ impl Up {
             return Ok(());
         }
         Err(Failure::no(format!(
-            "nothing was changed: it is not certain from which address you came, and what would end may be your own session: {}; say which addresses to let in: nightlatch up --allow ADDRESS",
+            "nothing was changed: it is not certain from which address you came, and what would end may be your own session: {}; name the addresses to allow: nightlatch up --allow ADDRESS",
             sessions.join("; ")
         )))
     }
@@ -148,20 +148,20 @@ impl Up {
 
     fn is_agreed(&self) -> Result<bool, Failure> {
         let answer = screen::ask(&format!(
-            "\nPut the firewall up like this? It is taken back in {} seconds unless you confirm. [y/N] ",
+            "\nTurn the firewall on like this? It is rolled back in {} seconds unless you confirm. [y/N] ",
             self.trial().as_secs()
         ));
         let answer = answer.ok_or_else(|| {
             Failure::new(
                 Code::Usage,
-                "nobody is there to answer: add --yes (then there is no trial either)",
+                "standard input is not a terminal: add --yes (this also skips the trial)",
             )
         })?;
         Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
     }
 }
 
-/// Keep the firewall that is on trial
+/// Confirm the firewall or the mode that is on trial
 #[derive(clap::Args, Debug)]
 pub struct Confirm {}
 
@@ -173,13 +173,13 @@ impl Run for Confirm {
     }
 }
 
-/// Take back the firewall, or the mode, that is on trial
+/// Roll back the firewall or the mode that is on trial
 #[derive(clap::Args, Debug)]
 pub struct Rollback {
-    /// Wait until the trial is decided, and take it back if nobody else does
+    /// Wait until the trial is decided, and roll it back if nobody else does
     #[arg(long, hide = true)]
     when_due: bool,
-    /// Leave the terminal
+    /// Detach from the terminal
     #[arg(long, hide = true)]
     detached: bool,
 }
@@ -199,7 +199,7 @@ impl Run for Rollback {
     }
 }
 
-/// Take the firewall off: everything answers everybody again
+/// Turn the firewall off: every service becomes reachable again
 #[derive(clap::Args, Debug)]
 pub struct Down {
     /// Do not ask
@@ -212,10 +212,11 @@ impl Run for Down {
         caller::require_root()?;
         if !self.yes {
             let answer = screen::ask(
-                "Take the firewall off? Everything this machine runs will answer everybody. [y/N] ",
+                "Turn the firewall off? Every service of this machine will be reachable by everybody. [y/N] ",
             );
-            let answer = answer
-                .ok_or_else(|| Failure::new(Code::Usage, "nobody is there to answer: add --yes"))?;
+            let answer = answer.ok_or_else(|| {
+                Failure::new(Code::Usage, "standard input is not a terminal: add --yes")
+            })?;
             if !matches!(answer.to_lowercase().as_str(), "y" | "yes") {
                 screen::say("Nothing was changed.");
                 return Ok(Code::No.exit());

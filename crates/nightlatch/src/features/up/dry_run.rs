@@ -121,7 +121,7 @@ fn ask(
     match in_process::answer(engine, request, clock::now()) {
         Some(Reply::Refused(refusal)) => Err(refusal.into()),
         Some(reply) => Ok(reply),
-        None => Err(Failure::failed("no answer came")),
+        None => Err(Failure::failed("no reply received")),
     }
 }
 

@@ -128,7 +128,7 @@ pub(super) fn start_daemon(paths: &Paths) -> Result<(), Failure> {
         systemd::systemctl(&enable).map_err(Failure::failed)?;
         if !client::is_running(paths) {
             systemd::systemctl(&["restart", systemd::DAEMON_UNIT]).map_err(|error| {
-                Failure::failed(format!("{error}; \"journalctl -u nightlatch -n 20\" says why"))
+                Failure::failed(format!("{error}; \"journalctl -u nightlatch -n 20\" shows why"))
             })?;
         }
         return wait_for_daemon(paths, None);
@@ -143,14 +143,14 @@ pub(super) fn start_daemon(paths: &Paths) -> Result<(), Failure> {
 /// What the next boot brings, in a sentence.
 pub(super) fn after_a_reboot(paths: &Paths) -> String {
     if kept_by_systemd(paths) {
-        return "After a reboot it stands before the network does.".to_owned();
+        return "After a reboot it is loaded before the network is up.".to_owned();
     }
     let mut places = String::new();
     for option in paths.options().iter().filter(|_| !paths.are_usual()) {
         places = format!("{places} {}", option.to_string_lossy());
     }
     format!(
-        "attention: it does NOT survive a reboot by itself, since systemd does not keep it here; have \"nightlatch boot{places}\" run before the network, and \"nightlatch daemon{places}\" after it"
+        "warning: this does NOT survive a reboot, because systemd does not manage it here; run \"nightlatch boot{places}\" before the network is up, and \"nightlatch daemon{places}\" after it"
     )
 }
 

@@ -304,17 +304,17 @@ impl Plan {
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("Telephone server: {}", self.server)];
         let mode = match self.mode {
-            Mode::Allowlist => "allowlist: for strangers this machine will not exist",
+            Mode::Allowlist => "allowlist: packets of strangers will be dropped",
             Mode::Open => {
-                "open: chosen services answer strangers, under rate limits; all else is silent"
+                "open: selected services are open to strangers, under rate limits; everything else is dropped"
             }
         };
         lines.push(format!("Mode: {mode}"));
         let sections = [
-            ("These come in", &self.stays),
-            ("These stay out", &self.left_out),
-            ("Strangers still reach", &self.strangers_keep),
-            ("Strangers lose", &self.strangers_lose),
+            ("Will be allowed", &self.stays),
+            ("Will not be allowed", &self.left_out),
+            ("Strangers can still reach", &self.strangers_keep),
+            ("Strangers can no longer reach", &self.strangers_lose),
             ("Other firewalls on this machine", &self.firewalls),
             ("Attention", &self.warnings),
         ];
@@ -325,7 +325,7 @@ impl Plan {
             section(&mut lines, title, entries.iter().map(String::as_str));
         }
         if self.stays.is_empty() && self.mode == Mode::Allowlist {
-            lines.push("NOBODY comes in: there is no account yet".to_owned());
+            lines.push("NOBODY will be allowed: there is no account yet".to_owned());
         }
         let media = self.running_media.lines();
         section(&mut lines, "Running media streams", media.iter().map(String::as_str));
@@ -341,7 +341,7 @@ impl Plan {
         let unknown = self.unknown_continue.iter().map(|line| line.text.as_str());
         section(
             &mut lines,
-            "Connections that continue because this machine may have begun them",
+            "Connections that continue because this machine may have initiated them",
             unknown,
         );
         let vpn: Vec<String> = self.vpn_continue.iter().map(|line| line.text.clone()).collect();
@@ -350,10 +350,8 @@ impl Plan {
             "VPN connections that continue although no account allows them",
             vpn.iter().map(String::as_str),
         );
-        lines.push(
-            "What this machine begins itself (calls to carriers, DNS, updates) goes on working."
-                .to_owned(),
-        );
+        lines
+            .push("Outgoing traffic (calls to carriers, DNS, updates) is not affected.".to_owned());
         lines
     }
 }

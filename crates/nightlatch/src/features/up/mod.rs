@@ -1,11 +1,11 @@
-//! Up: one command puts the firewall up, and nobody is locked out.
+//! Up: turns the firewall on without locking anybody out.
 //!
-//! `nightlatch up` looks at the machine (who calls and from where, which telephone server, what
-//! listens, which connections live, which other firewalls there are), says in plain words what
-//! stays reachable and for whom, what strangers will lose and which live connections would end,
-//! and asks. Then the firewall is on trial: unless `nightlatch confirm` comes within a minute,
-//! best from a new connection, everything is taken back, by the kernel itself if need be. A second
-//! `up` keeps every account and setting. `nightlatch down` takes the firewall off.
+//! `nightlatch up` inspects the machine (who is connected and from where, the telephone server, listening programs,
+//! established connections, other firewalls), shows what stays reachable and for whom, what strangers can no longer
+//! reach and which connections would end, and asks. Then the firewall is on trial, like "commit confirmed" of
+//! Junos: unless `nightlatch confirm` is run within a minute, ideally from a new connection, everything is rolled
+//! back, by the kernel itself if necessary. A second `up` keeps all accounts and settings. `nightlatch down` turns
+//! the firewall off.
 
 pub mod cli;
 mod dry_run;

@@ -25,28 +25,28 @@ type Standing = (Protection, Mode);
 pub(super) fn watch(paths: &Paths, lasts: Duration, tried: Mode) -> Result<(), Failure> {
     screen::say("");
     screen::say(
-        "The firewall is up, ON TRIAL. Open a NEW connection to this machine now and run there:",
+        "The firewall is active, ON TRIAL. Open a NEW connection to this machine now and run there:",
     );
     screen::say("    nightlatch confirm");
     screen::say(format!(
-        "If you cannot get in, wait: in {} seconds everything is taken back by itself.",
+        "If you are locked out, wait: in {} seconds everything is rolled back automatically.",
         lasts.as_secs()
     ));
     loop {
         match standing(paths)? {
             (Protection::Trial { until, .. }, _) => {
                 let left = until.since(clock::now()).as_secs();
-                screen::progress(&format!("taken back in {left} s "));
+                screen::progress(&format!("rolled back in {left} s "));
                 std::thread::sleep(Duration::from_millis(500));
             }
             // Taken back, a change of the mode leaves the firewall up in the mode before.
             (Protection::On { .. }, mode) if mode == tried => {
-                screen::say("\nConfirmed: the firewall stays.");
+                screen::say("\nConfirmed: the firewall stays active.");
                 return Ok(());
             }
             (Protection::On { .. } | Protection::Off, _) => {
                 return Err(Failure::no(
-                    "not confirmed: everything was taken back, as it was before",
+                    "not confirmed: everything was rolled back to the state before",
                 ));
             }
         }

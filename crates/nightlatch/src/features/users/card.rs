@@ -96,8 +96,8 @@ impl Sheet {
             format!("With the program knock: knock -d 300 {host} {a} {b} {c}"),
             format!("With nmap: for port in {a} {b} {c}; do nmap -n -Pn --max-retries 0 -p $port {host}; done"),
             format!("In apps: TCP ports {a}, {b}, {c}, in this order, 300 ms apart"),
-            "Nothing answers, and all three must come within 15 seconds. What it opens is open for the family by which it came: with knock -6 and nmap -6, for IPv6.".to_owned(),
-            "Whoever sees these packets on their way can repeat them, and is let in then as you are: prefer SPA where you can.".to_owned(),
+            "Nothing answers, and all three must arrive within 15 seconds. It opens only the address family that it used: with knock -6 and nmap -6, for IPv6.".to_owned(),
+            "Whoever sees these packets on their way can replay them, and then has the same access as you: prefer SPA where you can.".to_owned(),
         ]);
         let _ = writeln!(self.data, "KNOCK: {a} {b} {c}");
     }
@@ -246,7 +246,7 @@ mod tests {
             "    nightlatch open pbx.example.net --card FILE\n",
             "knock -d 300 pbx.example.net 7001 7005 7003\n",
             "nmap -n -Pn --max-retries 0 -p $port pbx.example.net",
-            "can repeat them",
+            "can replay them",
             "user agent to: abcde-fghij",
         ] {
             assert!(lines.contains(expected), "{expected}: {lines}");

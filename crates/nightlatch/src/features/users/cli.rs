@@ -25,7 +25,7 @@ use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::{Code, Failure, Outcome};
 use crate::shell::{addresses, client, screen};
 
-/// Manage persons without a fixed address and their credentials
+/// Manage users without a fixed address, and their credentials
 #[derive(clap::Args, Debug)]
 pub struct UserCommand {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub struct UserCommand {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Make a user with credentials
+    /// Create a user with credentials
     Add(Add),
     /// List all users
     List,
@@ -43,7 +43,7 @@ enum Action {
         /// The user's name
         name: UserName,
     },
-    /// Change services, limit, hours or note; the credentials stay
+    /// Change services, limit, hours or note; the credentials stay the same
     Set(Set),
     /// Set for all users whether a knock opens an address for as long as it is used
     Permanent {
@@ -65,7 +65,7 @@ enum Action {
     Revoke {
         /// The user's name
         name: UserName,
-        /// Even if that ends your own session
+        /// Proceed even if this ends your own session
         #[arg(long)]
         force: bool,
     },
@@ -106,7 +106,7 @@ struct Add {
     /// SPA packets also open other addresses than the one from which they come
     #[arg(long)]
     any_address: bool,
-    /// SPA packets must name the address: whoever catches one cannot send it from his own
+    /// SPA packets must name the address, so that a captured packet cannot be replayed from another one
     #[arg(long)]
     require_address: bool,
     /// A note; it is public: never write a secret into it
@@ -139,7 +139,7 @@ struct Set {
     /// A note; it is public: never write a secret into it
     #[arg(long)]
     note: Option<String>,
-    /// Even if that ends your own session
+    /// Proceed even if this ends your own session
     #[arg(long)]
     force: bool,
 }
@@ -151,16 +151,16 @@ struct ShowCard {
     /// The name or address at which the person reaches this server; default: its own address
     #[arg(long, value_name = "NAME|ADDRESS", value_parser = host)]
     host: Option<String>,
-    /// Write a page for a browser to a new file, which only root can read
+    /// Write an HTML page to a new file, which only root can read
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write a drawing to a new file, which only root can read
+    /// Write an SVG image to a new file, which only root can read
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write what the QR code says to a new file, which only root can read
+    /// Write the text of the QR code to a new file, which only root can read
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// Even if it was shown before; that is recorded
+    /// Show it even if it was shown before; this is recorded
     #[arg(long)]
     again: bool,
 }
@@ -180,10 +180,10 @@ pub struct Lease {
     /// --services
     #[arg(long, conflicts_with = "lasts")]
     permanent: bool,
-    /// Which of the user's services; all of them without
+    /// Which of the user's services; default: all of them
     #[arg(long, value_name = "LIST", value_parser = Grant::parse)]
     services: Option<Grant>,
-    /// Even if that ends your own session: a user has four addresses at most, and the oldest ends
+    /// Proceed even if this ends your own session: a user has four addresses at most, and the oldest ends
     #[arg(long)]
     force: bool,
 }
@@ -378,7 +378,7 @@ fn list(context: &Context) -> Outcome {
     if context.json {
         screen::say_json(&users);
     } else if users.is_empty() {
-        screen::say("No users. \"nightlatch user add NAME --services sip\" makes one.");
+        screen::say("No users. Create one with \"nightlatch user add NAME --services sip\".");
     } else {
         screen::table(wording::HEADER, &users.iter().map(wording::row).collect::<Vec<_>>());
     }

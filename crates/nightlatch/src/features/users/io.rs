@@ -97,7 +97,7 @@ impl CardFile {
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
         if let Err(error) = written {
             return Err(Failure::failed(format!(
-                "the card cannot be written to {}: {error}; it counts as shown: make room, and add --again",
+                "the card cannot be written to {}: {error}; it counts as shown: free disk space, then add --again",
                 self.path.display()
             )));
         }

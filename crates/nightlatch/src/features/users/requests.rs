@@ -23,21 +23,29 @@ fn reason(user: &UserName, why: &Why) -> String {
     match why {
         Why::Gone => "the credential is no longer valid".to_owned(),
         Why::Unusable(Unusable::Malformed) => "it is authentic, but malformed".to_owned(),
-        Why::Unusable(Unusable::Encryption) => "it is authentic, but cannot be decrypted: compare KEY with that of the card".to_owned(),
-        Why::Unusable(Unusable::Type(number)) => format!("fwknop's message type {number} is not supported: use plain access messages (types 1 and 3), without commands and NAT access"),
+        Why::Unusable(Unusable::Encryption) => {
+            "it is authentic, but cannot be decrypted: compare KEY with that of the card".to_owned()
+        }
+        Why::Unusable(Unusable::Type(number)) => format!(
+            "fwknop's message type {number} is not supported: use plain access messages (types 1 and 3), without commands and NAT access"
+        ),
         Why::Clock { ahead } => {
             let by = show_span(std::time::Duration::from_secs(ahead.unsigned_abs()));
             let how = if *ahead < 0 { "behind" } else { "ahead" };
             format!(
-                "the clock of the client is {by} {how} of this server's, and at most {} are accepted: set both clocks, or the packet was kept back on its way",
+                "the clock of the client is {by} {how} of this server's, and at most {} are accepted: set both clocks, or the packet was delayed on its way",
                 show_span(MAX_AGE)
             )
         }
-        Why::Replayed => "it was used before: somebody has repeated a packet that was seen on its way, and nothing was opened".to_owned(),
+        Why::Replayed => {
+            "it was used before: a captured packet was replayed, and nothing was opened".to_owned()
+        }
         Why::Outdated { latest } => format!(
             "it is older than one that was used, of {latest}: if the clock was wrong then, \"nightlatch user rotate {user} --keys spa\" gives new credentials"
         ),
-        Why::TooMany => "there were too many of this user within two minutes: try again later".to_owned(),
+        Why::TooMany => {
+            "there were too many of this user within two minutes: try again later".to_owned()
+        }
         Why::OtherAddress { address } => format!(
             "it is for {address}, but came from another address: \"nightlatch user set {user} --any-address\" allows that"
         ),
@@ -45,7 +53,7 @@ fn reason(user: &UserName, why: &Why) -> String {
             "it names no address, and this user's have to: use \"fwknop -a ADDRESS\" or \"-R\", or \"nightlatch user set {user} --require-address no\""
         ),
         Why::NotAPeer { address } => {
-            format!("it is for {address}, which is this machine or nobody in particular")
+            format!("it is for {address}, which is this machine or no possible address of a peer")
         }
         Why::Blocked { address } => {
             format!("{address} is blocked: \"nightlatch why {address}\" says by what")

@@ -20,7 +20,7 @@ impl Worded for Users {
     fn say(reply: &Reply, changed: bool) -> Option<String> {
         Some(match reply {
             Reply::Added(user) => format!(
-                "user \"{}\" is made, with {} for {}",
+                "user \"{}\" created, with {} for {}",
                 user.name,
                 kinds_or_nothing(user.credentials.keys()),
                 user.services
@@ -35,12 +35,12 @@ impl Worded for Users {
                     addresses(user)
                 )
             }
-            Reply::Changed(user) => format!("user \"{}\" is like that already", user.name),
+            Reply::Changed(user) => format!("user \"{}\" is already as requested", user.name),
             Reply::Permanent { permanent, changed, refused } => {
                 permanently(*permanent, changed, refused)
             }
             Reply::Rotated { user, kinds } => format!(
-                "user \"{}\" has new credentials ({}): old ones no longer count and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
+                "user \"{}\" has new credentials ({}): the old ones are no longer valid and are erased. Addresses that they opened stay open; \"nightlatch user revoke\" would close them",
                 user.name,
                 kinds_or_nothing(kinds)
             ),
@@ -102,7 +102,7 @@ impl Worded for Users {
             Refusal::NoSuchService { name, known } => {
                 let known: Vec<&str> = known.iter().map(ServiceName::as_str).collect();
                 format!(
-                    "there is no service \"{name}\" on this server: write some of {}",
+                    "there is no service \"{name}\" on this server: use one or more of {}",
                     known.join(", ")
                 )
             }
@@ -114,10 +114,10 @@ impl Worded for Users {
                 show_span(*most)
             ),
             Refusal::NothingToSet => {
-                "nothing is to be changed: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
+                "nothing to change: add --services, --lease, --permanent, --hours, --any-address, --require-address or --note".to_owned()
             }
             Refusal::NoCredentials { name } => format!(
-                "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" makes some"
+                "user \"{name}\" has no credentials: \"nightlatch user rotate {name} --keys spa\" creates some"
             ),
             Refusal::NoEntropy => {
                 "nothing was changed: the kernel gave no random bytes for the credentials; try again".to_owned()
@@ -137,7 +137,7 @@ impl Worded for Users {
                 "ssh and web are opened permanently only if they are named, and user \"{name}\" has nothing else: add --services"
             ),
             Refusal::NobodyElse { address } => format!(
-                "{address} is the machine itself or nobody in particular: nobody comes from there"
+                "{address} is loopback, unspecified, multicast or reserved: no peer can have such an address"
             ),
             Refusal::Own { address } => {
                 format!("{address} is an address of this machine: name that of the person")
@@ -151,7 +151,7 @@ impl Worded for Users {
                 requests::refused(user, *credential, *source, why)
             }
             Notice::WrongKnocks { source, tries } => format!(
-                "{source} has begun {tries} wrong knock sequences within an hour: a port scan, a person with an old card, or somebody who guesses; \"nightlatch block {source}\" keeps it from trying"
+                "{source} has begun {tries} wrong knock sequences within an hour: a port scan, a person with an old card, or somebody who guesses; \"nightlatch block {source}\" blocks it"
             ),
             Notice::KnocksFull => knocks_full(),
         }
@@ -211,7 +211,7 @@ fn not_secret(why: &NotSecret) -> String {
                 .to_owned()
         }
         NotSecret::Known { begins } => format!(
-            "the user agent is no secret: real phones or scanners send one that begins with \"{begins}\"; choose a random text"
+            "the user agent is not a secret: real phones or scanners send one that begins with \"{begins}\"; choose a random text"
         ),
         NotSecret::OfAnother => "another user has this user agent: choose a random text".to_owned(),
     }
@@ -228,14 +228,14 @@ fn kinds_or_nothing<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
 /// A service has got a port of the user's knock sequence.
 fn cannot_knock(name: &UserName) -> String {
     format!(
-        "user \"{name}\" cannot knock: one of the ports on the card belongs to a service by now; \"nightlatch user rotate {name} --keys knock\" makes another sequence, for a new card"
+        "user \"{name}\" cannot knock: one of the ports on the card now belongs to a service; \"nightlatch user rotate {name} --keys knock\" creates another sequence, for a new card"
     )
 }
 
 /// Nobody else can begin to knock.
 fn knocks_full() -> String {
     format!(
-        "{} addresses have begun to knock within {} seconds: others cannot; somebody forges addresses. Nothing that is open ends because of it; SPA packets are not affected",
+        "{} addresses have begun to knock within {} seconds: no others can knock now; the addresses are probably forged. What is open stays open; SPA packets are not affected",
         nightlatch_core::knock::MAX_BEGUN,
         nightlatch_core::knock::TIMEOUT.as_secs()
     )
@@ -324,7 +324,7 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     if let Some(at) = user.card_shown {
         lines.push(format!("card      shown at {at}"));
     }
-    lines.push(format!("made      {} by {}", user.since, user.by));
+    lines.push(format!("created   {} by {}", user.since, user.by));
     if !user.note.is_empty() {
         lines.push(format!("note      {}", screen::printable(&user.note)));
     }
@@ -346,7 +346,7 @@ pub(super) fn written(path: &std::path::Path, name: &UserName) -> String {
 /// The address of the server is one that not everybody reaches.
 pub(super) fn private_host(host: &str) -> String {
     format!(
-        "attention: {host} is a private address: if the person comes from outside, add --host with the name or address of this server on the internet"
+        "warning: {host} is a private address: if the person comes from outside, add --host with the name or address of this server on the internet"
     )
 }
 

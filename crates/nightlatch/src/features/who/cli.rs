@@ -10,13 +10,13 @@ use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Outcome};
 use crate::shell::{addresses, client, screen};
 
-/// Say what is known of an address: accounts, providers, blocks, lists, its reverse name
+/// Show what is known about an address: accounts, providers, blocks, lists, reverse name
 #[derive(clap::Args, Debug)]
 pub struct Who {
     /// The address
     #[arg(value_parser = addresses::one)]
     address: IpAddr,
-    /// Do not ask the DNS for its reverse name
+    /// Do not look up its reverse name in the DNS
     #[arg(long)]
     no_dns: bool,
 }

@@ -36,7 +36,7 @@ pub(super) fn page(why: &Why, reverse: Option<&Reverse>, paths: &Paths) -> Page 
     lines.extend(others.map(|(what, words)| format!("{what:<10}{}", screen::printable(words))));
     if why.is_spared_by_lists && page.claims.iter().any(|(claim, _)| *claim == Claim::List) {
         lines.push(
-            "          no list counts for it, because it is allowed or this server needs it"
+            "          no list applies to it, because it is allowed or this server needs it"
                 .to_owned(),
         );
     }
@@ -69,5 +69,5 @@ fn names(reverse: &Reverse) -> String {
         format!("{} ({back})", screen::printable(&it.name))
     };
     let names: Vec<String> = reverse.names.iter().map(name).collect();
-    format!("reverse   {}, as its owner writes it, which proves nothing", names.join(", "))
+    format!("reverse   {}, as set by its owner, which proves nothing", names.join(", "))
 }

@@ -11,13 +11,13 @@ use crate::features::context::{Context, Run};
 use crate::shell::outcome::{Code, Outcome};
 use crate::shell::{addresses, client, screen};
 
-/// Say what happens to packets of an address, and why; exit code 1 if they are dropped
+/// Explain why packets from an address are accepted or dropped; exit code 1 if dropped
 #[derive(clap::Args, Debug)]
 pub struct Why {
     /// The address
     #[arg(value_parser = addresses::one)]
     address: IpAddr,
-    /// To which port, such as udp/5060; to any service without
+    /// Destination port, e.g. udp/5060; default: any service
     #[arg(long, value_name = "PORT")]
     to: Option<Ports>,
 }

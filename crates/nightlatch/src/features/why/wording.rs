@@ -85,7 +85,7 @@ fn sentence(why: &Why, page: &About) -> String {
     let what = match (why.to, &why.verdict.reason) {
         (None, _) => "new connections".to_owned(),
         (Some(ports), Reason::Peer { .. }) if ports.protocol == Protocol::Udp => {
-            format!("requests to {ports}, but not registrations, from port {}", why.from)
+            format!("requests to {ports}, but not registrations, with source port {}", why.from)
         }
         (Some(ports), _) => format!("new packets to {ports}"),
     };
@@ -97,27 +97,27 @@ fn verdict_on(what: &str, verdict: &Verdict, why: &Why, page: &About) -> String 
     let words = words(verdict, why, page);
     let address = why.address;
     match verdict.reason {
-        Reason::Off => format!("everything passes: {words}"),
+        Reason::Off => format!("everything is accepted: {words}"),
         Reason::OpenService { limited: true, .. } => {
-            format!("{what} of {address} pass, under the rate limits: {words}")
+            format!("{what} from {address} are accepted, under the rate limits: {words}")
         }
         Reason::Blocked { .. } | Reason::Banned { .. } => {
-            format!("{what} of {address} are dropped: {words}")
+            format!("{what} from {address} are dropped: {words}")
         }
         Reason::Denied { .. } => {
-            format!("{what} of {address} are dropped, and nothing is sent there either: {words}")
+            format!("{what} from {address} are dropped, and nothing is sent there either: {words}")
         }
         Reason::Listed | Reason::Stranger => {
-            format!("{what} of {address} are dropped without an answer: {words}")
+            format!("{what} from {address} are dropped without an answer: {words}")
         }
-        _ => format!("{what} of {address} pass: {words}"),
+        _ => format!("{what} from {address} are accepted: {words}"),
     }
 }
 
 /// Why packets pass or not.
 fn words(verdict: &Verdict, why: &Why, page: &About) -> String {
     match &verdict.reason {
-        Reason::Off => "the firewall is off (\"nightlatch up\" puts it up)".to_owned(),
+        Reason::Off => "the firewall is off (\"nightlatch up\" turns it on)".to_owned(),
         Reason::Blocked { range } => page.told(&Claim::Block(*range)),
         Reason::Banned { range, .. } => page.told(&Claim::Ban(*range)),
         Reason::Denied { range } => page.told(&Claim::Deny(*range)),
@@ -126,7 +126,7 @@ fn words(verdict: &Verdict, why: &Why, page: &About) -> String {
             told.collect::<Vec<String>>().join("; ")
         }
         Reason::OpenService { service, .. } => {
-            format!("in mode open, {service} answers strangers")
+            format!("in mode open, {service} is open to strangers")
         }
         Reason::Peer { by, seen } => {
             format!("{}, most recently {} ago", did(*by), show_span(why.now.since(*seen)))
@@ -136,19 +136,21 @@ fn words(verdict: &Verdict, why: &Why, page: &About) -> String {
             // In mode allowlist they would be dropped without any list.
             let also = match why.mode {
                 Mode::Open => "",
-                Mode::Allowlist => "no account lets them in; nor would mode open: ",
+                Mode::Allowlist => {
+                    "no account covers them, and they would be dropped in mode open too: "
+                }
             };
             format!("{also}{}", page.told(&Claim::List))
         }
         Reason::Stranger => match (page.told(&Claim::AllowOnly), why.mode) {
             (told, Mode::Open) if told.is_empty() => {
-                "no account lets them in, and strangers may not use this service".to_owned()
+                "no account covers them, and strangers may not use this service".to_owned()
             }
-            (told, Mode::Allowlist) if told.is_empty() => "no account lets them in".to_owned(),
+            (told, Mode::Allowlist) if told.is_empty() => "no account covers them".to_owned(),
             (told, _) => told,
         },
-        Reason::Loopback => "the machine itself is never shut out".to_owned(),
-        Reason::Answer => "this host asked for them".to_owned(),
+        Reason::Loopback => "the machine itself is never blocked".to_owned(),
+        Reason::Answer => "they are replies to requests of this host".to_owned(),
         Reason::Running => "they belong to a connection that was accepted before".to_owned(),
         Reason::Essential => "IPv4 and IPv6 cannot work without them".to_owned(),
         Reason::NotForThisHost => "they are not addressed to this host".to_owned(),
@@ -196,14 +198,14 @@ mod tests {
             about.list(&"two", "two names it".to_owned());
         };
         let blocked = Reason::Blocked { range: range(ADDRESS) };
-        let dropped = "new connections of 192.0.2.7 are dropped";
+        let dropped = "new connections from 192.0.2.7 are dropped";
         check(&why(blocked), claims, &format!("{dropped}: the narrow one"));
         let denied = Reason::Denied { range: range(ADDRESS) };
         let sent = "and nothing is sent there either: a phone is gone";
         check(&why(denied), claims, &format!("{dropped}, {sent}"));
         let lists = format!("{dropped} without an answer: one names it; two names it");
         check(&why(Reason::Listed), claims, &lists);
-        let stranger = "no account lets them in, and strangers may not use this service";
+        let stranger = "no account covers them, and strangers may not use this service";
         let stranger = format!("{dropped} without an answer: {stranger}");
         check(&why(Reason::Stranger), claims, &stranger);
     }

@@ -20,8 +20,8 @@ impl Phase {
     fn words(self) -> &'static str {
         match self {
             Phase::Connect => "no connection",
-            Phase::Stalled => "not a byte came",
-            Phase::Whole => "it was not whole",
+            Phase::Stalled => "no data received",
+            Phase::Whole => "transfer not complete",
         }
     }
 }
@@ -31,7 +31,7 @@ impl Phase {
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The address cannot be used.
-    #[error("\"{address}\" is no address of a list: {reason}")]
+    #[error("invalid list address \"{address}\": {reason}")]
     Address {
         /// The address as written.
         address: String,
@@ -39,7 +39,7 @@ pub enum FetchError {
         reason: &'static str,
     },
     /// A header cannot be sent.
-    #[error("the header \"{name}\" for {address} cannot be sent: {reason}")]
+    #[error("cannot send the header \"{name}\" to {address}: {reason}")]
     Header {
         /// The address.
         address: String,
@@ -49,7 +49,7 @@ pub enum FetchError {
         reason: &'static str,
     },
     /// The key file cannot be used.
-    #[error("the key file {} cannot be used: {reason}", path.display())]
+    #[error("cannot use the key file {}: {reason}", path.display())]
     Key {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum FetchError {
         reason: String,
     },
     /// The file of trusted authorities cannot be used.
-    #[error("the certificates in {} cannot be used: {reason}", path.display())]
+    #[error("cannot use the certificates in {}: {reason}", path.display())]
     Authority {
         /// The file.
         path: PathBuf,
@@ -65,9 +65,7 @@ pub enum FetchError {
         reason: String,
     },
     /// No connection.
-    #[error(
-        "{address} cannot be reached: {reason}; see whether this machine's network and resolver work"
-    )]
+    #[error("cannot connect to {address}: {reason}; check this machine's network and DNS resolver")]
     Connect {
         /// The address.
         address: String,
@@ -76,7 +74,7 @@ pub enum FetchError {
     },
     /// TLS found no reason to trust the server.
     #[error(
-        "{address} cannot be trusted: {reason}; see whether this machine's clock is right; where the server has an authority of its own, fetch the list by other means and name its file"
+        "{address}: the TLS certificate is not trusted: {reason}; check this machine's clock; if the server uses a private CA, download the list by other means and use its file"
     )]
     NotTrusted {
         /// The address.
@@ -115,7 +113,7 @@ pub enum FetchError {
         reason: &'static str,
     },
     /// Too many redirects; likely a circle.
-    #[error("{address} redirects more than {most} times; name the address it should lead to")]
+    #[error("{address} redirects more than {most} times; use the final address instead")]
     Redirects {
         /// The address.
         address: String,
@@ -123,7 +121,7 @@ pub enum FetchError {
         most: u32,
     },
     /// More bytes than allowed on the wire or after unpacking.
-    #[error("{address} sends more than {limit} bytes{}; raise the limit if that is right", if *unpacked { " after unpacking" } else { "" })]
+    #[error("{address} sends more than {limit} bytes{}; raise the limit if that is expected", if *unpacked { " after unpacking" } else { "" })]
     TooLarge {
         /// The address.
         address: String,
@@ -148,7 +146,7 @@ pub enum FetchError {
     },
     /// Packed in a way that was not asked for.
     #[error(
-        "{address}: the server packs with \"{encoding}\", which was not asked for; only gzip is unpacked"
+        "{address}: the server sent the content encoding \"{encoding}\", which was not requested; only gzip is supported"
     )]
     Encoding {
         /// The address.
@@ -156,8 +154,8 @@ pub enum FetchError {
         /// The encoding as the server names it.
         encoding: String,
     },
-    /// The answer is no sound HTTP.
-    #[error("{address}: the answer is no sound HTTP: {reason}")]
+    /// An invalid HTTP response.
+    #[error("{address}: invalid HTTP response: {reason}")]
     Protocol {
         /// The address.
         address: String,
@@ -219,11 +217,11 @@ impl FetchError {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        401 | 403 => " (not allowed); see whether the key is right",
-        404 | 410 => " (not there); see whether the address is still right",
-        429 => " (asked too often)",
-        500..=599 => " (trouble of its own)",
-        304 => " (not modified) without being asked",
-        _ => ", which is no list",
+        401 | 403 => " (not allowed); check the key",
+        404 | 410 => " (not found); check the address",
+        429 => " (rate limited)",
+        500..=599 => " (server error)",
+        304 => " (not modified), which was not expected",
+        _ => ", which is not a list",
     }
 }

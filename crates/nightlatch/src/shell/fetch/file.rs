@@ -20,7 +20,7 @@ pub(super) fn fetch<S: Sink>(
     let unreadable = |error: io::Error| wrong(unseen::reason(path, &error));
     // Looked at before it is opened: opening a pipe would wait for its other end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(wrong("it is no file; name the file itself".to_owned()));
+        return Err(wrong("not a regular file; use the path of the file itself".to_owned()));
     }
     let file = File::open(path).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;

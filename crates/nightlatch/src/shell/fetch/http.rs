@@ -98,7 +98,7 @@ fn follow(
         }
         let request = request.body(()).map_err(|_| FetchError::Address {
             address: address.to_owned(),
-            reason: "it is no sound URL",
+            reason: "invalid URL",
         })?;
         let request =
             agent.configure_request(request).timeout_global(Some(left.max(MIN_INTERVAL))).build();
@@ -143,7 +143,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
     let unreadable = |error: io::Error| wrong(error.to_string());
     let facts = path.metadata().map_err(unreadable)?;
     if !facts.is_file() || facts.len() > MAX_AUTHORITY_LEN {
-        return Err(wrong("it is no file, or too large a one".to_owned()));
+        return Err(wrong("not a regular file, or too large".to_owned()));
     }
     let pem = std::fs::read(path).map_err(unreadable)?;
     let mut found = Vec::new();
@@ -151,11 +151,11 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
         match item {
             Ok(PemItem::Certificate(certificate)) => found.push(certificate),
             Ok(_) => {}
-            Err(_) => return Err(wrong("it is no sound PEM".to_owned())),
+            Err(_) => return Err(wrong("invalid PEM".to_owned())),
         }
     }
     if found.is_empty() {
-        return Err(wrong("it holds no certificate in PEM form".to_owned()));
+        return Err(wrong("no certificate in PEM format".to_owned()));
     }
     Ok(found)
 }
@@ -172,14 +172,14 @@ fn own_headers(source: &Source, key: Option<&Secret>) -> Result<HeaderMap, Fetch
         let filled = match key {
             Some(key) => key.fill(value),
             None if value.contains(PLACEHOLDER) => {
-                return Err(wrong("it has a ${key}, but no key file is named"));
+                return Err(wrong("it contains ${key}, but no key file was given"));
             }
             None => value.clone(),
         };
         let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| wrong("its name has letters that no header has"))?;
+            .map_err(|_| wrong("its name contains characters that are not valid in a header"))?;
         let mut filled = HeaderValue::from_str(&filled)
-            .map_err(|_| wrong("its value has letters that no header has"))?;
+            .map_err(|_| wrong("its value contains characters that are not valid in a header"))?;
         filled.set_sensitive(true);
         headers.append(name, filled);
     }
@@ -221,13 +221,13 @@ fn explained(error: Error, address: &str, limits: &Limits) -> FetchError {
         }
         Error::Timeout(_) => too_slow(Phase::Whole, limits.whole),
         Error::HostNotFound => {
-            FetchError::Connect { address, reason: "its name cannot be resolved".to_owned() }
+            FetchError::Connect { address, reason: "cannot resolve the host name".to_owned() }
         }
         // What TLS has to say comes as invalid data.
         Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => match error.to_string() {
             reason if reason.contains("InvalidContentType") => FetchError::Protocol {
                 address,
-                reason: "it is not encrypted; the address may be one of http://".to_owned(),
+                reason: "the server does not speak TLS; is the address http://?".to_owned(),
             },
             reason => FetchError::NotTrusted { address, reason },
         },
@@ -237,7 +237,8 @@ fn explained(error: Error, address: &str, limits: &Limits) -> FetchError {
         Error::ConnectionFailed | Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => {
             FetchError::Connect {
                 address,
-                reason: "no connection, or none through the proxy of the environment".to_owned(),
+                reason: "connection failed; check the proxy, if the environment sets one"
+                    .to_owned(),
             }
         }
         error => FetchError::Protocol { address, reason: error.to_string() },

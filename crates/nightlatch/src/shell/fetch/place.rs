@@ -29,7 +29,7 @@ impl Place {
         let full = match key {
             Some(key) => key.fill_address(address),
             None if address.contains(PLACEHOLDER) => {
-                return Err(wrong("it has a ${key}, but no key file is named"));
+                return Err(wrong("it contains ${key}, but no key file was given"));
             }
             None => address.to_owned(),
         };
@@ -60,8 +60,8 @@ mod tests {
             assert_eq!(place(text, key), expected, "{text}");
         }
         for (text, message) in [
-            ("https://x.example/${key}", "no key file is named"),
-            ("file://host/a", "must begin with https://"),
+            ("https://x.example/${key}", "no key file was given"),
+            ("file://host/a", "must start with https://"),
         ] {
             let error = place(text, None);
             assert!(error.contains(message), "{text}: {error}");

@@ -26,12 +26,10 @@ impl Secret {
         let unreadable = |error: std::io::Error| wrong(unseen::reason(path, &error));
         let kind = std::fs::metadata(path).map_err(unreadable)?;
         if !kind.is_file() {
-            return Err(wrong("it is no file".to_owned()));
+            return Err(wrong("not a regular file".to_owned()));
         }
         if kind.permissions().mode() & 0o007 != 0 {
-            return Err(wrong(
-                "everyone on this machine may use it; run chmod 600 on it".to_owned(),
-            ));
+            return Err(wrong("any local user can access it; run chmod 600 on it".to_owned()));
         }
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -172,7 +170,7 @@ mod tests {
         allow(0o640);
         assert_eq!(Secret::read(&path).unwrap(), Secret("abcdef".to_owned()));
         let error = Secret::read(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("it is no file"), "{error}");
+        assert!(error.contains("not a regular file"), "{error}");
         assert!(Secret::read(&directory.path().join("none")).is_err());
     }
 }

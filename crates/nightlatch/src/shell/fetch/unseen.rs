@@ -6,8 +6,8 @@ use std::path::Path;
 /// Hidden by `ProtectHome=yes` and `PrivateTmp=yes` in the daemon's unit.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
-/// Why a file could not be read. To whoever sees the file in place, "no such file" would be a
-/// riddle.
+/// Why a file could not be read. "No such file" would be confusing, because the file exists outside of the
+/// sandbox.
 pub(super) fn reason(path: &Path, error: &Error) -> String {
     let by_systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
     format!("{error}{}", if by_systemd { advice(path, error.kind()) } else { "" })
@@ -18,7 +18,7 @@ fn advice(path: &Path, kind: ErrorKind) -> &'static str {
     let hidden = HIDDEN.iter().any(|folder| path.starts_with(folder));
     match missing && hidden {
         true => {
-            "; systemd hides /home, /root, /tmp and /var/tmp from the daemon: put the file elsewhere, such as into /etc/nightlatch"
+            "; systemd hides /home, /root, /tmp and /var/tmp from the daemon: put the file elsewhere, e.g. into /etc/nightlatch"
         }
         false => "",
     }

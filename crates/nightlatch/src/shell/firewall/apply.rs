@@ -15,7 +15,7 @@ use super::attribution;
 /// The numbers of the families in the kernel (`linux/netfilter.h`).
 const FAMILIES: [u8; 2] = [2, 10];
 
-const REMOVED: &str = "it is not there after it was loaded: another program removes it";
+const REMOVED: &str = "the table is missing right after it was loaded: another program removes it";
 
 /// Waits until no packet is under way any more that has met a rule from before: the kernel lets each
 /// packet pass all chains of a hook within one section of RCU, and this call returns after those that
@@ -228,11 +228,11 @@ pub(super) fn read_back(
     let found = found.ok_or(REMOVED)?;
     for chain in desired.changing_chains().chain(BASE_CHAINS.map(str::to_owned)) {
         if !found.chains.iter().any(|there| there.name == chain) {
-            return Err(format!("read back, the chain {chain} is missing"));
+            return Err(format!("after loading, the chain {chain} is missing"));
         }
     }
     if found.table.dormant {
-        return Err("read back, the table is dormant".to_owned());
+        return Err("after loading, the table is dormant".to_owned());
     }
     // What is stale we have removed ourselves since the load.
     let stale = Stale::beside(desired);

@@ -94,7 +94,7 @@ impl Firewall {
                 Action::LoadAgain => self.load_again()?,
                 Action::GiveUp => {
                     self.standing = None;
-                    return Err("it is loaded, but another program changes it all the time, so that it is not certain whose rules stand".to_owned());
+                    return Err("the table is loaded, but another program keeps changing it, so it is unknown whose rules are active".to_owned());
                 }
                 Action::Look(look) => tampering = self.look(look),
             }
@@ -139,7 +139,7 @@ fn find(netlink: &mut Netlink, standing: &Standing, look: &Look) -> Option<Strin
             return Some("its rules were changed".to_owned());
         }
         Ok(Some(_)) => {}
-        Err(error) => return Some(format!("it cannot be read: {error}")),
+        Err(error) => return Some(format!("the table cannot be read: {error}")),
     }
     if !elements::all_match(netlink, standing.elements) {
         return Some("its lists were changed".to_owned());

@@ -204,7 +204,7 @@ impl Firewall {
         let elements = elements::digest(&ruleset);
         let few = ruleset.accounts.len() + ruleset.closed.len() <= MANY;
         if few && !elements::all_match(&mut self.netlink, elements) {
-            return Err("read back, the lists are not what was written".to_owned());
+            return Err("after loading, the sets do not match what was written".to_owned());
         }
         let desired = ruleset.structure;
         let lists_stand = matches!(content, Content::Stands(_));
@@ -225,7 +225,7 @@ impl Firewall {
     /// message, and its count of changes shows whether another program was at it.
     ///
     /// # Errors
-    /// What the kernel or `nft` said, or that nothing stands that could be changed. A whole load must
+    /// What the kernel or `nft` said, or that no table is loaded that could be changed. A whole load must
     /// follow.
     pub fn apply(
         &mut self,
@@ -233,7 +233,8 @@ impl Firewall {
         trial: Option<Duration>,
         delta: &Delta,
     ) -> Result<(), String> {
-        let mut standing = self.standing.take().ok_or("nothing stands that could be changed")?;
+        let mut standing =
+            self.standing.take().ok_or("no table is loaded that could be changed")?;
         let Some(structure) = structure else {
             standing.change_elements(&mut self.netlink, delta)?;
             acknowledge(&mut standing.attribution, &mut self.netlink)?;
@@ -264,7 +265,7 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::apply`].
     pub fn prepare(&mut self, lists: &Arc<RangeList>) -> Result<Option<Preparation>, String> {
-        let standing = self.standing.as_mut().ok_or("nothing stands that could be changed")?;
+        let standing = self.standing.as_mut().ok_or("no table is loaded that could be changed")?;
         let old = match std::mem::replace(&mut standing.content, Content::Unknown) {
             Content::Stands(old) if *old == **lists => {
                 standing.content = Content::Stands(Arc::clone(lists));
@@ -284,7 +285,7 @@ impl Firewall {
     /// As [`Firewall::apply`].
     pub fn begin(&mut self, exchange: &Exchange) -> Result<(), String> {
         let Firewall { netlink, standing, .. } = self;
-        let standing = standing.as_mut().ok_or("nothing stands that could be changed")?;
+        let standing = standing.as_mut().ok_or("no table is loaded that could be changed")?;
         if exchange.beside {
             exchange.create_sets(netlink)?;
             standing.expect_sets_of_lists(netlink)?;
@@ -311,7 +312,7 @@ impl Firewall {
     /// As [`Firewall::apply`].
     pub fn step(&mut self, exchange: &mut Exchange) -> Result<Sent, String> {
         if self.standing.is_none() {
-            return Err("nothing stands that could be changed".to_owned());
+            return Err("no table is loaded that could be changed".to_owned());
         }
         let more = exchange.step(&mut self.netlink)?;
         if !more && exchange.takes_force {

@@ -156,7 +156,7 @@ fn select(store: &Store, query: &str, bound: i64) -> Result<Vec<Entry>, String> 
     let rows = read().map_err(|error| error.to_string())?;
     let entry = |(number, time, body, hash): Row| {
         let record = serde_json::from_str(&body)
-            .map_err(|error| format!("record {number} cannot be understood: {error}"))?;
+            .map_err(|error| format!("record {number} cannot be parsed: {error}"))?;
         Ok(Entry { number, time: Time::from_millis(time), record, hash: hexadecimal(&hash) })
     };
     rows.into_iter().map(entry).collect()

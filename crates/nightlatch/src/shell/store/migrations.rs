@@ -145,7 +145,7 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, Failure> {
     let version = version(connection).map_err(|error| super::unreadable(path, &error))?;
     if version > STEPS.len() {
-        let newer = format!("a newer nightlatch wrote it (layout {version})");
+        let newer = format!("it was written by a newer version of nightlatch (layout {version})");
         return Err(super::unreadable(path, &newer));
     }
     Ok(version)

@@ -118,7 +118,7 @@ impl Store {
         // A file that was removed takes what is written into it along.
         if self.file != file_at(&self.path) {
             return Err(format!(
-                "the database {} was removed or replaced while the daemon runs: put it back, and restart the daemon",
+                "the database {} was removed or replaced while the daemon was running: put it back, then restart the daemon",
                 self.path.display()
             ));
         }
@@ -230,7 +230,7 @@ fn check_whole(connection: &Connection, path: &Path) -> Result<(), Failure> {
 /// The disk fails.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| Failure::failed(format!("{} cannot be made: {error}", path.display())))
+    made.map_err(|error| Failure::failed(format!("cannot create {}: {error}", path.display())))
 }
 
 /// Whether there is a database to read.
@@ -241,7 +241,7 @@ pub fn is_there(path: &Path) -> Result<bool, Failure> {
     match std::fs::File::open(path).map_err(|error| error.kind()) {
         Err(ErrorKind::NotFound) => Ok(false),
         Err(ErrorKind::PermissionDenied) => {
-            let message = "only root may read this: run it with sudo";
+            let message = "only root may read this: run the command with sudo";
             Err(Failure::new(Code::NotAllowed, message))
         }
         // Whatever else is wrong shows when it is opened.
@@ -259,7 +259,7 @@ pub fn refuse_lost(paths: &Paths) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "the database {} is gone or empty, but a firewall stood here: it is left as it is. Restore a backup of the database; or, to begin with an empty one, move {} away",
+        "the database {} is missing or empty, but a firewall was active here: it is left unchanged. Restore a backup of the database; or, to start with an empty one, move {} away",
         paths.database().display(),
         paths.last_good().display()
     )))
@@ -267,14 +267,14 @@ pub fn refuse_lost(paths: &Paths) -> Result<(), Failure> {
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::failed(format!(
-        "the database {} cannot be used: {error}. The firewall is left as it is. Is the disk full or damaged? If the file is, restore a backup of it, or move it away to begin with an empty one",
+        "cannot use the database {}: {error}. The firewall is left unchanged. Is the disk full or damaged? If the file is damaged, restore a backup, or move it away to start with an empty one",
         path.display()
     ))
 }
 
 fn bad_record(path: &Path, error: &RowError) -> Failure {
     Failure::failed(format!(
-        "the database {} cannot be used: {error}. The firewall is left as it is. If a newer nightlatch wrote this record, install that one; otherwise restore a backup of the database, or mend the record in its table \"records\" with sqlite3",
+        "cannot use the database {}: {error}. The firewall is left unchanged. If a newer nightlatch wrote this record, install that one; otherwise restore a backup of the database, or repair the record in its table \"records\" with sqlite3",
         path.display()
     ))
 }

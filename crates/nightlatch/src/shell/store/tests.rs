@@ -271,7 +271,7 @@ fn a_database_is_begun_only_where_none_can_have_been() {
         }
         let failure = Store::open(&paths).unwrap_err();
         assert_eq!(failure.code, Code::Failed);
-        assert!(failure.message.contains("is gone or empty"), "{failure}");
+        assert!(failure.message.contains("is missing or empty"), "{failure}");
         std::fs::write(paths.database(), "").unwrap();
     }
 }

@@ -23,19 +23,19 @@ fn accounts_and_blocks() {
     nightlatch.must(&["up", "--yes"]);
     let check = |line: &str, code: i32, expected: &str| check(&nightlatch, line, code, expected);
 
-    check("list", 0, "No accounts. \"nightlatch allow NAME ADDRESS\" makes one.");
-    check("allow office 203.0.113.7", 0, "account \"office\" is open: 203.0.113.7 for all");
+    check("list", 0, "No accounts. Create one with \"nightlatch allow NAME ADDRESS\".");
+    check("allow office 203.0.113.7", 0, "account \"office\" added: 203.0.113.7 for all");
     check(
         "allow fax 203.0.113.8,203.0.113.9 2001:db8::/64 --services sip,WEB --for 8h --note \"the_fax\"",
         0,
         "
-account \"fax\" is open: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)
+account \"fax\" added: 203.0.113.8, 203.0.113.9, 2001:db8::/64 for sip, web, until TIME (8h)
 if this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow fax-media NETWORK --services rtp\"",
     );
     check(
         "whitelist joe 192.0.2.1-192.0.2.9",
         0,
-        "account \"joe\" is open: 192.0.2.1-192.0.2.9 for all",
+        "account \"joe\" added: 192.0.2.1-192.0.2.9 for all",
     );
     check(
         "list",
@@ -43,8 +43,8 @@ if this is a carrier that sends media from other addresses, allow those too: \"n
         "
 ACCOUNT  ADDRESSES                                SERVICES  UNTIL                    NOTE
 fax      203.0.113.8, 203.0.113.9, 2001:db8::/64  sip, web  TIME  the_fax
-joe      192.0.2.1-192.0.2.9                      all       for ever
-office   203.0.113.7                              all       for ever",
+joe      192.0.2.1-192.0.2.9                      all       no expiry
+office   203.0.113.7                              all       no expiry",
     );
     check(
         "show fax",
@@ -64,31 +64,39 @@ note      the_fax",
         0,
         "
 203.0.113.0/24 is blocked until TIME (7d)
-account \"fax\" stays open: it is more specific than the block
-account \"office\" stays open: it is more specific than the block",
+account \"fax\" is still allowed: it is more specific than the block
+account \"office\" is still allowed: it is more specific than the block",
     );
     check(
         "blacklist 203.0.113.8",
         0,
         "
 203.0.113.8 is blocked
-attention: this shuts out addresses of account \"fax\"",
+warning: this blocks addresses of account \"fax\"",
     );
     check("unblock 203.0.113.8", 0, "203.0.113.8 is no longer blocked");
     check(
         "remove joe",
         0,
-        "account \"joe\" is removed: 192.0.2.1-192.0.2.9 for all is closed, running connections and media streams are cut",
+        "account \"joe\" removed: 192.0.2.1-192.0.2.9 for all; established connections and media streams are cut",
     );
     let no = "nightlatch: there is no account \"joe\": \"nightlatch list\" shows all of them";
     check("remove joe", 1, no);
     check("show joe", 1, no);
     check("mode", 0, "allowlist");
     check("mode allowlist", 0, "the mode is allowlist already");
-    check("mode open", 0, "the mode is open now: strangers reach sip, sip-tls, under rate limits");
+    check(
+        "mode open",
+        0,
+        "the mode is open now: strangers can reach sip, sip-tls, under rate limits",
+    );
     check("mode whitelist", 0, MODE_BACK);
-    check("confirm", 1, "nightlatch: there is nothing to confirm: the firewall is up and stays");
-    check("log --verify", 0, "the audit log is whole: 11 records");
+    check(
+        "confirm",
+        1,
+        "nightlatch: there is nothing to confirm: the firewall is active and not on trial",
+    );
+    check("log --verify", 0, "the audit log is intact: 11 records");
 }
 
 const MODE_BACK: &str = "the mode is allowlist now: strangers are dropped, including their established signalling; media streams to which this host sends continue";
@@ -101,8 +109,7 @@ fn why() {
     let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
     let check = |line: &str, code: i32, expected: &str| check(&nightlatch, line, code, expected);
-    let off =
-        "everything passes: the firewall is off (\"nightlatch up\" puts it up)\nreaches   all";
+    let off = "everything is accepted: the firewall is off (\"nightlatch up\" turns it on)\nreaches   all";
     check("why 203.0.113.7", 0, off);
     nightlatch.must(&["up", "--yes"]);
     nightlatch.must(&["allow", "office", "203.0.113.0/29", "--services", "sip,ping"]);
@@ -112,7 +119,7 @@ fn why() {
         "why 203.0.113.1",
         0,
         "
-new connections of 203.0.113.1 pass: account \"office\" (ping, sip), made by root at TIME
+new connections from 203.0.113.1 are accepted: account \"office\" (ping, sip), created by root at TIME
 reaches   ping, rtp, sip
 account   office: 203.0.113.0/29 for ping, sip",
     );
@@ -120,21 +127,21 @@ account   office: 203.0.113.0/29 for ping, sip",
         "why 203.0.113.1 --to tcp/22",
         1,
         "
-new packets to tcp/22 of 203.0.113.1 are dropped without an answer: account \"office\" lets it in for ping, sip only
+new packets to tcp/22 from 203.0.113.1 are dropped without an answer: account \"office\" allows it for ping, sip only
 account   office: 203.0.113.0/29 for ping, sip",
     );
     check(
         "why ::ffff:203.0.113.1 --to 5060/udp",
         0,
         "
-new packets to udp/5060 of 203.0.113.1 pass: account \"office\" (ping, sip), made by root at TIME
+new packets to udp/5060 from 203.0.113.1 are accepted: account \"office\" (ping, sip), created by root at TIME
 account   office: 203.0.113.0/29 for ping, sip",
     );
     check(
         "why 203.0.113.6",
         1,
         "
-new connections of 203.0.113.6 are dropped: 203.0.113.6 is blocked, set by root at TIME, for ever: guesses
+new connections from 203.0.113.6 are dropped: 203.0.113.6 is blocked, set by root at TIME, permanent: guesses
 reaches   nothing
 account   office: 203.0.113.0/29 for ping, sip
 block     203.0.113.6: guesses",
@@ -143,24 +150,24 @@ block     203.0.113.6: guesses",
         "why 192.0.2.1",
         1,
         "
-new connections of 192.0.2.1 are dropped without an answer: no account lets them in
+new connections from 192.0.2.1 are dropped without an answer: no account covers them
 reaches   nothing",
     );
     check(
         "why ::1",
         0,
-        "new connections of ::1 pass: the machine itself is never shut out\nreaches   all",
+        "new connections from ::1 are accepted: the machine itself is never blocked\nreaches   all",
     );
     nightlatch.must(&["mode", "open"]);
     check(
         "why 192.0.2.1 --to udp/5060",
         0,
-        "new packets to udp/5060 of 192.0.2.1 pass, under the rate limits: in mode open, sip answers strangers",
+        "new packets to udp/5060 from 192.0.2.1 are accepted, under the rate limits: in mode open, sip is open to strangers",
     );
     check(
         "why 192.0.2.1 --to tcp/22",
         1,
-        "new packets to tcp/22 of 192.0.2.1 are dropped without an answer: no account lets them in, and strangers may not use this service",
+        "new packets to tcp/22 from 192.0.2.1 are dropped without an answer: no account covers them, and strangers may not use this service",
     );
     let boss = nightlatch.json(&["why", "203.0.113.7", "--to", "tcp/22"]);
     assert_eq!(boss["passes"], true);
@@ -181,25 +188,24 @@ fn mistakes_are_explained() {
     let _daemon = nightlatch.daemon();
     let form =
         "is not an IPv4 or IPv6 address, network (192.0.2.0/24) or range (192.0.2.1-192.0.2.9)";
-    let cannot_name =
-        "cannot name an account: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space";
+    let cannot_name = "is not a valid account name: use 1 to 64 letters, digits, \".\", \"_\", \"-\", \"@\", no space";
     for (arguments, message) in [
         (&["allow", "x", "203.0.113.256"] as &[&str], form),
         (&["allow", "x", "203.0.113"], form),
         (&["allow", "x", "2001:db8::g"], form),
-        (&["allow", "x", "203.0.113.1/33"], "the part behind \"/\" must be a number from 0 to 32"),
+        (&["allow", "x", "203.0.113.1/33"], "the part after \"/\" must be a number from 0 to 32"),
         (&["allow", "x", "203.0.113.9-203.0.113.1"], "the lower one first"),
-        (&["allow", "x", "0.0.0.0/0"], "is a great part of the internet"),
-        (&["allow", "x", "127.0.0.1"], "nobody comes in from there"),
+        (&["allow", "x", "0.0.0.0/0"], "covers a large part of the internet"),
+        (&["allow", "x", "127.0.0.1"], "no peer can have such an address"),
         (&["allow", "x", "-x.example.net"], "unexpected argument"),
         (
             &["allow", "x", "a..b"],
-            "is neither an address nor a host name (such as office.example.net)",
+            "is neither an address nor a host name (e.g. office.example.net)",
         ),
         (&["allow", "my office", "203.0.113.1"], cannot_name),
         (&["allow", "../x", "203.0.113.1"], cannot_name),
-        (&["allow", "x", "203.0.113.1", "--services", "spi"], "write all, or some of iax,"),
-        (&["allow", "x", "203.0.113.1", "--services", "s_p"], "cannot name a service"),
+        (&["allow", "x", "203.0.113.1", "--services", "spi"], "use all, or one or more of iax,"),
+        (&["allow", "x", "203.0.113.1", "--services", "s_p"], "is not a valid service name"),
         (&["allow", "x", "203.0.113.1", "--services", ""], "name at least one service"),
         (&["allow", "x", "203.0.113.1", "--for", "5x"], "for example 90s, 15m, 8h, 7d"),
         (&["allow", "x", "203.0.113.1", "--for", "0s"], "is not a time"),
@@ -207,13 +213,16 @@ fn mistakes_are_explained() {
         (&["block", "office.example.net"], form),
         (&["block", "127.0.0.1"], "the loopback network"),
         (&["block", "0.0.0.0/1"], "nightlatch mode allowlist"),
-        (&["why", "office.example.net"], "name one address, such as 203.0.113.7 or 2001:db8::1"),
-        (&["why", "203.0.113.0/24"], "it holds many addresses: name one, such as 203.0.113.0"),
+        (&["why", "office.example.net"], "write a single address, e.g. 203.0.113.7 or 2001:db8::1"),
+        (
+            &["why", "203.0.113.0/24"],
+            "this is more than one address: write a single one, e.g. 203.0.113.0",
+        ),
         (&["why", "203.0.113.1", "--to", "22"], "is not a port: write udp/5060"),
         (&["why", "203.0.113.1", "--to", "udp/0"], "is not a port"),
-        (&["mode", "closed"], "write allowlist (strangers meet silence) or open"),
+        (&["mode", "closed"], "use allowlist (strangers are dropped) or open"),
         (&["log", "--csv", "--json"], "cannot be used with"),
-        (&["up"], "nobody is there to answer: add --yes"),
+        (&["up"], "standard input is not a terminal: add --yes"),
         (&["down", "--loudly"], "unexpected argument '--loudly'"),
         (&["alow", "x", "203.0.113.1"], "'allow'"),
     ] {
@@ -222,7 +231,7 @@ fn mistakes_are_explained() {
     }
     assert_eq!(
         nightlatch.must(&["list"]),
-        "No accounts. \"nightlatch allow NAME ADDRESS\" makes one.\n"
+        "No accounts. Create one with \"nightlatch allow NAME ADDRESS\".\n"
     );
 }
 
@@ -268,7 +277,7 @@ fn every_reading_command_speaks_json() {
     let plan = nightlatch.json(&["up", "--plan"]);
     assert!(plan["stays"][0].as_str().unwrap().starts_with("fax: 203.0.113.8 for sip"), "{plan}");
     let done = nightlatch.json(&["remove", "fax"]);
-    assert!(done["done"]["message"].as_str().unwrap().starts_with("account \"fax\" is removed"));
+    assert!(done["done"]["message"].as_str().unwrap().starts_with("account \"fax\" removed"));
 }
 
 #[test]

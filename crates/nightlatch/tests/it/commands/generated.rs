@@ -59,7 +59,7 @@ fn every_command_has_help() {
     for hidden in ["boot", "generate"] {
         assert!(!all.contains(&format!("\n  {hidden} ")), "{all}");
     }
-    for code in ["0 done", "1 the answer is no", "2 wrong use", "69", "77", "78"] {
+    for code in ["0 success", "1 refused", "2 usage error", "69", "77", "78"] {
         assert!(all.contains(code), "{all}");
     }
     assert_eq!(nightlatch(&["--version"]), format!("nightlatch {}\n", env!("CARGO_PKG_VERSION")));
@@ -75,7 +75,7 @@ fn without_a_command_the_help_is_shown() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("Put the firewall up"), "{}", told(&output));
+    assert!(told(&output).contains("Turn the firewall on"), "{}", told(&output));
 }
 
 #[test]

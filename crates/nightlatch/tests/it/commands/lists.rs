@@ -81,20 +81,20 @@ fn countries() {
     check(
         &["country", "list"],
         0,
-        "no country is shut out\nsource    DIR/table.csv, read when a country is named",
+        "no country is blocked\nsource    DIR/table.csv, loaded when a country is blocked or allowed",
     );
     // Nobody has to know codes; whoever mistypes one is told the nearest.
     check(
         &["country", "block", "CN", "usa"],
         0,
         "
-shut out: strangers from China, United States
+blocked: strangers from China, United States
 table     5 ranges of DIR/table.csv, read AGO",
     );
     check(
         &["country", "block", "China"],
         0,
-        "shut out already: strangers from China\ntable     5 ranges of DIR/table.csv, read AGO",
+        "already blocked: strangers from China\ntable     5 ranges of DIR/table.csv, read AGO",
     );
     for (typo, near) in
         [("Chnia", "China"), ("Germny", "Germany"), ("Untied States", "United States")]
@@ -116,17 +116,17 @@ table     5 ranges of DIR/table.csv, read AGO",
     check(
         &["country", "unblock", "DE"],
         1,
-        "nightlatch: not blocked: Germany: \"nightlatch country list\" shows who is",
+        "nightlatch: not blocked: Germany: \"nightlatch country list\" shows which are",
     );
     check(
         &["country", "allow", "US", "DE"],
         1,
-        "nightlatch: blocked: United States; \"nightlatch country unblock US\" takes that back (\"country allow\" would shut out all other countries)",
+        "nightlatch: blocked: United States; \"nightlatch country unblock US\" unblocks them (\"country allow\" would block all other countries)",
     );
     check(
         &["country", "unblock", "US", "China"],
         0,
-        "no country is shut out\nsource    DIR/table.csv, read when a country is named",
+        "no country is blocked\nsource    DIR/table.csv, loaded when a country is blocked or allowed",
     );
 
     // Only these.
@@ -134,30 +134,30 @@ table     5 ranges of DIR/table.csv, read AGO",
         &["country", "allow", "US,CA"],
         0,
         "
-strangers come in only from Canada, United States
+strangers may connect only from Canada, United States
 table     5 ranges of DIR/table.csv, read AGO
-WARNING   the table knows no address of Canada",
+WARNING   the table has no addresses of Canada",
     );
     check(
         &["country", "list"],
         0,
         "
 CODE  COUNTRY        STRANGERS  IPV4 ADDRESSES  IPV4 RANGES  IPV6 RANGES
-CA    Canada         let in     0               0            0
-US    United States  let in     256             1            0
+CA    Canada         allowed    0               0            0
+US    United States  allowed    256             1            0
 everybody else    blocked
 table     5 ranges of DIR/table.csv, read AGO
-WARNING   the table knows no address of Canada",
+WARNING   the table has no addresses of Canada",
     );
     check(
         &["why", "192.0.2.170", "--to", "udp/5060"],
         1,
-        "new packets to udp/5060 of 192.0.2.170 are dropped without an answer: strangers from China (CN) are shut out: 192.0.2.128/25, by the table read AGO",
+        "new packets to udp/5060 from 192.0.2.170 are dropped without an answer: strangers from China (CN) are blocked: 192.0.2.128/25, by the GeoIP table read AGO",
     );
     check(
         &["why", "198.51.100.77", "--to", "udp/5060"],
         1,
-        "new packets to udp/5060 of 198.51.100.77 are dropped without an answer: it belongs to no country, and only some are let in: by the table read AGO",
+        "new packets to udp/5060 from 198.51.100.77 are dropped without an answer: it belongs to no country, and only selected countries may connect: by the GeoIP table read AGO",
     );
     nightlatch.must(&["why", "203.0.113.7", "--to", "udp/5060"]);
     let why = nightlatch.json(&["why", "2001:db8:66::1"]);
@@ -168,7 +168,7 @@ WARNING   the table knows no address of Canada",
     check(
         &["country", "allow", "all"],
         0,
-        "no country is shut out\nsource    DIR/table.csv, read when a country is named",
+        "no country is blocked\nsource    DIR/table.csv, loaded when a country is blocked or allowed",
     );
     let log = nightlatch.must(&["log"]);
     assert!(log.contains("country block countries: everywhere -> not CN US"), "{log}");
@@ -211,14 +211,19 @@ fn countries_as_json_and_by_address() {
     );
     nightlatch.must_exit(2, &["country", "of", "nowhere"]);
     let waiting = nightlatch.json(&["country", "unblock", "CN", "--no-wait"]);
-    assert_eq!(waiting["done"]["message"], "no country is shut out");
+    assert_eq!(waiting["done"]["message"], "no country is blocked");
 
     // In other modes it does not count, and the commands say so.
     nightlatch.must(&["mode", "allowlist"]);
     let told = nightlatch.must(&["country", "block", "CN"]);
-    assert!(told.contains("in mode allowlist strangers meet silence"), "{told}");
+    assert!(told.contains("in mode allowlist strangers are dropped"), "{told}");
     let why = nightlatch.must_exit(1, &["why", "192.0.2.200"]);
-    assert!(why.contains("no account lets them in; nor would mode open: strangers from"), "{why}");
+    assert!(
+        why.contains(
+            "no account covers them, and they would be dropped in mode open too: strangers from"
+        ),
+        "{why}"
+    );
     nightlatch.must(&["down", "--yes"]);
     let told = nightlatch.must(&["country", "block", "DE"]);
     assert!(told.contains("the firewall is OFF"), "{told}");
@@ -240,14 +245,14 @@ fn feeds() {
     let (nightlatch, _daemon) = open(&stage, "");
     let check =
         |arguments: &[&str], code: i32, text: &str| check(&nightlatch, arguments, code, text);
-    check(&["feed", "list"], 0, "no feeds: \"nightlatch feed catalogue\" shows known ones to add");
+    check(&["feed", "list"], 0, "No feeds. \"nightlatch feed catalogue\" lists known ones.");
     let missing = "there is no feed \"bad\": \"nightlatch feed list\" shows all of them";
     check(&["feed", "refresh", "bad"], 1, &format!("nightlatch: {missing}"));
     check(&["feed", "remove", "bad"], 1, &format!("nightlatch: {missing}"));
     check(
         &["feed", "refresh"],
         1,
-        "nightlatch: there is no feed: \"nightlatch feed add NAME\" adds one",
+        "nightlatch: there is no feed: add one with \"nightlatch feed add NAME\"",
     );
     // A path is meant from where one stands.
     let lost = "DIR/bad.txt cannot be read: No such file or directory (os error 2)";
@@ -257,17 +262,17 @@ fn feeds() {
     check(
         &["feed", "add", "bad", "bad.txt"],
         1,
-        "nightlatch: feed \"bad\" exists already (DIR/bad.txt): remove it first, or take another name",
+        "nightlatch: feed \"bad\" exists already (DIR/bad.txt): remove it first, or use another name",
     );
     let listed = timeless(&nightlatch.must(&["feed", "list"]));
     let lines: Vec<&str> = listed.lines().collect();
-    assert_eq!(lines[0], "NAME  IPV4  IPV6  AGE  STOPPED  ALONE  LAST LOOK");
+    assert_eq!(lines[0], "NAME  IPV4  IPV6  AGE  DROPPED  UNIQUE  LAST CHECK");
     assert!(lines[1].starts_with("bad   2     1     ") && lines[1].ends_with("nothing new"));
     check(
         &["why", "192.0.2.170"],
         1,
         "
-new connections of 192.0.2.170 are dropped without an answer: feed \"bad\" names 192.0.2.168/29, fetched AGO
+new connections from 192.0.2.170 are dropped without an answer: feed \"bad\" lists 192.0.2.168/29, fetched AGO
 reaches   nothing",
     );
     let status = nightlatch.must(&["status"]);
@@ -291,7 +296,7 @@ reaches   nothing",
     check(
         &["feed", "refresh", "bad"],
         1,
-        &format!("feed \"bad\" FAILED: {lost}; the 3 entries from before stay in force"),
+        &format!("feed \"bad\" FAILED: {lost}; the 3 previous entries stay active"),
     );
     let listed = nightlatch.must(&["feed", "list"]);
     assert!(listed.contains("FAILED: "), "{listed}");
@@ -300,13 +305,13 @@ reaches   nothing",
     check(
         &["feed", "remove", "bad"],
         0,
-        "feed \"bad\" is removed, and whom only it named is no longer shut out",
+        "feed \"bad\" removed; addresses that only it listed are no longer blocked",
     );
     assert!(!nightlatch.must(&["status"]).contains("lists  "));
     let added = nightlatch.json(&["feed", "add", "bad", "/nowhere", "--no-wait"]);
     assert!(added["done"]["message"].as_str().unwrap().contains("being fetched"), "{added}");
     let removed = nightlatch.json(&["feed", "remove", "bad"]);
-    assert!(removed["done"]["message"].as_str().unwrap().contains("is removed"), "{removed}");
+    assert!(removed["done"]["message"].as_str().unwrap().contains("removed"), "{removed}");
 
     // Before it can count, it says so.
     nightlatch.must(&["mode", "allowlist"]);
@@ -314,7 +319,7 @@ reaches   nothing",
     check(
         &["feed", "add", "bad", "bad.txt"],
         0,
-        "feed \"bad\": 3 entries (TIME)\nin mode allowlist strangers meet silence, listed or not",
+        "feed \"bad\": 3 entries (TIME)\nin mode allowlist strangers are dropped, listed or not",
     );
     let log = nightlatch.must(&["log"]);
     let file = nightlatch.directory().join("bad.txt");

@@ -29,9 +29,9 @@ fn the_log_tells_who_did_what() {
 
     let log = timeless(&nightlatch.must(&["log"]));
     let expected = [
-        "    1  TIME  root  allow old: 192.0.2.7 for all, for ever",
-        "    2  TIME  root from 203.0.113.50  allow office: 203.0.113.7 for all, for ever",
-        "    3  TIME  root  remove office: was 203.0.113.7 for all, for ever",
+        "    1  TIME  root  allow old: 192.0.2.7 for all, no expiry",
+        "    2  TIME  root from 203.0.113.50  allow office: 203.0.113.7 for all, no expiry",
+        "    3  TIME  root  remove office: was 203.0.113.7 for all, no expiry",
         "    4  TIME  root  block 203.0.113.9: until TIME (scan)",
     ];
     assert_eq!(log.lines().collect::<Vec<_>>(), expected);
@@ -98,7 +98,7 @@ fn tampering_is_found() {
     assert!(error.contains("the audit log is never changed"), "{error}");
     let error = connection.execute("DELETE FROM audit", []).unwrap_err().to_string();
     assert!(error.contains("the audit log is never shortened"), "{error}");
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole: 5 records"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact: 5 records"));
 
     let triggers = "DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_shortened;";
     connection.execute_batch(triggers).unwrap();

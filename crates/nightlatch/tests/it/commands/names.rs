@@ -74,7 +74,7 @@ fn host_names_in_commands() {
             "--services",
             "sip"
         ]),
-        "account \"office\" is open: office.example.net (no address yet), 192.0.2.1 for sip\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\"\n"
+        "account \"office\" added: office.example.net (no address yet), 192.0.2.1 for sip\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\"\n"
     );
     let said = nightlatch.must(&["allow", "six", "six.example.net"]);
     assert!(said.contains("account \"six\" opens telephony only"), "{said}");

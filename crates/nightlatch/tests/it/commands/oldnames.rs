@@ -50,7 +50,7 @@ fn old_names_do_the_new_thing() {
     let _daemon = nightlatch.daemon();
     nightlatch.must(&["up", "--yes"]);
     let call = |name: &str, arguments: &[&str]| call(&nightlatch, name, arguments);
-    let open = ["account \"office\" is open: 203.0.113.7 for all"];
+    let open = ["account \"office\" added: 203.0.113.7 for all"];
     check(&call("add-ip", &["office", "203.0.113.7"]), 0, &open);
     check(&call("add-ip", &["office", "203.0.113.7"]), 1, &["exists already"]);
     check(&call("add-ip", &["net", "2001:db8::/64"]), 0, &["2001:db8::/64"]);
@@ -58,12 +58,12 @@ fn old_names_do_the_new_thing() {
         check(&call("add-ip", wrong), 2, &["use: add-ip NAME ADDRESS", "nightlatch allow"]);
     }
     check(&call("add-ip", &["x", "203.0.113.300"]), 2, &["is not an IPv4"]);
-    check(&call("add-ip", &["my office", "203.0.113.7"]), 2, &["cannot name an account"]);
+    check(&call("add-ip", &["my office", "203.0.113.7"]), 2, &["is not a valid account name"]);
     check(&call("add-blacklist", &["203.0.113.9"]), 0, &["203.0.113.9 is blocked"]);
     check(&call("add-blacklist", &[]), 2, &["use: add-blacklist ADDRESS"]);
-    check(&call("iptables-restart", &[]), 0, &["the configuration was read again"]);
-    check(&call("del-acct", &["office.iptables"]), 0, &["account \"office\" is removed"]);
-    check(&call("del-acct", &["net"]), 0, &["account \"net\" is removed"]);
+    check(&call("iptables-restart", &[]), 0, &["configuration reloaded"]);
+    check(&call("del-acct", &["office.iptables"]), 0, &["account \"office\" removed"]);
+    check(&call("del-acct", &["net"]), 0, &["account \"net\" removed"]);
     check(&call("del-acct", &["net"]), 1, &["there is no account \"net\""]);
     check(&call("del-acct", &[]), 2, &["use: del-acct NAME"]);
 }
@@ -90,6 +90,6 @@ fn at_a_terminal_the_old_menu_is_there() {
     assert_eq!(services, [&serde_json::json!(["all"]), &serde_json::json!(["sip", "web"])]);
 
     let removed = type_at_terminal(&nightlatch, "del-acct", "", "every.iptables\n");
-    check(&removed, 0, &["every", "203.0.113.8", "Which account to remove?", "is removed"]);
+    check(&removed, 0, &["every", "203.0.113.8", "Which account to remove?", "removed"]);
     assert_eq!(nightlatch.json(&["list"])["list"]["accounts"].as_array().unwrap().len(), 1);
 }

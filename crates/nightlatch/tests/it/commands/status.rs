@@ -25,14 +25,19 @@ fn off_on_trial_on_and_down() {
         return;
     };
     let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
-    check(&nightlatch, 69, &["THE DAEMON IS DOWN", "NOT IN THE KERNEL", "nightlatch up"], &[]);
+    check(
+        &nightlatch,
+        69,
+        &["THE DAEMON IS NOT RUNNING", "NOT IN THE KERNEL", "nightlatch up"],
+        &[],
+    );
     let json = nightlatch.json(&["status"]);
     assert_eq!(json, serde_json::json!({ "running": false, "table": false }));
     let daemon = nightlatch.daemon();
     let off = [
         "OFF       THE FIREWALL IS OFF",
         "open      to all: everything",
-        "once the firewall is up",
+        "once the firewall is active",
     ];
     check(&nightlatch, 1, &off, &["silence", "REBOOT"]);
 
@@ -47,20 +52,24 @@ fn off_on_trial_on_and_down() {
         wait_until("the trial has begun", Duration::from_secs(10), || {
             nightlatch.json(&["status"])["protection"]["trial"].is_object()
         });
-        let trial = ["ON TRIAL  taken back in 5", "nightlatch confirm"];
+        let trial = ["ON TRIAL  rolled back in 5", "nightlatch confirm"];
         check(&nightlatch, 0, &trial, &["OFF"]);
-        assert!(nightlatch.must(&["confirm"]).starts_with("confirmed: the firewall stays"));
+        assert!(nightlatch.must(&["confirm"]).starts_with("confirmed: the firewall stays active"));
         let output = up.join().unwrap();
         assert!(output.status.success(), "{}", told(&output));
-        assert!(told(&output).contains("Confirmed: the firewall stays."), "{}", told(&output));
+        assert!(
+            told(&output).contains("Confirmed: the firewall stays active."),
+            "{}",
+            told(&output)
+        );
     });
-    let on = ["on        since", "mode      allowlist: strangers meet silence", "accounts  0"];
+    let on = ["on        since", "mode      allowlist: strangers are dropped", "accounts  0"];
     check(&nightlatch, 0, &on, &["OFF", "TRIAL", "BROKEN", "WARNING"]);
     nightlatch.must(&["allow", "guest", "203.0.113.7", "--for", "8h"]);
     check(&nightlatch, 0, &["soon      account \"guest\" ends at"], &[]);
 
     daemon.kill();
-    let down = ["THE DAEMON IS DOWN. The last good firewall stands in the kernel"];
+    let down = ["THE DAEMON IS NOT RUNNING. The last good firewall is loaded in the kernel"];
     check(&nightlatch, 69, &down, &["OPEN"]);
     assert_eq!(nightlatch.json(&["status"])["table"], true);
     // Also without the daemon the firewall can be taken off, and nothing else can be done.
@@ -73,7 +82,7 @@ fn off_on_trial_on_and_down() {
     check(&nightlatch, 69, &["NOT IN THE KERNEL"], &[]);
     let _daemon = nightlatch.daemon();
     check(&nightlatch, 1, &off, &[]);
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact"));
 }
 
 #[test]

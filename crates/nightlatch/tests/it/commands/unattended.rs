@@ -47,7 +47,7 @@ fn without_a_door_it_says_so() {
     };
     let nightlatch = Installation::on(stage.host("server").unwrap()).with_asterisk();
     let _daemon = nightlatch.daemon();
-    let nobody = "NOBODY from outside gets in";
+    let nobody = "NOBODY can connect from outside";
     for arguments in [&["up", "--yes"] as &[&str], &["up", "--yes", "--json"]] {
         let said = nightlatch.must(arguments);
         assert!(said.contains(nobody), "{arguments:?}: {said}");

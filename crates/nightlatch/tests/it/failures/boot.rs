@@ -92,7 +92,7 @@ fn the_firewall_stands_again_as_it_stood() {
     reaches(scene.stranger, scene.server.v4(), &["tcp/80"]);
     nightlatch.configure("[open]\nservices = [\"wbe\"]\n");
     reboot(&scene, daemon);
-    boot(&scene, &["there is no service \"wbe\"", "the last good configuration is used instead"]);
+    boot(&scene, &["unknown service \"wbe\"", "using the last good configuration instead"]);
     reaches(scene.office, scene.server.v4(), &SERVICES);
     reaches(scene.stranger, scene.server.v4(), &["tcp/80"]);
 }
@@ -119,7 +119,7 @@ fn with_a_broken_database_the_copy_counts_and_without_one_only_ssh_answers() {
     let garbage = "not a database, ".repeat(1000);
     for broken in [Some(garbage.as_str()), Some(""), None] {
         break_it(broken);
-        boot(&scene, &["nightlatch.db", "the copy of the last good firewall is put up instead"]);
+        boot(&scene, &["nightlatch.db", "loading the copy of the last good firewall instead"]);
         scene.is_guarded();
     }
 
@@ -129,7 +129,7 @@ fn with_a_broken_database_the_copy_counts_and_without_one_only_ssh_answers() {
         if let Some(text) = copy {
             std::fs::write(folder.join("last-good.json"), text).unwrap();
         }
-        boot(&scene, &["nightlatch.db", "everything is closed but SSH"]);
+        boot(&scene, &["nightlatch.db", "blocking everything except SSH"]);
         for host in [scene.office, scene.stranger] {
             reaches(host, scene.server.v4(), &["tcp/22"]);
         }
@@ -143,7 +143,7 @@ fn what_nobody_confirmed_is_not_put_up() {
         return;
     };
     let scene = Scene::new(&stage);
-    boot(&scene, &["nothing to put up", "was never run"]);
+    boot(&scene, &["nothing to load", "was never run"]);
     assert_eq!(scene.table(), "");
     let daemon = scene.nightlatch.daemon();
     on_trial(&scene, Mode::Allowlist);
@@ -169,7 +169,7 @@ fn what_nobody_confirmed_is_not_put_up() {
     let daemon = scene.nightlatch.daemon();
     scene.nightlatch.must(&["down", "--yes"]);
     reboot(&scene, daemon);
-    boot(&scene, &["the firewall is off, as it was left"]);
+    boot(&scene, &["the firewall was off at shutdown: leaving it off"]);
     assert_eq!(scene.table(), "");
 }
 

@@ -26,7 +26,7 @@ fn a_full_disk_changes_nothing() {
     let fill = format!("dd if=/dev/zero of={folder}/filler bs=4k 2> /dev/null || true");
     scene.shell(&fill);
 
-    let refusal = ["nothing was changed", "could not be written down", "full"];
+    let refusal = ["nothing was changed", "could not be saved", "full"];
     scene.untouched(|| {
         // A few pages may still be free in what SQLite holds already.
         let stranger = scene.stranger.v4().to_string();
@@ -50,7 +50,7 @@ fn a_full_disk_changes_nothing() {
 
     scene.shell(&format!("rm {folder}/filler"));
     nightlatch.must(&["allow", "new", "203.0.113.99"]);
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact"));
     drop(daemon);
 }
 
@@ -86,10 +86,10 @@ fn a_database_that_cannot_be_used_leaves_the_firewall() {
                 let up = nightlatch.run_it(&["up", "--yes"]);
                 assert_eq!(up.status.code(), Some(74), "{name}: {}", told(&up));
             }
-            check(&nightlatch.run_it(&["status"]), 69, &["The last good firewall stands"]);
+            check(&nightlatch.run_it(&["status"]), 69, &["The last good firewall is loaded"]);
         });
     };
-    let left = ["nightlatch.db", "left as it is", "backup"];
+    let left = ["nightlatch.db", "left unchanged", "backup"];
     try_it("no bytes at all", &left, &|path| std::fs::write(path, []).unwrap());
     try_it("gone", &left, &|path| std::fs::remove_file(path).unwrap());
     try_it("cut off in its first page", &left, &|path| {
@@ -112,10 +112,14 @@ fn a_database_that_cannot_be_used_leaves_the_firewall() {
         std::fs::create_dir(path).unwrap();
     });
     std::fs::remove_dir(&path).unwrap();
-    try_it("of the future", &["a newer nightlatch wrote it (layout 99)"], &|path| {
-        sql(path, "PRAGMA user_version = 99");
-    });
-    let row = ["cannot be understood", "accounts/office", "left as it is", "backup"];
+    try_it(
+        "of the future",
+        &["it was written by a newer version of nightlatch (layout 99)"],
+        &|path| {
+            sql(path, "PRAGMA user_version = 99");
+        },
+    );
+    let row = ["cannot be parsed", "accounts/office", "left unchanged", "backup"];
     try_it("a bad account", &row, &|path| {
         sql(path, "UPDATE records SET body = '{}' WHERE key = 'office'");
     });
@@ -125,11 +129,11 @@ fn a_database_that_cannot_be_used_leaves_the_firewall() {
     try_it("another name", &row, &|path| {
         sql(path, "UPDATE records SET body = replace(body, 'office', 'home')");
     });
-    let row = ["cannot be understood", "firewall/protection", "left as it is", "backup"];
+    let row = ["cannot be parsed", "firewall/protection", "left unchanged", "backup"];
     try_it("a bad setting", &row, &|path| {
         sql(path, "UPDATE records SET body = '\"sideways\"' WHERE key = 'protection'");
     });
-    let unknown = ["this version knows no record \"quotas/192.0.2.7\"", "install that one"];
+    let unknown = ["unknown record \"quotas/192.0.2.7\"", "install that one"];
     try_it("an unknown feature", &unknown, &|path| {
         sql(path, "INSERT INTO records VALUES ('quotas', '192.0.2.7', '{}')");
     });

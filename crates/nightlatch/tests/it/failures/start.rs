@@ -14,10 +14,10 @@ fn a_bad_configuration_is_shown_and_does_not_count() {
     let long = vec![b'#'; (1 << 20) + 1];
     let tries: [(&[u8], &[&str]); 7] = [
         (b"[opne]\n", &["line 1, column 2", "opne", " ^^^^"]),
-        (b"[open]\nservices = [\"spi\"]\n", &["line 2", "there is no service \"spi\"", "^^^^^"]),
+        (b"[open]\nservices = [\"spi\"]\n", &["line 2", "unknown service \"spi\"", "^^^^^"]),
         (b"[services]\nsip = [\"5060\"]\n", &["\"5060\" is not a port"]),
         (b"[open\n", &["line 1"]),
-        (b"[pbx]\nproduct = \"astrisk\"\n", &["\"astrisk\" is no telephone server we know"]),
+        (b"[pbx]\nproduct = \"astrisk\"\n", &["unknown telephone server \"astrisk\""]),
         (b"\xff\xfe", &["UTF-8"]),
         (&long, &["longer than 1 MiB"]),
     ];
@@ -71,7 +71,11 @@ fn without_nft_what_stands_goes_on_standing() {
     ! command -v nft";
     scene.shell(hide);
     scene.untouched(|| {
-        check(&nightlatch.run_it(&["mode", "open"]), 74, &["written down", missing, "tried again"]);
+        check(
+            &nightlatch.run_it(&["mode", "open"]),
+            74,
+            &["saved, but not yet applied", missing, "retrying"],
+        );
         check(&nightlatch.run_it(&["status"]), 1, &["BROKEN", missing]);
         // Back to what the kernel holds; then there is nothing to load.
         check(&nightlatch.run_it(&["mode", "allowlist"]), 74, &[missing]);
@@ -95,9 +99,13 @@ fn a_second_daemon_gives_way() {
     };
     let (scene, _daemon) = Scene::guarded(&stage);
     scene.untouched(|| {
-        check(&scene.daemon_ends(), 1, &["another nightlatch daemon uses", "nightlatch status"]);
+        check(
+            &scene.daemon_ends(),
+            1,
+            &["another nightlatch daemon already uses", "nightlatch status"],
+        );
         let elsewhere = Installation::on(scene.server).with_asterisk();
-        let words = ["guards this network namespace already", "stop it first"];
+        let words = ["already manages this network namespace", "stop it first"];
         check(&ends(&elsewhere), 1, &words);
         scene.nightlatch.must(&["status"]);
     });
@@ -127,7 +135,7 @@ fn who_is_not_root_may_look_and_not_touch() {
         command.output().unwrap()
     };
     scene.untouched(|| {
-        check(&as_nobody(&["status"]), 0, &["on ", "strangers meet silence"]);
+        check(&as_nobody(&["status"]), 0, &["on ", "strangers are dropped"]);
         check(&as_nobody(&["status", "--json"]), 0, &["\"intact\":true"]);
         check(&as_nobody(&["check"]), 0, &[]);
         check(&as_nobody(&["--help"]), 0, &["Usage"]);

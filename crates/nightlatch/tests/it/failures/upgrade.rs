@@ -107,7 +107,7 @@ fn on_a_full_disk_an_old_database_stays_old() {
             truncate -s -{room} {folder}/filler"
         );
         shell(server, &fill);
-        check(&ends(&nightlatch), 74, &["nightlatch.db", "full", "left as it is"]);
+        check(&ends(&nightlatch), 74, &["nightlatch.db", "full", "left unchanged"]);
         shell(server, &format!("cmp {database} {folder}/nightlatch.db; rm {folder}/filler"));
         {
             let _daemon = nightlatch.daemon();

@@ -10,12 +10,12 @@ use super::*;
 fn answers_that_are_no_list() {
     let status = |line: &str| format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
     for (answer, message) in [
-        (status("404 Not Found"), "answered 404 (not there); see whether the address"),
-        (status("403 Forbidden"), "see whether the key is right"),
-        (status("500 Oops"), "answered 500 (trouble of its own)"),
-        (status("204 No Content"), "answered 204, which is no list"),
-        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), "no sound HTTP"),
-        (format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(100_000)), "no sound HTTP"),
+        (status("404 Not Found"), "answered 404 (not found); see whether the address"),
+        (status("403 Forbidden"), "check the key"),
+        (status("500 Oops"), "answered 500 (server error)"),
+        (status("204 No Content"), "answered 204, which is not a list"),
+        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), "invalid HTTP response"),
+        (format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(100_000)), "invalid HTTP response"),
         (status("200 OK"), "the list is empty"),
     ] {
         let server = Server::sending(answer.clone());
@@ -28,7 +28,7 @@ fn answers_that_are_no_list() {
         ("", b"<html><body>Please log in</body></html>".to_vec(), "a web page"),
         ("Content-Type: text/plain; charset=utf-16\r\n", utf_16, "UTF-16 text"),
         ("", b"\x7fELF\x01\x02\0\0\0\0".to_vec(), "binary data"),
-        ("", b"Rate limit exceeded".to_vec(), "the first is \"Rate limit exceeded\""),
+        ("", b"Rate limit exceeded".to_vec(), "(first: \"Rate limit exceeded\")"),
         ("Content-Encoding: br\r\n", b"x".to_vec(), "packs with \"br\""),
         ("Content-Encoding: gzip\r\n", LIST.as_bytes().to_vec(), "gzip data is damaged"),
         ("", packed(&packed(&packed(b"192.0.2.1\n"))), "a gzip file"),
@@ -138,7 +138,7 @@ fn nobody_there() {
     socket.bind(&any.into()).unwrap();
     let port = socket.local_addr().unwrap().as_socket().unwrap().port();
     let error = read_error(&format!("http://127.0.0.1:{port}/")).to_string();
-    assert!(error.contains("cannot be reached"), "{error}");
+    assert!(error.contains("cannot connect to"), "{error}");
     let error = read_error("http://name.invalid/");
     assert!(matches!(error, FetchError::Connect { .. }), "{error}");
     // A queue of one that is full answers no one.
@@ -264,7 +264,7 @@ fn ten_gigabytes_cost_no_memory() {
     check_cost("one text", &endless("{\"ip\":\"", "x"), &limits, too_large);
     check_cost("entries", &endless("", "192.0.2.1\n"), &limits, "more than 1000 entries");
     check_cost("words", &endless("", "lorem ipsum\n"), &limits, "none of the");
-    check_cost("quotes", &endless("192.0.2.1,\"", "\n"), &limits, "does not end");
+    check_cost("quotes", &endless("192.0.2.1,\"", "\n"), &limits, "unterminated quoted text");
     check_cost("depth", &endless("", "[\"x\",["), &limits, "nested too deep");
     check_cost("zeros", &endless("", "\0"), &limits, "binary data");
 }

@@ -105,7 +105,10 @@ fn https() {
     assert_eq!(plain.questions().len(), 0);
     // Not trusted without being named.
     let error = ask(&source(&server.url("/list"))).unwrap_err();
-    assert!(error.to_string().contains("cannot be trusted: invalid peer certificate"), "{error}");
+    assert!(
+        error.to_string().contains("the TLS certificate is not trusted: invalid peer certificate"),
+        "{error}"
+    );
     // And https to a server that speaks http only.
     let address = plain.url("/").replace("http:", "https:");
     assert!(matches!(ask(&source(&address)).unwrap_err(), FetchError::Connect { .. }));

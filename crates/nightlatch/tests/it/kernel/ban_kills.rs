@@ -85,7 +85,7 @@ fn kill_minus_nine_loses_no_ban_and_revives_none() {
     let _daemon = nightlatch.daemon();
     assert!(listed(&nightlatch).is_empty());
     assert!(answers_udp(attacker, SocketAddr::new(server.v4(), SIGNALLING)));
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_full_disk_hinders_no_ban() {
     let address = attacker.v4().to_string();
     let ban = nightlatch.run_it(&["ban", &address, "--reason", &long]);
     assert_eq!(ban.status.code(), Some(74), "{}", told(&ban));
-    assert!(told(&ban).contains("it is in force"), "{}", told(&ban));
+    assert!(told(&ban).contains("the change is in effect"), "{}", told(&ban));
     assert!(ignores_udp(attacker, target));
     assert_eq!(listed(&nightlatch), BTreeSet::from([address.clone()]));
     shell(server, &format!("rm {folder}/filler"));

@@ -78,7 +78,7 @@ fn the_plan_lists_connections_that_either_side_may_have_begun() {
     assert_eq!(plan_lines(&plan, "would_cut"), named("1 SIP peer at"), "{plan}");
     let shown = nightlatch.must(&["up", "--plan"]);
     let section = shown
-        .split_once("Connections that continue because this machine may have begun them:")
+        .split_once("Connections that continue because this machine may have initiated them:")
         .map(|(_, rest)| rest);
     let section = section.unwrap_or_else(|| panic!("{shown}"));
     assert!(named("1 SIP peer at").iter().all(|line| section.contains(line)), "{shown}");

@@ -145,7 +145,7 @@ fn kill_minus_nine_loses_no_lease_and_revives_none() {
     let _daemon = nightlatch.daemon();
     compare(&Standing::new(), phone, server);
     let verified = nightlatch.must(&["log", "--verify"]);
-    assert!(verified.contains("whole"), "{verified}");
+    assert!(verified.contains("intact"), "{verified}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_full_disk_refuses_a_lease_and_not_the_end_of_one() {
     let log = nightlatch.must(&["log"]);
     let ends = log.lines().filter(|line| line.contains(&format!("expire anna {ours4}"))).count();
     assert_eq!(ends, 1, "{log}");
-    assert!(nightlatch.must(&["log", "--verify"]).contains("whole"));
+    assert!(nightlatch.must(&["log", "--verify"]).contains("intact"));
 }
 
 fn hosts(stage: &Stage) -> (&Host, &Host) {

@@ -43,7 +43,7 @@ fn is_taken_back(nightlatch: &Installation<'_>, mut up: Child) {
     let ended = up.wait().unwrap();
     let said = std::fs::read_to_string(nightlatch.directory().join("up.log")).unwrap();
     assert!(!ended.success() && said.contains("nightlatch confirm"), "{said}");
-    assert!(said.contains("not confirmed: everything was taken back"), "{said}");
+    assert!(said.contains("not confirmed: everything was rolled back"), "{said}");
 }
 
 fn is_open(server: &Host, stranger: &Host) -> bool {
@@ -139,7 +139,7 @@ fn it_is_taken_back_even_when_everything_of_ours_is_killed() {
     assert!(is_silent(server, stranger));
     std::thread::sleep(TRIAL);
     assert!(is_open(server, stranger));
-    assert!(status().contains("LETS EVERYTHING THROUGH"), "{}", status());
+    assert!(status().contains("ACCEPTS EVERYTHING"), "{}", status());
     assert_eq!(nightlatch.json(&["status"])["open"], true);
     // A daemon started later knows that the time is over.
     let _daemon = nightlatch.daemon();
@@ -208,8 +208,7 @@ fn killed_before_it_answers_a_trial_ends_all_the_same() {
     }
     let (server, stranger) = (stage.host("server").unwrap(), stage.host("attacker").unwrap());
     let _echo = Echo::on(server, &[5060], &[]);
-    for (hold, stands) in [("hold", "NOT IN THE KERNEL"), ("hold-then", "LETS EVERYTHING THROUGH")]
-    {
+    for (hold, stands) in [("hold", "NOT IN THE KERNEL"), ("hold-then", "ACCEPTS EVERYTHING")] {
         for restarts in [false, true] {
             let nightlatch = Installation::on(server).with_asterisk();
             let place = nightlatch.directory().to_owned();

@@ -16,7 +16,7 @@ fn who_took_the_firewall_off_is_told_once() {
     assert_eq!((&told["severity"], &told["count"]), (&"warning".into(), &1.into()));
     let by = told["fields"]["by"].as_str().unwrap().to_owned();
     assert!(by.contains("root"), "{told}");
-    assert_eq!(told["message"], format!("{by} took the firewall off"));
+    assert_eq!(told["message"], format!("{by} turned the firewall off"));
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     assert_eq!(told["host"], host.trim_end());
 
@@ -26,9 +26,9 @@ fn who_took_the_firewall_off_is_told_once() {
     assert_eq!(listed[0]["message"], told["message"]);
     let (status, log) = (server.status(), server.nightlatch.must(&["log"]));
     let line = status.lines().find(|line| line.starts_with("notice ")).unwrap_or_default();
-    assert!(line.ends_with(&format!(": {by} took the firewall off")), "{status}");
+    assert!(line.ends_with(&format!(": {by} turned the firewall off")), "{status}");
     assert!(log.lines().any(|line| line.contains(&by) && line.contains(" down")), "{log}");
-    assert!(server.nightlatch.log().contains(&format!("{by} took the firewall off")));
+    assert!(server.nightlatch.log().contains(&format!("{by} turned the firewall off")));
 
     // So it is if another one does it.
     let origin = [("SSH_CONNECTION", "203.0.113.9 50000 198.51.100.1 22")];

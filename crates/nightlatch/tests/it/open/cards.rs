@@ -60,12 +60,12 @@ fn a_card_that_others_may_read_and_another_host_are_warned_of() {
     let file = laptop.file("card", &card("tcp/443"));
     // The card says which server it is for.
     let said = laptop.must_exit(0, &["--card", &file, "-4"]);
-    assert!(!said.contains("attention"), "{said}");
+    assert!(!said.contains("warning"), "{said}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let said = laptop.must_exit(0, &["198.51.100.1", "--card", &file]);
     assert!(said.contains(&format!("chmod 600 {file}")), "{said}");
     assert!(!said.contains("the card is for"), "it is the same server: {said}");
     laptop.knows(&[]);
     let said = laptop.must_exit(0, &["198.51.100.1", "--card", &file]);
-    assert!(said.contains("attention: the card is for pbx.example.net"), "{said}");
+    assert!(said.contains("warning: the card is for pbx.example.net"), "{said}");
 }

@@ -16,8 +16,13 @@
 //! | the count-down of a trial at a terminal | nothing |
 
 /// Spans behind these words depend on the clock.
-const BEFORE: [&str; 5] =
-    ["taken back in ", "again in ", "another ", "denied for ", "since YYYY-MM-DD hh:mm:ss UTC ("];
+const BEFORE: [&str; 5] = [
+    "rolled back in ",
+    "next check in ",
+    "another ",
+    "denied for ",
+    "since YYYY-MM-DD hh:mm:ss UTC (",
+];
 /// So do spans before these.
 const BEHIND: [&str; 2] = [" ago", " left"];
 /// And those in the columns of tables with these titles.
@@ -108,7 +113,7 @@ fn version_of_file(rest: &str) -> Option<(String, usize)> {
 
 /// `\r`, an erased line and what is left of the trial, as a terminal gets it.
 fn count_down(rest: &str) -> Option<(String, usize)> {
-    let begin = "\r\u{1b}[2Ktaken back in ";
+    let begin = "\r\u{1b}[2Krolled back in ";
     let left = rest.strip_prefix(begin)?;
     let digits = digits(left);
     left[digits..].starts_with(" s ").then(|| (String::new(), begin.len() + digits + 3))
@@ -203,7 +208,7 @@ fn only_what_differs_from_run_to_run_is_replaced() {
         ("P  LAST SENT  E\nx  12s ago    1m 3s\n", "P  LAST SENT  E\nx  SPAN ago  SPAN\n"),
         ("dropped   17 of, 4 x\n5", "dropped   N of, N x\n5"),
         ("{\"dropped\":{\"a4\":12},\"x\":12}", "{\"dropped\":{\"aN\":N},\"x\":12}"),
-        ("go\r\u{1b}[2Ktaken back in 59 s \nyes", "go\nyes"),
+        ("go\r\u{1b}[2Krolled back in 59 s \nyes", "go\nyes"),
     ] {
         assert_eq!(normal(text), expected, "{text}");
     }

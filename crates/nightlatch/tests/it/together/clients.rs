@@ -128,7 +128,7 @@ impl Clients {
     /// Every change has its record, in order, and nothing else has.
     pub(super) fn compare_log(&self, nightlatch: &Installation<'_>) {
         let verified = nightlatch.must(&["log", "--verify"]);
-        assert!(verified.contains("whole"), "{verified}");
+        assert!(verified.contains("intact"), "{verified}");
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in nightlatch.must(&["log", "--json"]).lines() {
             let record: Value = serde_json::from_str(line).unwrap();

@@ -64,7 +64,7 @@ pub enum ConfigError {
     #[error("notices.command is empty: write the path of a program, or remove the line")]
     NoCommand,
     /// No path from the root.
-    #[error("invalid path in notices.command: \"{0}\"; write it from the root, without \"..\"")]
+    #[error("invalid path in notices.command: \"{0}\"; use an absolute path, without \"..\"")]
     Path(String),
     /// Too many or too long words, or a NUL.
     #[error(

@@ -15,7 +15,7 @@ use crate::time::{parse_span, show_span};
 
 /// A time: a number of seconds, or a text such as `10m`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a number of seconds, or a text such as \"10m\"")]
+#[serde(untagged, expecting = "a number of seconds, or a string, e.g. \"10m\"")]
 pub(super) enum Span {
     Seconds(i64),
     Text(String),
@@ -25,7 +25,7 @@ pub(super) enum Span {
 pub(super) fn read(file: &File<'_>, entry: &Entry, filter: &str) -> Result<Thresholds, Mistake> {
     if let (Some(place), Some(format)) = (first(entry), native(filter)) {
         let what = format!(
-            "this filter is replaced by the format \"{}\", whose attempts count as [attempts] and [bans] say: remove maxretry, findtime and bantime here",
+            "this filter is replaced by the format \"{}\", whose attempts are counted according to [attempts] and [bans]: remove maxretry, findtime and bantime here",
             format.name()
         );
         return Err(file.mistake(place, what));
@@ -43,7 +43,7 @@ pub(super) fn read(file: &File<'_>, entry: &Entry, filter: &str) -> Result<Thres
         }
     };
     let findtime = span(file, entry.findtime.as_ref(), &Thresholds::FINDTIME, "")?;
-    let why = ": the line that a filter reads may name somebody else, so its bans are bounded";
+    let why = ": an attacker can write another address into a line that a filter reads, so its bans are limited";
     let bantime = span(file, entry.bantime.as_ref(), &Thresholds::BANTIME, why)?;
     Ok(Thresholds {
         maxretry,
@@ -54,7 +54,7 @@ pub(super) fn read(file: &File<'_>, entry: &Entry, filter: &str) -> Result<Thres
 
 /// A table without a filter has none.
 pub(super) fn none(file: &File<'_>, entry: &Entry) -> Result<(), Mistake> {
-    let what = "maxretry, findtime and bantime are for a table [[watch]] with a filter: without one, [attempts] and [bans] say what counts as an attack and how long a ban lasts";
+    let what = "maxretry, findtime and bantime are for a table [[watch]] with a filter: without one, [attempts] and [bans] define what counts as an attack and how long a ban lasts";
     first(entry).map_or(Ok(()), |place| Err(file.mistake(place, what)))
 }
 

@@ -14,7 +14,7 @@ use crate::features::context::{Context, Run};
 use crate::shell::hours::HoursArgs;
 use crate::shell::outcome::{Code, Failure, Outcome};
 
-/// Change an account: add or drop addresses, set its services, end, hours, note or name
+/// Change an account: add or drop addresses, set its services, expiry, hours, note or name
 #[derive(clap::Args, Debug)]
 pub struct AccountCommand {
     #[command(subcommand)]
@@ -25,9 +25,9 @@ pub struct AccountCommand {
 enum Action {
     /// Add addresses, networks or host names to an account
     Add(Add),
-    /// Drop addresses from an account, and end their running connections
+    /// Drop addresses from an account, and end their established connections
     Drop(Drop),
-    /// Set the services, end, hours, note or name of an account
+    /// Set the services, expiry, hours, note or name of an account
     Set(Set),
 }
 
@@ -47,7 +47,7 @@ struct Add {
     name: AccountName,
     #[command(flatten)]
     addresses: Addresses,
-    /// Even if a network is wider than a /16 (IPv4) or a /32 (IPv6)
+    /// Allow networks wider than a /16 (IPv4) or a /32 (IPv6)
     #[arg(long)]
     force: bool,
 }
@@ -66,7 +66,7 @@ struct Drop {
     name: AccountName,
     #[command(flatten)]
     addresses: Addresses,
-    /// Even if that ends your own session
+    /// Proceed even if this ends your own session
     #[arg(long)]
     force: bool,
 }
@@ -107,10 +107,10 @@ struct Set {
     /// A note, shown by "nightlatch show"
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// A new name; connections are not touched
+    /// A new name; connections are not affected
     #[arg(long, value_name = "NAME")]
     rename: Option<AccountName>,
-    /// Even if that ends your own session
+    /// Proceed even if this ends your own session
     #[arg(long)]
     force: bool,
 }
@@ -126,7 +126,7 @@ impl Run for Set {
         };
         if edit == Edit::default() {
             let what =
-                "say what is to change: --services, --for, --until, --hours, --note or --rename";
+                "nothing to change: add --services, --for, --until, --hours, --note or --rename";
             return Err(Failure::new(Code::Usage, what));
         }
         let mut closed = Vec::new();

@@ -89,7 +89,7 @@ fn of_folder(folder: &Path) -> Result<Vec<Part>, String> {
     }
     if names.is_empty() {
         return Err(format!(
-            "the folder {} holds no table of countries (geoip, geoip6, CC.zone, delegated-*, *.mmdb): install the package tor-geoipdb, or name another source in the configuration",
+            "the folder {} has no GeoIP table (geoip, geoip6, CC.zone, delegated-*, *.mmdb): install the package tor-geoipdb, or name another source in the configuration",
             folder.display()
         ));
     }

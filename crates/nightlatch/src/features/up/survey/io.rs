@@ -179,7 +179,7 @@ impl Reader<'_> {
         if let Some(text) = self.program("ip", &["-j", "-d", "addr"]) {
             match read_interfaces(&text) {
                 Some(interfaces) => survey.interfaces = interfaces,
-                None => self.miss("ip -j -d addr", "its answer is no list of interfaces"),
+                None => self.miss("ip -j -d addr", "its output is not a list of interfaces"),
             }
         }
         survey.gateways = gateways(&routes);

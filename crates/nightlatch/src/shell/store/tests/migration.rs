@@ -237,7 +237,10 @@ fn a_newer_layout_is_refused_and_left_alone() {
         let read = Store::open_to_read(&old.paths.database()).unwrap_err();
         for failure in [refused, read] {
             let message = failure.message;
-            assert!(message.contains("a newer nightlatch wrote it (layout 5)"), "{message}");
+            assert!(
+                message.contains("it was written by a newer version of nightlatch (layout 5)"),
+                "{message}"
+            );
         }
         assert!(old.bytes() == before);
     }
@@ -248,7 +251,7 @@ fn a_damaged_old_database_is_refused_and_left_alone() {
     let refused = |old: &Old, expected: &str| {
         let before = std::fs::read(old.paths.database()).unwrap();
         let message = Store::open(&old.paths).unwrap_err().message;
-        assert!(message.contains(expected) && message.contains("left as it is"), "{message}");
+        assert!(message.contains(expected) && message.contains("left unchanged"), "{message}");
         assert!(std::fs::read(old.paths.database()).unwrap() == before, "{expected}");
     };
     for layout in [1, 2] {
@@ -256,7 +259,7 @@ fn a_damaged_old_database_is_refused_and_left_alone() {
             let old = Old::new(layout, "open");
             let whole = std::fs::read(old.paths.database()).unwrap();
             std::fs::write(old.paths.database(), &whole[..length]).unwrap();
-            refused(&old, "cannot be used");
+            refused(&old, "cannot use");
         }
         for table in ["accounts", "blocks", "feeds", "settings"] {
             let old = Old::new(layout, "open");

@@ -84,8 +84,8 @@ fn a_key_is_told_to_nobody_else() {
     assert_eq!(question.header("authorization"), Some("Bearer k3y-5ecret/x+7"));
     for (name, message) in [
         ("bad", "${key}"),
-        ("missing", "answered 404 (not there)"),
-        ("forbidden", "see whether the key is right"),
+        ("missing", "answered 404 (not found)"),
+        ("forbidden", "check the key"),
         ("away", "403"),
         ("mirror", "which is not followed"),
     ] {

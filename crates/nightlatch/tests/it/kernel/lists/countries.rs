@@ -95,7 +95,7 @@ fn the_real_table_shuts_countries_out() {
     nightlatch.must(&["remove", "friend"]);
     assert!(!probes.passes(chinese.parse().unwrap()));
 
-    // Only these; whoever belongs to no country is shut out too, but not the own networks.
+    // Only these; whoever belongs to no country is blocked too, but not the own networks.
     let told = nightlatch.must_exit(1, &["country", "allow", "CN", "US"]);
     assert!(told.contains("blocked: China; \"nightlatch country unblock CN\""), "{told}");
     nightlatch.must(&["country", "allow", "United States"]);
@@ -111,7 +111,7 @@ fn the_real_table_shuts_countries_out() {
     assert_eq!(passing(), codes(&["DE", "US"]));
     nightlatch.must(&["country", "unblock", "CN", "RU"]);
     assert_eq!(passing(), codes(&["CN", "DE", "RU", "US"]));
-    assert!(nightlatch.must(&["country", "list"]).contains("no country is shut out"));
+    assert!(nightlatch.must(&["country", "list"]).contains("no country is blocked"));
 
     // Without the daemon.
     daemon.kill();

@@ -252,14 +252,12 @@ fn effect(firewall: &OtherFirewall, flushes: &str, note: &str) -> String {
         ));
     }
     let (drops, rejects) = (firewall.drop_rules, firewall.reject_rules);
-    let counted: Vec<String> = [
-        (drops, "rule drops", "rules drop"),
-        (rejects, "rule refuses with an answer", "rules refuse with an answer"),
-    ]
-    .iter()
-    .filter(|(number, ..)| *number > 0)
-    .map(|(number, one, many)| count(*number, one, many))
-    .collect();
+    let counted: Vec<String> =
+        [(drops, "rule drops", "rules drop"), (rejects, "rule rejects", "rules reject")]
+            .iter()
+            .filter(|(number, ..)| *number > 0)
+            .map(|(number, one, many)| count(*number, one, many))
+            .collect();
     if !counted.is_empty() {
         sentences.push(format!("{}, even what Nightlatch accepts.", counted.join(" and ")));
     }
@@ -267,12 +265,11 @@ fn effect(firewall: &OtherFirewall, flushes: &str, note: &str) -> String {
         sentences.push("Strangers never see those answers: Nightlatch drops first.".to_owned());
     }
     if firewall.active {
-        sentences.push("It opens nothing by itself: a packet must pass both.".to_owned());
+        sentences.push("A packet must be accepted by both firewalls.".to_owned());
     }
     if !flushes.is_empty() {
         sentences.push(format!(
-            "It {flushes}; Nightlatch's own table stands apart, and is put back at once if it is \
-             removed."
+            "It {flushes}; Nightlatch's own table is separate, and is restored at once if it is removed."
         ));
     }
     if !note.is_empty() {

@@ -82,7 +82,7 @@ pub const KNOWN: &[Known] = &[
         processes: &["fail2ban-server"],
         tables: &["inet f2b-*", "ip f2b-*", "ip6 f2b-*"],
         chains: &["f2b-", "fail2ban-"],
-        note: "Its bans go on beside Nightlatch's, for allowed addresses too: list them in its \
+        note: "Its bans still apply, to allowed addresses too: list them in its \
                ignoreip.",
         ..PLAIN
     },
@@ -94,7 +94,7 @@ pub const KNOWN: &[Known] = &[
         processes: &["crowdsec"],
         tables: &["ip crowdsec*", "ip6 crowdsec*", "inet crowdsec*"],
         chains: &["CROWDSEC"],
-        note: "Its bans go on beside Nightlatch's, for allowed addresses too.",
+        note: "Its bans still apply, to allowed addresses too.",
         ..PLAIN
     },
     Known {
@@ -105,7 +105,7 @@ pub const KNOWN: &[Known] = &[
         processes: &["sshguard"],
         tables: &["ip sshguard*", "ip6 sshguard*"],
         chains: &["sshguard"],
-        note: "Its bans go on beside Nightlatch's, for allowed addresses too.",
+        note: "Its bans still apply, to allowed addresses too.",
         ..PLAIN
     },
     Known {
@@ -117,8 +117,7 @@ pub const KNOWN: &[Known] = &[
         tables: &["ip docker*", "ip6 docker*"],
         chains: &["DOCKER"],
         policies: &["forward"],
-        note: "Ports it publishes pass by every input chain; Nightlatch judges them before they \
-               are handed on.",
+        note: "Its published ports bypass every input chain; Nightlatch filters them before they are forwarded.",
         ..PLAIN
     },
     Known {
@@ -128,8 +127,7 @@ pub const KNOWN: &[Known] = &[
         units: &["podman"],
         tables: &["inet netavark*"],
         chains: &["NETAVARK", "CNI-"],
-        note: "Ports it publishes pass by every input chain; Nightlatch judges them before they \
-               are handed on.",
+        note: "Its published ports bypass every input chain; Nightlatch filters them before they are forwarded.",
         ..PLAIN
     },
     Known {
@@ -171,7 +169,7 @@ pub const KNOWN: &[Known] = &[
         files: &["/etc/knockd.conf"],
         units: &["knockd"],
         processes: &["knockd"],
-        note: "A knock adds accepting rules to iptables; they let nobody past Nightlatch.",
+        note: "A knock adds accepting rules to iptables; they do not override Nightlatch.",
         ..PLAIN
     },
     Known {
@@ -188,8 +186,8 @@ pub const KNOWN: &[Known] = &[
             "/usr/local/sbin/iptables-custom",
             "/usr/local/sbin/iptables-restart",
         ],
-        flushes: "puts back its own rules file when iptables-restart runs",
-        note: "Its accounts open nothing any more by themselves: allow their addresses here too.",
+        flushes: "loads its own rules file when iptables-restart runs",
+        note: "Its accounts no longer have any effect: allow their addresses here too.",
         ..PLAIN
     },
     Known {

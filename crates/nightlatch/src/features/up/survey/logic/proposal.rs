@@ -158,13 +158,13 @@ fn reason_to_leave_out(survey: &Survey, connected: &ConnectedNetwork) -> Option<
     let network = &connected.network;
     let cloud = &survey.cloud;
     if !is_private(network) {
-        return Some("these are public addresses, of neighbours as well".to_owned());
+        return Some("these are public addresses that belong to neighbours too".to_owned());
     }
     let made_here = matches!(connected.kind, InterfaceKind::Containers | InterfaceKind::Tunnel);
     if cloud.is_cloud && !made_here {
         let name = cloud.name.as_deref().unwrap_or("the provider");
         return Some(format!(
-            "in the data centre of {name} strangers may be in it; allow it yourself if it is yours"
+            "in the data centre of {name} other customers may share it; allow it yourself if it is yours alone"
         ));
     }
     let prefix = network.prefix().unwrap_or(0);
@@ -191,8 +191,7 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
         warnings.push(if caller.console {
             warning(
                 "caller-at-console",
-                "You are at a console, so no address of yours is allowed: after this nobody \
-                 reaches the machine by SSH from outside the networks above."
+                "You are at a console, so no address of yours is allowed: after this nobody can reach the machine by SSH from outside the networks above."
                     .to_owned(),
             )
         } else {
@@ -222,7 +221,7 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
             warnings.push(warning(
                 "caller-is-gateway",
                 format!(
-                    "You come in through the gateway {address}: everybody behind it, perhaps the \
+                    "You connect through the gateway {address}: everybody behind it, perhaps the \
                      whole Internet, looks like you. Set it to keep the callers' addresses."
                 ),
             ));
@@ -235,7 +234,7 @@ fn warn_of_caller(survey: &Survey, proposal: &mut Proposal) {
             warnings.push(warning(
                 "two-families",
                 format!(
-                    "You came by {yours}; this machine has {own} too. A reconnect by name may \
+                    "You connected over {yours}; this machine has {own} too. A reconnect by name may \
                      take {other}, and your {other} address is not allowed yet."
                 ),
             ));
@@ -269,7 +268,7 @@ fn warn_of_machine(survey: &Survey, proposal: &mut Proposal) {
         proposal.warnings.push(warning(
             "ipv6",
             format!(
-                "This machine is reached by IPv6 as well ({first}); it is closed the same way. \
+                "This machine is reachable over IPv6 too ({first}); IPv6 is filtered in the same way. \
                  Telephones and trunks that use IPv6 need their IPv6 addresses allowed."
             ),
         ));
@@ -290,17 +289,15 @@ fn warn_of_machine(survey: &Survey, proposal: &mut Proposal) {
         proposal.warnings.push(warning(
             "pbx-in-container",
             format!(
-                "{} runs in a container: what its published ports let in is judged by the ports \
-                 of this host.",
+                "{} runs in a container: its published ports are filtered by the ports of this host.",
                 survey.pbx.in_containers.join(", ")
             ),
         ));
     }
     if survey.ssh.ports.is_empty() {
-        proposal.warnings.push(warning(
-            "no-ssh",
-            "No SSH server was found; port 22 is taken for it.".to_owned(),
-        ));
+        proposal
+            .warnings
+            .push(warning("no-ssh", "No SSH server was found; assuming port 22.".to_owned()));
     }
 }
 

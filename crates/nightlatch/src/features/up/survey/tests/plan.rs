@@ -211,8 +211,7 @@ fn networks_are_proposed_where_they_are_ours() {
     let rented = proposal(&machine(true, &[("eth0", Physical, "10.0.0.5/24")]));
     assert_eq!(
         rented.left_out[0].reason,
-        "10.0.0.0/24 on eth0: in the data centre of Example Cloud strangers may be in it; allow it \
-         yourself if it is yours"
+        "10.0.0.0/24 on eth0: in the data centre of Example Cloud other customers may share it; allow it yourself if it is yours alone"
     );
 }
 

@@ -117,7 +117,7 @@ fn effects_are_plain_sentences() {
     assert_eq!(
         found[0].effect,
         "Not active now, but it starts at boot. It empties all rules of iptables when it restarts; \
-         Nightlatch's own table stands apart, and is put back at once if it is removed."
+         Nightlatch's own table is separate, and is restored at once if it is removed."
     );
     for known in KNOWN {
         assert!(!known.id.is_empty() && !known.name.is_empty());
