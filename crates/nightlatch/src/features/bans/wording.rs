@@ -62,7 +62,7 @@ impl Worded for Bans {
                 names.join(", ")
             ),
             Refusal::TooLong { most } => format!(
-                "a ban lasts {} at most; \"nightlatch block\" blocks for ever",
+                "a ban lasts {} at most; \"nightlatch block\" blocks permanently",
                 show_span(*most)
             ),
             Refusal::Full { most } => format!(

@@ -58,7 +58,7 @@ impl Run for Status {
 fn without_daemon(failure: &Failure) -> Failure {
     let table = match io::seen() {
         Some(Seen::Stands) => {
-            "THE DAEMON IS NOT RUNNING. The last good firewall is loaded in the kernel, but nothing monitors it, and temporary entries do not expire."
+            "THE DAEMON IS NOT RUNNING. The last good firewall is loaded in the kernel, but nothing monitors it, and accounts and blocks with an expiry do not expire (bans and leases do)."
         }
         Some(Seen::OnTrial) => {
             "THE DAEMON IS NOT RUNNING. The firewall is loaded in the kernel, ON TRIAL: when the trial expires, the kernel accepts everything, unless you run \"nightlatch confirm\"."
