@@ -56,7 +56,7 @@ address   203.0.113.9
 address   2001:db8::/64
 services  sip, web
 until     TIME
-made      TIME by root
+created   TIME by root
 note      the_fax",
     );
     check(

@@ -77,7 +77,7 @@ fn host_names_in_commands() {
         "account \"office\" added: office.example.net (no address yet), 192.0.2.1 for sip\nif this is a carrier that sends media from other addresses, allow those too: \"nightlatch allow office-media NETWORK --services rtp\"\n"
     );
     let said = nightlatch.must(&["allow", "six", "six.example.net"]);
-    assert!(said.contains("account \"six\" opens telephony only"), "{said}");
+    assert!(said.contains("account \"six\" allows telephony only"), "{said}");
     for address in ["203.0.113.7", "2001:db8:2::7", "203.0.113.8", "2001:db8:2::8"] {
         support::wait_until("its addresses are accepted", Duration::from_secs(5), || {
             nightlatch.run_it(&["why", address, "--to", "udp/5060"]).status.success()

@@ -149,7 +149,7 @@ fn what_nobody_confirmed_is_not_put_up() {
     on_trial(&scene, Mode::Allowlist);
     reaches(scene.stranger, scene.server.v4(), &[]);
     reboot(&scene, daemon);
-    boot(&scene, &["the firewall is off"]);
+    boot(&scene, &["the firewall was off at shutdown"]);
     assert_eq!(scene.table(), "");
     let daemon = scene.nightlatch.daemon();
     scene.nightlatch.must(&["rollback"]);

@@ -10,7 +10,7 @@ use super::*;
 fn answers_that_are_no_list() {
     let status = |line: &str| format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
     for (answer, message) in [
-        (status("404 Not Found"), "answered 404 (not found); see whether the address"),
+        (status("404 Not Found"), "answered 404 (not found); check the address"),
         (status("403 Forbidden"), "check the key"),
         (status("500 Oops"), "answered 500 (server error)"),
         (status("204 No Content"), "answered 204, which is not a list"),
@@ -29,7 +29,7 @@ fn answers_that_are_no_list() {
         ("Content-Type: text/plain; charset=utf-16\r\n", utf_16, "UTF-16 text"),
         ("", b"\x7fELF\x01\x02\0\0\0\0".to_vec(), "binary data"),
         ("", b"Rate limit exceeded".to_vec(), "(first: \"Rate limit exceeded\")"),
-        ("Content-Encoding: br\r\n", b"x".to_vec(), "packs with \"br\""),
+        ("Content-Encoding: br\r\n", b"x".to_vec(), "content encoding \"br\""),
         ("Content-Encoding: gzip\r\n", LIST.as_bytes().to_vec(), "gzip data is damaged"),
         ("", packed(&packed(&packed(b"192.0.2.1\n"))), "a gzip file"),
     ] {

@@ -83,7 +83,7 @@ fn the_real_table_shuts_countries_out() {
     let IpAddr::V4(first) = of.values().next().unwrap()[0] else { panic!("{of:?}") };
     let chinese = Ipv4Addr::from_bits(first.to_bits() + 1).to_string();
     let why = nightlatch.must_exit(1, &["why", &chinese, "--to", "udp/5060"]);
-    assert!(why.contains("strangers from China (CN) are shut out"), "{why}");
+    assert!(why.contains("strangers from China (CN) are blocked"), "{why}");
     let list = nightlatch.json(&["country", "list"]);
     assert_eq!(list["rules"]["blocked"], serde_json::json!(["CN", "RU"]));
     assert!(list["sizes"][0]["v4_addresses"].as_u64().unwrap() > 100_000_000, "{list}");

@@ -114,7 +114,7 @@ fn the_old_table_stays_until_the_new_is_proven() {
     assert!(told.contains("404") && told.contains("without a table"), "{told}");
     assert!(probes.passes("192.0.2.161".parse().unwrap()));
     let status = nightlatch.json(&["status"]);
-    assert!(status["feed_troubles"][0].as_str().unwrap().contains("countries"), "{status}");
+    assert!(status["feed_troubles"][0].as_str().unwrap().contains("GeoIP table"), "{status}");
 
     let mut table = "192.0.2.128,192.0.2.255,CN\n".to_owned();
     for n in 0..3000 {
