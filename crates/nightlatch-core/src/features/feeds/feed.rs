@@ -221,7 +221,7 @@ mod tests {
         for header in ["Authorization", "X-API-Key", "Cookie", "Private-Token"] {
             check("https://x.example/", Some((header, "s3cr3t")), None, "looks like a key");
         }
-        check("http://x.example:80/${key}", None, file, "anybody on the way to x.example ");
+        check("http://x.example:80/${key}", None, file, "anyone between here and x.example ");
         check("http://127.0.0.1:8080/${key}", None, file, "");
         check("http://[::1]/${key}", None, file, "");
         check("http://x.example/list", None, None, "");

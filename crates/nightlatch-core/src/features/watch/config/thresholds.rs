@@ -136,10 +136,7 @@ mod tests {
             ("findtime = \"8d\"", "write 1s to 7d"),
             ("findtime = 0", "write 1s to 7d"),
             ("findtime = \"soon\"", "is not a time"),
-            (
-                "bantime = -1",
-                "write 10s to 1d: the line that a filter reads may name somebody else",
-            ),
+            ("bantime = -1", "write 10s to 1d: an attacker can write another address into a line"),
             ("bantime = \"-1\"", "write 10s to 1d"),
             ("bantime = \"1w\"", "write 10s to 1d"),
             ("bantime = 9", "write 10s to 1d"),
