@@ -302,6 +302,15 @@ pub(super) fn echoes(stream: &mut TcpStream, patience: Duration) -> bool {
     stream.write_all(b"hello").is_ok() && stream.read_exact(&mut buffer).is_ok()
 }
 
+/// Sets its flag when it is dropped, so that a thread that runs until then also ends where the test fails.
+pub(super) struct Ends<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Waits until nothing more is to be heard, so that the next look begins clean.
 pub(super) fn settle(ears: &Ears) {
     wait_until("it is quiet", TIMEOUT, || {

@@ -7,21 +7,12 @@ use std::time::Duration;
 use nightlatch_lab::packet::{Packet, flags};
 use nightlatch_lab::stage::Plan;
 
-use super::ground::{Ears, Prober, Stream, TIMEOUT, Talk, both, protect};
+use super::ground::{Ears, Ends, Prober, Stream, TIMEOUT, Talk, both, protect};
 use crate::support::{self, wait_until};
 
 const QUICK: Duration = Duration::from_millis(50);
 /// The longest pause of a call that nobody would call dropped, on a busy machine.
 const PAUSE: Duration = Duration::from_millis(400);
-
-/// Ends the prober also where the test fails.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn a_switch_of_mode_drops_no_call_and_opens_nothing_else() {

@@ -9,20 +9,11 @@ use nightlatch_core::ruleset::RENAMED_CHAINS;
 use nightlatch_lab::packet::{Packet, flags};
 use nightlatch_lab::stage::Plan;
 
-use super::ground::{Ears, Prober, TIMEOUT, Talk, both, protect, run};
+use super::ground::{Ears, Ends, Prober, TIMEOUT, Talk, both, protect, run};
 use crate::support::{self, wait_until};
 
 /// The longest pause of a call that nobody would call dropped, on a busy machine.
 const MAX_PAUSE: Duration = Duration::from_millis(400);
-
-/// Ends the prober also where the test fails.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn an_upgrade_from_the_old_names_opens_nothing_and_drops_no_call() {
